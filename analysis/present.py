@@ -1,0 +1,56 @@
+"""How numbers read: one set of formats for the terminal, the page and the report.
+
+Money: cents from $1 up, three significant digits below, thousands separators; `unpriced` where there is no price.
+Tokens: 1.24M and 3,610. Shares with one decimal. Dates as Tue 5 Mar.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+
+UNPRICED = "unpriced"
+_CENT = Decimal("0.01")
+
+
+def money(amount: Decimal | None, *, sign: bool = False, symbol: str = "$") -> str:
+    """`$1,234.50`, `$0.00123`, `-$3.20`; with `sign` also `+$3.20`. None reads `unpriced`."""
+    if amount is None:
+        return UNPRICED
+    amount = Decimal(amount)
+    size = abs(amount)
+    if size >= 1 or size == 0:
+        text = f"{size.quantize(_CENT, ROUND_HALF_EVEN):,}"
+    else:
+        digits = min(12, 2 - size.adjusted())
+        text = f"{size.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN):f}"
+    lead = "-" if amount < 0 else "+" if sign and amount > 0 else ""
+    return f"{lead}{symbol}{text}"
+
+
+def tokens(count: int | None) -> str:
+    """`3,610` below a million, then `1.24M`, `2.05B`. None reads `unknown`."""
+    if count is None:
+        return "unknown"
+    for size, unit in ((10**9, "B"), (10**6, "M")):
+        if abs(count) >= size:
+            return f"{count / size:.2f}{unit}"
+    return f"{count:,}"
+
+
+def share(ratio: float | None) -> str:
+    """A ratio as a percentage with one decimal; `-` where there is none."""
+    return "-" if ratio is None else f"{100 * ratio:.1f} %"
+
+
+def day(value: date) -> str:
+    """`Tue 5 Mar`: without the year, which the context gives."""
+    return f"{value:%a} {value.day} {value:%b}"
+
+
+def usd(amount: Decimal | None) -> str | None:
+    """The JSON form of dollars: a plain decimal string without trailing zeros, or null."""
+    if amount is None:
+        return None
+    text = f"{Decimal(amount):f}"
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
