@@ -1,0 +1,249 @@
+"""The ledger: what every call cost, component by component, in exact decimals.
+
+It is rebuilt from `calls` without touching them. A call that cannot be priced has a NULL cost and a status that says
+why; rows out = rows in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from analysis.book import stored_version, sync_book
+from analysis.present import usd
+from analysis.pricing import GATEWAY_HIT, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED, Priced, Usage
+from analysis.rates import load_rates
+from analysis.resolve import Name, forget, remember
+from ingest.errors import PriceError
+from ingest.store import Store
+
+COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
+NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
+CHUNK: Final = 1_000_000
+_MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
+CREATE_LEDGER = f"""
+    CREATE TABLE IF NOT EXISTS ledger (
+        call_no BIGINT, price_id INTEGER, cost_status VARCHAR, {_MONEY}, cost_usd DECIMAL(18,12))
+"""
+CREATE_COSTS = """
+    CREATE OR REPLACE VIEW costs AS
+    SELECT calls.*, ledger.* EXCLUDE (call_no) FROM calls LEFT JOIN ledger ON calls.call_no = ledger.call_no
+"""
+# what a log calls a service tier -> ours; anything else is an unknown tier and has no price
+_TIER_NAMES: Final = {
+    "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "on-demand": "standard",
+    "batch": "batch", "batches": "batch", "flex": "flex", "priority": "priority", "fast": "fast",
+}  # fmt: skip
+
+
+class Progress(Protocol):
+    def advance(self, amount: float) -> None: ...
+
+    def total(self, amount: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class LedgerSummary:
+    """What an update did: calls written, and what is in the whole ledger."""
+
+    written: int
+    calls: int
+    cost_usd: Decimal | None  # null when nothing is priced
+    logged_cost_usd: Decimal | None
+    unpriced_calls: int
+    statuses: dict[str, int] = field(default_factory=dict)
+    unpriced_models: dict[str, int] = field(default_factory=dict)  # "provider/model" -> calls
+    price_book_version: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls,
+            "cost_usd": usd(self.cost_usd),
+            "logged_cost_usd": usd(self.logged_cost_usd),
+            "unpriced_calls": self.unpriced_calls,
+            "cost_status": self.statuses,
+            "unpriced_models": self.unpriced_models,
+            "price_book_version": self.price_book_version,
+        }
+
+
+def update(store: Store, *, progress: Progress | None = None, rebuild: bool = False) -> LedgerSummary:
+    """Price every call that the ledger does not hold yet; with `rebuild`, all of them from the first."""
+    with store.write() as con:
+        _prepare(con)
+        if rebuild:
+            con.execute("DELETE FROM ledger")
+        written = _price_missing(con, progress)
+        return _summary(con, written)
+
+
+def _prepare(con: duckdb.DuckDBPyConnection) -> None:
+    if sync_book(con):
+        forget(con)
+    con.execute(CREATE_LEDGER)
+    con.execute(CREATE_COSTS)
+
+
+def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) -> int:
+    first, last = con.execute("SELECT min(call_no), max(call_no) FROM calls").fetchall()[0]
+    if first is None:
+        return 0
+    done = con.execute("SELECT count(*), max(call_no) FROM ledger").fetchall()[0]
+    calls = con.execute("SELECT count(*) FROM calls").fetchall()[0][0]
+    if progress:
+        progress.total(calls - done[0])
+    if done[0] == calls:
+        return 0
+    # new calls are numbered after the old ones; a gap means that calls were replaced, so look at all of them
+    before = con.execute("SELECT count(*) FROM calls WHERE call_no <= ?", [done[1]]).fetchall()[0][0] if done[0] else 0
+    anti = "" if before == done[0] else "AND call_no NOT IN (SELECT call_no FROM ledger)"
+    start = first if anti or not done[0] else done[1] + 1
+    models = _distinct_models(con, start, last, anti)
+    remember(con, models)
+    rates = load_rates(con, models)
+    written = 0
+    for low in range(start, last + 1, CHUNK):
+        where = f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}"
+        call_no, gateway, usage = read_usage(con, models, where)
+        if not len(call_no):
+            continue
+        priced = rates.price(usage)
+        hit = np.flatnonzero(gateway)
+        _set_gateway_hits(priced, hit)
+        _guard(usage, priced)
+        new_ledger = ledger_table(call_no, priced)  # noqa: F841  read by DuckDB
+        con.execute("INSERT INTO ledger SELECT * FROM new_ledger")
+        written += len(call_no)
+        if progress:
+            progress.advance(len(call_no))
+    if written != calls - done[0]:
+        raise PriceError(f"the ledger wrote {written} rows for {calls - done[0]} calls")
+    return written
+
+
+def _set_gateway_hits(priced: Priced, rows: np.ndarray[Any, Any]) -> None:
+    for name in ("total", *COMPONENTS):
+        getattr(priced, name)[rows] = 0
+    priced.status[rows] = GATEWAY_HIT
+    priced.price_id[rows] = -1
+
+
+def _guard(usage: Usage, priced: Priced) -> None:
+    """Rows out = rows in, and no component below zero."""
+    if len(priced) != len(usage):
+        raise PriceError(f"{len(usage)} calls became {len(priced)} costs")
+    for name in COMPONENTS:
+        if (getattr(priced, name) < 0).any():
+            raise PriceError(f"a negative {name} cost")
+
+
+def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
+    """Arrow rows of `ledger`: pico-dollars are the integers of DECIMAL(18,12), NULL where unpriced."""
+    money = pa.decimal64(18, 12)
+    unpriced = priced.total == UNPRICED
+    valid = pa.py_buffer(np.packbits(~unpriced, bitorder="little"))
+    n = len(call_no)
+
+    def dollars(pico: Any) -> pa.Array:
+        return pa.Array.from_buffers(money, n, [valid, pa.py_buffer(np.ascontiguousarray(pico))])
+
+    status = pa.DictionaryArray.from_arrays(pa.array(priced.status, pa.int8()), pa.array(STATUSES, pa.string()))
+    return pa.table(
+        {
+            "call_no": pa.array(call_no, pa.int64()),
+            "price_id": pa.array(priced.price_id, pa.int32(), mask=priced.price_id < 0),
+            "cost_status": status,
+            **{f"{name}_usd": dollars(getattr(priced, name)) for name in COMPONENTS},
+            "cost_usd": dollars(priced.total),
+        }
+    )
+
+
+def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
+    calls, cost, logged = con.execute("SELECT count(*), sum(cost_usd), sum(logged_cost_usd) FROM costs").fetchall()[0]
+    statuses = dict(con.execute("SELECT cost_status, count(*) FROM ledger GROUP BY ALL ORDER BY 2 DESC, 1").fetchall())
+    models = con.execute(
+        """SELECT coalesce(provider_name || '/', '') || coalesce(model, '(no model)'), count(*) FROM costs
+           WHERE cost_status = 'unknown_model' GROUP BY ALL ORDER BY 2 DESC, 1"""
+    ).fetchall()
+    return LedgerSummary(
+        written=written,
+        calls=calls,
+        cost_usd=cost,
+        logged_cost_usd=logged,
+        unpriced_calls=sum(statuses.get(status, 0) for status in NULL_STATUSES),
+        statuses=statuses,
+        unpriced_models=dict(models),
+        price_book_version=stored_version(con) or "",
+    )
+
+
+# -- calls -> usage, names -> rates ------------------------------------------------------------------------------------
+
+
+def _distinct_models(con: duckdb.DuckDBPyConnection, start: int, last: int, anti: str) -> list[Name]:
+    return con.execute(
+        f"""SELECT DISTINCT provider_name, model FROM calls WHERE call_no >= {start:d} AND call_no <= {last:d} {anti}
+            ORDER BY ALL"""
+    ).fetchall()
+
+
+_TOKENS = {
+    "input": "input_tokens", "cache_read": "cache_read_input_tokens", "cache_write": "cache_creation_input_tokens",
+    "cache_write_1h": "cache_creation_1h_input_tokens", "output": "output_tokens",
+    "reasoning": "reasoning_output_tokens", "audio_input": "audio_input_tokens", "audio_output": "audio_output_tokens",
+    "image_input": "image_input_tokens", "image_output": "image_output_tokens", "server_tools": "server_tool_calls",
+}  # fmt: skip
+
+
+def read_usage(
+    con: duckdb.DuckDBPyConnection, models: Sequence[Name], where: str
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Usage]:
+    """(call_no, gateway hit or not, usage) of the calls that `where` selects, in order of call_no.
+
+    `where` is SQL of this program, never of a user. Model index -1 is a name that is not in `models`.
+    """
+    names = pa.table(  # noqa: F841  read by DuckDB
+        {
+            "provider": pa.array([m[0] for m in models], pa.string()),
+            "name": pa.array([m[1] for m in models], pa.string()),
+            "position": pa.array(range(len(models)), pa.int32()),
+        }
+    )
+    tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
+    tokens = ", ".join(f"coalesce({column}, {UNKNOWN})::BIGINT AS {name}" for name, column in _TOKENS.items())
+    rows = con.sql(
+        f"""
+        SELECT call_no, coalesce(position, -1)::INTEGER AS model,
+               coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
+               CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
+                    CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
+               {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
+               coalesce(status = 'gateway_cache_hit', false) AS gateway
+        FROM (SELECT * FROM calls WHERE {where})
+        LEFT JOIN names ON provider_name IS NOT DISTINCT FROM provider AND model IS NOT DISTINCT FROM name
+        ORDER BY call_no
+        """
+    ).to_arrow_table()
+
+    def column(name: str) -> Any:
+        return rows.column(name).to_numpy()
+
+    usage = Usage(
+        **{name: column(name) for name in ("model", "start_ms", "tier", "weight_micro")},
+        **{name: _unless_absent(column(name), name) for name in _TOKENS},
+    )
+    return column("call_no"), column("gateway"), usage
+
+
+def _unless_absent(array: Any, name: str) -> Any:
+    """None for a kind that no call of the batch used, so that the kernel need not read it."""
+    if name in ("input", "output") or (array > 0).any():
+        return array
+    return None

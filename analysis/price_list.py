@@ -1,0 +1,71 @@
+"""Price rows as people read them: of the models in a store, or of any model by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from analysis.book import PriceRow, compile_book
+from analysis.present import tokens, usd
+from analysis.pricing import KINDS
+from analysis.resolve import resolve_all
+from ingest.errors import PriceError
+from ingest.store import Store
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Rows by model, tier and date; `unresolved` are logged names without a price."""
+
+    version: str
+    rows: list[dict[str, Any]]
+    models: int
+    unresolved: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        rows = [{k: usd(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in self.rows]
+        return {"price_book_version": self.version, "rows": rows, "unresolved": self.unresolved}
+
+
+def list_rows(store: Store, name: str | None = None) -> PriceList:
+    """Of every model whose name contains `name`, else of the models that the store's calls used."""
+    book = compile_book()
+    unresolved: list[str] = []
+    if name is not None:
+        keys = {row.key for row in book.rows if name.lower() in f"{row.provider}/{row.model}".lower()}
+        if not keys:
+            raise PriceError(f"no model's name contains '{name}'", remedy="Set a price with: hindcast prices set")
+    else:
+        with store.read() as con:
+            names = con.execute("SELECT DISTINCT provider_name, model FROM calls ORDER BY ALL").fetchall()
+            found = resolve_all(con, names)
+        keys = {hit.key for hit in found if hit.key is not None}
+        unresolved = [
+            "/".join(part for part in pair if part) or "(no model)"
+            for pair, hit in zip(names, found, strict=True)
+            if hit.key is None
+        ]
+    rows = [_readable(row) for key in sorted(keys) for row in book.of(key)]
+    return PriceList(book.version, rows, len(keys), unresolved)
+
+
+def _readable(row: PriceRow) -> dict[str, Any]:
+    size = "any"
+    if row.above_tokens is not None:
+        size = f"over {tokens(row.above_tokens)}"
+    elif row.upto_tokens is not None:
+        size = f"up to {tokens(row.upto_tokens)}"
+    if (row.tod_from, row.tod_to) != (0, 1440):
+        size += f", {_clock(row.tod_from)}-{_clock(row.tod_to)} UTC"
+    prices = {
+        kind: None if nano is None else Decimal(nano).scaleb(-9) for kind, nano in zip(KINDS, row.prices, strict=True)
+    }
+    return {
+        "provider": row.provider, "model": row.model, "tier": row.tier, "effective_from": row.effective_from,
+        "effective_to": row.effective_to, "size": size, **prices, "source": row.source, "confidence": row.confidence,
+    }  # fmt: skip
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

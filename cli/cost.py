@@ -1,0 +1,163 @@
+"""`hindcast cost` and `hindcast reprice`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from analysis.cost import CostReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(cost)
+    app.command()(reprice)
+
+
+def cost(
+    store: StoreOption = "hindcast.duckdb",
+    by: Annotated[str, typer.Option("--by", help="Dimensions, comma-separated: day, agent, task, model, ...")] = (
+        "day,model"
+    ),
+    since: Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Keep one value: --where agent=research_agent.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = 30,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """What the calls cost, by any dimension, beside the cost that the log itself states.
+
+    Example: hindcast cost --by agent,model --since 2024-03-01
+    """
+    from analysis.cost import cost as report_cost
+    from ingest.errors import GateError, InputError
+    from ingest.store import Store
+
+    keep = {}
+    for item in where or []:
+        name, mark, value = item.partition("=")
+        if not mark:
+            raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
+        keep[name.strip()] = value
+    report = report_cost(
+        Store(store), [part.strip() for part in by.split(",") if part.strip()], _day(since), _day(until), keep
+    )
+    if json:
+        emit_json(report.to_json())
+    else:
+        _show(report, top)
+    if strict and report.total["unpriced_calls"]:
+        raise GateError(
+            f"{report.total['unpriced_calls']:,} calls have no price",
+            remedy="Set prices with: hindcast prices set MODEL --input USD --output USD",
+        )
+
+
+def _show(report: CostReport, top: int) -> None:
+    from analysis import present
+
+    total = report.total
+    spent = present.money(total["cost_usd"])
+    say(
+        f"{spent} for {total['calls']:,} calls, {present.tokens(total['input_tokens'])} tokens in "
+        f"and {present.tokens(total['output_tokens'])} out."
+    )
+    say()
+    logged = total["logged_cost_usd"] is not None
+    shown = report.rows[:top] if top else report.rows
+    headers = [*report.by, "calls", "input", "cached", "output", "cost", *(["logged"] if logged else []), "unpriced"]
+    table(
+        headers,
+        [
+            [
+                *(_text(row[name]) for name in report.by),
+                f"{row['calls']:,}",
+                present.tokens(row["input_tokens"]),
+                present.tokens(row["cache_read_input_tokens"]),
+                present.tokens(row["output_tokens"]),
+                present.money(row["cost_usd"]),
+                *(
+                    [present.money(row["logged_cost_usd"]) if row["logged_cost_usd"] is not None else "-"]
+                    if logged
+                    else []
+                ),
+                f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
+            ]
+            for row in shown
+        ],
+        left=tuple(range(len(report.by))),
+    )
+    if len(shown) < len(report.rows):
+        say(f"... and {len(report.rows) - len(shown):,} more rows (--top 0)")
+    say()
+    _show_caveats(report)
+
+
+def _show_caveats(report: CostReport) -> None:
+    from analysis import present
+
+    total = report.total
+    if total["unpriced_calls"]:
+        say(
+            f"Unpriced: {total['unpriced_calls']:,} calls with {present.tokens(total['unpriced_tokens'])} tokens are "
+            f"in no sum above:"
+        )
+        for row in report.unpriced[:8]:
+            name = "/".join(part for part in (row["provider"], row["model"]) if part) or "(no model)"
+            say(f"  {row['calls']:>9,}  {row['cost_status'].replace('_', ' ')}: {name}")
+        if len(report.unpriced) > 8:
+            say(f"  ... and {len(report.unpriced) - 8} more (--by cost_status,model)")
+    if total["fallback_calls"]:
+        say(
+            f"{total['fallback_calls']:,} calls used a token kind or a date without a price of its own and were billed "
+            f"at the nearest one (--by cost_status)."
+        )
+    say(f"Prices: {report.price_book_version}   ·   Why a price: hindcast prices explain MODEL --at DATE")
+
+
+def reprice(store: StoreOption = "hindcast.duckdb", json: JsonOption = False) -> None:
+    """Rebuild the ledger with today's price book and your overrides. The calls stay as they are.
+
+    Example: hindcast reprice
+    """
+    from analysis import present
+    from analysis.ledger import update
+    from ingest.store import Store
+
+    handle = Store(store)
+    with handle.read():  # a clear error where there is no store
+        pass
+    with progress("repricing", unit="calls") as bar:
+        summary = update(handle, progress=bar, rebuild=True)
+    if json:
+        emit_json(summary.to_json())
+        return
+    say(f"{summary.calls:,} calls now cost {present.money(summary.cost_usd)}.")
+    if summary.unpriced_calls:
+        say(f"{summary.unpriced_calls:,} calls have no price.")
+    say(f"Prices: {summary.price_book_version}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _day(text: str | None) -> Any:
+    from datetime import date
+
+    from ingest.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
