@@ -15,10 +15,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from analysis.pricing import KINDS, NO_TIME, Rate
+from analysis.kinds import KINDS, NO_TIME
+from analysis.pricing import Rate
 from ingest.errors import PriceError
 
 HISTORY = Path(__file__).parent / "prices" / "history.yaml"
@@ -224,7 +226,11 @@ def _stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object
             FROM prices WHERE {where} ORDER BY price_id""",
         values,
     ).fetchall()
-    return [(row[0], PriceRow(*row[1:10], tuple(map(_nano, row[12:])), row[10], row[11])) for row in rows]
+    found = []
+    for row in rows:
+        fields: list[Any] = [*row[1:10], tuple(map(_nano, row[12:])), row[10], row[11]]
+        found.append((int(row[0]), PriceRow(*fields)))
+    return found
 
 
 def _nano(price: Decimal | None) -> int | None:

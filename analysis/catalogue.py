@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 from analysis.book import Key, PriceRow
-from analysis.pricing import KINDS
+from analysis.kinds import KINDS
 
 # our kind -> the catalogue's price key; the last two are per thousand uses
 PRICE_KEYS: Final = {

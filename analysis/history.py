@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from analysis.book import Key, PriceRow, clip
-from analysis.pricing import KINDS
+from analysis.kinds import KINDS
 from ingest.errors import PriceError
 
 Price = Annotated[Decimal, BeforeValidator(lambda value: Decimal(str(value))), Field(ge=0)]

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.book import stored_version, sync_book
+from analysis.kinds import GATEWAY_HIT, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED
 from analysis.present import usd
-from analysis.pricing import GATEWAY_HIT, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED, Priced, Usage
+from analysis.pricing import Priced, Usage
 from analysis.rates import load_rates
 from analysis.resolve import Name, forget, remember
 from ingest.errors import PriceError

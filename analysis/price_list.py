@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from analysis.book import PriceRow, compile_book
+from analysis.kinds import KINDS
 from analysis.present import tokens, usd
-from analysis.pricing import KINDS
 from analysis.resolve import resolve_all
 from ingest.errors import PriceError
 from ingest.store import Store

@@ -42,7 +42,7 @@ def list_prices(
             [
                 row["provider"], row["model"], row["tier"], row["effective_from"] or "always", row["size"],
                 *(present.usd(row[kind]) or "-" for kind in ("input", "cache_read", "cache_write", "output")),
-                row["source"],
+                row["source"].split(",")[0].split(":")[0],
             ]
             for row in found.rows
         ],

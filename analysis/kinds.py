@@ -1,0 +1,45 @@
+"""The vocabulary of a price: token kinds, service tiers, statuses, and the marks of what is not known."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NO_TIME: Final = -(2**63)  # a call without a start time: priced at the book's own date
+UNKNOWN: Final = -1  # a token count that the log does not hold
+UNPRICED: Final = -(2**63)  # a total that nobody can know
+MAX_PICO: Final = 10**18  # DECIMAL(18,12): a single row stays below a million dollars
+
+TIERS: Final = ("standard", "batch", "flex", "priority", "fast", "unknown")
+UNKNOWN_TIER: Final = TIERS.index("unknown")
+
+PRICED: Final = 0
+PRICED_FALLBACK: Final = 1
+ZERO_BY_OVERRIDE: Final = 2
+GATEWAY_HIT: Final = 3
+UNKNOWN_MODEL: Final = 4
+UNKNOWN_TIER_STATUS: Final = 5
+UNKNOWN_KIND: Final = 6
+NO_USAGE: Final = 7
+TOO_LARGE: Final = 8
+STATUSES: Final = (
+    "priced",  # every token kind had its own price
+    "priced_fallback",  # a kind without a price of its own was billed at its parent's, or the price row is a guess
+    "zero_by_override",  # the user set this model to cost nothing
+    "gateway_hit",  # a gateway answered from its own cache
+    "unknown_model",  # NULL: no price row for this model
+    "unknown_tier",  # NULL: the model has prices, but none for the service tier
+    "unknown_kind",  # NULL: the call used a kind of token that its price row has no price for
+    "no_usage",  # NULL: the log has no token counts
+    "too_large",  # NULL: beyond $1M for one row
+)
+
+# Rates of a price row, in nano-dollars per million tokens; the last two in nano-dollars per thousand uses.
+KINDS: Final = (
+    "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning",
+    "audio_input", "audio_output", "image_input", "image_output", "per_request", "server_tool",
+)  # fmt: skip
+# What a kind without a price of its own is billed at (genai-prices' decomposition, read 2026-11).
+PARENT: Final = {
+    "cache_read": "input", "cache_write": "input", "cache_write_1h": "cache_write", "reasoning": "output",
+    "audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output",
+}  # fmt: skip
