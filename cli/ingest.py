@@ -1,0 +1,179 @@
+"""`hindcast ingest` and `hindcast mapping init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, StoreOption
+from ingest.store import DEFAULT_PATH
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ingest")(ingest)
+    mapping = typer.Typer(help="Describe a log of your own to Hindcast.", no_args_is_help=True)
+    mapping.command("init")(mapping_init)
+    app.add_typer(mapping, name="mapping")
+
+
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders; plain, .gz or .zst.")] = None,
+    store: StoreOption = DEFAULT_PATH,
+    format: Annotated[str | None, typer.Option(help="Read the files as this format instead of recognising it.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="A mapping file (YAML) for logs of your own layout.")] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Keep keyed hashes, lengths and token counts, never a text.")
+    ] = False,
+    metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Keep nothing of the messages: fastest, enough for cost.")
+    ] = False,
+    key: Annotated[Path | None, typer.Option(help="The key file for --no-text (default: beside the store).")] = None,
+    redact: Annotated[bool, typer.Option("--redact", help="Mask keys, e-mail, card and phone numbers.")] = False,
+    redact_pattern: Annotated[
+        list[str] | None, typer.Option(help="Mask this regular expression too (repeatable, implies --redact).")
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="The zone of times that name none.")] = "UTC",
+    max_bad_ratio: Annotated[
+        float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", min=0, max=1)
+    ] = None,
+    count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait while another ingest works on the store.")] = 60.0,
+    workers: Annotated[
+        int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Read LLM call logs into the store, each call once.
+
+    Example: hindcast ingest logs/ more.jsonl.zst
+    """
+    from cli.output import progress
+    from ingest.pipeline import ingest as run
+    from ingest.store import Store
+    from ingest.times import zone_named
+
+    if not paths:
+        _offer()
+        return
+    target = Store(store)
+    with progress("Reading") as bar:
+        report = run(
+            target,
+            paths,
+            format=format,
+            mapping=mapping,
+            text=not no_text,
+            metadata_only=metadata_only,
+            hash_key=key,
+            redact=(redact_pattern or []) if redact or redact_pattern else None,
+            zone=zone_named(timezone),
+            workers=workers,
+            max_bad_ratio=None,
+            progress=bar,
+            wait=wait,
+        )
+    if count_tokens:
+        from ingest.tokens import ENCODINGS, ensure_counted
+
+        with progress("Counting tokens", unit="texts") as bar:
+            ensure_counted(target, ENCODINGS, bar)
+    costs = _price(target)
+    _tell(report, costs, json_)
+    for problem in report.problems:
+        typer.echo(f"hindcast: {problem}", err=True)
+    if report.problems:
+        raise typer.Exit(2)
+    if max_bad_ratio is not None:
+        report.check(max_bad_ratio)
+
+
+def _price(store: Any) -> dict[str, Any]:
+    """Bring the ledger up to date and total it; without the ledger the costs are unknown."""
+    try:
+        from analysis import ledger
+    except ImportError:
+        return {"cost_usd": None, "logged_cost_usd": None, "unpriced_calls": None}
+    ledger.update(store)
+    with store.read() as con:
+        cost, logged, unpriced = con.execute(
+            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL) FROM costs"""
+        ).fetchall()[0]
+    return {"cost_usd": cost, "logged_cost_usd": logged, "unpriced_calls": unpriced}
+
+
+def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
+    from analysis.present import money, usd
+    from cli.output import emit_json, say, table
+
+    if json_:
+        document = report.to_json()
+        files = document.pop("files")
+        emit_json(
+            {
+                **document,
+                "cost_usd": usd(costs["cost_usd"]),
+                "logged_cost_usd": usd(costs["logged_cost_usd"]),
+                "unpriced_calls": costs["unpriced_calls"],
+                "files": files,
+            }
+        )
+        return
+    cost = f", {money(costs['cost_usd'])} in the store" if costs["cost_usd"] is not None else ""
+    say(f"{report.calls:,} new calls from {len(report.files):,} files{cost}.", style="bold")
+    rows = [
+        [
+            Path(file["path"]).name,
+            file["format"],
+            f"{file['rows']:,}",
+            f"{file['calls']:,}",
+            f"{file['duplicates']:,}",
+            f"{file['quarantined']:,}",
+            f"{sum(file['skipped'].values()):,}",
+        ]
+        for file in report.files[:20]
+    ]
+    say()
+    table(["file", "format", "rows", "new calls", "duplicates", "unusable", "no calls"], rows, left=(0, 1))
+    if len(report.files) > 20:
+        say(f"... and {len(report.files) - 20:,} more files")
+    notes = []
+    if costs["unpriced_calls"]:
+        notes.append(f"{costs['unpriced_calls']:,} calls in the store have no price (hindcast cost names their models)")
+    if costs["logged_cost_usd"] is not None:
+        notes.append(f"logged cost in the store: {money(costs['logged_cost_usd'])}")
+    if report.quarantined:
+        notes.append(f"{report.quarantined:,} rows could not be used; each is in quarantine with its reason")
+    if notes:
+        say()
+        for text in notes:
+            say(text)
+    say()
+    say("Next: hindcast cost --by day,model   ·   hindcast diagnose")
+
+
+def _offer() -> None:
+    """Without a path: say which logs were found at their usual places, and how to read them."""
+    from cli.output import say
+
+    say("Name what to read: hindcast ingest PATH...")
+    raise typer.Exit(2)
+
+
+def mapping_init(
+    path: Annotated[Path, typer.Argument(help="A log of your own layout: JSONL, CSV or Parquet.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the draft here, not to stdout.")] = None,
+) -> None:
+    """Draft a mapping file from the first records of a log.
+
+    Example: hindcast mapping init calls.csv -o calls.mapping.yaml
+    """
+    from ingest.drafting import draft_mapping
+
+    text = draft_mapping(path)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text)
+        typer.echo(f"Wrote {output}. Check it, then: hindcast ingest {path} --mapping {output}", err=True)

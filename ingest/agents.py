@@ -1,0 +1,91 @@
+"""Who called, and for what: the last resorts when no field of the log names an agent or a task."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ingest.calls import Call, text_or_none
+
+# metadata and tag keys that name an agent or a task, in order of trust
+AGENT_KEYS = ("agent", "agent_name", "component", "service")
+TASK_KEYS = ("task", "task_type", "task_name", "phase", "step")
+_VOLATILE = re.compile(r"\d[\w:.,+/-]*")
+_CLUSTERS: dict[str, str] = {}
+_CLUSTER_LIMIT = 5_000
+
+
+def from_metadata(call: Call, metadata: Any, source: str = "metadata") -> None:
+    """Take agent and task from a flat mapping, where not known yet."""
+    if not isinstance(metadata, Mapping) or not metadata:
+        return
+    if call.agent is None:
+        for key in AGENT_KEYS:
+            found = text_or_none(metadata.get(key))
+            if found:
+                call.agent, call.agent_source = found, source
+                break
+    if call.task is None:
+        for key in TASK_KEYS:
+            found = text_or_none(metadata.get(key))
+            if found:
+                call.task, call.task_source = found, source
+                break
+
+
+def from_tags(call: Call, tags: Any) -> None:
+    """Take agent and task from tags written `key:value` or `key=value`."""
+    if not isinstance(tags, list) or not tags:
+        return
+    pairs = {}
+    for tag in tags:
+        if isinstance(tag, str):
+            key, mark, value = tag.partition(":") if ":" in tag else tag.partition("=")
+            if mark and value:
+                pairs.setdefault(key.strip().lower(), value.strip())
+    from_metadata(call, pairs, "tag")
+
+
+def resolve(call: Call) -> None:
+    """The rest of the resolution order: tags, workflow, service, then the masked system prompt."""
+    if call.tags and (call.agent is None or call.task is None):
+        from_tags(call, call.tags)
+    if call.agent is None:
+        if call.workflow_name:
+            call.agent, call.agent_source = call.workflow_name, "workflow"
+        elif call.service_name:
+            call.agent, call.agent_source = call.service_name, "service"
+        elif call.messages:
+            name = _system_cluster(call.messages)
+            if name:
+                call.agent, call.agent_source = name, "system_prompt"
+    elif call.agent_source is None:
+        call.agent_source = "attribute"
+    if call.task is None:
+        if call.prompt_name:
+            call.task, call.task_source = call.prompt_name, "prompt"
+    elif call.task_source is None:
+        call.task_source = "attribute"
+
+
+def _system_cluster(messages: list[Any]) -> str | None:
+    """`prompt-<8 hex>` of the first system prompt with numbers, ids and dates masked."""
+    for message in messages[:2]:
+        if not isinstance(message, dict) or message.get("role") not in ("system", "developer"):
+            continue
+        content = message.get("content")
+        if isinstance(content, list):
+            content = "\n".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
+        if not isinstance(content, str) or not content:
+            return None
+        found = _CLUSTERS.get(content)
+        if found is None:
+            masked = _VOLATILE.sub("#", content)
+            found = "prompt-" + hashlib.sha256(masked.encode()).hexdigest()[:8]
+            if len(_CLUSTERS) >= _CLUSTER_LIMIT:
+                _CLUSTERS.clear()
+            _CLUSTERS[content] = found
+        return found
+    return None

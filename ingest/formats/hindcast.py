@@ -1,0 +1,127 @@
+"""The native log: one JSON object a line, written by `ingest.capture` and by anyone who logs for Hindcast.
+
+Every field but `start_time`, `request_model` and the token counts may be left out. A message may be given by its
+`sha256` (of the canonical JSON: sorted keys, compact) with `tokens` and `words` in place of its text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.format import Context, Format, Outcome, stateless
+from ingest.times import time_us
+from ingest.usage import settle
+
+_STRINGS = (
+    "provider_name", "request_model", "response_model", "agent", "task", "conversation_id", "request_id", "process_id",
+    "user_id", "team", "environment", "service_name", "workflow_name", "prompt_name", "prompt_version", "trace_id",
+    "span_id", "parent_span_id", "response_id", "retry_of", "operation_name", "region", "error_type", "finish_reason",
+    "service_tier", "reasoning_effort", "response_format", "tokens_source",
+)  # fmt: skip
+_COUNTS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "max_tokens")
+_STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
+
+
+def read(record: Any, context: Context) -> Outcome:
+    if not isinstance(record, dict):
+        raise BadRecordError("not a JSON object")
+    get = record.get
+    call = Call()
+    for name in _STRINGS:
+        if name in record:
+            setattr(call, name, text_or_none(record[name]))
+    if call.request_model is None and call.response_model is None:
+        raise BadRecordError("no model", "$.request_model")
+    call.identity = text_or_none(get("call_id")) or call.response_id
+    call.start_us, call.time_precision = time_us(get("start_time"), "$.start_time", zone=context.zone)
+    if get("end_time") is not None:
+        call.end_us = time_us(get("end_time"), "$.end_time", zone=context.zone)[0]
+    call.duration_ms = number(get("duration_ms"), "$.duration_ms")
+    call.time_to_first_chunk_ms = number(get("time_to_first_chunk_ms"), "$.time_to_first_chunk_ms")
+    tokens_source = call.tokens_source
+    settle(
+        call,
+        input_tokens=token_count(get("input_tokens"), "$.input_tokens"),
+        output_tokens=token_count(get("output_tokens"), "$.output_tokens"),
+        cache_read=token_count(get("cache_read_input_tokens"), "$.cache_read_input_tokens"),
+        cache_write=token_count(get("cache_creation_input_tokens"), "$.cache_creation_input_tokens"),
+        cache_write_1h=token_count(get("cache_creation_1h_input_tokens"), "$.cache_creation_1h_input_tokens"),
+        reasoning=token_count(get("reasoning_output_tokens"), "$.reasoning_output_tokens"),
+    )
+    call.tokens_source = tokens_source or call.tokens_source
+    for name in _COUNTS:
+        if name in record:
+            setattr(call, name, token_count(record[name], f"$.{name}"))
+    call.input_words = token_count(get("input_words"), "$.input_words")
+    attempt = token_count(get("attempt"), "$.attempt")
+    call.attempt = attempt if attempt is None or attempt < 32_768 else 32_767
+    status = get("status") or "ok"
+    if status not in _STATUSES:
+        call.issue("unknown_status", str(status)[:40])
+        status = "error"
+    call.status = status
+    call.temperature = number(get("temperature"), "$.temperature")
+    call.logged_cost_pico = pico_dollars(get("logged_cost_usd"), "$.logged_cost_usd")
+    call.weight_micro = weight(get("weight"))
+    for name in ("is_batch", "stream", "has_images", "pending_tool_calls"):
+        if isinstance(get(name), bool):
+            setattr(call, name, record[name])
+    tags = get("tags")
+    if isinstance(tags, list):
+        call.tags = [tag for tag in tags if isinstance(tag, str)] or None
+    for name, field in (("messages", "input_messages"), ("output", "output_messages"), ("tools", "tools")):
+        value = get(field)
+        if value is not None and not isinstance(value, list):
+            raise BadRecordError(f"{field} is not a list", f"$.{field}")
+        setattr(call, name, value or None)
+    if isinstance(get("params"), dict):
+        call.params = record["params"]
+    if call.temperature is not None and (call.params is None or "temperature" not in call.params):
+        call.params = {**(call.params or {}), "temperature": call.temperature}
+    call.score = score(get("score"), "$.score")
+    given = get("scores")
+    if isinstance(given, dict):
+        rated = ((name, score(value, f"$.scores.{name}")) for name, value in given.items())
+        call.scores = {name: value for name, value in rated if value is not None} or None
+    return call
+
+
+def number(value: Any, path: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300:
+        return float(value)
+    raise BadRecordError(f"not a number: {str(value)[:40]!r}", path)
+
+
+def score(value: Any, path: str) -> float | None:
+    """A quality between 0 and 1."""
+    found = number(value, path)
+    if found is not None and not 0 <= found <= 1:
+        raise BadRecordError(f"a score outside 0..1: {found}", path)
+    return found
+
+
+def weight(value: Any, path: str = "$.weight") -> int:
+    """Calls that a row stands for, in millionths; 1 where absent."""
+    if value is None:
+        return 1_000_000
+    found = number(value, path)
+    if found is None or not 0 < found < 1e12:
+        raise BadRecordError(f"a weight must be above zero and below 1e12: {value}", path)
+    return round(found * 1_000_000)
+
+
+def _matches(record: Any) -> bool:
+    return isinstance(record, dict) and "hindcast" in record
+
+
+FORMAT = Format(
+    name="hindcast",
+    title="Hindcast's own log (capture, demo)",
+    fingerprints=(frozenset({"hindcast", "start_time", "request_model"}),),
+    matches=_matches,
+    open=stateless(read),
+    rank=0,
+)

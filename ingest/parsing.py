@@ -1,0 +1,210 @@
+"""From a piece of a log to a staged segment: what one worker does, without any connection to the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest import reading
+from ingest.calls import BadRecordError, Call, Skip
+from ingest.format import Context, Format, Outcome, Reader, detect_record, format_named
+from ingest.reading import Row, Shape
+from ingest.staging import Batch, ContentRules, Quarantined, Segment
+
+SEGMENT_CALLS = 40_000
+SEGMENT_BYTES = 48 << 20
+_EXCERPT = 200
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of one file: a range of a plain file, lines already read, or (both None) the whole file."""
+
+    source: int  # the file's number in this run
+    path: Path
+    format: str | None  # None: every record is recognised by itself
+    shape: Shape
+    context: Context
+    start: int = 0
+    end: int | None = None
+    data: bytes | None = None
+    first_row: int = 0
+    last: bool = True  # the piece ends the file
+    cut: str | None = None  # the compressed stream broke off after this piece, and why
+
+
+@dataclass
+class Task:
+    """Pieces that one worker reads into one or more segments."""
+
+    number: int
+    pieces: list[Piece] = field(default_factory=list)
+
+
+def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+    """Read the pieces and yield staged segments in order; a large piece yields several."""
+    batches = (Batch(rules, folder / f"{task.number:06}-{count}") for count in itertools.count())
+    batch = next(batches)
+    for piece in task.pieces:
+        piece = _loaded(piece)
+        readers = _Readers(piece)
+        rows = rows_of(piece)
+        while _read_some(piece, rows, readers, batch, rules):
+            yield batch.write()
+            fresh = next(batches)
+            fresh.part(piece.source).last_row = batch.part(piece.source).last_row
+            batch = fresh
+    yield batch.write()
+
+
+def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segment]:
+    """`run_task` for a worker process."""
+    return list(run_task(task, rules, folder))
+
+
+class _Readers:
+    """The reader of the piece's format, and of any other format whose records turn up in the same file."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.context = piece.context
+        self.main: Format | None = format_named(piece.format) if piece.format else None
+        self._open: dict[str, Reader] = {}
+
+    def reader(self, format: Format) -> Reader:
+        found = self._open.get(format.name)
+        if found is None:
+            found = self._open[format.name] = format.open(self.context)
+        return found
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        main = self.main
+        if main is not None and (main.rank >= 100 or main.matches(record)):
+            return self.reader(main).read(record, row)
+        found = detect_record(record)
+        if found is None:
+            raise BadRecordError("no known kind of record" if main is None else f"not a record of {main.title}")
+        return self.reader(found).read(record, row)
+
+    def close(self) -> Iterable[Outcome]:
+        for reader in self._open.values():
+            yield from reader.close()
+
+
+def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batch, rules: ContentRules) -> bool:
+    """Read rows of a piece until the batch is full (True) or the piece ends (False)."""
+    key = rules.hash_key if rules.keep == "hashes" else None
+    weight = 0
+    counts = batch.part(piece.source)
+    try:
+        for row in rows:
+            weight += len(row.raw) if row.raw is not None else 500
+            counts.last_row = row.number
+            _read_row(row, readers, batch, piece.source, key)
+            if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
+                return True
+        cut = piece.cut
+    except reading.StreamCutError as error:
+        cut = str(error)
+    if cut is not None:
+        batch.quarantine(piece.source, Quarantined(counts.last_row + 1, 0, cut, "$", "", None))
+        counts.problem = cut
+    for outcome in readers.close():
+        _take(outcome, batch, piece.source, counts.last_row, b"", 0, key)
+    counts.complete = piece.last
+    counts.end_offset = 0
+    if piece.data is not None:
+        counts.lines = piece.data.count(b"\n")
+        # a last line without its end may still be being written: it is read again when the file has grown
+        whole = piece.data.rfind(b"\n") + 1 if piece.last else len(piece.data)
+        counts.end_offset = piece.start + whole
+    return False
+
+
+def _loaded(piece: Piece) -> Piece:
+    if piece.data is not None or piece.end is None:
+        return piece
+    with reading.open_file(piece.path) as handle:
+        handle.seek(piece.start)
+        return dataclasses.replace(piece, data=handle.read(piece.end - piece.start))
+
+
+def rows_of(piece: Piece) -> Iterator[Row]:
+    if piece.data is not None:
+        yield from reading.line_rows(piece.data, piece.start, piece.first_row)
+    elif piece.shape == "jsonl":
+        row = piece.first_row
+        for offset, data in reading.line_chunks(piece.path, 8 << 20, piece.start):
+            yield from reading.line_rows(data, offset, row)
+            row += data.count(b"\n")
+    elif piece.shape == "json":
+        yield from reading.document_rows(piece.path)
+    elif piece.shape == "csv":
+        yield from reading.csv_rows(piece.path)
+    elif piece.shape == "parquet":
+        yield from reading.parquet_rows(piece.path)
+
+
+def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> None:
+    try:
+        if row.error is not None:
+            raise row.error
+        outcomes = readers.read(row.record, row.number)
+    except BadRecordError as bad:
+        _quarantine(bad, row, batch, source, key)
+        return
+    except RecursionError:
+        _quarantine(BadRecordError("nested too deeply"), row, batch, source, key)
+        return
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        # a reader met a shape it did not foresee: the row is set aside by name, never lost, never fatal
+        _quarantine(
+            BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200]), row, batch, source, key
+        )
+        return
+    raw = row.raw
+    for index, outcome in enumerate(outcomes if isinstance(outcomes, list) else (outcomes,)):
+        try:
+            if raw is None and isinstance(outcome, Call) and outcome.identity is None:
+                raw = _encode(row.record)
+            _take(outcome, batch, source, row.number, raw or b"", index, key)
+        except BadRecordError as bad:
+            _quarantine(bad, row, batch, source, key)
+
+
+def _take(outcome: Outcome, batch: Batch, source: int, row: int, raw: bytes, index: int, key: bytes | None) -> None:
+    if isinstance(outcome, Skip):
+        batch.skip(source, outcome)
+        return
+    at = outcome.row if outcome.row is not None else row
+    if outcome.identity is not None:
+        identity = hashlib.sha256(b"id:" + outcome.identity.encode("utf-8", "surrogatepass")).digest()[:16]
+        batch.call(outcome, source, at, identity, by_line=False)
+        return
+    batch.call(outcome, source, at, line_identity(raw, index, key), by_line=True)
+
+
+def line_identity(raw: bytes, index: int, key: bytes | None) -> bytes:
+    """16 bytes that identify a row without an id: its bytes, and its place among the calls of one row."""
+    material = raw.rstrip(b"\r\n") + (b"#%d" % index if index else b"")
+    if key is not None:
+        return hmac.digest(key, material, "sha256")[:16]
+    return hashlib.sha256(material).digest()[:16]
+
+
+def _quarantine(bad: BadRecordError, row: Row, batch: Batch, source: int, key: bytes | None) -> None:
+    try:
+        raw = row.raw if row.raw is not None else _encode(row.record)
+    except (TypeError, ValueError, RecursionError):
+        raw = repr(row.record)[:4096].encode("utf-8", "replace")
+    digest = hmac.new(key, raw, "sha256") if key is not None else hashlib.sha256(raw)
+    excerpt = raw[:_EXCERPT].decode("utf-8", "replace")
+    batch.quarantine(source, Quarantined(row.number, row.offset, bad.reason, bad.path, digest.hexdigest(), excerpt))

@@ -1,0 +1,107 @@
+"""What a file is: its packing, its layout and its log format, or a clear word about why it cannot be used."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest import reading
+from ingest.errors import InputError
+from ingest.format import Format, detect, format_named, formats, nearest_formats
+from ingest.reading import Shape
+
+SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file that can be read. `format` None means that its records are of several formats."""
+
+    name: str
+    format: str | None
+    shape: Shape
+    compressed: bool
+    splittable: bool
+
+
+def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) -> Recognised:
+    """Raises InputError for what is empty, binary or of no known format, naming the nearest ones."""
+    kind = reading.file_kind(path)
+    where = str(path)
+    if kind.shape == "empty":
+        raise InputError("the file is empty", where=where, remedy="Nothing to read; check what wrote it.")
+    if kind.shape == "binary":
+        raise InputError(
+            "not a log: neither JSON, CSV nor Parquet (plain, .gz or .zst)",
+            where=where,
+            remedy="Decompress it first, or name the right file.",
+        )
+    compressed = bool(kind.compression)
+    if mapping is not None:
+        name = f"mapping:{mapping.name}"
+        return Recognised(name, "mapping", kind.shape, compressed, kind.shape == "jsonl")
+    if forced is not None:
+        return Recognised(forced.name, forced.name, kind.shape, compressed, forced.splittable and kind.shape == "jsonl")
+    found = _by_header(kind) if kind.shape == "csv" else None
+    if found is None:
+        found = detect(sample(path, kind))
+    if found is None:
+        raise unknown_format(path, kind)
+    splittable = found.splittable and kind.shape == "jsonl"
+    return Recognised(found.name, found.name, kind.shape, compressed, splittable)
+
+
+def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]:
+    """The first records that can be decoded."""
+    if kind.shape == "jsonl":
+        rows = reading.line_rows(kind.head, 0, 0)
+    else:
+        rows = rows_of_shape(path, kind.shape)
+    found: list[Any] = []
+    try:
+        for row in itertools.islice(rows, 10 * limit):
+            if row.error is None:
+                found.append(row.record)
+                if len(found) >= limit:
+                    break
+    except reading.StreamCutError:
+        pass
+    return found
+
+
+def rows_of_shape(path: Path, shape: Shape) -> Any:
+    """Rows of a file that is read as a whole."""
+    if shape == "json":
+        return reading.document_rows(path)
+    if shape == "csv":
+        return reading.csv_rows(path)
+    if shape == "parquet":
+        return reading.parquet_rows(path)
+    raise InputError(f"this layout ({shape}) cannot be read", where=str(path))
+
+
+def _by_header(kind: reading.FileKind) -> Format | None:
+    header = set(reading.csv_header(kind.head))
+    for one in formats():
+        if one.csv_columns and one.csv_columns <= header:
+            return format_named(one.name)
+    return None
+
+
+def unknown_format(path: Path, kind: reading.FileKind) -> InputError:
+    """The error for a file of no known format: the nearest formats and the keys that were missing."""
+    records = sample(path, kind, 5)
+    if not records:
+        return InputError(
+            "no line of it is a whole JSON value", where=str(path), remedy="Check that the file is complete."
+        )
+    near = nearest_formats(records[0])
+    if near:
+        hints = "; ".join(f"{one.title} (missing: {', '.join(missing[:6])})" for one, missing in near)
+        what = f"of no known format; nearest: {hints}"
+    else:
+        shown = ", ".join(sorted(records[0])[:8]) if isinstance(records[0], dict) else type(records[0]).__name__
+        what = f"of no known format (its first record has: {shown})"
+    return InputError(what, where=str(path), remedy=f"Describe its fields: hindcast mapping init {path}")

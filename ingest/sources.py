@@ -1,0 +1,173 @@
+"""The files that were read: how far, with what counts, and whether a file that comes again has anything new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from ingest import reading
+from ingest.staging import Part
+
+_EDGE = 1 << 16
+
+
+@dataclass
+class SourceFile:
+    """A file of this run. The counts are of this run; `prior_*` are what the store already knew of the file."""
+
+    number: int
+    path: Path
+    format: str
+    size: int
+    mtime_ns: int
+    fingerprint: str
+    source_id: int | None = None
+    mode: str = "new"  # new, resume (go on at `start`), reread (from the beginning), unchanged
+    start: int = 0
+    rows: int = 0
+    calls: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    row_base: int = 0  # lines before the next piece, whose rows count from its own beginning
+    end_offset: int = 0
+    complete: bool = False
+    problem: str | None = None
+    prior: dict[str, int] = field(default_factory=dict)
+    unfinished: bool = False  # when last read, the file's last line had no end
+    _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
+    _repeats: dict[int, int] = field(default_factory=dict)  # of those met more than once, how often
+
+    def open(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Give the file its row in `sources`; on a second reading forget what the first one set aside."""
+        if self.source_id is None:
+            known = con.execute("SELECT source_id FROM sources WHERE path = ?", [str(self.path)]).fetchall()
+            if known:
+                self.source_id = known[0][0]
+            else:
+                self.source_id = con.execute("SELECT coalesce(max(source_id) + 1, 0) FROM sources").fetchall()[0][0]
+                con.execute("INSERT INTO sources (source_id, path) VALUES (?, ?)", [self.source_id, str(self.path)])
+        if self.mode in ("reread", "resume"):
+            gone = con.execute(
+                "DELETE FROM quarantine WHERE source_id = ? AND byte_offset >= ?", [self.source_id, self.start]
+            ).fetchall()
+            if self.mode == "resume":
+                # a last line without its end was counted, and is read again now
+                self.prior["quarantined"] -= gone[0][0]
+                self.prior["rows"] -= 1 if self.unfinished else 0
+            self.mode = "reading"
+
+    def count(self, part: Part, fresh: int) -> None:
+        """Take in a published part, of whose calls `fresh` were new."""
+        self.rows += part.rows
+        self.calls += fresh
+        self.duplicates += part.duplicates + part.calls - fresh
+        self.quarantined += len(part.quarantined)
+        for reason, number in part.skipped.items():
+            self.skipped[reason] = self.skipped.get(reason, 0) + number
+        self.row_base += part.lines
+        self.problem = self.problem or part.problem
+        if part.end_offset is not None:
+            self.end_offset = part.end_offset
+            self.complete = part.complete
+
+    def save(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Write the counts. They stay true to `rows = calls + duplicates + quarantined + skipped` on every way."""
+        before = self.prior
+        carried = before if self.start else {}
+        calls = self.calls + before.get("calls", 0)
+        quarantined = self.quarantined + carried.get("quarantined", 0)
+        skipped = sum(self.skipped.values()) + carried.get("skipped", 0)
+        rows = self.rows + carried.get("rows", 0)
+        con.execute(
+            """UPDATE sources SET format = ?, fingerprint = ?, size_bytes = ?, rows = ?, calls = ?, duplicates = ?,
+                      quarantined = ?, skipped = ?, byte_offset = ?, complete = ?,
+                      published = (SELECT value::BIGINT + 1 FROM meta WHERE key = 'publish')
+                WHERE source_id = ?""",
+            [
+                self.format, self.fingerprint, self.size, rows, calls, max(0, rows - calls - quarantined - skipped),
+                quarantined, skipped, self.end_offset, self.complete, self.source_id,
+            ],
+        )  # fmt: skip
+
+    def report(self) -> dict[str, Any]:
+        """This run's counts, for people and programs. An unchanged file repeats its known rows as duplicates."""
+        prior = self.prior if self.mode == "unchanged" else {}
+        skipped = self.skipped or ({"as before": prior["skipped"]} if prior.get("skipped") else {})
+        return {
+            "path": str(self.path),
+            "format": self.format,
+            "rows": self.rows + prior.get("rows", 0),
+            "calls": self.calls,
+            "duplicates": self.duplicates + prior.get("calls", 0) + prior.get("duplicates", 0),
+            "quarantined": self.quarantined + prior.get("quarantined", 0),
+            "skipped": dict(sorted(skipped.items())),
+            "unchanged": self.mode == "unchanged",
+        }
+
+    def occurrences(self, rows: Any, hashes: Any) -> Iterator[tuple[int, int]]:
+        """(row, how many equal rows came before it in this file) for those of `rows` that repeat an earlier one."""
+        if self._seen is None:
+            self._seen = np.empty(0, dtype=np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        ranked = hashes[order]
+        again = np.zeros(len(rows), dtype=bool)
+        again[order[1:]] = ranked[1:] == ranked[:-1]
+        again |= np.isin(hashes, self._seen)
+        for position in np.flatnonzero(again).tolist():
+            value = int(hashes[position])
+            count = self._repeats.get(value, 0) + 1
+            self._repeats[value] = count
+            yield int(rows[position]), count
+        self._seen = np.union1d(self._seen, hashes)
+
+    def replay_lines(self, key: bytes | None) -> None:
+        """Bring row numbers and line occurrences up to `start`, for a file that goes on in its middle."""
+        from ingest.parsing import line_identity
+
+        for _, data in reading.line_chunks(self.path, 8 << 20, 0, stop=self.start):
+            self.row_base += data.count(b"\n")
+            lines = [line for line in data.split(b"\n") if line and not line.isspace()]
+            digests = b"".join([line_identity(line, 0, key)[8:16] for line in lines])
+            hashes = np.frombuffer(digests, ">u8").astype(np.uint64)
+            for _ in self.occurrences(np.arange(len(hashes)), hashes):
+                pass
+
+
+def fingerprint(path: Path, size: int) -> str:
+    """A hash of the first and the last bytes of the first `size` bytes of a file, with `size`."""
+    with reading.open_file(path) as handle:
+        head = handle.read(min(size, _EDGE))
+        handle.seek(max(0, size - _EDGE))
+        tail = handle.read(min(size, _EDGE))
+    return f"{size}:{hashlib.sha256(head).hexdigest()[:32]}:{hashlib.sha256(tail).hexdigest()[:32]}"
+
+
+def compare(con: duckdb.DuckDBPyConnection, source: SourceFile, *, splittable: bool) -> None:
+    """Set `mode` and `start` from what the store knows about the same path."""
+    rows = con.execute(
+        """SELECT source_id, fingerprint, size_bytes, byte_offset, complete, rows, calls, duplicates, quarantined,
+                  skipped FROM sources WHERE path = ?""",
+        [str(source.path)],
+    ).fetchall()
+    if not rows:
+        return
+    source_id, known, size, offset, complete, *counts = rows[0]
+    source.source_id = source_id
+    names = ("rows", "calls", "duplicates", "quarantined", "skipped")
+    source.prior = {name: int(value or 0) for name, value in zip(names, counts, strict=True)}
+    if known == source.fingerprint and complete:
+        source.mode = "unchanged"
+        return
+    same = known is not None and size is not None and size <= source.size and fingerprint(source.path, size) == known
+    if same and splittable and offset:
+        source.mode, source.start, source.end_offset = "resume", int(offset), int(offset)
+        source.unfinished = bool(complete) and int(offset) < int(size)
+    else:
+        source.mode = "reread"

@@ -1,0 +1,334 @@
+"""A segment of parsed calls as columns, written as Parquet beside the store until one short publish takes it in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest import agents
+from ingest.calls import BadRecordError, Call, Skip
+from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents
+from ingest.keys import POLICIES, RequestKeys
+from ingest.schema import CALL_COLUMNS
+
+_ARROW: dict[str, pa.DataType] = {
+    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(), "VARCHAR": pa.string(), "VARCHAR[]": pa.list_(pa.string()),
+}  # fmt: skip
+# columns of `calls` that are not simply a field of Call
+_MADE = {
+    "call_no", "call_key", "source_id", "source_row", "start_time", "end_time", "model", "logged_cost_usd", "weight",
+    "tool_count", "message_ids", "tools_id", "output_id", "input_words", "content_state", "has_images",
+    "pending_tool_calls", *(f"key_{policy}" for policy in POLICIES),
+}  # fmt: skip
+FIELD_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in _MADE)
+_PENDING = frozenset({"tool_calls", "tool_use", "function_call"})
+
+
+@dataclass
+class Quarantined:
+    row: int
+    offset: int
+    reason: str
+    path: str
+    sha256: str
+    excerpt: str | None
+
+
+@dataclass
+class Part:
+    """What one segment holds of one file."""
+
+    rows: int = 0
+    calls: int = 0
+    duplicates: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    last_row: int = 0  # the number of the last row read
+    lines: int = 0  # lines of a piece whose rows count from its own beginning
+    end_offset: int | None = None  # set when the piece was read to its end
+    complete: bool = False  # the file was read to its end
+    problem: str | None = None
+
+
+@dataclass
+class Segment:
+    """Staged calls: counts by file, and the Parquet files of its tables (absent where a table has no row)."""
+
+    folder: Path
+    calls: int = 0
+    parts: dict[int, Part] = field(default_factory=dict)
+    issues: list[tuple[int, str, str]] = field(default_factory=list)  # call number in the segment, code, detail
+
+
+@dataclass(frozen=True)
+class ContentRules:
+    """What is kept of the texts: all of it, keyed hashes, or nothing at all."""
+
+    keep: str = "text"  # text, hashes, none
+    hash_key: bytes | None = None
+    redact: Any = None  # ingest.privacy.Redactor
+
+
+class Batch:
+    """Collects the outcomes of one segment's rows and stages them."""
+
+    def __init__(self, rules: ContentRules, folder: Path) -> None:
+        self.rules = rules
+        self.segment = Segment(folder)
+        key = rules.hash_key if rules.keep == "hashes" else None
+        redact = rules.redact.redact_bytes if rules.redact else None
+        self.contents = Contents(hash_key=key, redact=redact, keep_text=rules.keep == "text")
+        self.keys = RequestKeys(hash_key=key)
+        self._calls: list[Call] = []
+        self._sources: list[int] = []
+        self._rows: list[int] = []
+        self._identity: list[bytes] = []
+        self._by_line: list[bool] = []
+        self._messages: list[list[int] | None] = []
+        self._tools: list[int | None] = []
+        self._outputs: list[int | None] = []
+        self._tool_counts: list[int | None] = []
+        self._keys: list[tuple[int, ...] | None] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def part(self, source: int) -> Part:
+        found = self.segment.parts.get(source)
+        if found is None:
+            found = self.segment.parts[source] = Part()
+        return found
+
+    def skip(self, source: int, outcome: Skip) -> None:
+        part = self.part(source)
+        part.rows += 1
+        if outcome.duplicate:
+            part.duplicates += 1
+        else:
+            part.skipped[outcome.reason] += 1
+
+    def quarantine(self, source: int, bad: Quarantined) -> None:
+        part = self.part(source)
+        part.rows += 1
+        if self.rules.keep != "text":
+            bad.excerpt = None
+        elif bad.excerpt is not None and self.rules.redact:
+            bad.excerpt = self.rules.redact.redact_text(bad.excerpt)
+        part.quarantined.append(bad)
+
+    def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
+        """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
+        complete(call)
+        keep = self.rules.keep
+        messages = tools = output = numbers = None
+        words = call.input_words
+        state = call.content_state
+        if keep != "none" and (call.messages or call.output or call.tools):
+            messages, tools, output, words, state, numbers = self._store_contents(call)
+        if call.issues:
+            self.segment.issues.extend((len(self._calls), code, detail) for code, detail in call.issues)
+        call.input_words = words
+        call.content_state = state or "absent"
+        part = self.part(source)
+        part.rows += 1
+        part.calls += 1
+        self._tool_counts.append(len(call.tools) if call.tools else None)
+        call.messages = call.output = call.tools = call.params = None  # free the texts
+        self._calls.append(call)
+        self._sources.append(source)
+        self._rows.append(row)
+        self._identity.append(key)
+        self._by_line.append(by_line)
+        self._messages.append(messages)
+        self._tools.append(tools)
+        self._outputs.append(output)
+        self._keys.append(numbers)
+
+    def _store_contents(self, call: Call) -> tuple[Any, ...]:
+        add = self.contents.add
+        messages = numbers = tools = output = None
+        words = call.input_words
+        hashed = False
+        found = []
+        if call.messages:
+            found = [add(message, MESSAGE, "$.messages") for message in call.messages]
+            messages = [one.number for one in found]
+            hashed = any(one.hashed for one in found)
+            if words is None and not hashed:
+                words = sum(one.words for one in found)
+            elif words is None and all(self.contents.words[n] is not None for n in messages):
+                words = sum(self.contents.words[n] or 0 for n in messages)
+            if call.has_images is None:
+                call.has_images = any(one.images for one in found)
+        tool_content = add(call.tools, TOOLS, "$.tools") if call.tools else None
+        if tool_content is not None:
+            tools = tool_content.number
+        if call.output:
+            # several choices or content blocks are one answer
+            value = call.output[0] if len(call.output) == 1 else {"role": "assistant", "choices": call.output}
+            answer = add(value, OUTPUT, "$.output")
+            output = answer.number
+            hashed = hashed or answer.hashed
+        if found:
+            tenant = f"{call.user_id}\0{call.tags}".encode()
+            numbers = self.keys.numbers(found, tool_content, call.params, tenant)
+        state = "hashed" if hashed or self.rules.keep == "hashes" else call.content_state
+        if state is None:
+            state = "redacted" if self.rules.redact else "full" if found else "absent"
+        return messages, tools, output, words, state, numbers
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write(self) -> Segment:
+        """Write the segment's Parquet files and return it."""
+        segment = self.segment
+        segment.calls = len(self._calls)
+        if self._calls:
+            segment.folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(self._call_table(), segment.folder / "calls.parquet", compression="lz4")
+            if len(self.contents):
+                pq.write_table(self._content_table(), segment.folder / "contents.parquet", compression="lz4")
+            if self.keys.hashes:
+                pq.write_table(hash_table(self.keys.hashes), segment.folder / "keys.parquet", compression="lz4")
+            scores = [
+                (number, model, score)
+                for number, call in enumerate(self._calls)
+                if call.scores
+                for model, score in call.scores.items()
+            ]
+            if scores:
+                rows, models, values = zip(*scores, strict=True)
+                table = pa.table({"call": pa.array(rows, pa.int64()), "model": models, "score": values})
+                pq.write_table(table, segment.folder / "scores.parquet")
+            if self.contents.given_tokens:
+                numbers, encodings, tokens = zip(*self.contents.given_tokens, strict=True)
+                table = pa.table(
+                    {"content": pa.array(numbers, pa.int32()), "encoding": encodings,
+                     "tokens": pa.array(tokens, pa.int32())}
+                )  # fmt: skip
+                pq.write_table(table, segment.folder / "content_tokens.parquet")
+        return segment
+
+    def _call_table(self) -> pa.Table:
+        calls = self._calls
+        size = len(calls)
+        columns: dict[str, Any] = hash_columns(self._identity)
+        columns["source"] = pa.array(self._sources, pa.int32())
+        columns["by_line"] = pa.array(self._by_line, pa.bool_())
+        columns["replaces"] = pa.array([call.replaces for call in calls], pa.bool_())
+        columns["source_row"] = pa.array(self._rows, pa.int64())
+        columns["start_us"] = pa.array([call.start_us for call in calls], pa.int64())
+        columns["end_us"] = pa.array([call.end_us for call in calls], pa.int64())
+        columns["model"] = pa.array([call.response_model or call.request_model for call in calls], pa.string())
+        columns["cost_pico"] = _column([call.logged_cost_pico for call in calls], pa.int64(), size)
+        columns["weight_micro"] = pa.array([call.weight_micro for call in calls], pa.int64())
+        columns["tool_count"] = _column(self._tool_counts, pa.int16(), size)
+        for name in ("input_words", "content_state", "has_images", "pending_tool_calls", *FIELD_COLUMNS):
+            values = [getattr(call, name) for call in calls]
+            columns[name] = self._redacted(_column(values, _ARROW[CALL_COLUMNS[name]], size))
+        columns["messages"] = _column(self._messages, pa.list_(pa.int32()), size)
+        columns["tools"] = _column(self._tools, pa.int32(), size)
+        columns["output"] = _column(self._outputs, pa.int32(), size)
+        for position, policy in enumerate(POLICIES):
+            numbers = [None if keys is None else keys[position] for keys in self._keys]
+            columns[f"key_{policy}"] = _column(numbers, pa.int32(), size)
+        return pa.table(columns)
+
+    def _redacted(self, column: Any) -> Any:
+        if self.rules.redact is None or column.type != pa.string():
+            return column
+        coded = column.dictionary_encode()
+        clean = pa.array([self.rules.redact.redact_text(text) for text in coded.dictionary.to_pylist()], pa.string())
+        return pa.DictionaryArray.from_arrays(coded.indices, clean).cast(pa.string())
+
+    def _content_table(self) -> pa.Table:
+        stored = self.contents
+        return pa.table(
+            {
+                **hash_columns(stored.hashes),
+                "kind": pa.array(stored.kinds, pa.string()),
+                "role": pa.array(stored.roles, pa.string()),
+                "text": pa.array(stored.texts, pa.string()),
+                "chars": pa.array(stored.chars, pa.int32()),
+                "words": pa.array(stored.words, pa.int32()),
+            }
+        )
+
+
+def _column(values: list[Any], kind: pa.DataType, size: int) -> Any:
+    """An Arrow array; the many columns that a format does not fill cost one scan."""
+    if values.count(None) == size:
+        return pa.nulls(size, kind)
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # a reader let through a value of another type: keep what fits, never lose the row
+        return pa.array([_fit(value, kind) for value in values], kind)
+
+
+def _fit(value: Any, kind: pa.DataType) -> Any:
+    try:
+        return pa.scalar(value, kind).as_py()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
+        return str(value) if kind == pa.string() and value is not None else None
+
+
+def hash_columns(hashes: list[bytes]) -> dict[str, Any]:
+    """Two columns that make up 128-bit hashes: the signed upper and the unsigned lower 64 bits."""
+    halves = np.frombuffer(b"".join(hashes), dtype=[("hi", ">i8"), ("lo", ">u8")])
+    return {
+        "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
+        "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
+    }
+
+
+def hash_table(hashes: list[bytes]) -> pa.Table:
+    return pa.table(hash_columns(hashes))
+
+
+def complete(call: Call) -> None:
+    """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged."""
+    start, end = call.start_us, call.end_us
+    if call.duration_ms is None and start is not None and end is not None:
+        call.duration_ms = (end - start) / 1000
+    elif end is None and start is not None and call.duration_ms is not None:
+        call.end_us = start + round(call.duration_ms * 1000)
+    if call.duration_ms is not None and not 0 <= call.duration_ms < 1e12:
+        call.issue("impossible_duration", f"{call.duration_ms} ms")
+        call.duration_ms = None
+        call.end_us = None
+    tokens = call.input_tokens
+    if tokens is not None:
+        inside = (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0)
+        if inside > tokens:
+            call.issue("cache_above_input", f"cache {inside} > input {tokens}")
+    if (call.cache_creation_1h_input_tokens or 0) > (call.cache_creation_input_tokens or 0):
+        call.issue("hour_cache_above_writes", f"{call.cache_creation_1h_input_tokens}")
+    if call.output_tokens is not None and (call.reasoning_output_tokens or 0) > call.output_tokens:
+        call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
+    if call.tokens_source is None:
+        call.tokens_source = "missing" if tokens is None and call.output_tokens is None else "reported"
+    if call.pending_tool_calls is None and (call.output or call.finish_reason):
+        call.pending_tool_calls = call.finish_reason in _PENDING or _asks_for_tools(call.output)
+    if call.weight_micro <= 0:
+        raise BadRecordError("a weight must be above zero", "$.weight")
+    agents.resolve(call)
+
+
+def _asks_for_tools(output: list[Any] | None) -> bool:
+    for message in output or ():
+        if not isinstance(message, dict):
+            continue
+        if message.get("tool_calls") or message.get("type") == "function_call":
+            return True
+        content = message.get("content")
+        if isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "tool_use" for p in content):
+            return True
+    return False
