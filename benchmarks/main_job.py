@@ -1,0 +1,222 @@
+"""Ingest and replay of one month against a plain Python loop that does the same job, in one run.
+
+Ingest: OpenAI chat pairs with full text, 3.5 KB a call, messages stored once. The loop decodes each line with the
+standard library, hashes each message once and keeps the metadata in a list.
+Replay: one strategy (a route rule, two cache tiers, exact pico-dollar prices) over a million calls without text. The
+loop applies the same rule and the same two tiers with dictionaries and prices with integers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+INGEST_CALLS = int(os.environ.get("HINDCAST_BENCH_INGEST", "60000"))
+REPLAY_CALLS = int(os.environ.get("HINDCAST_BENCH_REPLAY", "1000000"))
+
+STRATEGY = """
+name: bench
+route:
+  - {match: {task: task_1}, model: gpt-3.5-turbo}
+cache:
+  key: canonical
+  tiers:
+    - {name: memory, scope: process, ttl: 5m, max_entries: 10000, policy: lru}
+    - {name: redis, scope: shared, ttl: 24h}
+"""
+
+
+def write_log(path: Path, calls: int) -> None:
+    """Sessions of one to six turns that resend their history, from a seeded vocabulary."""
+    rng = np.random.default_rng(11)
+    words = np.array(["".join(chr(97 + c) for c in rng.integers(0, 26, 5)) for _ in range(5000)])
+
+    def text(size: int) -> str:
+        return " ".join(words[rng.zipf(1.3, size) % len(words)])
+
+    systems = [text(150) for _ in range(8)]
+    written = 0
+    with path.open("w") as out:
+        while written < calls:
+            messages = [{"role": "system", "content": systems[rng.integers(8)]}]
+            for _turn in range(int(rng.integers(1, 7))):
+                messages.append({"role": "user", "content": text(110)})
+                answer = {"role": "assistant", "content": text(60)}
+                record = {
+                    "request": {"model": "gpt-4o", "temperature": 0.2, "messages": list(messages)},
+                    "response": {
+                        "id": f"chatcmpl-{written}",
+                        "object": "chat.completion",
+                        "created": 1_709_000_000 + written,
+                        "model": "gpt-4o-2024-08-06",
+                        "choices": [{"index": 0, "finish_reason": "stop", "message": answer}],
+                        "usage": {"prompt_tokens": 900, "completion_tokens": 120, "total_tokens": 1020},
+                    },
+                }
+                out.write(json.dumps(record) + "\n")
+                messages.append(answer)
+                written += 1
+                if written == calls:
+                    return
+
+
+def plain_ingest(path: Path) -> int:
+    """The same job as simply as Python allows: decode, hash each message, keep new texts and the metadata."""
+    seen: dict[bytes, str] = {}
+    rows = []
+    with path.open("rb") as log:
+        for line in log:
+            record = json.loads(line)
+            ids = []
+            for message in [*record["request"]["messages"], record["response"]["choices"][0]["message"]]:
+                body = json.dumps(message, sort_keys=True)
+                digest = hashlib.sha256(body.encode()).digest()
+                seen.setdefault(digest, body)
+                ids.append(digest)
+            usage = record["response"]["usage"]
+            rows.append((record["response"]["id"], usage["prompt_tokens"], usage["completion_tokens"], ids))
+    return len(rows)
+
+
+def bench_ingest(folder: Path) -> None:
+    log = folder / "calls.jsonl"
+    write_log(log, INGEST_CALLS)
+    size = log.stat().st_size / 1e6
+    start = time.perf_counter()
+    assert plain_ingest(log) == INGEST_CALLS
+    plain = time.perf_counter() - start
+    # a process of its own, so that peak memory is ingest's alone
+    code = (
+        "import sys, resource; from pathlib import Path; from ingest.store import Store;"
+        "from ingest.pipeline import ingest; r = ingest(Store(sys.argv[1]), [Path(sys.argv[2])]);"
+        "print(r.calls, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,"
+        " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "bench.duckdb"), str(log)], capture_output=True, text=True, check=True
+    )
+    ours = time.perf_counter() - start
+    calls, own, children = (int(part) for part in done.stdout.split())
+    assert calls == INGEST_CALLS
+    print(f"ingest, full text: {calls:,} calls, {size:,.0f} MB ({1e6 * size / calls:,.0f} B a call)")
+    print(
+        f"  hindcast      {ours:6.1f} s  {calls / ours:10,.0f} calls/s  {size / ours:6.1f} MB/s  peak {max(own, children) / 1024:,.0f} MB"
+    )
+    print(f"  plain Python  {plain:6.1f} s  {calls / plain:10,.0f} calls/s   (no store, no keys, all in memory)")
+    print(f"  ratio         {plain / ours:6.2f} x")
+
+
+def synthetic_store(path: Path, calls: int) -> None:
+    """A store of calls without text, straight from SQL: skewed keys, 4 agents, 8 tasks, 8 processes, 30 days."""
+    from analysis import ledger
+    from ingest.store import Store
+
+    store = Store(path)
+    with store.write() as con:
+        con.execute(
+            """
+            INSERT INTO calls BY NAME
+            SELECT i AS call_no, i::HUGEINT AS call_key, 0 AS source_id, i + 1 AS source_row,
+                TIMESTAMP '2024-03-01' + to_milliseconds(CAST(i * (30 * 86400000.0 / $n) AS BIGINT)) AS start_time,
+                800.0 AS duration_ms, 'openai' AS provider_name, 'gpt-4-turbo' AS request_model, 'gpt-4-turbo' AS model,
+                500 + hash(i) % 3000 AS input_tokens, 50 + hash(i + 1) % 400 AS output_tokens, 1 AS weight,
+                'ok' AS status, 'stop' AS finish_reason, 'agent_' || (hash(i + 2) % 4) AS agent,
+                'task_' || (hash(i + 3) % 8) AS task, 'p' || (hash(i + 4) % 8) AS process_id,
+                'hashed' AS content_state, 'reported' AS tokens_source,
+                CAST(floor(pow((hash(i + 5) % 1000003) / 1000003.0, 3) * $n / 4) AS INTEGER) AS key_canonical
+            FROM range($n) t(i)
+            """,
+            {"n": calls},
+        )
+    ledger.update(store)
+
+
+def plain_replay(path: Path) -> tuple[int, int]:
+    """Pico-dollars and hits by one loop over rows with dictionaries: the same rule, tiers and prices."""
+    from ingest.store import Store
+
+    with Store(path).read() as con:
+        rows = con.execute(
+            """SELECT epoch_ms(start_time), epoch_ms(start_time) + 800, task, process_id, key_canonical,
+                      input_tokens, output_tokens FROM calls ORDER BY start_time, source_id, source_row"""
+        ).fetchall()
+    five, day = 5 * 60_000, 24 * 3_600_000
+    memory: dict[str, OrderedDict[tuple[int, bool], int]] = {}
+    shared: dict[tuple[int, bool], int] = {}
+    waiting: list[tuple[int, int, str, tuple[int, bool]]] = []
+    import heapq
+
+    total = hits = 0
+    for number, (start, end, task, process, key, tokens_in, tokens_out) in enumerate(rows):
+        while waiting and waiting[0][0] <= start:
+            at, _, owner, stored = heapq.heappop(waiting)
+            shared[stored] = at + day
+            first = memory.setdefault(owner, OrderedDict())
+            first[stored] = at + five
+            first.move_to_end(stored)
+            if len(first) > 10_000:
+                first.popitem(last=False)
+        cheap = task == "task_1"
+        full = (key, cheap)
+        mine = memory.setdefault(process, OrderedDict())
+        if mine.get(full, -1) >= start:
+            mine.move_to_end(full)
+            hits += 1
+            continue
+        if shared.get(full, -1) >= start:
+            mine[full] = min(start + five, shared[full])
+            mine.move_to_end(full)
+            if len(mine) > 10_000:
+                mine.popitem(last=False)
+            hits += 1
+            continue
+        rate_in, rate_out = (500_000, 1_500_000) if cheap else (10_000_000, 30_000_000)
+        total += tokens_in * rate_in + tokens_out * rate_out
+        heapq.heappush(waiting, (end, number, process, full))
+    return total, hits
+
+
+def bench_replay(folder: Path) -> None:
+    from ingest.store import Store
+    from replay.run import run
+    from replay.strategy import parse
+
+    path = folder / "replay.duckdb"
+    synthetic_store(path, REPLAY_CALLS)
+    strategy = parse(STRATEGY, "bench.yaml")
+    run(Store(path), [strategy])  # compiles the kernels
+    start = time.perf_counter()
+    result = run(Store(path), [strategy]).strategies[0]
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
+    total, hits = plain_replay(path)
+    plain = time.perf_counter() - start
+    assert (result.cost, result.hits) == (total, hits), ((result.cost, result.hits), (total, hits))
+    print(f"replay: {REPLAY_CALLS:,} calls, route + two tiers + exact prices; same cost and hits in both")
+    print(
+        f"  hindcast      {ours:6.2f} s  {REPLAY_CALLS / ours:10,.0f} calls/s  (4 evaluations: with the savings split)"
+    )
+    print(f"  plain Python  {plain:6.2f} s  {REPLAY_CALLS / plain:10,.0f} calls/s  (1 evaluation)")
+    print(f"  ratio         {plain / ours:6.2f} x per run, {4 * plain / ours:.1f} x per evaluation")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bench_ingest(Path(folder))
+        bench_replay(Path(folder))
+    print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""`hindcast replay`: what the logged traffic would have cost under other policies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from replay.run import Replay, StrategyResult
+
+DEFAULT_STORE = "hindcast.duckdb"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def replay(
+        strategies: Annotated[list[Path], typer.Argument(help="Strategy files (YAML).", show_default=False)],
+        since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First UTC day.")] = None,
+        until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day, inclusive.")] = None,
+        cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
+        scores: Annotated[
+            Path | None, typer.Option(help="YAML of quality per task and model, where the log has none.")
+        ] = None,
+        store: StoreOption = DEFAULT_STORE,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Replay the logged traffic through strategies: cost, hit rate, savings by stage, quality verdict.
+
+        Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
+        """
+        from ingest.store import Store
+        from replay import quality
+        from replay.run import run
+        from replay.strategy import load
+
+        chosen = [load(path) for path in strategies]
+        with progress("Replaying", unit="strategies") as bar:
+            bar.total(len(chosen))
+            result = run(
+                Store(store),
+                chosen,
+                since=since.date() if since else None,
+                until=until.date() if until else None,
+                cold=cold,
+                scores=quality.load_priors(scores) if scores else None,
+                done=lambda _name: bar.advance(1),
+            )
+        if as_json:
+            emit_json(result.to_json())
+        else:
+            show(result)
+
+
+def show(result: Replay) -> None:
+    """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
+    from analysis.money import dollars
+    from analysis.present import money, share
+
+    if not result.daily:
+        say("No calls with a time in this window: nothing to replay.")
+        return
+    best = recommended(result)
+    if best is not None:
+        say(sentence(result, best), style="bold")
+        say()
+    unit = "usd/day" if result.whole_days else "usd/day*"
+    rows = [["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"]]
+    for entry in result.strategies:
+        rows.append(
+            [
+                entry.name,
+                _plain(entry.per_day()),
+                share(entry.saved_share),
+                share(entry.hit_rate) if entry.tier_hits else "-",
+                quality_text(entry),
+                verdict_text(entry),
+            ]
+        )
+    table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
+    if not result.whole_days:
+        say("* the log covers no day whole; mean over the days it touches", style="dim")
+    if best is not None and best.savings:
+        parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings.items()]
+        whole = money(dollars(best.baseline - best.cost))
+        say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
+    for count, text in (
+        (result.unpriced_calls, "calls have no price and are on neither side"),
+        (result.untimed_calls, "calls have no time and cannot be replayed"),
+    ):
+        if count:
+            say(f"Not included: {count:,} {text}", style="yellow")
+    seen: set[str] = set()
+    for entry in result.strategies:
+        for limit in entry.limits:
+            if limit not in seen:
+                seen.add(limit)
+                say(f"Cannot say: {limit}", style="dim")
+
+
+def recommended(result: Replay) -> StrategyResult | None:
+    """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
+    passing = [entry for entry in result.strategies if entry.quality["verdict"] == "passes" and entry.savings]
+    return min(passing or list(result.strategies), key=lambda entry: (entry.cost, entry.name), default=None)
+
+
+def sentence(result: Replay, best: StrategyResult) -> str:
+    """The answer in one sentence."""
+    from analysis.present import money, share
+
+    saved = best.saved_share
+    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
+    text = f"{best.name} would have cost {money(best.per_day())}/day instead of {money(result.per_day())}{change}"
+    verdict = best.quality["verdict"]
+    if verdict == "unknown":
+        return f"{text}; whether quality holds, the log cannot say."
+    mean, low = best.quality["mean_ratio"], best.quality["lower_90"]
+    return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict_text(best)}."
+
+
+def quality_text(entry: StrategyResult) -> str:
+    """`0.97 (0.957)`, or `unknown`."""
+    mean, low = entry.quality.get("mean_ratio"), entry.quality.get("lower_90")
+    return "unknown" if mean is None or low is None else f"{mean:.2f} ({low:.3f})"
+
+
+def verdict_text(entry: StrategyResult) -> str:
+    """`passes 0.95`, `fails 0.95` or `unknown`."""
+    verdict, floor = entry.quality["verdict"], entry.quality.get("floor")
+    return f"{verdict} {floor:.2f}" if floor is not None and verdict != "unknown" else str(verdict)
+
+
+def _plain(amount: object) -> str:
+    from decimal import Decimal
+
+    from analysis.present import money
+
+    return money(amount if isinstance(amount, Decimal) else None, symbol="")

@@ -1,0 +1,124 @@
+"""The strategy's own caches over the traffic: which requests are equal, who may look up, whose answer may be kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ingest.errors import StrategyError
+from replay import rules, tiers
+from replay.prompts import Prompts
+from replay.strategy import Cache
+from replay.traffic import Bool, Int32, Int64, Traffic
+
+# what `key` already holds beside the messages, as far as the store keeps it by name
+_PARAMETERS = ("temperature", "max_tokens", "response_format", "reasoning_effort")
+
+
+def tier_list(spec: Cache) -> list[tiers.Tier]:
+    """The file's tiers as the simulator takes them."""
+    return [
+        tiers.Tier(
+            name=tier.name,
+            scope=tier.scope,
+            ttl_ms=tier.ttl_ms,
+            sliding=tier.sliding,
+            max_entries=tier.max_entries,
+            max_bytes=tier.max_bytes,
+            policy=tier.policy,
+            fill_on_lower_hit=tier.fill_on_lower_hit,
+        )
+        for tier in spec.tiers
+    ]
+
+
+def simulate(traffic: Traffic, spec: Cache, body: Int64, served: Int32) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """One outcome code per call. `body` is the dense id of the request without its model, -1 for none.
+
+    Raises StrategyError on weighted rows: a row that stands for many calls has no single time and no single key.
+    """
+    if len(traffic) and bool((traffic.weight_micro != 1_000_000).any()):
+        count = int((traffic.weight_micro != 1_000_000).sum())
+        raise StrategyError(
+            f"{count:,} rows of this log are sampled or aggregated (weight is not 1), so cache hits cannot be replayed",
+            remedy="Leave `cache` out of the strategy, or ingest the calls one by one.",
+        )
+    lookup = traffic.demand & (body >= 0) & _allowed(traffic, spec)
+    requests = tiers.Requests(
+        key=_key(body, served),
+        start_ms=traffic.start_ms,
+        end_ms=traffic.end_ms,
+        storable=traffic.storable & lookup,
+        lookup=lookup,
+        process=processes(traffic, spec),
+        size_bytes=traffic.size_bytes,
+    )
+    return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, seed=spec.seed)
+
+
+def _key(body: Int64, served: Int32) -> Int32:
+    """Request and model in one dense id; ids without a call are allowed, as long as they fit 31 bits."""
+    used, rank = np.unique(served, return_inverse=True)
+    pair = np.where(body < 0, np.int64(-1), body * len(used) + rank)
+    if int(pair.max(initial=-1)) < 2**31 - 1 and int(pair.max(initial=-1)) < 4 * len(body) + 1000:
+        return pair.astype(np.int32)
+    _, dense = np.unique(pair, return_inverse=True)
+    return np.where(pair < 0, -1, dense).astype(np.int32)
+
+
+def _allowed(traffic: Traffic, spec: Cache) -> Bool:
+    """False for calls that the file keeps away from the cache: too hot, or skipped by rule."""
+    allowed = np.ones(len(traffic), np.bool_)
+    if spec.max_temperature is not None:
+        heat = traffic.rule_frame(["temperature"])["temperature"].fill_null(1.0)  # a provider's default is 1
+        allowed &= (heat <= spec.max_temperature).to_numpy()
+    for selection in spec.skip:
+        frame = traffic.rule_frame(rules.columns_of([selection]))
+        allowed &= ~rules.selected(selection, frame)
+    return allowed
+
+
+def processes(traffic: Traffic, spec: Cache) -> Int32:
+    """The process of each call: as logged where the log names any, else `processes` of them by `assign` and `seed`.
+
+    `sticky` keeps a conversation on one process; a call without a conversation is its own.
+    """
+    if (traffic.process >= 0).any():
+        return np.where(traffic.process < 0, traffic.process.max() + 1, traffic.process).astype(np.int32)
+    if spec.processes == 1:
+        return np.zeros(len(traffic), np.int32)
+    if spec.assign == "round_robin":
+        return (np.arange(len(traffic)) % spec.processes).astype(np.int32)
+    conversation = traffic.rule_frame(["conversation_id"])["conversation_id"]
+    own = pl.arange(len(traffic), eager=True).cast(pl.String)
+    label = conversation.fill_null("\x1f" + own)
+    number = label.rank("dense").to_numpy().astype(np.int64) - 1
+    draw = np.random.default_rng(spec.seed).integers(0, spec.processes, int(number.max(initial=0)) + 1)
+    return draw[number].astype(np.int32)
+
+
+def compressed_keys(traffic: Traffic, before: Prompts, after: Prompts) -> Int64:
+    """Dense ids of the compressed requests, without the model; -1 where the logged request has no key.
+
+    Two requests share a key iff they are equal after compression and had equal parameters. The parameters are part of
+    the logged key: keys merge only where the named parameters are equal and each key is the only one of its message
+    list, so that a parameter the store does not name keeps them apart.
+    """
+    keys, first = np.unique(traffic.key, return_index=True)
+    named = traffic.rule_frame(_PARAMETERS)[first].rows()
+    old = [_body(before, call) for call in first]
+    owners: dict[object, int] = {}
+    for body, parameters in zip(old, named, strict=True):
+        owners[body, parameters] = owners.get((body, parameters), 0) + 1
+    merged: dict[object, int] = {}
+    ids = np.empty(len(keys), np.int64)
+    for position, number in enumerate(keys):
+        parameters = named[position]
+        sole = bool(old[position]) and owners[old[position], parameters] == 1
+        identity: object = (_body(after, first[position]), parameters) if sole else int(number)
+        ids[position] = merged.setdefault(identity, len(merged)) if number >= 0 else -1
+    return ids[np.searchsorted(keys, traffic.key)]
+
+
+def _body(prompts: Prompts, call: int) -> bytes:
+    return prompts.ids[prompts.offsets[call] : prompts.offsets[call + 1]].tobytes()

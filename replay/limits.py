@@ -1,0 +1,91 @@
+"""What a log cannot support, said per strategy: each line is one thing that the result assumes or leaves out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from analysis import pricing
+from analysis.present import share
+from replay import lengths
+from replay.engine import Engine, Outcome
+from replay.quality import QualityReport
+from replay.traffic import Bool
+
+NAMED = 3  # how many tasks a line names before it counts them
+
+
+def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    """The lines for one strategy, in the order of its stages."""
+    inside = engine.traffic.window
+    yield from _time(engine)
+    if "compress" in engine.players:
+        yield from engine.compressed.limits(inside)
+    if "route" in engine.players:
+        yield from _routing(engine, outcome)
+    if "cache" in engine.players:
+        yield from _cache(engine)
+    if engine.players:
+        yield from engine.provider.limits(outcome.model)
+    unpriced = inside & (engine.traffic.cost != pricing.UNPRICED) & ~engine.comparable
+    if unpriced.any():
+        models = sorted({str(engine.models[number][1]) for number in np.unique(outcome.model[unpriced])})
+        yield f"{_calls(unpriced)} would go to a model without a price ({', '.join(models[:NAMED])}): on neither side"
+
+
+def quality_limits(report: QualityReport) -> Iterator[str]:
+    """What stays unknown about quality, by the tasks with most of it."""
+    unknown = [cell for cell in report.cells if cell.moments is None]
+    if not unknown:
+        return
+    tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in unknown))
+    where = ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
+    yield f"quality of {share(report.unknown_share)} of the demand: no score for the model that would serve it ({where})"
+
+
+def _time(engine: Engine) -> Iterator[str]:
+    if engine.traffic.untimed_calls:
+        yield f"{engine.traffic.untimed_calls:,} calls have no time and are not replayed"
+
+
+def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    traffic = engine.traffic
+    moved = traffic.window & (outcome.model != traffic.model)
+    assumed: dict[str, list[str]] = defaultdict(list)
+    cells = np.unique(np.stack([outcome.model[moved], traffic.task[moved]]), axis=1).T
+    for model, task in cells:
+        name = str(engine.models[model][1])
+        if lengths.declared(engine.strategy, traffic.tasks[task], name) is None:
+            assumed[name].append(traffic.tasks[task] or "calls without a task")
+    low, high = lengths.ASSUMED["low"], lengths.ASSUMED["high"]
+    for name, tasks in assumed.items():
+        where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
+        yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
+    for reason, count in engine.routing(engine.everything)[1].items():
+        yield f"{count:,} calls stay with their logged model: {reason}"
+
+
+def _cache(engine: Engine) -> Iterator[str]:
+    traffic, spec = engine.traffic, engine.strategy.cache
+    assert spec is not None
+    keyless = traffic.window & traffic.demand & (traffic.key < 0)
+    if keyless.any():
+        yield f"{_calls(keyless)} have neither text nor hashes, so they cannot hit a cache"
+    if not traffic.has_durations:
+        yield "some calls have no duration: their answers are taken to be in the cache at once"
+    if any(tier.max_bytes for tier in spec.tiers):
+        yield "the size of an answer is taken as 4 bytes a token"
+    own = any(tier.scope == "process" for tier in spec.tiers)
+    if own and not (traffic.process >= 0).any():
+        count = "one process" if spec.processes == 1 else f"{spec.processes} processes, {spec.assign}"
+        yield f"the log names no processes; the memory tier is simulated with {count}"
+    retries = traffic.window & traffic.retry
+    if retries.any():
+        yield f"{_calls(retries)} are retries: paid, but not new demand, and never cached"
+
+
+def _calls(mask: Bool) -> str:
+    count = int(mask.sum())
+    return "1 call" if count == 1 else f"{count:,} calls"

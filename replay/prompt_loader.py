@@ -1,0 +1,112 @@
+"""Reads requests as lists of distinct texts from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from ingest.errors import StoreError
+from ingest.store import Store
+from replay.prompts import KINDS, Contents, Int32, Int64, Prompts
+from replay.traffic import ORDER, Traffic
+
+ENCODINGS = ("cl100k_base", "o200k_base")
+
+
+def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
+    """The prompts of all calls of `traffic`; with `texts` also the stored texts, which compression needs.
+
+    A call without stored messages has an empty list.
+    """
+    offsets, ids = _lists(traffic)
+    used = np.unique(ids)
+    contents = _contents(traffic.store, used, texts=texts)
+    return Prompts(offsets, np.searchsorted(used, ids).astype(np.int32), contents)
+
+
+def _lists(traffic: Traffic) -> tuple[Int64, Int32]:
+    with traffic.store.read() as con:
+        frame = con.sql(
+            f"""
+            SELECT call_no, CASE
+                WHEN tools_id IS NULL THEN coalesce(message_ids, CAST([] AS INTEGER[]))
+                ELSE list_prepend(tools_id, coalesce(message_ids, CAST([] AS INTEGER[]))) END AS ids
+            FROM calls WHERE {traffic.where} ORDER BY {ORDER}"""
+        ).pl()
+    if not np.array_equal(frame["call_no"].to_numpy(), traffic.call_no):
+        raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
+    offsets = np.zeros(len(frame) + 1, np.int64)
+    np.cumsum(frame["ids"].list.len().to_numpy(), out=offsets[1:])
+    ids = frame["ids"].explode(empty_as_null=False, keep_nulls=False).cast(pl.Int32).to_numpy()
+    return offsets, ids
+
+
+def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
+    wanted = pl.DataFrame({"content_id": used})
+    with store.read() as con:
+        con.register("wanted", wanted.to_arrow())
+        rows = con.sql(
+            """SELECT c.content_id, c.kind, c.role, coalesce(c.words, 0) AS words
+               FROM contents c JOIN wanted USING (content_id) ORDER BY content_id"""
+        ).pl()
+        counted = con.sql(
+            """SELECT t.content_id, t.encoding, t.tokens, t.blocks
+               FROM content_tokens t JOIN wanted USING (content_id) ORDER BY content_id, encoding"""
+        ).pl()
+        stored: Mapping[int, str] = {}
+        if texts:
+            found = con.execute(
+                """SELECT content_id, text FROM contents JOIN wanted USING (content_id)
+                   WHERE text IS NOT NULL ORDER BY content_id"""
+            ).fetchall()
+            numbers = np.searchsorted(used, np.array([row[0] for row in found], np.int32))
+            stored = {int(number): row[1] for number, row in zip(numbers, found, strict=True)}
+    tokens = {}
+    for encoding in ENCODINGS:
+        part = counted.filter(pl.col("encoding") == encoding)
+        column = np.full(len(used), -1, np.int32)
+        column[np.searchsorted(used, part["content_id"].to_numpy())] = part["tokens"].to_numpy()
+        tokens[encoding] = column
+    offsets, blocks = _blocks(used, counted)
+    return Contents(
+        content_id=used.astype(np.int32),
+        kind=_kinds(rows),
+        words=rows["words"].cast(pl.Int32).to_numpy(),
+        tokens=tokens,
+        block_offsets=offsets,
+        block_hashes=blocks,
+        texts=stored,
+    )
+
+
+def _kinds(rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    number = {name: index for index, name in enumerate(KINDS)}
+    other = number["other"]
+    labels = zip(rows["kind"].to_list(), rows["role"].to_list(), strict=True)
+    return np.fromiter(
+        (number["tools"] if kind == "tools" else number.get(role or "", other) for kind, role in labels),
+        np.int8,
+        count=len(rows),
+    )
+
+
+def chain_encoding(contents: Contents) -> str:
+    """The encoding that counts most of the contents: the one that prompt caches are simulated in."""
+    return max(sorted(contents.tokens, reverse=True), key=lambda name: int((contents.tokens[name] >= 0).sum()))
+
+
+def _blocks(used: Int32, counted: pl.DataFrame) -> tuple[Int64, Int64]:
+    """Block hashes per content, all in the encoding that counts most of them: chains of two encodings never meet."""
+    hashed = counted.filter(pl.col("blocks").is_not_null())
+    if hashed.is_empty():
+        return np.zeros(len(used) + 1, np.int64), np.zeros(0, np.int64)
+    sizes_by = hashed.group_by("encoding").len().sort("len", "encoding", descending=True)
+    known = hashed.filter(pl.col("encoding") == sizes_by["encoding"][0])
+    sizes = np.zeros(len(used), np.int64)
+    sizes[np.searchsorted(used, known["content_id"].to_numpy())] = known["blocks"].list.len().to_numpy()
+    offsets = np.zeros(len(used) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    values = known["blocks"].explode(empty_as_null=False, keep_nulls=False).cast(pl.Int64).to_numpy()
+    return offsets, values

@@ -1,0 +1,281 @@
+"""Replays a store's traffic through strategies, and says what each would have cost, saved and risked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from analysis import pricing
+from analysis.book import stored_version
+from analysis.days import complete_days
+from analysis.money import dollars, exact_sum, sums_by
+from analysis.present import usd
+from ingest.store import Store
+from replay import limits as said
+from replay import quality
+from replay.engine import Engine, Outcome
+from replay.outcomes import COALESCED, HIT
+from replay.savings import shapley, split_by
+from replay.strategy import Strategy
+from replay.traffic import EPOCH, Traffic, load
+
+ENGINE_VERSION = 1
+"""Part of every run id: grows when the same input would give another result."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """One UTC day under one policy. `cost` in pico-dollars, of the calls that have a price."""
+
+    day: date
+    cost: int
+    calls: int
+    hits: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "day": self.day.isoformat(),
+            "cost_usd": usd(dollars(self.cost)),
+            "calls": self.calls,
+            "hits": self.hits,
+        }
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """What one strategy would have cost over the window. Money in pico-dollars."""
+
+    name: str
+    run_id: str
+    baseline: int  # the logged cost of the very calls that `cost` is of
+    cost: int
+    low: int
+    high: int
+    daily: tuple[Day, ...]
+    whole_days: tuple[date, ...]
+    demand: int
+    hits: int
+    coalesced: int
+    tier_hits: dict[str, int]
+    savings: dict[str, int]
+    tier_savings: dict[str, int]
+    quality: dict[str, Any]
+    unpriced_calls: int
+    stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
+    limits: tuple[str, ...]
+
+    @property
+    def hit_rate(self) -> float | None:
+        return self.hits / self.demand if self.demand else None
+
+    @property
+    def saved_share(self) -> float | None:
+        return (self.baseline - self.cost) / self.baseline if self.baseline else None
+
+    def per_day(self, amounts: dict[date, int] | None = None) -> Decimal | None:
+        """Mean dollars a day over the complete days; over all days where none is complete."""
+        costs = amounts or {row.day: row.cost for row in self.daily}
+        return mean_per_day(costs, self.whole_days)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "run_id": self.run_id,
+            "baseline_cost_usd": usd(dollars(self.baseline)),
+            "cost_usd": usd(dollars(self.cost)),
+            "cost_low_usd": usd(dollars(self.low)),
+            "cost_high_usd": usd(dollars(self.high)),
+            "usd_per_day": usd(self.per_day()),
+            "saved_share": self.saved_share,
+            "daily": [row.to_json() for row in self.daily],
+            "demand_calls": self.demand,
+            "hits": self.hits,
+            "coalesced": self.coalesced,
+            "hit_rate": self.hit_rate,
+            "tier_hits": self.tier_hits,
+            "savings": {stage: usd(dollars(amount)) for stage, amount in self.savings.items()},
+            "savings_by_tier": {tier: usd(dollars(amount)) for tier, amount in self.tier_savings.items()},
+            "quality": self.quality,
+            "unpriced_calls": self.unpriced_calls,
+            "stayed": self.stayed,
+            "limits": list(self.limits),
+        }
+
+
+@dataclass(frozen=True)
+class Replay:
+    """All strategies over one window, beside what was logged."""
+
+    baseline: int | None
+    daily: tuple[Day, ...]
+    whole_days: tuple[date, ...]
+    unpriced_calls: int
+    untimed_calls: int
+    price_book_version: str
+    strategies: tuple[StrategyResult, ...] = field(default=())
+
+    def per_day(self) -> Decimal | None:
+        return mean_per_day({row.day: row.cost for row in self.daily}, self.whole_days)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "baseline": {
+                "cost_usd": None if self.baseline is None else usd(dollars(self.baseline)),
+                "usd_per_day": usd(self.per_day()),
+                "daily": [row.to_json() for row in self.daily],
+                "unpriced_calls": self.unpriced_calls,
+                "untimed_calls": self.untimed_calls,
+            },
+            "price_book_version": self.price_book_version,
+            "strategies": [result.to_json() for result in self.strategies],
+        }
+
+
+def run(
+    store: Store,
+    strategies: Sequence[Strategy],
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    cold: bool = False,
+    scores: quality.Priors | None = None,
+    done: Callable[[str], None] | None = None,
+) -> Replay:
+    """Replay the window [since, until] (UTC days, inclusive) through each strategy.
+
+    Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name.
+    """
+    loaded: dict[str, Traffic] = {}
+    traffic = _traffic(store, loaded, "canonical", since, until, cold)
+    with store.read() as con:
+        book_version = stored_version(con) or "none"
+    priced = traffic.window & (traffic.cost != pricing.UNPRICED)
+    whole = tuple(_whole_days(traffic))
+    results = []
+    for strategy in strategies:
+        policy = strategy.cache.key if strategy.cache else "canonical"
+        engine = Engine(_traffic(store, loaded, policy, since, until, cold), strategy)
+        results.append(_replay_one(engine, whole, book_version, scores))
+        if done:
+            done(strategy.name)
+    return Replay(
+        baseline=exact_sum(traffic.cost[priced]) if priced.any() else None,
+        daily=_daily(traffic, traffic.cost, priced, None),
+        whole_days=whole,
+        unpriced_calls=int((traffic.window & ~priced).sum()),
+        untimed_calls=traffic.untimed_calls,
+        price_book_version=book_version,
+        strategies=tuple(results),
+    )
+
+
+def _replay_one(
+    engine: Engine, whole: tuple[date, ...], book_version: str, priors: quality.Priors | None
+) -> StrategyResult:
+    traffic = engine.traffic
+    everything = frozenset(engine.players)
+    result = engine.evaluate(everything)
+    kept = engine.comparable
+    savings = shapley(engine.players, lambda on: -engine.total(on))
+    hits = result.hits & traffic.window
+    tier_names = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
+    # a hit's worth: what the call costs without the cache
+    without = engine.evaluate(everything - {"cache"}).cost if tier_names else result.cost
+    worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
+    assessed = quality.assess(quality.evidence_for(engine, result, priors))
+    demand = traffic.window & traffic.demand
+    return StrategyResult(
+        name=engine.strategy.name,
+        run_id=run_id(engine, book_version),
+        baseline=exact_sum(traffic.cost[kept]),
+        cost=exact_sum(result.cost[kept]),
+        low=engine.total(everything, bound="low"),
+        high=engine.total(everything, bound="high"),
+        daily=_daily(traffic, result.cost, kept, hits),
+        whole_days=whole,
+        demand=int(demand.sum()),
+        hits=int((hits & demand).sum()),
+        coalesced=int((demand & (result.codes == COALESCED)).sum()),
+        tier_hits={name: int((hits & (result.codes == HIT + tier)).sum()) for tier, name in enumerate(tier_names)},
+        savings=savings,
+        tier_savings=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
+        quality=assessed.to_json(),
+        unpriced_calls=int((traffic.window & ~kept).sum()),
+        stayed=engine.routing(everything)[1],
+        limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
+    )
+
+
+def run_id(engine: Engine, book_version: str) -> str:
+    """Names data + prices + strategy + window: equal ids mean equal results, byte for byte."""
+    digest = hashlib.sha256()
+    traffic = engine.traffic
+    digest.update(
+        f"{ENGINE_VERSION}\n{book_version}\n{json.dumps(engine.strategy.document(), sort_keys=True)}\n".encode()
+    )
+    for column in (traffic.call_no, traffic.start_ms, traffic.cost, traffic.key, traffic.window):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()[:16]
+
+
+def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
+    """Mean dollars over the complete days of the window, to the pico-dollar; a complete day without calls counts $0."""
+    chosen = list(whole) or list(costs)
+    if not chosen:
+        return None
+    return dollars(round(Fraction(sum(costs.get(day, 0) for day in chosen), len(chosen))))
+
+
+def _traffic(
+    store: Store, loaded: dict[str, Traffic], policy: str, since: date | None, until: date | None, cold: bool
+) -> Traffic:
+    if policy not in loaded:
+        loaded[policy] = load(store, since=since, until=until, key_policy=policy, cold=cold)
+    return loaded[policy]
+
+
+def _whole_days(traffic: Traffic) -> list[date]:
+    if not len(traffic):
+        return []
+    first, last = (datetime.fromtimestamp(int(ms) / 1000, UTC).replace(tzinfo=None) for ms in traffic.log_span_ms)
+    inside = traffic.days
+    if not inside:
+        return []
+    count = (inside[-1] - inside[0]).days + 1
+    return complete_days([inside[0] + timedelta(days=number) for number in range(count)], first, last)
+
+
+def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarray | None) -> tuple[Day, ...]:
+    """Sums per day of the window; `calls` counts all calls of the day, priced or not."""
+    if not traffic.window.any():
+        return ()
+    first = int(traffic.day[traffic.window].min())
+    number = (traffic.day - first).astype(np.int32)
+    size = int(number[traffic.window].max()) + 1
+    costs = sums_by(cost[kept], number[kept], size)
+    calls = np.bincount(number[traffic.window], minlength=size)
+    served = np.bincount(number[hits], minlength=size) if hits is not None else np.zeros(size, np.int64)
+    return tuple(
+        Day(EPOCH + timedelta(days=first + index), costs[index], int(calls[index]), int(served[index]))
+        for index in range(size)
+        if calls[index]
+    )
+
+
+def outcome_frame(engine: Engine, outcome: Outcome) -> dict[str, np.ndarray]:
+    """Per call of the window: number, outcome code, cost and serving model, for any group-by."""
+    inside = engine.traffic.window
+    return {
+        "call_no": engine.traffic.call_no[inside],
+        "outcome": outcome.codes[inside],
+        "cost": outcome.cost[inside],
+        "model": outcome.model[inside],
+    }
