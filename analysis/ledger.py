@@ -6,7 +6,8 @@ why; rows out = rows in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from analysis.book import stored_version, sync_book
 from analysis.kinds import GATEWAY_HIT, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED
@@ -24,9 +26,10 @@ from analysis.resolve import Name, forget, remember
 from ingest.errors import PriceError
 from ingest.store import Store
 
+Array = NDArray[Any]
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
-CHUNK: Final = 1_000_000
+CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
 _MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
 CREATE_LEDGER = f"""
     CREATE TABLE IF NOT EXISTS ledger (
@@ -79,7 +82,7 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
     with store.write() as con:
         _prepare(con)
         if rebuild:
-            con.execute("DELETE FROM ledger")
+            con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS", "OR REPLACE TABLE"))
         written = _price_missing(con, progress)
         return _summary(con, written)
 
@@ -108,15 +111,14 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) ->
     models = _distinct_models(con, start, last, anti)
     remember(con, models)
     rates = load_rates(con, models)
+    kinds = used_kinds(con, f"call_no >= {start:d} {anti}")
+    chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}" for low in range(start, last + 1, CHUNK)]
     written = 0
-    for low in range(start, last + 1, CHUNK):
-        where = f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}"
-        call_no, gateway, usage = read_usage(con, models, where)
+    for call_no, gateway, usage in _read_ahead(con, models, chunks, kinds):
         if not len(call_no):
             continue
         priced = rates.price(usage)
-        hit = np.flatnonzero(gateway)
-        _set_gateway_hits(priced, hit)
+        _set_gateway_hits(priced, np.flatnonzero(gateway))
         _guard(usage, priced)
         new_ledger = ledger_table(call_no, priced)  # noqa: F841  read by DuckDB
         con.execute("INSERT INTO ledger SELECT * FROM new_ledger")
@@ -128,7 +130,24 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) ->
     return written
 
 
-def _set_gateway_hits(priced: Priced, rows: np.ndarray[Any, Any]) -> None:
+def _read_ahead(
+    con: duckdb.DuckDBPyConnection, models: Sequence[Name], chunks: Sequence[str], kinds: Sequence[str]
+) -> Iterator[tuple[Array, Array, Usage]]:
+    """The usage of each chunk; the next one is read while the caller prices and writes this one.
+
+    The reader's own cursor sees what is committed: `calls`, and the ledger as it was before this update.
+    """
+    with ThreadPoolExecutor(1) as pool, con.cursor() as reader:
+        reader.execute("SET TimeZone='UTC'")
+        ahead = None
+        for where in [*chunks, None]:
+            after = pool.submit(read_usage, reader, models, where, kinds) if where else None
+            if ahead is not None:
+                yield ahead.result()
+            ahead = after
+
+
+def _set_gateway_hits(priced: Priced, rows: Array) -> None:
     for name in ("total", *COMPONENTS):
         getattr(priced, name)[rows] = 0
     priced.status[rows] = GATEWAY_HIT
@@ -167,16 +186,22 @@ def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
 
 
 def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
-    calls, cost, logged = con.execute("SELECT count(*), sum(cost_usd), sum(logged_cost_usd) FROM costs").fetchall()[0]
-    statuses = dict(con.execute("SELECT cost_status, count(*) FROM ledger GROUP BY ALL ORDER BY 2 DESC, 1").fetchall())
-    models = con.execute(
-        """SELECT coalesce(provider_name || '/', '') || coalesce(model, '(no model)'), count(*) FROM costs
-           WHERE cost_status = 'unknown_model' GROUP BY ALL ORDER BY 2 DESC, 1"""
+    calls, logged = con.execute("SELECT count(*), sum(logged_cost_usd) FROM calls").fetchall()[0]
+    found = con.execute(
+        "SELECT cost_status, count(*), sum(cost_usd) FROM ledger GROUP BY ALL ORDER BY 2 DESC, 1"
     ).fetchall()
+    statuses = {status: count for status, count, _ in found}
+    costs = [cost for _, _, cost in found if cost is not None]
+    models = []
+    if "unknown_model" in statuses:
+        models = con.execute(
+            """SELECT coalesce(provider_name || '/', '') || coalesce(model, '(no model)'), count(*) FROM costs
+               WHERE cost_status = 'unknown_model' GROUP BY ALL ORDER BY 2 DESC, 1"""
+        ).fetchall()
     return LedgerSummary(
         written=written,
         calls=calls,
-        cost_usd=cost,
+        cost_usd=sum(costs, Decimal(0)) if costs else None,
         logged_cost_usd=logged,
         unpriced_calls=sum(statuses.get(status, 0) for status in NULL_STATUSES),
         statuses=statuses,
@@ -203,9 +228,17 @@ _TOKENS = {
 }  # fmt: skip
 
 
+def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
+    """The token kinds that any of the calls has a count of; input and output always."""
+    always = ("input", "output")
+    columns = ", ".join(f"count({column})" for column in _TOKENS.values())
+    counts = con.execute(f"SELECT {columns} FROM calls WHERE {where}").fetchall()[0]
+    return tuple(name for name, count in zip(_TOKENS, counts, strict=True) if count or name in always)
+
+
 def read_usage(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Name], where: str
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Usage]:
+    con: duckdb.DuckDBPyConnection, models: Sequence[Name], where: str, kinds: Sequence[str] = tuple(_TOKENS)
+) -> tuple[Array, Array, Usage]:
     """(call_no, gateway hit or not, usage) of the calls that `where` selects, in order of call_no.
 
     `where` is SQL of this program, never of a user. Model index -1 is a name that is not in `models`.
@@ -218,7 +251,7 @@ def read_usage(
         }
     )
     tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
-    tokens = ", ".join(f"coalesce({column}, {UNKNOWN})::BIGINT AS {name}" for name, column in _TOKENS.items())
+    tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
     rows = con.sql(
         f"""
         SELECT call_no, coalesce(position, -1)::INTEGER AS model,
@@ -227,24 +260,14 @@ def read_usage(
                     CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
                {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
                coalesce(status = 'gateway_cache_hit', false) AS gateway
-        FROM (SELECT * FROM calls WHERE {where})
+        FROM calls
         LEFT JOIN names ON provider_name IS NOT DISTINCT FROM provider AND model IS NOT DISTINCT FROM name
-        ORDER BY call_no
+        WHERE {where}
         """
     ).to_arrow_table()
-
-    def column(name: str) -> Any:
-        return rows.column(name).to_numpy()
-
-    usage = Usage(
-        **{name: column(name) for name in ("model", "start_ms", "tier", "weight_micro")},
-        **{name: _unless_absent(column(name), name) for name in _TOKENS},
-    )
-    return column("call_no"), column("gateway"), usage
-
-
-def _unless_absent(array: Any, name: str) -> Any:
-    """None for a kind that no call of the batch used, so that the kernel need not read it."""
-    if name in ("input", "output") or (array > 0).any():
-        return array
-    return None
+    columns = {name: rows.column(name).to_numpy() for name in rows.column_names}
+    if (np.diff(columns["call_no"]) < 0).any():
+        order = np.argsort(columns["call_no"], kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+    call_no, gateway = columns.pop("call_no"), columns.pop("gateway")
+    return call_no, gateway, Usage(**columns)
