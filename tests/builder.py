@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ingest.schema import CALL_COLUMNS
 from ingest.store import Store
 
@@ -23,16 +25,20 @@ DEFAULTS: dict[str, Any] = {
 def build_store(path: Path, calls: Iterable[Mapping[str, Any]]) -> Store:
     """A store with one row of `calls` per mapping; columns that a mapping leaves out get DEFAULTS or NULL."""
     store = Store(path)
-    names = list(CALL_COLUMNS)
-    rows = []
+    rows: dict[str, list[Any]] = {}
+    made = []
     for number, call in enumerate(calls):
-        unknown = set(call) - set(names)
+        unknown = set(call) - set(CALL_COLUMNS)
         assert not unknown, unknown
         row = {"call_no": number, "call_key": number, "source_row": number + 1, **DEFAULTS, **call}
         row.setdefault("request_model", row["model"])
-        rows.append([row.get(name) for name in names])
-    marks = ", ".join(f"?::{kind}" for kind in CALL_COLUMNS.values())
+        made.append(row)
+    for name in CALL_COLUMNS:
+        if any(row.get(name) is not None for row in made):
+            rows[name] = [row.get(name) for row in made]
     with store.write() as con:
-        if rows:
-            con.executemany(f"INSERT INTO calls VALUES ({marks})", rows)
+        if made:
+            given = pa.table(rows)  # noqa: F841  read by DuckDB
+            chosen = ", ".join(f"CAST({name} AS {CALL_COLUMNS[name]}) AS {name}" for name in rows)
+            con.execute(f"INSERT INTO calls BY NAME SELECT {chosen} FROM given")
     return store
