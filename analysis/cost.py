@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from analysis.book import stored_version
+from analysis.ledger import COMPONENTS, costs_source
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
@@ -35,26 +37,22 @@ DIMENSIONS: Final = {
     "service": "service_name",
     "source": "(SELECT path FROM sources WHERE sources.source_id = costs.source_id)",
 }
-MEASURES: Final = (
-    "calls", "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
-    "reasoning_output_tokens", "uncached_input_usd", "cache_read_usd", "cache_write_usd", "output_usd", "reasoning_usd",
-    "other_usd", "cost_usd", "logged_cost_usd", "unpriced_calls", "unpriced_tokens", "fallback_calls",
+TIMES: Final = ("hour", "day", "week", "month")
+# measure -> SQL; a sum is NULL where no call has a value
+_TOKENS: Final = (
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens", "reasoning_output_tokens"
 )  # fmt: skip
-_SUMS = """
-    count(*) AS calls,
-    sum(input_tokens)::HUGEINT AS input_tokens,
-    sum(cache_read_input_tokens)::HUGEINT AS cache_read_input_tokens,
-    sum(cache_creation_input_tokens)::HUGEINT AS cache_creation_input_tokens,
-    sum(output_tokens)::HUGEINT AS output_tokens,
-    sum(reasoning_output_tokens)::HUGEINT AS reasoning_output_tokens,
-    sum(uncached_input_usd) AS uncached_input_usd, sum(cache_read_usd) AS cache_read_usd,
-    sum(cache_write_usd) AS cache_write_usd, sum(output_usd) AS output_usd, sum(reasoning_usd) AS reasoning_usd,
-    sum(other_usd) AS other_usd, sum(cost_usd) AS cost_usd, sum(logged_cost_usd) AS logged_cost_usd,
-    count(*) FILTER (cost_usd IS NULL) AS unpriced_calls,
-    coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FILTER (cost_usd IS NULL), 0)::HUGEINT
-        AS unpriced_tokens,
-    count(*) FILTER (cost_status = 'priced_fallback') AS fallback_calls
-"""
+MEASURES: Final = {
+    "calls": "count(*)",
+    **{name: f"sum({name})" for name in _TOKENS},
+    "cost_usd": "sum(cost_usd)",
+    "logged_cost_usd": "sum(logged_cost_usd)",
+    "unpriced_calls": "count(*) FILTER (cost_usd IS NULL)",
+    "unpriced_tokens": "coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) "
+    "FILTER (cost_usd IS NULL), 0)",
+    "fallback_calls": "count(*) FILTER (cost_status = 'priced_fallback')",
+}
+COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,15 @@ def cost(
     by: Sequence[str] = ("day", "model"),
     since: date | None = None,
     until: date | None = None,
-    where: dict[str, str] | None = None,
+    where: Mapping[str, str] | None = None,
+    *,
+    components: bool = False,
 ) -> CostReport:
     """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value.
 
-    Days sort by time, everything else by cost. Raises InputError for a dimension that does not exist.
+    Times sort upwards, everything else by cost downwards. With `components` each row also splits its cost into
+    uncached input, cache reads and writes, output, reasoning and other. Raises InputError for an unknown dimension.
     """
-    from analysis.book import stored_version
-
     names = tuple(dict.fromkeys(by))
     for name in (*names, *(where or {})):
         if name not in DIMENSIONS:
@@ -105,34 +104,46 @@ def cost(
         conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
         values.append(value)
     keep = " AND ".join(conditions)
-    columns = ", ".join(f'{DIMENSIONS[name]} AS "{name}"' for name in names)
-    order = [f'"{name}" NULLS LAST' for name in names if name in ("day", "week", "month", "hour")]
+    measures = MEASURES | (COMPONENT_MEASURES if components else {})
+    selected = [f'{DIMENSIONS[name]} AS "{name}"' for name in names]
+    selected += [f"{sql} AS {name}" for name, sql in measures.items()]
+    order = [f'"{name}" NULLS LAST' for name in names if name in TIMES]
     order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
+    group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
         _require_ledger(con, store)
+        source = costs_source(con)
         found = con.execute(
-            f"SELECT {columns}{',' if columns else ''} {_SUMS} FROM costs WHERE {keep} "
-            f"{'GROUP BY ' + ', '.join(str(i + 1) for i in range(len(names))) if names else ''} "
-            f"ORDER BY {', '.join(order)}",
-            values,
+            f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", values
         ).fetchall()
-        total = con.execute(f"SELECT {_SUMS} FROM costs WHERE {keep}", values).fetchall()[0]
-        unpriced = con.execute(
-            f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model, count(*),
-                       sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))::HUGEINT
-                FROM costs WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3""",
-            values,
-        ).fetchall()
+        rows = [dict(zip((*names, *measures), row, strict=True)) for row in found]
+        total = {name: _add(row[name] for row in rows) for name in measures}
+        for name in ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls"):
+            total[name] = total[name] or 0
+        unpriced = []
+        if total["unpriced_calls"]:
+            unpriced = con.execute(
+                f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model, count(*),
+                           sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
+                    FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3""",
+                values,
+            ).fetchall()
         version = stored_version(con) or ""
     return CostReport(
         by=names,
-        rows=[dict(zip((*names, *MEASURES), row, strict=True)) for row in found],
-        total=dict(zip(MEASURES, total, strict=True)),
+        rows=rows,
+        total=total,
         unpriced=[
             dict(zip(("cost_status", "provider", "model", "calls", "tokens"), row, strict=True)) for row in unpriced
         ],
         price_book_version=version,
     )
+
+
+def _add(values: Iterable[Any]) -> Any:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _require_ledger(con: Any, store: Store) -> None:

@@ -185,6 +185,22 @@ def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
     )
 
 
+def costs_source(con: duckdb.DuckDBPyConnection) -> str:
+    """What to select costs FROM: the view `costs`, or the same rows side by side, several times faster.
+
+    Side by side is right only while `calls` and `ledger` lie in the same order, which is looked up each time
+    (70 ms for 10 M calls).
+    """
+    calls, rows = con.execute("SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM ledger)").fetchall()[0]
+    if calls != rows:
+        return "costs"
+    astray = con.execute(
+        """SELECT count(*) FROM calls POSITIONAL JOIN (SELECT call_no AS entry FROM ledger)
+           WHERE call_no IS DISTINCT FROM entry"""
+    ).fetchall()[0][0]
+    return "costs" if astray else "(SELECT * FROM calls POSITIONAL JOIN (SELECT * EXCLUDE (call_no) FROM ledger)) costs"
+
+
 def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
     calls, logged = con.execute("SELECT count(*), sum(logged_cost_usd) FROM calls").fetchall()[0]
     found = con.execute(
