@@ -32,7 +32,7 @@ class BlockChains:
 
     `ids` are dense chain ids: equal iff the prompts agree up to there. `tokens` of each block, -1 where not counted.
     `ends`: 1 at the end of a content, 2 at the end of the leading tools and system texts. Per path: `known` tokens,
-    `unknown` contents without a count, `has_tools`.
+    `unknown` blocks without a count, `has_tools`.
     """
 
     path: Int32  # n
@@ -103,7 +103,7 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     parent = keys[:nodes] >> 32
     depth, known, unknown = length.copy(), np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
     counted = np.where(counts[content] >= 0, counts[content], 0) if len(contents) else np.zeros(nodes, np.int64)
-    missing = (counts[content] < 0) if len(contents) else np.zeros(nodes, np.bool_)
+    missing = np.where(counts[content] < 0, length, 0) if len(contents) else np.zeros(nodes, np.int64)
     kernel.accumulate(parent, counted.astype(np.int64), missing, depth, known, unknown)
     offsets = np.concatenate([[0], np.cumsum(depth[wanted])]).astype(np.int64)
     total = int(offsets[-1])
@@ -145,7 +145,7 @@ def _with_bare_blocks(offsets: Int64, hashes: Int64, bare: Bool) -> tuple[Int64,
     own = np.repeat(bare, np.where(bare, 1, length))
     filled[~own] = hashes
     # any value that no hash has by more than chance: the number, mixed
-    filled[own] = (np.flatnonzero(bare).astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)).view(np.int64)
+    filled[own] = ((np.flatnonzero(bare) + 1).astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)).view(np.int64)
     return widened, filled
 
 

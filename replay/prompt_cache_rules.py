@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -43,6 +43,12 @@ class PromptCacheRule(BaseModel):
     """The caller must ask for it: without a sign of it in the log, it was off."""
     writes_billed: bool = False
     source: str
+
+    @model_validator(mode="after")
+    def _breakpoints_stand_alone(self) -> PromptCacheRule:
+        if self.breakpoints is not None and (self.max_age_ms or self.requests_per_minute):
+            raise ValueError("a rule with breakpoints has neither max_age_ms nor requests_per_minute")
+        return self
 
     def holds(self, provider: str, model: str, day: date) -> bool:
         return (

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -125,10 +124,10 @@ def spread(
 
 
 @njit(cache=True, nogil=True)
-def accumulate(parent: Int64, counted: Int64, missing: Bool, depth: Int64, known: Int64, unknown: Int32) -> None:
-    """Sums from the root to each node: blocks (`depth` comes as the node's own), tokens, uncounted contents."""
+def accumulate(parent: Int64, counted: Int64, missing: Int64, depth: Int64, known: Int64, unknown: Int32) -> None:
+    """Sums from the root to each node: blocks (`depth` comes as the node's own), tokens, uncounted blocks."""
     for node in range(1, parent.size):
         up = parent[node]
         depth[node] += depth[up]
         known[node] = known[up] + counted[node]
-        unknown[node] = unknown[up] + (1 if missing[node] else 0)
+        unknown[node] = unknown[up] + missing[node]

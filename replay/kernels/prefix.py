@@ -25,6 +25,7 @@ MODE, MINIMUM, INCREMENT, TTL, MAX_AGE, RPM, LOOKBACK, HEAD_BREAKPOINT, WRITES =
 IMPLICIT: Final = 0
 BREAKPOINTS: Final = 1
 MINUTE_MS: Final = 60_000
+LONG_AGO: Final = np.iinfo(np.int64).min // 2
 
 
 @njit(cache=True, nogil=True)
@@ -40,16 +41,18 @@ def in_scope_order(scope: Int32, alive: Bool, rule: Int32, starts: Int64, order:
 def _actual(matched: Any, known: Any, unknown: Any, unknown_matched: Any, whole: Any, scaled: Any) -> Any:
     """Matched tokens in the provider's own count of the prompt, `whole`; ours where that is not known (-1).
 
-    Contents without a count share what is left. Tokens that no content explains are tools that were not logged: they
+    Blocks without a count share what is left. Tokens that no content explains are tools that were not logged: they
     lead every prompt of the kind, so they match when anything does; if few, they are a matter of the tokeniser.
     """
     if whole < 0:
         return matched
+    if whole < known:
+        return matched * whole // known
     if unknown > 0:
-        return matched + max(0, whole - known) * unknown_matched // unknown
+        return matched + (whole - known) * unknown_matched // unknown
     if known <= 0:
         return 0
-    if whole < known or scaled:
+    if scaled:
         return matched * whole // known
     return matched + whole - known
 
@@ -96,7 +99,11 @@ def run(
         machine = 0
         if r[RPM] > 0:
             head = ids[min(first + 1, stop - 1)]
-            if owner[head] != mine or now - minute[head] >= MINUTE_MS:
+            if owner[head] != mine:
+                owner[head] = mine
+                last[head, 0] = last[head, 1] = LONG_AGO
+                minute[head] = LONG_AGO
+            if now - minute[head] >= MINUTE_MS:
                 minute[head] = now - now % MINUTE_MS
                 load[head] = 0
             load[head] += 1
@@ -129,7 +136,7 @@ def run(
                     chain = ids[at]
                     fresh = owner[chain] != mine
                     if fresh:
-                        last[chain, 0] = last[chain, 1] = np.iinfo(np.int64).min // 2
+                        last[chain, 0] = last[chain, 1] = LONG_AGO
                         owner[chain] = mine
                     if at > found:
                         other = last[chain, machine]  # later than now: an equal prompt is being read just now
