@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from analysis.models import model_info
 from replay import compress as compressors
-from replay import rules
+from replay import message_text, rules
 from replay.prompts import KINDS, Contents, Int32, Int64, Prompts
 from replay.rewriting import Requests
 
@@ -198,8 +199,10 @@ def _finish(before: Prompts, requests: Requests, calls: Calls) -> tuple[Prompts,
     for code, encoding in enumerate(calls.encodings):
         wanted = np.unique(np.searchsorted(used, requests.ids[places[row_encoding == code]]))
         column = np.full(len(texts), -1, np.int32)
-        for position in wanted.tolist():
-            column[position], hashes = tokenizer.count_and_blocks(texts[position], encoding)
+        kinds = ["tools" if requests.made_kind[int(used[i]) - own] == _TOOLS else "message" for i in wanted]
+        measured = tokenizer.measure([(texts[i], kind) for i, kind in zip(wanted, kinds, strict=True)], encoding)
+        for position, (tokens, hashes) in zip(wanted.tolist(), measured, strict=True):
+            column[position] = tokens
             blocks[position] = blocks[position] or hashes
         counted[encoding] = column
     missing = np.full(len(texts), -1, np.int32)
@@ -208,13 +211,17 @@ def _finish(before: Prompts, requests: Requests, calls: Calls) -> tuple[Prompts,
     contents = Contents(
         content_id=np.concatenate([old.content_id, np.full(len(texts), -1, np.int32)]),
         kind=np.concatenate([old.kind, np.array([requests.made_kind[n - own] for n in used.tolist()], np.int8)]),
-        words=np.concatenate([old.words, np.array([tokenizer.words(text) for text in texts], np.int32)]),
+        words=np.concatenate([old.words, np.array([_words(text) for text in texts], np.int32)]),
         tokens={name: np.concatenate([column, counted.get(name, missing)]) for name, column in old.tokens.items()},
         block_offsets=np.concatenate([old.block_offsets, old.block_offsets[-1] + np.cumsum(sizes)]),
         block_hashes=np.concatenate([old.block_hashes, flat]),
         texts={**old.texts, **{own + i: text for i, text in enumerate(texts)}},
     )
     return Prompts(requests.offsets, ids, contents), len(texts)
+
+
+def _words(text: str) -> int:
+    return sum(len(part.split()) for part in message_text.texts(msgspec.json.decode(text)))
 
 
 def _sums(prompts: Prompts, values: NDArray[Any]) -> tuple[Int64, Int64]:

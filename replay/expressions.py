@@ -71,9 +71,9 @@ def check_expression(text: str) -> str:
         statements = sqlglot.parse(text, dialect=DIALECT, error_level=sqlglot.ErrorLevel.RAISE)
     except RecursionError as error:
         raise ExpressionError("nested too deeply", "Split it into several rules.") from error
-    except sqlglot.errors.SqlglotError as error:
-        detail = str(error).splitlines()[0].split(". Line")[0]
-        raise ExpressionError(f"not a boolean SQL expression: {detail}") from error
+    except Exception as error:  # sqlglot's own errors, and whatever else its parser meets in odd text
+        detail = str(error).splitlines()[0].split(". Line")[0] if isinstance(error, sqlglot.errors.SqlglotError) else ""
+        raise ExpressionError("not a boolean SQL expression" + (f": {detail}" if detail else "")) from error
     trees = [statement for statement in statements if statement is not None]
     if len(trees) != 1:
         raise ExpressionError("more than one statement", "Write one condition; join conditions with AND and OR.")

@@ -251,7 +251,7 @@ class Strategy(Part):
     classifier: Classifier | None = None
     cache: Cache | None = None
     provider_cache: Annotated[ProviderCache, BeforeValidator(lambda value: _provider_cache(value))] = ProviderCache()
-    compress: Annotated[tuple[Compressor, ...], BeforeValidator(lambda value: _compressors(value))] = ()
+    compress: tuple[Annotated[Compressor, BeforeValidator(lambda value: _compressor(value))], ...] = ()
     batch: tuple[BatchRule, ...] = ()
     quality: Quality = Quality()
     output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
@@ -335,14 +335,8 @@ def _ratios(value: object) -> object:
     return value
 
 
-def _compressors(value: object) -> object:
-    """`whitespace`, `{history_window: 10}` or `{history_window: {messages: 10, match: {agent: x}}}`."""
-    if not isinstance(value, (list, tuple)):
-        raise PydanticCustomError("compress", "must be a list, as in [whitespace, {{history_window: 10}}]", {})
-    return tuple(_compressor(item) for item in value)
-
-
 def _compressor(item: object) -> object:
+    """`whitespace`, `{history_window: 10}` or `{history_window: {messages: 10, match: {agent: x}}}`."""
     if isinstance(item, Compressor) or (isinstance(item, dict) and "name" in item):
         return item
     name, argument = item, None
@@ -386,7 +380,11 @@ def _explain(error: ValidationError, lines: dict[yaml_lines.Path, int], where: s
         else:
             path = _deepest(path, lines)
         found.append((lines.get(path, 1), path, problem, context))
-    line, path, problem, context = min(found, key=lambda entry: entry[0])
+    # an error inside a list also makes pydantic complain about the list: the inner one is the cause
+    inner = [
+        one for one in found if not any(other[1] != one[1] and other[1][: len(one[1])] == one[1] for other in found)
+    ]
+    line, path, problem, context = min(inner, key=lambda entry: entry[0])
     words = ".".join(str(part) for part in path)
     message = str(problem["msg"])
     message = message.removeprefix("Value error, ").removeprefix("Input ")

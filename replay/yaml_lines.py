@@ -21,7 +21,10 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise StrategyError(f"larger than {MAX_BYTES:,} bytes", where=where, remedy="A strategy file is a page or two.")
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:
+        raise StrategyError(f"not valid YAML: {str(error).splitlines()[0]}", where=where) from error
     try:
         node = loader.get_single_node()
         lines: dict[Path, int] = {}
