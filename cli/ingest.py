@@ -98,7 +98,8 @@ def _price(store: Any) -> dict[str, Any]:
     ledger.update(store)
     with store.read() as con:
         cost, logged, unpriced = con.execute(
-            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL) FROM costs"""
+            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL)
+                 FROM costs"""
         ).fetchall()[0]
     return {"cost_usd": cost, "logged_cost_usd": logged, "unpriced_calls": unpriced}
 

@@ -39,7 +39,7 @@ def from_tags(call: Call, tags: Any) -> None:
     """Take agent and task from tags written `key:value` or `key=value`."""
     if not isinstance(tags, list) or not tags:
         return
-    pairs = {}
+    pairs: dict[str, str] = {}
     for tag in tags:
         if isinstance(tag, str):
             key, mark, value = tag.partition(":") if ":" in tag else tag.partition("=")

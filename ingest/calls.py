@@ -1,7 +1,7 @@
 """One call as a format reader hands it over, and the three other things a logged row can turn out to be.
 
-Every row of a log ends as exactly one of: a call, a duplicate of a call, quarantined (`BadRecordError`), or skipped by a
-named rule (`Skip`). Token counts here are inclusive, as in `ingest.schema`.
+Every row of a log ends as exactly one of: a call, a duplicate of a call, quarantined (`BadRecordError`), or skipped
+by a named rule (`Skip`). Token counts here are inclusive, as in `ingest.schema`.
 """
 
 from __future__ import annotations

@@ -131,6 +131,8 @@ class Contents:
     ) -> int:
         known = self._by_hash.get(content_hash)
         if known is not None:
+            if text is not None and self.texts[known] is None:  # first seen as a bare hash
+                self.texts[known], self.chars[known], self.words[known] = text, chars, words
             return known
         number = len(self.hashes)
         self._by_hash[content_hash] = number

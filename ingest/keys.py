@@ -24,8 +24,8 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _TRANSPORT = frozenset(
     {
         "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "background",
-        "prompt_cache_key", "prompt_cache_retention", "timeout", "extra_headers", "extra_body", "api_key", "num_retries",
-        "max_retries", "cache_control", "include", "litellm_params", "proxy_server_request",
+        "prompt_cache_key", "prompt_cache_retention", "timeout", "extra_headers", "extra_body", "api_key",
+        "num_retries", "max_retries", "cache_control", "include", "litellm_params", "proxy_server_request",
     }
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {

@@ -173,6 +173,15 @@ def _content_ids(con: duckdb.DuckDBPyConnection, path: Path, wanted: Any) -> Any
         """,
         {"path": str(path)},
     )
+    # a content first seen as a bare hash gets its text from the first log that has it
+    con.execute(
+        """
+        UPDATE contents SET text = s.text, chars = s.chars, words = s.words
+          FROM read_parquet($path, file_row_number = true) s JOIN local l ON l.n = s.file_row_number
+         WHERE contents.content_id = l.content_id AND contents.text IS NULL AND s.text IS NOT NULL
+        """,
+        {"path": str(path)},
+    )
     rows = con.execute("SELECT n, content_id FROM local").fetchnumpy()
     con.unregister("wanted")
     con.execute("DROP TABLE local")

@@ -1,0 +1,214 @@
+"""Claude Code transcripts: one row per content block of a message, each repeating the message's usage.
+
+A call is a (message.id, requestId). Of its rows the largest token total counts, since rows written while the answer
+streamed hold a partial count. A sidechain that replays a message under a new requestId is not a new call; of a
+sidechain row and a main row the main one stays. Rows without message.id are all kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+
+from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.format import Context, Format, Outcome
+from ingest.times import time_us
+from ingest.usage import apply_usage
+
+_TYPES = frozenset({"user", "assistant", "summary", "system", "progress", "queue-operation", "file-history-snapshot"})
+_HELD = 256
+_REPEAT = Skip("repeats a message", duplicate=True)
+_SYNTHETIC = Skip("written by the tool, not by a model")
+
+
+class Transcript:
+    """Reads one transcript, merging the rows of each message."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.held: OrderedDict[tuple[str, str | None], Call] = OrderedDict()
+        self.seen: dict[str, tuple[str | None, bool]] = {}  # message id -> (request id, sidechain) first met
+        self.threads: dict[str, tuple[str | None, dict[str, Any]]] = {}  # row uuid -> (parent uuid, message)
+        self.sidechain: dict[tuple[str, str | None], bool] = {}
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        if not isinstance(record, dict):
+            raise BadRecordError("not a JSON object")
+        if record.get("type") == "progress":
+            inner = (record.get("data") or {}).get("message") if isinstance(record.get("data"), dict) else None
+            if not isinstance(inner, dict) or not isinstance(inner.get("message"), dict):
+                return Skip("no message")
+            record = {"isSidechain": True, "sessionId": record.get("sessionId"), **inner}
+        message = record.get("message")
+        if not isinstance(message, dict):
+            return Skip("no message")
+        if self.context.want_text:
+            self._remember(record, message)
+        if not isinstance(message.get("usage"), dict) and "inputTokens" not in record:
+            return Skip("user or tool turn" if message.get("role") != "assistant" else "no usage")
+        if message.get("model") == "<synthetic>":
+            return _SYNTHETIC
+        return self._call_row(record, message, row)
+
+    def _call_row(self, record: dict[str, Any], message: dict[str, Any], row: int) -> Outcome | list[Outcome]:
+        call = self._call(record, message)
+        call.row = row
+        message_id = text_or_none(message.get("id"))
+        if message_id is None:
+            return call
+        request_id = text_or_none(record.get("requestId"))
+        sidechain = record.get("isSidechain") is True
+        key = (message_id, request_id)
+        first = self.seen.get(message_id)
+        if first is None:
+            self.seen[message_id] = (request_id, sidechain)
+            call.identity = message_id
+        elif request_id == first[0] or request_id is None or first[0] is None:
+            return self._merge(self.held.get((message_id, first[0])), call)
+        elif sidechain:
+            return _REPEAT
+        elif first[1]:
+            # the replay came first: the main row takes its place
+            self.seen[message_id] = (request_id, False)
+            held = self.held.pop((message_id, first[0]), None)
+            if held is None:
+                return _REPEAT
+            call.identity = message_id
+            self.held[key] = call
+            call.row, held.row = held.row, row
+            return _REPEAT
+        elif key in self.held:
+            return self._merge(self.held[key], call)
+        else:
+            call.identity = f"{message_id}\x1f{request_id}"
+        self.held[key] = call
+        if len(self.held) > _HELD:
+            return self.held.popitem(last=False)[1]
+        return []
+
+    @staticmethod
+    def _merge(held: Call | None, call: Call) -> Outcome:
+        """Another row of a message that is held: the larger count stays, the content blocks add up."""
+        if held is None:
+            return _REPEAT
+        if (call.output_tokens or 0) + (call.input_tokens or 0) > (held.output_tokens or 0) + (held.input_tokens or 0):
+            for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+                         "cache_creation_1h_input_tokens", "reasoning_output_tokens", "server_tool_calls"):  # fmt: skip
+                setattr(held, name, getattr(call, name))
+        held.end_us = call.start_us if call.start_us != held.start_us else held.end_us
+        held.finish_reason = call.finish_reason or held.finish_reason
+        if held.output and call.output:
+            blocks = held.output[0].get("content")
+            more = call.output[0].get("content")
+            if isinstance(blocks, list) and isinstance(more, list):
+                blocks.extend(block for block in more if block not in blocks)
+        return _REPEAT
+
+    def _call(self, record: dict[str, Any], message: dict[str, Any]) -> Call:
+        call = Call(provider_name="anthropic", operation_name="chat", replaces=True)
+        call.response_model = call.request_model = text_or_none(message.get("model"))
+        if call.response_model is None:
+            raise BadRecordError("no model", "$.message.model")
+        if _on_bedrock(call.response_model):
+            call.provider_name = "aws.bedrock"
+        usage = message.get("usage")
+        if not isinstance(usage, dict):  # before usage was logged with the message
+            usage = {
+                "input_tokens": record.get("inputTokens"),
+                "output_tokens": record.get("outputTokens"),
+                "cache_creation_input_tokens": record.get("cacheCreationInputTokens"),
+                "cache_read_input_tokens": record.get("cacheReadInputTokens"),
+            }
+        apply_usage(call, usage, "$.message.usage")
+        tier = text_or_none(usage.get("service_tier"))
+        call.service_tier = tier if tier not in (None, "standard") else None
+        if usage.get("speed") == "fast":
+            call.service_tier = "fast"
+        call.start_us, call.time_precision = time_us(record.get("timestamp"), "$.timestamp", zone=self.context.zone)
+        call.logged_cost_pico = pico_dollars(record.get("costUSD"), "$.costUSD")
+        call.response_id = text_or_none(message.get("id"))
+        call.conversation_id = text_or_none(record.get("sessionId"))
+        call.finish_reason = text_or_none(message.get("stop_reason"))
+        sidechain = record.get("isSidechain") is True or "subagents" in self.context.path.parts
+        call.agent = "subagent" if sidechain else "main"
+        call.agent_source = "transcript"
+        call.task = self._project(record)
+        call.task_source = "project" if call.task else None
+        call.service_name = "claude-code"
+        if record.get("isApiErrorMessage") is True:
+            call.status = "error"
+        if self.context.want_text:
+            content = message.get("content")
+            if content:
+                call.output = [
+                    {"role": "assistant", "content": list(content) if isinstance(content, list) else content}
+                ]
+            call.messages = self._thread(text_or_none(record.get("parentUuid")), call.response_id)
+            call.content_state = "truncated"  # the system prompt and the tools are not in a transcript
+        return call
+
+    def _project(self, record: dict[str, Any]) -> str | None:
+        folder = text_or_none(record.get("cwd"))
+        if folder:
+            return PurePath(folder.replace("\\", "/")).name or None
+        parts = self.context.path.parts
+        if "projects" in parts[:-1]:
+            return parts[parts.index("projects") + 1].rpartition("-")[2] or None
+        return None
+
+    # -- what was sent -----------------------------------------------------------------------------------------------
+
+    def _remember(self, record: dict[str, Any], message: dict[str, Any]) -> None:
+        uuid = record.get("uuid")
+        if isinstance(uuid, str):
+            kept = {"role": message.get("role") or record.get("type"), "content": message.get("content")}
+            parent = record.get("parentUuid")
+            self.threads[uuid] = (parent if isinstance(parent, str) else None, kept)
+
+    def _thread(self, uuid: str | None, own: str | None) -> list[Any] | None:  # noqa: ARG002
+        """The messages before this one, oldest first, following the parents."""
+        found = []
+        while uuid is not None and len(found) < 10_000:
+            step = self.threads.get(uuid)
+            if step is None:
+                break
+            uuid, message = step
+            found.append(message)
+        found.reverse()
+        return found or None
+
+    def close(self) -> Iterable[Outcome]:
+        while self.held:
+            yield self.held.popitem(last=False)[1]
+
+
+def _on_bedrock(model: str) -> bool:
+    return model.startswith(("anthropic.", "us.anthropic.", "eu.anthropic.", "apac.anthropic.", "global.anthropic."))
+
+
+def _matches(record: Any) -> bool:
+    if not isinstance(record, dict):
+        return False
+    message = record.get("message")
+    if isinstance(message, dict):
+        if "sessionId" in record and ("uuid" in record or "requestId" in record):
+            return True
+        if "usage" in message and ("requestId" in record or "costUSD" in record or "sessionId" in record):
+            return True
+        return record.get("type") in ("user", "assistant") and ("uuid" in record or "timestamp" in record)
+    if record.get("type") == "summary" and "leafUuid" in record:
+        return True
+    return "sessionId" in record and record.get("type") in _TYPES
+
+
+FORMAT = Format(
+    name="claude_code",
+    title="Claude Code transcript",
+    fingerprints=(frozenset({"sessionId", "uuid", "message", "timestamp"}),),
+    matches=_matches,
+    open=Transcript,
+    rank=30,
+    splittable=False,
+)

@@ -1,0 +1,171 @@
+"""Request and response pairs, in any of the wrappers that people write around them.
+
+A pair is an object with one key for the request and one for the response, either of which may be JSON in a string or
+an HTTP message with its own `body`. What stands beside them (time, latency, agent, ids) is read by its usual names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingest import agents
+from ingest.bodies import openai
+from ingest.calls import BadRecordError, Call, text_or_none
+from ingest.format import Context
+from ingest.times import time_us
+
+_REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwargs", "body_in")
+_RESPONSE_KEYS = ("response", "resp", "response_body", "responseBody", "output", "completion", "result")
+_TIME_KEYS = (
+    "start_time", "startTime", "timestamp", "ts", "time", "created_at", "createdAt", "request_time", "started_at",
+    "date", "datetime", "@timestamp", "logged_at",
+)  # fmt: skip
+_END_KEYS = ("end_time", "endTime", "ended_at", "finished_at", "response_time_utc")
+_DURATION_KEYS = {
+    "duration_ms": 1.0, "latency_ms": 1.0, "elapsed_ms": 1.0, "response_time_ms": 1.0, "durationMs": 1.0,
+    "latencyMs": 1.0, "duration_s": 1000.0, "duration_seconds": 1000.0, "latency_seconds": 1000.0,
+    "elapsed_seconds": 1000.0, "latency_s": 1000.0,
+}  # fmt: skip
+_SESSION_KEYS = ("conversation_id", "session_id", "sessionId", "conversationId", "thread_id")
+_COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")
+
+
+def opened(value: Any) -> Any:
+    """A body: itself, what its JSON text holds, or what its HTTP message carries."""
+    if isinstance(value, str | bytes) and value[:1] in ("{", "[", b"{", b"["):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return value
+    if isinstance(value, dict) and "body" in value and "model" not in value and "choices" not in value:
+        return opened(value["body"])
+    if isinstance(value, dict) and isinstance(value.get("json"), dict) and "model" not in value:
+        return value["json"]
+    return value
+
+
+def split(record: dict[str, Any]) -> tuple[Any, Any]:
+    """(request, response) of a record; None for the one that is not there."""
+    request = response = None
+    for key in _REQUEST_KEYS:
+        if key in record:
+            request = opened(record[key])
+            break
+    for key in _RESPONSE_KEYS:
+        if key in record:
+            response = opened(record[key])
+            break
+    return request, response
+
+
+def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
+    """Time, latency, names and ids from beside the request and the response."""
+    get = record.get
+    for key in _TIME_KEYS:
+        if record.get(key) not in (None, ""):
+            call.start_us, call.time_precision = time_us(record[key], f"$.{key}", zone=context.zone)
+            break
+    for key in _END_KEYS:
+        if record.get(key) not in (None, ""):
+            call.end_us = time_us(record[key], f"$.{key}", zone=context.zone)[0]
+            break
+    for key, scale in _DURATION_KEYS.items():
+        value = get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            call.duration_ms = value * scale
+            break
+    for key in _SESSION_KEYS:
+        if get(key) is not None:
+            call.conversation_id = text_or_none(get(key))
+            break
+    for name in ("provider_name", "request_id", "trace_id", "span_id", "user_id", "team", "environment",
+                 "service_name", "process_id", "workflow_name", "prompt_name", "prompt_version"):  # fmt: skip
+        if name in record and getattr(call, name) is None:
+            setattr(call, name, text_or_none(record[name]))
+    if call.provider_name is None:
+        call.provider_name = text_or_none(get("provider"))
+    if call.user_id is None:
+        call.user_id = text_or_none(get("user"))
+    agents.from_metadata(call, record, "attribute")
+    agents.from_metadata(call, get("metadata"))
+    tags = get("tags")
+    if isinstance(tags, dict):
+        agents.from_metadata(call, tags, "tag")
+        call.tags = [f"{key}:{value}" for key, value in tags.items() if isinstance(value, str | int | float)] or None
+    elif isinstance(tags, list):
+        call.tags = [tag for tag in tags if isinstance(tag, str)] or None
+    status = get("status_code", get("http_status", get("status")))
+    if type(status) is int and 100 <= status < 600:
+        call.http_status = status
+        if status >= 400:
+            call.status = "error"
+    elif isinstance(status, str) and status.lower() in ("error", "failed", "failure"):
+        call.status = "error"
+    for key in _COST_KEYS:
+        value = get(key)
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            from ingest.calls import pico_dollars
+
+            call.logged_cost_pico = pico_dollars(value, f"$.{key}")
+            break
+    attempt = get("attempt")
+    if type(attempt) is int and 0 < attempt < 1000:
+        call.attempt = attempt
+
+
+def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -> Call:
+    """The response's own time where the wrapper has none, the identity, and what every call must have."""
+    if call.start_us is None and created is not None:
+        call.start_us, call.time_precision = time_us(created, "$.created", zone=context.zone)
+    call.identity = call.response_id or text_or_none(record.get("call_id"))
+    if call.request_model is None and call.response_model is None:
+        raise BadRecordError("no model", "$.model")
+    return call
+
+
+def read_openai(record: dict[str, Any], context: Context) -> Call:
+    """A chat, Responses or embeddings pair, or a bare response."""
+    bare = openai.matches_chat(record) or openai.matches_responses(record) or openai.matches_embedding(record)
+    if bare:
+        # parameters and messages may stand in the same object as the answer
+        request, response = (record if "messages" in record else None), record
+    else:
+        request, response = split(record)
+        if request is None and openai.matches_request(record):
+            request = record
+    call = Call()
+    if isinstance(request, dict):
+        openai.apply_request(call, request)
+    created = None
+    if openai.matches_chat(response):
+        openai.apply_chat(call, response)
+        created = response.get("created")
+    elif openai.matches_responses(response):
+        openai.apply_responses(call, response)
+        created = response.get("created_at")
+    elif openai.matches_embedding(response):
+        openai.apply_embedding(call, response)
+    elif not openai.apply_error(call, response) and not openai.apply_error(call, record):
+        raise BadRecordError("the response is no chat completion, Responses answer or error", "$.response")
+    if not bare:
+        apply_wrapper(call, record, context)
+    else:
+        call.conversation_id = call.conversation_id or text_or_none(record.get("conversation_id"))
+        call.request_id = None
+    if call.provider_name is None:
+        call.provider_name = provider_of(call.response_model or call.request_model)
+    return finish(call, record, created, context)
+
+
+def provider_of(model: str | None) -> str | None:
+    """The provider that a model's name gives away; None where it does not."""
+    name = (model or "").lower()
+    if name.startswith(("gpt-", "o1", "o3", "o4", "text-embedding", "chatgpt", "davinci", "ft:gpt", "codex-")):
+        return "openai"
+    if name.startswith("claude"):
+        return "anthropic"
+    if name.startswith("gemini"):
+        return "gcp.gemini"
+    return None
