@@ -1,0 +1,286 @@
+"""Diagnosis: one day against its baseline, as drivers in dollars that add up to the change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+
+from analysis import baseline as baselines
+from analysis import narrative
+from analysis.baseline import Baseline
+from analysis.days import complete_days
+from analysis.detect import Judgement, judge
+from analysis.drivers import Driver, explain, order_range, total_values, undoing
+from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, States
+from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
+from analysis.present import usd
+from ingest.errors import InputError, did_you_mean
+from ingest.store import Store
+
+DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
+
+
+@dataclass(frozen=True)
+class Line:
+    """One driver as it is shown: `delta` and the amounts beside it are exact Decimals in the metric's unit."""
+
+    segment: dict[str, str | None]
+    factor: str
+    delta: Decimal
+    share: float | None  # of the whole change
+    before: float | None  # the factor's value on the baseline day and on the day
+    after: float | None
+    unit: str
+    detail: str | None  # the model of a mix, the price that moved
+    order_range: tuple[Decimal, Decimal] | None
+    undo_saves: Decimal | None  # per day, with this factor alone back at its baseline
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What moved `day` away from its baseline. `drivers` and `residual` sum to `delta` exactly."""
+
+    day: date
+    metric: str
+    by: tuple[str, ...]
+    actual: Decimal
+    expected: Decimal
+    drivers: list[Line]
+    residual: Decimal
+    flagged: bool
+    verdict: str  # flagged, ordinary, not_enough_history
+    low: Decimal | None
+    high: Decimal | None
+    p_value: float | None
+    onset: date | None  # the first day of the run of flagged days that ends on `day`
+    baseline: Baseline
+    unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
+
+    @property
+    def delta(self) -> Decimal:
+        return self.actual - self.expected
+
+    @property
+    def low_history(self) -> bool:
+        return self.baseline.low_history
+
+    @property
+    def summary(self) -> str:
+        return " ".join(narrative.summary(self))
+
+    def to_json(self) -> dict[str, Any]:
+        def amount(value: Decimal | None) -> Any:
+            if self.metric == "cost" or value is None:
+                return usd(value)
+            return int(value) if value == int(value) else float(value)
+
+        return {
+            "day": self.day.isoformat(),
+            "metric": self.metric,
+            "by": list(self.by),
+            "actual": amount(self.actual),
+            "expected": amount(self.expected),
+            "delta": amount(self.delta),
+            "range": None if self.low is None else {"low": amount(self.low), "high": amount(self.high)},
+            "flagged": self.flagged,
+            "verdict": self.verdict,
+            "p_value": self.p_value,
+            "onset": self.onset.isoformat() if self.onset else None,
+            "low_history": self.low_history,
+            "baseline": {
+                "kind": self.baseline.kind,
+                "history_days": self.baseline.history_days,
+                "days": {d.isoformat(): round(w, 6) for d, w in sorted(self.baseline.weights.items())},
+                "left_out": [d.isoformat() for d in self.baseline.excluded],
+            },
+            "unpriced_calls": {"day": self.unpriced[0], "baseline_per_day": round(self.unpriced[1], 2)},
+            "drivers": [
+                {
+                    "segment": line.segment,
+                    "factor": line.factor,
+                    "delta": amount(line.delta),
+                    "share": line.share,
+                    "before": line.before,
+                    "after": line.after,
+                    "unit": line.unit,
+                    "detail": line.detail,
+                    "order_range": None if line.order_range is None else [amount(v) for v in line.order_range],
+                    "undo_saves": amount(line.undo_saves),
+                }
+                for line in self.drivers
+            ],
+            "residual": amount(self.residual),
+            "summary": self.summary,
+        }
+
+
+def diagnose(
+    store: Store,
+    *,
+    day: date | None = None,
+    baseline: tuple[date, date] | None = None,
+    by: Sequence[str] = ("agent", "task"),
+    metric: str = "cost",
+) -> Diagnosis:
+    """Explain `day` against `baseline` (a range of days) or its matched baseline.
+
+    Without `day`: the newest complete day that is flagged, else the newest complete day. Raises InputError where
+    there is nothing to explain.
+    """
+    by = dimensions(by)
+    if metric not in METRICS:
+        raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
+    with store.read() as con:
+        _require_costs(con, store)
+        costs, first, last = daily(con, metric)
+        if not costs:
+            raise InputError(
+                "no call has both a time and a price" if metric == "cost" else "no call has a time",
+                where=str(store.path),
+                remedy="See what is missing with: hindcast cost --by cost_status",
+            )
+        judged = judge(costs)
+        day = day or newest(costs, judged, complete_days(sorted(costs), first, last))
+        if day not in costs:
+            near = min(costs, key=lambda d: (abs((d - day).days), d))
+            raise InputError(f"no priced calls on {day}", remedy=f"The nearest day with calls is {near}.")
+        flags = {d for d, j in judged.items() if j.flagged}
+        base = baselines.given(day, *baseline, costs) if baseline else baselines.matched(day, costs, flags)
+        sums = day_sums(con, [day, *base.weights], by, metric=metric)
+        epochs = _price_lists(con)
+    compared = compare(sums, day, base.weights, epochs)
+    drivers, state = explain(compared.cells, compared.before, compared.after)
+    return _assemble(compared, drivers, state, day=day, metric=metric, by=by, base=base, judged=judged, sums=sums)
+
+
+def daily(con: duckdb.DuckDBPyConnection, metric: str) -> tuple[dict[date, float], Any, Any]:
+    """The metric per active UTC day, and the times of the first and last call."""
+    value = {
+        "cost": "sum(cost_usd)",
+        "calls": "sum(weight)",
+        "tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight)",
+    }[metric]
+    rows = con.execute(
+        f"""SELECT start_time::DATE AS day, {value}::DOUBLE, min(start_time), max(start_time) FROM costs
+            WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
+    ).fetchall()
+    if not rows:
+        return {}, None, None
+    return {row[0]: row[1] for row in rows if row[1] is not None}, rows[0][2], rows[-1][3]
+
+
+def newest(costs: Mapping[date, float], judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
+    """The newest complete day that is flagged, else the newest complete day, else the newest day."""
+    flagged = [day for day in complete if judged[day].flagged]
+    return max(flagged) if flagged else max(complete) if complete else max(costs)
+
+
+def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
+    """The first day of the unbroken run of days flagged in the same direction that `day` belongs to."""
+    if not judged[day].flagged:
+        return None
+    start = day
+    for earlier in sorted((d for d in judged if d < day), reverse=True):
+        if not judged[earlier].flagged or judged[earlier].direction != judged[day].direction:
+            break
+        start = earlier
+    return start
+
+
+def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+    if not con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'costs'").fetchall():
+        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+
+
+def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
+    """price row -> the price list it belongs to: rows for long prompts of one list are not a change of price."""
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'prices'").fetchall():
+        return {}
+    rows = con.execute("SELECT price_id, provider, model, tier, effective_from, tod_from FROM prices").fetchall()
+    return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}
+
+
+def _assemble(
+    compared: Comparison,
+    drivers: Sequence[Driver],
+    state: States,
+    *,
+    day: date,
+    metric: str,
+    by: tuple[str, ...],
+    base: Baseline,
+    judged: Mapping[date, Judgement],
+    sums: Any,
+) -> Diagnosis:
+    unit = Decimal(SCALE[metric])
+    actual, expected = sum(compared.after), sum(compared.before)
+    residual = 0
+    lines: list[Line] = []
+    values: dict[int, dict[frozenset[str], float]] = {}
+    for driver in drivers:
+        k = driver.segment
+        # a segment whose other side has calls but no price: what it cost there is not known, so neither is why
+        if (driver.factor == NEW_SEGMENT and compared.unpriced_before[k]) or (
+            driver.factor == VANISHED_SEGMENT and compared.unpriced_after[k]
+        ):
+            residual += driver.delta
+            continue
+        spread = saves = None
+        if driver.factor in FACTORS and len(lines) < DETAILED:
+            if k not in values:
+                values[k] = total_values(state, k)
+            low, high = order_range(values[k], driver.factor)
+            spread = (Decimal(round(low)) / unit, Decimal(round(high)) / unit)
+            saves = Decimal(round(undoing(values[k], driver.factor))) / unit
+        elif driver.factor == NEW_SEGMENT:
+            saves = Decimal(driver.delta) / unit
+        before, after, name, detail = narrative.values(compared, state, driver)
+        lines.append(
+            Line(
+                segment=dict(zip(by, compared.segments[k], strict=True)),
+                factor=driver.factor,
+                delta=Decimal(driver.delta) / unit,
+                share=driver.delta / (actual - expected) if actual != expected else None,
+                before=before,
+                after=after,
+                unit=name,
+                detail=detail,
+                order_range=spread,
+                undo_saves=saves,
+            )
+        )
+    verdict = judged[day]
+    enough = verdict.forecast is not None and not base.low_history
+    # the range is of the detector's forecast; shown around what the matched baseline expects
+    stretch = (expected / int(unit) / verdict.forecast) if enough and verdict.forecast else 1.0
+    return Diagnosis(
+        day=day,
+        metric=metric,
+        by=by,
+        actual=Decimal(actual) / unit,
+        expected=Decimal(expected) / unit,
+        drivers=lines,
+        residual=Decimal(residual) / unit,
+        flagged=verdict.flagged,
+        verdict="not_enough_history" if not enough else "flagged" if verdict.flagged else "ordinary",
+        low=_cents(verdict.low, stretch, metric) if enough else None,
+        high=_cents(verdict.high, stretch, metric) if enough else None,
+        p_value=verdict.p_value,
+        onset=onset(judged, day),
+        baseline=base,
+        unpriced=(
+            sums.unpriced.get(day, 0),
+            sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
+        ),
+    )
+
+
+def _cents(value: float | None, stretch: float, metric: str) -> Decimal | None:
+    if value is None:
+        return None
+    return round(Decimal(value * stretch), 2 if metric == "cost" else 0)

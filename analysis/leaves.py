@@ -1,0 +1,288 @@
+"""The calls of some days as sums per day, segment, model, tier and gateway hit: one grouped pass in DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from analysis.factors import MEASURES, Cells, Float
+from ingest.errors import InputError, did_you_mean
+
+# dimension -> column of `costs`. Only these reach SQL.
+DIMENSIONS: Final = {
+    "agent": "agent",
+    "task": "task",
+    "model": "model",
+    "provider": "provider_name",
+    "user": "user_id",
+    "team": "team",
+    "environment": "environment",
+    "service": "service_name",
+    "workflow": "workflow_name",
+    "template": "prompt_name",
+    "tier": "service_tier",
+    "region": "region",
+}
+METRICS: Final = ("cost", "calls", "tokens")
+SCALE: Final = {"cost": 10**12, "calls": 10**6, "tokens": 10**6}
+_UNKNOWN_IDS: Final = 0.95  # share of calls that must carry an id before requests are told apart
+
+
+def dimensions(names: Sequence[str]) -> tuple[str, ...]:
+    """Checked dimension names. Raises InputError on an unknown one."""
+    for name in names:
+        if name not in DIMENSIONS:
+            raise InputError(f"'{name}' is not a dimension of calls", remedy=did_you_mean(name, DIMENSIONS))
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class DaySums:
+    """Sums per day and cell, and what they leave out.
+
+    `rows` maps day -> {(segment values, model, tier, hit): measures}; `exact` the integer metric of the same key;
+    `requests` maps day -> {segment: (calls, requests, calls with request id, sessions, calls with either id)}.
+    """
+
+    by: tuple[str, ...]
+    rows: Mapping[date, Mapping[tuple[Any, ...], Float]]
+    exact: Mapping[date, Mapping[tuple[Any, ...], int]]
+    price_ids: Mapping[date, Mapping[tuple[Any, ...], frozenset[int]]]
+    requests: Mapping[date, Mapping[tuple[str | None, ...], tuple[float, ...]]]
+    unpriced: Mapping[date, int]  # calls
+    unpriced_segments: Mapping[date, frozenset[tuple[str | None, ...]]]
+
+
+def day_sums(
+    con: duckdb.DuckDBPyConnection, days: Sequence[date], by: Sequence[str], *, metric: str = "cost"
+) -> DaySums:
+    """Sums of the calls of `days` (UTC). For `cost`, calls without a price are left out and counted."""
+    by = dimensions(by)
+    if metric not in METRICS:
+        raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
+    found = _cells(con, days, by, metric)
+    requests = _requests(con, days, by, metric)
+    return DaySums(by, found[0], found[1], found[2], requests, found[3], found[4])
+
+
+def _window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
+    """A condition on start_time that holds for exactly these days, as few ranges as possible."""
+    ranges: list[list[date]] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1][1] == day:
+            ranges[-1][1] = day + timedelta(days=1)
+        else:
+            ranges.append([day, day + timedelta(days=1)])
+    parts = [f"(start_time >= $from{i} AND start_time < $to{i})" for i in range(len(ranges))]
+    values: dict[str, Any] = {}
+    for i, (first, last) in enumerate(ranges):
+        values |= {f"from{i}": first, f"to{i}": last}
+    return "(" + " OR ".join(parts) + ")", values
+
+
+def _cells(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> tuple[Any, ...]:
+    where, values = _window(days)
+    dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
+    priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
+    clean = """
+        greatest(coalesce(input_tokens, 0), 0) AS t_in,
+        least(greatest(coalesce(cache_read_input_tokens, 0), 0), coalesce(input_tokens, 0)) AS t_read,
+        least(greatest(coalesce(cache_creation_input_tokens, 0), 0),
+              coalesce(input_tokens, 0) - least(coalesce(cache_read_input_tokens, 0), coalesce(input_tokens, 0)))
+            AS t_write,
+        greatest(coalesce(output_tokens, 0), 0) AS t_out,
+        least(greatest(coalesce(reasoning_output_tokens, 0), 0), coalesce(output_tokens, 0)) AS t_reason"""
+    money = "".join(
+        f", (sum({column}) * 1000000000000)::HUGEINT::VARCHAR AS m_{column}"
+        for column in ("uncached_input_usd", "cache_read_usd", "cache_write_usd", "output_usd", "reasoning_usd",
+                       "other_usd", "cost_usd")
+    )  # fmt: skip
+    sql = f"""
+        SELECT day, {dims}model, tier, hit, priced, sum(weight)::DOUBLE AS n,
+               sum((t_in - t_read - t_write) * weight)::DOUBLE, sum(t_read * weight)::DOUBLE,
+               sum(t_write * weight)::DOUBLE, sum((t_out - t_reason) * weight)::DOUBLE,
+               sum(t_reason * weight)::DOUBLE, (sum(weight) * 1000000)::HUGEINT::VARCHAR,
+               (sum((t_in + t_out) * weight) * 1000000)::HUGEINT::VARCHAR,
+               min(price_id), max(price_id) {money}
+        FROM (
+            SELECT *, start_time::DATE AS day, {clean},
+                   CASE WHEN is_batch THEN 'batch' ELSE coalesce(service_tier, 'standard') END AS tier,
+                   coalesce(cost_status = 'gateway_hit', false) AS hit, {priced} AS priced
+            FROM costs WHERE {where}
+        )
+        GROUP BY day, {dims}model, tier, hit, priced
+        ORDER BY ALL"""
+    rows: dict[date, dict[tuple[Any, ...], Float]] = {}
+    exact: dict[date, dict[tuple[Any, ...], int]] = {}
+    ids: dict[date, dict[tuple[Any, ...], frozenset[int]]] = {}
+    unpriced: dict[date, int] = {}
+    without: dict[date, set[tuple[str | None, ...]]] = {}
+    width = len(by)
+    for row in con.execute(sql, values).fetchall():
+        day, segment, (model, tier, hit, is_priced) = row[0], row[1 : 1 + width], row[1 + width : 5 + width]
+        numbers = row[5 + width :]
+        if not is_priced:
+            unpriced[day] = unpriced.get(day, 0) + round(numbers[0])
+            without.setdefault(day, set()).add(segment)
+            continue
+        key = (segment, model, tier, hit)
+        amounts, total = _amounts(metric, numbers)
+        rows.setdefault(day, {})[key] = amounts
+        exact.setdefault(day, {})[key] = total
+        ids.setdefault(day, {})[key] = frozenset(i for i in numbers[8:10] if i is not None)
+    return rows, exact, ids, unpriced, {day: frozenset(found) for day, found in without.items()}
+
+
+def _amounts(metric: str, numbers: Sequence[Any]) -> tuple[Float, int]:
+    """MEASURES of one group, and its exact integer total in the metric's unit.
+
+    For the metrics `calls` and `tokens` a call or a token takes the place of a dollar, so that one formula serves.
+    """
+    calls, uncached, read, write, output, reasoning = (float(value or 0) for value in numbers[:6])
+    tokens = (uncached, read, write, output, reasoning)
+    if metric == "cost":
+        money = [int(value or 0) for value in numbers[10:17]]
+        return np.array([calls, *tokens, *money[:6]], np.float64), money[6]
+    if metric == "calls":
+        micro = int(numbers[6] or 0)
+        return np.array([calls, *tokens, 0, 0, 0, 0, 0, micro], np.float64), micro
+    scaled = [value * 1e6 for value in tokens]
+    return np.array([calls, *tokens, *scaled, 0.0], np.float64), int(numbers[7] or 0)
+
+
+def _requests(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> Any:
+    where, values = _window(days)
+    dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
+    priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
+    sql = (
+        f"""
+        SELECT start_time::DATE AS day, {dims}count(*), count(DISTINCT request_id), count(request_id),
+               count(DISTINCT conversation_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1
+        FROM costs WHERE {where} AND {priced}
+        GROUP BY day, {dims[:-2]} ORDER BY ALL"""
+        if by
+        else f"""
+        SELECT start_time::DATE AS day, count(*), count(DISTINCT request_id), count(request_id),
+               count(DISTINCT conversation_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1
+        FROM costs WHERE {where} AND {priced} GROUP BY day ORDER BY ALL"""
+    )
+    found: dict[date, dict[tuple[str | None, ...], tuple[float, ...]]] = {}
+    for row in con.execute(sql, values).fetchall():
+        found.setdefault(row[0], {})[row[1 : 1 + len(by)]] = row[1 + len(by) :]
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A day against a weighted set of baseline days: the cells of the game and the exact totals per segment."""
+
+    segments: list[tuple[str | None, ...]]
+    models: list[str | None]
+    tiers: list[str]
+    cells: Cells
+    before: list[int]
+    after: list[int]
+    unpriced_before: list[bool]  # the segment has calls without a price on this side, and none with one
+    unpriced_after: list[bool]
+    unit: list[str]  # what `volume` counts in this segment: requests, sessions or calls
+
+
+def _order(value: Any) -> tuple[Any, ...]:
+    return tuple((part is not None, part if part is not None else "") for part in value)
+
+
+def compare(
+    sums: DaySums, day: date, weights: Mapping[date, float], epochs: Mapping[int, Any] | None = None
+) -> Comparison:
+    """Cells of `day` against the weighted sum of the baseline days. `epochs` maps a price row to its price list."""
+    totals: list[dict[tuple[Any, ...], Float]] = [{}, dict(sums.rows.get(day, {}))]
+    exact: list[dict[tuple[Any, ...], float]] = [{}, {}]
+    ids: list[dict[tuple[Any, ...], set[int]]] = [{}, {}]
+    for key, total in sums.exact.get(day, {}).items():
+        exact[1][key[0]] = exact[1].get(key[0], 0) + total
+    for key, found in sums.price_ids.get(day, {}).items():
+        ids[1].setdefault(key, set()).update(found)
+    for past in sorted(weights):
+        for key, amounts in sums.rows.get(past, {}).items():
+            totals[0][key] = totals[0].get(key, 0) + weights[past] * amounts
+            exact[0][key[0]] = exact[0].get(key[0], 0.0) + weights[past] * sums.exact[past][key]
+            ids[0].setdefault(key, set()).update(sums.price_ids[past][key])
+    keys = sorted({*totals[0], *totals[1]}, key=lambda k: (_order(k[0]), _order(k[1:3]), k[3]))
+    segments = sorted({key[0] for key in keys}, key=_order)
+    models = sorted({key[1] for key in keys}, key=lambda m: _order((m,)))
+    tiers = sorted({key[2] for key in keys})
+    number = {segment: i for i, segment in enumerate(segments)}
+    zero = np.zeros(len(MEASURES))
+    epochs = epochs or {}
+
+    def lists(side: int, key: tuple[Any, ...]) -> set[Any]:
+        return {epochs.get(i, i) for i in ids[side].get(key, ())}
+
+    cells = Cells(
+        segment=np.array([number[key[0]] for key in keys], np.int64),
+        model=np.array([models.index(key[1]) for key in keys], np.int64),
+        tier=np.array([tiers.index(key[2]) for key in keys], np.int64),
+        hit=np.array([key[3] for key in keys], np.bool_),
+        sums=(
+            np.array([totals[0].get(key, zero) for key in keys]).reshape(len(keys), len(MEASURES)).T,
+            np.array([totals[1].get(key, zero) for key in keys]).reshape(len(keys), len(MEASURES)).T,
+        ),
+        repriced=np.array(
+            [bool(lists(0, key)) and bool(lists(1, key)) and lists(0, key) != lists(1, key) for key in keys], np.bool_
+        ),
+        segments=len(segments),
+        requests=np.full((2, len(segments)), np.nan),
+    )
+    unit = _count_requests(cells.requests, sums, day, weights, segments)
+    return Comparison(
+        segments=segments,
+        models=models,
+        tiers=tiers,
+        cells=cells,
+        before=[round(exact[0].get(segment, 0)) for segment in segments],
+        after=[int(exact[1].get(segment, 0)) for segment in segments],
+        unpriced_before=[_only_unpriced(sums, weights, segment) for segment in segments],
+        unpriced_after=[_only_unpriced(sums, {day: 1.0}, segment) for segment in segments],
+        unit=unit,
+    )
+
+
+def _only_unpriced(sums: DaySums, days: Mapping[date, float], segment: tuple[str | None, ...]) -> bool:
+    priced = any(segment == key[0] for past in days for key in sums.rows.get(past, {}))
+    return not priced and any(segment in sums.unpriced_segments.get(past, ()) for past in days)
+
+
+def _count_requests(
+    requests: Float,
+    sums: DaySums,
+    day: date,
+    weights: Mapping[date, float],
+    segments: Sequence[tuple[str | None, ...]],
+) -> list[str]:
+    """Fill `requests` (2, segments) where both sides can tell requests, else sessions, apart; name what was counted."""
+    units = []
+    for k, segment in enumerate(segments):
+        sides = []
+        for days in (weights, {day: 1.0}):
+            counts = np.zeros(5)
+            for past, share in days.items():
+                row = sums.requests.get(past, {}).get(segment)
+                if row is not None:
+                    counts += share * np.array(row[:5], np.float64) if row[5] else np.nan
+            sides.append(counts)
+        unit = "calls"
+        for name, at in (("requests", 1), ("sessions", 3)):
+            told = all(s[0] > 0 and s[at + 1] >= _UNKNOWN_IDS * s[0] for s in sides)
+            # an id per call tells nothing about calls per request
+            if told and any(s[at] < 0.999 * s[at + 1] for s in sides):
+                for side, s in enumerate(sides):
+                    requests[side, k] = s[at] + (s[0] - s[at + 1])
+                unit = name
+                break
+        units.append(unit)
+    return units

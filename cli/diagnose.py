@@ -1,0 +1,84 @@
+"""`hindcast diagnose`: why a day cost what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, note, say, table
+
+if TYPE_CHECKING:
+    from analysis.diagnosis import Diagnosis
+
+SHOWN = 8
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(diagnose)
+
+
+def diagnose(
+    store: StoreOption = "hindcast.duckdb",
+    day: Annotated[str | None, typer.Option("--day", help="The UTC day to explain; else the newest odd one.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Days to compare with, A..B; else days like it.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="What a segment is: agent,task,model,user,...")] = "agent,task",
+    metric: Annotated[str, typer.Option("--metric", help="cost, calls or tokens.")] = "cost",
+    every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Explain a day against its baseline, in drivers that add up to the change.
+
+    Example: hindcast diagnose --day 2024-03-05
+    """
+    from analysis.baseline import parse_range
+    from analysis.diagnosis import diagnose as explain_day
+    from ingest.store import Store
+
+    found = explain_day(
+        Store(store),
+        day=_day(day),
+        baseline=parse_range(baseline) if baseline else None,
+        by=[part.strip() for part in by.split(",") if part.strip()],
+        metric=metric,
+    )
+    if json:
+        emit_json(found.to_json())
+        return
+    _show(found, every)
+
+
+def _day(text: str | None) -> Any:
+    from datetime import date
+
+    from ingest.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
+
+
+def _show(found: Diagnosis, every: bool) -> None:
+    from analysis import narrative, present
+
+    for sentence in narrative.summary(found):
+        say(sentence)
+    say()
+    rows, hidden = narrative.rows(found, len(found.drivers) if every else SHOWN)
+    table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
+           "undo saves"], rows, left=(2, 3))  # fmt: skip
+    if hidden:
+        note(f"{hidden} smaller drivers: --all")
+    day_unpriced, before_unpriced = found.unpriced
+    if day_unpriced or before_unpriced:
+        say(
+            f"Unpriced, in no figure above: {day_unpriced:,} calls on {present.day(found.day)}, "
+            f"{before_unpriced:,.1f} per baseline day."
+        )
+    say()
+    say(narrative.next_step(found))
