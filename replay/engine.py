@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import pricing
+from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
+from ingest.tokens import ensure_counted
 from replay import batching, cache_stage, compression, eligibility, lengths, rules
+from replay.compression import DEFAULT_ENCODING
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
 from replay.prompts import Prompts
@@ -87,7 +90,12 @@ class Engine:
 
     @cached_property
     def prompts(self) -> Prompts:
-        """The logged requests; the texts themselves only where compression will read them."""
+        """The logged requests; the texts themselves only where compression will read them.
+
+        Texts that were never counted are counted now, once for all replays to come.
+        """
+        encodings = [model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in self.models]
+        ensure_counted(self.traffic.store, sorted(set(encodings)))
         return load_prompts(self.traffic, texts="compress" in self.players)
 
     @cached_property
