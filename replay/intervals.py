@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 VARIANCE_FLOOR = 0.0025
-"""No cell of few scores is believed to vary less than this (a standard deviation of .05 on a 0..1 scale)."""
+"""No cell is believed to vary less than this (a standard deviation of .05 on a 0..1 scale)."""
+BINARY_FLOOR = 3.0
+"""Over n: the least variance of n scores of 0 and 1. With none wrong the bound then lies 2.2/n below, as Clopper and
+Pearson's exact one does (1 - .1^(1/n), about 2.3/n)."""
+SHRINKAGE = 8.0
+"""A cell's variance is drawn towards its group's as if by this many calls: a few equal scores are no certainty."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What n scored calls say about (served, logged). Variances are per call; `scored` False: equal by declaration."""
+    """What n scored calls say about (served, logged). Variances are per call.
+
+    `scored` False: equal by declaration. `same`: one and the same answer. `binary`: all scores are 0 or 1.
+    """
 
     n: int
     mean_served: float
@@ -26,6 +34,8 @@ class Moments:
     var_logged: float
     cov: float
     scored: bool = True
+    same: bool = False
+    binary: bool = False
 
     def mean(self, ratio: float) -> float:
         """Mean of served - ratio x logged."""
@@ -58,23 +68,21 @@ class Moments:
             spread("var_served", "mean_served", "mean_served"),
             spread("var_logged", "mean_logged", "mean_logged"),
             spread("cov", "mean_served", "mean_logged"),
+            same=all(part.same for part in parts),
+            binary=all(part.binary for part in parts),
         )
 
 
-def paired(served: Floats, logged: Floats) -> Moments:
+def paired(served: Floats, logged: Floats, *, same: bool = False) -> Moments:
     """Moments of scores of both models on the same calls."""
     n = len(served)
+    binary = _binary(served) and _binary(logged)
+    means = float(served.mean()), float(logged.mean())
     if n < 2:
-        return Moments(n, float(served.mean()), float(logged.mean()), 0.0, 0.0, 0.0)
+        return Moments(n, *means, 0.0, 0.0, 0.0, same=same, binary=binary)
     covariance = np.cov(served, logged, ddof=1)
-    return Moments(
-        n,
-        float(served.mean()),
-        float(logged.mean()),
-        float(covariance[0, 0]),
-        float(covariance[1, 1]),
-        float(covariance[0, 1]),
-    )
+    spread = float(covariance[0, 0]), float(covariance[1, 1]), float(covariance[0, 1])
+    return Moments(n, *means, *spread, same=same, binary=binary)
 
 
 def unpaired(served: Floats, logged: Floats) -> Moments:
@@ -87,7 +95,12 @@ def unpaired(served: Floats, logged: Floats) -> Moments:
         float(served.var(ddof=1)) * n / len(served),
         float(logged.var(ddof=1)) * n / len(logged),
         0.0,
+        binary=_binary(served) and _binary(logged),
     )
+
+
+def _binary(values: Floats) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
 
 
 def lower_bound(
@@ -98,31 +111,29 @@ def lower_bound(
 ) -> float:
     """One-sided lower bound of sum(share x mean(served - ratio x logged)) over independent cells.
 
-    A cell's variance is drawn towards the pooled variance of its group by one observation, so that a few equal scores
-    are not taken for certainty; Student's t with Satterthwaite's degrees of freedom.
+    Student's t with Satterthwaite's degrees of freedom; `group` names the cells whose variances are alike.
     """
     from scipy.stats import t as student
 
-    groups = list(group) if group is not None else [None] * len(parts)
-    pooled: dict[Hashable, tuple[float, int]] = {}
-    for (_, moments), name in zip(parts, groups, strict=True):
-        if moments.scored and moments.n > 1:
-            total, freedom = pooled.get(name, (0.0, 0))
-            pooled[name] = (total + (moments.n - 1) * moments.variance(ratio), freedom + moments.n - 1)
-    mean = variance = spread = 0.0
-    for (share, moments), name in zip(parts, groups, strict=True):
-        mean += share * moments.mean(ratio)
+    names = list(group) if group is not None else [None] * len(parts)
+    mean = sum(share * moments.mean(ratio) for share, moments in parts)
+    pooled: dict[Hashable, tuple[float, int, int]] = {}
+    for (_, moments), name in zip(parts, names, strict=True):
+        if moments.scored:
+            total, freedom, n = pooled.get(name, (0.0, 0, 0))
+            inside = moments.n - 1
+            pooled[name] = (total + inside * moments.variance(ratio), freedom + inside, n + moments.n)
+    variance = spread = 0.0
+    for (share, moments), name in zip(parts, names, strict=True):
         if not moments.scored:
             continue
-        total, freedom = pooled.get(name, (0.0, 0))
-        same = moments.var_served == moments.var_logged == moments.cov  # kept calls: (1 - ratio) x logged
-        floor = VARIANCE_FLOOR * ((1 - ratio) ** 2 if same else 1.0)
-        prior = max(total / freedom if freedom else 0.0, floor)
-        own = ((moments.n - 1) * moments.variance(ratio) + prior) / moments.n
-        each = share * share * own / moments.n
+        total, freedom, n = pooled[name]
+        inside = moments.n - 1
+        own = inside * moments.variance(ratio) + SHRINKAGE * (total / freedom if freedom else 0.0)
+        floor = (BINARY_FLOOR / n if moments.binary else VARIANCE_FLOOR) * ((1 - ratio) ** 2 if moments.same else 1.0)
+        each = share * share * max(own / (inside + SHRINKAGE), floor) / moments.n
         variance += each
-        spread += each * each / max(moments.n - 1, 1)
+        spread += each * each / max(inside, 1)
     if variance <= 0:
         return mean
-    freedom_of_sum = variance * variance / spread if spread else math.inf
-    return mean - float(student.ppf(confidence, freedom_of_sum)) * math.sqrt(variance)
+    return mean - float(student.ppf(confidence, variance * variance / spread)) * math.sqrt(variance)

@@ -241,7 +241,7 @@ def _kept(logged: NDArray[np.float64], pool: _Pool) -> Moments:
         known = pool.values(pool.logged)
     if len(known) < MIN_SCORED:
         return Moments(0, 1.0, 1.0, 0.0, 0.0, 0.0, scored=False)
-    return paired(known, known)
+    return paired(known, known, same=True)
 
 
 @dataclass
