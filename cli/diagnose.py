@@ -47,7 +47,7 @@ def diagnose(
     if json:
         emit_json(found.to_json())
         return
-    _show(found, every)
+    show(found, every=every)
 
 
 def _day(text: str | None) -> Any:
@@ -63,7 +63,8 @@ def _day(text: str | None) -> Any:
         raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
 
 
-def _show(found: Diagnosis, every: bool) -> None:
+def show(found: Diagnosis, *, every: bool = False) -> None:
+    """The answer, the table that proves it, what is not in it, and what to do next."""
     from analysis import narrative, present
 
     for sentence in narrative.summary(found):

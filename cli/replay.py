@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
+from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
     from replay.run import Replay, StrategyResult
@@ -71,8 +71,13 @@ def show(result: Replay) -> None:
         say(sentence(result, best), style="bold")
         say()
     unit = "usd/day" if result.whole_days else "usd/day*"
-    rows = [["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"]]
+    rows = []
+    if all(entry.savings for entry in result.strategies):  # no identity strategy among them to show what was logged
+        rows.append(["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"])
     for entry in result.strategies:
+        if not entry.savings:
+            rows.append([entry.name, _plain(entry.per_day()), "-", "-", quality_text(entry), "baseline"])
+            continue
         rows.append(
             [
                 entry.name,
@@ -96,12 +101,12 @@ def show(result: Replay) -> None:
     ):
         if count:
             say(f"Not included: {count:,} {text}", style="yellow")
-    seen: set[str] = set()
-    for entry in result.strategies:
-        for limit in entry.limits:
-            if limit not in seen:
-                seen.add(limit)
-                say(f"Cannot say: {limit}", style="dim")
+    if best is not None and best.limits:
+        say(f"Assumed or left out for {best.name}:")
+        for limit in best.limits:
+            say(f"  - {limit}", style="dim")
+    if sum(1 for entry in result.strategies if entry.limits) > 1:
+        note("What the other strategies assume: --json")
 
 
 def recommended(result: Replay) -> StrategyResult | None:

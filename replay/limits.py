@@ -64,7 +64,7 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
         where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
     for reason, count in engine.routing(engine.everything)[1].items():
-        yield f"{count:,} calls stay with their logged model: {reason}"
+        yield f"{count:,} calls stay with their logged model: they do not fit the target ({reason})"
 
 
 def _cache(engine: Engine) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-# in the order of the story: what was logged, the tempting mistake, and the way out stage by stage
-STORY = ("logged", "naive_downgrade", "routed", "routed_cached", "combined")
+# what was logged, the tempting mistake, the way out; then the way out stage by stage
+STORY = ("logged", "naive_downgrade", "combined", "routed", "routed_cached")
 
 
 def strategies() -> list[Path]:

@@ -36,7 +36,7 @@ def read(paths: list[Path]) -> Iterator[dict[str, Any]]:
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """A day before the feature and one after, with the texts of every sixth article."""
     folder = tmp_path_factory.mktemp("log")
-    return list(read(generate(folder, seed=5, traffic=Traffic(text_every=5), **SHORT)))
+    return list(read(generate(folder, seed=5, traffic=Traffic(text_every=(5, 5)), **SHORT)))
 
 
 def with_text(line: dict[str, Any]) -> bool:
@@ -123,7 +123,7 @@ def test_reviews_score_both_models_on_a_sample_of_the_calls(lines: list[dict[str
 
 def test_the_strategies_of_the_package_are_valid_and_in_the_order_of_the_story() -> None:
     names = [load(path).name for path in sample_logs.strategies()]
-    assert names == ["logged", "naive downgrade", "routed", "routed + cached", "routed + cached + compressed"]
+    assert names == ["logged", "naive downgrade", "combined", "routed", "routed + cached"]
 
 
 # -- the arithmetic of the story, without the engine -----------------------------------------------------------------
@@ -173,4 +173,4 @@ def test_the_story_has_its_dollar_scale_for_any_seed(seed: int) -> None:
     assert 290 < mean(routed, after) < 360
     assert 0.30 < mean(repeated, after) / mean(logged, after) < 0.42
     assert 0.30 < asked_again / number < 0.42
-    assert means["small"] / means["large"] < 0.92  # an honest failure of the 0.95 floor
+    assert means["small"] / means["large"] < 0.87  # an honest failure of the 0.95 floor
