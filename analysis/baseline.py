@@ -101,16 +101,19 @@ def _shrunk(gaps: list[list[float]]) -> list[float]:
     ]
 
 
-def matched(day: date, costs: Mapping[date, float], flagged: Collection[date] = ()) -> Baseline:
+def matched(
+    day: date, costs: Mapping[date, float], flagged: Collection[date] = (), unknown: Collection[date] = ()
+) -> Baseline:
     """The baseline of `day` from the active days before it. `costs` is the daily total; a missing day was not active.
 
-    Days in `flagged` are left out while enough others remain. Under MIN_HISTORY active days: their plain mean.
+    Days in `flagged`, and days in `unknown` (mostly calls without a price), are left out while enough others remain.
+    Under MIN_HISTORY active days: the plain mean of them all.
     """
     past = [d for d in sorted(costs) if d < day]
     if not past:
         return Baseline({}, "none", 0)
     window = [d for d in past if (day - d).days <= WINDOW]
-    clean = [d for d in window if d not in flagged]
+    clean = [d for d in window if d not in flagged and d not in unknown]
     if len(past) < MIN_HISTORY or len(clean) < MIN_HISTORY:
         # a log with long pauses has no weekday: the latest active days are the best it offers
         use = clean if len(clean) >= MIN_HISTORY else [d for d in past if d not in flagged][-MIN_HISTORY:] or past

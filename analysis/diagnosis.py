@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -137,20 +137,25 @@ def diagnose(
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     with store.read() as con:
         _require_costs(con, store)
-        costs, first, last = daily(con, metric)
-        if not costs:
+        activity = daily(con, metric)
+        costs = activity.totals
+        if not any(costs.values()):
             raise InputError(
                 "no call has both a time and a price" if metric == "cost" else "no call has a time",
                 where=str(store.path),
                 remedy="See what is missing with: hindcast cost --by cost_status",
             )
-        judged = judge(costs)
-        day = day or newest(costs, judged, complete_days(sorted(costs), first, last))
+        judged = judge({d: cost for d, cost in costs.items() if d not in activity.unknown})
+        day = day or newest(judged, complete_days(sorted(costs), activity.first, activity.last))
         if day not in costs:
             near = min(costs, key=lambda d: (abs((d - day).days), d))
-            raise InputError(f"no priced calls on {day}", remedy=f"The nearest day with calls is {near}.")
+            raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
         flags = {d for d, j in judged.items() if j.flagged}
-        base = baselines.given(day, *baseline, costs) if baseline else baselines.matched(day, costs, flags)
+        base = (
+            baselines.given(day, *baseline, costs)
+            if baseline
+            else baselines.matched(day, costs, flags, activity.unknown)
+        )
         sums = day_sums(con, [day, *base.weights], by, metric=metric)
         epochs = _price_lists(con)
     compared = compare(sums, day, base.weights, epochs)
@@ -158,31 +163,47 @@ def diagnose(
     return _assemble(compared, drivers, state, day=day, metric=metric, by=by, base=base, judged=judged, sums=sums)
 
 
-def daily(con: duckdb.DuckDBPyConnection, metric: str) -> tuple[dict[date, float], Any, Any]:
-    """The metric per active UTC day, and the times of the first and last call."""
+@dataclass(frozen=True)
+class Activity:
+    """The metric per active UTC day: a day with calls, priced or not."""
+
+    totals: dict[date, float]
+    unknown: frozenset[date]  # days that are mostly calls without a price: their total says little
+    first: datetime | None  # times of the first and last call
+    last: datetime | None
+
+
+def daily(con: duckdb.DuckDBPyConnection, metric: str) -> Activity:
+    """The activity of every day in the store."""
     value = {
         "cost": "sum(cost_usd)",
         "calls": "sum(weight)",
         "tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight)",
     }[metric]
     rows = con.execute(
-        f"""SELECT start_time::DATE AS day, {value}::DOUBLE, min(start_time), max(start_time) FROM costs
-            WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
+        f"""SELECT start_time::DATE AS day, coalesce({value}, 0)::DOUBLE, count(*), count(cost_usd), min(start_time),
+                   max(start_time)
+            FROM costs WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
     ).fetchall()
-    if not rows:
-        return {}, None, None
-    return {row[0]: row[1] for row in rows if row[1] is not None}, rows[0][2], rows[-1][3]
+    unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
+    return Activity(
+        {row[0]: row[1] for row in rows},
+        frozenset(unknown),
+        rows[0][4] if rows else None,
+        rows[-1][5] if rows else None,
+    )
 
 
-def newest(costs: Mapping[date, float], judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
+def newest(judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
     """The newest complete day that is flagged, else the newest complete day, else the newest day."""
-    flagged = [day for day in complete if judged[day].flagged]
-    return max(flagged) if flagged else max(complete) if complete else max(costs)
+    known = [day for day in complete if day in judged]
+    flagged = [day for day in known if judged[day].flagged]
+    return max(flagged) if flagged else max(known) if known else max(judged)
 
 
 def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
     """The first day of the unbroken run of days flagged in the same direction that `day` belongs to."""
-    if not judged[day].flagged:
+    if day not in judged or not judged[day].flagged:
         return None
     start = day
     for earlier in sorted((d for d in judged if d < day), reverse=True):
@@ -254,7 +275,7 @@ def _assemble(
                 undo_saves=saves,
             )
         )
-    verdict = judged[day]
+    verdict = judged.get(day) or Judgement(day, 0.0, None, None, None, None, False, 0)
     enough = verdict.forecast is not None and not base.low_history
     # the range is of the detector's forecast; shown around what the matched baseline expects
     stretch = (expected / int(unit) / verdict.forecast) if enough and verdict.forecast else 1.0

@@ -204,12 +204,11 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
         found.append([present.share(share), _signed(d, cents[-2]), f"{len(rest)} smaller drivers (--all)", "", "", ""])
     if d.residual:
         share = float(d.residual / d.delta) if d.delta else None
-        found.append([present.share(share), _signed(d, cents[-1]), "calls without a price on one side", "", "", ""])
+        found.append([present.share(share), _signed(d, cents[-1]), "no price on one side", "", "", ""])
     zero = amount(d, d.residual) if d.residual else ("$0.00" if d.metric == "cost" else "0")
     total = _signed(d, Decimal(sum(whole)) / per)
-    found.append(
-        [present.share(1.0 if d.delta else None), total, f"sums to the change, {zero} unexplained", "", "", ""]
-    )
+    whole_share = present.share(1.0 if d.delta else None)
+    found.append([whole_share, total, "sums to the change", f"{zero} unexplained", "", ""])
     return found, len(rest)
 
 
