@@ -42,6 +42,7 @@ POLICIES: Final = {
 }
 
 POOL: Final = 16  # EVPOOL_SIZE in Redis 7 evict.c
+LRU_CLOCK_MS: Final = 1000  # LRU_CLOCK_RESOLUTION in Redis 7 server.h: within a second, recency is not known
 LFU_START: Final = 5  # LFU_INIT_VAL
 LFU_FACTOR: Final = 10  # lfu-log-factor
 MINUTE_MS: Final = 60_000  # lfu-decay-time 1
@@ -138,7 +139,7 @@ def _room(s: Any, instance: int) -> int:
 
 @njit(cache=True, nogil=True)
 def touch(s: Any, policy: int, instance: int, node: int, now: int) -> None:
-    """A present entry was served or stored again at `now` (milliseconds; for sampled LRU any growing number)."""
+    """A present entry was served or stored again at `now` (milliseconds)."""
     if policy == LRU:
         _unlink(s, node)
         _link_after(s, s.instance[instance, HEAD], node)
@@ -156,7 +157,7 @@ def touch(s: Any, policy: int, instance: int, node: int, now: int) -> None:
         if s.mark[node] & 7 < 3:
             s.mark[node] += 1
     elif policy == REDIS_LRU:
-        s.since[node] = now
+        s.since[node] = now // LRU_CLOCK_MS
     elif policy == REDIS_LFU:
         counter = _decayed(s, node, now)
         s.since[node] = now // MINUTE_MS
@@ -195,7 +196,7 @@ def admit(s: Any, policy: int, instance: int, node: int, now: int) -> None:
         at = s.instance[instance, RESIDENT_AT] + s.instance[instance, COUNT] - 1
         s.resident[at] = node
         s.seat[node] = at
-        s.since[node] = now if policy == REDIS_LRU else now // MINUTE_MS
+        s.since[node] = now // (LRU_CLOCK_MS if policy == REDIS_LRU else MINUTE_MS)
         if policy == REDIS_LFU:
             s.mark[node] = LFU_START
 

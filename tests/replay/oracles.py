@@ -171,10 +171,10 @@ class Sampled:
     def add(self, key: Any, now: int) -> None:
         self.place[key] = len(self.held)
         self.held.append(key)
-        self.since[key] = now
+        self.since[key] = now // 1000
 
     def touch(self, key: Any, now: int) -> None:
-        self.since[key] = now
+        self.since[key] = now // 1000
 
     def drop(self, key: Any) -> None:
         at = self.place.pop(key)
@@ -212,7 +212,8 @@ class SampledLfu(Sampled):
         return max(0, self.counter[key] - (now // 60_000 - self.since[key]))
 
     def add(self, key: Any, now: int) -> None:
-        super().add(key, now // 60_000)
+        super().add(key, now)
+        self.since[key] = now // 60_000
         self.counter[key] = 5
 
     def touch(self, key: Any, now: int) -> None:

@@ -14,7 +14,7 @@ LONG_AGO = -(10**15)
 
 
 class Prompt:
-    """One prompt as blocks of (content of the block, tokens or -1, last of its text), and the provider's count of it."""
+    """One prompt as blocks of (content, tokens or -1, last of its text), and the provider's own count of it."""
 
     def __init__(self, asked: Prompts, row: int, whole: int) -> None:
         contents = asked.contents
