@@ -180,7 +180,7 @@ def test_a_spike_that_stays_is_flagged_from_its_onset(tmp_path):
 
 def test_what_cannot_be_explained_says_so(tmp_path):
     store = store_of(tmp_path, steady(3))
-    with pytest.raises(InputError, match="no priced calls on 2020-01-01"):
+    with pytest.raises(InputError, match="no calls on 2020-01-01"):
         diagnose(store, day=date(2020, 1, 1))
     with pytest.raises(InputError, match="Did you mean 'agent'"):
         diagnose(store, by=("agnet",))
