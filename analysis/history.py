@@ -49,6 +49,7 @@ class DatedPrice(_Strict):
     above: dict[int, dict[str, Price]] = {}  # input tokens -> the prices of larger requests, whole request
     off_peak: OffPeak | None = None
     tier: Literal["standard", "batch", "flex", "priority", "fast"] = "standard"
+    confidence: Literal["high", "low"] = "high"
     source: str
 
 
@@ -107,16 +108,28 @@ def load_history(path: Path) -> History:
         raise PriceError(f"not readable as YAML: {error}", where=str(path)) from error
 
 
+def history_key(provider: str, name: str) -> tuple[Key, bool] | None:
+    """The price key that the overlay files a model name under, and whether the name is listed exactly."""
+    exact, globs = _history_ids()
+    found = exact.get((provider, name))
+    if found:
+        return found, True
+    return next((((p, key), False) for p, glob, key in globs if p == provider and fnmatchcase(name, glob)), None)
+
+
 @cache
-def history_ids() -> dict[Key, Key]:
-    """(provider, exact id) -> the price key that the overlay files it under."""
+def _history_ids() -> tuple[dict[Key, Key], list[tuple[str, str, str]]]:
     from analysis.book import HISTORY
 
-    return {
-        (model.provider, name.lower()): (model.provider, model.model)
-        for model in load_history(HISTORY).models
-        for name in model.ids
-    }
+    exact: dict[Key, Key] = {}
+    globs: list[tuple[str, str, str]] = []
+    for model in load_history(HISTORY).models:
+        for name in model.ids:
+            if "*" in name:
+                globs.append((model.provider, name.lower(), model.model))
+            else:
+                exact[model.provider, name.lower()] = (model.provider, model.model)
+    return exact, globs
 
 
 def merge(rows: Iterable[PriceRow], history: History) -> list[PriceRow]:
@@ -160,7 +173,7 @@ def _own_rows(model: ModelHistory) -> list[PriceRow]:
                     rows.append(
                         PriceRow(
                             model.provider, model.model, tier, entry.start.isoformat(), until, tod_from, tod_to, low,
-                            high, tuple(_nano(found[kind]) for kind in KINDS), entry.source, "high",
+                            high, tuple(_nano(found[kind]) for kind in KINDS), entry.source, entry.confidence,
                         )
                     )  # fmt: skip
     return rows

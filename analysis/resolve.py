@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis.book import Key, book_version, stored_version
-from analysis.history import history_ids
+from analysis.history import history_key
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
 
@@ -158,9 +158,11 @@ def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | N
     lower = name.lower()
     for sold_by in (provider, *(_providers()[provider].fallback_model_providers or ())):
         resold = [] if sold_by == provider else [f"sold by {provider} at {sold_by}'s price"]
-        own = history_ids().get((sold_by, lower))
+        own = history_key(sold_by, lower)
         if own:
-            return Resolution(own, " > ".join([*steps, *resold, "exact id"]), "low" if resold else "high")
+            key, exact = own
+            rule = [*steps, *resold, "exact id" if exact else "prefix clause"]
+            return Resolution(key, " > ".join(rule), "low" if resold else "high")
         for text, extra in ((lower, []), (_dashed(lower), ["compact date"])):
             if extra and text == lower:
                 continue
@@ -202,6 +204,8 @@ def _match(clause: Any, text: str) -> str | None:
     """The kind of the atomic clause that matched, or None. Of an `or`, the strictest that matches."""
     for kind in ("equals", "starts_with", "ends_with", "regex", "contains"):
         if hasattr(clause, kind):
+            if kind != "regex" and getattr(clause, kind).lower() == text.lower():
+                return "equals"
             return kind if clause.is_match(text) else None
     if hasattr(clause, "or_"):
         found = {_match(part, text) for part in clause.or_} - {None}
