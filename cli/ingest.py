@@ -145,7 +145,11 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
     if costs["logged_cost_usd"] is not None:
         notes.append(f"logged cost in the store: {money(costs['logged_cost_usd'])}")
     if report.quarantined:
-        notes.append(f"{report.quarantined:,} rows could not be used; each is in quarantine with its reason")
+        notes.append(f"{report.quarantined:,} rows could not be used; each is in quarantine with its reason:")
+        for file in report.files:
+            for bad in file["bad_rows"][:3]:
+                notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
+        del notes[12:]
     if notes:
         say()
         for text in notes:

@@ -138,7 +138,8 @@ def _field_hint(name: str) -> str:
 
 
 def _explained(error: ValidationError, tree: Any, where: str) -> InputError:
-    first = error.errors()[0]
+    # a mistyped key is also a missing one: the mistyping is what to tell
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     location = tuple(str(part) for part in first["loc"])
     line = _line(tree, location)
     key = ".".join(location)

@@ -15,6 +15,7 @@ from ingest import reading
 from ingest.staging import Part
 
 _EDGE = 1 << 16
+_EXAMPLES = 5
 
 
 @dataclass
@@ -39,6 +40,7 @@ class SourceFile:
     end_offset: int = 0
     complete: bool = False
     problem: str | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)  # the first rows that could not be used
     prior: dict[str, int] = field(default_factory=dict)
     unfinished: bool = False  # when last read, the file's last line had no end
     _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
@@ -69,6 +71,8 @@ class SourceFile:
         self.calls += fresh
         self.duplicates += part.duplicates + part.calls - fresh
         self.quarantined += len(part.quarantined)
+        for bad in part.quarantined[: _EXAMPLES - len(self.examples)]:
+            self.examples.append({"row": self.row_base + bad.row, "reason": bad.reason, "json_path": bad.path})
         for reason, number in part.skipped.items():
             self.skipped[reason] = self.skipped.get(reason, 0) + number
         self.row_base += part.lines
@@ -109,6 +113,7 @@ class SourceFile:
             "quarantined": self.quarantined + prior.get("quarantined", 0),
             "skipped": dict(sorted(skipped.items())),
             "unchanged": self.mode == "unchanged",
+            "bad_rows": self.examples,
         }
 
     def occurrences(self, rows: Any, hashes: Any) -> Iterator[tuple[int, int]]:

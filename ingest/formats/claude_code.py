@@ -145,7 +145,7 @@ class Transcript:
                 call.output = [
                     {"role": "assistant", "content": list(content) if isinstance(content, list) else content}
                 ]
-            call.messages = self._thread(text_or_none(record.get("parentUuid")), call.response_id)
+            call.messages = self._thread(text_or_none(record.get("parentUuid")))
             call.content_state = "truncated"  # the system prompt and the tools are not in a transcript
         return call
 
@@ -167,9 +167,9 @@ class Transcript:
             parent = record.get("parentUuid")
             self.threads[uuid] = (parent if isinstance(parent, str) else None, kept)
 
-    def _thread(self, uuid: str | None, own: str | None) -> list[Any] | None:  # noqa: ARG002
+    def _thread(self, uuid: str | None) -> list[Any] | None:
         """The messages before this one, oldest first, following the parents."""
-        found = []
+        found: list[Any] = []
         while uuid is not None and len(found) < 10_000:
             step = self.threads.get(uuid)
             if step is None:
