@@ -132,7 +132,7 @@ def test_on_a_logical_clock_no_decision_differs(redis):
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu"])
 def test_the_sampled_policies_hit_as_often_as_redis_within_half_a_point(redis, policy):
-    n = 100_000
+    n = 100_000 if policy == "allkeys-lfu" else 160_000  # recency is known to the second: let some pass
     asked = traffic(n, 4, keys=60_000, days=1)
     for setting in (("maxmemory-policy", policy), ("maxmemory-samples", 5), ("maxmemory", "6mb")):
         redis.ask("CONFIG", "SET", *setting)
@@ -140,7 +140,9 @@ def test_the_sampled_policies_hit_as_often_as_redis_within_half_a_point(redis, p
     value = b"x" * 1000
     for row in range(n):
         issued[row] = time.time()
-        hits[row] = redis.ask("SET", f"k{asked.key[row]}", value, "NX", "GET") is not None
+        hits[row] = redis.ask("GET", f"k{asked.key[row]}") is not None
+        if not hits[row]:
+            redis.ask("SET", f"k{asked.key[row]}", value)
         if row % 2000 == 1999:
             sizes.append(redis.ask("DBSIZE"))
     room = int(np.median(sizes[len(sizes) // 2 :]))
