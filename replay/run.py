@@ -227,7 +227,7 @@ def run_id(engine: Engine, book_version: str) -> str:
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
-    """Mean dollars over the complete days of the window, to the pico-dollar; a complete day without calls counts $0."""
+    """Mean dollars over the complete days of the window that have calls, to the pico-dollar."""
     chosen = list(whole) or list(costs)
     if not chosen:
         return None
@@ -246,11 +246,8 @@ def _whole_days(traffic: Traffic) -> list[date]:
     if not len(traffic):
         return []
     first, last = (datetime.fromtimestamp(int(ms) / 1000, UTC).replace(tzinfo=None) for ms in traffic.log_span_ms)
-    inside = traffic.days
-    if not inside:
-        return []
-    count = (inside[-1] - inside[0]).days + 1
-    return complete_days([inside[0] + timedelta(days=number) for number in range(count)], first, last)
+    # a day without a single call may not have been logged at all: it is in no mean
+    return complete_days(traffic.days, first, last)
 
 
 def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarray | None) -> tuple[Day, ...]:
