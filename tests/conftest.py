@@ -42,3 +42,11 @@ def redis_server() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     return _program("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def origin_story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the demo, seed 7: made once for all tests, which must not write to it."""
+    from cli.demo import build
+
+    return build(tmp_path_factory.mktemp("origin"), 7)

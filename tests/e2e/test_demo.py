@@ -1,0 +1,72 @@
+"""The origin story: a bill that jumps, the day it did, why, and what each way out would have cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import demo
+
+HINDCAST = [sys.executable, "-m", "cli.app"]
+
+
+def hindcast(*arguments: str, store: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HINDCAST_STORE": str(store)} if store else dict(os.environ)
+    return subprocess.run(
+        [*HINDCAST, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=240
+    )
+
+
+def check_story(told: dict[str, Any]) -> None:
+    """The ranges of the story, and that every split sums to its whole."""
+    assert 100 <= Decimal(told["before_usd_per_day"]) <= 150
+    assert told["spike_day"] == "2024-03-05"
+    after = Decimal(told["spike_usd_per_day"])
+    assert 800 <= after <= 850
+    diagnosis = told["diagnosis"]
+    assert diagnosis["flagged"]
+    parts = sum(Decimal(driver["delta"]) for driver in diagnosis["drivers"]) + Decimal(diagnosis["residual"])
+    assert parts == Decimal(diagnosis["delta"]) == Decimal(diagnosis["actual"]) - Decimal(diagnosis["expected"])
+    logged, naive, combined = told["strategies"][:3]
+    assert Decimal(logged["usd_per_day"]) == after
+    assert logged["quality"]["verdict"] == "passes"
+    assert 110 <= Decimal(naive["usd_per_day"]) <= 130
+    assert naive["quality"]["verdict"] == "fails"
+    assert 150 <= Decimal(combined["usd_per_day"]) <= 200
+    assert combined["quality"]["verdict"] == "passes"
+    assert combined["saved_share"] > 0.75
+    assert set(combined["savings"]) == {"compress", "route", "cache"}
+    for strategy in told["strategies"]:
+        saved = sum(Decimal(amount) for amount in strategy["savings"].values())
+        assert abs(saved - (after - Decimal(strategy["usd_per_day"]))) < Decimal("0.000001")
+
+
+def test_the_demo_command_tells_the_story_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
+    first = hindcast("demo", "--no-serve", "--json", "--dir", str(tmp_path))
+    assert first.returncode == 0, first.stderr
+    check_story(json.loads(first.stdout))
+    second = hindcast("demo", "--no-serve", "--json", "--dir", str(tmp_path))
+    assert second.stdout == first.stdout
+
+
+@pytest.mark.parametrize("seed", [8, 9])
+def test_other_seeds_tell_the_same_story(tmp_path: Path, seed: int) -> None:
+    check_story(demo.tell(demo.build(tmp_path, seed)).to_json())
+
+
+def test_the_terminal_shows_the_story_within_its_width(origin_story: Path) -> None:
+    strategies = sorted(str(path) for path in Path("sample_logs/strategies").glob("*.yaml"))
+    for command in (["diagnose"], ["cost", "--by", "agent"], ["replay", *strategies, "--since", "2024-03-05"]):
+        shown = hindcast(*command, store=origin_story)
+        assert shown.returncode == 0, shown.stderr
+        table = [line for line in shown.stdout.splitlines() if "  " in line.strip()]
+        assert table
+        assert max(map(len, table)) <= 120
+        assert "\x1b" not in shown.stdout
