@@ -29,14 +29,15 @@ DAY = 86_400.0
 class Traffic:
     """What is asked of the pipeline, and what goes wrong around it."""
 
-    articles: float = 56.4  # a working day
+    articles: float = 56.0  # a working day
     weekday: tuple[float, ...] = (1.03, 1.02, 1.02, 1.01, 1.0, 0.94, 0.93)  # Monday first
     noise: float = 0.012  # of a day's number of articles, as a share
     hours: tuple[float, ...] = (1, 1, 1, 1, 2, 3, 5, 8, 9, 9, 8, 7, 7, 8, 8, 7, 6, 5, 4, 3, 3, 2, 1, 1)
     second_runs: float = 0.06  # topics that an editor starts again hours later
-    text_every: int = 36  # one article in so many is logged with its texts, the others by hash
+    # one article in so many is logged with its texts, the others by hash; closer watched after the feature shipped
+    text_every: tuple[int, int] = (80, 36)
     standing_pages: int = 8  # that the trend digest reads at 05:00 every day
-    failure: float = 0.006  # chance that a request is refused and asked again
+    failure: float = 0.004  # chance that a request is refused and asked again
     export_hour: float = 6.5  # the log ends at this hour of the morning after the last whole day
 
 
@@ -54,7 +55,7 @@ def generate(
         for line in _lines(call, rng, traffic.failure)
     ]
     directory.mkdir(parents=True, exist_ok=True)
-    return _write(directory, lines)
+    return _write(directory, seed, lines)
 
 
 def calls(seed: int, days: int, spike_day: date, traffic: Traffic) -> Iterator[Call]:
@@ -64,10 +65,11 @@ def calls(seed: int, days: int, spike_day: date, traffic: Traffic) -> Iterator[C
     prompts = Prompts()
     hours = [weight / sum(traffic.hours) for weight in traffic.hours]
     yield from _digest(rng, days + 1, beats[0], prompts, traffic)
-    number = int(rng.integers(traffic.text_every))
+    number = int(rng.integers(min(traffic.text_every)))
     for day in range(days + 1):
         today = START + timedelta(days=day)
-        way = AFTER if today >= spike_day else BEFORE
+        shipped = today >= spike_day
+        way, text_every = (AFTER if shipped else BEFORE), traffic.text_every[shipped]
         planned = traffic.articles * traffic.weekday[today.weekday()] * float(rng.normal(1.0, traffic.noise))
         starts = sorted(
             day * DAY + (float(rng.choice(24, p=hours)) + float(rng.random())) * 3600 for _ in range(round(planned))
@@ -76,7 +78,7 @@ def calls(seed: int, days: int, spike_day: date, traffic: Traffic) -> Iterator[C
         second: list[tuple[float, Research, bool, Beat]] = []
         for position, start in enumerate(starts):
             number += 1
-            full, beat = number % traffic.text_every == 0, beats[int(rng.integers(len(beats)))]
+            full, beat = number % text_every == 0, beats[int(rng.integers(len(beats)))]
             article = Article(f"{today:%m%d}-{number:04d}", start, way, _stream(seed, number), beat, prompts, full)
             research = article.run()
             yield from article.calls
@@ -142,18 +144,20 @@ def _line(call: Call, start: int, duration: int, attempt: int, rest: str) -> str
     )
 
 
-def _write(directory: Path, lines: list[tuple[int, str]]) -> list[Path]:
-    """One file a week; a `call_id` numbers the lines."""
+def _write(directory: Path, seed: int, lines: list[tuple[int, str]]) -> list[Path]:
+    """One file a week; a `call_id` numbers the lines, and tells logs of different seeds apart."""
     lines.sort(key=lambda line: line[0])
     weeks: dict[int, list[str]] = {}  # number of the week -> its lines
     for number, (start, line) in enumerate(lines):
         week = weeks.setdefault(start // round(7 * DAY * 1000), [])
-        week.append(f'{{"hindcast":1,"call_id":"call-{number:06d}",{line}')
+        week.append(f'{{"hindcast":1,"call_id":"call-{seed}-{number:06d}",{line}')
     paths = []
     for index, members in weeks.items():
         first = START + timedelta(days=7 * index)
         path = directory / f"pipeline-{first:%Y-%m-%d}.jsonl.zst"
-        path.write_bytes(zstandard.ZstdCompressor(level=3).compress("".join(members).encode()))
+        with path.open("wb") as file, zstandard.ZstdCompressor(level=3).stream_writer(file) as packed:
+            for line in members:
+                packed.write(line.encode())
         paths.append(path)
     return paths
 

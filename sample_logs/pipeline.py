@@ -46,7 +46,7 @@ BEFORE = Way(
     outlines=1, second_drafter=0.0, questions=1, rounds=1, changed=0.7, second_refiner=0.0, citations=False,
 )  # fmt: skip
 AFTER = replace(
-    BEFORE, researchers=3, queries=3, query_plan=6, results=9600, pages=6, page_pool=14, page=9800, outlines=2,
+    BEFORE, researchers=3, queries=3, query_plan=6, results=9800, pages=6, page_pool=14, page=9900, outlines=2,
     second_drafter=0.3, questions=4, rounds=3, second_refiner=0.35, citations=True,
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ STEPS: dict[str, tuple[str, float, float, float]] = {
     "section_draft": ("drafting_agent", 1500, 0.30, 0.3),
     "complex_reasoning_analysis": ("drafting_agent", 900, 0.35, 0.2),
     "critique": ("refinement_agent", 480, 0.30, 0.0),
-    "rewrite": ("refinement_agent", 1400, 0.20, 0.2),
+    "rewrite": ("refinement_agent", 1350, 0.20, 0.2),
     "grammar_check": ("refinement_agent", 1000, 0.10, 0.0),
     "citation_check": ("refinement_agent", 720, 0.25, 0.0),
 }
