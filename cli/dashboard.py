@@ -11,10 +11,8 @@ from typing import Annotated
 
 import typer
 
-from cli.output import StoreOption, note
+from cli.output import DEFAULT_STORE, StoreOption, note
 from ingest.errors import StoreError
-
-DEFAULT_STORE = "hindcast.duckdb"
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import JsonOption, StoreOption
-from ingest.store import DEFAULT_PATH
+from cli.output import DEFAULT_STORE, JsonOption, StoreOption
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders; plain, .gz or .zst.")] = None,
-    store: StoreOption = DEFAULT_PATH,
+    store: StoreOption = DEFAULT_STORE,
     format: Annotated[str | None, typer.Option(help="Read the files as this format instead of recognising it.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="A mapping file (YAML) for logs of your own layout.")] = None,
     no_text: Annotated[

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+DEFAULT_STORE = "hindcast.duckdb"
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="HINDCAST_STORE", help="The DuckDB file that holds the calls.")
 ]

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
+from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
     from replay.run import Replay, StrategyResult
-
-DEFAULT_STORE = "hindcast.duckdb"
 
 
 def register(app: typer.Typer) -> None:
