@@ -42,7 +42,7 @@ def quality_limits(report: QualityReport) -> Iterator[str]:
         return
     tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in unknown))
     where = ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
-    yield f"quality of {share(report.unknown_share)} of the demand: no score for the model that would serve it ({where})"
+    yield f"quality of {share(report.unknown_share)} of the demand: no score of the model that would serve ({where})"
 
 
 def _time(engine: Engine) -> Iterator[str]:

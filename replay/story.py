@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 from analysis.diagnosis import Diagnosis, diagnose
-
 from analysis.money import dollars, round_to_sum
 from analysis.present import usd
 from ingest.errors import InputError
