@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -115,7 +115,7 @@ CREATE_PRICES = f"""
         price_id INTEGER, provider VARCHAR, model VARCHAR, tier VARCHAR,
         effective_from DATE, effective_to DATE, tod_from SMALLINT, tod_to SMALLINT,
         above_tokens BIGINT, upto_tokens BIGINT, {_PRICE_COLUMNS},
-        source VARCHAR, confidence VARCHAR, book_version VARCHAR, is_current BOOLEAN)
+        source VARCHAR, confidence VARCHAR, book_version VARCHAR, is_current BOOLEAN, override_id INTEGER)
 """
 
 
@@ -123,7 +123,8 @@ def store_book(con: duckdb.DuckDBPyConnection, book: Book) -> None:
     """Put the book into the table `prices`. A row that was there before keeps its id; one that is gone is kept too,
     no longer current, so that a ledger written with it can still be explained."""
     con.execute(CREATE_PRICES)
-    stored = {row: price_id for price_id, row in _stored_rows(con, "price_id < ?", [FIRST_OVERRIDE_ID])}
+    con.execute("ALTER TABLE prices ADD COLUMN IF NOT EXISTS override_id INTEGER")
+    stored = {row: price_id for price_id, row in stored_rows(con, "price_id < ?", [FIRST_OVERRIDE_ID])}
     next_id = max(stored.values(), default=-1) + 1
     con.execute("UPDATE prices SET is_current = false WHERE price_id < ?", [FIRST_OVERRIDE_ID])
     kept = [stored[row] for row in book.rows if row in stored]
@@ -139,8 +140,13 @@ def store_book(con: duckdb.DuckDBPyConnection, book: Book) -> None:
 FIRST_OVERRIDE_ID = 1_000_000_000  # ids from here on are the user's own prices
 
 
-def append_rows(con: duckdb.DuckDBPyConnection, rows: list[tuple[int, PriceRow]], version: str) -> None:
-    """Insert price rows under the given ids."""
+def append_rows(
+    con: duckdb.DuckDBPyConnection,
+    rows: Sequence[tuple[int, PriceRow]],
+    version: str,
+    overrides: Sequence[int | None] | None = None,
+) -> None:
+    """Insert price rows under the given ids, and the numbers of the overrides that made them."""
     import pyarrow as pa
 
     if not rows:
@@ -161,12 +167,14 @@ def append_rows(con: duckdb.DuckDBPyConnection, rows: list[tuple[int, PriceRow]]
         **{kind: pa.array([_decimal(row.prices[k]) for _, row in rows], price) for k, kind in enumerate(KINDS)},
         "source": pa.array([row.source for _, row in rows], pa.string()),
         "confidence": pa.array([row.confidence for _, row in rows], pa.string()),
+        "book_version": pa.array([version] * len(rows), pa.string()),
+        "is_current": pa.array([True] * len(rows), pa.bool_()),
+        "override_id": pa.array(overrides or [None] * len(rows), pa.int32()),
     }  # fmt: skip
     new_prices = pa.table(columns)  # noqa: F841  read by DuckDB
     con.execute(
         "INSERT INTO prices SELECT * REPLACE (effective_from::DATE AS effective_from, effective_to::DATE AS "
-        "effective_to), ? AS book_version, true AS is_current FROM new_prices ORDER BY price_id",
-        [version],
+        "effective_to) FROM new_prices ORDER BY price_id"
     )
 
 
@@ -206,7 +214,7 @@ def price_rows(
     found: dict[Key, list[tuple[int, PriceRow]]] = {key: [] for key in wanted}
     if stored_version(con) == book_version():
         where = "is_current AND price_id < ? AND (provider, model) IN (SELECT unnest(?), unnest(?))"
-        for price_id, row in _stored_rows(
+        for price_id, row in stored_rows(
             con, where, [FIRST_OVERRIDE_ID, [k[0] for k in wanted], [k[1] for k in wanted]]
         ):
             found[row.key].append((price_id, row))
@@ -219,7 +227,7 @@ def price_rows(
     return found, book.as_of
 
 
-def _stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object]) -> list[tuple[int, PriceRow]]:
+def stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object]) -> list[tuple[int, PriceRow]]:
     rows = con.execute(
         f"""SELECT price_id, provider, model, tier, effective_from::VARCHAR, effective_to::VARCHAR, tod_from, tod_to,
                    above_tokens, upto_tokens, source, confidence, {", ".join(KINDS)}
@@ -237,28 +245,34 @@ def _nano(price: Decimal | None) -> int | None:
     return None if price is None else int(price.scaleb(9))
 
 
-def to_rate(price_id: int, row: PriceRow, *, first: bool) -> Rate:
-    """The row as the kernel reads it. The first row of a model and tier reaches back to the beginning of time."""
+def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
+    """The row as the kernel reads it."""
     return Rate(
         price_id=price_id,
         tier=row.tier,
         rates=row.prices,
-        from_ms=NO_TIME + 1 if first or row.effective_from is None else _day_ms(row.effective_from),
+        from_ms=NO_TIME + 1 if row.effective_from is None else _day_ms(row.effective_from),
         to_ms=_day_ms(row.effective_to) if row.effective_to else 2**63 - 1,
         tod_from_ms=row.tod_from * 60_000,
         tod_to_ms=row.tod_to * 60_000,
         above_tokens=-1 if row.above_tokens is None else row.above_tokens,
         upto_tokens=2**63 - 1 if row.upto_tokens is None else row.upto_tokens,
         guessed=row.confidence == "low",
+        zero=zero,
     )
 
 
-def to_rates(rows: list[tuple[int, PriceRow]]) -> list[Rate]:
-    """All rows of one model; the earliest of its standard tier holds for earlier calls too."""
-    earliest = min((row.effective_from or "" for _, row in rows if row.tier == "standard"), default="")
+def from_the_start(rows: Sequence[tuple[int, PriceRow]]) -> list[tuple[int, PriceRow]]:
+    """The rows of one model, the earliest of its standard tier holding for all earlier calls too.
+
+    An alias may be younger than its first log line; its family's first price is the best that is known.
+    """
+    first = min((row.effective_from or "" for _, row in rows if row.tier == "standard"), default="")
     return [
-        to_rate(price_id, row, first=row.tier == "standard" and (row.effective_from or "") == earliest)
-        for price_id, row in rows
+        (number, replace(row, effective_from=None))
+        if row.tier == "standard" and (row.effective_from or "") == first
+        else (number, row)
+        for number, row in rows
     ]
 
 

@@ -117,7 +117,8 @@ def price_calls(  # type: ignore[no-untyped-def]
             at = as_of_ms
         row = _find(bounds, at, at % 86_400_000, max(total_in, 0), begin, end)
         if row < 0:
-            status[i] = UNKNOWN_TIER_STATUS
+            # a model whose standard price begins later is as unknown on that day as one without any
+            status[i] = UNKNOWN_MODEL if slot == m * 6 else UNKNOWN_TIER_STATUS
             continue
         price_id[i] = row_id[row]
         if flags[row] & (1 << 29):

@@ -15,18 +15,19 @@ from typing import Any, Final, Protocol
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from analysis.book import stored_version, sync_book
-from analysis.kinds import GATEWAY_HIT, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED
+from analysis.kinds import GATEWAY_HIT, STATUSES, UNPRICED
+from analysis.machine_hours import spread
+from analysis.overrides import load_overrides, need_agent_or_account
 from analysis.present import usd
 from analysis.pricing import Priced, Usage
 from analysis.rates import load_rates
-from analysis.resolve import Name, forget, remember
+from analysis.resolve import forget, remember
+from analysis.usage import SCOPE, Array, Scope, read_usage, used_kinds
 from ingest.errors import PriceError
 from ingest.store import Store
 
-Array = NDArray[Any]
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
 CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
@@ -39,11 +40,9 @@ CREATE_COSTS = """
     CREATE OR REPLACE VIEW costs AS
     SELECT calls.*, ledger.* EXCLUDE (call_no) FROM calls LEFT JOIN ledger ON calls.call_no = ledger.call_no
 """
-# what a log calls a service tier -> ours; anything else is an unknown tier and has no price
-_TIER_NAMES: Final = {
-    "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "on-demand": "standard",
-    "batch": "batch", "batches": "batch", "flex": "flex", "priority": "priority", "fast": "fast",
-}  # fmt: skip
+
+
+__all__ = ["LedgerSummary", "costs_source", "ledger_table", "read_usage", "update"]
 
 
 class Progress(Protocol):
@@ -82,8 +81,11 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
     with store.write() as con:
         _prepare(con)
         if rebuild:
+            forget(con)
             con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS", "OR REPLACE TABLE"))
         written = _price_missing(con, progress)
+        if written:
+            spread(con)
         return _summary(con, written)
 
 
@@ -108,9 +110,9 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) ->
     before = con.execute("SELECT count(*) FROM calls WHERE call_no <= ?", [done[1]]).fetchall()[0][0] if done[0] else 0
     anti = "" if before == done[0] else "AND call_no NOT IN (SELECT call_no FROM ledger)"
     start = first if anti or not done[0] else done[1] + 1
-    models = _distinct_models(con, start, last, anti)
-    remember(con, models)
-    rates = load_rates(con, models)
+    models = _distinct_models(con, f"call_no >= {start:d} {anti}")
+    remember(con, sorted({(model[0], model[1]) for model in models}, key=str))
+    rates = load_rates(con, models, register=True)
     kinds = used_kinds(con, f"call_no >= {start:d} {anti}")
     chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}" for low in range(start, last + 1, CHUNK)]
     written = 0
@@ -130,8 +132,14 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) ->
     return written
 
 
+def _distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
+    """Every (provider, model) of the calls; with agent and account where an override's price depends on them."""
+    columns = SCOPE if need_agent_or_account(load_overrides(con)) else SCOPE[:2]
+    return con.execute(f"SELECT DISTINCT {', '.join(columns)} FROM calls WHERE {where} ORDER BY ALL").fetchall()
+
+
 def _read_ahead(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Name], chunks: Sequence[str], kinds: Sequence[str]
+    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], chunks: Sequence[str], kinds: Sequence[str]
 ) -> Iterator[tuple[Array, Array, Usage]]:
     """The usage of each chunk; the next one is read while the caller prices and writes this one.
 
@@ -185,6 +193,16 @@ def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
     )
 
 
+def total_cost(store: Store) -> Decimal | None:
+    """The sum of the ledger as it stands; None where nothing is priced or there is no ledger yet."""
+    with store.read() as con:
+        tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if "ledger" not in tables:
+            return None
+        total: Decimal | None = con.execute("SELECT sum(cost_usd) FROM ledger").fetchall()[0][0]
+        return total
+
+
 def costs_source(con: duckdb.DuckDBPyConnection) -> str:
     """What to select costs FROM: the view `costs`, or the same rows side by side, several times faster.
 
@@ -224,66 +242,3 @@ def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
         unpriced_models=dict(models),
         price_book_version=stored_version(con) or "",
     )
-
-
-# -- calls -> usage, names -> rates ------------------------------------------------------------------------------------
-
-
-def _distinct_models(con: duckdb.DuckDBPyConnection, start: int, last: int, anti: str) -> list[Name]:
-    return con.execute(
-        f"""SELECT DISTINCT provider_name, model FROM calls WHERE call_no >= {start:d} AND call_no <= {last:d} {anti}
-            ORDER BY ALL"""
-    ).fetchall()
-
-
-_TOKENS = {
-    "input": "input_tokens", "cache_read": "cache_read_input_tokens", "cache_write": "cache_creation_input_tokens",
-    "cache_write_1h": "cache_creation_1h_input_tokens", "output": "output_tokens",
-    "reasoning": "reasoning_output_tokens", "audio_input": "audio_input_tokens", "audio_output": "audio_output_tokens",
-    "image_input": "image_input_tokens", "image_output": "image_output_tokens", "server_tools": "server_tool_calls",
-}  # fmt: skip
-
-
-def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
-    """The token kinds that any of the calls has a count of; input and output always."""
-    always = ("input", "output")
-    columns = ", ".join(f"count({column})" for column in _TOKENS.values())
-    counts = con.execute(f"SELECT {columns} FROM calls WHERE {where}").fetchall()[0]
-    return tuple(name for name, count in zip(_TOKENS, counts, strict=True) if count or name in always)
-
-
-def read_usage(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Name], where: str, kinds: Sequence[str] = tuple(_TOKENS)
-) -> tuple[Array, Array, Usage]:
-    """(call_no, gateway hit or not, usage) of the calls that `where` selects, in order of call_no.
-
-    `where` is SQL of this program, never of a user. Model index -1 is a name that is not in `models`.
-    """
-    names = pa.table(  # noqa: F841  read by DuckDB
-        {
-            "provider": pa.array([m[0] for m in models], pa.string()),
-            "name": pa.array([m[1] for m in models], pa.string()),
-            "position": pa.array(range(len(models)), pa.int32()),
-        }
-    )
-    tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
-    tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
-    rows = con.sql(
-        f"""
-        SELECT call_no, coalesce(position, -1)::INTEGER AS model,
-               coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
-               CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
-                    CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
-               {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
-               coalesce(status = 'gateway_cache_hit', false) AS gateway
-        FROM calls
-        LEFT JOIN names ON provider_name IS NOT DISTINCT FROM provider AND model IS NOT DISTINCT FROM name
-        WHERE {where}
-        """
-    ).to_arrow_table()
-    columns = {name: rows.column(name).to_numpy() for name in rows.column_names}
-    if (np.diff(columns["call_no"]) < 0).any():
-        order = np.argsort(columns["call_no"], kind="stable")
-        columns = {name: column[order] for name, column in columns.items()}
-    call_no, gateway = columns.pop("call_no"), columns.pop("gateway")
-    return call_no, gateway, Usage(**columns)

@@ -8,8 +8,9 @@ from typing import Any
 
 from analysis.book import PriceRow, compile_book
 from analysis.kinds import KINDS
+from analysis.overrides import Override, load_overrides
 from analysis.present import tokens, usd
-from analysis.resolve import resolve_all
+from analysis.resolve import load_aliases, resolve_all
 from ingest.errors import PriceError
 from ingest.store import Store
 
@@ -22,16 +23,23 @@ class PriceList:
     rows: list[dict[str, Any]]
     models: int
     unresolved: list[str]
+    loose: list[tuple[str, str]]  # logged name and the rule that matched it with low confidence
 
     def to_json(self) -> dict[str, Any]:
         rows = [{k: usd(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in self.rows]
-        return {"price_book_version": self.version, "rows": rows, "unresolved": self.unresolved}
+        return {
+            "price_book_version": self.version,
+            "rows": rows,
+            "unresolved": self.unresolved,
+            "loosely_matched": [{"name": name, "rule": rule} for name, rule in self.loose],
+        }
 
 
 def list_rows(store: Store, name: str | None = None) -> PriceList:
     """Of every model whose name contains `name`, else of the models that the store's calls used."""
     book = compile_book()
     unresolved: list[str] = []
+    loose: list[tuple[str, str]] = []
     if name is not None:
         keys = {row.key for row in book.rows if name.lower() in f"{row.provider}/{row.model}".lower()}
         if not keys:
@@ -41,13 +49,40 @@ def list_rows(store: Store, name: str | None = None) -> PriceList:
             names = con.execute("SELECT DISTINCT provider_name, model FROM calls ORDER BY ALL").fetchall()
             found = resolve_all(con, names)
         keys = {hit.key for hit in found if hit.key is not None}
-        unresolved = [
-            "/".join(part for part in pair if part) or "(no model)"
-            for pair, hit in zip(names, found, strict=True)
-            if hit.key is None
-        ]
+        for pair, hit in zip(names, found, strict=True):
+            label = "/".join(part for part in pair if part) or "(no model)"
+            if hit.key is None:
+                unresolved.append(label)
+            elif hit.confidence == "low":
+                loose.append((label, f"{'/'.join(hit.key)} by {hit.rule}"))
     rows = [_readable(row) for key in sorted(keys) for row in book.of(key)]
-    return PriceList(book.version, rows, len(keys), unresolved)
+    return PriceList(book.version, rows, len(keys), unresolved, loose)
+
+
+def list_overrides(store: Store) -> dict[str, Any]:
+    """The user's own prices and aliases, in the order they were set."""
+    with store.read() as con:
+        own = load_overrides(con)
+        aliases = load_aliases(con)
+    return {
+        "overrides": [{"override_id": number, "text": describe(item)} for number, item in own],
+        "aliases": {alias: "/".join(part for part in target if part) for alias, target in aliases.items()},
+    }
+
+
+def describe(item: Override) -> str:
+    """One override in a line."""
+    match = ", ".join(f"{name} {glob}" for name, glob in vars(item.match).items() if glob)
+    if item.kind == "zero":
+        what = "costs nothing"
+    elif item.kind == "multiplier":
+        what = f"{item.multiplier} x the list price"
+    elif item.kind == "per_hour":
+        what = f"${item.per_hour} per {'busy' if item.basis == 'busy' else 'clock'} hour"
+    else:
+        what = ", ".join(f"{kind} {usd(getattr(item, kind))}" for kind in KINDS if getattr(item, kind) is not None)
+    days = "".join(f", {word} {day}" for word, day in (("from", item.start), ("until", item.end)) if day)
+    return f"{match}: {what}{days}" + (f" ({item.note})" if item.note else "")
 
 
 def _readable(row: PriceRow) -> dict[str, Any]:

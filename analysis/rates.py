@@ -1,4 +1,4 @@
-"""The price rows of the models in some traffic, ready for the kernel."""
+"""The price rows of the models in some traffic, the user's overrides applied, ready for the kernel."""
 
 from __future__ import annotations
 
@@ -7,14 +7,68 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from analysis.book import price_rows, to_rates
+from analysis.book import (
+    FIRST_OVERRIDE_ID,
+    Key,
+    PriceRow,
+    append_rows,
+    from_the_start,
+    price_rows,
+    stored_rows,
+    stored_version,
+    to_rate,
+)
+from analysis.overrides import apply, load_overrides, matches
 from analysis.pricing import RateTable
-from analysis.resolve import Name, resolve_all
+from analysis.resolve import resolve_all
+
+Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
 
 
-def load_rates(con: duckdb.DuckDBPyConnection, models: Sequence[Name]) -> RateTable:
-    """Rates of (provider_name, model) pairs as logged; the position in `models` is the model index."""
-    resolved = resolve_all(con, models)
+def load_rates(con: duckdb.DuckDBPyConnection, names: Sequence[Scope], *, register: bool = False) -> RateTable:
+    """Rates of logged (provider, model) pairs; the position in `names` is the model index.
+
+    Overrides that match by agent or account hold only for names that carry these. With `register` (and a connection
+    that may write) override rows are put into `prices`, so that every cost has a price id.
+    """
+    resolved = resolve_all(con, [(name[0], name[1]) for name in names])
     rows, as_of = price_rows(con, [found.key for found in resolved if found.key is not None])
+    overrides = load_overrides(con)
+    free = {number for number, item in overrides if item.kind == "zero"}
+    models: list[list[tuple[int, PriceRow, int | None]]] = []
+    for name, found in zip(names, resolved, strict=True):
+        base = from_the_start(rows[found.key]) if found.key else []
+        own = [entry for entry in overrides if matches(entry[1], name)]
+        key: Key = found.key or (name[0] or "", name[1] or "")
+        models.append(apply(base, own, key))
+    ids = _override_ids(con, models, register=register)
     as_of_ms = int(datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC).timestamp()) * 1000
-    return RateTable.build([to_rates(rows[found.key]) if found.key else [] for found in resolved], as_of_ms=as_of_ms)
+    return RateTable.build(
+        [
+            [
+                to_rate(price_id if owner is None else ids.get(row, -1), row, zero=owner in free)
+                for price_id, row, owner in model
+            ]
+            for model in models
+        ],
+        as_of_ms=as_of_ms,
+    )
+
+
+def _override_ids(
+    con: duckdb.DuckDBPyConnection, models: Sequence[Sequence[tuple[int, PriceRow, int | None]]], *, register: bool
+) -> dict[PriceRow, int]:
+    """Price ids of override rows: as stored, and new ones for rows that are not stored yet."""
+    wanted = {row: owner for model in models for _, row, owner in model if owner is not None}
+    if not wanted:
+        return {}
+    known: dict[PriceRow, int] = {}
+    if stored_version(con) is not None:
+        known = {row: number for number, row in stored_rows(con, "price_id >= ?", [FIRST_OVERRIDE_ID])}
+    new = [row for row in wanted if row not in known]
+    if new and register:
+        first = max(known.values(), default=FIRST_OVERRIDE_ID - 1) + 1
+        added = list(enumerate(new, start=first))
+        append_rows(con, added, stored_version(con) or "", [wanted[row] for row in new])
+        known |= {row: number for number, row in added}
+    return known

@@ -1,24 +1,35 @@
-"""`hindcast prices`: what is known of prices, and your own."""
+"""`hindcast prices`: what is known of prices, why, and your own."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import JsonOption, StoreOption, emit_json, say, table
+from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from analysis.explain import Explanation
 
 
 def register(app: typer.Typer) -> None:
     prices = typer.Typer(help="List, explain, compare and set prices.", no_args_is_help=True)
     prices.command("list")(list_prices)
+    prices.command("explain")(explain_price)
+    prices.command("diff")(diff)
+    prices.command("set")(set_prices)
+    prices.command("unset")(unset)
     app.add_typer(prices, name="prices")
+
+
+ProviderOption = Annotated[str | None, typer.Option("--provider", help="The provider as logged.")]
 
 
 def list_prices(
     model: Annotated[
         str | None, typer.Argument(help="Part of a model name; without it, the models in the store.")
     ] = None,
+    overrides: Annotated[bool, typer.Option("--overrides", help="Your own prices and aliases instead.")] = False,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -27,9 +38,20 @@ def list_prices(
     Example: hindcast prices list gpt-4o
     """
     from analysis import present
-    from analysis.price_list import list_rows
+    from analysis.price_list import list_overrides, list_rows
     from ingest.store import Store
 
+    if overrides:
+        own = list_overrides(Store(store))
+        if json:
+            emit_json(own)
+            return
+        say(f"{len(own['overrides'])} overrides and {len(own['aliases'])} aliases are set.")
+        for item in own["overrides"]:
+            say(f"  {item['override_id']:>3}  {item['text']}")
+        for alias, target in own["aliases"].items():
+            say(f"       {alias} is priced as {target}")
+        return
     found = list_rows(Store(store), model)
     if json:
         emit_json(found.to_json())
@@ -51,3 +73,241 @@ def list_prices(
     if found.unresolved:
         say()
         say(f"No price: {', '.join(found.unresolved)}")
+    if found.loose:
+        say()
+        say("Loosely matched, please check (hindcast prices explain MODEL):")
+        for name, rule in found.loose:
+            say(f"  {name}: {rule}")
+
+
+def explain_price(
+    model: Annotated[str, typer.Argument(help="The model as logged.")],
+    at: Annotated[str | None, typer.Option("--at", help="UTC day, YYYY-MM-DD; default today.")] = None,
+    provider: ProviderOption = None,
+    tier: Annotated[str, typer.Option("--tier", help="standard, batch, flex, priority or fast.")] = "standard",
+    tokens: Annotated[int, typer.Option("--tokens", help="Input tokens of the request, for context tiers.")] = 0,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """The whole way from a logged model name to its price on a day.
+
+    Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
+    """
+    from analysis.explain import explain
+    from ingest.store import Store
+
+    handle = Store(store)
+    day = _day(at)
+    if handle.exists():
+        with handle.read() as con:
+            found = explain(con, model, provider=provider, at=day, tier=tier, input_tokens=tokens)
+    else:
+        found = explain(None, model, provider=provider, at=day, tier=tier, input_tokens=tokens)
+    if json:
+        emit_json(found.to_json())
+    else:
+        _show_explanation(found)
+
+
+def _show_explanation(found: Explanation) -> None:
+    name = "/".join(part for part in (found.provider, found.model) if part)
+    row = found.row
+    if row is None:
+        say(f"{name} has no {found.tier} price on {found.at}.")
+        say(f"  name     {found.resolution.rule}")
+        say()
+        say("Set one with: hindcast prices set MODEL --input USD --output USD   (USD per million tokens)")
+        return
+    prices = row["usd_per_million"]
+    parts = [f"{prices[kind]} {kind.replace('_', ' ')}" for kind in ("input", "cache_read", "output") if prices[kind]]
+    say(f"{name} on {found.at}: {', '.join(parts)} (USD per million tokens).")
+    say()
+    key = "/".join(found.resolution.key) if found.resolution.key else "(your own price)"
+    say(f"  name       {name} -> {key}")
+    say(f"  rule       {found.resolution.rule} ({found.resolution.confidence} confidence)")
+    for text in found.overrides:
+        say(f"  yours      {text}")
+    until = row["effective_to"] or "now"
+    say(f"  valid      {row['effective_from'] or 'always'} to {until}, {found.tier} tier" + _size(row))
+    say(f"  source     {row['source']} ({row['confidence']} confidence)")
+    others = {kind: text for kind, text in prices.items() if text and kind not in ("input", "cache_read", "output")}
+    say(f"  other      {', '.join(f'{kind} {text}' for kind, text in others.items()) or 'none'}")
+    say(f"  book       {found.version}")
+    if len(found.history) > 1:
+        say()
+        table(
+            ["from", "requests", "input", "cached", "output", "source"],
+            [
+                [
+                    entry["effective_from"] or "always",
+                    _size(entry).strip(", ") or "any",
+                    *(entry["usd_per_million"][kind] or "-" for kind in ("input", "cache_read", "output")),
+                    entry["source"].split(":")[0],
+                ]
+                for entry in found.history
+            ],
+            left=(0, 1, 5),
+        )
+
+
+def _size(row: dict[str, Any]) -> str:
+    text = ""
+    if row["above_tokens"] is not None:
+        text += f", over {row['above_tokens']:,} input tokens"
+    elif row["upto_tokens"] is not None:
+        text += f", up to {row['upto_tokens']:,} input tokens"
+    return text + (f", {row['hours_utc']} UTC" if row["hours_utc"] else "")
+
+
+def diff(
+    file: Annotated[str, typer.Argument(help="litellm's model_prices_and_context_window.json.")],
+    at: Annotated[str | None, typer.Option("--at", help="UTC day of our prices; default today.")] = None,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Where litellm's price file disagrees with ours on the models of your own calls.
+
+    Example: hindcast prices diff model_prices_and_context_window.json
+    """
+    from pathlib import Path
+
+    from analysis import present
+    from analysis.second_book import compare
+    from ingest.store import Store
+
+    found, missing = compare(Store(store), Path(file), _day(at))
+    if json:
+        emit_json({"differences": [item.to_json() for item in found], "missing": missing})
+        return
+    say(f"{len(found)} prices differ from {file}." if found else f"Every price that {file} has agrees.")
+    if found:
+        say()
+        table(
+            ["model", "kind", "ours", "theirs", "tokens", "theirs - ours"],
+            [
+                [
+                    "/".join(part for part in (item.provider, item.model) if part),
+                    item.kind,
+                    present.usd(item.ours) or "-",
+                    present.usd(item.theirs) or "-",
+                    present.tokens(item.tokens),
+                    "-" if item.usd_at_stake is None else present.money(item.usd_at_stake, sign=True),
+                ]
+                for item in found
+            ],
+            left=(0, 1),
+        )
+    if missing:
+        say()
+        say(f"Not in the file: {', '.join(missing)}")
+
+
+def set_prices(
+    model: Annotated[str | None, typer.Argument(help="Model as logged, or a glob such as 'azure/gpt-4o*'.")] = None,
+    file: Annotated[str | None, typer.Option("--file", help="A YAML file; replaces all that was set.")] = None,
+    provider: ProviderOption = None,
+    account: Annotated[str | None, typer.Option("--account", help="Only calls of this team.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only calls of this agent.")] = None,
+    input_price: Annotated[str | None, typer.Option("--input", help="USD per million input tokens.")] = None,
+    output_price: Annotated[str | None, typer.Option("--output", help="USD per million output tokens.")] = None,
+    cache_read: Annotated[str | None, typer.Option("--cache-read", help="USD per million cached tokens.")] = None,
+    cache_write: Annotated[str | None, typer.Option("--cache-write", help="USD per million written tokens.")] = None,
+    reasoning: Annotated[str | None, typer.Option("--reasoning", help="USD per million reasoning tokens.")] = None,
+    multiplier: Annotated[
+        str | None, typer.Option("--multiplier", help="Times the list price, 0.9 = 10 % off.")
+    ] = None,
+    zero: Annotated[bool, typer.Option("--zero", help="It costs nothing.")] = False,
+    per_hour: Annotated[str | None, typer.Option("--per-hour", help="USD per machine hour, self-hosted.")] = None,
+    basis: Annotated[
+        str, typer.Option("--basis", help="Hours billed: busy (any call runs) or hours (clock).")
+    ] = "busy",
+    same_as: Annotated[str | None, typer.Option("--as", help="Price it as this model, e.g. openai/gpt-4o.")] = None,
+    tier: Annotated[str, typer.Option("--tier", help="The service tier of absolute prices.")] = "standard",
+    since: Annotated[str | None, typer.Option("--from", help="First UTC day.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last UTC day.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Where this price comes from.")] = "",
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Set your own price for some calls, and reprice.
+
+    Example: hindcast prices set 'azure/gpt-4o*' --input 2.75 --cache-read 1.25 --output 11 --note "EU region"
+    """
+    from pathlib import Path
+
+    from analysis import overrides as own
+    from ingest.errors import InputError
+    from ingest.store import Store
+
+    handle = Store(store)
+    with handle.read():  # a clear error where there is no store
+        pass
+    aliases: dict[str, str] = {}
+    items = []
+    if file is not None:
+        loaded = own.load_file(Path(file))
+        items, aliases = loaded.overrides, loaded.aliases
+    elif same_as is not None:
+        if model is None:
+            raise InputError("--as needs the MODEL as logged", remedy="hindcast prices set my-gpt --as openai/gpt-4o")
+        aliases = {model: same_as}
+    else:
+        match = {"provider": provider, "model": model, "account": account, "agent": agent}
+        values = {
+            "input": input_price, "output": output_price, "cache_read": cache_read, "cache_write": cache_write,
+            "reasoning": reasoning, "multiplier": multiplier, "per_hour": per_hour, "from": since, "until": until,
+        }  # fmt: skip
+        given = {name: value for name, value in values.items() if value is not None}
+        items = [own.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
+    with handle.write() as con:
+        own.store_overrides(con, items, replace_all=file is not None)
+        own.store_aliases(con, aliases, replace_all=file is not None)
+    _reprice(handle, f"{len(items)} overrides and {len(aliases)} aliases set", json)
+
+
+def unset(
+    number: Annotated[int, typer.Argument(help="The override's number: hindcast prices list --overrides.")],
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Remove one of your prices, and reprice.
+
+    Example: hindcast prices unset 1
+    """
+    from analysis.overrides import remove_override
+    from ingest.store import Store
+
+    handle = Store(store)
+    with handle.read():
+        pass
+    with handle.write() as con:
+        remove_override(con, number)
+    _reprice(handle, f"override {number} removed", json)
+
+
+def _reprice(handle: Any, what: str, json: bool) -> None:
+    from analysis import present
+    from analysis.ledger import total_cost, update
+
+    before = total_cost(handle)
+    with progress("repricing", unit="calls") as bar:
+        summary = update(handle, progress=bar, rebuild=True)
+    if json:
+        emit_json({"before_usd": present.usd(before), **summary.to_json()})
+        return
+    say(f"{what}: {summary.calls:,} calls cost {present.money(summary.cost_usd)} (before: {present.money(before)}).")
+    if summary.unpriced_calls:
+        say(f"{summary.unpriced_calls:,} calls have no price.")
+
+
+def _day(text: str | None) -> Any:
+    from datetime import UTC, date, datetime
+
+    from ingest.errors import InputError
+
+    if text is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

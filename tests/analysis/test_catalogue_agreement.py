@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.book import compile_book, to_rates
+from analysis.book import compile_book, from_the_start, to_rate
 from analysis.catalogue import TIER_CONTEXTS, catalogue_rows
 from analysis.history import load_history
 from analysis.kinds import KINDS, STATUSES, TIERS, UNPRICED
@@ -116,7 +116,9 @@ def catalogue() -> tuple[list[tuple[Any, Any]], RateTable]:
     for number, row in enumerate(rows):
         by_key.setdefault(row.key, []).append((number, row))
     models = [(provider, model) for provider in providers for model in provider.models]
-    rates = RateTable.build([to_rates(by_key.get((p.id, m.id), [])) for p, m in models], as_of_ms=0)
+    rates = RateTable.build(
+        [[to_rate(*row) for row in from_the_start(by_key.get((p.id, m.id), []))] for p, m in models], as_of_ms=0
+    )
     return models, rates
 
 

@@ -1,0 +1,72 @@
+"""Calls as the arrays that the pricing kernel reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from analysis.kinds import NO_TIME, TIERS, UNKNOWN
+from analysis.pricing import Usage
+
+Array = NDArray[Any]
+Scope = Sequence[str | None]
+SCOPE: Final = ("provider_name", "model", "agent", "team")  # what a price may depend on
+# what a log calls a service tier -> ours; anything else is an unknown tier and has no price
+_TIER_NAMES: Final = {
+    "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "on-demand": "standard",
+    "batch": "batch", "batches": "batch", "flex": "flex", "priority": "priority", "fast": "fast",
+}  # fmt: skip
+_TOKENS: Final = {
+    "input": "input_tokens", "cache_read": "cache_read_input_tokens", "cache_write": "cache_creation_input_tokens",
+    "cache_write_1h": "cache_creation_1h_input_tokens", "output": "output_tokens",
+    "reasoning": "reasoning_output_tokens", "audio_input": "audio_input_tokens", "audio_output": "audio_output_tokens",
+    "image_input": "image_input_tokens", "image_output": "image_output_tokens", "server_tools": "server_tool_calls",
+}  # fmt: skip
+
+
+def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
+    """The token kinds that any of the calls has a count of; input and output always."""
+    always = ("input", "output")
+    columns = ", ".join(f"count({column})" for column in _TOKENS.values())
+    counts = con.execute(f"SELECT {columns} FROM calls WHERE {where}").fetchall()[0]
+    return tuple(name for name, count in zip(_TOKENS, counts, strict=True) if count or name in always)
+
+
+def read_usage(
+    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], where: str, kinds: Sequence[str] = tuple(_TOKENS)
+) -> tuple[Array, Array, Usage]:
+    """(call_no, gateway hit or not, usage) of the calls that `where` selects, in order of call_no.
+
+    `models` are (provider_name, model) pairs, or (provider_name, model, agent, team); the position in it is the model
+    index, -1 for a call that is not in it. `where` is SQL of this program, never of a user.
+    """
+    columns_of = SCOPE[: max((len(model) for model in models), default=2)]
+    scopes = {f"s{i}": pa.array([model[i] for model in models], pa.string()) for i in range(len(columns_of))}
+    names = pa.table({**scopes, "position": pa.array(range(len(models)), pa.int32())})  # noqa: F841  read by DuckDB
+    same = " AND ".join(f"{column} IS NOT DISTINCT FROM s{i}" for i, column in enumerate(columns_of))
+    tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
+    tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
+    rows = con.sql(
+        f"""
+        SELECT call_no, coalesce(position, -1)::INTEGER AS model,
+               coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
+               CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
+                    CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
+               {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
+               coalesce(status = 'gateway_cache_hit', false) AS gateway
+        FROM calls
+        LEFT JOIN names ON {same}
+        WHERE {where}
+        """
+    ).to_arrow_table()
+    columns = {name: rows.column(name).to_numpy() for name in rows.column_names}
+    if (np.diff(columns["call_no"]) < 0).any():
+        order = np.argsort(columns["call_no"], kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+    call_no, gateway = columns.pop("call_no"), columns.pop("gateway")
+    return call_no, gateway, Usage(**columns)
