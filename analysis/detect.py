@@ -38,6 +38,11 @@ class Judgement:
     days: int  # of history
 
     @property
+    def error(self) -> float:
+        """The log of actual over forecast; 0 without a forecast."""
+        return log(self.actual / self.forecast) if self.forecast and self.actual > 0 else 0.0
+
+    @property
     def direction(self) -> int:
         return 0 if self.forecast is None else (self.actual > self.forecast) - (self.actual < self.forecast)
 

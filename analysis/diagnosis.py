@@ -13,12 +13,15 @@ import duckdb
 from analysis import baseline as baselines
 from analysis import narrative
 from analysis.baseline import Baseline
+from analysis.causes import Cause, Effect, find
 from analysis.days import complete_days
-from analysis.detect import Judgement, judge
-from analysis.drivers import Driver, explain, order_range, total_values, undoing
+from analysis.detect import Judgement, error_scale, judge
+from analysis.drivers import Driver, explain, order_range, total_values, undoing, undoing_all
+from analysis.evidence import Witness
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, States
 from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
 from analysis.present import usd
+from analysis.surprise import Surprise, surprise
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
 
@@ -42,6 +45,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A cause as it is shown. The findings and the residual sum to the change, as the drivers do."""
+
+    cause: Cause
+    delta: Decimal
+    share: float | None
+    undo_saves: Decimal
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What moved `day` away from its baseline. `drivers` and `residual` sum to `delta` exactly."""
 
@@ -59,6 +72,7 @@ class Diagnosis:
     p_value: float | None
     onset: date | None  # the first day of the run of flagged days that ends on `day`
     baseline: Baseline
+    causes: list[Finding]
     unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
 
     @property
@@ -115,6 +129,22 @@ class Diagnosis:
                 for line in self.drivers
             ],
             "residual": amount(self.residual),
+            "causes": [
+                {
+                    "cause": found.cause.cause,
+                    "title": found.cause.kind.title,
+                    "segments": found.cause.segments,
+                    "factors": found.cause.factors,
+                    "delta": amount(found.delta),
+                    "share": found.share,
+                    "undo_saves": amount(found.undo_saves),
+                    "surprising": found.cause.surprising,
+                    "confidence": round(found.cause.confidence, 4),
+                    "evidence": found.cause.evidence,
+                    "fix": found.cause.kind.fix,
+                }
+                for found in self.causes
+            ],
             "summary": self.summary,
         }
 
@@ -157,10 +187,22 @@ def diagnose(
             else baselines.matched(day, costs, flags, activity.unknown)
         )
         sums = day_sums(con, [day, *base.weights], by, metric=metric)
-        epochs = _price_lists(con)
-    compared = compare(sums, day, base.weights, epochs)
-    drivers, state = explain(compared.cells, compared.before, compared.after)
-    return _assemble(compared, drivers, state, day=day, metric=metric, by=by, base=base, judged=judged, sums=sums)
+        compared = compare(sums, day, base.weights, _price_lists(con))
+        drivers, state, phi = explain(compared.cells, compared.before, compared.after)
+        drivers, residual = _without_price(drivers, compared)
+        past = [d for d in judged if d < day and judged[d].forecast is not None]
+        common = error_scale([judged[d].error for d in past])
+        strayed = surprise(sums, compared, state, base.weights, phi, common)
+        causes = find(
+            _effects(drivers, compared, by, strayed),
+            Witness(con, day, base.days),
+            sum(compared.after) - sum(compared.before),
+            sum(compared.after),
+        )
+    return _assemble(
+        compared, drivers, state, causes,
+        day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -226,10 +268,47 @@ def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
     return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}
 
 
+def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[list[Driver], int]:
+    """The drivers that can be told, and the amount of the others: a segment whose other side has calls but no price
+    cannot be new, gone or explained, because what it cost there is not known."""
+    known, residual = [], 0
+    for driver in drivers:
+        k = driver.segment
+        if (driver.factor == NEW_SEGMENT and compared.unpriced_before[k]) or (
+            driver.factor == VANISHED_SEGMENT and compared.unpriced_after[k]
+        ):
+            residual += driver.delta
+        else:
+            known.append(driver)
+    return known, residual
+
+
+def _effects(drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...], strayed: Surprise) -> list[Effect]:
+    z = strayed.z
+    found = []
+    for driver in drivers:
+        k = driver.segment
+        at = FACTORS.index(driver.factor) if driver.factor in FACTORS else None
+        noise = 0.0 if at is None else float(strayed.noise[at, k])
+        found.append(
+            Effect(
+                segment=dict(zip(by, compared.segments[k], strict=True)),
+                factor=driver.factor,
+                delta=driver.delta,
+                z=99.0 if at is None else float(z[at, k]),
+                noise=noise,
+                weight=(compared.before[k] + compared.after[k]) / 2,
+                common=noise * strayed.common / float(strayed.spread[at, k]) if at == 0 else 0.0,
+            )
+        )
+    return found
+
+
 def _assemble(
     compared: Comparison,
     drivers: Sequence[Driver],
     state: States,
+    causes: Sequence[Cause],
     *,
     day: date,
     metric: str,
@@ -237,20 +316,14 @@ def _assemble(
     base: Baseline,
     judged: Mapping[date, Judgement],
     sums: Any,
+    residual: int,
 ) -> Diagnosis:
     unit = Decimal(SCALE[metric])
     actual, expected = sum(compared.after), sum(compared.before)
-    residual = 0
     lines: list[Line] = []
     values: dict[int, dict[frozenset[str], float]] = {}
     for driver in drivers:
         k = driver.segment
-        # a segment whose other side has calls but no price: what it cost there is not known, so neither is why
-        if (driver.factor == NEW_SEGMENT and compared.unpriced_before[k]) or (
-            driver.factor == VANISHED_SEGMENT and compared.unpriced_after[k]
-        ):
-            residual += driver.delta
-            continue
         spread = saves = None
         if driver.factor in FACTORS and len(lines) < DETAILED:
             if k not in values:
@@ -294,10 +367,28 @@ def _assemble(
         p_value=verdict.p_value,
         onset=onset(judged, day),
         baseline=base,
+        causes=[_finding(cause, compared, state, by, actual - expected, unit) for cause in causes],
         unpriced=(
             sums.unpriced.get(day, 0),
             sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
         ),
+    )
+
+
+def _finding(
+    cause: Cause, compared: Comparison, state: States, by: tuple[str, ...], change: int, unit: Decimal
+) -> Finding:
+    number = {segment: k for k, segment in enumerate(compared.segments)}
+    inside: dict[int, set[str]] = {}
+    for effect in cause.effects:
+        inside.setdefault(number[tuple(effect.segment[name] for name in by)], set()).add(effect.factor)
+    saves = 0.0
+    for factors in {frozenset(factors) for factors in inside.values()}:
+        where = [k for k, own in inside.items() if own == factors]
+        whole = factors & {NEW_SEGMENT, VANISHED_SEGMENT}
+        saves += sum(compared.after[k] for k in where) if whole else undoing_all(state, where, factors)
+    return Finding(
+        cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )
 
 

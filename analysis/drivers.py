@@ -7,6 +7,7 @@ that exist on one side only are lines of their own. Rounded to integers by large
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -130,8 +131,18 @@ def undoing(values: dict[frozenset[str], float], factor: str) -> float:
     return values[everything] - values[everything - {factor}]
 
 
-def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], States]:
-    """The drivers of every segment; per segment they sum to `after - before` exactly.
+def undoing_all(state: States, segments: list[int], factors: Collection[str]) -> float:
+    """What the day would save with these factors of these segments at their baseline values together."""
+    values = []
+    for on in (dict.fromkeys(FACTORS, True), {factor: factor not in factors for factor in FACTORS}):
+        scale = state.requests[int(on[VOLUME])] * state.calls_per_request[int(on[CALLS_PER_REQUEST])]
+        values.append(sum(segment_values(state, on, part) for part in PARTS) * scale)
+    return float((values[0] - values[1])[segments].sum())
+
+
+def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], States, Float]:
+    """The drivers of every segment, the factor states and the Shapley amounts (FACTORS, segments) before rounding.
+    Per segment the drivers sum to `after - before` exactly.
 
     `before` and `after` are the integer totals of the segments. A segment with no priced calls on one side is
     `new_segment` or `vanished_segment`, never split into rates. Sorted by |delta|, ties by segment, then factor.
@@ -149,7 +160,7 @@ def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Dri
             drivers.append(Driver(k, factor, part))
     drivers = [driver for driver in drivers if driver.delta]
     drivers.sort(key=lambda d: (-abs(d.delta), d.segment, FACTORS.index(d.factor) if d.factor in FACTORS else -1))
-    return drivers, state
+    return drivers, state, phi
 
 
 def round_to(parts: Float | list[float], total: int) -> list[int]:

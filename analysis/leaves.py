@@ -70,7 +70,7 @@ def day_sums(
     return DaySums(by, found[0], found[1], found[2], requests, found[3], found[4])
 
 
-def _window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
+def window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
     """A condition on start_time that holds for exactly these days, as few ranges as possible."""
     ranges: list[list[date]] = []
     for day in sorted(set(days)):
@@ -86,7 +86,7 @@ def _window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
 
 
 def _cells(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> tuple[Any, ...]:
-    where, values = _window(days)
+    where, values = window(days)
     dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
     clean = """
@@ -156,7 +156,7 @@ def _amounts(metric: str, numbers: Sequence[Any]) -> tuple[Float, int]:
 
 
 def _requests(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> Any:
-    where, values = _window(days)
+    where, values = window(days)
     dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
     sql = (

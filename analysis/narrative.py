@@ -32,6 +32,18 @@ WHAT = {
 }
 
 
+# causes that say more than their factor does
+SPECIFIC = (
+    "loop",
+    "retry_storm",
+    "duplicate_calls",
+    "user_surge",
+    "long_session",
+    "context_accumulation",
+    "tool_bloat",
+)
+
+
 def values(compared: Comparison, state: States, driver: Driver) -> tuple[float | None, float | None, str, str | None]:
     """The factor's value before and after in the driver's segment, its unit, and what moved inside it."""
     k, factor = driver.segment, driver.factor
@@ -156,9 +168,40 @@ def _whole(d: Diagnosis, value: Decimal | None) -> str:
 def _reason(d: Diagnosis) -> list[str]:
     if not d.drivers or not d.delta:
         return ["Nothing moved."] if not d.delta else []
-    top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
-    share = f"{100 * (top.share or 0):.0f} % of it is {place(top.segment)}"
-    return [f"{share}: {sentence(top)}."]
+    began = [f"It began on {present.day(d.onset)}."] if d.onset and d.onset != d.day else []
+    found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
+    if found is None:
+        return ["Nothing in it is beyond the ordinary from day to day.", *began] if d.low is not None else began
+    inside = [(e.segment, e.factor) for e in found.cause.effects]
+    top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
+    whole = 0 < (found.share or 0) <= 1
+    lead = f"{100 * (found.share or 0):.0f} % of it is" if whole else f"{amount(d, found.delta, sign=True)} is"
+    where, told = places(found.cause.segments), f": {'; '.join(found.cause.evidence)}" if found.cause.evidence else ""
+    if len(inside) == 1 and found.cause.cause not in SPECIFIC:
+        answer = f"{lead} {place(top.segment)}: {sentence(top)}."
+    else:
+        answer = f"{lead} {found.cause.kind.title} in {where}{told}."
+    against = next((f for f in d.causes if (f.delta > 0) != (d.delta > 0)), None)
+    if not whole and against:
+        answer += f" Against it, {amount(d, against.delta, sign=True)}: {against.cause.kind.title}."
+    return [answer, *began]
+
+
+def places(segments: list[dict[str, str | None]]) -> str:
+    """Where a cause is: `drafting_agent`, `Programmer and Code Reviewer`, `all segments`."""
+    return " and ".join(place(segment) if segment else "all segments" for segment in segments) or "all segments"
+
+
+def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
+    """The causes as text: amount, what, where, fix, what undoing it saves."""
+    found = [f for f in diagnosis.causes if f.cause.surprising][:limit]
+    return [
+        [
+            _signed(diagnosis, f.delta), f.cause.kind.title, places(f.cause.segments), f.cause.kind.fix,
+            f"{amount(diagnosis, f.undo_saves)}/day" if f.undo_saves > 0 else "-",
+        ]
+        for f in found
+    ]  # fmt: skip
 
 
 def sentence(line: Line) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from analysis.diagnosis import Diagnosis
 
 SHOWN = 8
+CAUSES = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -73,6 +74,11 @@ def show(found: Diagnosis, *, every: bool = False) -> None:
     rows, hidden = narrative.rows(found, len(found.drivers) if every else SHOWN)
     table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
            "undo saves"], rows, left=(2, 3))  # fmt: skip
+    causes = narrative.cause_rows(found, CAUSES)
+    if causes:
+        say()
+        table(["usd" if found.metric == "cost" else found.metric, "cause", "where", "fix", "undo saves"], causes,
+              left=(1, 2, 3))  # fmt: skip
     if hidden:
         note(f"{hidden} smaller drivers: --all")
     day_unpriced, before_unpriced = found.unpriced

@@ -56,7 +56,7 @@ def simple(calls, tokens, usd_per_token=10_000_000, out=0, out_price=30_000_000)
 def drivers_of(cells):
     before = [round(v) for v in dollars(cells, 0)]
     after = [round(v) for v in dollars(cells, 1)]
-    found, _ = explain(cells, before, after)
+    found, _, _ = explain(cells, before, after)
     return before, after, found
 
 
