@@ -60,11 +60,9 @@ def load_litellm(path: Path) -> dict[str, Mapping[str, Any]]:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
         raise InputError(f"not JSON: {error}", where=str(path)) from error
-    known = (
-        {name.lower(): entry for name, entry in data.items() if isinstance(entry, dict)}
-        if isinstance(data, dict)
-        else {}
-    )
+    known: dict[str, Mapping[str, Any]] = {}
+    if isinstance(data, dict):
+        known = {name.lower(): entry for name, entry in data.items() if isinstance(entry, dict)}
     if not any(set(KEYS.values()) & set(entry) for entry in known.values()):
         raise InputError(
             "no prices of litellm's kind in this file",

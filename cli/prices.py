@@ -118,8 +118,9 @@ def _show_explanation(found: Explanation) -> None:
         say()
         say("Set one with: hindcast prices set MODEL --input USD --output USD   (USD per million tokens)")
         return
-    prices = row["usd_per_million"]
-    parts = [f"{prices[kind]} {kind.replace('_', ' ')}" for kind in ("input", "cache_read", "output") if prices[kind]]
+    prices = {kind: text for kind, text in row["usd_per_million"].items() if text and not text.startswith("as ")}
+    heads = {"input": "input", "cache_read": "cached", "output": "output"}
+    parts = [f"{prices[kind]} {word}" for kind, word in heads.items() if kind in prices]
     say(f"{name} on {found.at}: {', '.join(parts)} (USD per million tokens).")
     say()
     key = "/".join(found.resolution.key) if found.resolution.key else "(your own price)"
@@ -127,11 +128,14 @@ def _show_explanation(found: Explanation) -> None:
     say(f"  rule       {found.resolution.rule} ({found.resolution.confidence} confidence)")
     for text in found.overrides:
         say(f"  yours      {text}")
-    until = row["effective_to"] or "now"
-    say(f"  valid      {row['effective_from'] or 'always'} to {until}, {found.tier} tier" + _size(row))
+    say(f"  valid      {_since(row)} to {row['effective_to'] or 'now'}, {found.tier} tier{_size(row)}")
     say(f"  source     {row['source']} ({row['confidence']} confidence)")
-    others = {kind: text for kind, text in prices.items() if text and kind not in ("input", "cache_read", "output")}
-    say(f"  other      {', '.join(f'{kind} {text}' for kind, text in others.items()) or 'none'}")
+    others = [f"{kind.replace('_', ' ')} {text}" for kind, text in prices.items() if kind not in heads]
+    if others:
+        say(f"  also       {', '.join(others)}")
+    say(
+        "  otherwise  a kind without a price of its own is billed at its parent's: cached as input, reasoning as output"
+    )
     say(f"  book       {found.version}")
     if len(found.history) > 1:
         say()
@@ -139,15 +143,24 @@ def _show_explanation(found: Explanation) -> None:
             ["from", "requests", "input", "cached", "output", "source"],
             [
                 [
-                    entry["effective_from"] or "always",
+                    _since(entry),
                     _size(entry).strip(", ") or "any",
-                    *(entry["usd_per_million"][kind] or "-" for kind in ("input", "cache_read", "output")),
-                    entry["source"].split(":")[0],
+                    *(_own(entry, kind) for kind in ("input", "cache_read", "output")),
+                    entry["source"].split(":")[0].rsplit(", 20", 1)[0],
                 ]
                 for entry in found.history
             ],
             left=(0, 1, 5),
         )
+
+
+def _own(row: dict[str, Any], kind: str) -> str:
+    text = row["usd_per_million"][kind]
+    return "-" if text is None or text.startswith("as ") else str(text)
+
+
+def _since(row: dict[str, Any]) -> str:
+    return str(row["effective_from"] or "always")
 
 
 def _size(row: dict[str, Any]) -> str:
