@@ -13,19 +13,19 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis import pricing
 from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
 from ingest.tokens import ensure_counted
-from replay import batching, cache_stage, compression, eligibility, lengths, rules
+from replay import batching, cache_stage, compression, lengths, routing_stage, side_costs
 from replay.compression import DEFAULT_ENCODING
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
 from replay.prompts import Prompts
 from replay.provider_stage import ProviderStage
+from replay.routing_stage import Routing
 from replay.strategy import STAGES, Strategy
 from replay.traffic import Bool, Int8, Int32, Int64, Traffic, take
 
@@ -45,6 +45,7 @@ class Outcome:
     output_tokens: Int64
     cached_tokens: Int64 | None  # None where no call has any
     as_logged: Bool  # same model, tokens and tier, and not served by our caches
+    side: dict[str, Int64] = field(default_factory=dict)  # part of `cost` that the routing itself cost, by kind
 
     @property
     def hits(self) -> Bool:
@@ -77,7 +78,7 @@ class Engine:
     def models(self) -> lengths.Pairs:
         """Logged (provider, model) pairs at their logged index, then the models that rules route to."""
         known = list(self.traffic.models)
-        for target in rules.targets(self.strategy):
+        for target in routing_stage.named_models(self.strategy):
             pair = self.pair_of(target)
             if pair not in known:
                 known.append(pair)
@@ -117,7 +118,7 @@ class Engine:
         input_tokens = self._once(("input", "compress" in on, "route" in on, bound), lambda: self._input(on, bound))
         output_tokens = self._once(
             ("output", "compress" in on, "route" in on, bound),
-            lambda: lengths.output_tokens(traffic, self.models, model, self.strategy, bound),
+            lambda: self._output(on, bound),
         )
         cached, written = self.provider.tokens(
             on=on,
@@ -159,7 +160,23 @@ class Engine:
             )
             cost[rest] = self.rates.price(take(changed, rest)).total
         cost[ours & (traffic.cost != pricing.UNPRICED)] = 0
-        return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same)
+        side: dict[str, Int64] = {}
+        if "route" in on:
+            side = side_costs.side_costs(
+                traffic,
+                self.strategy,
+                self.models,
+                self.rates,
+                self._index,
+                self.routing(on),
+                input_tokens=self._logged_input(on, bound),
+                cost=cost,
+                served_by_us=ours,
+                bound=bound,
+            )
+            for amounts in side.values():
+                cost = side_costs.add(cost, amounts)
+        return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
 
     def _hour_writes(self, written: Int64 | None) -> Int64 | None:
         """The one-hour part of cache writes: in the logged proportion."""
@@ -189,44 +206,34 @@ class Engine:
 
     def _input(self, on: Stages, bound: str) -> Int64:
         logged, model = self._logged_input(on, bound), self.routed(on)
-        if not self._encodings_differ(model):
+        if not lengths.encodings_differ(self.traffic, self.models, model):
             return logged
         prompts = self.compressed.prompts if "compress" in on else self.prompts
         return lengths.input_tokens(self.traffic, self.models, model, logged, prompts)
 
-    def _encodings_differ(self, model: Int32) -> bool:
-        return lengths.encodings_differ(self.traffic, self.models, model)
+    def _output(self, on: Stages, bound: str) -> Int64:
+        tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)
+        ratio = self.compressed.answer_ratio if "compress" in on else None
+        return tokens if ratio is None else np.where(tokens < 0, tokens, np.rint(tokens * ratio).astype(np.int64))
 
     def routed(self, on: Stages) -> Int32:
         """The model that serves each call: a rule's target where the call fits it, else the logged one."""
-        return self.routing(on)[0]
+        return self.routing(on).model
 
-    def routing(self, on: Stages) -> tuple[Int32, dict[str, int]]:
-        """The serving model, and by reason how many calls of the window did not fit their rule's target."""
+    def routing(self, on: Stages) -> Routing:
+        """Where the rules send each call, with the stages of `on`."""
         if "route" not in on:
-            return self.traffic.model, {}
-        return self._once(("route", "compress" in on), lambda: self._route(on))
-
-    def _route(self, on: Stages) -> tuple[Int32, dict[str, int]]:
-        traffic = self.traffic
-        target = self._targets
-        index = np.array([self.models.index(self.pair_of(name)) for name in rules.targets(self.strategy)] or [0])
-        wanted = np.where(target >= 0, index[np.maximum(target, 0)], traffic.model).astype(np.int32)
-        moved = wanted != traffic.model
-        refused = eligibility.refusals(traffic, self.models, wanted, self._logged_input(on, "mid"))
-        stays = np.zeros(len(traffic), np.bool_)
-        counts: dict[str, int] = {}
-        for reason, mask in refused.items():
-            counts[reason] = int((mask & moved & ~stays & traffic.window).sum())
-            stays |= mask & moved
-        return np.where(stays, traffic.model, wanted).astype(np.int32), {k: v for k, v in counts.items() if v}
+            return Routing(self.traffic.model, {})
+        return self._once(
+            ("route", "compress" in on),
+            lambda: routing_stage.route(
+                self.traffic, self.strategy, self.models, self._index, self._logged_input(on, "mid")
+            ),
+        )
 
     @cached_property
-    def _targets(self) -> NDArray[np.int32]:
-        columns = rules.columns_of(self.strategy.route)
-        if self.strategy.route_by == "conversation":
-            columns = sorted({*columns, "conversation_id"})
-        return rules.route(self.strategy, self.traffic.rule_frame(columns))
+    def _index(self) -> dict[str, int]:
+        return {name: self.models.index(self.pair_of(name)) for name in routing_stage.named_models(self.strategy)}
 
     def cached(self, on: Stages) -> Int8:
         """The outcome code of each call at the strategy's own caches."""

@@ -25,6 +25,7 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from engine.compressed.limits(inside)
     if "route" in engine.players:
         yield from _routing(engine, outcome)
+        yield from _side(engine)
     if "cache" in engine.players:
         yield from _cache(engine)
     if engine.players:
@@ -63,8 +64,22 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
     for name, tasks in assumed.items():
         where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
-    for reason, count in engine.routing(engine.everything)[1].items():
+    for reason, count in engine.routing(engine.everything).stayed.items():
         yield f"{count:,} calls stay with their logged model: they do not fit the target ({reason})"
+
+
+def _side(engine: Engine) -> Iterator[str]:
+    routing = engine.routing(engine.everything)
+    if routing.unscored:
+        yield (
+            f"{routing.unscored:,} calls of cascades have no score: they escalate as often as the scored ones, and"
+            " all of them where none is scored"
+        )
+    if engine.strategy.on_error:
+        yield "a failed call that falls back is taken to get an answer of the log's median length"
+    for row in engine.strategy.rework:
+        where = f"{row.model or 'any model'} on {row.task or 'any task'}"
+        yield f"rework is assumed: {row.extra_calls:g} extra calls for each call moved to {where}"
 
 
 def _cache(engine: Engine) -> Iterator[str]:

@@ -69,6 +69,7 @@ class StrategyResult:
     tier_savings: dict[str, int]
     quality: dict[str, Any]
     unpriced_calls: int
+    side: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
 
@@ -105,6 +106,7 @@ class StrategyResult:
             "savings_by_tier": {tier: usd(dollars(amount)) for tier, amount in self.tier_savings.items()},
             "quality": self.quality,
             "unpriced_calls": self.unpriced_calls,
+            "side_costs": {kind: usd(dollars(amount)) for kind, amount in self.side.items()},
             "stayed": self.stayed,
             "limits": list(self.limits),
         }
@@ -209,7 +211,8 @@ def _replay_one(
         tier_savings=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
         quality=assessed.to_json(),
         unpriced_calls=int((traffic.window & ~kept).sum()),
-        stayed=engine.routing(everything)[1],
+        side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
+        stayed=engine.routing(everything).stayed,
         limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
     )
 

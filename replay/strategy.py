@@ -25,13 +25,13 @@ from pydantic_core import PydanticCustomError
 from ingest.errors import StrategyError, did_you_mean
 from replay import compress, rules, yaml_lines
 from replay.expressions import ExpressionError, check_expression
-from replay.units import duration_ms, size_bytes
+from replay.units import duration_ms, duration_text, size_bytes
 
 STAGES: Final = ("compress", "route", "cache", "batch", "provider_cache")
 LOGGED: Final = "logged"  # as a model name: leave the call where it was
 
 Milliseconds = Annotated[
-    int, BeforeValidator(duration_ms), Field(ge=1), PlainSerializer(lambda ms: f"{ms}ms", when_used="json-unless-none")
+    int, BeforeValidator(duration_ms), Field(ge=1), PlainSerializer(duration_text, when_used="json-unless-none")
 ]
 Bytes = Annotated[int, BeforeValidator(size_bytes), Field(ge=1)]
 Name = Annotated[str, BeforeValidator(lambda value: str(value) if value is not None else value), Field(min_length=1)]
@@ -270,7 +270,7 @@ class Strategy(Part):
         """The players of the savings split: the stages that this file declares, in the fixed order."""
         declared = {
             "compress": bool(self.compress),
-            "route": bool(self.route),
+            "route": bool(self.route or self.classifier or self.on_error or self.rework),
             "cache": self.cache is not None,
             "batch": bool(self.batch),
             "provider_cache": self.provider_cache.mode != "auto",

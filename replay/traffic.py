@@ -38,7 +38,8 @@ KEY_POLICIES = {
 
 # A retry is demand already counted: it never asks a cache and never fills one.
 _RETRY = "(coalesce(attempt, 1) > 1 OR retry_of IS NOT NULL{after_error})"
-_AFTER_ERROR = """ OR (trace_id IS NOT NULL AND source_id IN (SELECT source_id FROM sources WHERE format LIKE 'litellm%')
+_AFTER_ERROR = """ OR (trace_id IS NOT NULL
+    AND source_id IN (SELECT source_id FROM sources WHERE format LIKE 'litellm%')
     AND coalesce(max(CAST(status = 'error' AS TINYINT)) OVER (
         PARTITION BY trace_id ORDER BY start_time, source_id, source_row
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) = 1)"""
@@ -51,6 +52,7 @@ _COLUMNS = """
     (duration_ms IS NOT NULL OR end_time IS NOT NULL) AS timed,
     provider_name, model, agent, task, process_id,
     {retry} AS retry,
+    status = 'error' AS failed,
     status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN ('length', 'max_tokens', 'content_filter', 'error')
         AND NOT coalesce(pending_tool_calls, false) AS storable,
     coalesce({key}, -1) AS key,
@@ -81,6 +83,7 @@ class Traffic:
     process: Int32  # -1 where the log names no process
     usage: pricing.Usage
     retry: Bool
+    failed: Bool
     gateway_hit: Bool
     storable: Bool  # an ok, complete answer without tool calls pending: it may fill a cache
     key: Int32  # dense request id without the model, -1 where the log has no text and no hash
@@ -196,6 +199,7 @@ def load(
         process=process,
         usage=take(usage, place),
         retry=frame["retry"].to_numpy(),
+        failed=frame["failed"].fill_null(False).to_numpy(),
         gateway_hit=gateway[place],
         storable=frame["storable"].fill_null(False).to_numpy(),
         key=frame["key"].cast(pl.Int32).to_numpy(),

@@ -1,0 +1,107 @@
+"""What a routing policy pays beside the serving call: classifier, escalated steps, fallbacks and rework.
+
+All of it belongs to the `route` stage. A classifier and a cascade's first step are paid on every demand call, also
+where our cache then answers: the key holds the routed model, so the route must be known before the lookup.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+import numpy as np
+
+from analysis import pricing
+from replay import lengths
+from replay.routing_stage import Routing
+from replay.strategy import Strategy
+from replay.traffic import Bool, Int32, Int64, Traffic
+
+KINDS: Final = ("classifier", "cascade", "on_error", "rework")
+
+
+def side_costs(
+    traffic: Traffic,
+    strategy: Strategy,
+    models: lengths.Pairs,
+    rates: pricing.RateTable,
+    index: dict[str, int],
+    routing: Routing,
+    *,
+    input_tokens: Int64,
+    cost: Int64,
+    served_by_us: Bool,
+    bound: str,
+) -> dict[str, Int64]:
+    """Pico-dollars per call by kind, only the kinds that the strategy has; pricing.UNPRICED where unknown.
+
+    `input_tokens` are the request's in the logged model's count; `cost` is what the serving call cost.
+    """
+    found: dict[str, Int64] = {}
+    if strategy.classifier:
+        spec = strategy.classifier
+        asked = traffic.demand & (~served_by_us if spec.placed == "after_cache" else True)
+        tokens = np.full(len(traffic), spec.input_tokens), np.full(len(traffic), spec.output_tokens)
+        found["classifier"] = _price(traffic, rates, asked, index[spec.model], *tokens)
+    if routing.tried:
+        total = np.zeros(len(traffic), np.int64)
+        for calls, number in routing.tried:
+            model = np.where(calls, number, traffic.model).astype(np.int32)
+            output = lengths.output_tokens(traffic, models, model, strategy, bound)
+            total = add(total, _price(traffic, rates, calls, number, input_tokens, output))
+        found["cascade"] = total
+    if strategy.on_error:
+        failed = traffic.demand & traffic.failed & ~served_by_us
+        output = np.full(len(traffic), _usual_output(traffic))
+        found["on_error"] = _price(traffic, rates, failed, index[strategy.on_error], input_tokens, output)
+    if strategy.rework:
+        found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served_by_us)
+    return found
+
+
+def add(total: Int64, more: Int64) -> Int64:
+    """The sum, unknown where either part is."""
+    unknown = (total == pricing.UNPRICED) | (more == pricing.UNPRICED)
+    return np.where(unknown, pricing.UNPRICED, total + np.where(unknown, 0, more))
+
+
+def _price(
+    traffic: Traffic, rates: pricing.RateTable, calls: Bool, number: int, input_tokens: Int64, output: Int64
+) -> Int64:
+    """What these calls would cost at one model, uncached and at the standard tier; 0 elsewhere."""
+    rows = np.flatnonzero(calls)
+    usage = pricing.Usage(
+        model=np.full(len(rows), number, np.int32),
+        start_ms=traffic.start_ms[rows],
+        input=input_tokens[rows],
+        output=output[rows],
+        weight_micro=traffic.weight_micro[rows],
+    )
+    cost = np.zeros(len(traffic), np.int64)
+    if len(rows):
+        cost[rows] = rates.price(usage).total
+    return cost
+
+
+def _usual_output(traffic: Traffic) -> int:
+    """The median answer of the log: a failed call has none of its own."""
+    known = traffic.usage.output[(traffic.usage.output > 0) & ~traffic.failed]
+    return int(np.median(known)) if len(known) else pricing.UNKNOWN
+
+
+def _rework(
+    traffic: Traffic, strategy: Strategy, models: lengths.Pairs, served: Int32, cost: Int64, served_by_us: Bool
+) -> Int64:
+    """Extra rounds of calls that were moved to a weaker model, each as dear as the call itself."""
+    extra = np.zeros(len(traffic))
+    moved = (served != traffic.model) & ~served_by_us
+    for row in reversed(strategy.rework):  # the first row that fits decides
+        of_model = [_fits(row.model, name) for _, name in models]
+        of_task = [_fits(row.task, name) for name in traffic.tasks] or [False]
+        extra[moved & np.array(of_model)[served] & np.array(of_task)[traffic.task]] = row.extra_calls
+    known = cost != pricing.UNPRICED
+    return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), pricing.UNPRICED)
+
+
+def _fits(pattern: str | None, value: str | None) -> bool:
+    return pattern is None or (value is not None and fnmatchcase(value.lower(), pattern.lower()))

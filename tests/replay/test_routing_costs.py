@@ -1,0 +1,106 @@
+"""What routing itself costs: classifiers, cascades, fallbacks and rework, each by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builder import build_store
+
+from analysis import ledger
+from replay.engine import Engine
+from replay.outcomes import HIT
+from replay.run import run
+from replay.strategy import parse
+from replay.traffic import load
+
+TURBO_IN, TURBO_OUT, CHEAP_IN, CHEAP_OUT = (
+    10_000_000,
+    30_000_000,
+    500_000,
+    1_500_000,
+)  # pico-dollars a token, March 2024
+TOKENS_IN, TOKENS_OUT = 1_000, 100
+TURBO = TOKENS_IN * TURBO_IN + TOKENS_OUT * TURBO_OUT
+CHEAP = TOKENS_IN * CHEAP_IN + TOKENS_OUT * CHEAP_OUT
+
+
+def engine(folder: Path, text: str, **columns: list[Any]) -> Engine:
+    count = len(next(iter(columns.values())))
+    rows = [
+        {
+            "start_time": datetime(2024, 3, 5) + timedelta(minutes=number),
+            "input_tokens": TOKENS_IN,
+            "output_tokens": TOKENS_OUT,
+            "task": "draft",
+            "key_canonical": number,
+            **{name: values[number] for name, values in columns.items()},
+        }
+        for number in range(count)
+    ]
+    store = build_store(folder / "s.duckdb", rows)
+    ledger.update(store)
+    return Engine(load(store), parse(text))
+
+
+def test_a_classifier_is_paid_on_every_demand_call_also_on_a_cache_hit(tmp_path: Path) -> None:
+    text = """{name: c, route: [{match: {task: none}, model: gpt-3.5-turbo}],
+               classifier: {model: gpt-3.5-turbo, input_tokens: 200, output_tokens: 5},
+               cache: {tiers: [{name: m}]}}"""
+    made = engine(tmp_path, text, key_canonical=[0, 0, 0], attempt=[1, 1, 2])
+    outcome = made.evaluate(made.everything)
+    classifier = 200 * CHEAP_IN + 5 * CHEAP_OUT
+    assert outcome.codes[1] == HIT
+    assert outcome.cost.tolist() == [TURBO + classifier, classifier, TURBO]
+
+
+def test_a_classifier_behind_the_cache_is_not_paid_on_a_hit(tmp_path: Path) -> None:
+    text = """{name: c, route: [{match: {task: none}, model: gpt-3.5-turbo}],
+               classifier: {model: gpt-3.5-turbo, placed: after_cache}, cache: {tiers: [{name: m}]}}"""
+    made = engine(tmp_path, text, key_canonical=[0, 0])
+    assert made.evaluate(made.everything).cost[1] == 0
+
+
+def test_a_cascade_pays_both_steps_where_the_score_is_low(tmp_path: Path) -> None:
+    text = """{name: c, route: [{match: {task: draft}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
+               escalate: {score_below: 0.7}}]}"""
+    made = engine(tmp_path, text, start_time=[datetime(2024, 3, 5), datetime(2024, 3, 5, 1)])
+    with made.traffic.store.write() as con:
+        con.execute("INSERT INTO scores VALUES (0, 'gpt-3.5-turbo', 0.9, 't'), (1, 'gpt-3.5-turbo', 0.4, 't')")
+    outcome = made.evaluate(made.everything)
+    assert outcome.cost.tolist() == [CHEAP, TURBO + CHEAP]
+    assert outcome.side["cascade"].tolist() == [0, CHEAP]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, TURBO + CHEAP), (0.0, CHEAP)])
+def test_a_cascade_by_share_goes_up_that_often(tmp_path: Path, share: float, expected: int) -> None:
+    text = f"""{{name: c, route: [{{match: {{task: draft}}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
+                escalate: {{share: {share}}}}}]}}"""
+    made = engine(tmp_path, text, task=["draft"] * 5)
+    assert made.evaluate(made.everything).cost.tolist() == [expected] * 5
+
+
+def test_a_cascade_skips_unpaid_a_step_that_the_call_does_not_fit(tmp_path: Path) -> None:
+    text = """{name: c, route: [{match: {task: draft}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
+               escalate: {share: 1.0}}]}"""
+    made = engine(tmp_path, text, input_tokens=[20_000])
+    assert made.evaluate(made.everything).cost[0] == made.traffic.cost[0]
+
+
+def test_a_failed_call_falls_back_to_an_answer_of_usual_length(tmp_path: Path) -> None:
+    text = "{name: f, on_error: gpt-3.5-turbo}"
+    made = engine(tmp_path, text, status=["ok", "error"], output_tokens=[TOKENS_OUT, 0])
+    outcome = made.evaluate(made.everything)
+    assert outcome.cost.tolist() == [TURBO, TOKENS_IN * TURBO_IN + CHEAP]
+
+
+def test_rework_is_paid_by_moved_calls_only_and_is_always_listed(tmp_path: Path) -> None:
+    text = """{name: r, route: [{match: {task: draft}, model: gpt-3.5-turbo}],
+               rework: [{model: gpt-3.5-turbo, extra_calls: 0.5}]}"""
+    made = engine(tmp_path, text, task=["draft", "other"])
+    assert made.evaluate(made.everything).cost.tolist() == [CHEAP + CHEAP // 2, TURBO]
+    result = run(made.traffic.store, [made.strategy]).strategies[0]
+    assert any("rework" in line for line in result.limits)
+    assert sum(result.savings.values()) == result.baseline - result.cost
