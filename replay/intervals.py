@@ -103,6 +103,40 @@ def _binary(values: Floats) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of served - ratio x logged in one cell, its standard error (0: by declaration) and degrees of freedom."""
+
+    mean: float
+    error: float
+    freedom: int
+
+
+def estimates(
+    parts: Sequence[Moments], ratio: float, group: Sequence[Hashable] | None = None
+) -> list[Estimate]:
+    """One estimate per cell; `group` names the cells whose variances are alike."""
+    names = list(group) if group is not None else [None] * len(parts)
+    pooled: dict[Hashable, tuple[float, int, int]] = {}
+    for moments, name in zip(parts, names, strict=True):
+        if moments.scored:
+            total, freedom, n = pooled.get(name, (0.0, 0, 0))
+            inside = moments.n - 1
+            pooled[name] = (total + inside * moments.variance(ratio), freedom + inside, n + moments.n)
+    result = []
+    for moments, name in zip(parts, names, strict=True):
+        if not moments.scored:
+            result.append(Estimate(moments.mean(ratio), 0.0, 1))
+            continue
+        total, freedom, n = pooled[name]
+        inside = moments.n - 1
+        own = inside * moments.variance(ratio) + SHRINKAGE * (total / freedom if freedom else 0.0)
+        floor = (BINARY_FLOOR / n if moments.binary else VARIANCE_FLOOR) * ((1 - ratio) ** 2 if moments.same else 1.0)
+        error = math.sqrt(max(own / (inside + SHRINKAGE), floor) / moments.n)
+        result.append(Estimate(moments.mean(ratio), error, max(inside, 1)))
+    return result
+
+
 def lower_bound(
     parts: Sequence[tuple[float, Moments]],
     ratio: float,
@@ -111,29 +145,17 @@ def lower_bound(
 ) -> float:
     """One-sided lower bound of sum(share x mean(served - ratio x logged)) over independent cells.
 
-    Student's t with Satterthwaite's degrees of freedom; `group` names the cells whose variances are alike.
+    Student's t with Satterthwaite's degrees of freedom.
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
-    names = list(group) if group is not None else [None] * len(parts)
-    mean = sum(share * moments.mean(ratio) for share, moments in parts)
-    pooled: dict[Hashable, tuple[float, int, int]] = {}
-    for (_, moments), name in zip(parts, names, strict=True):
-        if moments.scored:
-            total, freedom, n = pooled.get(name, (0.0, 0, 0))
-            inside = moments.n - 1
-            pooled[name] = (total + inside * moments.variance(ratio), freedom + inside, n + moments.n)
-    variance = spread = 0.0
-    for (share, moments), name in zip(parts, names, strict=True):
-        if not moments.scored:
-            continue
-        total, freedom, n = pooled[name]
-        inside = moments.n - 1
-        own = inside * moments.variance(ratio) + SHRINKAGE * (total / freedom if freedom else 0.0)
-        floor = (BINARY_FLOOR / n if moments.binary else VARIANCE_FLOOR) * ((1 - ratio) ** 2 if moments.same else 1.0)
-        each = share * share * max(own / (inside + SHRINKAGE), floor) / moments.n
+    mean = variance = spread = 0.0
+    found = estimates([moments for _, moments in parts], ratio, group)
+    for (share, _), cell in zip(parts, found, strict=True):
+        mean += share * cell.mean
+        each = (share * cell.error) ** 2
         variance += each
-        spread += each * each / max(inside, 1)
+        spread += each * each / cell.freedom
     if variance <= 0:
         return mean
-    return mean - float(student.ppf(confidence, variance * variance / spread)) * math.sqrt(variance)
+    return mean - float(stdtrit(variance * variance / spread, confidence)) * math.sqrt(variance)

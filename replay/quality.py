@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from replay.engine import Engine, Outcome
     from replay.strategy import Quality
 
-__all__ = ["EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "evidence_for", "load_priors"]
+__all__ = [
+    "EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "cells_of", "evidence_for",
+    "load_priors",
+]  # fmt: skip
 
 Bools = NDArray[np.bool_]
 Int32 = NDArray[np.int32]
@@ -153,7 +156,7 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
 def assess(evidence: Evidence) -> QualityReport:
     """Judge a strategy against its floor, and each task against its own floor where the file gives one."""
     spec = evidence.spec
-    cells, scored = _cells(evidence)
+    cells = cells_of(evidence)
     total = _judge(cells, spec.floor, spec.confidence)
     verdict = total["verdict"]
     per_task = []
@@ -172,7 +175,7 @@ def assess(evidence: Evidence) -> QualityReport:
         floor=spec.floor,
         confidence=spec.confidence,
         unknown_share=total["unknown_share"],
-        scored_calls=scored,
+        scored_calls=len(np.unique(evidence.scores.call)),
         cells=tuple(cells),
         per_task=tuple(per_task),
         evidence=max(moved, key=order.index, default="kept"),
@@ -182,8 +185,8 @@ def assess(evidence: Evidence) -> QualityReport:
 # -- cells -------------------------------------------------------------------------------------------------------------
 
 
-def _cells(evidence: Evidence) -> tuple[list[Cell], int]:
-    """All cells of the demand, largest share first, and how many calls of the log have a score."""
+def cells_of(evidence: Evidence) -> list[Cell]:
+    """All cells of the demand, largest share first, each with the best evidence there is for it."""
     demand, scores = evidence.demand, evidence.scores
     models, tasks = max(len(demand.models), 1), max(len(demand.tasks), 1)
     n = len(demand.logged)
@@ -224,7 +227,7 @@ def _cells(evidence: Evidence) -> tuple[list[Cell], int]:
                 logged_mean=None if moments else pool.logged_mean(),
             )
         )
-    return _merge_thin(cells), len(np.unique(scores.call))
+    return _merge_thin(cells)
 
 
 def _members(cell_of: Int64, count: int, scored: Bools) -> list[Int64]:

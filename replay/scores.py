@@ -89,6 +89,13 @@ def stored_scores(traffic: Traffic, models: list[str | None]) -> Scores:
     return scores(call[known], model[known], rows["score"].to_numpy()[known])
 
 
+def scored_models(traffic: Traffic) -> list[str]:
+    """The models that score rows name, sorted."""
+    with traffic.store.read() as con:
+        rows = con.execute("SELECT DISTINCT model FROM scores WHERE model IS NOT NULL ORDER BY model").fetchall()
+    return [str(row[0]) for row in rows]
+
+
 @dataclass(frozen=True)
 class Priors:
     """A person's table of qualities, by task and model."""

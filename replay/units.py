@@ -30,6 +30,14 @@ def duration_ms(value: object) -> int:
     return _scaled(value, {**_MS, "": 1000}, "a duration such as 30s, 5m, 24h or 7d")
 
 
+def duration_text(ms: int) -> str:
+    """The shortest way to write a duration: `5m` for 300,000."""
+    for unit in ("d", "h", "m", "s"):
+        if ms % _MS[unit] == 0:
+            return f"{ms // _MS[unit]}{unit}"
+    return f"{ms}ms"
+
+
 def size_bytes(value: object) -> int:
     """Bytes of `512kb`, `2GB`; a bare number is bytes. ValueError names the accepted units."""
     return _scaled(value, _BYTES, "a size such as 512KB, 100MB or 2GB")

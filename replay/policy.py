@@ -1,0 +1,102 @@
+"""Writes a choice of models for groups of calls as the strategy file that a person would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from replay.strategy import Cache, Compressor, Quality, Rule, Strategy
+
+KEEP: Final = "logged"
+
+
+class Group(NamedTuple):
+    """The calls of one agent and task."""
+
+    agent: str | None
+    task: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.agent if self.agent is not None else '-'} / {self.task if self.task is not None else '-'}"
+
+
+def policy_of(
+    name: str,
+    groups: Sequence[Group],
+    models: Sequence[str],
+    *,
+    cache: Cache | None,
+    compress: Sequence[Compressor],
+    judged: Quality,
+    base: Strategy | None = None,
+) -> Strategy:
+    """One rule per agent and model, naming its tasks; a task that nobody has seen stays where it is logged."""
+    chosen: dict[tuple[str | None, str], list[str | None]] = {}
+    for group, model in zip(groups, models, strict=True):
+        if model != KEEP:
+            chosen.setdefault((group.agent, model), []).append(group.task)
+    route = [_rule(agent, tasks, model) for (agent, model), tasks in chosen.items()]
+    keep: dict[str, Any] = {}
+    if base is not None:  # what the optimiser does not choose stays as the base file has it
+        keep = {
+            "provider_cache": base.provider_cache,
+            "output_ratio": base.output_ratio,
+            "batch": base.batch,
+            "rework": base.rework,
+        }
+    return Strategy.model_validate(
+        {
+            "name": name,
+            "route": route,
+            "cache": cache,
+            "compress": tuple(compress),
+            "quality": judged,
+            **keep,
+        }
+    )
+
+
+def _rule(agent: str | None, tasks: Sequence[str | None], model: str) -> Rule:
+    values = [agent, *tasks]
+    if any(value is not None and ("*" in value or "?" in value) for value in values):
+        # a name that would read as a glob is compared in SQL, where it is only text
+        return Rule(when=f"{_equals('agent', [agent])} AND {_equals('task', tasks)}", model=model)
+    wanted: Any = list(tasks) if len(tasks) > 1 else tasks[0]
+    return Rule(match={"agent": agent, "task": wanted}, model=model)
+
+
+def _equals(column: str, values: Sequence[str | None]) -> str:
+    texts = ["'" + value.replace("'", "''") + "'" for value in values if value is not None]
+    parts = [f"{column} IN ({', '.join(texts)})"] if texts else []
+    if None in values:
+        parts.append(f"{column} IS NULL")
+    return f"({' OR '.join(parts)})"
+
+
+def written(strategy: Strategy, heading: Sequence[str] = ()) -> str:
+    """The YAML text of a strategy, with comment lines on top."""
+    document = {**strategy.document(), "quality": strategy.quality.model_dump(mode="json", exclude_defaults=True)}
+    document["quality"] = {"floor": strategy.quality.floor, **document["quality"]}
+    body = yaml.safe_dump(_short(document), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    return "".join(f"# {line}\n" for line in heading) + body
+
+
+def _short(document: dict[str, Any]) -> dict[str, Any]:
+    """The short forms that a person writes."""
+    parts = document.get("compress")
+    if parts:
+        document["compress"] = [
+            part["name"]
+            if list(part) == ["name"]
+            else {part["name"]: {**part.get("parameters", {}), **_selection(part)}}
+            for part in parts
+        ]
+    order = ("name", "description", "compress", "route", "cache", "provider_cache", "batch", "quality")
+    return {key: document[key] for key in (*order, *document) if key in document}
+
+
+def _selection(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: part[key] for key in ("match", "when") if key in part}
