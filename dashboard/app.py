@@ -1,0 +1,55 @@
+"""The dashboard's entry: `streamlit run dashboard/app.py` with HINDCAST_STORE set, as `hindcast dashboard` does.
+
+Read-only on the store. A page is the `show` of a module in `dashboard.screens`, imported when it is first opened; the
+URL carries what a reader chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import cached, elements, frame
+from ingest.errors import HindcastError
+
+# a file of ours: a named icon would be fetched from a font server
+ICON = Path(__file__).with_name("icon.svg")
+PAGES = (
+    ("overview", "Overview", ":material/monitoring:"),
+    ("spike", "Spike", ":material/troubleshoot:"),
+    ("explore", "Explore", ":material/account_tree:"),
+    ("strategies", "Strategies", ":material/alt_route:"),
+    ("cache-lab", "Cache lab", ":material/cached:"),
+    ("optimise", "Optimise", ":material/tune:"),
+    ("prices", "Prices", ":material/sell:"),
+    ("data", "Data", ":material/database:"),
+)
+
+
+def screen(path: str) -> Callable[[], None]:
+    """The page at a URL path."""
+
+    def show() -> None:
+        import_module(f"dashboard.screens.{path.replace('-', '_')}").show()
+
+    return show
+
+
+st.set_page_config(page_icon=str(ICON), layout="wide")
+elements.look()
+pages = {
+    path: st.Page(screen(path), title=title, url_path=path, icon=icon, default=path == "overview")
+    for path, title, icon in PAGES
+}
+st.session_state["pages"] = pages
+page = st.navigation(list(pages.values()))
+st.set_page_config(page_title=f"{page.title} · Hindcast")
+try:
+    frame.check(cached.store_path())
+    page.run()
+except HindcastError as error:
+    elements.nothing(error.what, error.remedy or "Look at the output of `hindcast dashboard`.")
+frame.footer()

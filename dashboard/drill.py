@@ -1,0 +1,148 @@
+"""From a figure to the calls behind it: sessions, one session as a timeline, one call, its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from analysis import listing
+from analysis.present import money, tokens
+from dashboard import cached, elements, figures, views
+from dashboard.frame import View
+from dashboard.tables import Column, Table
+
+Filter = tuple[tuple[str, str | None], ...]
+SESSIONS = 20
+CALLS = 200
+
+
+def from_driver(view: View, found: views.Document) -> None:
+    """Choose a driver, then see the sessions and calls of its segment on that day."""
+    elements.finding("Look at the calls")
+    names = {
+        str(number): f"{views.where(driver['segment'])}: {views.what(driver)}"
+        for number, driver in enumerate(found["drivers"][:SESSIONS])
+    }
+    number = st.selectbox(
+        "Driver", list(names), format_func=lambda key: names[key], key="driver", bind="query-params",
+        help="The sessions and calls of this segment on the day",
+    )  # fmt: skip
+    segment = found["drivers"][int(number or 0)]["segment"]
+    day = date.fromisoformat(found["day"])
+    where: Filter = tuple((name, None if value is None else str(value)) for name, value in segment.items())
+    of_segment(view, where, day, day)
+
+
+def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:
+    """The dearest sessions of a segment, and a chosen one call by call."""
+    rows = cached.sessions(*view.key, where, since, until, SESSIONS)
+    if not rows:
+        elements.note("No calls here in these days.")
+        return
+    named = [row for row in rows if row["session"] is not None]
+    if named:
+        elements.note(f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS else f"{len(rows)} sessions.")
+        elements.table(session_table(rows), "sessions")
+        options = [row["session"] for row in named]
+        session = st.selectbox("Session", options, key="session", bind="query-params", help="One session, call by call")
+        of_session(view, {**dict(where), "session": session} if session else dict(where), since, until)
+    else:
+        elements.note("These calls name no session.")
+        of_session(view, dict(where), since, until)
+    elements.command("hindcast calls " + " ".join(_option(name, value) for name, value in where)
+                     + (f" --since {since}" if since else "") + (f" --until {until}" if until else ""))  # fmt: skip
+
+
+def of_session(view: View, where: Mapping[str, str | None], since: date | None, until: date | None) -> None:
+    """A session as a timeline with the cost per call, and the prompt of one call."""
+    found = cached.calls(*view.key, tuple(where.items()), since, until, "time", CALLS)
+    rows = found["calls"]
+    if not rows:
+        return
+    colours = cached.colours(*view.key, "agent")
+    timed = [row for row in rows if row["start_time"]]
+    if timed:
+        elements.picture(
+            figures.timeline(timed, colours),
+            "session",
+            alt=f"{len(timed)} calls in time order, each with its cost; "
+            f"{money(views.dollars(found['total']['cost_usd']))} together.",
+        )
+    elements.table(call_table(rows), "calls")
+    options = [int(row["call_no"]) for row in rows]
+    number = st.selectbox(
+        "Call", options, key="call", bind="query-params",
+        format_func=lambda chosen: f"call {chosen}", help="What was sent and what came back",
+    )  # fmt: skip
+    if number is not None:
+        prompt(view, int(number))
+
+
+def prompt(view: View, call_no: int) -> None:
+    """The messages of one call, as they stand in the log."""
+    for part in cached.messages(*view.key, call_no):
+        chars = "" if part.chars is None else f" ({part.chars:,} characters)"
+        with st.expander(f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"):
+            elements.log_text(listing.readable(part))
+
+
+ROLES = {"system", "user", "assistant", "tool", "developer", "function"}
+
+
+def session_table(rows: list[dict[str, Any]]) -> Table:
+    """Sessions by cost."""
+    columns = (
+        Column("session"),
+        Column("calls", _count, figure=True),
+        Column("distinct requests", _count, figure=True, about="By exact request key; fewer than calls means repeats"),
+        Column("input tokens", tokens, figure=True),
+        Column("output tokens", tokens, figure=True),
+        Column("USD", money, figure=True),
+    )
+    return Table(
+        "Sessions, dearest first",
+        columns,
+        tuple(
+            (views.label(row["session"]), row["calls"], row["distinct_requests"] or None, row["input_tokens"],
+             row["output_tokens"], views.dollars(row["cost_usd"]))
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def call_table(rows: list[dict[str, Any]]) -> Table:
+    """Calls in the order given."""
+    columns = (
+        Column("call"),
+        Column("time (UTC)", lambda value: "-" if value is None else str(value).replace("T", " ")),
+        Column("agent"),
+        Column("task"),
+        Column("model"),
+        Column("input", tokens, figure=True),
+        Column("output", tokens, figure=True),
+        Column("USD", money, figure=True),
+        Column("status"),
+    )
+    return Table(
+        "Calls",
+        columns,
+        tuple(
+            (row["call_no"], row["start_time"], views.label(row["agent"]), views.label(row["task"]),
+             views.label(row["model"]), row["input_tokens"], row["output_tokens"], views.dollars(row["cost_usd"]),
+             row["status"])
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _option(name: str, value: str | None) -> str:
+    import shlex
+
+    return f"--{name} {shlex.quote(listing.NONE if value is None else value)}"

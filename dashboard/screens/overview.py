@@ -1,0 +1,163 @@
+"""Overview: are we all right? Yesterday against expected, the month and its forecast, the trajectory, the movers."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import streamlit as st
+
+from analysis.present import day as day_text
+from analysis.present import money, share
+from dashboard import cached, elements, figures, frame, views
+from dashboard.cards import Kpi
+from dashboard.tables import Column, Table
+
+BY = ("agent", "model", "task")
+WEEK = 7
+
+
+def show() -> None:
+    """Draw the page."""
+    view = frame.view()
+    answer = st.container()
+    picture = st.container()
+    with picture:
+        heading = st.empty()
+        # before anything is computed: the address may name another dimension
+        dimension = st.segmented_control(
+            "Stacked by", BY, default=BY[0], key="by", bind="query-params", required=True, label_visibility="collapsed"
+        )
+    found = cached.diagnosis(*view.key, None)
+    report = cached.cost(*view.key, ("day", dimension), view.since, view.until, ())
+    costs = views.day_costs(report)
+    with answer:
+        if not costs:
+            elements.nothing("No call in these days", "Choose other days in the sidebar.")
+            frame.remarks(view.coverage)
+            return
+        elements.finding(views.sentences(found)[0], level=1)
+        elements.kpis(figures_of_merit(view.coverage, costs, found))
+        frame.remarks(view.coverage)
+    with heading:
+        elements.finding(f"Daily cost by {dimension}")
+    with picture:
+        _trajectory(view, report, dimension, found)
+    _movers(found)
+    _proof(report, dimension)
+
+
+def figures_of_merit(coverage: views.Coverage, costs: dict[date, Decimal], found: views.Document) -> list[Kpi]:
+    """The KPI row: the day that matters, the last seven days against the seven before, the month, the unpriced."""
+    actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
+    day = date.fromisoformat(found["day"])
+    ratio = views.change(actual, expected) if actual is not None and expected is not None else None
+    row = [
+        Kpi(
+            f"{day_text(day)}{' (spike)' if found['flagged'] else ''}",
+            money(actual),
+            f"expected {money(expected)}" + (f", {signed(ratio)}" if ratio is not None else ""),
+            tone="bad" if found["flagged"] else "",
+            about="The newest complete day that stands out; if none does, the newest complete day.",
+        )
+    ]
+    whole = [day for day in coverage.whole_days if min(costs) <= day <= max(costs)]
+    if len(whole) >= WEEK:
+        recent, before = whole[-WEEK:], whole[-2 * WEEK : -WEEK]
+        now = views.total_of(costs, recent)
+        moved = views.change(now, views.total_of(costs, before)) if len(before) == WEEK else None
+        row.append(
+            Kpi(
+                f"Last {WEEK} complete days",
+                money(now),
+                "no full week before" if moved is None else f"{signed(moved)} against the {WEEK} days before",
+                tone="bad" if moved is not None and moved > 0.5 else "",
+            )
+        )
+    last = max(costs)
+    month = [day for day in costs if (day.year, day.month) == (last.year, last.month)]
+    row.append(Kpi(f"{last:%B} to {last.day} {last:%b}", money(views.total_of(costs, month)), f"{len(month)} days"))
+    row.append(
+        Kpi(
+            "Calls without a price",
+            f"{coverage.unpriced:,}",
+            f"of {coverage.calls:,} ({share(coverage.unpriced / coverage.calls)}), in no total",
+            tone="bad" if coverage.unpriced else "",
+            about="A model that the price book does not know, or a call without token counts. Never counted as $0.",
+        )
+    )
+    return row
+
+
+def signed(ratio: float) -> str:
+    """`+12.0 %`."""
+    return f"{'+' if ratio >= 0 else '-'}{share(abs(ratio))}"
+
+
+def _trajectory(view: frame.View, report: views.Document, dimension: str, found: views.Document) -> None:
+    drawn = views.trajectory(report, dimension, cached.colours(*view.key, dimension))
+    spike = views.stands_out_since(found)
+    whole = set(view.coverage.whole_days)
+    figure = figures.trajectory(
+        drawn.days,
+        drawn.stacks,
+        cached.colours(*view.key, dimension),
+        spike=spike,
+        expected=views.expected_range(found),
+        incomplete=[day for day in drawn.days if day not in whole],
+    )
+    highest = max(zip(drawn.totals, drawn.days, strict=True))
+    elements.picture(
+        figure,
+        f"daily-cost-by-{dimension}",
+        alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
+        f"highest on {highest[1]} with {money(highest[0])}.",
+    )
+
+
+def _movers(found: views.Document) -> None:
+    drivers = found["drivers"][:3]
+    if not drivers:
+        return
+    day = date.fromisoformat(found["day"])
+    elements.finding(f"What moved most on {day_text(day)}")
+    elements.table(
+        Table(
+            f"The three largest movers on {day_text(day)}",
+            (
+                Column("where"),
+                Column("what"),
+                Column("USD", lambda value: money(value, sign=True), figure=True),
+                Column("share of the change", lambda value: share(value), figure=True),
+            ),
+            tuple(
+                (
+                    views.where(driver["segment"]),
+                    views.what(driver),
+                    Decimal(driver["delta"]),
+                    driver["share"],
+                )
+                for driver in drivers
+            ),
+        ),
+        "movers",
+    )
+    st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
+
+
+def _proof(report: views.Document, dimension: str) -> None:
+    with st.expander("Every day in figures"):
+        rows = tuple(
+            (date.fromisoformat(row["day"]), views.label(row[dimension]), views.dollars(row["cost_usd"]), row["calls"])
+            for row in report["rows"]
+            if row["day"] is not None
+        )
+        elements.table(
+            Table(
+                f"Cost per day and {dimension}",
+                (Column("day", day_text), Column(dimension), Column("USD", money, figure=True),
+                 Column("calls", lambda value: f"{value:,}", figure=True)),
+                rows,
+            ),
+            f"cost-by-day-{dimension}",
+        )  # fmt: skip

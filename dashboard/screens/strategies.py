@@ -1,0 +1,270 @@
+"""Strategies: what each policy would have cost on the same traffic, what it risks, and what the log cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import streamlit as st
+
+from analysis.present import money, share
+from dashboard import cached, elements, figures, frame, shelf, views
+from dashboard.figures import Line
+from dashboard.frame import View
+from dashboard.palette import GOOD, GREY, HUES
+from dashboard.tables import Column, Table
+from replay.strategy import Strategy
+
+SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
+
+
+def show() -> None:
+    """Draw the page."""
+    view = frame.view(dates=False)
+    if not view.coverage.days:
+        elements.nothing("No call has a time", "Traffic is replayed in time order: give the log's time in the mapping.")
+        return
+    entries = {entry.name: entry for entry in shelf.entries()}
+    if edited := st.session_state.get("edited"):
+        entries[edited.name] = edited
+    newest = cached.diagnosis(*view.key, None)
+    since, until = _window(view, newest)
+    with st.sidebar:
+        cold = st.toggle("Start with empty caches", key="cold", bind="query-params",
+                         help="Otherwise caches are warm from all earlier calls in the store")  # fmt: skip
+    answer = st.container()
+    staged = [name for name, entry in entries.items() if entry.strategy and entry.strategy.stages()]
+    chosen = st.multiselect(
+        "Strategies", [name for name, entry in entries.items() if entry.strategy], default=staged, key="strategies",
+        bind="query-params", help="Files that come with Hindcast and those of ./strategies",
+    )  # fmt: skip
+    for entry in entries.values():
+        if entry.problem:
+            elements.note(entry.problem, warn=True)
+    if chosen:
+        with answer:
+            strategies = [strategy for name in chosen if (strategy := entries[name].strategy)]
+            result = _replay(view, strategies, since, until, cold)
+            best = views.recommended(result) if result else None
+            if result is not None and best is not None:
+                elements.finding(sentence(result, best), level=1)
+        if result is not None and best is not None:
+            _answer(view, result, best, newest)
+    else:
+        with answer:
+            elements.nothing("No strategy chosen", "Choose one here, or write one below.")
+    _editor(entries)
+
+
+def _window(view: View, newest: views.Document) -> tuple[date | None, date | None]:
+    """The days to replay: from the spike on (as the story tells it), or all."""
+    spike = spike_days(view.coverage, newest)
+    choices = [SPIKE_ON, ALL_DAYS] if spike else [ALL_DAYS]
+    with st.sidebar:
+        days = st.segmented_control("Days", choices, default=choices[0], key="days", required=True, bind="query-params")
+    return (spike[0], spike[-1]) if spike and days == SPIKE_ON else (None, None)
+
+
+def spike_days(coverage: views.Coverage, newest: views.Document) -> list[date]:
+    """The complete days from the first flagged day of the run on; empty if no day is flagged."""
+    first = views.stands_out_since(newest)
+    return [] if first is None else [day for day in coverage.whole_days if day >= first]
+
+
+def _replay(
+    view: View, strategies: Sequence[Strategy], since: date | None, until: date | None, cold: bool
+) -> views.Document | None:
+    """The result, kept from before or run now, with progress and a way to stop."""
+    wanted = {cached.replay_key(*view.key, strategy, since, until, cold): strategy for strategy in strategies}
+    known = cached.replayed(list(wanted))
+    if known is not None:
+        return known
+    if st.session_state.get("stopped") == list(wanted):
+        elements.nothing("Stopped", "Nothing was kept of the run; it can start again at any time.")
+        st.button("Run again", type="primary", on_click=lambda: st.session_state.pop("stopped", None))
+        return None
+    box = st.empty()
+    with box.container():
+        bar = st.progress(0.0, text=f"Replaying {view.coverage.calls:,} calls through {len(wanted)} strategies")
+        st.button("Stop", on_click=lambda: st.session_state.update(stopped=list(wanted)), help="Between two strategies")
+
+        def done(finished: int, count: int) -> None:
+            # a click on Stop asks for a rerun, which ends this run at the next drawing: here, between two strategies
+            bar.progress(finished / count, text=f"{finished} of {count} replayed")
+
+        cached.run_replays(view.path, wanted, since, until, cold, done)
+    box.empty()
+    return cached.replayed(list(wanted))
+
+
+def _answer(view: View, result: views.Document, best: views.Document, newest: views.Document) -> None:
+    if result["baseline"]["unpriced_calls"]:
+        elements.note(
+            f"Without a price, on neither side: {views.plural(result['baseline']['unpriced_calls'], 'call')}.",
+            warn=True,
+        )
+    if result["baseline"]["untimed_calls"]:
+        elements.note(
+            f"Without a time, not replayed: {views.plural(result['baseline']['untimed_calls'], 'call')}.", warn=True
+        )
+    colours = strategy_colours(result)
+    lines = trajectories(view, result, colours)
+    elements.picture(
+        figures.comparison(lines, spike=views.stands_out_since(newest)),
+        "strategies",
+        alt="Daily cost in USD as logged, and under each strategy: "
+        + "; ".join(f"{entry['name']} {views.per_day(entry)} a day" for entry in result["strategies"]),
+    )
+    elements.table(comparison_table(result, colours), "strategies")
+    name = st.selectbox(
+        "Look closer at", [entry["name"] for entry in result["strategies"]],
+        index=[entry["name"] for entry in result["strategies"]].index(best["name"]), key="closer", bind="query-params",
+    )  # fmt: skip
+    closer = next(entry for entry in result["strategies"] if entry["name"] == name)
+    _closer(closer)
+    limits = list(dict.fromkeys(limit for entry in result["strategies"] for limit in entry["limits"]))
+    if limits:
+        elements.finding("What the log cannot say")
+        elements.points(limits, shown=6)
+
+
+def sentence(result: views.Document, best: views.Document) -> str:
+    """The answer: dollars a day, saved share and what is known of quality."""
+    saved = best["saved_share"]
+    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
+    logged = views.per_day(result["baseline"])
+    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}"
+    if best["quality"]["verdict"] == "unknown":
+        return f"{text}; whether quality holds, the log cannot say."
+    return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
+
+
+def strategy_colours(result: views.Document) -> dict[str, str]:
+    """The recommended strategy is green, the others keep hues in the order of the files."""
+    best = views.recommended(result)
+    hues = iter([hue for hue in HUES if hue != HUES[2]] * 10)
+    return {
+        entry["name"]: GOOD if best is not None and entry["name"] == best["name"] else next(hues)
+        for entry in result["strategies"]
+    }
+
+
+def trajectories(view: View, result: views.Document, colours: dict[str, str]) -> list[Line]:
+    """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass."""
+    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
+    # a day that the log covers in part would look like a day that cost little
+    logged = {day: costs.get(day, Decimal(0)) for day in view.coverage.whole_days} or costs
+    lines = [Line("logged", list(logged), list(logged.values()), GREY, filled=True)]
+    for entry in result["strategies"]:
+        if not entry["savings"]:
+            continue  # declares no stage: the logged line
+        lines.append(
+            Line(
+                entry["name"],
+                [date.fromisoformat(row["day"]) for row in entry["daily"]],
+                [Decimal(row["cost_usd"]) for row in entry["daily"]],
+                colours[entry["name"]],
+                dashed=entry["quality"]["verdict"] != "passes",
+            )
+        )
+    return lines
+
+
+def comparison_table(result: views.Document, colours: dict[str, str]) -> Table:
+    """The table of the terminal."""
+    columns = (
+        Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
+        Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
+        Column("saved", share, figure=True),
+        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
+        Column("quality (90 % lower)", figure=True,
+               about="Relative to what was logged; in brackets the one-sided 90 % lower bound"),
+        Column("verdict", strong=lambda value: str(value).startswith("fails")),
+        Column("range in total", figure=True, about="Where answer lengths of another model are not known: low to high"),
+    )  # fmt: skip
+    rows: list[tuple[object, ...]] = [
+        ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, None, "1.00", "baseline", None)
+    ]
+    for entry in result["strategies"]:
+        low, high = views.dollars(entry["cost_low_usd"]), views.dollars(entry["cost_high_usd"])
+        rows.append(
+            (
+                entry["name"],
+                views.dollars(entry["usd_per_day"]),
+                entry["saved_share"],
+                entry["hit_rate"] if entry["tier_hits"] else None,
+                views.quality(entry),
+                views.verdict(entry),
+                f"{money(low)} to {money(high)}" if low != high else money(low),
+            )
+        )
+    return Table("Strategies over the same traffic", columns, tuple(rows))
+
+
+def _closer(entry: views.Document) -> None:
+    saved = views.amount(entry["baseline_cost_usd"]) - views.amount(entry["cost_usd"])
+    if entry["savings"]:
+        stages = " · ".join(f"{stage} {money(views.dollars(part))}" for stage, part in entry["savings"].items())
+        elements.finding(f"Where the {money(saved)} come from: {stages}")
+        elements.picture(
+            figures.waterfall(views.savings_steps(entry)), "savings",
+            alt=f"From {money(views.dollars(entry['baseline_cost_usd']))} logged to "
+            f"{money(views.dollars(entry['cost_usd']))}: {stages}",
+        )  # fmt: skip
+    if entry["tier_hits"] and entry["demand_calls"]:
+        elements.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
+        tiers = {name: [hits / entry["demand_calls"]] for name, hits in entry["tier_hits"].items()}
+        elements.picture(
+            figures.hit_bars([entry["name"]], tiers, dict(zip(tiers, HUES, strict=False))), "hits",
+            alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
+        )  # fmt: skip
+    for reason, count in entry["stayed"].items():
+        if count:
+            elements.note(f"{views.plural(count, 'call')} stayed with the logged model: {reason}.")
+    with st.expander("How quality was judged, and how to run this again"):
+        elements.lead(evidence(entry))
+        elements.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
+
+
+def evidence(entry: views.Document) -> str:
+    """What the verdict rests on."""
+    quality = entry["quality"]
+    parts = [f"Verdict: {views.verdict(entry)}."]
+    for key, text in (("evidence", "Evidence: {}."), ("unknown_share", "Share of calls with unknown quality: {}.")):
+        value = quality.get(key)
+        if value not in (None, "", {}):
+            parts.append(text.format(share(value) if key == "unknown_share" else value))
+    return " ".join(parts)
+
+
+def _editor(entries: dict[str, shelf.Entry]) -> None:
+    """Edit a copy, read what is wrong with it, run it, save it."""
+    with st.expander("Edit a strategy, or write one"):
+        names = list(entries)
+        source = st.selectbox("Start from", names, key="start-from", help="The copy is yours; the file stays as it is")
+        if source is None:
+            return
+        before = entries[source].text
+        after = st.text_area("YAML", value=before, height=320, key=f"text-{source}", help="As in docs/strategies.md")
+        entry = shelf.check(after or "", f"{source}.yaml")
+        if entry.problem:
+            st.error("This is not a strategy yet")
+            elements.log_text(entry.problem)
+            return
+        changed = shelf.difference(before, after or "")
+        if not changed:
+            elements.note("No change yet.")
+            return
+        st.code(changed, language="diff")
+        name = st.text_input("Name of the copy", value=f"{entry.name} edited", key=f"name-{source}", max_chars=80)
+        copy = shelf.rename(entry, name)
+        left, right = st.columns(2)
+        left.button("Run it", type="primary", on_click=_add, args=(copy,))
+        if right.button("Save to ./strategies", help="The only thing besides feedback that this dashboard writes"):
+            elements.note(f"Saved as {shelf.save(copy)}.")
+
+
+def _add(copy: shelf.Entry) -> None:
+    st.session_state["edited"] = copy
+    st.session_state["strategies"] = [*(n for n in st.session_state["strategies"] if n != copy.name), copy.name]

@@ -1,0 +1,251 @@
+"""What the pages and the report show, made from the documents that the commands print with --json.
+
+No figure is computed here that a command computes: amounts are read from the documents, and only summed or arranged.
+Nothing in this module knows about Streamlit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from analysis import narrative
+from analysis.cost import DIMENSIONS
+from analysis.days import complete_days
+from analysis.present import money
+from dashboard.figures import Step
+from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
+from ingest.errors import InputError, did_you_mean
+from ingest.store import Store
+
+Document = Mapping[str, Any]
+MAX_STACKS = 8
+DRIVERS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the store holds, and what no total can include. Times are UTC."""
+
+    calls: int
+    first: datetime | None
+    last: datetime | None
+    unpriced: int
+    estimated: int
+    fallback: int
+    untimed: int
+    quarantined: int
+
+    @property
+    def days(self) -> list[date]:
+        if self.first is None or self.last is None:
+            return []
+        count = (self.last.date() - self.first.date()).days + 1
+        return [self.first.date() + timedelta(days=number) for number in range(count)]
+
+    @property
+    def whole_days(self) -> list[date]:
+        return complete_days(self.days, self.first, self.last)
+
+    def remarks(self) -> list[str]:
+        """One sentence per kind of call that a total misses or guesses; empty if there is none."""
+        kinds = (
+            (self.unpriced, "have no price and are in no total"),
+            (self.estimated, "have estimated token counts"),
+            (self.fallback, "are priced by a fallback rule"),
+            (self.untimed, "have no time and are on no day"),
+        )
+        said = [f"{count:,} of {plural(self.calls, 'call')} {text}." for count, text in kinds if count]
+        if self.quarantined:
+            said.append(f"{self.quarantined:,} lines could not be read and are in quarantine.")
+        return said
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Daily cost by the names of one dimension, in legend order; every day from the first to the last is there."""
+
+    days: list[date]
+    stacks: dict[str, list[Decimal]]
+
+    @property
+    def totals(self) -> list[Decimal]:
+        return [sum((amounts[i] for amounts in self.stacks.values()), Decimal(0)) for i in range(len(self.days))]
+
+
+def coverage(store: Store) -> Coverage:
+    """Count what the store holds."""
+    with store.read() as con:
+        row = con.execute(
+            """SELECT count(*), min(start_time), max(start_time),
+                      count(*) FILTER (cost_usd IS NULL),
+                      count(*) FILTER (tokens_source IN ('estimated', 'recovered_from_total')),
+                      count(*) FILTER (cost_status = 'priced_fallback'),
+                      count(*) FILTER (start_time IS NULL)
+               FROM costs"""
+        ).fetchall()[0]
+        quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
+    calls, first, last, unpriced, estimated, fallback, untimed = row
+    return Coverage(calls, first, last, unpriced, estimated, fallback, untimed, quarantined)
+
+
+def ranked(store: Store, dimension: str) -> list[str]:
+    """All names of a dimension: the eight dearest first, in the order in which the log first names them.
+
+    That order lasts as a log grows, so colours given by it do too. A missing name reads `(none)`.
+    """
+    if dimension not in DIMENSIONS:
+        raise InputError(f"no dimension '{dimension}'", remedy=did_you_mean(dimension, DIMENSIONS))
+    with store.read() as con:
+        rows = con.execute(
+            f"""SELECT ({DIMENSIONS[dimension]})::VARCHAR AS name, sum(cost_usd) AS usd, min(call_no) AS first
+                FROM costs GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
+        ).fetchall()
+    top = sorted(rows[: len(HUES)], key=lambda row: row[2])
+    return [label(row[0]) for row in (*top, *rows[len(HUES) :])]
+
+
+def label(name: object) -> str:
+    """A dimension's value as a legend shows it."""
+    return UNNAMED if name is None or name == "" else str(name)
+
+
+def plural(count: int, thing: str) -> str:
+    """`1 call`, `1,200 calls`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def dollars(text: str | None) -> Decimal | None:
+    """An amount of a JSON document."""
+    return None if text is None else Decimal(text)
+
+
+def amount(text: str | None) -> Decimal:
+    """An amount that is drawn: unpriced draws nothing."""
+    return Decimal(0) if text is None else Decimal(text)
+
+
+def trajectory(report: Document, dimension: str, colours: Mapping[str, str], limit: int = MAX_STACKS) -> Trajectory:
+    """Stacks per day from `hindcast cost --by day,<dimension> --json`; names beyond the dearest are one stack."""
+    rows = [row for row in report["rows"] if row["day"] is not None]
+    if not rows:
+        return Trajectory([], {})
+    days = sorted(date.fromisoformat(row["day"]) for row in rows)
+    span = [days[0] + timedelta(days=number) for number in range((days[-1] - days[0]).days + 1)]
+    whole: dict[str, Decimal] = {}
+    for row in rows:
+        name = label(row[dimension])
+        whole[name] = whole.get(name, Decimal(0)) + amount(row["cost_usd"])
+    by_cost = sorted(whole, key=lambda name: (-whole[name], name))
+    kept = set(by_cost if len(by_cost) <= limit else by_cost[: limit - 1])
+    names = legend_order(colours, kept)
+    if len(by_cost) > len(kept):
+        names.append(OTHER)
+    at = {day: position for position, day in enumerate(span)}
+    stacks = {name: [Decimal(0)] * len(span) for name in names}
+    for row in rows:
+        name = label(row[dimension])
+        stacks[name if name in kept else OTHER][at[date.fromisoformat(row["day"])]] += amount(row["cost_usd"])
+    return Trajectory(span, stacks)
+
+
+def day_costs(report: Document) -> dict[date, Decimal]:
+    """Dollars per day from `hindcast cost --by day,... --json`."""
+    costs: dict[date, Decimal] = {}
+    for row in report["rows"]:
+        if row["day"] is not None:
+            day = date.fromisoformat(row["day"])
+            costs[day] = costs.get(day, Decimal(0)) + amount(row["cost_usd"])
+    return dict(sorted(costs.items()))
+
+
+def total_of(costs: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
+    """The sum over some days; a day without calls adds nothing."""
+    return sum((costs.get(day, Decimal(0)) for day in days), Decimal(0))
+
+
+def change(now: Decimal, before: Decimal) -> float | None:
+    """The relative change; None where there is nothing to compare with."""
+    return float((now - before) / before) if before > 0 else None
+
+
+# -- the spike ---------------------------------------------------------------------------------------------------------
+
+
+def where(segment: Mapping[str, Any]) -> str:
+    """`drafting_agent / draft`."""
+    return narrative.place(dict(segment))
+
+
+def what(driver: Document) -> str:
+    """The factor of a driver as the terminal says it, with the model or the price it is about."""
+    name = narrative.WHAT.get(driver["factor"], str(driver["factor"]))
+    return f"{name}: {driver['detail']}" if driver.get("detail") else name
+
+
+def sentences(diagnosis: Document) -> list[str]:
+    """The diagnosis in sentences: how much, and what most of it is."""
+    return re.split(r"(?<=in one day\.) ", str(diagnosis["summary"]), maxsplit=1)
+
+
+def expected_range(diagnosis: Document) -> tuple[Decimal, Decimal] | None:
+    """The range that the day was expected in; None without enough history."""
+    given = diagnosis["range"]
+    return None if given is None else (Decimal(given["low"]), Decimal(given["high"]))
+
+
+def stands_out_since(diagnosis: Document) -> date | None:
+    """The first day of the run of days that stand out; None if the day does not."""
+    return date.fromisoformat(diagnosis["onset"] or diagnosis["day"]) if diagnosis["flagged"] else None
+
+
+def driver_steps(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
+    """Expected, the drivers in the order of the document, the smaller ones as one, what is unexplained, actual."""
+    steps = [Step("expected", amount(diagnosis["expected"]), "total")]
+    drivers: Sequence[Document] = diagnosis["drivers"]
+    for driver in drivers[:limit]:
+        steps.append(Step(where(driver["segment"]), amount(driver["delta"]), detail=what(driver)))
+    rest = sum((amount(driver["delta"]) for driver in drivers[limit:]), Decimal(0))
+    if len(drivers) > limit:
+        steps.append(Step(f"{len(drivers) - limit} smaller drivers", rest))
+    steps.append(Step("unexplained", amount(diagnosis["residual"])))
+    steps.append(Step("actual", amount(diagnosis["actual"]), "total"))
+    return steps
+
+
+# -- strategies --------------------------------------------------------------------------------------------------------
+
+
+def savings_steps(result: Document) -> list[Step]:
+    """Logged cost, minus what each stage saves, is what the strategy would have cost."""
+    steps = [Step("logged", amount(result["baseline_cost_usd"]), "total")]
+    steps += [Step(stage.replace("_", " "), -amount(saved)) for stage, saved in result["savings"].items()]
+    return [*steps, Step(str(result["name"]), amount(result["cost_usd"]), "total")]
+
+
+def verdict(result: Document) -> str:
+    """`passes 0.95`, `fails 0.95` or `unknown`, as the terminal says it."""
+    said, floor = result["quality"]["verdict"], result["quality"].get("floor")
+    return f"{said} {floor:.2f}" if floor is not None and said != "unknown" else str(said)
+
+
+def quality(result: Document) -> str:
+    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or `unknown`."""
+    mean, low = result["quality"].get("mean_ratio"), result["quality"].get("lower_90")
+    return "unknown" if mean is None or low is None else f"{mean:.2f} ({low:.3f})"
+
+
+def recommended(replay: Document) -> Document | None:
+    """The cheapest strategy that passes its quality floor and declares a stage; if none passes, the cheapest of all."""
+    results = list(replay["strategies"])
+    passing = [result for result in results if result["quality"]["verdict"] == "passes" and result["savings"]]
+    return min(passing or results, key=lambda result: (amount(result["cost_usd"]), result["name"]), default=None)
+
+
+def per_day(document: Document) -> str:
+    """Dollars a day as the terminal prints them."""
+    return money(dollars(document["usd_per_day"]))

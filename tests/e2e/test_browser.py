@@ -1,0 +1,197 @@
+"""The dashboard in a real browser: pages open without errors, interactions work, and nothing leaves this machine.
+
+Screenshots go to artifacts/. With HINDCAST_PICTURE set, the README's picture is drawn from the demo's store.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spiky as made
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / "artifacts"
+TITLES = ("Overview", "Spike", "Explore", "Strategies", "Cache lab", "Optimise", "Prices", "Data")
+SIZES = (("wide", 1280, 1400, "light"), ("narrow", 390, 1400, "dark"))
+# Streamlit looks for its server below a page's own path before it looks at the root
+PROBES = ("/_stcore/health", "/_stcore/host-config")
+
+pytestmark = pytest.mark.browser
+
+
+class Server:
+    """A dashboard process on a free port."""
+
+    def __init__(self, store: Path, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"server-{self.port}.log"
+        command = [sys.executable, "-m", "cli.app", "dashboard", "--store", str(store), "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "HOME": str(folder)},
+        )
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                pass
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    server = Server(made.make(folder / "spiky.duckdb").path, folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """One page in one window, with everything the browser complained of or asked other machines for."""
+
+    def __init__(self, browser: Any) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 1400}, color_scheme="light")
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.elsewhere: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and not str(message.location.get("url", "")).endswith(PROBES):
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def open(self, url: str) -> Visit:
+        self.page.goto(url)
+        self.page.locator(".hc-finding").first.wait_for(timeout=60_000)
+        self.settle()
+        return self
+
+    def go(self, title: str) -> Visit:
+        """To another page, as a reader goes there."""
+        self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+        self.page.wait_for_function("title => document.title.startsWith(title)", arg=f"{title} ·")
+        return self.settle()
+
+    def look(self, _size: str, width: int, height: int, theme: str) -> None:
+        """Change the window's size and the theme that the reader's system asks for."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme=theme)
+
+    def settle(self) -> Visit:
+        """Wait until the page has been drawn to its end."""
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+        self.page.locator('[data-testid="stSkeleton"]').first.wait_for(state="detached", timeout=20_000)
+        return self
+
+    def text(self) -> str:
+        return str(self.page.get_by_test_id("stMain").inner_text())
+
+    def keep(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+    def sound(self) -> None:
+        """No error on the page, none in the console, and no request to another machine."""
+        assert self.page.locator('[data-testid="stException"]').count() == 0
+        assert not self.complaints
+        assert not self.elsewhere
+        assert self.page.evaluate("window.hit") is None
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    visited = Visit(browser)
+    yield visited
+    visited.close()
+
+
+def test_every_page_opens_wide_and_narrow_in_both_themes(served: Server, visit: Visit) -> None:
+    visit.open(served.url)
+    for title in TITLES:
+        visit.look(*SIZES[0])
+        visit.go(title)
+        for size, width, height, theme in SIZES:
+            visit.look(size, width, height, theme)
+            visit.keep(f"{title.lower().replace(' ', '-')}-{size}-{theme}")
+            wide = visit.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (title, size, wide)
+        visit.sound()
+
+
+def test_a_page_opens_at_its_own_address(served: Server, visit: Visit) -> None:
+    assert "stands out" in visit.open(f"{served.url}/spike").text()
+    visit.sound()
+
+
+def test_the_address_carries_what_was_chosen(served: Server, visit: Visit) -> None:
+    visit.open(served.url)
+    visit.page.get_by_role("radio", name="model").click()
+    visit.page.get_by_role("heading", name="Daily cost by model").wait_for()
+    assert "by=model" in visit.page.url
+    other = visit.page.url
+    visit.open(other)
+    assert "Daily cost by model" in visit.text()
+    visit.sound()
+
+
+def test_a_table_is_exported_as_csv(served: Server, visit: Visit) -> None:
+    visit.open(f"{served.url}/spike")
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="CSV").first.click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "share,USD,where,what,before,after,undo saves a day"
+    assert "drafting_agent / draft" in lines[1]
+
+
+def test_a_hostile_prompt_is_drilled_to_and_does_nothing(served: Server, visit: Visit) -> None:
+    visit.open(f"{served.url}/spike")
+    visit.page.get_by_role("combobox", name="Driver").click()
+    visit.page.keyboard.type("script")
+    visit.page.get_by_role("option").filter(has_text="script").first.click()
+    visit.settle()
+    visit.page.locator("summary").filter(has_text="user").first.click()
+    assert visit.page.get_by_text("onerror=window.hit=1").first.is_visible()
+    visit.sound()
