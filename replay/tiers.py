@@ -107,12 +107,87 @@ def simulate(
     """
     if len(tiers) > MAX_TIERS:
         raise StrategyError(f"{len(tiers)} cache tiers; at most {MAX_TIERS} are simulated")
-    from replay.kernels import tiered
-
     keys = int(requests.key.max(initial=-1)) + 1
-    pair, pairs = _pairs(requests, keys, tiers)
     start = np.ascontiguousarray(requests.start_ms, np.int64)
     end = np.maximum(np.asarray(requests.end_ms, np.int64), start)
+    outcomes = np.empty(len(requests), np.int8)
+    plain = events is None and not any(tier.max_bytes for tier in tiers) and not bool((end > start).any())
+    if plain and len(tiers) == 1 and _is_single(requests, tiers[0]):
+        _run_single(requests, tiers[0], keys, start, outcomes)
+    elif plain and all(tier.policy == "lru" or not tier.limited for tier in tiers):
+        _run_lru_tiers(requests, tiers, keys, start, outcomes)
+    else:
+        _run_general(requests, tiers, keys, start, end, in_flight == "coalesced", events, seed, outcomes)
+    return outcomes
+
+
+def _is_single(requests: Requests, tier: Tier) -> bool:
+    shared = tier.scope == "shared" or int(requests.process.max(initial=0)) == 0
+    return shared and (not tier.limited or tier.policy in ("lru", "fifo", "sieve"))
+
+
+def _run_single(requests: Requests, tier: Tier, keys: int, start: Int64, outcomes: Int8) -> None:
+    from replay.kernels import single
+
+    key = np.ascontiguousarray(requests.key, np.int32)
+    if not requests.lookup.all():
+        key = np.where(requests.lookup, key, np.int32(-1)).astype(np.int32)
+    storable = np.ascontiguousarray(requests.storable, np.bool_)
+    if storable.all():
+        storable = np.empty(0, np.bool_)
+    expiry = np.full(keys, single.NEVER_STORED, np.int64)
+    ttl = -1 if tier.ttl_ms is None else tier.ttl_ms
+    if tier.max_entries is None:
+        single.unlimited(key, start, storable, ttl, tier.sliding, expiry, outcomes)
+        return
+    room = min(tier.max_entries, keys + 1)
+    if tier.policy == "fifo":
+        queue, place = np.empty(2 * room + 2, np.int32), np.empty(keys, np.int32)
+        single.fifo(key, start, storable, ttl, tier.sliding, room, expiry, queue, place, outcomes)
+        return
+    link = np.empty((keys + 1, 2), np.int32)
+    if tier.policy == "sieve":
+        single.sieve(key, start, storable, ttl, tier.sliding, room, expiry, link, np.empty(keys, np.bool_), outcomes)
+    else:
+        single.lru(key, start, storable, ttl, tier.sliding, room, expiry, link, outcomes)
+
+
+def _run_lru_tiers(requests: Requests, tiers: Sequence[Tier], keys: int, start: Int64, outcomes: Int8) -> None:
+    from replay.kernels import lru_tiers, single
+
+    pair, pairs = _pairs(requests, keys, tiers)
+    columns, nodes, instances = _columns(requests, tiers, keys, pairs)
+    link = np.empty((nodes + instances, 2), np.int32)
+    link[nodes:] = np.arange(nodes, nodes + instances, dtype=np.int32)[:, None]
+    lru_tiers.run(
+        np.ascontiguousarray(requests.key, np.int32),
+        pair,
+        np.ascontiguousarray(requests.process, np.int32),
+        start,
+        np.ascontiguousarray(requests.storable, np.bool_),
+        np.ascontiguousarray(requests.lookup, np.bool_),
+        columns,
+        np.full(nodes, single.NEVER_STORED, np.int64),
+        link,
+        np.zeros(instances, np.int64),
+        outcomes,
+    )
+
+
+def _run_general(
+    requests: Requests,
+    tiers: Sequence[Tier],
+    keys: int,
+    start: Int64,
+    end: Int64,
+    coalesce: bool,
+    events: Events | None,
+    seed: int,
+    outcomes: Int8,
+) -> None:
+    from replay.kernels import tiered
+
+    pair, pairs = _pairs(requests, keys, tiers)
     calls = tiered.Calls(
         key=np.ascontiguousarray(requests.key, np.int32),
         pair=pair,
@@ -123,13 +198,17 @@ def simulate(
         lookup=np.ascontiguousarray(requests.lookup, np.bool_),
         size=np.ascontiguousarray(requests.size_bytes, np.int64),
     )
-    columns, entries, state = _allocate(requests, tiers, keys, pairs, seed)
+    columns, nodes, instances = _columns(requests, tiers, keys, pairs)
+    sized = any(tier.max_bytes is not None for tier in tiers)
+    entries = tiered.Entries(
+        expiry=np.full(nodes, tiered.NEVER_STORED, np.int64),
+        bytes=np.zeros(nodes if sized else 0, np.int64),
+        used=np.zeros(instances, np.int64),
+    )
     happens = events or Events(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
     known = np.asarray(happens.key) < keys  # a key that is never asked for needs no invalidation
-    coalesce = in_flight == "coalesced"
-    outcomes = np.empty(len(requests), np.int8)
     tiered.run(
-        state,
+        _state(requests, tiers, columns, nodes, keys, pairs, seed),
         calls,
         columns,
         entries,
@@ -137,68 +216,80 @@ def simulate(
         np.asarray(happens.time_ms, np.int64)[known],
         np.asarray(happens.key, np.int32)[known],
         np.asarray(happens.process, np.int32)[known],
-        pairs,
+        _owners(requests, pair, pairs, events),
         np.empty(len(requests) if bool((end > start).any()) else 0, np.int32),
         np.full(keys if coalesce else 0, np.iinfo(np.int64).min, np.int64),
         outcomes,
     )
-    return outcomes
 
 
-def _pairs(requests: Requests, keys: int, tiers: Sequence[Tier]) -> tuple[Int32, Int32]:
-    """The dense id of each call's (process, key), and the process and key of each id as a (2 x ids) array."""
+def _pairs(requests: Requests, keys: int, tiers: Sequence[Tier]) -> tuple[Int32, int]:
+    """The id of each call's (process, key), and how many ids there are: process * keys + key while that stays small."""
     if not any(tier.scope == "process" for tier in tiers):
-        return np.full(0, -1, np.int32), np.empty((2, 0), np.int32)
-    if int(requests.process.max(initial=0)) == 0:
-        everyone = np.arange(keys, dtype=np.int32)
-        return np.ascontiguousarray(requests.key, np.int32), np.stack([np.zeros_like(everyone), everyone])
+        return np.full(0, -1, np.int32), 0
+    processes = int(requests.process.max(initial=0)) + 1
+    if processes == 1:
+        return np.ascontiguousarray(requests.key, np.int32), keys
+    whole = requests.process * np.int64(keys) + requests.key
+    whole[requests.key < 0] = -1
+    if processes * keys <= max(4 * len(requests), 1_000_000):
+        return whole.astype(np.int32), processes * keys
     from replay.kernels.dense import factorise
 
-    whole = np.where(requests.key < 0, -1, requests.process.astype(np.int64) * keys + requests.key)
     pair, firsts = factorise(whole, skip=-1)
-    return pair, np.stack([requests.process[firsts], requests.key[firsts]]).astype(np.int32)
+    return pair, len(firsts)
 
 
-def _allocate(requests: Requests, tiers: Sequence[Tier], keys: int, pairs: Int32, seed: int) -> tuple[Any, Any, Any]:
-    """Empty arrays for the kernel, no larger than the policies at hand need."""
-    from replay.kernels import eviction, tiered
+def _owners(requests: Requests, pair: Int32, pairs: int, events: Events | None) -> Int32:
+    """The process and the key of each pair (2 x pairs), -1 where no call has it; only events need to know."""
+    owners = np.full((2, pairs if events else 0), -1, np.int32)
+    if events and len(pair):
+        asked = pair >= 0
+        owners[0, pair[asked]] = requests.process[asked]
+        owners[1, pair[asked]] = requests.key[asked]
+    return owners
 
-    own = np.array([tier.scope == "process" for tier in tiers], np.bool_)
+
+def _columns(requests: Requests, tiers: Sequence[Tier], keys: int, pairs: int) -> tuple[Int64, int, int]:
+    """The kernel's table of tiers, and how many nodes and instances they have together."""
+    from replay.kernels.eviction import POLICIES, UNLIMITED
+
     processes = int(requests.process.max(initial=0)) + 1
-    cells = np.where(own, pairs.shape[1], keys).astype(np.int64)
-    each = np.where(own, processes, 1).astype(np.int64)
-    base = np.concatenate([[0], np.cumsum(cells)]).astype(np.int64)
-    first = np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
-    nodes, instances = int(base[-1]), int(first[-1])
-    policy = np.array([eviction.POLICIES[t.policy] if t.limited else eviction.UNLIMITED for t in tiers], np.int8)
-    columns = np.array(
-        [
+    rows, nodes, instances = [], 0, 0
+    for tier in tiers:
+        own = tier.scope == "process"
+        rows.append(
             [
-                base[number],
-                first[number],
-                tier.scope == "process",
+                nodes,
+                instances,
+                own,
                 -1 if tier.ttl_ms is None else tier.ttl_ms,
                 tier.sliding,
-                policy[number],
+                POLICIES[tier.policy] if tier.limited else UNLIMITED,
                 tier.max_entries or 0,
                 tier.max_bytes or 0,
                 tier.fill_on_lower_hit,
                 tier.overhead_bytes,
             ]
-            for number, tier in enumerate(tiers)
-        ],
-        np.int64,
-    ).reshape(len(tiers), 10)
-    sized = any(tier.max_bytes is not None for tier in tiers)
-    entries = tiered.Entries(
-        expiry=np.full(nodes, tiered.NEVER_STORED, np.int64),
-        bytes=np.zeros(nodes if sized else 0, np.int64),
-        used=np.zeros(instances, np.int64),
-    )
-    room = np.repeat([t.max_entries or 0 for t in tiers], each).astype(np.int64)
-    samples = np.repeat([t.samples for t in tiers], each).astype(np.int64)
-    # room for the residents of each instance of a sampled tier: its capacity, at most the keys it can ever see
-    held = np.repeat(cells, each)
+        )
+        nodes += pairs if own else keys
+        instances += processes if own else 1
+    return np.array(rows, np.int64).reshape(len(tiers), 10), nodes, instances
+
+
+def _state(
+    requests: Requests, tiers: Sequence[Tier], columns: Int64, nodes: int, keys: int, pairs: int, seed: int
+) -> Any:
+    """The policies' empty arrays, no larger than those at hand need."""
+    from replay.kernels import eviction, tiered
+
+    own = columns[:, tiered.PER_PROCESS] == 1
+    policy = columns[:, tiered.POLICY]
+    each = np.where(own, int(requests.process.max(initial=0)) + 1, 1)
+    room = np.repeat(columns[:, tiered.MAX_ENTRIES], each)
+    samples = np.repeat(np.array([tier.samples for tier in tiers], np.int64), each)
+    # places for the residents of each sampled instance: its capacity, at most the keys it can ever see
+    held = np.repeat(np.where(own, pairs, keys), each)
     held = np.where(room > 0, np.minimum(room, held), held)
     held = np.where(np.repeat(np.isin(policy, (eviction.REDIS_LRU, eviction.REDIS_LFU)), each), held, 0)
-    return columns, entries, eviction.empty_state(nodes, set(policy.tolist()), room, samples, held, seed)
+    return eviction.empty_state(nodes, set(policy.tolist()), room, samples, held, seed)

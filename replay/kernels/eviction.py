@@ -61,14 +61,14 @@ RANK_AT: Final = POOL_AT + POOL
 WIDTH: Final = RANK_AT + POOL
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _unlink(s: Any, node: int) -> None:
     left, right = s.before[node], s.after[node]
     s.after[left] = right
     s.before[right] = left
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _link_after(s: Any, place: int, node: int) -> None:
     following = s.after[place]
     s.after[place] = node
@@ -125,19 +125,19 @@ def _draw(s: Any, instance: int) -> np.uint64:
     return (x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(33)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _decayed(s: Any, node: int, now: int) -> int:
     """Redis' LFU counter after losing one for each whole minute since it was last looked at."""
     return max(0, s.mark[node] - (now // MINUTE_MS - s.since[node]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _room(s: Any, instance: int) -> int:
     """S3-FIFO's capacity in entries; limited by bytes alone, it is what the instance holds now."""
     return s.instance[instance, ROOM] if s.instance[instance, ROOM] > 0 else s.instance[instance, COUNT]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def touch(s: Any, policy: int, instance: int, node: int, now: int) -> None:
     """A present entry was served or stored again at `now` (milliseconds)."""
     if policy == LRU:

@@ -36,7 +36,7 @@ BASE, INSTANCE, PER_PROCESS, TTL, SLIDING, POLICY, MAX_ENTRIES, MAX_BYTES, FILL,
 Entries = namedtuple("Entries", "expiry bytes used")
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _remove(s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: Any, why: int) -> None:
     if tiers[tier, POLICY] != UNLIMITED:
         leave(s, tiers[tier, POLICY], instance, node)
@@ -45,7 +45,7 @@ def _remove(s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: 
     entries.expiry[node] = why
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _store(
     s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: Any, now: int, expiry: Any, size: Any
 ) -> None:
@@ -96,7 +96,7 @@ def _fill_all(s: Any, calls: Any, tiers: Int64, entries: Any, row: Any, now: Any
         _store(s, tiers, entries, tier, instance, node, now, expiry, calls.size[row])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _sooner(end: Int64, left: int, right: int) -> bool:
     return end[left] < end[right] or (end[left] == end[right] and left < right)
 
