@@ -43,12 +43,22 @@ def main() -> None:
             raise
         print(f"hindcast: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("hindcast: interrupted; the store is sound. Run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        what = str(error).splitlines()[0] if str(error) else ""
+        print(
+            f"hindcast: a defect of this program: {type(error).__name__}: {what}\n"
+            "The store is as it was before the command. The same command with --debug shows where it happened.",
+            file=sys.stderr,
+        )
+        sys.exit(70)
+    except KeyboardInterrupt:
+        print("hindcast: interrupted; the store is sound. Run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
