@@ -80,7 +80,9 @@ def written(strategy: Strategy, heading: Sequence[str] = ()) -> str:
     """The YAML text of a strategy, with comment lines on top."""
     document = {**strategy.document(), "quality": strategy.quality.model_dump(mode="json", exclude_defaults=True)}
     document["quality"] = {"floor": strategy.quality.floor, **document["quality"]}
-    body = yaml.safe_dump(_short(document), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    # PyYAML folds unusual line breaks (U+0085, U+2028) when it writes them as they are
+    plain = strategy.canonical_json().isprintable()
+    body = yaml.safe_dump(_short(document), sort_keys=False, allow_unicode=plain, width=110, default_flow_style=None)
     return "".join(f"# {line}\n" for line in heading) + body
 
 
