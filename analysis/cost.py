@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from analysis.book import stored_version
-from analysis.ledger import COMPONENTS, costs_source
+from analysis.hidden_cache import HiddenReads, study
+from analysis.ledger import COMPONENTS, costs_source, revalue
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
@@ -38,20 +39,22 @@ DIMENSIONS: Final = {
     "source": "(SELECT path FROM sources WHERE sources.source_id = costs.source_id)",
 }
 TIMES: Final = ("hour", "day", "week", "month")
-# measure -> SQL; a sum is NULL where no call has a value
+# measure -> SQL; a sum is NULL where no call has a value. {w} is the weight where any row stands for several calls
 _TOKENS: Final = (
     "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens", "reasoning_output_tokens"
 )  # fmt: skip
 MEASURES: Final = {
-    "calls": "count(*)",
-    **{name: f"sum({name})" for name in _TOKENS},
+    "calls": "{count}",
+    **{name: f"sum({name}{{w}})" for name in _TOKENS},
     "cost_usd": "sum(cost_usd)",
-    "logged_cost_usd": "sum(logged_cost_usd)",
-    "unpriced_calls": "count(*) FILTER (cost_usd IS NULL)",
-    "unpriced_tokens": "coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) "
-    "FILTER (cost_usd IS NULL), 0)",
-    "fallback_calls": "count(*) FILTER (cost_status = 'priced_fallback')",
+    "logged_cost_usd": "sum(logged_cost_usd{w})",
+    "unpriced_calls": "{count} FILTER (cost_usd IS NULL)",
+    "unpriced_tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)){w}) FILTER (cost_usd IS NULL)",
+    "fallback_calls": "{count} FILTER (cost_status = 'priced_fallback')",
 }
+EFFECTIVE: Final = {"effective_usd": "sum(coalesce(effective_usd, cost_usd))"}
+_INFERRED: Final = "(SELECT call_no, effective_usd FROM inferred_cache_reads)"
+COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls")
 COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
 
 
@@ -63,6 +66,8 @@ class CostReport:
     rows: list[dict[str, Any]]
     total: dict[str, Any]
     unpriced: list[dict[str, Any]]  # status, provider, model, calls, tokens
+    hidden_cache: list[HiddenReads]  # models whose logged cost reveals cache reads that the log does not show
+    prices_of: date | None  # every call at the prices of this day, else at those of its own
     price_book_version: str
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +76,8 @@ class CostReport:
             "rows": [_plain(row) for row in self.rows],
             "total": _plain(self.total),
             "unpriced": self.unpriced,
+            "hidden_cache": [found.to_json() for found in self.hidden_cache],
+            "prices_of": self.prices_of.isoformat() if self.prices_of else None,
             "price_book_version": self.price_book_version,
         }
 
@@ -83,11 +90,14 @@ def cost(
     where: Mapping[str, str] | None = None,
     *,
     components: bool = False,
+    prices_of: date | None = None,
 ) -> CostReport:
     """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value.
 
     Times sort upwards, everything else by cost downwards. With `components` each row also splits its cost into
-    uncached input, cache reads and writes, output, reasoning and other. Raises InputError for an unknown dimension.
+    uncached input, cache reads and writes, output, reasoning and other. With `prices_of` every call is priced as if it
+    were made on that day. A row that stands for several calls counts as many. Raises InputError for an unknown
+    dimension.
     """
     names = tuple(dict.fromkeys(by))
     for name in (*names, *(where or {})):
@@ -104,22 +114,29 @@ def cost(
         conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
         values.append(value)
     keep = " AND ".join(conditions)
-    measures = MEASURES | (COMPONENT_MEASURES if components else {})
-    selected = [f'{DIMENSIONS[name]} AS "{name}"' for name in names]
-    selected += [f"{sql} AS {name}" for name, sql in measures.items()]
     order = [f'"{name}" NULLS LAST' for name in names if name in TIMES]
     order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
         _require_ledger(con, store)
-        source = costs_source(con)
+        source = costs_source(con, revalue(con, prices_of) if prices_of else "ledger")
+        hidden = study(con) if prices_of is None else []
+        measures = MEASURES | (COMPONENT_MEASURES if components else {})
+        if any(found.accepted for found in hidden):
+            measures = measures | EFFECTIVE
+            source = f"(SELECT * FROM {source} LEFT JOIN {_INFERRED} USING (call_no)) costs"
+        weighted = con.execute("SELECT coalesce(bool_or(weight <> 1), false) FROM calls").fetchall()[0][0]
+        form = {"w": " * weight", "count": "sum(weight)"} if weighted else {"w": "", "count": "count(*)"}
+        measures = {name: sql.format(**form) for name, sql in measures.items()}
+        selected = [f'{DIMENSIONS[name]} AS "{name}"' for name in names]
+        selected += [f"{sql} AS {name}" for name, sql in measures.items()]
         found = con.execute(
             f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", values
         ).fetchall()
         rows = [dict(zip((*names, *measures), row, strict=True)) for row in found]
         total = {name: _add(row[name] for row in rows) for name in measures}
-        for name in ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls"):
-            total[name] = total[name] or 0
+        for row in (*rows, total):
+            _whole(row)
         unpriced = []
         if total["unpriced_calls"]:
             unpriced = con.execute(
@@ -136,8 +153,17 @@ def cost(
         unpriced=[
             dict(zip(("cost_status", "provider", "model", "calls", "tokens"), row, strict=True)) for row in unpriced
         ],
+        hidden_cache=hidden,
+        prices_of=prices_of,
         price_book_version=version,
     )
+
+
+def _whole(row: dict[str, Any]) -> None:
+    """Counts and tokens as whole numbers, also where weights are fractions; a count of nothing is 0."""
+    for name in (*COUNTS, *_TOKENS):
+        value = row[name]
+        row[name] = (0 if name in COUNTS else None) if value is None else round(value)
 
 
 def _add(values: Iterable[Any]) -> Any:

@@ -6,9 +6,10 @@ why; rows out = rows in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -17,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.book import stored_version, sync_book
+from analysis.hidden_cache import infer
 from analysis.kinds import GATEWAY_HIT, STATUSES, UNPRICED
 from analysis.machine_hours import spread
-from analysis.overrides import load_overrides, need_agent_or_account
+from analysis.overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from analysis.present import usd
-from analysis.pricing import Priced, Usage
+from analysis.pricing import Priced, RateTable, Usage
 from analysis.rates import load_rates
 from analysis.resolve import forget, remember
 from analysis.usage import SCOPE, Array, Scope, read_usage, used_kinds
@@ -31,6 +33,7 @@ from ingest.store import Store
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
 CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
+_DAY_MS: Final = 86_400_000
 _MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
 CREATE_LEDGER = f"""
     CREATE TABLE IF NOT EXISTS ledger (
@@ -86,10 +89,12 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
         written = _price_missing(con, progress)
         if written:
             spread(con)
+            infer(con)
         return _summary(con, written)
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(CREATE_OVERRIDES)
     if sync_book(con):
         forget(con)
     con.execute(CREATE_LEDGER)
@@ -110,26 +115,66 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) ->
     before = con.execute("SELECT count(*) FROM calls WHERE call_no <= ?", [done[1]]).fetchall()[0][0] if done[0] else 0
     anti = "" if before == done[0] else "AND call_no NOT IN (SELECT call_no FROM ledger)"
     start = first if anti or not done[0] else done[1] + 1
-    models = _distinct_models(con, f"call_no >= {start:d} {anti}")
+    where = f"call_no >= {start:d} {anti}"
+    models = _distinct_models(con, where)
     remember(con, sorted({(model[0], model[1]) for model in models}, key=str))
     rates = load_rates(con, models, register=True)
-    kinds = used_kinds(con, f"call_no >= {start:d} {anti}")
     chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}" for low in range(start, last + 1, CHUNK)]
+    written = _write(con, "ledger", rates, _read_ahead(con, models, chunks, used_kinds(con, where)), progress)
+    if written != calls - done[0]:
+        raise PriceError(f"the ledger wrote {written} rows for {calls - done[0]} calls")
+    return written
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    rates: RateTable,
+    batches: Iterable[tuple[Array, Array, Usage]],
+    progress: Progress | None = None,
+) -> int:
     written = 0
-    for call_no, gateway, usage in _read_ahead(con, models, chunks, kinds):
+    for call_no, gateway, usage in batches:
         if not len(call_no):
             continue
         priced = rates.price(usage)
         _set_gateway_hits(priced, np.flatnonzero(gateway))
         _guard(usage, priced)
         new_ledger = ledger_table(call_no, priced)  # noqa: F841  read by DuckDB
-        con.execute("INSERT INTO ledger SELECT * FROM new_ledger")
+        con.execute(f"INSERT INTO {table} SELECT * FROM new_ledger")
         written += len(call_no)
         if progress:
             progress.advance(len(call_no))
-    if written != calls - done[0]:
-        raise PriceError(f"the ledger wrote {written} rows for {calls - done[0]} calls")
     return written
+
+
+def revalue(con: duckdb.DuckDBPyConnection, day: date) -> str:
+    """A temporary ledger with every call priced as if it were made on `day`, at its own time of that day.
+
+    Returns the table's name. It lives with the connection, which may be read-only. Hourly machines keep their cost.
+    """
+    name = "ledger_at_one_day"
+    con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS ledger", f"OR REPLACE TEMP TABLE {name}"))
+    last = con.execute("SELECT max(call_no) FROM calls").fetchall()[0][0]
+    if last is None:
+        return name
+    models = _distinct_models(con, "true")
+    midnight = (day - date(1970, 1, 1)).days * _DAY_MS
+    chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d}" for low in range(0, last + 1, CHUNK)]
+    batches = (
+        (call_no, gateway, replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS))
+        for call_no, gateway, usage in _read_ahead(con, models, chunks, used_kinds(con, "true"))
+    )
+    _write(con, name, load_rates(con, models), batches)
+    con.execute(
+        f"""UPDATE {name} AS fresh SET cost_status = old.cost_status, other_usd = old.other_usd,
+                   cost_usd = old.cost_usd, uncached_input_usd = 0, cache_read_usd = 0, cache_write_usd = 0,
+                   output_usd = 0, reasoning_usd = 0
+            FROM ledger old JOIN prices ON prices.price_id = old.price_id
+            JOIN price_overrides USING (override_id)
+            WHERE old.call_no = fresh.call_no AND price_overrides.kind = 'per_hour'"""
+    )
+    return name
 
 
 def _distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
@@ -203,20 +248,22 @@ def total_cost(store: Store) -> Decimal | None:
         return total
 
 
-def costs_source(con: duckdb.DuckDBPyConnection) -> str:
-    """What to select costs FROM: the view `costs`, or the same rows side by side, several times faster.
+def costs_source(con: duckdb.DuckDBPyConnection, table: str = "ledger") -> str:
+    """What to select costs FROM: the rows of the view `costs`, side by side where that is right, and then faster.
 
     Side by side is right only while `calls` and `ledger` lie in the same order, which is looked up each time
     (70 ms for 10 M calls).
     """
-    calls, rows = con.execute("SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM ledger)").fetchall()[0]
+    joined = f"(SELECT * FROM calls LEFT JOIN {table} USING (call_no)) costs"
+    calls, rows = con.execute(f"SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM {table})").fetchall()[0]
     if calls != rows:
-        return "costs"
+        return joined
     astray = con.execute(
-        """SELECT count(*) FROM calls POSITIONAL JOIN (SELECT call_no AS entry FROM ledger)
-           WHERE call_no IS DISTINCT FROM entry"""
+        f"""SELECT count(*) FROM calls POSITIONAL JOIN (SELECT call_no AS entry FROM {table})
+            WHERE call_no IS DISTINCT FROM entry"""
     ).fetchall()[0][0]
-    return "costs" if astray else "(SELECT * FROM calls POSITIONAL JOIN (SELECT * EXCLUDE (call_no) FROM ledger)) costs"
+    beside = f"(SELECT * FROM calls POSITIONAL JOIN (SELECT * EXCLUDE (call_no) FROM {table})) costs"
+    return joined if astray else beside
 
 
 def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:

@@ -27,6 +27,10 @@ def cost(
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Keep one value: --where agent=research_agent.")
     ] = None,
+    prices_of: Annotated[
+        str | None, typer.Option("--prices-of", help="Price every call as if made on this day, or 'today'.")
+    ] = None,
+    components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
     top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = 30,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
     json: JsonOption = False,
@@ -46,7 +50,13 @@ def cost(
             raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
         keep[name.strip()] = value
     report = report_cost(
-        Store(store), [part.strip() for part in by.split(",") if part.strip()], _day(since), _day(until), keep
+        Store(store),
+        [part.strip() for part in by.split(",") if part.strip()],
+        _day(since),
+        _day(until),
+        keep,
+        components=components,
+        prices_of=_day(prices_of),
     )
     if json:
         emit_json(report.to_json())
@@ -69,24 +79,25 @@ def _show(report: CostReport, top: int) -> None:
         f"and {present.tokens(total['output_tokens'])} out."
     )
     say()
-    logged = total["logged_cost_usd"] is not None
+    columns = {
+        "calls": "calls",
+        "input_tokens": "input",
+        "cache_read_input_tokens": "cached",
+        "output_tokens": "output",
+    }
+    columns |= {name: label for name, label in _COMPONENTS.items() if name in total}
+    columns["cost_usd"] = "cost"
+    if total["logged_cost_usd"] is not None:
+        columns["logged_cost_usd"] = "logged"
+    if "effective_usd" in total:
+        columns |= {"effective_usd": "effective", "list_over_effective": "list/eff."}
     shown = report.rows[:top] if top else report.rows
-    headers = [*report.by, "calls", "input", "cached", "output", "cost", *(["logged"] if logged else []), "unpriced"]
     table(
-        headers,
+        [*report.by, *columns.values(), "unpriced"],
         [
             [
                 *(_text(row[name]) for name in report.by),
-                f"{row['calls']:,}",
-                present.tokens(row["input_tokens"]),
-                present.tokens(row["cache_read_input_tokens"]),
-                present.tokens(row["output_tokens"]),
-                present.money(row["cost_usd"]),
-                *(
-                    [present.money(row["logged_cost_usd"]) if row["logged_cost_usd"] is not None else "-"]
-                    if logged
-                    else []
-                ),
+                *(_cell(name, row.get(name), row) for name in columns),
                 f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
             ]
             for row in shown
@@ -97,6 +108,26 @@ def _show(report: CostReport, top: int) -> None:
         say(f"... and {len(report.rows) - len(shown):,} more rows (--top 0)")
     say()
     _show_caveats(report)
+
+
+def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
+    from analysis import present
+
+    if name == "list_over_effective":
+        known = row["cost_usd"] is not None and row["effective_usd"]
+        return f"{row['cost_usd'] / row['effective_usd']:.2f} x" if known else "-"
+
+    if name == "calls":
+        return f"{value:,}"
+    if not name.endswith("_usd"):
+        return present.tokens(value)
+    return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else present.money(value)
+
+
+_COMPONENTS = {
+    "uncached_input_usd": "input $", "cache_read_usd": "cached $", "cache_write_usd": "write $",
+    "output_usd": "output $", "reasoning_usd": "reasoning $", "other_usd": "other $",
+}  # fmt: skip
 
 
 def _show_caveats(report: CostReport) -> None:
@@ -118,7 +149,31 @@ def _show_caveats(report: CostReport) -> None:
             f"{total['fallback_calls']:,} calls used a token kind or a date without a price of its own and were billed "
             f"at the nearest one (--by cost_status)."
         )
+    _show_hidden_cache(report)
+    if report.prices_of:
+        say(f"Every call at the prices of {report.prices_of}.")
     say(f"Prices: {report.price_book_version}   ·   Why a price: hindcast prices explain MODEL --at DATE")
+
+
+def _show_hidden_cache(report: CostReport) -> None:
+    from analysis import present
+
+    solved = [found for found in report.hidden_cache if found.accepted]
+    if solved:
+        say("The logged cost shows cache reads that the log does not count (effective = with them):")
+    for found in solved:
+        say(
+            f"  {found.model}: {found.with_cache:,} of {found.calls:,} calls, "
+            f"{present.tokens(found.cached_tokens)} tokens; list {present.money(found.list_usd)} is {found.factor:.2f} x "
+            f"the logged {present.money(found.logged_usd)}"
+        )
+    for found in report.hidden_cache:
+        if not found.accepted and found.list_usd != found.logged_usd:
+            say(
+                f"  {found.model}: list {present.money(found.list_usd)}, logged {present.money(found.logged_usd)}, and "
+                f"cache reads do not explain it ({found.on_grid:,} of {found.calls:,} calls on the {found.grid}-token "
+                f"grid): probably another price. Set yours: hindcast prices set '{found.model}' --input USD ..."
+            )
 
 
 def reprice(store: StoreOption = "hindcast.duckdb", json: JsonOption = False) -> None:
@@ -151,12 +206,14 @@ def _text(value: Any) -> str:
 
 
 def _day(text: str | None) -> Any:
-    from datetime import date
+    from datetime import UTC, date, datetime
 
     from ingest.errors import InputError
 
     if text is None:
         return None
+    if text == "today":
+        return datetime.now(UTC).date()
     try:
         return date.fromisoformat(text)
     except ValueError as error:
