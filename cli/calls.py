@@ -1,0 +1,142 @@
+"""`hindcast calls`: the calls behind a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
+
+if TYPE_CHECKING:
+    from analysis.listing import CallList
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(calls)
+
+
+def calls(
+    agent: Annotated[str | None, typer.Option("--agent", help="Of this agent; (none) for calls without one.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Of this task.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Billed as this model.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Of this session.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Any other dimension: --where cost_status=unknown_model.")
+    ] = None,
+    day: Annotated[str | None, typer.Option("--day", help="One UTC day, YYYY-MM-DD.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    order: Annotated[str, typer.Option("--order", help="cost, time, tokens or duration.")] = "cost",
+    limit: Annotated[int, typer.Option("--limit", help="How many to list.", min=1, max=100_000)] = 20,
+    show: Annotated[int | None, typer.Option("--show", help="Print the messages of the call with this number.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """The calls behind a figure: filtered by anything the log knows, dearest first.
+
+    Example: hindcast calls --agent drafting_agent --day 2024-03-05
+    """
+    from analysis import listing
+    from ingest.store import Store
+
+    if show is not None:
+        _show_messages(Store(store), show, as_json=json)
+        return
+    given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
+    keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    found = listing.calls(
+        Store(store),
+        {**keep, **_pairs(where or [])},
+        since=_day(day or since),
+        until=_day(day or until),
+        order=order,
+        limit=limit,
+    )
+    if json:
+        emit_json(found.to_json())
+    else:
+        _show(found)
+
+
+def _show(found: CallList) -> None:
+    from analysis.present import money, tokens
+
+    unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
+    say(f"{found.matched:,} calls match, {money(found.cost_usd)} together{unpriced}.", style="bold")
+    if not found.rows:
+        return
+    say()
+    table(
+        ["call", "time (UTC)", "agent", "task", "model", "input", "output", "usd", "status", "in the log at"],
+        [
+            [
+                str(row["call_no"]),
+                "-" if row["start_time"] is None else f"{row['start_time']:%Y-%m-%d %H:%M:%S}",
+                row["agent"] or "-",
+                row["task"] or "-",
+                row["model"] or "-",
+                tokens(row["input_tokens"]),
+                tokens(row["output_tokens"]),
+                money(row["cost_usd"], symbol=""),
+                row["status"] or "-",
+                f"{Path(row['source'] or '-').name}:{row['source_row']}",
+            ]
+            for row in found.rows
+        ],
+        left=(0, 1, 2, 3, 4, 8, 9),
+    )
+    say()
+    if found.matched > len(found.rows):
+        say(f"The first {len(found.rows):,} are shown: --limit N for more.")
+    say(f"Its messages: hindcast calls --show {found.rows[0]['call_no']}")
+
+
+def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
+    from analysis import listing
+
+    parts = listing.messages(store, call_no)
+    if as_json:
+        emit_json(
+            {
+                "call_no": call_no,
+                "messages": [{"kind": p.kind, "role": p.role, "text": p.text, "chars": p.chars} for p in parts],
+            }
+        )
+        return
+    if all(part.text is None for part in parts):
+        size = sum(part.chars or 0 for part in parts)
+        say(f"Call {call_no}: no text is kept of its {len(parts)} parts ({size:,} characters), or the log had none.")
+        return
+    say(f"Call {call_no}: {len(parts)} parts.", style="bold")
+    for part in parts:
+        say()
+        say(part.role or part.kind, style="bold")
+        say(listing.readable(part))
+
+
+def _pairs(items: list[str]) -> dict[str, str | None]:
+    from ingest.errors import InputError
+
+    found: dict[str, str | None] = {}
+    for item in items:
+        name, mark, value = item.partition("=")
+        if not mark:
+            raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
+        found[name.strip()] = value
+    return found
+
+
+def _day(text: str | None) -> Any:
+    from datetime import date
+
+    from ingest.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
