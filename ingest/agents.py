@@ -55,8 +55,12 @@ def resolve(call: Call) -> None:
     if call.agent is None:
         if call.workflow_name:
             call.agent, call.agent_source = call.workflow_name, "workflow"
+        elif call.span_name:
+            call.agent, call.agent_source = call.span_name, "span"
         elif call.service_name:
             call.agent, call.agent_source = call.service_name, "service"
+        elif call.api_key_alias:
+            call.agent, call.agent_source = call.api_key_alias, "api_key"
         elif call.messages:
             name = _system_cluster(call.messages)
             if name:
@@ -66,6 +70,8 @@ def resolve(call: Call) -> None:
     if call.task is None:
         if call.prompt_name:
             call.task, call.task_source = call.prompt_name, "prompt"
+        elif call.span_name and call.span_name != call.agent:
+            call.task, call.task_source = call.span_name, "span"
     elif call.task_source is None:
         call.task_source = "attribute"
 

@@ -39,6 +39,26 @@ class Skip:
     duplicate: bool = False
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """A row of a provider's usage or cost report: kept to reconcile the calls with, not a call itself."""
+
+    kind: str  # usage, cost
+    start_us: int | None = None
+    end_us: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    line_item: str | None = None
+    token_kind: str | None = None
+    project: str | None = None
+    api_key: str | None = None
+    service_tier: str | None = None
+    quantity: str | None = None  # decimal text
+    requests: int | None = None
+    amount_usd: str | None = None  # decimal text
+    currency: str | None = None
+
+
 class Call(msgspec.Struct, kw_only=True, gc=False):
     """A call. Fields are the columns of `calls` that a log can tell, plus its contents before they are stored.
 
@@ -115,6 +135,9 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     params: dict[str, Any] | None = None
     scores: dict[str, float] | None = None
     issues: list[tuple[str, str]] | None = None
+    span_name: str | None = None  # what else may name the agent
+    api_key_alias: str | None = None
+    iterations: list[Any] | None = None  # model runs behind one answer, until they become calls of their own
     row: int | None = None  # where a call began that a reader held back; else the row being read
     replaces: bool = False  # a later, fuller row of a call that may be published already
 
@@ -159,6 +182,11 @@ def pico_dollars(value: Any, path: str, scale: int = 1) -> int | None:
     if abs(pico) >= 10**18:
         raise BadRecordError(f"impossible amount of money {value!r}", path)
     return pico
+
+
+def mapping_or_empty(value: Any) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def text_or_none(value: Any) -> str | None:

@@ -14,10 +14,10 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
-from ingest.calls import Call, Skip
+from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.errors import InputError, did_you_mean
 
-Outcome = Call | Skip
+Outcome = Call | Skip | Bucket | BadRecordError
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,24 @@ class Context:
     want_text: bool = True  # False where no content is kept, so readers may leave it out
     mtime_us: int | None = None  # for formats whose records carry no time
     mapping: Any = None  # ingest.mapping.Mapping for the formats that need one
+
+
+UNFORESEEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+def unforeseen(error: Exception) -> BadRecordError:
+    """A shape that a reader did not foresee: the row is set aside by name, never lost, never fatal."""
+    return BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200])
+
+
+def guarded(read: Callable[..., list[Outcome]], *arguments: Any) -> list[Outcome]:
+    """The outcomes of one of several items in a record, so that a bad one does not take the others with it."""
+    try:
+        return read(*arguments)
+    except BadRecordError as bad:
+        return [bad]
+    except UNFORESEEN as error:
+        return [unforeseen(error)]
 
 
 class Reader(Protocol):

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ingest import agents
-from ingest.bodies import openai
-from ingest.calls import BadRecordError, Call, text_or_none
+from ingest import agents, streams
+from ingest.bodies import anthropic, bedrock, gemini, openai
+from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none
 from ingest.format import Context
 from ingest.times import time_us
 
@@ -33,16 +33,21 @@ _COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")
 
 
 def opened(value: Any) -> Any:
-    """A body: itself, what its JSON text holds, or what its HTTP message carries."""
-    if isinstance(value, str | bytes) and value[:1] in ("{", "[", b"{", b"["):
-        try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return value
-    if isinstance(value, dict) and "body" in value and "model" not in value and "choices" not in value:
-        return opened(value["body"])
-    if isinstance(value, dict) and isinstance(value.get("json"), dict) and "model" not in value:
-        return value["json"]
+    """A body: itself, what its JSON text holds, what its HTTP message carries, or a stream put together."""
+    if isinstance(value, str):
+        if value[:1] in ("{", "["):
+            try:
+                value = msgspec.json.decode(value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return value
+        elif streams.is_stream(value):
+            return streams.assemble(value)
+    if isinstance(value, list) and streams.is_stream(value):
+        return streams.assemble(value)
+    if isinstance(value, dict) and "model" not in value and "choices" not in value:
+        for key in ("body", "json", "data"):
+            if isinstance(value.get(key), dict | str | list) and value[key]:
+                return opened(value[key])
     return value
 
 
@@ -106,8 +111,6 @@ def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
     for key in _COST_KEYS:
         value = get(key)
         if isinstance(value, int | float | str) and not isinstance(value, bool):
-            from ingest.calls import pico_dollars
-
             call.logged_cost_pico = pico_dollars(value, f"$.{key}")
             break
     attempt = get("attempt")
@@ -119,44 +122,92 @@ def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -
     """The response's own time where the wrapper has none, the identity, and what every call must have."""
     if call.start_us is None and created is not None:
         call.start_us, call.time_precision = time_us(created, "$.created", zone=context.zone)
+    if call.start_us is None and context.mtime_us is not None:
+        call.start_us, call.time_precision = context.mtime_us, "file"
+        call.issue("time_of_file", "the record has no time; the file's own was taken")
     call.identity = call.response_id or text_or_none(record.get("call_id"))
     if call.request_model is None and call.response_model is None:
         raise BadRecordError("no model", "$.model")
     return call
 
 
-def read_openai(record: dict[str, Any], context: Context) -> Call:
-    """A chat, Responses or embeddings pair, or a bare response."""
-    bare = openai.matches_chat(record) or openai.matches_responses(record) or openai.matches_embedding(record)
-    if bare:
+def dialect_of(body: Any) -> str | None:
+    """Which provider's response a body is."""
+    if openai.matches_chat(body):
+        return "openai_chat"
+    if openai.matches_responses(body):
+        return "openai_responses"
+    if anthropic.matches_response(body):
+        return "anthropic"
+    if gemini.matches_response(body):
+        return "gemini"
+    if bedrock.matches_response(body):
+        return "bedrock"
+    if openai.matches_embedding(body):
+        return "embedding"
+    return None
+
+
+def apply_bodies(call: Call, request: Any, response: Any) -> Any:
+    """Fill a call from a request and a response body, either of which may be missing. Returns the response's time.
+
+    Raises BadRecordError if the response is neither an answer of a known dialect nor an error.
+    """
+    dialect = dialect_of(response)
+    if isinstance(request, dict):
+        apply_request(call, request, dialect)
+    if dialect == "openai_chat":
+        openai.apply_chat(call, response)
+        return response.get("created")
+    if dialect == "openai_responses":
+        openai.apply_responses(call, response)
+        return response.get("created_at")
+    if dialect == "anthropic":
+        anthropic.apply_response(call, response)
+        return None
+    if dialect == "gemini":
+        gemini.apply_response(call, response)
+        return response.get("createTime")
+    if dialect == "bedrock":
+        bedrock.apply_response(call, response)
+        return None
+    if dialect == "embedding":
+        openai.apply_embedding(call, response)
+        return None
+    if openai.apply_error(call, response):
+        return None
+    raise BadRecordError("the response is no answer of a known kind and no error", "$.response")
+
+
+def apply_request(call: Call, request: dict[str, Any], dialect: str | None) -> None:
+    if dialect == "anthropic" or (dialect is None and anthropic.matches_request(request)):
+        anthropic.apply_request(call, request)
+    elif dialect == "gemini" or (dialect is None and gemini.matches_request(request)):
+        gemini.apply_request(call, request)
+    elif dialect == "bedrock":
+        bedrock.apply_request(call, request)
+    else:
+        openai.apply_request(call, request)
+
+
+def read_pair(record: Any, context: Context) -> list[Any] | Call:
+    """A pair, or a bare response, of any dialect."""
+    if not isinstance(record, dict):
+        raise BadRecordError("not a JSON object")
+    call = Call()
+    if dialect_of(record) is not None:
         # parameters and messages may stand in the same object as the answer
-        request, response = (record if "messages" in record else None), record
+        created = apply_bodies(call, record if "messages" in record else None, record)
     else:
         request, response = split(record)
         if request is None and openai.matches_request(record):
             request = record
-    call = Call()
-    if isinstance(request, dict):
-        openai.apply_request(call, request)
-    created = None
-    if openai.matches_chat(response):
-        openai.apply_chat(call, response)
-        created = response.get("created")
-    elif openai.matches_responses(response):
-        openai.apply_responses(call, response)
-        created = response.get("created_at")
-    elif openai.matches_embedding(response):
-        openai.apply_embedding(call, response)
-    elif not openai.apply_error(call, response) and not openai.apply_error(call, record):
-        raise BadRecordError("the response is no chat completion, Responses answer or error", "$.response")
-    if not bare:
+        created = apply_bodies(call, request, response if response is not None else record)
         apply_wrapper(call, record, context)
-    else:
-        call.conversation_id = call.conversation_id or text_or_none(record.get("conversation_id"))
-        call.request_id = None
     if call.provider_name is None:
         call.provider_name = provider_of(call.response_model or call.request_model)
-    return finish(call, record, created, context)
+    finish(call, record, created, context)
+    return anthropic.expand(call) if call.iterations else call
 
 
 def provider_of(model: str | None) -> str | None:

@@ -14,8 +14,17 @@ from typing import Any
 import msgspec
 
 from ingest import reading
-from ingest.calls import BadRecordError, Call, Skip
-from ingest.format import Context, Format, Outcome, Reader, detect_record, format_named
+from ingest.calls import BadRecordError, Bucket, Call, Skip
+from ingest.format import (
+    UNFORESEEN,
+    Context,
+    Format,
+    Outcome,
+    Reader,
+    detect_record,
+    format_named,
+    unforeseen,
+)
 from ingest.reading import Row, Shape
 from ingest.staging import Batch, ContentRules, Quarantined, Segment
 
@@ -118,7 +127,13 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batc
         batch.quarantine(piece.source, Quarantined(counts.last_row + 1, 0, cut, "$", "", None))
         counts.problem = cut
     for outcome in readers.close():
-        _take(outcome, batch, piece.source, counts.last_row, b"", 0, key)
+        end = Row(outcome.row or counts.last_row if isinstance(outcome, Call) else counts.last_row, 0, b"", None, None)
+        try:
+            if isinstance(outcome, BadRecordError):
+                raise outcome
+            _take(outcome, batch, piece.source, end.number, b"", 0, key)
+        except BadRecordError as bad:
+            _quarantine(bad, end, batch, piece.source, key)
     counts.complete = piece.last
     counts.end_offset = 0
     if piece.data is not None:
@@ -145,12 +160,8 @@ def rows_of(piece: Piece) -> Iterator[Row]:
         for offset, data in reading.line_chunks(piece.path, 8 << 20, piece.start):
             yield from reading.line_rows(data, offset, row)
             row += data.count(b"\n")
-    elif piece.shape == "json":
-        yield from reading.document_rows(piece.path)
-    elif piece.shape == "csv":
-        yield from reading.csv_rows(piece.path)
-    elif piece.shape == "parquet":
-        yield from reading.parquet_rows(piece.path)
+    else:
+        yield from reading.rows_of_shape(piece.path, piece.shape)
 
 
 def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> None:
@@ -164,15 +175,14 @@ def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes
     except RecursionError:
         _quarantine(BadRecordError("nested too deeply"), row, batch, source, key)
         return
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        # a reader met a shape it did not foresee: the row is set aside by name, never lost, never fatal
-        _quarantine(
-            BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200]), row, batch, source, key
-        )
+    except UNFORESEEN as error:
+        _quarantine(unforeseen(error), row, batch, source, key)
         return
     raw = row.raw
     for index, outcome in enumerate(outcomes if isinstance(outcomes, list) else (outcomes,)):
         try:
+            if isinstance(outcome, BadRecordError):
+                raise outcome
             if raw is None and isinstance(outcome, Call) and outcome.identity is None:
                 raw = _encode(row.record)
             _take(outcome, batch, source, row.number, raw or b"", index, key)
@@ -180,9 +190,14 @@ def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes
             _quarantine(bad, row, batch, source, key)
 
 
-def _take(outcome: Outcome, batch: Batch, source: int, row: int, raw: bytes, index: int, key: bytes | None) -> None:
+def _take(
+    outcome: Call | Skip | Bucket, batch: Batch, source: int, row: int, raw: bytes, index: int, key: bytes | None
+) -> None:
     if isinstance(outcome, Skip):
         batch.skip(source, outcome)
+        return
+    if isinstance(outcome, Bucket):
+        batch.bucket(source, outcome)
         return
     at = outcome.row if outcome.row is not None else row
     if outcome.identity is not None:

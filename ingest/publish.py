@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.calls import Bucket
 from ingest.keys import POLICIES
 from ingest.schema import CALL_COLUMNS
 from ingest.sources import SourceFile
@@ -34,6 +36,7 @@ def publish(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], sources
         for number, part in segment.parts.items():
             source = sources[number]
             _publish_quarantine(con, source, part)
+            _publish_buckets(con, source, part)
             source.count(part, fresh.get(number, 0))
     for source in touched.values():
         source.save(con)
@@ -278,6 +281,39 @@ def _publish_issues(con: duckdb.DuckDBPyConnection, segment: Segment, kept: Any,
         con.register("issues", pa.table(dict(zip(("call_no", "code", "detail"), zip(*rows, strict=True), strict=True))))
         con.execute("INSERT INTO import_issues SELECT call_no, code, detail FROM issues ORDER BY call_no, code, detail")
         con.unregister("issues")
+
+
+def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:
+    """Usage and cost report rows, each once whatever is read again."""
+    if not part.buckets:
+        return
+    names = [one.name for one in fields(Bucket)]
+    kinds = {"start_us": pa.int64(), "end_us": pa.int64(), "requests": pa.int64()}
+    columns = {
+        name: pa.array([getattr(bucket, name) for bucket in part.buckets], kinds.get(name, pa.string()))
+        for name in names
+    }
+    con.register("found_buckets", pa.table(columns))
+    con.execute(
+        """INSERT INTO usage_buckets (source_id, kind, start_time, end_time, provider, model, line_item, token_kind,
+                                      project, api_key, service_tier, quantity, requests, amount_usd, currency)
+           SELECT DISTINCT ?, kind, make_timestamp(start_us) AS start_time, make_timestamp(end_us) AS end_time,
+                  provider, model, line_item, token_kind, project, api_key, service_tier,
+                  quantity::DECIMAL(38,6), requests, amount_usd::DECIMAL(38,12), currency
+             FROM found_buckets f
+            WHERE NOT EXISTS (
+                  SELECT 1 FROM usage_buckets b
+                   WHERE b.kind = f.kind AND b.start_time IS NOT DISTINCT FROM make_timestamp(f.start_us)
+                     AND b.end_time IS NOT DISTINCT FROM make_timestamp(f.end_us)
+                     AND b.provider IS NOT DISTINCT FROM f.provider AND b.model IS NOT DISTINCT FROM f.model
+                     AND b.line_item IS NOT DISTINCT FROM f.line_item
+                     AND b.token_kind IS NOT DISTINCT FROM f.token_kind
+                     AND b.project IS NOT DISTINCT FROM f.project AND b.api_key IS NOT DISTINCT FROM f.api_key
+                     AND b.service_tier IS NOT DISTINCT FROM f.service_tier)
+            ORDER BY ALL""",
+        [source.source_id],
+    )
+    con.unregister("found_buckets")
 
 
 def _publish_quarantine(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:

@@ -339,3 +339,55 @@ def parquet_rows(path: Path) -> Iterator[Row]:
             for record in batch.to_pylist():
                 number += 1
                 yield Row(number, 0, None, record, None)
+
+
+def stream_rows(path: Path) -> Iterator[Row]:
+    """The answers of a saved event stream: a record `{"sse": text}` for each, numbered by its first line."""
+    text = b"".join(_bounded(path)).decode("utf-8", "replace")
+    start: list[str] = []
+    first = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        begins = ('"message_start"' in line and line.startswith("data:")) or '"response.created"' in line
+        if begins and any(part.startswith("data:") for part in start):
+            yield Row(first, 0, "\n".join(start).encode(), {"sse": "\n".join(start)}, None)
+            start, first = [], number
+        start.append(line)
+    if start:
+        yield Row(first, 0, "\n".join(start).encode(), {"sse": "\n".join(start)}, None)
+
+
+def cassette_rows(path: Path) -> Iterator[Row]:
+    """The interactions of a VCR cassette (YAML)."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(b"".join(_bounded(path)))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not a readable cassette: {str(error).splitlines()[0]}", where=str(path)) from None
+    found = document.get("interactions") if isinstance(document, dict) else None
+    for number, interaction in enumerate(found if isinstance(found, list) else (), 1):
+        yield Row(number, 0, None, {"interaction": interaction if isinstance(interaction, dict) else {}}, None)
+
+
+def _bounded(path: Path) -> Iterator[bytes]:
+    size = 0
+    for block in blocks(path):
+        size += len(block)
+        if size > DOCUMENT_LIMIT:
+            raise InputError(f"one document of more than {DOCUMENT_LIMIT >> 20} MB", where=str(path))
+        yield block
+
+
+def rows_of_shape(path: Path, shape: Shape) -> Iterator[Row]:
+    """Rows of a file that is read as a whole."""
+    if shape == "json":
+        return document_rows(path)
+    if shape == "csv":
+        return csv_rows(path)
+    if shape == "parquet":
+        return parquet_rows(path)
+    if shape == "sse":
+        return stream_rows(path)
+    if shape == "vcr":
+        return cassette_rows(path)
+    raise InputError(f"this layout ({shape}) cannot be read", where=str(path))

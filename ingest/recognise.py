@@ -58,7 +58,7 @@ def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]
     if kind.shape == "jsonl":
         rows = reading.line_rows(kind.head, 0, 0)
     else:
-        rows = rows_of_shape(path, kind.shape)
+        rows = reading.rows_of_shape(path, kind.shape)
     found: list[Any] = []
     try:
         for row in itertools.islice(rows, 10 * limit):
@@ -69,17 +69,6 @@ def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]
     except reading.StreamCutError:
         pass
     return found
-
-
-def rows_of_shape(path: Path, shape: Shape) -> Any:
-    """Rows of a file that is read as a whole."""
-    if shape == "json":
-        return reading.document_rows(path)
-    if shape == "csv":
-        return reading.csv_rows(path)
-    if shape == "parquet":
-        return reading.parquet_rows(path)
-    raise InputError(f"this layout ({shape}) cannot be read", where=str(path))
 
 
 def _by_header(kind: reading.FileKind) -> Format | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import agents
-from ingest.calls import BadRecordError, Call, Skip
+from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents
 from ingest.keys import POLICIES, RequestKeys
 from ingest.schema import CALL_COLUMNS
@@ -54,6 +54,7 @@ class Part:
     lines: int = 0  # lines of a piece whose rows count from its own beginning
     end_offset: int | None = None  # set when the piece was read to its end
     complete: bool = False  # the file was read to its end
+    buckets: list[Bucket] = field(default_factory=list)
     problem: str | None = None
 
 
@@ -113,6 +114,12 @@ class Batch:
             part.duplicates += 1
         else:
             part.skipped[outcome.reason] += 1
+
+    def bucket(self, source: int, bucket: Bucket) -> None:
+        part = self.part(source)
+        part.rows += 1
+        part.skipped["usage report, kept to reconcile with"] += 1
+        part.buckets.append(bucket)
 
     def quarantine(self, source: int, bad: Quarantined) -> None:
         part = self.part(source)

@@ -7,6 +7,7 @@ Dialects, told apart by their keys (provider documentation and 1,577 recorded us
 - Anthropic `input_tokens` with `cache_*_input_tokens`: cache reads and writes lie outside input.
 - Bedrock Converse `inputTokens`: cache outside input.
 - Gemini `promptTokenCount`: cache inside input, tool-use prompts and thoughts outside.
+- LangChain `input_token_details`: cache inside input, reasoning inside output.
 - Cohere `billed_units`: what is billed, beside the counted `tokens`.
 """
 
@@ -35,6 +36,8 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
         _bedrock(call, usage, path)
     elif "billed_units" in usage:
         _cohere(call, usage, path)
+    elif "input_token_details" in usage or "output_token_details" in usage:
+        _langchain(call, usage, path)
     elif "input_tokens_details" in usage or ("output_tokens_details" in usage and "total_tokens" in usage):
         _openai_responses(call, usage, path)
     elif "input_tokens" in usage or "output_tokens" in usage:
@@ -102,6 +105,26 @@ def _openai_responses(call: Call, usage: dict[str, Any], path: str) -> None:
         cache_read=token_count(inside.get("cached_tokens"), f"{path}.input_tokens_details.cached_tokens"),
         cache_write=token_count(inside.get("cache_write_tokens"), f"{path}.input_tokens_details.cache_write_tokens"),
         reasoning=token_count(reasoning, f"{path}.output_tokens_details.reasoning_tokens"),
+        total=token_count(usage.get("total_tokens"), f"{path}.total_tokens"),
+    )
+
+
+def _langchain(call: Call, usage: dict[str, Any], path: str) -> None:
+    inside = _details(usage, "input_token_details")
+    made = _details(usage, "output_token_details")
+    call.audio_input_tokens = token_count(inside.get("audio", inside.get("audio_tokens")), f"{path}.audio")
+    call.audio_output_tokens = token_count(made.get("audio", made.get("audio_tokens")), f"{path}.audio")
+    hour = token_count(inside.get("ephemeral_1h_input_tokens"), f"{path}.input_token_details")
+    written = token_count(inside.get("cache_creation"), f"{path}.input_token_details.cache_creation")
+    five = token_count(inside.get("ephemeral_5m_input_tokens"), f"{path}.input_token_details")
+    settle(
+        call,
+        input_tokens=token_count(usage.get("input_tokens"), f"{path}.input_tokens"),
+        output_tokens=token_count(usage.get("output_tokens"), f"{path}.output_tokens"),
+        cache_read=token_count(inside.get("cache_read", inside.get("cached_tokens")), f"{path}.cache_read"),
+        cache_write=written or ((hour or 0) + (five or 0) if hour is not None or five is not None else written),
+        cache_write_1h=hour,
+        reasoning=token_count(made.get("reasoning", made.get("reasoning_tokens")), f"{path}.reasoning"),
         total=token_count(usage.get("total_tokens"), f"{path}.total_tokens"),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
+from ingest.bodies import anthropic
 from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.format import Context, Format, Outcome
 from ingest.times import time_us
@@ -57,7 +58,7 @@ class Transcript:
         call.row = row
         message_id = text_or_none(message.get("id"))
         if message_id is None:
-            return call
+            return list(anthropic.expand(call))
         request_id = text_or_none(record.get("requestId"))
         sidechain = record.get("isSidechain") is True
         key = (message_id, request_id)
@@ -85,7 +86,7 @@ class Transcript:
             call.identity = f"{message_id}\x1f{request_id}"
         self.held[key] = call
         if len(self.held) > _HELD:
-            return self.held.popitem(last=False)[1]
+            return list(anthropic.expand(self.held.popitem(last=False)[1]))
         return []
 
     @staticmethod
@@ -95,7 +96,8 @@ class Transcript:
             return _REPEAT
         if (call.output_tokens or 0) + (call.input_tokens or 0) > (held.output_tokens or 0) + (held.input_tokens or 0):
             for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
-                         "cache_creation_1h_input_tokens", "reasoning_output_tokens", "server_tool_calls"):  # fmt: skip
+                         "cache_creation_1h_input_tokens", "reasoning_output_tokens", "server_tool_calls",
+                         "iterations"):  # fmt: skip
                 setattr(held, name, getattr(call, name))
         held.end_us = call.start_us if call.start_us != held.start_us else held.end_us
         held.finish_reason = call.finish_reason or held.finish_reason
@@ -122,10 +124,8 @@ class Transcript:
                 "cache_read_input_tokens": record.get("cacheReadInputTokens"),
             }
         apply_usage(call, usage, "$.message.usage")
-        tier = text_or_none(usage.get("service_tier"))
-        call.service_tier = tier if tier not in (None, "standard") else None
-        if usage.get("speed") == "fast":
-            call.service_tier = "fast"
+        anthropic.apply_tier(call, usage)
+        anthropic.take_iterations(call, usage)
         call.start_us, call.time_precision = time_us(record.get("timestamp"), "$.timestamp", zone=self.context.zone)
         call.logged_cost_pico = pico_dollars(record.get("costUSD"), "$.costUSD")
         call.response_id = text_or_none(message.get("id"))
@@ -181,7 +181,7 @@ class Transcript:
 
     def close(self) -> Iterable[Outcome]:
         while self.held:
-            yield self.held.popitem(last=False)[1]
+            yield from anthropic.expand(self.held.popitem(last=False)[1])
 
 
 def _on_bedrock(model: str) -> bool:

@@ -1,0 +1,91 @@
+"""Amazon Bedrock model invocation logs (S3 or CloudWatch), Converse and InvokeModel. Cache lies outside input.
+
+Times have whole seconds. A stream's output is an array of events; large bodies stand elsewhere and are absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest import agents, streams
+from ingest.bodies import anthropic, bedrock
+from ingest.calls import BadRecordError, Call, mapping_or_empty, text_or_none, token_count
+from ingest.format import Context, Format, Outcome, stateless
+from ingest.pairs import apply_bodies, dialect_of, opened
+from ingest.times import time_us
+from ingest.usage import settle
+
+
+def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    record = _inner(record)
+    get = record.get
+    asked, made = mapping_or_empty(get("input")), mapping_or_empty(get("output"))
+    request, answer = opened(asked.get("inputBodyJson")), made.get("outputBodyJson")
+    if isinstance(answer, list):
+        answer = streams.assemble(answer) if streams.is_stream(answer) else None
+    call = Call(provider_name="aws.bedrock")
+    if dialect_of(answer) is not None:
+        apply_bodies(call, request, answer)
+    elif isinstance(request, dict):
+        (anthropic if anthropic.matches_request(request) else bedrock).apply_request(call, request)
+    call.provider_name = "aws.bedrock"
+    call.iterations = None
+    _tokens(call, asked, made)
+    model = text_or_none(get("modelId"))
+    call.request_model = call.response_model = model or call.response_model
+    if call.request_model is None:
+        raise BadRecordError("no model", "$.modelId")
+    call.start_us, call.time_precision = time_us(get("timestamp"), "$.timestamp", zone=context.zone)
+    call.region = text_or_none(get("region"))
+    operation = text_or_none(get("operation")) or ""
+    call.stream = "Stream" in operation
+    failure = text_or_none(get("errorCode"))
+    if failure:
+        call.status, call.error_type = "error", failure
+    metadata = mapping_or_empty(get("requestMetadata"))
+    agents.from_metadata(call, metadata)
+    for name in ("session_id", "conversation_id", "sessionId"):
+        call.conversation_id = call.conversation_id or text_or_none(metadata.get(name))
+    call.user_id = text_or_none(mapping_or_empty(get("identity")).get("arn"))
+    call.tags = [f"{key}:{value}" for key, value in sorted(metadata.items()) if isinstance(value, str)] or None
+    call.identity = call.response_id or text_or_none(get("requestId"))
+    return call
+
+
+def _tokens(call: Call, asked: dict[str, Any], made: dict[str, Any]) -> None:
+    """The log's own counts where it has them: they are what the service metered."""
+    fresh = token_count(asked.get("inputTokenCount"), "$.input.inputTokenCount")
+    answer = token_count(made.get("outputTokenCount"), "$.output.outputTokenCount")
+    if fresh is None and answer is None:
+        return
+    read_ = token_count(asked.get("cacheReadInputTokenCount"), "$.input.cacheReadInputTokenCount")
+    written = token_count(asked.get("cacheWriteInputTokenCount"), "$.input.cacheWriteInputTokenCount")
+    settle(
+        call,
+        input_tokens=None if fresh is None else fresh + (read_ or 0) + (written or 0),
+        output_tokens=answer,
+        cache_read=read_,
+        cache_write=written,
+        cache_write_1h=call.cache_creation_1h_input_tokens,
+        reasoning=call.reasoning_output_tokens,
+    )
+
+
+def _inner(record: dict[str, Any]) -> dict[str, Any]:
+    """The log entry, which CloudWatch exports wrap as JSON in a string."""
+    for key in ("message", "@message"):
+        if isinstance(record.get(key), str) and "ModelInvocationLog" in record[key]:
+            found = opened(record[key])
+            if isinstance(found, dict):
+                return found
+    return record
+
+
+FORMAT = Format(
+    name="bedrock",
+    title="Amazon Bedrock invocation log",
+    fingerprints=(frozenset({"schemaType", "modelId", "requestId", "input", "output"}),),
+    matches=lambda record: isinstance(record, dict) and _inner(record).get("schemaType") == "ModelInvocationLog",
+    open=stateless(read),
+    rank=11,
+)

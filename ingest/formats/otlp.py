@@ -1,0 +1,159 @@
+"""OTLP JSON: traces, and the logs that carry message contents, as collectors and SDK file exporters write them.
+
+Dialects by span: OpenTelemetry GenAI, OpenInference, OpenLLMetry, Vercel AI SDK (see `ingest.attributes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ingest import attributes as attrs
+from ingest.calls import BadRecordError, Call, Skip, text_or_none
+from ingest.format import Context, Format, Outcome, guarded
+from ingest.pairs import provider_of
+from ingest.spans import SpanTree
+from ingest.times import time_us
+
+_OTHER = Skip("span without a model call")
+_DETAILS = "gen_ai.client.inference.operation.details"
+
+
+class Export:
+    """Reads the exports of one file; spans of a trace may be spread over its lines."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.tree = SpanTree()
+        self.waiting: dict[str, dict[str, Any]] = {}  # contents of spans that come later
+
+    def read(self, record: Any, row: int) -> list[Outcome]:
+        found: list[Outcome] = []
+        for resource, span in _spans(record):
+            found.extend(guarded(self._span, resource, span, row))
+        for event in _log_records(record):
+            found.extend(guarded(self._event, event))
+        if not found and not _named(record, "resourceSpans"):
+            found.append(Skip("an export without spans"))
+        return found
+
+    def close(self) -> Iterable[Outcome]:
+        return self.tree.close()
+
+    def _span(self, resource: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:
+        values = attrs.flat(span.get("attributes"))
+        trace = attrs.hex_id(_named(span, "traceId"), 16)
+        span_id = attrs.hex_id(_named(span, "spanId"), 8)
+        parent = attrs.hex_id(_named(span, "parentSpanId"), 8)
+        kind = attrs.operation(values)
+        agent = None
+        if kind == "agent":
+            agent = text_or_none(attrs.first(values, attrs.AGENT)) or text_or_none(values.get("traceloop.entity.name"))
+            agent = agent or text_or_none(span.get("name"))
+        workflow = text_or_none(attrs.first(values, attrs.WORKFLOW))
+        usage = attrs.has_usage(values)
+        if kind == "other" or (kind == "agent" and not usage):
+            return [*self.tree.add(span_id, parent, agent=agent, workflow=workflow), _OTHER]
+        call = Call(trace_id=trace, span_id=span_id, parent_span_id=parent, row=row)
+        attrs.apply(call, values, text=self.context.want_text)
+        if call.request_model is None and call.response_model is None:
+            self.tree.add(span_id, parent, agent=agent, workflow=workflow)
+            raise BadRecordError("a model call without a model", "gen_ai.request.model")
+        started, ended = _named(span, "startTimeUnixNano"), _named(span, "endTimeUnixNano")
+        call.start_us, call.time_precision = time_us(_nanos(started), "$.startTimeUnixNano", unit="ns")
+        if ended not in (None, 0, "0"):
+            call.end_us = time_us(_nanos(ended), "$.endTimeUnixNano", unit="ns")[0]
+        status = span.get("status")
+        if isinstance(status, dict) and status.get("code") in (2, "STATUS_CODE_ERROR"):
+            call.status = "error"
+        call.service_name = text_or_none(resource.get("service.name"))
+        call.environment = text_or_none(
+            attrs.first(resource, ("deployment.environment.name", "deployment.environment"))
+        )
+        call.process_id = text_or_none(attrs.first(resource, ("service.instance.id", "process.pid", "host.name")))
+        call.provider_name = call.provider_name or provider_of(call.response_model or call.request_model)
+        call.identity = call.response_id or (f"{trace}:{span_id}" if trace and span_id else None)
+        for event in span.get("events") or ():
+            _take_event(call, event.get("name"), attrs.flat(event.get("attributes")))
+        held = self.waiting.pop(f"{trace}:{span_id}", None)
+        if held is not None:
+            _take_event(call, _DETAILS, held)
+        return self.tree.add(span_id, parent, agent=agent, workflow=workflow, call=call, usage=usage)
+
+    def _event(self, event: dict[str, Any]) -> list[Outcome]:
+        values = attrs.flat(event.get("attributes"))
+        name = text_or_none(_named(event, "eventName")) or text_or_none(values.get("event.name"))
+        if not name or not name.startswith("gen_ai."):
+            return [Skip("log record of something else")]
+        body = attrs.value_of(event.get("body"))
+        if isinstance(body, dict):
+            values = {**body, **values}
+        span_id = attrs.hex_id(_named(event, "spanId"), 8)
+        call = self.tree.find(span_id) if span_id else None
+        if call is not None:
+            _take_event(call, name, values)
+        elif name == _DETAILS and span_id and len(self.waiting) < 100_000:
+            self.waiting[f"{attrs.hex_id(_named(event, 'traceId'), 16)}:{span_id}"] = values
+        return [Skip("contents of a call")]
+
+
+def _take_event(call: Call, name: Any, values: dict[str, Any]) -> None:
+    """Messages that were logged as events of a span, in any of the conventions' generations."""
+    if name == _DETAILS or "gen_ai.input.messages" in values:
+        attrs.apply_contents(call, values)
+    elif name in ("gen_ai.content.prompt", "gen_ai.content.completion"):
+        side = "gen_ai.prompt" if str(name).endswith("prompt") else "gen_ai.completion"
+        found = attrs.messages_of(attrs.opened(values.get(side)), "user" if side == "gen_ai.prompt" else "assistant")
+        if side == "gen_ai.prompt":
+            call.messages = call.messages or found
+        else:
+            call.output = call.output or found
+    elif isinstance(name, str) and name.startswith("gen_ai.") and name.endswith(".message"):
+        role = name.split(".")[1]
+        content = values.get("content")
+        if content is not None:
+            call.messages = [*(call.messages or []), {"role": role, "content": content}]
+    elif name == "gen_ai.choice":
+        message = values.get("message")
+        if isinstance(message, dict):
+            call.output = [*(call.output or []), {"role": "assistant", **message}]
+
+
+def _spans(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for group in _named(record, "resourceSpans") or ():
+        resource = attrs.flat((group.get("resource") or {}).get("attributes"))
+        for scope in _named(group, "scopeSpans") or group.get("instrumentationLibrarySpans") or ():
+            for span in scope.get("spans") or ():
+                yield resource, span
+
+
+def _log_records(record: Any) -> Iterator[dict[str, Any]]:
+    for group in _named(record, "resourceLogs") or ():
+        for scope in _named(group, "scopeLogs") or ():
+            yield from _named(scope, "logRecords") or ()
+
+
+def _named(value: Any, camel: str) -> Any:
+    """A field by its camelCase or snake_case name: exporters write both."""
+    if camel in value:
+        return value[camel]
+    snake = "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in camel)
+    return value.get(snake)
+
+
+def _nanos(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+FORMAT = Format(
+    name="otlp",
+    title="OTLP JSON traces with GenAI attributes",
+    fingerprints=(frozenset({"resourceSpans"}), frozenset({"resourceLogs"})),
+    matches=lambda record: (
+        isinstance(record, dict)
+        and bool(record.keys() & {"resourceSpans", "resource_spans", "resourceLogs", "resource_logs"})
+    ),
+    open=Export,
+    rank=10,
+    splittable=False,
+)

@@ -1,0 +1,81 @@
+"""Portkey log exports: token units, and costs in US cents (Portkey documentation, logs export, 2026-10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest import agents
+from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.format import Context, Format, Outcome, stateless
+from ingest.pairs import apply_bodies, apply_request, dialect_of, opened
+from ingest.providers import provider_name
+from ingest.times import time_us
+from ingest.usage import settle
+
+
+def read(record: Any, context: Context) -> Outcome:
+    get = record.get
+    call = Call()
+    request, response = opened(get("request")), opened(get("response"))
+    if dialect_of(response) is not None:
+        apply_bodies(call, request, response)
+    elif isinstance(request, dict):
+        apply_request(call, request, None)
+    if call.tokens_source in (None, "missing"):
+        settle(
+            call,
+            input_tokens=token_count(get("req_units"), "$.req_units"),
+            output_tokens=token_count(get("res_units"), "$.res_units"),
+            total=token_count(get("total_units"), "$.total_units"),
+        )
+    model = text_or_none(get("ai_model"))
+    call.request_model = call.request_model or model
+    call.response_model = call.response_model or model
+    if call.request_model is None:
+        raise BadRecordError("no model", "$.ai_model")
+    call.provider_name = provider_name(text_or_none(get("ai_org"))) or call.provider_name
+    call.start_us, call.time_precision = time_us(get("created_at"), "$.created_at", zone=context.zone)
+    spent = get("response_time")
+    call.duration_ms = float(spent) if isinstance(spent, int | float) else None
+    currency = (text_or_none(get("cost_currency")) or text_or_none(get("currency")) or "USD").upper()
+    if currency == "USD":
+        call.logged_cost_pico = pico_dollars(get("cost"), "$.cost", 100)
+    else:
+        call.issue("logged_cost_not_usd", currency[:10])
+    call.trace_id = text_or_none(get("trace_id"))
+    call.span_id = text_or_none(get("span_id"))
+    status = get("response_status_code")
+    if type(status) is int and 0 < status < 1000:
+        call.http_status = status
+    if get("is_success") in (0, False, "0", "false"):
+        call.status = "error"
+    if str(get("cache_status")).upper() in ("HIT", "SEMANTIC HIT"):
+        call.status = "gateway_cache_hit"
+    retries = get("retry_success_count")
+    if type(retries) is int and 0 < retries < 1000:
+        call.attempt = retries + 1
+    call.prompt_name = text_or_none(get("prompt_slug"))
+    call.prompt_version = text_or_none(get("prompt_version_id"))
+    metadata = opened(get("metadata"))
+    if isinstance(metadata, list):  # exports write [{"key": .., "value": ..}] too
+        metadata = {str(item.get("key")): item.get("value") for item in metadata if isinstance(item, dict)}
+    if isinstance(metadata, dict):
+        agents.from_metadata(call, metadata)
+        call.user_id = text_or_none(metadata.get("_user")) or call.user_id
+        call.environment = text_or_none(metadata.get("_environment"))
+        for name in ("session_id", "conversation_id", "thread_id"):
+            call.conversation_id = call.conversation_id or text_or_none(metadata.get(name))
+    call.identity = call.response_id or text_or_none(get("id"))
+    return call
+
+
+_KEYS = frozenset({"req_units", "res_units", "ai_model"})
+FORMAT = Format(
+    name="portkey",
+    title="Portkey log export",
+    fingerprints=(_KEYS | {"created_at", "cost"},),
+    matches=lambda record: isinstance(record, dict) and record.keys() >= _KEYS,
+    open=stateless(read),
+    rank=23,
+    csv_columns=_KEYS,
+)
