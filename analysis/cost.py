@@ -51,10 +51,11 @@ MEASURES: Final = {
     "unpriced_calls": "{count} FILTER (cost_usd IS NULL)",
     "unpriced_tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)){w}) FILTER (cost_usd IS NULL)",
     "fallback_calls": "{count} FILTER (cost_status = 'priced_fallback')",
+    "estimated_calls": "{count} FILTER (cost_status = 'priced_estimated')",
 }
 EFFECTIVE: Final = {"effective_usd": "sum(coalesce(effective_usd, cost_usd))"}
 _INFERRED: Final = "(SELECT call_no, effective_usd FROM inferred_cache_reads)"
-COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls")
+COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls", "estimated_calls")
 COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
 
 

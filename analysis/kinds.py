@@ -21,6 +21,7 @@ UNKNOWN_TIER_STATUS: Final = 5
 UNKNOWN_KIND: Final = 6
 NO_USAGE: Final = 7
 TOO_LARGE: Final = 8
+PRICED_ESTIMATED: Final = 9
 STATUSES: Final = (
     "priced",  # every token kind had its own price
     "priced_fallback",  # a kind without a price of its own was billed at its parent's, or the price row is a guess
@@ -31,6 +32,7 @@ STATUSES: Final = (
     "unknown_kind",  # NULL: the call used a kind of token that its price row has no price for
     "no_usage",  # NULL: the log has no token counts
     "too_large",  # NULL: beyond $1M for one row
+    "priced_estimated",  # priced on token counts of our own, for want of logged ones
 )
 
 # Rates of a price row, in nano-dollars per million tokens; the last two in nano-dollars per thousand uses.

@@ -19,13 +19,14 @@ import pyarrow as pa
 
 from analysis.book import stored_version, sync_book
 from analysis.hidden_cache import infer
-from analysis.kinds import GATEWAY_HIT, STATUSES, UNPRICED
+from analysis.kinds import GATEWAY_HIT, PRICED, PRICED_ESTIMATED, PRICED_FALLBACK, STATUSES, UNPRICED
 from analysis.machine_hours import spread
 from analysis.overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from analysis.present import usd
 from analysis.pricing import Priced, RateTable, Usage
 from analysis.rates import load_rates
 from analysis.resolve import forget, remember
+from analysis.token_estimates import estimated_calls
 from analysis.usage import SCOPE, Array, Scope, read_usage, used_kinds
 from ingest.errors import PriceError
 from ingest.store import Store
@@ -133,12 +134,14 @@ def _write(
     batches: Iterable[tuple[Array, Array, Usage]],
     progress: Progress | None = None,
 ) -> int:
+    guessed = estimated_calls(con)
     written = 0
     for call_no, gateway, usage in batches:
         if not len(call_no):
             continue
         priced = rates.price(usage)
         _set_gateway_hits(priced, np.flatnonzero(gateway))
+        _mark_estimated(priced, call_no, guessed)
         _guard(usage, priced)
         new_ledger = ledger_table(call_no, priced)  # noqa: F841  read by DuckDB
         con.execute(f"INSERT INTO {table} SELECT * FROM new_ledger")
@@ -205,6 +208,12 @@ def _set_gateway_hits(priced: Priced, rows: Array) -> None:
         getattr(priced, name)[rows] = 0
     priced.status[rows] = GATEWAY_HIT
     priced.price_id[rows] = -1
+
+
+def _mark_estimated(priced: Priced, call_no: Array, guessed: Array) -> None:
+    """A cost that rests on our own token counts never looks like one that rests on the provider's."""
+    rows = np.isin(call_no, guessed, assume_unique=True) & np.isin(priced.status, (PRICED, PRICED_FALLBACK))
+    priced.status[rows] = PRICED_ESTIMATED
 
 
 def _guard(usage: Usage, priced: Priced) -> None:

@@ -29,6 +29,20 @@ _TOKENS: Final = {
 }  # fmt: skip
 
 
+# calls without usage take the counts of `estimated_usage`, where the user asked for them
+CALLS_WITH_ESTIMATES: Final = """
+    (SELECT calls.* REPLACE (coalesce(calls.input_tokens, guess.input_tokens) AS input_tokens,
+                             coalesce(calls.output_tokens, guess.output_tokens) AS output_tokens)
+     FROM calls LEFT JOIN estimated_usage guess ON guess.call_no = calls.call_no) calls
+"""
+
+
+def has_estimates(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether token counts were estimated for any call."""
+    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    return "estimated_usage" in tables and bool(con.execute("SELECT 1 FROM estimated_usage LIMIT 1").fetchall())
+
+
 def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
     """The token kinds that any of the calls has a count of; input and output always."""
     always = ("input", "output")
@@ -50,6 +64,7 @@ def read_usage(
     names = pa.table({**scopes, "position": pa.array(range(len(models)), pa.int32())})  # noqa: F841  read by DuckDB
     same = " AND ".join(f"{column} IS NOT DISTINCT FROM s{i}" for i, column in enumerate(columns_of))
     tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
+    calls = CALLS_WITH_ESTIMATES if has_estimates(con) else "calls"
     tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
     rows = con.sql(
         f"""
@@ -59,7 +74,7 @@ def read_usage(
                     CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
                {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
                coalesce(status = 'gateway_cache_hit', false) AS gateway
-        FROM calls
+        FROM {calls}
         LEFT JOIN names ON {same}
         WHERE {where}
         """

@@ -149,6 +149,8 @@ def _show_caveats(report: CostReport) -> None:
             f"{total['fallback_calls']:,} calls used a token kind or a date without a price of its own and were billed "
             f"at the nearest one (--by cost_status)."
         )
+    if total["estimated_calls"]:
+        say(f"{total['estimated_calls']:,} calls have no logged usage and are priced on our own token counts.")
     _show_hidden_cache(report)
     if report.prices_of:
         say(f"Every call at the prices of {report.prices_of}.")
@@ -162,10 +164,10 @@ def _show_hidden_cache(report: CostReport) -> None:
     if solved:
         say("The logged cost shows cache reads that the log does not count (effective = with them):")
     for found in solved:
+        listed, logged = present.money(found.list_usd), present.money(found.logged_usd)
         say(
             f"  {found.model}: {found.with_cache:,} of {found.calls:,} calls, "
-            f"{present.tokens(found.cached_tokens)} tokens; list {present.money(found.list_usd)} is {found.factor:.2f} x "
-            f"the logged {present.money(found.logged_usd)}"
+            f"{present.tokens(found.cached_tokens)} tokens; list {listed} is {found.factor:.2f} x the logged {logged}"
         )
     for found in report.hidden_cache:
         if not found.accepted and found.list_usd != found.logged_usd:
@@ -176,7 +178,13 @@ def _show_hidden_cache(report: CostReport) -> None:
             )
 
 
-def reprice(store: StoreOption = "hindcast.duckdb", json: JsonOption = False) -> None:
+def reprice(
+    estimate_tokens: Annotated[
+        bool, typer.Option("--estimate-tokens", help="Count the texts of calls that have no usage, and price them.")
+    ] = False,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
     """Rebuild the ledger with today's price book and your overrides. The calls stay as they are.
 
     Example: hindcast reprice
@@ -188,14 +196,28 @@ def reprice(store: StoreOption = "hindcast.duckdb", json: JsonOption = False) ->
     handle = Store(store)
     with handle.read():  # a clear error where there is no store
         pass
+    estimates = None
+    if estimate_tokens:
+        from analysis.token_estimates import estimate
+
+        with progress("counting tokens", unit="texts") as bar:
+            estimates = estimate(handle, bar)
     with progress("repricing", unit="calls") as bar:
         summary = update(handle, progress=bar, rebuild=True)
     if json:
-        emit_json(summary.to_json())
+        emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
         return
     say(f"{summary.calls:,} calls now cost {present.money(summary.cost_usd)}.")
     if summary.unpriced_calls:
         say(f"{summary.unpriced_calls:,} calls have no price.")
+    if estimates is not None:
+        say(
+            f"Of the calls without usage {estimates.exact:,} were counted exactly, {estimates.estimated:,} estimated; "
+            f"{estimates.unknown:,} stay unknown (no text, or an answer with hidden reasoning)."
+        )
+        for item in estimates.factors:
+            origin = f"from {item.calls:,} calls of yours" if item.calls else "a default of its family"
+            say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
     say(f"Prices: {summary.price_book_version}")
 
 
