@@ -111,11 +111,15 @@ def simulate(
     start = np.ascontiguousarray(requests.start_ms, np.int64)
     end = np.maximum(np.asarray(requests.end_ms, np.int64), start)
     outcomes = np.empty(len(requests), np.int8)
-    plain = events is None and not any(tier.max_bytes for tier in tiers) and not bool((end > start).any())
+    entries_only = events is None and not any(tier.max_bytes for tier in tiers)
+    plain = entries_only and not bool((end > start).any())
+    only_lru = entries_only and all(tier.policy == "lru" or not tier.limited for tier in tiers)
     if plain and len(tiers) == 1 and _is_single(requests, tiers[0]):
         _run_single(requests, tiers[0], keys, start, outcomes)
-    elif plain and all(tier.policy == "lru" or not tier.limited for tier in tiers):
+    elif plain and only_lru:
         _run_lru_tiers(requests, tiers, keys, start, outcomes)
+    elif only_lru:
+        _run_lru_flights(requests, tiers, keys, start, end, in_flight == "coalesced", outcomes)
     else:
         _run_general(requests, tiers, keys, start, end, in_flight == "coalesced", events, seed, outcomes)
     return outcomes
@@ -170,6 +174,31 @@ def _run_lru_tiers(requests: Requests, tiers: Sequence[Tier], keys: int, start: 
         np.full(nodes, single.NEVER_STORED, np.int64),
         link,
         np.zeros(instances, np.int64),
+        outcomes,
+    )
+
+
+def _run_lru_flights(
+    requests: Requests, tiers: Sequence[Tier], keys: int, start: Int64, end: Int64, coalesce: bool, outcomes: Int8
+) -> None:
+    from replay.kernels import lru_flights
+
+    pair, pairs = _pairs(requests, keys, tiers)
+    columns, nodes, instances = _columns(requests, tiers, keys, pairs)
+    lru_flights.run(
+        np.ascontiguousarray(requests.key, np.int32),
+        pair,
+        np.ascontiguousarray(requests.process, np.int32),
+        start,
+        np.ascontiguousarray(end, np.int64),
+        np.ascontiguousarray(requests.storable, np.bool_),
+        np.ascontiguousarray(requests.lookup, np.bool_),
+        columns,
+        lru_flights.empty_entries(nodes, instances),
+        np.zeros(instances, np.int64),
+        np.empty(len(requests), np.int64),
+        np.empty(len(requests), np.int32),
+        np.full(keys if coalesce else 0, np.iinfo(np.int64).min, np.int64),
         outcomes,
     )
 
