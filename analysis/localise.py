@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 Int = NDArray[np.int32]
 Float = NDArray[np.float64]
 
-COST: Final = 5.0  # nats that an element must earn beyond the choice among its kind
+COST: Final = 6.5  # nats that an element must earn beyond the choice among its kind
 STRAY: Final = 0.02  # of an element's leaves may be anything
 TAIL: Final = 1e-8  # of ordinary leaves may be anything
 SPREAD: Final = 0.05  # prior spread of the leaves of one cause around its level, worth SPREAD_LEAVES leaves
