@@ -15,7 +15,7 @@ from dashboard.frame import View
 from dashboard.tables import Column, Table
 
 Filter = tuple[tuple[str, str | None], ...]
-SESSIONS = 20
+SESSIONS = 8
 CALLS = 200
 
 

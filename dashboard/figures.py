@@ -77,7 +77,7 @@ def trajectory(
         figure.add_bar(
             x=list(days),
             y=[float(amount) for amount in amounts],
-            name=plain(name),
+            name=plain(name, 32),
             marker={"color": colour(colours, name), "opacity": opacity, "line": {"width": 0}},
             customdata=[money(amount) for amount in amounts],
             hovertemplate=f"{plain(name, 40)}: %{{customdata}}<extra></extra>",
@@ -133,8 +133,10 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         autorange="reversed", tickvals=positions, ticktext=[_two_lines(step) for step in steps],
         showgrid=False, automargin=True,
     )  # fmt: skip
-    # room on the right for the figures beside the longest bar
-    figure.update_xaxes(range=[min(0.0, reach[0] * 1.25), reach[1] * 1.28 or 1.0])
+    low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
+    figure.update_xaxes(range=[low, high], nticks=6)
+    # room beside the bars for their figures: on the left only where a bar ends there
+    figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
     return _axes(figure, x="USD", y=None)
 
 
@@ -199,7 +201,7 @@ def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
         figure.add_scatter(
             x=[call["start_time"] for call in mine],
             y=[float(call["cost_usd"] or 0) for call in mine],
-            mode="markers", name=plain(name),
+            mode="markers", name=plain(name, 32),
             marker={"color": colour(colours, name), "size": 9, "line": {"width": 0},
                     "symbol": ["x" if call["cost_usd"] is None else "circle" for call in mine]},
             error_y={"type": "data", "symmetric": False, "array": [0] * len(mine), "width": 0, "thickness": 1.2,

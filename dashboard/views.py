@@ -203,18 +203,36 @@ def stands_out_since(diagnosis: Document) -> date | None:
     return date.fromisoformat(diagnosis["onset"] or diagnosis["day"]) if diagnosis["flagged"] else None
 
 
-def driver_steps(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
+def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
     """Expected, the drivers in the order of the document, the smaller ones as one, what is unexplained, actual."""
-    steps = [Step("expected", amount(diagnosis["expected"]), "total")]
     drivers: Sequence[Document] = diagnosis["drivers"]
-    for driver in drivers[:limit]:
-        steps.append(Step(where(driver["segment"]), amount(driver["delta"]), detail=what(driver)))
-    rest = sum((amount(driver["delta"]) for driver in drivers[limit:]), Decimal(0))
+    steps = [Step(where(driver["segment"]), amount(driver["delta"]), detail=what(driver)) for driver in drivers[:limit]]
     if len(drivers) > limit:
+        rest = sum((amount(driver["delta"]) for driver in drivers[limit:]), Decimal(0))
         steps.append(Step(f"{len(drivers) - limit} smaller drivers", rest))
-    steps.append(Step("unexplained", amount(diagnosis["residual"])))
-    steps.append(Step("actual", amount(diagnosis["actual"]), "total"))
-    return steps
+    return _between(diagnosis, steps)
+
+
+def steps_by_cause(diagnosis: Document) -> list[Step]:
+    """Expected, the causes in the order of the document, what is unexplained, actual."""
+    steps = [Step(str(cause["title"]), amount(cause["delta"]), detail=places(cause)) for cause in causes(diagnosis)]
+    return _between(diagnosis, steps)
+
+
+def _between(diagnosis: Document, steps: list[Step]) -> list[Step]:
+    first, last = amount(diagnosis["expected"]), amount(diagnosis["actual"])
+    unexplained = Step("unexplained", amount(diagnosis["residual"]))
+    return [Step("expected", first, "total"), *steps, unexplained, Step("actual", last, "total")]
+
+
+def causes(diagnosis: Document) -> list[Document]:
+    """The causes; they and the residual sum to the change."""
+    return list(diagnosis.get("causes") or [])
+
+
+def places(cause: Document) -> str:
+    """Where a cause is at work."""
+    return narrative.places([dict(segment) for segment in cause["segments"]]) if cause["segments"] else ""
 
 
 # -- strategies --------------------------------------------------------------------------------------------------------

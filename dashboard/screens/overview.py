@@ -116,33 +116,36 @@ def _trajectory(view: frame.View, report: views.Document, dimension: str, found:
 
 
 def _movers(found: views.Document) -> None:
-    drivers = found["drivers"][:3]
-    if not drivers:
+    if not found["drivers"]:
         return
     day = date.fromisoformat(found["day"])
     elements.finding(f"What moved most on {day_text(day)}")
-    elements.table(
-        Table(
-            f"The three largest movers on {day_text(day)}",
-            (
-                Column("where"),
-                Column("what"),
-                Column("USD", lambda value: money(value, sign=True), figure=True),
-                Column("share of the change", lambda value: share(value), figure=True),
-            ),
-            tuple(
-                (
-                    views.where(driver["segment"]),
-                    views.what(driver),
-                    Decimal(driver["delta"]),
-                    driver["share"],
-                )
-                for driver in drivers
-            ),
-        ),
-        "movers",
-    )
+    elements.table(movers(found), "movers")
     st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
+
+
+def movers(found: views.Document, limit: int = 3) -> Table:
+    """The largest causes, or drivers where no cause is named."""
+    causes = [cause for cause in views.causes(found) if cause["surprising"]]
+    rows: list[tuple[object, ...]] = [
+        (cause["title"], views.places(cause), Decimal(cause["delta"]), cause["share"], cause["fix"]) for cause in causes
+    ]
+    if not rows:
+        rows = [
+            (views.what(driver), views.where(driver["segment"]), Decimal(driver["delta"]), driver["share"], None)
+            for driver in found["drivers"]
+        ]
+    return Table(
+        f"The largest movers of {found['day']}",
+        (
+            Column("what"),
+            Column("where"),
+            Column("USD", lambda value: money(value, sign=True), figure=True),
+            Column("share of the change", share, figure=True),
+            Column("what to do"),
+        ),
+        tuple(rows[:limit]),
+    )
 
 
 def _proof(report: views.Document, dimension: str) -> None:

@@ -42,21 +42,30 @@ def show() -> None:
     if not found["drivers"]:
         elements.nothing("Nothing to take apart", "The day cost what was expected, or there is no day to compare with.")
         return
-    elements.finding(
-        f"From {money(views.dollars(found['expected']))} expected to {money(views.dollars(found['actual']))}"
-    )
-    elements.picture(
-        figures.waterfall(views.driver_steps(found)),
-        f"waterfall-{found['day']}",
-        alt=f"Waterfall from the expected to the actual cost of {found['day']}: "
-        + "; ".join(
-            f"{views.where(d['segment'])}, {views.what(d)}: {money(Decimal(d['delta']), sign=True)}"
-            for d in found["drivers"][: views.DRIVERS_SHOWN]
-        ),
-    )
+    _waterfall(found)
+    if views.causes(found):
+        elements.finding("The causes, and what to do about them")
+        elements.table(cause_table(found), f"causes-{found['day']}")
     elements.finding("The drivers, largest first")
     elements.table(driver_table(found), f"drivers-{found['day']}", limit=TABLE_ROWS)
     drill.from_driver(view, found)
+
+
+def _waterfall(found: views.Document) -> None:
+    expected, actual = money(views.dollars(found["expected"])), money(views.dollars(found["actual"]))
+    elements.finding(f"From {expected} expected to {actual}")
+    choices = ["by cause", "by place"] if views.causes(found) else ["by place"]
+    how = st.segmented_control(
+        "Taken apart", choices, default=choices[0], key="apart", bind="query-params", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    steps = views.steps_by_cause(found) if how == "by cause" else views.steps_by_place(found)
+    elements.picture(
+        figures.waterfall(steps),
+        f"waterfall-{found['day']}",
+        alt=f"From {expected} expected to {actual} on {found['day']}: "
+        + "; ".join(f"{s.label} {s.detail} {money(s.amount, sign=True)}" for s in steps if s.kind == "change"),
+    )
 
 
 def figures_of_merit(found: views.Document) -> list[Kpi]:
@@ -69,10 +78,17 @@ def figures_of_merit(found: views.Document) -> list[Kpi]:
     return [
         Kpi(day_text(date.fromisoformat(found["day"])), money(actual), "stands out" if bad else "does not stand out",
             tone="bad" if bad else ""),
-        Kpi("Expected", money(expected), between, about="The matched baseline: comparable days before this one."),
+        Kpi("Expected", money(expected), between, about=baseline_words(found["baseline"])),
         Kpi("Difference", money(delta, sign=True), "the drivers and the unexplained part sum to it"),
         Kpi("Unexplained", money(views.dollars(found["residual"])), "zero except for calls without a price"),
     ]  # fmt: skip
+
+
+def baseline_words(baseline: views.Document) -> str:
+    """What the day was compared with."""
+    left_out = baseline["left_out"]
+    text = f"The mean of {len(baseline['days'])} comparable days, weighted: {', '.join(baseline['days'])}."
+    return f"{text} Left out, as they stand out themselves: {', '.join(left_out)}." if left_out else text
 
 
 def notes(found: views.Document) -> list[str]:
@@ -81,18 +97,39 @@ def notes(found: views.Document) -> list[str]:
     if found["low_history"]:
         days = found["baseline"]["history_days"]
         said.append(f"Low history: {days} active days before this one, so the baseline is their mean, without a range.")
-    left_out = found["baseline"]["left_out"]
-    if left_out:
-        said.append("Left out of the baseline, as they stand out themselves: " + ", ".join(left_out) + ".")
     unpriced = found["unpriced_calls"]
     if unpriced["day"] or unpriced["baseline_per_day"]:
         said.append(
             f"Without a price, so in no figure here: {views.plural(unpriced['day'], 'call')} on the day, "
             f"{unpriced['baseline_per_day']:,g} per baseline day."
         )
-    if found["onset"] and found["onset"] != found["day"]:
-        said.append(f"It has stood out since {day_text(date.fromisoformat(found['onset']))}.")
     return said
+
+
+def cause_table(found: views.Document) -> Table:
+    """Causes that would surprise: dollars, where, evidence, fix, what undoing saves."""
+    columns = (
+        Column("USD", lambda value: money(value, sign=True), figure=True),
+        Column("cause"),
+        Column("where"),
+        Column("evidence"),
+        Column("what to do"),
+        Column("undo saves a day", lambda value: "-" if value is None or value <= 0 else money(value), figure=True),
+        Column("confidence", share, figure=True, about="How much better this cause fits the calls than its rivals"),
+    )
+    rows = tuple(
+        (
+            Decimal(cause["delta"]),
+            cause["title"],
+            views.places(cause),
+            "; ".join(cause["evidence"]) or None,
+            cause["fix"],
+            views.dollars(cause["undo_saves"]),
+            cause["confidence"] if cause["surprising"] else None,
+        )
+        for cause in views.causes(found)
+    )
+    return Table(f"Causes of {found['day']}", columns, rows)
 
 
 def driver_table(found: views.Document) -> Table:

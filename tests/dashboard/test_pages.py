@@ -45,8 +45,8 @@ def test_the_overview_says_what_cost_and_diagnose_say(open_page: Opened, spiky: 
     found = ask(spiky, "diagnose")
     assert found["summary"].split(" in one day.")[0] in text
     assert money(Decimal(found["actual"])) in text
-    for driver in found["drivers"][:3]:
-        assert money(Decimal(driver["delta"]), sign=True) in text
+    for mover in ([cause for cause in found["causes"] if cause["surprising"]] or found["drivers"])[:3]:
+        assert money(Decimal(mover["delta"]), sign=True) in text
     month = ask(spiky, "cost", "--by", "month")
     (march,) = (row for row in month["rows"] if row["month"] == "2024-03")
     assert money(Decimal(march["cost_usd"])) in text
@@ -71,6 +71,8 @@ def test_the_spike_page_says_what_diagnose_says(open_page: Opened, spiky: Store)
             assert money(Decimal(amount)) in text
         for driver in found["drivers"][:8]:
             assert money(Decimal(driver["delta"]), sign=True) in text
+        for cause in found["causes"]:
+            assert money(Decimal(cause["delta"]), sign=True) in text
         (steps,) = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
         amounts = _plain(steps["x"])
         assert amounts[0] == float(found["expected"])

@@ -195,3 +195,27 @@ def test_a_hostile_prompt_is_drilled_to_and_does_nothing(served: Server, visit: 
     visit.page.locator("summary").filter(has_text="user").first.click()
     assert visit.page.get_by_text("onerror=window.hit=1").first.is_visible()
     visit.sound()
+
+
+def test_the_demo_tells_its_story_on_the_page(origin_story: Path, browser: Any, tmp_path: Path) -> None:
+    server = Server(origin_story, tmp_path)
+    visit = Visit(browser)
+    try:
+        visit.look("wide", 1280, 800, "light")
+        visit.open(server.url)
+        assert "Tue 5 Mar" in visit.text()
+        visit.page.locator(".js-plotly-plot .barlayer .point").first.wait_for()
+        if os.environ.get("HINDCAST_PICTURE"):
+            visit.page.screenshot(path=ROOT / "docs" / "dashboard.png")
+        visit.keep("demo-overview")
+        visit.look("wide", 1280, 1400, "light")
+        visit.go("Strategies")
+        visit.page.get_by_role("heading", name="would have cost").wait_for(timeout=90_000)
+        visit.settle()
+        assert "fails 0.95" in visit.text()
+        assert "passes 0.95" in visit.text()
+        visit.keep("demo-strategies")
+        visit.sound()
+    finally:
+        visit.close()
+        server.stop()
