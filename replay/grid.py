@@ -89,7 +89,7 @@ def sweep(
     threads: int | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> list[Cell]:
-    """Simulate every setting, in the order given. Kernels release the interpreter's lock, so threads share the cores."""
+    """Simulate every setting, in the order given. Kernels release the interpreter's lock: threads use all cores."""
     mean = _mean_entry(asks)
     # the first one alone: it compiles the kernel, which threads would only do over again
     first = [_cell(asks, setting, in_flight, mean) for setting in cells[:1]]
