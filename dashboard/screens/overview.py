@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import streamlit as st
 
+from analysis.outlook import Outlook, outlook
 from analysis.present import day as day_text
 from analysis.present import money, share
 from dashboard import cached, elements, figures, frame, views
 from dashboard.cards import Kpi
+from dashboard.settings import Settings, read
 from dashboard.tables import Column, Table
 
 BY = ("agent", "model", "task")
@@ -31,23 +33,32 @@ def show() -> None:
     found = cached.diagnosis(*view.key, None)
     report = cached.cost(*view.key, ("day", dimension), view.since, view.until, ())
     costs = views.day_costs(report)
+    every = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
     with answer:
         if not costs:
             elements.nothing("No call in these days", "Choose other days in the sidebar.")
             frame.remarks(view.coverage)
             return
         elements.finding(views.sentences(found)[0], level=1)
-        elements.kpis(figures_of_merit(view.coverage, costs, found))
+        limits = read()
+        ahead = outlook(every, view.coverage.whole_days)
+        elements.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
         frame.remarks(view.coverage)
     with heading:
         elements.finding(f"Daily cost by {dimension}")
     with picture:
-        _trajectory(view, report, dimension, found)
+        _trajectory(view, report, dimension, found, limits.daily)
     _movers(found)
     _proof(report, dimension)
 
 
-def figures_of_merit(coverage: views.Coverage, costs: dict[date, Decimal], found: views.Document) -> list[Kpi]:
+def figures_of_merit(
+    coverage: views.Coverage,
+    costs: dict[date, Decimal],
+    found: views.Document,
+    ahead: Outlook | None,
+    settings: Settings,
+) -> list[Kpi]:
     """The KPI row: the day that matters, the last seven days against the seven before, the month, the unpriced."""
     actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
     day = date.fromisoformat(found["day"])
@@ -74,9 +85,20 @@ def figures_of_merit(coverage: views.Coverage, costs: dict[date, Decimal], found
                 tone="bad" if moved is not None and moved > 0.5 else "",
             )
         )
-    last = max(costs)
-    month = [day for day in costs if (day.year, day.month) == (last.year, last.month)]
-    row.append(Kpi(f"{last:%B} to {last.day} {last:%b}", money(views.total_of(costs, month)), f"{len(month)} days"))
+    if ahead is not None:
+        budget = settings.usd_per_month or (settings.usd_per_day and settings.usd_per_day * ahead.last.day)
+        over = budget is not None and ahead.expected > budget
+        row.append(
+            Kpi(
+                f"{ahead.first:%B} so far",
+                money(ahead.so_far),
+                f"{money(ahead.expected)} by {ahead.last.day} {ahead.last:%b} if this week goes on "
+                f"({money(ahead.low)} to {money(ahead.high)})" + (f", budget {money(budget)}" if budget else ""),
+                tone="bad" if over else "",
+                about="Run-rate of the last seven complete days with weekday effects; the range holds 80 % of ordinary "
+                "day-to-day noise and foresees no spike.",
+            )
+        )
     row.append(
         Kpi(
             "Calls without a price",
@@ -94,7 +116,9 @@ def signed(ratio: float) -> str:
     return f"{'+' if ratio >= 0 else '-'}{share(abs(ratio))}"
 
 
-def _trajectory(view: frame.View, report: views.Document, dimension: str, found: views.Document) -> None:
+def _trajectory(
+    view: frame.View, report: views.Document, dimension: str, found: views.Document, budget: Decimal | None
+) -> None:
     drawn = views.trajectory(report, dimension, cached.colours(*view.key, dimension))
     spike = views.stands_out_since(found)
     whole = set(view.coverage.whole_days)
@@ -104,6 +128,7 @@ def _trajectory(view: frame.View, report: views.Document, dimension: str, found:
         cached.colours(*view.key, dimension),
         spike=spike,
         expected=views.expected_range(found),
+        budget=budget,
         incomplete=[day for day in drawn.days if day not in whole],
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
@@ -113,6 +138,8 @@ def _trajectory(view: frame.View, report: views.Document, dimension: str, found:
         alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
         f"highest on {highest[1]} with {money(highest[0])}.",
     )
+    if any(day not in whole for day in drawn.days):
+        elements.note("Pale bars are days that the log covers in part.")
 
 
 def _movers(found: views.Document) -> None:
