@@ -125,7 +125,9 @@ def find(effects: Sequence[Effect], witness: Witness, total: int, actual: int) -
                 rest += members
     rank = partial(_rank, sign=1 if total >= 0 else -1)
     placed.sort(key=rank)
-    claimed = [_claim(cause, witness) if i < LOOKED_INTO else cause for i, cause in enumerate(placed)]
+    claimed = [
+        _claim(cause, witness) if i < LOOKED_INTO and cause.surprising else cause for i, cause in enumerate(placed)
+    ]
     causes = _merge(claimed, witness)
     causes.sort(key=rank)
     if rest:

@@ -16,9 +16,9 @@ from analysis.baseline import Baseline
 from analysis.causes import Cause, Effect, find
 from analysis.days import complete_days
 from analysis.detect import Judgement, error_scale, judge
-from analysis.drivers import Driver, explain, order_range, total_values, undoing, undoing_all
+from analysis.drivers import Driver, Game, explain, order_range, undoing
 from analysis.evidence import Witness
-from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, States
+from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
 from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
 from analysis.present import usd
 from analysis.surprise import Surprise, surprise
@@ -188,11 +188,11 @@ def diagnose(
         )
         sums = day_sums(con, [day, *base.weights], by, metric=metric)
         compared = compare(sums, day, base.weights, _price_lists(con))
-        drivers, state, phi = explain(compared.cells, compared.before, compared.after)
+        drivers, game, phi = explain(compared.cells, compared.before, compared.after)
         drivers, residual = _without_price(drivers, compared)
         past = [d for d in judged if d < day and judged[d].forecast is not None]
         common = error_scale([judged[d].error for d in past])
-        strayed = surprise(sums, compared, state, base.weights, phi, common)
+        strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         causes = find(
             _effects(drivers, compared, by, strayed),
             Witness(con, day, base.days),
@@ -200,7 +200,7 @@ def diagnose(
             sum(compared.after),
         )
     return _assemble(
-        compared, drivers, state, causes,
+        compared, drivers, game, causes,
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual,
     )  # fmt: skip
 
@@ -307,7 +307,7 @@ def _effects(drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...
 def _assemble(
     compared: Comparison,
     drivers: Sequence[Driver],
-    state: States,
+    game: Game,
     causes: Sequence[Cause],
     *,
     day: date,
@@ -321,19 +321,19 @@ def _assemble(
     unit = Decimal(SCALE[metric])
     actual, expected = sum(compared.after), sum(compared.before)
     lines: list[Line] = []
-    values: dict[int, dict[frozenset[str], float]] = {}
+    values: dict[int, Any] = {}
     for driver in drivers:
         k = driver.segment
         spread = saves = None
         if driver.factor in FACTORS and len(lines) < DETAILED:
             if k not in values:
-                values[k] = total_values(state, k)
+                values[k] = game.segment(k)
             low, high = order_range(values[k], driver.factor)
             spread = (Decimal(round(low)) / unit, Decimal(round(high)) / unit)
             saves = Decimal(round(undoing(values[k], driver.factor))) / unit
         elif driver.factor == NEW_SEGMENT:
             saves = Decimal(driver.delta) / unit
-        before, after, name, detail = narrative.values(compared, state, driver)
+        before, after, name, detail = narrative.values(compared, game.state, driver)
         lines.append(
             Line(
                 segment=dict(zip(by, compared.segments[k], strict=True)),
@@ -367,7 +367,7 @@ def _assemble(
         p_value=verdict.p_value,
         onset=onset(judged, day),
         baseline=base,
-        causes=[_finding(cause, compared, state, by, actual - expected, unit) for cause in causes],
+        causes=[_finding(cause, compared, game, by, actual - expected, unit) for cause in causes],
         unpriced=(
             sums.unpriced.get(day, 0),
             sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
@@ -376,7 +376,7 @@ def _assemble(
 
 
 def _finding(
-    cause: Cause, compared: Comparison, state: States, by: tuple[str, ...], change: int, unit: Decimal
+    cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...], change: int, unit: Decimal
 ) -> Finding:
     number = {segment: k for k, segment in enumerate(compared.segments)}
     inside: dict[int, set[str]] = {}
@@ -386,7 +386,7 @@ def _finding(
     for factors in {frozenset(factors) for factors in inside.values()}:
         where = [k for k, own in inside.items() if own == factors]
         whole = factors & {NEW_SEGMENT, VANISHED_SEGMENT}
-        saves += sum(compared.after[k] for k in where) if whole else undoing_all(state, where, factors)
+        saves += sum(compared.after[k] for k in where) if whole else game.undoing(where, factors)
     return Finding(
         cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )

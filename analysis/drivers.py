@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import combinations
 from math import factorial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.factors import (
     CALLS_PER_REQUEST,
@@ -47,24 +45,70 @@ def _weights(players: int) -> list[float]:
     return [factorial(size) * factorial(players - size - 1) / factorial(players) for size in range(players)]
 
 
-def shapley(state: States) -> Float:
+@dataclass(frozen=True)
+class Game:
+    """Dollars per call under every coalition, by part: `values[part]` has shape (2^players, segments), and bit i of a
+    row's number says that factor i of PARTS[part] is at the day's value. Volume and calls per request multiply it."""
+
+    state: States
+    values: dict[str, Float]
+
+    @classmethod
+    def of(cls, state: States) -> Game:
+        return cls(
+            state,
+            {
+                part: np.array(
+                    [
+                        segment_values(state, {name: bool(mask >> i & 1) for i, name in enumerate(inner)}, part)
+                        for mask in range(1 << len(inner))
+                    ]
+                )
+                for part, inner in PARTS.items()
+            },
+        )
+
+    def scale(self, volume: int, calls: int) -> Float:
+        return np.asarray(self.state.requests[volume] * self.state.calls_per_request[calls], np.float64)
+
+    def segment(self, k: int) -> Float:
+        """The segment's dollars under all 2^11 coalitions: bit i of a position is factor i of FACTORS."""
+        masks = np.arange(1 << len(FACTORS))
+        per_call = np.zeros(len(masks))
+        for part, inner in PARTS.items():
+            rows = np.zeros(len(masks), np.int64)
+            for i, name in enumerate(inner):
+                rows |= (masks >> FACTORS.index(name) & 1) << i
+            per_call += self.values[part][rows, k]
+        volume, calls = (masks >> FACTORS.index(name) & 1 for name in _SCALES)
+        requests, per_request = self.state.requests[:, k], self.state.calls_per_request[:, k]
+        return np.asarray(requests[volume] * per_request[calls] * per_call, np.float64)
+
+    def undoing(self, segments: list[int], factors: Collection[str]) -> float:
+        """What the day would save with these factors of these segments at their baseline values together."""
+        saved = 0.0
+        on = {factor: factor not in factors for factor in FACTORS}
+        for part, inner in PARTS.items():
+            kept = sum(1 << i for i, name in enumerate(inner) if on[name])
+            full, less = self.values[part][-1], self.values[part][kept]
+            gone = self.scale(1, 1) * full - self.scale(int(on[VOLUME]), int(on[CALLS_PER_REQUEST])) * less
+            saved += float(gone[segments].sum())
+        return saved
+
+
+def shapley(game: Game) -> Float:
     """Shapley dollars, shape (FACTORS, segments), in float: exact up to rounding error, made exact by `explain`.
 
     The parts of a call's cost are games of their own with fewer players, and their values add. Volume and calls per
     request multiply everything, so each coalition of the others is evaluated once and combined with the four states
     of the two.
     """
-    totals = np.zeros((len(FACTORS), state.segments))
-    scale = {
-        (v, c): state.requests[v] * state.calls_per_request[c] for v in (0, 1) for c in (0, 1)
-    }  # dollars per call -> dollars
+    totals = np.zeros((len(FACTORS), game.state.segments))
+    scale = {(v, c): game.scale(v, c) for v in (0, 1) for c in (0, 1)}  # dollars per call -> dollars
     for part, inner in PARTS.items():
         weights = _weights(len(inner) + 2)
-        values: dict[int, Float] = {}
-        for mask in range(1 << len(inner)):
-            on = {name: bool(mask >> i & 1) for i, name in enumerate(inner)}
-            values[mask] = segment_values(state, on, part)
-        for mask, value in values.items():
+        values = game.values[part]
+        for mask, value in enumerate(values):
             size = mask.bit_count()
             for v, c in scale:
                 here = scale[v, c] * value
@@ -79,76 +123,28 @@ def shapley(state: States) -> Float:
     return totals
 
 
-def total_values(state: States, segment: int) -> dict[frozenset[str], float]:
-    """The segment's dollars under every coalition of factors at the day's value: for order ranges and checks."""
-    mine = np.flatnonzero(state.segment == segment)
-    small = _only(state, mine, segment)
-    part_values = {
-        (part, frozenset(name for i, name in enumerate(inner) if mask >> i & 1)): float(
-            segment_values(small, {name: bool(mask >> i & 1) for i, name in enumerate(inner)}, part)[0]
-        )
-        for part, inner in PARTS.items()
-        for mask in range(1 << len(inner))
-    }
-    found = {}
-    for size in range(len(FACTORS) + 1):
-        for names in combinations(FACTORS, size):
-            on = frozenset(names)
-            scale = small.requests[int(VOLUME in on), 0] * small.calls_per_request[int(CALLS_PER_REQUEST in on), 0]
-            found[on] = scale * sum(part_values[part, on & frozenset(inner)] for part, inner in PARTS.items())
-    return found
+def order_range(values: Float, factor: str) -> tuple[float, float]:
+    """The least and the most that the factor adds, over all orders of change; `values` as `Game.segment` gives."""
+    without = np.flatnonzero(~(np.arange(len(values)) >> FACTORS.index(factor)) & 1)
+    gains = values[without | 1 << FACTORS.index(factor)] - values[without]
+    return float(gains.min()), float(gains.max())
 
 
-def _only(state: States, cells: NDArray[np.int64], segment: int) -> States:
-    return States(
-        requests=state.requests[:, [segment]],
-        calls_per_request=state.calls_per_request[:, [segment]],
-        model=state.model[:, cells],
-        hit=state.hit[:, cells],
-        tier=state.tier[:, cells],
-        input=state.input[:, cells],
-        read=state.read[:, cells],
-        write=state.write[:, cells],
-        output=state.output[:, cells],
-        reasoning=state.reasoning[:, cells],
-        other=state.other[:, cells],
-        rates=state.rates[:, :, cells],
-        repriced=state.repriced[cells],
-        segment=np.zeros(len(cells), np.int64),
-        segments=1,
-    )
-
-
-def order_range(values: dict[frozenset[str], float], factor: str) -> tuple[float, float]:
-    """The least and the most that the factor adds, over all orders of change."""
-    gains = [values[on | {factor}] - value for on, value in values.items() if factor not in on]
-    return min(gains), max(gains)
-
-
-def undoing(values: dict[frozenset[str], float], factor: str) -> float:
+def undoing(values: Float, factor: str) -> float:
     """What the day would save with this factor alone back at its baseline value."""
-    everything = frozenset(FACTORS)
-    return values[everything] - values[everything - {factor}]
+    everything = len(values) - 1
+    return float(values[everything] - values[everything & ~(1 << FACTORS.index(factor))])
 
 
-def undoing_all(state: States, segments: list[int], factors: Collection[str]) -> float:
-    """What the day would save with these factors of these segments at their baseline values together."""
-    values = []
-    for on in (dict.fromkeys(FACTORS, True), {factor: factor not in factors for factor in FACTORS}):
-        scale = state.requests[int(on[VOLUME])] * state.calls_per_request[int(on[CALLS_PER_REQUEST])]
-        values.append(sum(segment_values(state, on, part) for part in PARTS) * scale)
-    return float((values[0] - values[1])[segments].sum())
-
-
-def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], States, Float]:
-    """The drivers of every segment, the factor states and the Shapley amounts (FACTORS, segments) before rounding.
+def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], Game, Float]:
+    """The drivers of every segment, the game and its Shapley amounts (FACTORS, segments) before rounding.
     Per segment the drivers sum to `after - before` exactly.
 
     `before` and `after` are the integer totals of the segments. A segment with no priced calls on one side is
     `new_segment` or `vanished_segment`, never split into rates. Sorted by |delta|, ties by segment, then factor.
     """
-    state = states(cells)
-    phi = shapley(state)
+    game = Game.of(states(cells))
+    phi = shapley(game)
     calls = np.array([np.bincount(cells.segment, cells.of(side, "calls"), cells.segments) for side in (0, 1)])
     drivers = []
     for k in range(cells.segments):
@@ -160,7 +156,7 @@ def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Dri
             drivers.append(Driver(k, factor, part))
     drivers = [driver for driver in drivers if driver.delta]
     drivers.sort(key=lambda d: (-abs(d.delta), d.segment, FACTORS.index(d.factor) if d.factor in FACTORS else -1))
-    return drivers, state, phi
+    return drivers, game, phi
 
 
 def round_to(parts: Float | list[float], total: int) -> list[int]:

@@ -171,7 +171,9 @@ def _reason(d: Diagnosis) -> list[str]:
     began = [f"It began on {present.day(d.onset)}."] if d.onset and d.onset != d.day else []
     found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
     if found is None:
-        return ["Nothing in it is beyond the ordinary from day to day.", *began] if d.low is not None else began
+        top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
+        calm = "Nothing in it is beyond the ordinary from day to day; the largest part is"
+        return [f"{calm} {place(top.segment)}: {sentence(top)}.", *began]
     inside = [(e.segment, e.factor) for e in found.cause.effects]
     top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
     whole = 0 < (found.share or 0) <= 1

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.drivers import explain, order_range, round_to, shapley, total_values, undoing
+from analysis.drivers import Game, explain, order_range, round_to, shapley, undoing
 from analysis.factors import FACTORS, MEASURES, PARTS, Cells, segment_values, states
 
 CASES = int(os.environ.get("HINDCAST_DRIVER_CASES", "150"))
@@ -122,11 +122,14 @@ def test_the_formula_gives_back_the_ledger_on_both_sides(cells):
 @given(worlds())
 def test_shapley_equals_brute_force_over_all_orders(cells):
     """Over the orders of the factors that move the segment: one that moves nothing changes nobody's value."""
-    state = states(cells)
-    phi = shapley(state)
+    game = Game.of(states(cells))
+    phi = shapley(game)
     for k in range(cells.segments):
-        values = total_values(state, k)
-        scale = max(1.0, *(abs(v) for v in values.values()))
+        table = game.segment(k)
+        values = {
+            frozenset(f for i, f in enumerate(FACTORS) if mask >> i & 1): float(v) for mask, v in enumerate(table)
+        }
+        scale = max(1.0, float(np.abs(table).max()))
         moving = [f for f in FACTORS if any(abs(values[s | {f}] - values[s]) > 0 for s in values if f not in s)]
         if len(moving) > 6:
             continue
@@ -143,11 +146,11 @@ def test_shapley_equals_brute_force_over_all_orders(cells):
 @settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_a_driver_lies_within_its_order_range(cells):
-    state = states(cells)
-    phi = shapley(state)
+    game = Game.of(states(cells))
+    phi = shapley(game)
     for k in range(cells.segments):
-        values = total_values(state, k)
-        slack = 1e-9 * max(1.0, *(abs(v) for v in values.values()))
+        values = game.segment(k)
+        slack = 1e-9 * max(1.0, float(np.abs(values).max()))
         for i, factor in enumerate(FACTORS):
             low, high = order_range(values, factor)
             assert low - slack <= phi[i, k] <= high + slack
@@ -220,7 +223,10 @@ def test_new_and_vanished_segments_are_lines_of_their_own():
 
 def test_undoing_one_factor_saves_its_own_dollars():
     cells = make_cells([(0, 0, 0, False, simple(100, 1000), simple(200, 3000))])
-    values = total_values(states(cells), 0)
+    game = Game.of(states(cells))
+    values = game.segment(0)
     assert undoing(values, "input_tokens") == pytest.approx(200 * 2000 * 10**7)
     assert undoing(values, "volume") == pytest.approx(100 * 3000 * 10**7)
+    assert game.undoing([0], {"input_tokens"}) == pytest.approx(undoing(values, "input_tokens"))
+    assert game.undoing([0], {"input_tokens", "volume"}) == pytest.approx(500_000 * 10**7)
     assert order_range(values, "volume") == pytest.approx((100 * 1000 * 10**7, 100 * 3000 * 10**7))
