@@ -149,6 +149,8 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
             for bad in file["bad_rows"][:3]:
                 notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
         del notes[12:]
+    if report.passed_over:
+        notes.append(f"{len(report.passed_over):,} files were passed over, such as {report.passed_over[0]}")
     if notes:
         say()
         for text in notes:

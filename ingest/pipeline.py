@@ -48,6 +48,7 @@ class IngestReport:
 
     files: list[dict[str, Any]] = field(default_factory=list)
     problems: list[HindcastError] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # files of a folder that are no logs
 
     def _sum(self, name: str) -> int:
         return sum(file[name] for file in self.files)
@@ -88,6 +89,7 @@ class IngestReport:
             "skipped": self.skipped,
             "rows": self.rows,
             "files": self.files,
+            "passed_over": self.passed_over,
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -175,6 +177,8 @@ class _Run:
             except InputError as error:
                 if named:
                     self.report.problems.append(error)
+                else:
+                    self.report.passed_over.append(str(error).splitlines()[0])
         if not self.sources:
             if len(self.report.problems) == 1:
                 raise self.report.problems[0]

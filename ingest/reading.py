@@ -90,8 +90,8 @@ def _shape(head: bytes, path: Path) -> Shape:
     body = head.removeprefix(_BOM).lstrip()
     if not body:
         return "empty"
-    if b"\x00" in head[:4096]:
-        return "binary"
+    if b"\x00" in head[:4096]:  # one damaged line does not make a log binary
+        return "jsonl" if any(_is_object(line) for line in body.split(b"\n")[:50]) else "binary"
     if body[:1] in b"{[":
         return _json_shape(body, len(head) >= HEAD_BYTES)
     first = body.split(b"\n", 1)[0]

@@ -47,11 +47,11 @@ class Observations:
             for item in record["observations"]:
                 if isinstance(item, dict):
                     found.extend(guarded(self._observation, {"traceId": trace.get("id"), **item}, row))
-            return found or [Skip("a trace without observations")]
+            return found if record["observations"] else [Skip("a trace without observations")]
         if isinstance(record.get("batch"), list):
             for event in record["batch"]:
                 found.extend(guarded(self._event, event, row))
-            return found or [Skip("an empty batch")]
+            return found if record["batch"] else [Skip("an empty batch")]
         return self._observation(record, row)
 
     def close(self) -> Iterable[Outcome]:

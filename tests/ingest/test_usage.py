@@ -1,0 +1,165 @@
+"""One truth for tokens: each provider's usage object, and what proxies are known to get wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genai_prices import extract_usage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.bodies import anthropic
+from ingest.calls import BadRecordError, Call, token_count
+from ingest.usage import apply_usage
+
+_ORACLES = (
+    ("openai", "chat"), ("openai", "responses"), ("openai", "embeddings"), ("anthropic", "default"),
+    ("aws", "default"), ("google", "default"), ("cohere", "default"), ("mistral", "default"), ("groq", "default"),
+)  # fmt: skip
+
+
+def read(usage: Any) -> Call:
+    call = Call()
+    apply_usage(call, usage)
+    return call
+
+
+def four(call: Call) -> tuple[int, int, int, int]:
+    return (
+        call.input_tokens or 0, call.output_tokens or 0, call.cache_read_input_tokens or 0,
+        call.cache_creation_input_tokens or 0,
+    )  # fmt: skip
+
+
+def _bodies(data: Path) -> list[dict[str, Any]]:
+    return [row["body"] for row in json.loads((data / "fixtures/genai_prices/usages_distinct_shapes.json").read_text())]
+
+
+def _usage_of(body: dict[str, Any]) -> Any:
+    return body.get("usage") or body.get("usageMetadata") or body.get("meta")
+
+
+def test_sixty_recorded_shapes_agree_with_an_independent_extractor(data: Path) -> None:
+    confirmed = 0
+    for body in _bodies(data):
+        call = read(_usage_of(body))
+        assert call.tokens_source != "missing", body
+        found = []
+        for provider, flavor in _ORACLES:
+            try:
+                other = extract_usage(body, provider_id=provider, api_flavor=flavor).usage
+            except (ValueError, LookupError, TypeError):
+                continue
+            if other.input_tokens is not None or other.output_tokens is not None:
+                found.append((other.input_tokens or 0, other.output_tokens or 0, other.cache_read_tokens or 0,
+                              other.cache_write_tokens or 0))  # fmt: skip
+        if "num_cached_tokens" in _usage_of(body):
+            continue  # the extractor overlooks Mistral's cached tokens
+        if found:
+            assert four(call) in found, (body, found)
+            confirmed += 1
+    assert confirmed >= 50
+
+
+def test_the_parts_of_every_recorded_shape_sum_to_its_total(data: Path) -> None:
+    checked = 0
+    for body in _bodies(data):
+        usage = _usage_of(body)
+        total = usage.get("total_tokens", usage.get("totalTokens", usage.get("totalTokenCount")))
+        call = read(usage)
+        assert (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0) <= (call.input_tokens or 0)
+        assert (call.reasoning_output_tokens or 0) <= (call.output_tokens or 0)
+        if total is not None:
+            assert (call.input_tokens or 0) + (call.output_tokens or 0) == total, body
+            checked += 1
+    assert checked >= 30
+
+
+def test_iterations_become_calls_of_their_own_model(data: Path) -> None:
+    compaction = next(b for b in _bodies(data) if "compaction_usage_with_cache" in b["file"])
+    call = Call(identity="msg_1")
+    anthropic.apply_response(call, {"type": "message", "id": "msg_1", **compaction})
+    parts = anthropic.expand(call)
+    given_parts = compaction["usage"]["iterations"]
+    assert len(parts) == len(given_parts) > 1
+    for part, item in zip(parts, given_parts, strict=True):
+        asked = item["input_tokens"] + item["cache_creation_input_tokens"] + item["cache_read_input_tokens"]
+        assert (part.input_tokens, part.output_tokens) == (asked, item["output_tokens"])
+    assert len({part.identity for part in parts}) == len(parts)
+    # the top level shows a fraction of what was billed
+    assert sum(part.input_tokens or 0 for part in parts) > 100 * compaction["usage"]["input_tokens"]
+
+
+def test_an_advisor_runs_on_another_model(data: Path) -> None:
+    body = next(b for b in _bodies(data) if b["file"].endswith("test_anthropic_advisor_tool.yaml"))
+    call = Call(identity="msg_2")
+    anthropic.apply_response(call, {"type": "message", "id": "msg_2", **body})
+    parts = anthropic.expand(call)
+    assert {part.response_model for part in parts} == {
+        item.get("model") or body["model"] for item in body["usage"]["iterations"]
+    }
+
+
+def test_hidden_reasoning_is_output() -> None:
+    call = read({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109})
+    assert (call.input_tokens, call.output_tokens, call.reasoning_output_tokens) == (35, 74, 62)
+    assert call.tokens_source == "recovered_from_total"
+
+
+def test_reasoning_beside_the_output_is_added_once() -> None:
+    call = read({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 35,
+                 "completion_tokens_details": {"reasoning_tokens": 20}})  # fmt: skip
+    assert (call.output_tokens, call.reasoning_output_tokens) == (25, 20)
+
+
+def test_cache_larger_than_input_means_input_without_cache() -> None:
+    call = read({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 500}})
+    assert call.input_tokens == 510
+    assert call.issues
+    assert call.issues[0][0] == "cache_outside_input"
+
+
+def test_one_hour_cache_writes_are_told_apart() -> None:
+    call = read({"input_tokens": 3, "output_tokens": 7, "cache_read_input_tokens": 100,
+                 "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60},
+                 "cache_creation_input_tokens": 100})  # fmt: skip
+    assert (call.input_tokens, call.cache_creation_input_tokens, call.cache_creation_1h_input_tokens) == (203, 100, 60)
+
+
+def test_no_usage_is_missing_and_not_zero() -> None:
+    for nothing in (None, {}, {"unheard_of": 1}):
+        call = read(nothing)
+        assert (call.input_tokens, call.output_tokens, call.tokens_source) == (None, None, "missing")
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, float("nan"), float("inf"), 2**40, "many", True, [3], "1e400"])
+def test_impossible_counts_are_refused(value: Any) -> None:
+    with pytest.raises(BadRecordError):
+        token_count(value, "$.x")
+
+
+@given(st.integers(0, 2**40 - 1))
+def test_possible_counts_are_read_however_they_are_written(value: int) -> None:
+    assert token_count(value, "$") == token_count(str(value), "$") == value
+    if value < 2**50:
+        assert token_count(float(value), "$") == value
+
+
+_COUNT = st.integers(0, 10**6)
+
+
+@given(_COUNT, _COUNT, _COUNT, _COUNT, _COUNT)
+def test_anthropic_and_openai_shapes_of_one_call_agree(
+    fresh: int, read_: int, write: int, out: int, think: int
+) -> None:
+    native = read({"input_tokens": fresh, "cache_read_input_tokens": read_, "cache_creation_input_tokens": write,
+                   "output_tokens": out + think, "output_tokens_details": {"thinking_tokens": think}})  # fmt: skip
+    gateway = read({"prompt_tokens": fresh + read_ + write, "completion_tokens": out + think,
+                    "total_tokens": fresh + read_ + write + out + think,
+                    "prompt_tokens_details": {"cached_tokens": read_, "cache_write_tokens": write},
+                    "completion_tokens_details": {"reasoning_tokens": think}})  # fmt: skip
+    assert four(native) == four(gateway)
+    assert native.reasoning_output_tokens == gateway.reasoning_output_tokens
