@@ -215,7 +215,8 @@ def _claim(cause: Cause, witness: Witness) -> Cause:
 
 
 def _scope(cause: Cause) -> list[Segment]:
-    return [effect.segment for effect in cause.effects]
+    """The calls to look at: the place itself, which is a shorter question than its segments one by one."""
+    return cause.segments or [{}]
 
 
 def _told(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
@@ -343,7 +344,9 @@ def _ping_pong(causes: list[Cause], witness: Witness) -> list[Cause]:
     if not everyone or not any(c.surprising for c in growing):
         return causes
     every: Facts | None = None
-    for one, other, before, after, sessions, _ in witness.ping_pong([e.segment for e in everyone]):
+    for one, other, before, after, sessions, _ in witness.ping_pong(
+        sorted({e.segment["agent"] for e in everyone}, key=str)
+    ):
         tasks = [{e.segment.get("task") for e in everyone if e.segment["agent"] == name} for name in (one, other)]
         caught = [
             e for e in everyone if e.segment["agent"] in (one, other) and e.segment.get("task") in tasks[0] & tasks[1]

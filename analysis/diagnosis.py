@@ -12,6 +12,7 @@ import duckdb
 
 from analysis import baseline as baselines
 from analysis import narrative
+from analysis.aligned import costs_relation
 from analysis.baseline import Baseline
 from analysis.causes import Cause, Effect, find
 from analysis.days import complete_days
@@ -167,7 +168,8 @@ def diagnose(
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     with store.read() as con:
         _require_costs(con, store)
-        activity = daily(con, metric)
+        relation = costs_relation(con)
+        activity = daily(con, metric, relation)
         costs = activity.totals
         if not any(costs.values()):
             raise InputError(
@@ -186,7 +188,7 @@ def diagnose(
             if baseline
             else baselines.matched(day, costs, flags, activity.unknown)
         )
-        sums = day_sums(con, [day, *base.weights], by, metric=metric)
+        sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
         compared = compare(sums, day, base.weights, _price_lists(con))
         drivers, game, phi = explain(compared.cells, compared.before, compared.after)
         drivers, residual = _without_price(drivers, compared)
@@ -195,7 +197,7 @@ def diagnose(
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         causes = find(
             _effects(drivers, compared, by, strayed),
-            Witness(con, day, base.days),
+            Witness(con, day, base.days, relation),
             sum(compared.after) - sum(compared.before),
             sum(compared.after),
         )
@@ -215,7 +217,7 @@ class Activity:
     last: datetime | None
 
 
-def daily(con: duckdb.DuckDBPyConnection, metric: str) -> Activity:
+def daily(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs") -> Activity:
     """The activity of every day in the store."""
     value = {
         "cost": "sum(cost_usd)",
@@ -225,7 +227,7 @@ def daily(con: duckdb.DuckDBPyConnection, metric: str) -> Activity:
     rows = con.execute(
         f"""SELECT start_time::DATE AS day, coalesce({value}, 0)::DOUBLE, count(*), count(cost_usd), min(start_time),
                    max(start_time)
-            FROM costs WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
+            FROM {relation} WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
     ).fetchall()
     unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
     return Activity(

@@ -14,7 +14,7 @@ from analysis.leaves import DIMENSIONS, window
 SAMPLE_ROWS: Final = 300_000  # beyond this many calls, whole sessions are sampled by hash
 _BASE: Final = """
     SELECT *, start_time::DATE = $day AS today, coalesce(conversation_id, request_id) AS session
-    FROM costs WHERE {where} AND {scope}
+    FROM {relation} WHERE {where} AND {scope}
 """
 
 
@@ -58,13 +58,15 @@ def scope_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
 class Witness:
     """Asks the store about segments on one day and its baseline days."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, day: date, days: Sequence[date]) -> None:
-        self.con, self.day, self.days = con, day, [d for d in days if d != day]
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, day: date, days: Sequence[date], relation: str = "costs"
+    ) -> None:
+        self.con, self.day, self.days, self.relation = con, day, [d for d in days if d != day], relation
 
     def _base(self, scope: Scope) -> tuple[str, dict[str, Any]]:
         where, values = window([self.day, *self.days])
         condition, more = scope_condition(scope)
-        return _BASE.format(where=where, scope=condition), {**values, **more, "day": self.day}
+        return _BASE.format(where=where, scope=condition, relation=self.relation), {**values, **more, "day": self.day}
 
     def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return self.con.execute(sql, dict(values)).fetchall()
@@ -135,10 +137,10 @@ class Witness:
         figures = {name: (sides.get(False, none)[i], sides.get(True, none)[i]) for i, name in enumerate(names)}
         return Facts((0.0, 0.0), figures)
 
-    def ping_pong(self, scope: Scope) -> list[tuple[str, str, float, float, int, int]]:
+    def ping_pong(self, agents: Sequence[str | None]) -> list[tuple[str, str, float, float, int, int]]:
         """Pairs of agents that answer each other within sessions: (agent, other, rounds per session before, after,
         sessions, calls of the pair on the day), most calls first. The same agent twice is one that repeats itself."""
-        base, values = self._base(scope)
+        base, values = self._base([{"agent": agent} for agent in agents])
         rows = self._ask(
             f"""WITH base AS ({base} AND coalesce(conversation_id, request_id) IS NOT NULL AND agent IS NOT NULL),
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),

@@ -59,14 +59,22 @@ class DaySums:
 
 
 def day_sums(
-    con: duckdb.DuckDBPyConnection, days: Sequence[date], by: Sequence[str], *, metric: str = "cost"
+    con: duckdb.DuckDBPyConnection,
+    days: Sequence[date],
+    by: Sequence[str],
+    *,
+    metric: str = "cost",
+    relation: str = "costs",
 ) -> DaySums:
-    """Sums of the calls of `days` (UTC). For `cost`, calls without a price are left out and counted."""
+    """Sums of the calls of `days` (UTC). For `cost`, calls without a price are left out and counted.
+
+    `relation` is `costs` or its equal (`aligned.costs_relation`).
+    """
     by = dimensions(by)
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
-    found = _cells(con, days, by, metric)
-    requests = _requests(con, days, by, metric)
+    found = _cells(con, days, by, metric, relation)
+    requests = _requests(con, days, by, metric, relation)
     return DaySums(by, found[0], found[1], found[2], requests, found[3], found[4])
 
 
@@ -85,7 +93,9 @@ def window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
     return "(" + " OR ".join(parts) + ")", values
 
 
-def _cells(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> tuple[Any, ...]:
+def _cells(
+    con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str, relation: str
+) -> tuple[Any, ...]:
     where, values = window(days)
     dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
@@ -113,7 +123,7 @@ def _cells(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, 
             SELECT *, start_time::DATE AS day, {clean},
                    CASE WHEN is_batch THEN 'batch' ELSE coalesce(service_tier, 'standard') END AS tier,
                    coalesce(cost_status = 'gateway_hit', false) AS hit, {priced} AS priced
-            FROM costs WHERE {where}
+            FROM {relation} WHERE {where}
         )
         GROUP BY day, {dims}model, tier, hit, priced
         ORDER BY ALL"""
@@ -155,25 +165,45 @@ def _amounts(metric: str, numbers: Sequence[Any]) -> tuple[Float, int]:
     return np.array([calls, *tokens, *scaled, 0.0], np.float64), int(numbers[7] or 0)
 
 
-def _requests(con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str) -> Any:
+def _requests(
+    con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str, relation: str
+) -> dict[date, dict[tuple[str | None, ...], tuple[float, ...]]]:
+    """(calls, requests, calls with a request id, sessions, calls with a session id, unweighted?) per day and segment.
+
+    Distinct ids are counted only where they can matter: sessions where requests do not tell calls apart.
+    """
     where, values = window(days)
-    dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
+    dims = "".join(f", {DIMENSIONS[name]}" for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
-    sql = (
-        f"""
-        SELECT start_time::DATE AS day, {dims}count(*), count(DISTINCT request_id), count(request_id),
-               count(DISTINCT conversation_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1
-        FROM costs WHERE {where} AND {priced}
-        GROUP BY day, {dims[:-2]} ORDER BY ALL"""
-        if by
-        else f"""
-        SELECT start_time::DATE AS day, count(*), count(DISTINCT request_id), count(request_id),
-               count(DISTINCT conversation_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1
-        FROM costs WHERE {where} AND {priced} GROUP BY day ORDER BY ALL"""
-    )
+    width = 1 + len(by)
+
+    # whole numbers instead of names: a hash of the segment serves within this one run
+    segment = f"hash({dims.removeprefix(', ')})" if by else "0::UBIGINT"
+
+    def distinct(column: str) -> dict[tuple[date, int], float]:
+        sql = f"""
+            SELECT day, segment, count(*) FROM (
+                SELECT DISTINCT start_time::DATE AS day, {segment} AS segment, hash({column}) AS id
+                FROM {relation} WHERE {where} AND {priced} AND {column} IS NOT NULL)
+            GROUP BY day, segment"""
+        return {(row[0], row[1]): row[2] for row in con.execute(sql, values).fetchall()}
+
+    rows = con.execute(
+        f"""SELECT start_time::DATE AS day{dims}, count(*), count(request_id), count(conversation_id),
+                   min(weight) = 1 AND max(weight) = 1, {segment}
+            FROM {relation} WHERE {where} AND {priced} GROUP BY day{dims} ORDER BY ALL""",
+        values,
+    ).fetchall()
+    calls, with_request, with_session = (sum(row[width + i] for row in rows) for i in (0, 1, 2))
+    requests = distinct("request_id") if with_request >= 0.05 * max(calls, 1) else {}
+    apart = with_request >= _UNKNOWN_IDS * calls and sum(requests.values()) < 0.999 * with_request
+    sessions = distinct("conversation_id") if with_session and not apart else {}
     found: dict[date, dict[tuple[str | None, ...], tuple[float, ...]]] = {}
-    for row in con.execute(sql, values).fetchall():
-        found.setdefault(row[0], {})[row[1 : 1 + len(by)]] = row[1 + len(by) :]
+    for row in rows:
+        n, asked, talked, plain, segment_hash = row[width:]
+        key = (row[0], segment_hash)
+        counts = (n, requests.get(key, 0), asked, sessions.get(key, 0), talked if sessions else 0, plain)
+        found.setdefault(row[0], {})[row[1:width]] = counts
     return found
 
 

@@ -35,7 +35,7 @@ def build(path: Path, calls: int) -> Store:
                 SELECT i AS call_no, hash(i) AS h, hash(i + 1000000007) AS g FROM range({calls}) t(i)
             )
             SELECT call_no, call_no::HUGEINT AS call_key, 0 AS source_id, call_no AS source_row,
-                   TIMESTAMP '2024-03-01' + to_microseconds((call_no * {DAYS} * 86400000000 // {calls})::BIGINT)
+                   TIMESTAMP '2024-03-01' + to_microseconds((call_no * {DAYS} * 86400000 // {calls})::BIGINT * 1000)
                        AS start_time,
                    'agent_' || (h % 8) AS agent, 'task_' || (h // 8 % 5) AS task,
                    'openai' AS provider_name, 'model_' || (g % 4) AS model,
