@@ -1,0 +1,105 @@
+"""Strategies as configuration files of the routers that teams run: exact where expressible, the rest listed.
+
+Each module has `export(strategy, known) -> Exported` and `decide(document, call) -> model or None`, an interpreter of
+that router's schema: the decisions of the file can be checked against the strategy's own, call by call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from ingest.store import Store
+from replay import rules
+from replay.strategy import Strategy
+from replay.traffic import load
+
+COLUMNS = tuple(name for name in rules.COLUMNS if name not in ("text", "online", "turn", "day"))
+"""What a logged call is checked with."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the log knows: the values of each text column, the (agent, task) pairs, the provider of each model."""
+
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pairs: Sequence[tuple[str | None, str | None]] = ()
+    providers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file's text and document, and what of the strategy it does not hold."""
+
+    text: str
+    document: Any
+    dropped: tuple[str, ...]  # rules that the router cannot express, each with the reason
+    notes: tuple[str, ...] = ()
+
+
+class Router(Protocol):
+    """One target of `hindcast export`."""
+
+    def export(self, strategy: Strategy, known: Known) -> Exported: ...
+
+    def decide(self, document: Any, call: Mapping[str, Any]) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """The exported file's decisions beside the strategy's own on logged calls."""
+
+    calls: int
+    same: int
+    examples: tuple[str, ...]
+
+
+def known_of(store: Store) -> Known:
+    """The values, pairs and providers of a store's calls."""
+    columns = [name for name, kind in rules.COLUMNS.items() if kind == "text" and name not in ("text", "day")]
+    values = {}
+    with store.read() as con:
+        for name in columns:
+            found = con.execute(
+                f"SELECT DISTINCT {name} FROM calls WHERE {name} IS NOT NULL ORDER BY 1 LIMIT 1000"
+            ).fetchall()
+            values[name] = [str(row[0]) for row in found]
+        pairs = con.execute("SELECT DISTINCT agent, task FROM calls ORDER BY 1, 2 LIMIT 5000").fetchall()
+        providers = con.execute(
+            """SELECT model, min(provider_name) FROM calls
+                WHERE model IS NOT NULL AND provider_name IS NOT NULL GROUP BY 1"""
+        ).fetchall()
+    return Known(values, [(row[0], row[1]) for row in pairs], {row[0]: row[1] for row in providers})
+
+
+def check(strategy: Strategy, exported: Exported, router: Router, calls: pl.DataFrame) -> Check:
+    """Run the interpreter and the strategy's rules over the same calls (columns of rules.COLUMNS)."""
+    names = rules.targets(strategy)
+    own = [names[i] if i >= 0 else None for i in rules.route(strategy, calls).tolist()]
+    examples: list[str] = []
+    same = 0
+    for expected, call in zip(own, calls.iter_rows(named=True), strict=True):
+        found = router.decide(exported.document, call)
+        if _moves(found, call) == _moves(expected, call):
+            same += 1
+        elif len(examples) < 3:
+            examples.append(f"agent {call.get('agent')}, task {call.get('task')}: {found} instead of {expected}")
+    return Check(len(own), same, tuple(examples))
+
+
+def _moves(model: str | None, call: Mapping[str, Any]) -> str | None:
+    """A route to the model that the call had is no move."""
+    return None if model == call.get("model") else model
+
+
+def sample(store: Store, count: int = 1000, seed: int = 0) -> pl.DataFrame:
+    """Up to `count` logged calls with the columns that rules may see, drawn without replacement."""
+    frame = load(store).rule_frame(COLUMNS)
+    if frame.height > count:
+        chosen = np.sort(np.random.default_rng(seed).choice(frame.height, count, replace=False))
+        frame = frame[chosen]
+    return frame
