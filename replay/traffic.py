@@ -6,7 +6,7 @@ Read once per replay from the store; arrays have one element per call, ordered b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -14,19 +14,20 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis import pricing
-from analysis.ledger import read_usage
-from ingest.errors import StoreError
+from analysis.usage import read_usage, used_kinds
 from ingest.store import Store
+from replay.call_columns import ORDER as ORDER
+from replay.call_columns import CallColumns, code_table, in_order, text_codes
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
-ORDER = "start_time, source_id, source_row"
 EPOCH = date(1970, 1, 1)
 KEY_POLICIES = {
     "canonical": "key_canonical",
@@ -44,20 +45,25 @@ _AFTER_ERROR = """ OR (trace_id IS NOT NULL
         PARTITION BY trace_id ORDER BY start_time, source_id, source_row
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) = 1)"""
 
+# in the order of the table: sorting ten million rows of arrays is cheaper than sorting rows of SQL
 _COLUMNS = """
-    call_no,
-    epoch_ms(start_time) AS start_ms,
-    epoch_ms(start_time) + greatest(coalesce(
-        CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS end_ms,
-    (duration_ms IS NOT NULL OR end_time IS NOT NULL) AS timed,
-    provider_name, model, agent, task, process_id,
-    {retry} AS retry,
-    status = 'error' AS failed,
-    status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN ('length', 'max_tokens', 'content_filter', 'error')
-        AND NOT coalesce(pending_tool_calls, false) AS storable,
-    coalesce({key}, -1) AS key,
-    CAST(coalesce(output_tokens, 0) * {bytes_per_token} AS BIGINT) AS size_bytes,
-    CAST(cost_usd * 1000000000000 AS BIGINT) AS cost
+    SELECT call_no, epoch_us(start_time) AS start_us, source_id, source_row,
+        epoch_ms(start_time) AS start_ms,
+        epoch_ms(start_time) + greatest(coalesce(
+            CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS end_ms,
+        CAST(duration_ms IS NOT NULL OR end_time IS NOT NULL AS UTINYINT) AS timed,
+        {retry}::UTINYINT AS retry,
+        coalesce(status = 'error', false)::UTINYINT AS failed,
+        coalesce(status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN
+            ('length', 'max_tokens', 'content_filter', 'error')
+            AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT AS storable,
+        coalesce({key}, -1)::INTEGER AS key,
+        agents.code AS agent, tasks.code AS task, processes.code AS process
+    FROM calls
+    LEFT JOIN agents ON agent IS NOT DISTINCT FROM agents.value
+    LEFT JOIN tasks ON task IS NOT DISTINCT FROM tasks.value
+    LEFT JOIN processes ON process_id IS NOT DISTINCT FROM processes.value
+    WHERE {where}
 """
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
@@ -87,7 +93,6 @@ class Traffic:
     gateway_hit: Bool
     storable: Bool  # an ok, complete answer without tool calls pending: it may fill a cache
     key: Int32  # dense request id without the model, -1 where the log has no text and no hash
-    size_bytes: Int64
     cost: Int64
     log_span_ms: tuple[int, int]  # first and last start of the whole log, not of the window
     key_policy: str
@@ -113,13 +118,18 @@ class Traffic:
         """Calls that somebody asked for: all but retries."""
         return ~self.retry
 
-    @property
+    @cached_property
+    def size_bytes(self) -> Int64:
+        """The size of each answer, from its tokens."""
+        return np.maximum(self.usage.output, 0) * BYTES_PER_TOKEN
+
+    @cached_property
     def weight_micro(self) -> Int64:
         """Calls that each row stands for, x 10^6."""
         weight = self.usage.weight_micro
         return np.full(len(self), 1_000_000, np.int64) if weight is None else weight
 
-    @property
+    @cached_property
     def tier(self) -> Int8:
         """The logged service tier, an index into pricing.TIERS."""
         return np.zeros(len(self), np.int8) if self.usage.tier is None else self.usage.tier
@@ -129,25 +139,17 @@ class Traffic:
         column = getattr(self.usage, kind)
         return np.full(len(self), pricing.UNKNOWN, np.int64) if column is None else column
 
+    @cached_property
+    def columns(self) -> CallColumns:
+        """What rules may see of the calls, read when first asked for and shared by all strategies."""
+        columns = CallColumns(self.store, self.where, self.call_no)
+        columns.know("agent", self.agent, self.agents)
+        columns.know("task", self.task, self.tasks)
+        return columns
+
     def rule_frame(self, columns: Sequence[str]) -> pl.DataFrame:
         """Columns that routing rules may see (replay.rules.COLUMNS), in the order of the calls."""
-        chosen = ", ".join(f"{_DERIVED.get(name, name)} AS {name}" for name in ("call_no", *columns))
-        with self.store.read() as con:
-            frame = con.sql(f"SELECT {chosen} FROM calls WHERE {self.where} ORDER BY {ORDER}").pl()
-        if not np.array_equal(frame["call_no"].to_numpy(), self.call_no):
-            raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
-        return frame.drop("call_no")
-
-
-# columns of rules that are not columns of `calls`
-_DERIVED = {
-    "hour": "hour(start_time)",
-    "weekday": "isodow(start_time)",
-    "day": "strftime(start_time, '%Y-%m-%d')",
-    "turn": f"row_number() OVER (PARTITION BY coalesce(conversation_id, call_no::VARCHAR) ORDER BY {ORDER})",
-    "online": "CAST(NULL AS BOOLEAN)",
-    "text": """(SELECT text FROM contents WHERE content_id = message_ids[-1])""",
-}
+        return self.columns.frame(columns)
 
 
 def load(
@@ -166,51 +168,97 @@ def load(
     where = _until(until) + (f" AND start_time >= TIMESTAMP '{since}'" if cold and since else "")
     with store.read() as con:
         retry = _RETRY.format(after_error=_AFTER_ERROR if _has_gateway_traces(con) else "")
-        columns = _COLUMNS.format(retry=retry, key=key, bytes_per_token=BYTES_PER_TOKEN)
-        frame = con.sql(f"SELECT {columns} FROM costs WHERE {where} ORDER BY {ORDER}").pl()
-        provider, providers = _codes(frame["provider_name"])
-        name, names = _codes(frame["model"])
-        pairs, model = np.unique(provider.astype(np.int64) * max(len(names), 1) + name, return_inverse=True)
-        models = tuple((providers[int(p) // len(names)], names[int(p) % len(names)]) for p in pairs)
-        call_no = frame["call_no"].to_numpy()
-        numbers, gateway, usage = read_usage(con, models, where)
-        place = np.searchsorted(numbers, call_no)
+        names = text_codes(con, ("agent", "task", "process_id"), where)
+        agents, tasks, processes = (code_table(values) for values in names.values())
+        for table, rows in (("agents", agents), ("tasks", tasks), ("processes", processes)):
+            con.register(table, rows)
+        read = con.sql(_COLUMNS.format(retry=retry, key=key, where=where)).to_arrow_table()
+        found = {name: read.column(name).to_numpy() for name in read.column_names}
+        del read
+        order = _time_order(found.pop("start_us"), found.pop("source_id"), found.pop("source_row"))
+        if order is not None:
+            found = {name: column[order] for name, column in found.items()}
+        call_no, start_ms = found["call_no"], found["start_ms"]
+        pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
+        models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
+        numbers, gateway, usage = read_usage(con, models, where, used_kinds(con, where))
+        place = in_order(numbers, call_no)
+        del numbers
+        usage = usage if place is None else take(usage, place)
+        gateway = gateway if place is None else gateway[place]
+        cost = _ledger(con, call_no)
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
         span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
-    start_ms = frame["start_ms"].to_numpy()
     first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
-    agent, agents = _codes(frame["agent"])
-    task, tasks = _codes(frame["task"])
-    process, processes = _codes(frame["process_id"])
-    if None in processes:
-        process = np.where(process == processes.index(None), np.int32(-1), process).astype(np.int32)
+    process = found["process"]
+    if None in names["process_id"]:
+        process = np.where(process == len(names["process_id"]) - 1, np.int32(-1), process).astype(np.int32)
+    weight = usage.weight_micro
+    whole = weight is None or bool((weight == 1_000_000).all())
     return Traffic(
         call_no=call_no,
         start_ms=start_ms,
-        end_ms=frame["end_ms"].to_numpy(),
+        end_ms=found["end_ms"],
         where=where,
-        window=start_ms >= first if first is not None else np.ones(len(frame), np.bool_),
-        model=model.astype(np.int32),
+        window=start_ms >= first if first is not None else np.ones(len(call_no), np.bool_),
+        model=usage.model,
         models=models,
-        agent=agent,
-        agents=agents,
-        task=task,
-        tasks=tasks,
+        agent=found["agent"],
+        agents=names["agent"],
+        task=found["task"],
+        tasks=names["task"],
         process=process,
-        usage=take(usage, place),
-        retry=frame["retry"].to_numpy(),
-        failed=frame["failed"].fill_null(False).to_numpy(),
-        gateway_hit=gateway[place],
-        storable=frame["storable"].fill_null(False).to_numpy(),
-        key=frame["key"].cast(pl.Int32).to_numpy(),
-        size_bytes=frame["size_bytes"].to_numpy(),
-        cost=frame["cost"].fill_null(pricing.UNPRICED).to_numpy(),
+        usage=replace(usage, start_ms=start_ms, weight_micro=None if whole else weight),
+        retry=found["retry"].view(np.bool_),
+        failed=found["failed"].view(np.bool_),
+        gateway_hit=gateway,
+        storable=found["storable"].view(np.bool_),
+        key=found["key"],
+        cost=cost,
         log_span_ms=(int(span[0] or 0), int(span[1] or 0)),
         key_policy=key_policy,
-        has_durations=bool(frame["timed"].all()) if len(frame) else False,
+        has_durations=bool(found["timed"].all()) if len(call_no) else False,
         untimed_calls=int(untimed),
         store=store,
     )
+
+
+def _time_order(start_us: Int64, source: Int32, row: Int64) -> Int64 | None:
+    """The permutation that sorts by (start, source, row); None where the rows stand so already."""
+    later = np.diff(start_us) > 0
+    if not later.all():
+        tied = np.flatnonzero(~later)
+        same = (start_us[tied] == start_us[tied + 1]) & (
+            (source[tied] < source[tied + 1]) | ((source[tied] == source[tied + 1]) & (row[tied] <= row[tied + 1]))
+        )
+        if not same.all():
+            return np.lexsort((row, source, start_us))
+    return None
+
+
+def _ledger(con: duckdb.DuckDBPyConnection, call_no: Int64) -> Int64:
+    """The ledger's cost of each call in pico-dollars, pricing.UNPRICED where it has none."""
+    first, last = (int(call_no.min()), int(call_no.max())) if len(call_no) else (0, -1)
+    rows = con.sql(
+        f"SELECT call_no, cost_usd FROM ledger WHERE call_no BETWEEN {first:d} AND {last:d}"
+    ).to_arrow_table()
+    numbers = rows.column("call_no").to_numpy()
+    cost = np.concatenate([np.zeros(0, np.int64), *(_pico(chunk) for chunk in rows.column("cost_usd").chunks)])
+    if np.array_equal(numbers, call_no):
+        return cost
+    if not len(numbers):
+        return np.full(len(call_no), pricing.UNPRICED)
+    order = np.argsort(numbers, kind="stable")
+    place = order[np.minimum(np.searchsorted(numbers, call_no, sorter=order), len(order) - 1)]
+    return np.where(numbers[place] == call_no, cost[place], pricing.UNPRICED)
+
+
+def _pico(amounts: pa.Array) -> Int64:
+    """DECIMAL(18,12) as pico-dollars: the low half of each little-endian 128-bit number (Arrow columnar format 1.4)."""
+    data = amounts.buffers()[1]
+    halves = np.frombuffer(data, np.int64)[2 * amounts.offset : 2 * (amounts.offset + len(amounts))]
+    low = np.ascontiguousarray(halves[::2])
+    return np.where(amounts.is_null().to_numpy(False), pricing.UNPRICED, low) if amounts.null_count else low
 
 
 def take(usage: pricing.Usage, rows: NDArray[np.int64]) -> pricing.Usage:
@@ -226,17 +274,6 @@ def _until(until: date | None) -> str:
     """SQL for the calls that a replay reads; the date is typed, so nothing foreign enters the text."""
     known = "start_time IS NOT NULL"
     return known if until is None else f"{known} AND start_time < TIMESTAMP '{until + timedelta(days=1)}'"
-
-
-def _codes(column: pl.Series) -> tuple[Int32, tuple[str | None, ...]]:
-    """Dense numbers for the values of a text column, in sorted order, NULL last."""
-    values = sorted(column.drop_nulls().unique().to_list())
-    codes = column.cast(pl.Enum(values)).to_physical().cast(pl.Int32)
-    names: tuple[str | None, ...] = tuple(values)
-    if codes.null_count():
-        codes = codes.fill_null(len(values))
-        names = (*names, None)
-    return codes.to_numpy(), names
 
 
 def _has_gateway_traces(con: duckdb.DuckDBPyConnection) -> bool:
