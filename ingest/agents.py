@@ -12,6 +12,7 @@ from ingest.calls import Call, text_or_none
 # metadata and tag keys that name an agent or a task, in order of trust
 AGENT_KEYS = ("agent", "agent_name", "component", "service")
 TASK_KEYS = ("task", "task_type", "task_name", "phase", "step")
+_NAMING = frozenset(AGENT_KEYS) | frozenset(TASK_KEYS)
 _VOLATILE = re.compile(r"\d[\w:.,+/-]*")
 _CLUSTERS: dict[str, str] = {}
 _CLUSTER_LIMIT = 5_000
@@ -19,7 +20,7 @@ _CLUSTER_LIMIT = 5_000
 
 def from_metadata(call: Call, metadata: Any, source: str = "metadata") -> None:
     """Take agent and task from a flat mapping, where not known yet."""
-    if not isinstance(metadata, Mapping) or not metadata:
+    if not isinstance(metadata, Mapping) or _NAMING.isdisjoint(metadata):
         return
     if call.agent is None:
         for key in AGENT_KEYS:

@@ -148,23 +148,23 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
         self.issues.append((code, detail))
 
 
-def token_count(value: Any, path: str) -> int | None:
-    """A token count as an int; None stays None. Raises BadRecordError if it is no possible count."""
+def token_count(value: Any, path: str, leaf: str = "") -> int | None:
+    """A token count as an int; None stays None. Raises BadRecordError, at `path` + `leaf`, if it is no such count."""
     if type(value) is int:
         if 0 <= value < TOKEN_LIMIT:
             return value
-        raise BadRecordError(f"impossible token count {value}", path)
+        raise BadRecordError(f"impossible token count {value}", path + leaf)
     if value is None:
         return None
     if isinstance(value, str):
         try:
             value = float(value) if "." in value or "e" in value.lower() else int(value)
         except ValueError:
-            raise BadRecordError(f"not a token count: {value[:40]!r}", path) from None
-        return token_count(value, path)
+            raise BadRecordError(f"not a token count: {value[:40]!r}", path + leaf) from None
+        return token_count(value, path, leaf)
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        return token_count(int(value), path)
-    raise BadRecordError(f"impossible token count {value!r}", path)
+        return token_count(int(value), path, leaf)
+    raise BadRecordError(f"impossible token count {value!r}", path + leaf)
 
 
 def pico_dollars(value: Any, path: str, scale: int = 1) -> int | None:

@@ -44,7 +44,7 @@ class Contents:
     def __init__(
         self, *, hash_key: bytes | None = None, redact: Callable[[bytes], bytes] | None = None, keep_text: bool = True
     ) -> None:
-        self._seen: dict[bytes, Content] = {}
+        self._seen: dict[bytes, Content] = {}  # by the bytes as logged
         self._by_hash: dict[bytes, int] = {}
         self._hash_key = hash_key
         self._redact = redact
@@ -67,11 +67,9 @@ class Contents:
             raw = _encode(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise BadRecordError(f"a message that cannot be written as JSON: {error}", path) from None
-        digest = self._digest(raw)
-        found = self._seen.get(digest)
+        found = self._seen.get(raw)
         if found is None:
-            found = self._new(value, raw, digest, kind, path)
-            self._seen[digest] = found
+            found = self._seen[raw] = self._new(value, raw, kind, path)
         return found
 
     def _digest(self, data: bytes) -> bytes:
@@ -79,7 +77,7 @@ class Contents:
             return hmac.digest(self._hash_key, data, "sha256")[:16]
         return hashlib.sha256(data).digest()[:16]
 
-    def _new(self, value: Any, raw: bytes, digest: bytes, kind: str, path: str) -> Content:
+    def _new(self, value: Any, raw: bytes, kind: str, path: str) -> Content:
         if kind != TOOLS and not isinstance(value, dict):
             raise BadRecordError("a message is not an object", path)
         if kind != TOOLS and "sha256" in value and "content" not in value:
@@ -89,16 +87,24 @@ class Contents:
             canonical = _encode_sorted(value)
             chars, words = len(canonical), None
         else:
-            role = value.get("role") if isinstance(value.get("role"), str) else None
-            canonical = _encode_sorted({name: item for name, item in value.items() if item is not None})
-            parts: list[str] = []
-            images = _collect_text(value, parts, 0)
-            chars = sum(map(len, parts))
-            words = sum(len(part.split()) for part in parts)
+            role = value.get("role")
+            role = role if isinstance(role, str) else None
+            if None in value.values():
+                canonical = _encode_sorted({name: item for name, item in value.items() if item is not None})
+            else:
+                canonical = _encode_sorted(value)
+            text = value.get("content")
+            if isinstance(text, str):
+                images, chars, words = False, len(text), len(text.split())
+            else:
+                parts: list[str] = []
+                images = _collect_text(value, parts, 0)
+                chars = sum(map(len, parts))
+                words = sum([len(part.split()) for part in parts])
         if self._redact is not None:
             canonical = self._redact(canonical)
             raw = self._redact(raw)
-            digest = self._digest(raw)
+        digest = self._digest(raw)
         content_hash = self._digest(canonical)
         text = canonical.decode()
         key = content_hash if canonical.isascii() else self._digest(unicodedata.normalize("NFC", text).encode())

@@ -77,6 +77,7 @@ class Format:
     open: Callable[[Context], Reader]
     rank: int = 50
     splittable: bool = True
+    strict: bool = False  # `read` itself refuses every record that `matches` would not take
     fields: tuple[tuple[str, str], ...] = ()  # (our column, where it comes from), for --explain
     csv_columns: frozenset[str] = frozenset()  # header names that mark a CSV of this format
 

@@ -14,6 +14,7 @@ from ingest import agents, streams
 from ingest.bodies import anthropic, bedrock, gemini, openai
 from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none
 from ingest.format import Context
+from ingest.providers import provider_name
 from ingest.times import time_us
 
 _REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwargs", "body_in")
@@ -22,7 +23,7 @@ _TIME_KEYS = (
     "start_time", "startTime", "timestamp", "ts", "time", "created_at", "createdAt", "request_time", "started_at",
     "date", "datetime", "@timestamp", "logged_at",
 )  # fmt: skip
-_END_KEYS = ("end_time", "endTime", "ended_at", "finished_at", "response_time_utc")
+_END_KEYS = ("end_time", "endTime", "ended_at", "finished_at")
 _DURATION_KEYS = {
     "duration_ms": 1.0, "latency_ms": 1.0, "elapsed_ms": 1.0, "response_time_ms": 1.0, "durationMs": 1.0,
     "latencyMs": 1.0, "duration_s": 1000.0, "duration_seconds": 1000.0, "latency_seconds": 1000.0,
@@ -30,6 +31,21 @@ _DURATION_KEYS = {
 }  # fmt: skip
 _SESSION_KEYS = ("conversation_id", "session_id", "sessionId", "conversationId", "thread_id")
 _COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")
+_PLAIN_KEYS = (
+    "request_id", "trace_id", "span_id", "team", "environment", "service_name", "process_id", "workflow_name",
+    "prompt_name", "prompt_version",
+)  # fmt: skip
+# wrapper key -> (what it tells, rank among the keys that tell the same)
+_SLOTS: dict[str, tuple[str, int]] = {
+    key: (slot, rank)
+    for slot, keys in (
+        ("start", _TIME_KEYS), ("end", _END_KEYS), ("duration", tuple(_DURATION_KEYS)), ("session", _SESSION_KEYS),
+        ("cost", _COST_KEYS), ("provider", ("provider_name", "provider")), ("user", ("user_id", "user")),
+        ("status", ("status_code", "http_status", "status")), ("tags", ("tags",)), ("attempt", ("attempt",)),
+        ("metadata", ("metadata",)), *((key, (key,)) for key in _PLAIN_KEYS),
+    )
+    for rank, key in enumerate(keys)
+}  # fmt: skip
 
 
 def opened(value: Any) -> Any:
@@ -67,55 +83,59 @@ def split(record: dict[str, Any]) -> tuple[Any, Any]:
 
 def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
     """Time, latency, names and ids from beside the request and the response."""
-    get = record.get
-    for key in _TIME_KEYS:
-        if record.get(key) not in (None, ""):
-            call.start_us, call.time_precision = time_us(record[key], f"$.{key}", zone=context.zone)
-            break
-    for key in _END_KEYS:
-        if record.get(key) not in (None, ""):
-            call.end_us = time_us(record[key], f"$.{key}", zone=context.zone)[0]
-            break
-    for key, scale in _DURATION_KEYS.items():
-        value = get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            call.duration_ms = value * scale
-            break
-    for key in _SESSION_KEYS:
-        if get(key) is not None:
-            call.conversation_id = text_or_none(get(key))
-            break
-    for name in ("provider_name", "request_id", "trace_id", "span_id", "user_id", "team", "environment",
-                 "service_name", "process_id", "workflow_name", "prompt_name", "prompt_version"):  # fmt: skip
-        if name in record and getattr(call, name) is None:
-            setattr(call, name, text_or_none(record[name]))
-    if call.provider_name is None:
-        call.provider_name = text_or_none(get("provider"))
-    if call.user_id is None:
-        call.user_id = text_or_none(get("user"))
+    told: dict[str, tuple[int, str]] = {}
+    for key, value in record.items():
+        slot = _SLOTS.get(key)
+        if slot is not None and value is not None and value != "":
+            best = told.get(slot[0])
+            if best is None or slot[1] < best[0]:
+                told[slot[0]] = (slot[1], key)
     agents.from_metadata(call, record, "attribute")
-    agents.from_metadata(call, get("metadata"))
-    tags = get("tags")
+    for name, (_, key) in told.items():
+        value = record[key]
+        if name == "start":
+            call.start_us, call.time_precision = time_us(value, "$.start_time", zone=context.zone)
+        elif name == "end":
+            call.end_us = time_us(value, "$.end_time", zone=context.zone)[0]
+        elif name == "duration":
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                call.duration_ms = value * _DURATION_KEYS[key]
+        elif name == "session":
+            call.conversation_id = text_or_none(value)
+        elif name == "provider":
+            call.provider_name = provider_name(text_or_none(value))
+        elif name == "user":
+            call.user_id = call.user_id or text_or_none(value)
+        elif name == "tags":
+            _apply_tags(call, value)
+        elif name == "status":
+            _apply_status(call, value)
+        elif name == "cost":
+            if isinstance(value, int | float | str) and not isinstance(value, bool):
+                call.logged_cost_pico = pico_dollars(value, f"$.{key}")
+        elif name == "metadata":
+            agents.from_metadata(call, value)
+        elif name == "attempt":
+            call.attempt = value if type(value) is int and 0 < value < 1000 else None
+        elif getattr(call, name) is None:
+            setattr(call, name, text_or_none(value))
+
+
+def _apply_tags(call: Call, tags: Any) -> None:
     if isinstance(tags, dict):
         agents.from_metadata(call, tags, "tag")
         call.tags = [f"{key}:{value}" for key, value in tags.items() if isinstance(value, str | int | float)] or None
     elif isinstance(tags, list):
         call.tags = [tag for tag in tags if isinstance(tag, str)] or None
-    status = get("status_code", get("http_status", get("status")))
+
+
+def _apply_status(call: Call, status: Any) -> None:
     if type(status) is int and 100 <= status < 600:
         call.http_status = status
         if status >= 400:
             call.status = "error"
     elif isinstance(status, str) and status.lower() in ("error", "failed", "failure"):
         call.status = "error"
-    for key in _COST_KEYS:
-        value = get(key)
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
-            call.logged_cost_pico = pico_dollars(value, f"$.{key}")
-            break
-    attempt = get("attempt")
-    if type(attempt) is int and 0 < attempt < 1000:
-        call.attempt = attempt
 
 
 def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -> Call:

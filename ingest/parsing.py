@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import hmac
 import itertools
@@ -61,6 +62,16 @@ class Task:
 
 def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
     """Read the pieces and yield staged segments in order; a large piece yields several."""
+    collecting = gc.isenabled()
+    gc.disable()  # records are trees without cycles, and collecting among millions of them costs a fifth of the time
+    try:
+        yield from _run(task, rules, folder)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _run(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
     batches = (Batch(rules, folder / f"{task.number:06}-{count}") for count in itertools.count())
     batch = next(batches)
     for piece in task.pieces:
@@ -96,8 +107,15 @@ class _Readers:
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         main = self.main
-        if main is not None and (main.rank >= 100 or main.matches(record)):
-            return self.reader(main).read(record, row)
+        if main is not None:
+            if main.strict:  # ask what else a record may be only when its own reader refuses it
+                try:
+                    return self.reader(main).read(record, row)
+                except BadRecordError:
+                    if main.matches(record):
+                        raise
+            elif main.rank >= 100 or main.matches(record):
+                return self.reader(main).read(record, row)
         found = detect_record(record)
         if found is None:
             raise BadRecordError("no known kind of record" if main is None else f"not a record of {main.title}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +30,7 @@ _MADE = {
     "pending_tool_calls", *(f"key_{policy}" for policy in POLICIES),
 }  # fmt: skip
 FIELD_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in _MADE)
+_CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
 _PENDING = frozenset({"tool_calls", "tool_use", "function_call"})
 
 
@@ -224,22 +227,21 @@ class Batch:
         return segment
 
     def _call_table(self) -> pa.Table:
-        calls = self._calls
-        size = len(calls)
+        size = len(self._calls)
+        fields = dict(zip(_CALL_FIELDS, zip(*map(msgspec.structs.astuple, self._calls), strict=True), strict=True))
         columns: dict[str, Any] = hash_columns(self._identity)
         columns["source"] = pa.array(self._sources, pa.int32())
         columns["by_line"] = pa.array(self._by_line, pa.bool_())
-        columns["replaces"] = pa.array([call.replaces for call in calls], pa.bool_())
+        columns["replaces"] = pa.array(fields["replaces"], pa.bool_())
         columns["source_row"] = pa.array(self._rows, pa.int64())
-        columns["start_us"] = pa.array([call.start_us for call in calls], pa.int64())
-        columns["end_us"] = pa.array([call.end_us for call in calls], pa.int64())
-        columns["model"] = pa.array([call.response_model or call.request_model for call in calls], pa.string())
-        columns["cost_pico"] = _column([call.logged_cost_pico for call in calls], pa.int64(), size)
-        columns["weight_micro"] = pa.array([call.weight_micro for call in calls], pa.int64())
+        for name in ("start_us", "end_us", "cost_pico", "weight_micro"):
+            columns[name] = _column(fields["logged_cost_pico" if name == "cost_pico" else name], pa.int64(), size)
+        requested = fields["request_model"]
+        served = [answered or asked for answered, asked in zip(fields["response_model"], requested, strict=True)]
+        columns["model"] = pa.array(served, pa.string())
         columns["tool_count"] = _column(self._tool_counts, pa.int16(), size)
         for name in ("input_words", "content_state", "has_images", "pending_tool_calls", *FIELD_COLUMNS):
-            values = [getattr(call, name) for call in calls]
-            columns[name] = self._redacted(_column(values, _ARROW[CALL_COLUMNS[name]], size))
+            columns[name] = self._redacted(_column(fields[name], _ARROW[CALL_COLUMNS[name]], size))
         columns["messages"] = _column(self._messages, pa.list_(pa.int32()), size)
         columns["tools"] = _column(self._tools, pa.int32(), size)
         columns["output"] = _column(self._outputs, pa.int32(), size)
@@ -269,7 +271,7 @@ class Batch:
         )
 
 
-def _column(values: list[Any], kind: pa.DataType, size: int) -> Any:
+def _column(values: Sequence[Any], kind: pa.DataType, size: int) -> Any:
     """An Arrow array; the many columns that a format does not fill cost one scan."""
     if values.count(None) == size:
         return pa.nulls(size, kind)

@@ -74,19 +74,19 @@ def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
     hour = _details(inside, "cache_creation_token_details").get("ephemeral_1h_input_tokens")
     if hour is None:
         hour = _details(usage, "cache_creation").get("ephemeral_1h_input_tokens")
-    call.audio_input_tokens = token_count(inside.get("audio_tokens"), f"{path}.prompt_tokens_details.audio_tokens")
-    call.image_input_tokens = token_count(inside.get("image_tokens"), f"{path}.prompt_tokens_details.image_tokens")
-    call.audio_output_tokens = token_count(made.get("audio_tokens"), f"{path}.completion_tokens_details.audio_tokens")
-    call.image_output_tokens = token_count(made.get("image_tokens"), f"{path}.completion_tokens_details.image_tokens")
+    call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".prompt_tokens_details.audio_tokens")
+    call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".prompt_tokens_details.image_tokens")
+    call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".completion_tokens_details.audio_tokens")
+    call.image_output_tokens = token_count(made.get("image_tokens"), path, ".completion_tokens_details.image_tokens")
     settle(
         call,
-        input_tokens=token_count(get("prompt_tokens"), f"{path}.prompt_tokens"),
-        output_tokens=token_count(get("completion_tokens"), f"{path}.completion_tokens"),
-        cache_read=token_count(cached, f"{path}.prompt_tokens_details.cached_tokens"),
-        cache_write=token_count(written, f"{path}.prompt_tokens_details.cache_write_tokens"),
-        cache_write_1h=token_count(hour, f"{path}.cache_creation.ephemeral_1h_input_tokens"),
-        reasoning=token_count(made.get("reasoning_tokens"), f"{path}.completion_tokens_details.reasoning_tokens"),
-        total=token_count(get("total_tokens"), f"{path}.total_tokens"),
+        input_tokens=token_count(get("prompt_tokens"), path, ".prompt_tokens"),
+        output_tokens=token_count(get("completion_tokens"), path, ".completion_tokens"),
+        cache_read=token_count(cached, path, ".prompt_tokens_details.cached_tokens"),
+        cache_write=token_count(written, path, ".prompt_tokens_details.cache_write_tokens"),
+        cache_write_1h=token_count(hour, path, ".cache_creation.ephemeral_1h_input_tokens"),
+        reasoning=token_count(made.get("reasoning_tokens"), path, ".completion_tokens_details.reasoning_tokens"),
+        total=token_count(get("total_tokens"), path, ".total_tokens"),
     )
 
 
@@ -94,106 +94,106 @@ def _openai_responses(call: Call, usage: dict[str, Any], path: str) -> None:
     inside = _details(usage, "input_tokens_details")
     made = _details(usage, "output_tokens_details")
     reasoning = made.get("reasoning_tokens", made.get("thinking_tokens"))
-    call.audio_input_tokens = token_count(inside.get("audio_tokens"), f"{path}.input_tokens_details.audio_tokens")
-    call.image_input_tokens = token_count(inside.get("image_tokens"), f"{path}.input_tokens_details.image_tokens")
-    call.audio_output_tokens = token_count(made.get("audio_tokens"), f"{path}.output_tokens_details.audio_tokens")
-    call.image_output_tokens = token_count(made.get("image_tokens"), f"{path}.output_tokens_details.image_tokens")
+    call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".input_tokens_details.audio_tokens")
+    call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".input_tokens_details.image_tokens")
+    call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".output_tokens_details.audio_tokens")
+    call.image_output_tokens = token_count(made.get("image_tokens"), path, ".output_tokens_details.image_tokens")
     settle(
         call,
-        input_tokens=token_count(usage.get("input_tokens"), f"{path}.input_tokens"),
-        output_tokens=token_count(usage.get("output_tokens"), f"{path}.output_tokens"),
-        cache_read=token_count(inside.get("cached_tokens"), f"{path}.input_tokens_details.cached_tokens"),
-        cache_write=token_count(inside.get("cache_write_tokens"), f"{path}.input_tokens_details.cache_write_tokens"),
-        reasoning=token_count(reasoning, f"{path}.output_tokens_details.reasoning_tokens"),
-        total=token_count(usage.get("total_tokens"), f"{path}.total_tokens"),
+        input_tokens=token_count(usage.get("input_tokens"), path, ".input_tokens"),
+        output_tokens=token_count(usage.get("output_tokens"), path, ".output_tokens"),
+        cache_read=token_count(inside.get("cached_tokens"), path, ".input_tokens_details.cached_tokens"),
+        cache_write=token_count(inside.get("cache_write_tokens"), path, ".input_tokens_details.cache_write_tokens"),
+        reasoning=token_count(reasoning, path, ".output_tokens_details.reasoning_tokens"),
+        total=token_count(usage.get("total_tokens"), path, ".total_tokens"),
     )
 
 
 def _langchain(call: Call, usage: dict[str, Any], path: str) -> None:
     inside = _details(usage, "input_token_details")
     made = _details(usage, "output_token_details")
-    call.audio_input_tokens = token_count(inside.get("audio", inside.get("audio_tokens")), f"{path}.audio")
-    call.audio_output_tokens = token_count(made.get("audio", made.get("audio_tokens")), f"{path}.audio")
-    hour = token_count(inside.get("ephemeral_1h_input_tokens"), f"{path}.input_token_details")
-    written = token_count(inside.get("cache_creation"), f"{path}.input_token_details.cache_creation")
-    five = token_count(inside.get("ephemeral_5m_input_tokens"), f"{path}.input_token_details")
+    call.audio_input_tokens = token_count(inside.get("audio", inside.get("audio_tokens")), path, ".audio")
+    call.audio_output_tokens = token_count(made.get("audio", made.get("audio_tokens")), path, ".audio")
+    hour = token_count(inside.get("ephemeral_1h_input_tokens"), path, ".input_token_details")
+    written = token_count(inside.get("cache_creation"), path, ".input_token_details.cache_creation")
+    five = token_count(inside.get("ephemeral_5m_input_tokens"), path, ".input_token_details")
     settle(
         call,
-        input_tokens=token_count(usage.get("input_tokens"), f"{path}.input_tokens"),
-        output_tokens=token_count(usage.get("output_tokens"), f"{path}.output_tokens"),
-        cache_read=token_count(inside.get("cache_read", inside.get("cached_tokens")), f"{path}.cache_read"),
+        input_tokens=token_count(usage.get("input_tokens"), path, ".input_tokens"),
+        output_tokens=token_count(usage.get("output_tokens"), path, ".output_tokens"),
+        cache_read=token_count(inside.get("cache_read", inside.get("cached_tokens")), path, ".cache_read"),
         cache_write=written or ((hour or 0) + (five or 0) if hour is not None or five is not None else written),
         cache_write_1h=hour,
-        reasoning=token_count(made.get("reasoning", made.get("reasoning_tokens")), f"{path}.reasoning"),
-        total=token_count(usage.get("total_tokens"), f"{path}.total_tokens"),
+        reasoning=token_count(made.get("reasoning", made.get("reasoning_tokens")), path, ".reasoning"),
+        total=token_count(usage.get("total_tokens"), path, ".total_tokens"),
     )
 
 
 def _anthropic(call: Call, usage: dict[str, Any], path: str) -> None:
     get = usage.get
-    read = token_count(get("cache_read_input_tokens"), f"{path}.cache_read_input_tokens")
-    written = token_count(get("cache_creation_input_tokens"), f"{path}.cache_creation_input_tokens")
+    read = token_count(get("cache_read_input_tokens"), path, ".cache_read_input_tokens")
+    written = token_count(get("cache_creation_input_tokens"), path, ".cache_creation_input_tokens")
     split = get("cache_creation")
     hour = None
     if isinstance(split, dict):
-        hour = token_count(split.get("ephemeral_1h_input_tokens"), f"{path}.cache_creation.ephemeral_1h_input_tokens")
+        hour = token_count(split.get("ephemeral_1h_input_tokens"), path, ".cache_creation.ephemeral_1h_input_tokens")
         if written is None and split:
-            five = token_count(split.get("ephemeral_5m_input_tokens"), f"{path}.cache_creation")
+            five = token_count(split.get("ephemeral_5m_input_tokens"), path, ".cache_creation")
             written = (five or 0) + (hour or 0)
-    fresh = token_count(get("input_tokens"), f"{path}.input_tokens")
+    fresh = token_count(get("input_tokens"), path, ".input_tokens")
     thinking = _details(usage, "output_tokens_details").get("thinking_tokens")
     settle(
         call,
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
-        output_tokens=token_count(get("output_tokens"), f"{path}.output_tokens"),
+        output_tokens=token_count(get("output_tokens"), path, ".output_tokens"),
         cache_read=read,
         cache_write=written,
         cache_write_1h=hour,
-        reasoning=token_count(thinking, f"{path}.output_tokens_details.thinking_tokens"),
+        reasoning=token_count(thinking, path, ".output_tokens_details.thinking_tokens"),
     )
 
 
 def _bedrock(call: Call, usage: dict[str, Any], path: str) -> None:
-    read = token_count(usage.get("cacheReadInputTokens", usage.get("cacheReadInputTokenCount")), f"{path}.cacheRead")
+    read = token_count(usage.get("cacheReadInputTokens", usage.get("cacheReadInputTokenCount")), path, ".cacheRead")
     written = token_count(
         usage.get("cacheWriteInputTokens", usage.get("cacheWriteInputTokenCount")), f"{path}.cacheWrite"
     )
     hour = None
     for part in usage.get("cacheDetails") or ():
         if isinstance(part, dict) and part.get("ttl") == "1h":
-            hour = (hour or 0) + (token_count(part.get("inputTokens"), f"{path}.cacheDetails") or 0)
-    fresh = token_count(usage.get("inputTokens"), f"{path}.inputTokens")
+            hour = (hour or 0) + (token_count(part.get("inputTokens"), path, ".cacheDetails") or 0)
+    fresh = token_count(usage.get("inputTokens"), path, ".inputTokens")
     settle(
         call,
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
-        output_tokens=token_count(usage.get("outputTokens"), f"{path}.outputTokens"),
+        output_tokens=token_count(usage.get("outputTokens"), path, ".outputTokens"),
         cache_read=read,
         cache_write=written,
         cache_write_1h=hour,
-        total=token_count(usage.get("totalTokens"), f"{path}.totalTokens"),
+        total=token_count(usage.get("totalTokens"), path, ".totalTokens"),
     )
 
 
 def _gemini(call: Call, usage: dict[str, Any], path: str) -> None:
     get = usage.get
-    prompt = token_count(get("promptTokenCount"), f"{path}.promptTokenCount")
-    tool_prompt = token_count(get("toolUsePromptTokenCount"), f"{path}.toolUsePromptTokenCount") or 0
-    answer = token_count(get("candidatesTokenCount"), f"{path}.candidatesTokenCount")
-    thoughts = token_count(get("thoughtsTokenCount"), f"{path}.thoughtsTokenCount")
+    prompt = token_count(get("promptTokenCount"), path, ".promptTokenCount")
+    tool_prompt = token_count(get("toolUsePromptTokenCount"), path, ".toolUsePromptTokenCount") or 0
+    answer = token_count(get("candidatesTokenCount"), path, ".candidatesTokenCount")
+    thoughts = token_count(get("thoughtsTokenCount"), path, ".thoughtsTokenCount")
     asked = get("promptTokensDetails")
     made = get("candidatesTokensDetails")
     call.audio_input_tokens = _modality(asked, _AUDIO, path)
     call.image_input_tokens = _modality(asked, _IMAGE, path)
     call.audio_output_tokens = _modality(made, _AUDIO, path)
     call.image_output_tokens = _modality(made, _IMAGE, path)
-    total = token_count(get("totalTokenCount"), f"{path}.totalTokenCount")
+    total = token_count(get("totalTokenCount"), path, ".totalTokenCount")
     if answer is None and (thoughts is not None or total is not None):
         answer = 0  # an answer that was all thought, or none
     settle(
         call,
         input_tokens=None if prompt is None else prompt + tool_prompt,
         output_tokens=None if answer is None else answer + (thoughts or 0),
-        cache_read=token_count(get("cachedContentTokenCount"), f"{path}.cachedContentTokenCount"),
+        cache_read=token_count(get("cachedContentTokenCount"), path, ".cachedContentTokenCount"),
         reasoning=thoughts,
         total=total,
     )
@@ -203,8 +203,8 @@ def _cohere(call: Call, usage: dict[str, Any], path: str) -> None:
     billed = _details(usage, "billed_units")
     settle(
         call,
-        input_tokens=token_count(billed.get("input_tokens"), f"{path}.billed_units.input_tokens"),
-        output_tokens=token_count(billed.get("output_tokens", 0), f"{path}.billed_units.output_tokens"),
+        input_tokens=token_count(billed.get("input_tokens"), path, ".billed_units.input_tokens"),
+        output_tokens=token_count(billed.get("output_tokens", 0), path, ".billed_units.output_tokens"),
     )
 
 
@@ -214,7 +214,7 @@ def _modality(details: Any, wanted: str, path: str) -> int | None:
     found = None
     for part in details:
         if isinstance(part, dict) and part.get("modality") == wanted:
-            found = (found or 0) + (token_count(part.get("tokenCount"), f"{path}.TokensDetails") or 0)
+            found = (found or 0) + (token_count(part.get("tokenCount"), path, ".TokensDetails") or 0)
     return found
 
 

@@ -21,5 +21,6 @@ FORMAT = Format(
     fingerprints=(frozenset({"type", "role", "model", "content", "usage"}),),
     matches=_matches,
     open=stateless(read_pair),
+    strict=True,
     rank=82,
 )

@@ -21,5 +21,6 @@ FORMAT = Format(
     fingerprints=(frozenset({"candidates", "usageMetadata", "modelVersion"}),),
     matches=_matches,
     open=stateless(read_pair),
+    strict=True,
     rank=83,
 )

@@ -26,6 +26,8 @@ _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
 def read(record: Any, context: Context) -> Outcome:
     if not isinstance(record, dict):
         raise BadRecordError("not a JSON object")
+    if "hindcast" not in record:
+        raise BadRecordError("not a Hindcast record", "$.hindcast")
     get = record.get
     call = Call()
     for name in _STRINGS:
@@ -124,4 +126,5 @@ FORMAT = Format(
     matches=_matches,
     open=stateless(read),
     rank=0,
+    strict=True,
 )

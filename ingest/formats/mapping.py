@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,9 +14,11 @@ from ingest import agents
 from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
 from ingest.errors import InputError
 from ingest.format import Context, Format, Outcome
-from ingest.mapping import FieldRule, Mapping
 from ingest.schema import CALL_COLUMNS
 from ingest.times import time_us
+
+if TYPE_CHECKING:
+    from ingest.mapping import FieldRule, Mapping
 
 _TO_MS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
@@ -55,9 +57,11 @@ class MappingReader:
     """Reads records by a mapping."""
 
     def __init__(self, context: Context) -> None:
-        if not isinstance(context.mapping, Mapping):
+        if context.mapping is None:
             raise InputError("this format needs a mapping file", remedy="Add --mapping FILE.yaml")
-        self.mapping = context.mapping
+        from ingest.mapping import FieldRule  # pydantic is slow to import
+
+        self.mapping: Mapping = context.mapping
         self.zone = context.mapping.zone
         self.rules = [(name, rule, [getter(path) for path in rule.paths]) for name, rule in self.mapping.fields.items()]
         self.constants = [(name, FieldRule(path=name), value) for name, value in self.mapping.constants.items()]

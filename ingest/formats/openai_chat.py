@@ -30,5 +30,6 @@ FORMAT = Format(
     fingerprints=(frozenset({"request", "response"}), frozenset({"object", "model", "choices", "usage"})),
     matches=_matches,
     open=stateless(read_pair),
+    strict=True,
     rank=80,
 )

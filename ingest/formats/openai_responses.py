@@ -21,5 +21,6 @@ FORMAT = Format(
     fingerprints=(frozenset({"object", "model", "output", "usage"}),),
     matches=_matches,
     open=stateless(read_pair),
+    strict=True,
     rank=81,
 )
