@@ -111,9 +111,7 @@ def _show_provider(agreements: list[Agreement], chosen: list[Choice], days: int)
             ]
             for one in agreements
         ]
-        say(
-            "The provider's prompt cache, predicted against logged (out of sample; by the bare rules in the last column)"
-        )
+        say("The provider's prompt cache, predicted against logged (out of sample; last: by the bare rules)")
         table(["model", "workflow", "logged", "predicted", "error", "rule of thumb", "rules"], rows, left=(0, 1))
     if chosen:
         say()
