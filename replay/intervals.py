@@ -112,9 +112,7 @@ class Estimate:
     freedom: int
 
 
-def estimates(
-    parts: Sequence[Moments], ratio: float, group: Sequence[Hashable] | None = None
-) -> list[Estimate]:
+def estimates(parts: Sequence[Moments], ratio: float, group: Sequence[Hashable] | None = None) -> list[Estimate]:
     """One estimate per cell; `group` names the cells whose variances are alike."""
     names = list(group) if group is not None else [None] * len(parts)
     pooled: dict[Hashable, tuple[float, int, int]] = {}

@@ -199,6 +199,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
     share = np.bincount(cell_of, weights=weight, minlength=len(names))
     whole = share.sum()
     score_task = demand.task[scores.call] if len(scores.call) else np.zeros(0, np.int32)
+    size = np.bincount(cell_of, weights=demand.counted, minlength=len(names))
     by_cell = _members(cell_of, len(names), ~np.isnan(logged_score) | ~np.isnan(served_score))
     cells: list[Cell] = []
     for position in np.argsort(-share, kind="stable").tolist():
@@ -211,11 +212,11 @@ def cells_of(evidence: Evidence) -> list[Cell]:
         pool = _Pool(evidence, task, logged, served, scores, score_task)
         kept = served == logged and not risky
         if kept:
-            moments, kind = _kept(logged_score[members], pool), "kept"
+            moments, kind = _kept(logged_score[members], pool, size[position]), "kept"
         elif risky:
             moments, kind = None, "none"
         else:
-            moments, kind = pool.best(logged_score[members], served_score[members])
+            moments, kind = pool.best(logged_score[members], served_score[members], size[position])
         cells.append(
             Cell(
                 task=demand.tasks[task] if task < tasks and demand.tasks else None,
@@ -237,12 +238,12 @@ def _members(cell_of: Int64, count: int, scored: Bools) -> list[Int64]:
     return np.split(order, np.searchsorted(cell_of[order], np.arange(1, count)))
 
 
-def _kept(logged: NDArray[np.float64], pool: _Pool) -> Moments:
+def _kept(logged: NDArray[np.float64], pool: _Pool, size: float) -> Moments:
     """A call that keeps its model: served equals logged, whatever that is."""
     known = logged[~np.isnan(logged)]
-    if len(known) < MIN_SCORED:
+    if len(known) < min(MIN_SCORED, size):
         known = pool.values(pool.logged)
-    if len(known) < MIN_SCORED:
+    if len(known) < min(MIN_SCORED, size):
         return Moments(0, 1.0, 1.0, 0.0, 0.0, 0.0, scored=False)
     return paired(known, known, same=True)
 
@@ -267,10 +268,11 @@ class _Pool:
         values = self.values(self.logged)
         return float(values.mean()) if len(values) else None
 
-    def best(self, logged: NDArray[np.float64], served: NDArray[np.float64]) -> tuple[Moments | None, str]:
+    def best(self, logged: NDArray[np.float64], served: NDArray[np.float64], size: float) -> tuple[Moments | None, str]:
+        """The best evidence on a cell of `size` calls, and its name in EVIDENCE."""
         both = ~np.isnan(logged) & ~np.isnan(served)
         thin: Moments | None = None
-        if both.sum() >= MIN_SCORED:
+        if both.sum() >= min(MIN_SCORED, size):
             return paired(served[both], logged[both]), "paired"
         if both.any():
             thin = paired(served[both], logged[both])
