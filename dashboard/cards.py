@@ -27,12 +27,17 @@ def kpis_html(row: Sequence[Kpi]) -> str:
         cards.append(
             f'<div class="hc-kpi"{about} role="group" aria-label="{escape(kpi.label)}">'
             f'<div class="hc-label">{escape(kpi.label)}</div>'
-            f'<div class="hc-value{tone}">{escape(kpi.value)}</div>'
-            f'<div class="hc-detail">{escape(kpi.detail)}</div></div>'
+            f'<div class="hc-value{tone}">{prose(kpi.value)}</div>'
+            f'<div class="hc-detail">{prose(kpi.detail)}</div></div>'
         )
     return f'<div class="hc-kpis">{"".join(cards)}</div>'
 
 
+def prose(text: str) -> str:
+    """A sentence as HTML: escaped, and a figure keeps its unit on its line."""
+    return escape(text).replace(" %", "\u00a0%")
+
+
 def points_html(texts: Sequence[str]) -> str:
     """Short remarks as a list."""
-    return f'<ul class="hc-limits">{"".join(f"<li>{escape(text)}</li>" for text in texts)}</ul>'
+    return f'<ul class="hc-limits">{"".join(f"<li>{prose(text)}</li>" for text in texts)}</ul>'

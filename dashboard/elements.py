@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import tables
-from dashboard.cards import Kpi, kpis_html, points_html
+from dashboard.cards import Kpi, kpis_html, points_html, prose
 from dashboard.tables import Table
 
 _LOOK = Path(__file__).with_name("look.css")
@@ -25,17 +24,17 @@ def look() -> None:
 
 def finding(text: str, *, level: int = 2) -> None:
     """What a picture or page shows, as its heading."""
-    st.html(f'<h{level} class="hc-finding">{escape(text)}</h{level}>')
+    st.html(f'<h{level} class="hc-finding">{prose(text)}</h{level}>')
 
 
 def lead(text: str) -> None:
     """A sentence or two under a heading."""
-    st.html(f'<p class="hc-lead">{escape(text)}</p>')
+    st.html(f'<p class="hc-lead">{prose(text)}</p>')
 
 
 def note(text: str, *, warn: bool = False) -> None:
     """A remark: what is left out, how a figure was made."""
-    st.html(f'<p class="hc-note{" hc-warn" if warn else ""}">{escape(text)}</p>')
+    st.html(f'<p class="hc-note{" hc-warn" if warn else ""}">{prose(text)}</p>')
 
 
 def kpis(row: Sequence[Kpi]) -> None:

@@ -134,7 +134,7 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         showgrid=False, automargin=True,
     )  # fmt: skip
     low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
-    figure.update_xaxes(range=[low, high], nticks=6)
+    figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
     # room beside the bars for their figures: on the left only where a bar ends there
     figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
     return _axes(figure, x="USD", y=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -95,10 +96,10 @@ def csv_cell(value: Any) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it stands: punctuation escaped, line breaks turned into spaces."""
+    """Text that Markdown shows as it stands: what it would act on is escaped, line breaks turn into spaces."""
     flat = " ".join(text.split())
-    special = "\\`*_{}[]()#+!|<>~$:&"
-    return "".join(f"\\{char}" if char in special else char for char in flat)
+    escaped = "".join(f"\\{char}" if char in "\\`*_[]<>|~#$&" else char for char in flat)
+    return re.sub(r":(?=[\w+-]+:)", r"\\:", escaped)
 
 
 def _row(columns: Sequence[Column], row: Sequence[Any], kind: str = "") -> str:

@@ -54,14 +54,14 @@ class Coverage:
     def remarks(self) -> list[str]:
         """One sentence per kind of call that a total misses or guesses; empty if there is none."""
         kinds = (
-            (self.unpriced, "have no price and are in no total"),
-            (self.estimated, "have estimated token counts"),
-            (self.fallback, "are priced by a fallback rule"),
-            (self.untimed, "have no time and are on no day"),
+            (self.unpriced, "No price, in no total"),
+            (self.estimated, "Token counts estimated"),
+            (self.fallback, "Priced by a fallback rule"),
+            (self.untimed, "No time, on no day"),
         )
-        said = [f"{count:,} of {plural(self.calls, 'call')} {text}." for count, text in kinds if count]
+        said = [f"{text}: {count:,} of {plural(self.calls, 'call')}." for count, text in kinds if count]
         if self.quarantined:
-            said.append(f"{self.quarantined:,} lines could not be read and are in quarantine.")
+            said.append(f"In quarantine, not readable: {plural(self.quarantined, 'line')}.")
         return said
 
 

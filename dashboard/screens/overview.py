@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.outlook import Outlook, outlook
 from analysis.present import day as day_text
 from analysis.present import money, share
-from dashboard import cached, elements, figures, frame, views
+from dashboard import cached, elements, figures, frame, proofs, views
 from dashboard.cards import Kpi
 from dashboard.settings import Settings, read
 from dashboard.tables import Column, Table
@@ -147,32 +147,8 @@ def _movers(found: views.Document) -> None:
         return
     day = date.fromisoformat(found["day"])
     elements.finding(f"What moved most on {day_text(day)}")
-    elements.table(movers(found), "movers")
+    elements.table(proofs.movers(found), "movers")
     st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
-
-
-def movers(found: views.Document, limit: int = 3) -> Table:
-    """The largest causes, or drivers where no cause is named."""
-    causes = [cause for cause in views.causes(found) if cause["surprising"]]
-    rows: list[tuple[object, ...]] = [
-        (cause["title"], views.places(cause), Decimal(cause["delta"]), cause["share"], cause["fix"]) for cause in causes
-    ]
-    if not rows:
-        rows = [
-            (views.what(driver), views.where(driver["segment"]), Decimal(driver["delta"]), driver["share"], None)
-            for driver in found["drivers"]
-        ]
-    return Table(
-        f"The largest movers of {found['day']}",
-        (
-            Column("what"),
-            Column("where"),
-            Column("USD", lambda value: money(value, sign=True), figure=True),
-            Column("share of the change", share, figure=True),
-            Column("what to do"),
-        ),
-        tuple(rows[:limit]),
-    )
 
 
 def _proof(report: views.Document, dimension: str) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 
 import streamlit as st
 
-from analysis import narrative
 from analysis.present import day as day_text
-from analysis.present import money, share
-from dashboard import cached, drill, elements, figures, frame, views
+from analysis.present import money
+from dashboard import cached, drill, elements, figures, frame, proofs, views
 from dashboard.cards import Kpi
-from dashboard.tables import Column, Table
 
 TABLE_ROWS = 12
 
@@ -45,9 +42,9 @@ def show() -> None:
     _waterfall(found)
     if views.causes(found):
         elements.finding("The causes, and what to do about them")
-        elements.table(cause_table(found), f"causes-{found['day']}")
+        elements.table(proofs.causes(found), f"causes-{found['day']}")
     elements.finding("The drivers, largest first")
-    elements.table(driver_table(found), f"drivers-{found['day']}", limit=TABLE_ROWS)
+    elements.table(proofs.drivers(found), f"drivers-{found['day']}", limit=TABLE_ROWS)
     drill.from_driver(view, found)
 
 
@@ -104,58 +101,3 @@ def notes(found: views.Document) -> list[str]:
             f"{unpriced['baseline_per_day']:,g} per baseline day."
         )
     return said
-
-
-def cause_table(found: views.Document) -> Table:
-    """Causes that would surprise: dollars, where, evidence, fix, what undoing saves."""
-    columns = (
-        Column("USD", lambda value: money(value, sign=True), figure=True),
-        Column("cause"),
-        Column("where"),
-        Column("evidence"),
-        Column("what to do"),
-        Column("undo saves a day", lambda value: "-" if value is None or value <= 0 else money(value), figure=True),
-        Column("confidence", share, figure=True, about="How much better this cause fits the calls than its rivals"),
-    )
-    rows = tuple(
-        (
-            Decimal(cause["delta"]),
-            cause["title"],
-            views.places(cause),
-            "; ".join(cause["evidence"]) or None,
-            cause["fix"],
-            views.dollars(cause["undo_saves"]),
-            cause["confidence"] if cause["surprising"] else None,
-        )
-        for cause in views.causes(found)
-    )
-    return Table(f"Causes of {found['day']}", columns, rows)
-
-
-def driver_table(found: views.Document) -> Table:
-    """Segment, factor, dollars, share, before and after, and what undoing it saves."""
-    columns = (
-        Column("share", share, figure=True, about="Of the whole difference"),
-        Column("USD", lambda value: money(value, sign=True), figure=True),
-        Column("where"),
-        Column("what"),
-        Column("before", figure=True),
-        Column("after", figure=True),
-        Column("undo saves a day", lambda value: "-" if value is None else money(value), figure=True,
-               about="What the day would cost less if this alone went back to its baseline"),
-    )  # fmt: skip
-    rows = tuple(
-        (
-            driver["share"],
-            Decimal(driver["delta"]),
-            views.where(driver["segment"]),
-            views.what(driver),
-            narrative.figure(driver["before"], driver["unit"]),
-            narrative.figure(driver["after"], driver["unit"]),
-            views.dollars(driver["undo_saves"]),
-        )
-        for driver in found["drivers"]
-    )
-    total = (1.0 if views.amount(found["delta"]) else None, views.dollars(found["delta"]), "sums to the change",
-             f"{money(views.dollars(found['residual']))} unexplained", None, None, None)  # fmt: skip
-    return Table(f"Drivers of {found['day']}", columns, rows, total=total)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, elements, figures, frame, shelf, views
-from dashboard.figures import Line
+from dashboard import cached, elements, figures, frame, proofs, shelf, views
 from dashboard.frame import View
-from dashboard.palette import GOOD, GREY, HUES
-from dashboard.tables import Column, Table
+from dashboard.palette import HUES
 from replay.strategy import Strategy
 
 SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
@@ -48,7 +45,7 @@ def show() -> None:
             result = _replay(view, strategies, since, until, cold)
             best = views.recommended(result) if result else None
             if result is not None and best is not None:
-                elements.finding(sentence(result, best), level=1)
+                elements.finding(proofs.sentence(result, best), level=1)
         if result is not None and best is not None:
             _answer(view, result, best, newest)
     else:
@@ -108,15 +105,16 @@ def _answer(view: View, result: views.Document, best: views.Document, newest: vi
         elements.note(
             f"Without a time, not replayed: {views.plural(result['baseline']['untimed_calls'], 'call')}.", warn=True
         )
-    colours = strategy_colours(result)
-    lines = trajectories(view, result, colours)
+    colours = proofs.strategy_colours(result)
+    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
+    lines = proofs.trajectories(costs, view.coverage.whole_days, result, colours)
     elements.picture(
         figures.comparison(lines, spike=views.stands_out_since(newest)),
         "strategies",
         alt="Daily cost in USD as logged, and under each strategy: "
         + "; ".join(f"{entry['name']} {views.per_day(entry)} a day" for entry in result["strategies"]),
     )
-    elements.table(comparison_table(result, colours), "strategies")
+    elements.table(proofs.comparison(result, colours), "strategies")
     name = st.selectbox(
         "Look closer at", [entry["name"] for entry in result["strategies"]],
         index=[entry["name"] for entry in result["strategies"]].index(best["name"]), key="closer", bind="query-params",
@@ -127,79 +125,6 @@ def _answer(view: View, result: views.Document, best: views.Document, newest: vi
     if limits:
         elements.finding("What the log cannot say")
         elements.points(limits, shown=6)
-
-
-def sentence(result: views.Document, best: views.Document) -> str:
-    """The answer: dollars a day, saved share and what is known of quality."""
-    saved = best["saved_share"]
-    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
-    logged = views.per_day(result["baseline"])
-    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}"
-    if best["quality"]["verdict"] == "unknown":
-        return f"{text}; whether quality holds, the log cannot say."
-    return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
-
-
-def strategy_colours(result: views.Document) -> dict[str, str]:
-    """The recommended strategy is green, the others keep hues in the order of the files."""
-    best = views.recommended(result)
-    hues = iter([hue for hue in HUES if hue != HUES[2]] * 10)
-    return {
-        entry["name"]: GOOD if best is not None and entry["name"] == best["name"] else next(hues)
-        for entry in result["strategies"]
-    }
-
-
-def trajectories(view: View, result: views.Document, colours: dict[str, str]) -> list[Line]:
-    """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass."""
-    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
-    # a day that the log covers in part would look like a day that cost little
-    logged = {day: costs.get(day, Decimal(0)) for day in view.coverage.whole_days} or costs
-    lines = [Line("logged", list(logged), list(logged.values()), GREY, filled=True)]
-    for entry in result["strategies"]:
-        if not entry["savings"]:
-            continue  # declares no stage: the logged line
-        lines.append(
-            Line(
-                entry["name"],
-                [date.fromisoformat(row["day"]) for row in entry["daily"]],
-                [Decimal(row["cost_usd"]) for row in entry["daily"]],
-                colours[entry["name"]],
-                dashed=entry["quality"]["verdict"] != "passes",
-            )
-        )
-    return lines
-
-
-def comparison_table(result: views.Document, colours: dict[str, str]) -> Table:
-    """The table of the terminal."""
-    columns = (
-        Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
-        Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
-        Column("saved", share, figure=True),
-        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
-        Column("quality (90 % lower)", figure=True,
-               about="Relative to what was logged; in brackets the one-sided 90 % lower bound"),
-        Column("verdict", strong=lambda value: str(value).startswith("fails")),
-        Column("range in total", figure=True, about="Where answer lengths of another model are not known: low to high"),
-    )  # fmt: skip
-    rows: list[tuple[object, ...]] = [
-        ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, None, "1.00", "baseline", None)
-    ]
-    for entry in result["strategies"]:
-        low, high = views.dollars(entry["cost_low_usd"]), views.dollars(entry["cost_high_usd"])
-        rows.append(
-            (
-                entry["name"],
-                views.dollars(entry["usd_per_day"]),
-                entry["saved_share"],
-                entry["hit_rate"] if entry["tier_hits"] else None,
-                views.quality(entry),
-                views.verdict(entry),
-                f"{money(low)} to {money(high)}" if low != high else money(low),
-            )
-        )
-    return Table("Strategies over the same traffic", columns, tuple(rows))
 
 
 def _closer(entry: views.Document) -> None:
@@ -223,19 +148,8 @@ def _closer(entry: views.Document) -> None:
         if count:
             elements.note(f"{views.plural(count, 'call')} stayed with the logged model: {reason}.")
     with st.expander("How quality was judged, and how to run this again"):
-        elements.lead(evidence(entry))
+        elements.lead(proofs.evidence(entry))
         elements.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
-
-
-def evidence(entry: views.Document) -> str:
-    """What the verdict rests on."""
-    quality = entry["quality"]
-    parts = [f"Verdict: {views.verdict(entry)}."]
-    for key, text in (("evidence", "Evidence: {}."), ("unknown_share", "Share of calls with unknown quality: {}.")):
-        value = quality.get(key)
-        if value not in (None, "", {}):
-            parts.append(text.format(share(value) if key == "unknown_share" else value))
-    return " ".join(parts)
 
 
 def _editor(entries: dict[str, shelf.Entry]) -> None:

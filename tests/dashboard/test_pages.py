@@ -25,7 +25,7 @@ PAGES = ("overview", "spike", "explore", "strategies", "cache-lab", "optimise", 
 
 def said(page: Any) -> str:
     """All text that the page draws, as a reader sees it."""
-    return unescape("\n".join(part.value for part in page.html))
+    return unescape("\n".join(part.value for part in page.html)).replace("\u00a0", " ")
 
 
 def ask(store: Store, *arguments: str) -> Any:
@@ -50,7 +50,7 @@ def test_the_overview_says_what_cost_and_diagnose_say(open_page: Opened, spiky: 
     month = ask(spiky, "cost", "--by", "month")
     (march,) = (row for row in month["rows"] if row["month"] == "2024-03")
     assert money(Decimal(march["cost_usd"])) in text
-    assert f"{month['total']['unpriced_calls']} of {month['total']['calls']:,} calls have no price" in text
+    assert f"No price, in no total: {month['total']['unpriced_calls']} of {month['total']['calls']:,} calls." in text
 
 
 def test_the_daily_bars_are_the_ledger_s(open_page: Opened, spiky: Store) -> None:

@@ -1,0 +1,178 @@
+"""Proof tables, lines and sentences made of the commands' documents: the same on a page and in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from analysis import narrative
+from analysis.present import money, share
+from dashboard import views
+from dashboard.figures import Line
+from dashboard.palette import GOOD, GREY, HUES
+from dashboard.tables import Column, Table
+
+
+def movers(found: views.Document, limit: int = 3) -> Table:
+    """The largest causes, or drivers where no cause is named."""
+    named = [cause for cause in views.causes(found) if cause["surprising"]]
+    rows: list[tuple[object, ...]] = [
+        (cause["title"], views.places(cause), Decimal(cause["delta"]), cause["share"], cause["fix"]) for cause in named
+    ]
+    if not rows:
+        rows = [
+            (views.what(driver), views.where(driver["segment"]), Decimal(driver["delta"]), driver["share"], None)
+            for driver in found["drivers"]
+        ]
+    return Table(
+        f"The largest movers of {found['day']}",
+        (
+            Column("what"),
+            Column("where"),
+            Column("USD", lambda value: money(value, sign=True), figure=True),
+            Column("share of the change", share, figure=True),
+            Column("what to do"),
+        ),
+        tuple(rows[:limit]),
+    )
+
+
+def causes(found: views.Document) -> Table:
+    """Causes that would surprise: dollars, where, evidence, fix, what undoing saves."""
+    columns = (
+        Column("USD", lambda value: money(value, sign=True), figure=True),
+        Column("cause"),
+        Column("where"),
+        Column("evidence"),
+        Column("what to do"),
+        Column("undo saves a day", lambda value: "-" if value is None or value <= 0 else money(value), figure=True),
+        Column("confidence", share, figure=True, about="How much better this cause fits the calls than its rivals"),
+    )
+    rows = tuple(
+        (
+            Decimal(cause["delta"]),
+            cause["title"],
+            views.places(cause),
+            "; ".join(cause["evidence"]) or None,
+            cause["fix"],
+            views.dollars(cause["undo_saves"]),
+            cause["confidence"] if cause["surprising"] else None,
+        )
+        for cause in views.causes(found)
+    )
+    return Table(f"Causes of {found['day']}", columns, rows)
+
+
+def drivers(found: views.Document) -> Table:
+    """Segment, factor, dollars, share, before and after, and what undoing it saves."""
+    columns = (
+        Column("share", share, figure=True, about="Of the whole difference"),
+        Column("USD", lambda value: money(value, sign=True), figure=True),
+        Column("where"),
+        Column("what"),
+        Column("before", figure=True),
+        Column("after", figure=True),
+        Column("undo saves a day", lambda value: "-" if value is None else money(value), figure=True,
+               about="What the day would cost less if this alone went back to its baseline"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            driver["share"],
+            Decimal(driver["delta"]),
+            views.where(driver["segment"]),
+            views.what(driver),
+            narrative.figure(driver["before"], driver["unit"]),
+            narrative.figure(driver["after"], driver["unit"]),
+            views.dollars(driver["undo_saves"]),
+        )
+        for driver in found["drivers"]
+    )
+    total = (1.0 if views.amount(found["delta"]) else None, views.dollars(found["delta"]), "sums to the change",
+             f"{money(views.dollars(found['residual']))} unexplained", None, None, None)  # fmt: skip
+    return Table(f"Drivers of {found['day']}", columns, rows, total=total)
+
+
+def sentence(result: views.Document, best: views.Document) -> str:
+    """The answer: dollars a day, saved share and what is known of quality."""
+    saved = best["saved_share"]
+    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
+    logged = views.per_day(result["baseline"])
+    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}"
+    if best["quality"]["verdict"] == "unknown":
+        return f"{text}; whether quality holds, the log cannot say."
+    return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
+
+
+def strategy_colours(result: views.Document) -> dict[str, str]:
+    """The recommended strategy is green, the others keep hues in the order of the files."""
+    best = views.recommended(result)
+    hues = iter([hue for hue in HUES if hue != HUES[2]] * 10)
+    return {
+        entry["name"]: GOOD if best is not None and entry["name"] == best["name"] else next(hues)
+        for entry in result["strategies"]
+    }
+
+
+def trajectories(
+    costs: Mapping[date, Decimal], whole_days: Sequence[date], result: views.Document, colours: Mapping[str, str]
+) -> list[Line]:
+    """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass."""
+    # a day that the log covers in part would look like a day that cost little
+    logged = {day: costs.get(day, Decimal(0)) for day in whole_days} or dict(costs)
+    lines = [Line("logged", list(logged), list(logged.values()), GREY, filled=True)]
+    for entry in result["strategies"]:
+        if not entry["savings"]:
+            continue  # declares no stage: the logged line
+        lines.append(
+            Line(
+                entry["name"],
+                [date.fromisoformat(row["day"]) for row in entry["daily"]],
+                [Decimal(row["cost_usd"]) for row in entry["daily"]],
+                colours[entry["name"]],
+                dashed=entry["quality"]["verdict"] != "passes",
+            )
+        )
+    return lines
+
+
+def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
+    """The table of the terminal."""
+    columns = (
+        Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
+        Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
+        Column("saved", share, figure=True),
+        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
+        Column("quality (90 % lower)", figure=True,
+               about="Relative to what was logged; in brackets the one-sided 90 % lower bound"),
+        Column("verdict", strong=lambda value: str(value).startswith("fails")),
+        Column("range in total", figure=True, about="Where answer lengths of another model are not known: low to high"),
+    )  # fmt: skip
+    rows: list[tuple[object, ...]] = [
+        ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, None, "1.00", "baseline", None)
+    ]
+    for entry in result["strategies"]:
+        low, high = views.dollars(entry["cost_low_usd"]), views.dollars(entry["cost_high_usd"])
+        rows.append(
+            (
+                entry["name"],
+                views.dollars(entry["usd_per_day"]),
+                entry["saved_share"],
+                entry["hit_rate"] if entry["tier_hits"] else None,
+                views.quality(entry),
+                views.verdict(entry),
+                f"{money(low)} to {money(high)}" if low != high else money(low),
+            )
+        )
+    return Table("Strategies over the same traffic", columns, tuple(rows))
+
+
+def evidence(entry: views.Document) -> str:
+    """What the verdict rests on."""
+    quality = entry["quality"]
+    parts = [f"Verdict: {views.verdict(entry)}."]
+    for key, text in (("evidence", "Evidence: {}."), ("unknown_share", "Share of calls with unknown quality: {}.")):
+        value = quality.get(key)
+        if value not in (None, "", {}):
+            parts.append(text.format(share(value) if key == "unknown_share" else value))
+    return " ".join(parts)
