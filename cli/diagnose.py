@@ -40,7 +40,7 @@ def diagnose(
 
     found = explain_day(
         Store(store),
-        day=_day(day),
+        day=parse_day(day),
         baseline=parse_range(baseline) if baseline else None,
         by=[part.strip() for part in by.split(",") if part.strip()],
         metric=metric,
@@ -51,7 +51,7 @@ def diagnose(
     show(found, every=every)
 
 
-def _day(text: str | None) -> Any:
+def parse_day(text: str | None) -> Any:
     from datetime import date
 
     from ingest.errors import InputError

@@ -1,0 +1,123 @@
+"""`hindcast templates` and `hindcast duplicates`: what the prompts have in common, and which were asked before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, note, say, table
+
+SHOWN = 15
+Since = Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")]
+Until = Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(templates)
+    app.command()(duplicates)
+
+
+def templates(
+    store: StoreOption = "hindcast.duckdb",
+    since: Since = None,
+    until: Until = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every template.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """The prompt templates in the log: what they cost, what varies in them, when they changed.
+
+    Example: hindcast templates --since 2024-03-01
+    """
+    from analysis import present
+    from analysis.templates import templates as find
+    from cli.diagnose import parse_day
+    from ingest.store import Store
+
+    report = find(Store(store), since=parse_day(since), until=parse_day(until))
+    if json:
+        emit_json(report.to_json())
+        return
+    changed = sum(len(t.versions) > 1 for t in report.templates)
+    say(f"{len(report.templates):,} templates in {report.calls:,} calls; {changed:,} of them changed.")
+    say()
+    shown = report.templates if every else report.templates[:SHOWN]
+    rows = []
+    for t in shown:
+        newest = t.versions[-1]
+        tokens = None if newest.input_tokens is None else round(newest.input_tokens)
+        rows.append(
+            [
+                " / ".join(part for part in (t.agent, t.task) if part) or "-", t.opening[:26], f"{t.calls:,}",
+                present.money(t.cost_usd), present.tokens(tokens), f"{newest.static_lines:,}", f"{newest.slots:.1f}",
+                str(len(t.versions)), newest.first.isoformat() if len(t.versions) > 1 else "-",
+            ]
+        )  # fmt: skip
+    headers = ["where", "opens with", "calls", "cost", "tokens/call", "static lines", "slots", "versions", "changed"]
+    table(headers, rows, left=(0, 1))
+    if len(shown) < len(report.templates):
+        note(f"{len(report.templates) - len(shown):,} more templates: --all")
+    unpriced = sum(v.unpriced_calls for t in report.templates for v in t.versions)
+    if unpriced:
+        say(f"Unpriced, in no figure above: {unpriced:,} calls.")
+    if report.calls_without_messages:
+        say(f"{report.calls_without_messages:,} calls keep no messages and have no template.")
+    say()
+    say("Next: hindcast duplicates   ·   hindcast diagnose")
+
+
+def duplicates(
+    store: StoreOption = "hindcast.duckdb",
+    since: Since = None,
+    until: Until = None,
+    near: Annotated[bool, typer.Option("--near/--no-near", help="Also requests that are almost the same.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """Requests that were asked before, what the repeats cost, and whether the answers were the same.
+
+    Example: hindcast duplicates --since 2024-03-01
+    """
+    from analysis import present
+    from analysis.duplicates import Repeats
+    from analysis.duplicates import duplicates as find
+    from cli.diagnose import parse_day
+    from ingest.store import Store
+
+    report = find(Store(store), since=parse_day(since), until=parse_day(until), near=near)
+    if json:
+        emit_json(report.to_json())
+        return
+
+    def total(rows: list[Repeats]) -> Any:
+        priced = [r.cost_usd for r in rows if r.cost_usd is not None]
+        return sum(priced) if priced else None
+
+    repeats = sum(r.repeats for r in report.exact)
+    cost = total(report.exact)
+    daily = None if cost is None else cost / max(report.days, 1)
+    say(
+        f"{repeats:,} of {report.calls:,} calls repeat an earlier request word for word: "
+        f"{present.money(cost)}, {present.money(daily)} a day."
+    )
+    groups, same = sum(r.groups for r in report.exact), sum(r.same_answer for r in report.exact)
+    answered = sum(r.answered for r in report.exact)
+    say(f"Of {groups:,} repeated requests, {same:,} always got the same answer ({answered:,} have all answers logged).")
+    say()
+    for title, found in (("exact", report.exact), ("near", report.near)):
+        if found:
+            table(
+                [title, "requests", "repeats", "cost", "per day", "same answer"],
+                [
+                    [
+                        " / ".join(part for part in (r.agent, r.task) if part) or "-", f"{r.groups:,}",
+                        f"{r.repeats:,}", present.money(r.cost_usd), present.money(r.cost_per_day),
+                        f"{r.same_answer:,} of {r.answered:,}",
+                    ]
+                    for r in found[:SHOWN]
+                ],
+            )  # fmt: skip
+            say()
+    unpriced = sum(r.unpriced for r in (*report.exact, *report.near))
+    if unpriced:
+        say(f"Unpriced, in no figure above: {unpriced:,} repeats.")
+    say("Next: hindcast cache curve   ·   hindcast replay sample_logs/strategies/*.yaml")
