@@ -1,4 +1,4 @@
-"""A changed prompt changes the provider's prompt cache: cost follows the simulated prefix, not the token count alone."""
+"""A changed prompt changes the provider's prompt cache: cost follows the simulated prefix, not the tokens alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from replay.run import run
 from replay.strategy import parse
 from replay.traffic import load
 
-WORDS = "tide moon shore basin harbour current gauge ebb flood neap spring lagoon estuary".split()
+WORDS = ("tide", "moon", "shore", "basin", "harbour", "current", "gauge", "ebb", "flood", "lagoon", "estuary")
 START = datetime(2025, 3, 5, 9, tzinfo=UTC)
 
 
