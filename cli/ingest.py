@@ -38,6 +38,9 @@ def ingest(
         float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", min=0, max=1)
     ] = None,
     count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Store nothing: say what each file is, why, and what it lacks.")
+    ] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait while another ingest works on the store.")] = 60.0,
     workers: Annotated[
         int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).")
@@ -54,7 +57,10 @@ def ingest(
     from ingest.times import zone_named
 
     if not paths:
-        _offer()
+        _offer(store)
+        return
+    if explain:
+        _explain(paths, mapping, format, json_)
         return
     target = Store(store)
     with progress("Reading") as bar:
@@ -159,12 +165,55 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
     say("Next: hindcast cost --by day,model   ·   hindcast diagnose")
 
 
-def _offer() -> None:
+def _offer(store: str) -> None:
     """Without a path: say which logs were found at their usual places, and how to read them."""
     from cli.output import say
+    from ingest.discovery import usual_places
 
-    say("Name what to read: hindcast ingest PATH...")
-    raise typer.Exit(2)
+    found = usual_places()
+    if not found:
+        say("Name what to read: hindcast ingest PATH...   (no assistant's logs were found at their usual places)")
+        raise typer.Exit(2)
+    option = "" if store == DEFAULT_STORE else f" --store {store}"
+    say("Found on this machine; nothing was read yet:")
+    for place in found:
+        say(f"  {place.title}: {place.files:,} files, {place.size / 1e6:,.0f} MB")
+        say(f"    hindcast ingest {place.folder}{option}")
+
+
+def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_: bool) -> None:
+    from dataclasses import asdict
+
+    from analysis.present import share
+    from cli.output import emit_json, say, table
+    from ingest.explain import explain
+    from ingest.mapping import load_mapping
+
+    chosen = load_mapping(mapping) if mapping is not None else None
+    found = [explain(path, mapping=chosen, format=format) for path in paths]
+    if json_:
+        emit_json({"files": [asdict(one) for one in found]})
+        return
+    for one in found:
+        say(f"{Path(one.path).name} is {one.title}, because {one.because}.", style="bold")
+        packed = "" if one.compression == "none" else f", {one.compression}"
+        say(f"{one.layout}{packed}; the first {one.rows:,} rows: {one.calls:,} calls, {sum(one.skipped.values()):,} "
+            f"rows that are no calls, {len(one.bad_rows):,} unusable")  # fmt: skip
+        if one.filled:
+            rows = [[name, share(part), str(one.example.get(name, ""))[:60]] for name, part in one.filled.items()]
+            say()
+            table(["field", "filled", "in the first call"], rows, left=(0, 2))
+        say()
+        for label, counts in (("agents named by", one.agent_sources), ("tokens", one.tokens_sources),
+                              ("flagged", one.issues), ("no calls", one.skipped)):  # fmt: skip
+            if counts:
+                say(f"{label}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+        for bad in one.bad_rows:
+            say(f"unusable row {bad['row']}: {bad['reason']} at {bad['json_path']}")
+        for text in one.cannot:
+            say(f"Cannot: {text}")
+        say()
+    say(f"Next: hindcast ingest {' '.join(str(path) for path in paths[:3])}")
 
 
 def mapping_init(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ AGENT_KEYS = ("agent", "agent_name", "component", "service")
 TASK_KEYS = ("task", "task_type", "task_name", "phase", "step")
 _NAMING = frozenset(AGENT_KEYS) | frozenset(TASK_KEYS)
 _VOLATILE = re.compile(r"\d[\w:.,+/-]*")
-_CLUSTERS: dict[str, str] = {}
+_CLUSTERS: dict[tuple[bytes | None, str], str] = {}
 _CLUSTER_LIMIT = 5_000
 
 
@@ -49,7 +50,7 @@ def from_tags(call: Call, tags: Any) -> None:
     from_metadata(call, pairs, "tag")
 
 
-def resolve(call: Call) -> None:
+def resolve(call: Call, hash_key: bytes | None = None) -> None:
     """The rest of the resolution order: tags, workflow, service, then the masked system prompt."""
     if call.tags and (call.agent is None or call.task is None):
         from_tags(call, call.tags)
@@ -63,7 +64,7 @@ def resolve(call: Call) -> None:
         elif call.api_key_alias:
             call.agent, call.agent_source = call.api_key_alias, "api_key"
         elif call.messages:
-            name = _system_cluster(call.messages)
+            name = _system_cluster(call.messages, hash_key)
             if name:
                 call.agent, call.agent_source = name, "system_prompt"
     elif call.agent_source is None:
@@ -77,7 +78,7 @@ def resolve(call: Call) -> None:
         call.task_source = "attribute"
 
 
-def _system_cluster(messages: list[Any]) -> str | None:
+def _system_cluster(messages: list[Any], hash_key: bytes | None) -> str | None:
     """`prompt-<8 hex>` of the first system prompt with numbers, ids and dates masked."""
     for message in messages[:2]:
         if not isinstance(message, dict) or message.get("role") not in ("system", "developer"):
@@ -87,12 +88,13 @@ def _system_cluster(messages: list[Any]) -> str | None:
             content = "\n".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
         if not isinstance(content, str) or not content:
             return None
-        found = _CLUSTERS.get(content)
+        found = _CLUSTERS.get((hash_key, content))
         if found is None:
-            masked = _VOLATILE.sub("#", content)
-            found = "prompt-" + hashlib.sha256(masked.encode()).hexdigest()[:8]
+            masked = _VOLATILE.sub("#", content).encode("utf-8", "surrogatepass")
+            digest = hmac.digest(hash_key, masked, "sha256") if hash_key else hashlib.sha256(masked).digest()
+            found = "prompt-" + digest.hex()[:8]
             if len(_CLUSTERS) >= _CLUSTER_LIMIT:
                 _CLUSTERS.clear()
-            _CLUSTERS[content] = found
+            _CLUSTERS[hash_key, content] = found
         return found
     return None

@@ -41,14 +41,11 @@ class Content(NamedTuple):
 class Contents:
     """The distinct contents of one segment, in order of first appearance, as columns."""
 
-    def __init__(
-        self, *, hash_key: bytes | None = None, redact: Callable[[bytes], bytes] | None = None, keep_text: bool = True
-    ) -> None:
+    def __init__(self, *, hash_key: bytes | None = None, redact: Callable[[bytes], bytes] | None = None) -> None:
         self._seen: dict[bytes, Content] = {}  # by the bytes as logged
         self._by_hash: dict[bytes, int] = {}
         self._hash_key = hash_key
         self._redact = redact
-        self._keep_text = keep_text
         self.hashes: list[bytes] = []
         self.kinds: list[str] = []
         self.roles: list[str | None] = []
@@ -111,7 +108,7 @@ class Contents:
         masked_text = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
         masked_text = _NUMBER.sub(b"#", masked_text)
         masked = key if masked_text == canonical else self._digest(masked_text)
-        number = self._number(content_hash, kind, role, text if self._keep_text else None, chars, words)
+        number = self._number(content_hash, kind, role, text, chars, words)
         return Content(number, key, masked, digest, words or 0, images, False)
 
     def _hashed(self, value: dict[str, Any], kind: str, path: str) -> Content:

@@ -7,6 +7,7 @@ there, and calls that are in already are recognised by their identity.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ingest import reading
-from ingest.errors import GateError, HindcastError, InputError
+from ingest.errors import GateError, HindcastError, InputError, StoreError
 from ingest.format import Context, Format, format_named
 from ingest.parsing import Piece, Task, run_task, run_task_whole
 from ingest.publish import publish
@@ -32,6 +33,8 @@ TASK_BYTES = 32 << 20
 PARALLEL_BYTES = 48 << 20
 PUBLISH_CALLS = 200_000
 PUBLISH_SEGMENTS = 12
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
 
 
 class Progress(Protocol):
@@ -131,7 +134,14 @@ def ingest(
     with Workplace(store.path, wait=wait) as place:
         run = _Run(store, rules, place, zone, chosen, forced, report, progress)
         run.find(paths)
-        run.read(workers)
+        try:
+            run.read(workers)
+        except OSError as error:
+            if error.errno not in _FULL and not any(sign in str(error) for sign in _FULL_SIGNS):
+                raise
+            raise StoreError(
+                f"the disk is full; {store.path} keeps everything published before", remedy="Free space and run again."
+            ) from error
         run.finish()
     if max_bad_ratio is not None:
         report.check(max_bad_ratio)

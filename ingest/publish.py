@@ -207,8 +207,8 @@ def _given_tokens(con: duckdb.DuckDBPyConnection, path: Path, wanted: Any, ids: 
     table = table.append_column("content_id", pa.array(ids[numbers[known]], pa.int32()))
     con.register("given", table)
     con.execute(
-        """INSERT INTO content_tokens (content_id, encoding, tokens)
-           SELECT content_id, encoding, min(tokens) FROM given g
+        """INSERT INTO content_tokens (content_id, encoding, tokens, blocks)
+           SELECT content_id, encoding, min(tokens), any_value(blocks) FROM given g
             WHERE NOT EXISTS (SELECT 1 FROM content_tokens t
                                WHERE t.content_id = g.content_id AND t.encoding = g.encoding)
             GROUP BY content_id, encoding ORDER BY content_id, encoding"""

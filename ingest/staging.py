@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest import agents
+from ingest import agents, tokens
 from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents
 from ingest.keys import POLICIES, RequestKeys
@@ -88,7 +88,7 @@ class Batch:
         self.segment = Segment(folder)
         key = rules.hash_key if rules.keep == "hashes" else None
         redact = rules.redact.redact_bytes if rules.redact else None
-        self.contents = Contents(hash_key=key, redact=redact, keep_text=rules.keep == "text")
+        self.contents = Contents(hash_key=key, redact=redact)
         self.keys = RequestKeys(hash_key=key)
         self._calls: list[Call] = []
         self._sources: list[int] = []
@@ -129,21 +129,26 @@ class Batch:
         part.rows += 1
         if self.rules.keep != "text":
             bad.excerpt = None
+            bad.reason = without_values(bad.reason)
         elif bad.excerpt is not None and self.rules.redact:
             bad.excerpt = self.rules.redact.redact_text(bad.excerpt)
+            bad.reason = self.rules.redact.redact_text(bad.reason)
         part.quarantined.append(bad)
 
     def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
         """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
-        complete(call)
         keep = self.rules.keep
+        complete(call, self.rules.hash_key if keep == "hashes" else None)
+        if keep == "hashes" and call.error_type and " " in call.error_type:
+            call.error_type = "error"  # a provider's message may quote the prompt
         messages = tools = output = numbers = None
         words = call.input_words
         state = call.content_state
         if keep != "none" and (call.messages or call.output or call.tools):
             messages, tools, output, words, state, numbers = self._store_contents(call)
         if call.issues:
-            self.segment.issues.extend((len(self._calls), code, detail) for code, detail in call.issues)
+            clean = self.rules.redact.redact_text if self.rules.redact else str
+            self.segment.issues.extend((len(self._calls), code, clean(detail)) for code, detail in call.issues)
         call.input_words = words
         call.content_state = state or "absent"
         part = self.part(source)
@@ -217,13 +222,9 @@ class Batch:
                 rows, models, values = zip(*scores, strict=True)
                 table = pa.table({"call": pa.array(rows, pa.int64()), "model": models, "score": values})
                 pq.write_table(table, segment.folder / "scores.parquet")
-            if self.contents.given_tokens:
-                numbers, encodings, tokens = zip(*self.contents.given_tokens, strict=True)
-                table = pa.table(
-                    {"content": pa.array(numbers, pa.int32()), "encoding": encodings,
-                     "tokens": pa.array(tokens, pa.int32())}
-                )  # fmt: skip
-                pq.write_table(table, segment.folder / "content_tokens.parquet")
+            counted = self._token_table()
+            if counted is not None:
+                pq.write_table(counted, segment.folder / "content_tokens.parquet", compression="lz4")
         return segment
 
     def _call_table(self) -> pa.Table:
@@ -257,14 +258,37 @@ class Batch:
         clean = pa.array([self.rules.redact.redact_text(text) for text in coded.dictionary.to_pylist()], pa.string())
         return pa.DictionaryArray.from_arrays(coded.indices, clean).cast(pa.string())
 
+    def _token_table(self) -> pa.Table | None:
+        """Counts that the log gives for texts it keeps to itself and, where texts are dropped here, their own."""
+        found: list[tuple[int, str, int, list[int] | None]] = [(*given, None) for given in self.contents.given_tokens]
+        if self.rules.keep == "hashes":
+            stored = self.contents
+            numbers = [number for number, text in enumerate(stored.texts) if text is not None]
+            items = [(stored.texts[number] or "", stored.kinds[number]) for number in numbers]
+            for encoding in tokens.ENCODINGS:
+                measured = tokens.measure(items, encoding, self.rules.hash_key)
+                found.extend((n, encoding, count, blocks) for n, (count, blocks) in zip(numbers, measured, strict=True))
+        if not found:
+            return None
+        numbers_, encodings, counts, blocks_ = zip(*found, strict=True)
+        return pa.table(
+            {
+                "content": pa.array(numbers_, pa.int32()),
+                "encoding": pa.array(encodings, pa.string()),
+                "tokens": pa.array(counts, pa.int32()),
+                "blocks": pa.array(blocks_, pa.list_(pa.int64())),
+            }
+        )
+
     def _content_table(self) -> pa.Table:
         stored = self.contents
+        texts = stored.texts if self.rules.keep == "text" else [None] * len(stored)
         return pa.table(
             {
                 **hash_columns(stored.hashes),
                 "kind": pa.array(stored.kinds, pa.string()),
                 "role": pa.array(stored.roles, pa.string()),
-                "text": pa.array(stored.texts, pa.string()),
+                "text": pa.array(texts, pa.string()),
                 "chars": pa.array(stored.chars, pa.int32()),
                 "words": pa.array(stored.words, pa.int32()),
             }
@@ -302,7 +326,7 @@ def hash_table(hashes: list[bytes]) -> pa.Table:
     return pa.table(hash_columns(hashes))
 
 
-def complete(call: Call) -> None:
+def complete(call: Call, hash_key: bytes | None = None) -> None:
     """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged."""
     start, end = call.start_us, call.end_us
     if call.duration_ms is None and start is not None and end is not None:
@@ -313,22 +337,27 @@ def complete(call: Call) -> None:
         call.issue("impossible_duration", f"{call.duration_ms} ms")
         call.duration_ms = None
         call.end_us = None
-    tokens = call.input_tokens
-    if tokens is not None:
+    asked = call.input_tokens
+    if asked is not None:
         inside = (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0)
-        if inside > tokens:
-            call.issue("cache_above_input", f"cache {inside} > input {tokens}")
+        if inside > asked:
+            call.issue("cache_above_input", f"cache {inside} > input {asked}")
     if (call.cache_creation_1h_input_tokens or 0) > (call.cache_creation_input_tokens or 0):
         call.issue("hour_cache_above_writes", f"{call.cache_creation_1h_input_tokens}")
     if call.output_tokens is not None and (call.reasoning_output_tokens or 0) > call.output_tokens:
         call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
     if call.tokens_source is None:
-        call.tokens_source = "missing" if tokens is None and call.output_tokens is None else "reported"
+        call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
     if call.pending_tool_calls is None and (call.output or call.finish_reason):
         call.pending_tool_calls = call.finish_reason in _PENDING or _asks_for_tools(call.output)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
-    agents.resolve(call)
+    agents.resolve(call, hash_key)
+
+
+def without_values(reason: str) -> str:
+    """A reason without the values it quotes, which may be somebody's text."""
+    return reason.partition(":")[0][:80]
 
 
 def _asks_for_tools(output: list[Any] | None) -> bool:

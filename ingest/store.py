@@ -81,7 +81,8 @@ class Store:
                     with suppress(duckdb.Error):
                         con.execute("ROLLBACK")
                     raise
-            except duckdb.IOException as error:
+            except (duckdb.IOException, duckdb.FatalException) as error:
+                # a commit whose checkpoint failed may stand in the log beside the store: whole, or not at all
                 raise self._explain(error) from error
             finally:
                 with suppress(duckdb.Error):
@@ -156,7 +157,7 @@ class Store:
     def _explain(self, error: duckdb.Error) -> StoreError:
         text = str(error).splitlines()[0]
         lower = text.lower()
-        if "no space" in lower or "disk full" in lower or "could not write" in lower:
+        if any(sign in lower for sign in ("no space", "disk full", "could not write", "file too large")):
             return StoreError(
                 f"the disk is full; {self.path} keeps everything published before", remedy="Free space and run again."
             )

@@ -12,10 +12,11 @@ import functools
 import gzip
 import hashlib
 import hmac
+import importlib.util
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -62,7 +63,10 @@ def encoding(name: str) -> tiktoken.Encoding:
 
     if name not in ENCODINGS:
         raise InputError(f"there is no encoding '{name}'", remedy=did_you_mean(name, ENCODINGS))
-    packed = resources.files("bpe_openai").joinpath(f"data/{name}.tiktoken.gz").read_bytes()
+    # found without importing the package, whose own tokenizer would be loaded with it
+    package = importlib.util.find_spec("bpe_openai")
+    folder = Path((package.submodule_search_locations or [""])[0] if package else "")
+    packed = (folder / "data" / f"{name}.tiktoken.gz").read_bytes()
     ranks = {}
     for line in gzip.decompress(packed).splitlines():
         token, _, rank = line.partition(b" ")
