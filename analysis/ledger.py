@@ -151,24 +151,31 @@ def _write(
     return written
 
 
-def revalue(con: duckdb.DuckDBPyConnection, day: date) -> str:
-    """A temporary ledger with every call priced as if it were made on `day`, at its own time of that day.
+def revalue(con: duckdb.DuckDBPyConnection, day: date | None, *, overrides: bool = True) -> str:
+    """A temporary ledger: every call priced as if it were made on `day`, at its own time of that day; None = its own.
 
-    Returns the table's name. It lives with the connection, which may be read-only. Hourly machines keep their cost.
+    Without `overrides` at the list prices of the book. Returns the table's name. It lives with the connection, which
+    may be read-only. Hourly machines keep their cost.
     """
-    name = "ledger_at_one_day"
+    name = "ledger_at_one_day" if overrides else "ledger_at_list_prices"
     con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS ledger", f"OR REPLACE TEMP TABLE {name}"))
     last = con.execute("SELECT max(call_no) FROM calls").fetchall()[0][0]
     if last is None:
         return name
     models = _distinct_models(con, "true")
-    midnight = (day - date(1970, 1, 1)).days * _DAY_MS
+    midnight = None if day is None else (day - date(1970, 1, 1)).days * _DAY_MS
     chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d}" for low in range(0, last + 1, CHUNK)]
     batches = (
-        (call_no, gateway, replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS))
+        (
+            call_no,
+            gateway,
+            usage if midnight is None else replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS),
+        )
         for call_no, gateway, usage in _read_ahead(con, models, chunks, used_kinds(con, "true"))
     )
-    _write(con, name, load_rates(con, models), batches)
+    _write(con, name, load_rates(con, models, overrides=overrides), batches)
+    if not overrides:
+        return name
     con.execute(
         f"""UPDATE {name} AS fresh SET cost_status = old.cost_status, other_usd = old.other_usd,
                    cost_usd = old.cost_usd, uncached_input_usd = 0, cache_read_usd = 0, cache_write_usd = 0,

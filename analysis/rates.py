@@ -25,20 +25,22 @@ from analysis.resolve import resolve_all
 Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
 
 
-def load_rates(con: duckdb.DuckDBPyConnection, names: Sequence[Scope], *, register: bool = False) -> RateTable:
+def load_rates(
+    con: duckdb.DuckDBPyConnection, names: Sequence[Scope], *, register: bool = False, overrides: bool = True
+) -> RateTable:
     """Rates of logged (provider, model) pairs; the position in `names` is the model index.
 
     Overrides that match by agent or account hold only for names that carry these. With `register` (and a connection
-    that may write) override rows are put into `prices`, so that every cost has a price id.
+    that may write) override rows are put into `prices`, so that every cost has a price id. Without `overrides` at list.
     """
     resolved = resolve_all(con, [(name[0], name[1]) for name in names])
     rows, as_of = price_rows(con, [found.key for found in resolved if found.key is not None])
-    overrides = load_overrides(con)
-    free = {number for number, item in overrides if item.kind == "zero"}
+    mine = load_overrides(con) if overrides else []
+    free = {number for number, item in mine if item.kind == "zero"}
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
         base = from_the_start(rows[found.key]) if found.key else []
-        own = [entry for entry in overrides if matches(entry[1], name)]
+        own = [entry for entry in mine if matches(entry[1], name)]
         key: Key = found.key or (name[0] or "", name[1] or "")
         models.append(apply(base, own, key))
     ids = _override_ids(con, models, register=register)

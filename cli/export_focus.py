@@ -1,0 +1,72 @@
+"""`hindcast export focus`: the ledger as FOCUS billing data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, note
+
+
+def register_export(group: typer.Typer) -> None:
+    group.command()(focus)
+
+
+def focus(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; without it, to stdout.")
+    ] = None,
+    spec: Annotated[str, typer.Option("--spec", help="FOCUS version: 1.4 or 1.2.")] = "1.4",
+    since: Annotated[str | None, typer.Option("--since", help="First UTC day.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    account: Annotated[str, typer.Option("--account", help="BillingAccountId and name.")] = "default",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price and so no row.")] = False,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Cost and usage as a FOCUS CSV: one row per day, model, meter and tier, agent and task in Tags.
+
+    Example: hindcast export focus --spec 1.4 -o costs.csv
+    """
+    from analysis import present
+    from analysis.focus import export
+    from ingest.errors import GateError, InputError
+    from ingest.store import Store
+
+    if json and output is None:
+        raise InputError("--json reports on the file, which then needs a place", remedy="Add: -o costs.csv")
+    days = {"since": _day(since), "until": _day(until)}
+    if output is None:
+        done = export(Store(store), sys.stdout, spec=spec, account=account, **days)
+    else:
+        with output.open("w", encoding="utf-8", newline="") as out:
+            done = export(Store(store), out, spec=spec, account=account, **days)
+    if json:
+        emit_json(
+            {
+                "spec": spec, "path": str(output), "rows": done.rows, "billed_usd": present.usd(done.billed_usd),
+                "unpriced_calls": done.unpriced_calls, "untimed_calls": done.untimed_calls,
+            }
+        )  # fmt: skip
+    else:
+        note(f"{done.rows:,} FOCUS {spec} rows, {present.money(done.billed_usd)}.")
+    if done.unpriced_calls:
+        note(f"{done.unpriced_calls:,} calls have no price and so no row (hindcast cost names them).")
+    if done.untimed_calls:
+        note(f"{done.untimed_calls:,} calls have no time and so no row.")
+    if strict and done.unpriced_calls + done.untimed_calls:
+        raise GateError(f"{done.unpriced_calls + done.untimed_calls:,} calls are not in the file")
+
+
+def _day(text: str | None) -> Any:
+    from datetime import date
+
+    from ingest.errors import InputError
+
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
