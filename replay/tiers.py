@@ -139,6 +139,9 @@ def _run_single(requests: Requests, tier: Tier, keys: int, start: Int64, outcome
     storable = np.ascontiguousarray(requests.storable, np.bool_)
     if storable.all():
         storable = np.empty(0, np.bool_)
+        if tier.ttl_ms is None and tier.max_entries is not None:
+            _run_plain(key, tier.policy, min(tier.max_entries, keys + 1), keys, outcomes)
+            return
     expiry = np.full(keys, single.NEVER_STORED, np.int64)
     ttl = -1 if tier.ttl_ms is None else tier.ttl_ms
     if tier.max_entries is None:
@@ -154,6 +157,17 @@ def _run_single(requests: Requests, tier: Tier, keys: int, start: Int64, outcome
         single.sieve(key, start, storable, ttl, tier.sliding, room, expiry, link, np.empty(keys, np.bool_), outcomes)
     else:
         single.lru(key, start, storable, ttl, tier.sliding, room, expiry, link, outcomes)
+
+
+def _run_plain(key: Int32, policy: str, room: int, keys: int, outcomes: Int8) -> None:
+    from replay.kernels import plain
+
+    if policy == "fifo":
+        plain.fifo(key, room, np.zeros(keys, np.int8), np.empty(room, np.int32), outcomes)
+    elif policy == "sieve":
+        plain.sieve(key, room, np.zeros(keys, np.int8), np.empty((keys + 1, 2), np.int32), outcomes)
+    else:
+        plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes)
 
 
 def _run_lru_tiers(requests: Requests, tiers: Sequence[Tier], keys: int, start: Int64, outcomes: Int8) -> None:

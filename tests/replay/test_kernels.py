@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -30,6 +32,8 @@ def test_one_cache_equals_the_oracle_on_drifting_traffic(policy, seed, n, room, 
     calls = at_once(seed, n, keys=80)
     tier = Tier("t", ttl_ms=ttl, sliding=sliding, max_entries=room, policy=policy)
     assert simulate(calls, [tier]).tolist() == oracles.tiers(calls, [tier]).tolist()
+    stored = replace(calls, storable=np.ones(n, bool))  # the leanest loops, where nothing expires
+    assert simulate(stored, [tier]).tolist() == oracles.tiers(stored, [tier]).tolist()
 
 
 @settings(max_examples=60, deadline=None)
