@@ -12,6 +12,7 @@ import pytest
 
 from analysis.ledger import update
 from analysis.token_estimates import Estimates, estimate
+from ingest.fast_tokens import encoder
 from ingest.pipeline import ingest
 from ingest.store import Store
 from ingest.tokens import count, encoding
@@ -142,6 +143,16 @@ def test_token_counts_equal_tiktoken_on_a_fuzz_without_a_network(monkeypatch: py
 
         reference = tiktoken.Encoding(**getattr(public, name)())
         assert [count(text, name) for text in texts] == [len(reference.encode_ordinary(text)) for text in texts]
+
+
+def test_the_fast_extra_gives_the_same_tokens() -> None:
+    encode = encoder("cl100k_base")
+    if encode is None:
+        pytest.skip("the [fast] extra is not installed")
+    rng = random.Random(6001)
+    texts = [fuzz(rng) for _ in range(3000)]
+    reference = encoding("cl100k_base")
+    assert [list(encode(text)) for text in texts] == [reference.encode_ordinary(text) for text in texts]
 
 
 def fuzz(rng: random.Random) -> str:
