@@ -194,6 +194,10 @@ class Compressor(Selection):
     def lossless(self) -> bool:
         return compress.find(self.name).lossless
 
+    @property
+    def prefix_stable(self) -> bool:
+        return compress.find(self.name).prefix_stable
+
 
 class BatchRule(Selection):
     """Calls that can wait, and the tier that prices them."""
