@@ -41,6 +41,10 @@ def ingest(
     explain: Annotated[
         bool, typer.Option("--explain", help="Store nothing: say what each file is, why, and what it lacks.")
     ] = False,
+    match_formats: Annotated[
+        bool,
+        typer.Option(help="Take a call once that two tools logged: same model and tokens, starts within 2 s."),
+    ] = True,
     wait: Annotated[float, typer.Option(help="Seconds to wait while another ingest works on the store.")] = 60.0,
     workers: Annotated[
         int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).")
@@ -78,6 +82,7 @@ def ingest(
             max_bad_ratio=None,
             progress=bar,
             wait=wait,
+            match_formats=match_formats,
         )
     if count_tokens:
         from ingest.tokens import ENCODINGS, ensure_counted
@@ -155,6 +160,9 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
             for bad in file["bad_rows"][:3]:
                 notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
         del notes[12:]
+    elsewhere = sum(file["logged_elsewhere"] for file in report.files)
+    if elsewhere:
+        notes.append(f"{elsewhere:,} of the duplicates are in another tool's log under another name")
     if report.passed_over:
         notes.append(f"{len(report.passed_over):,} files were passed over, such as {report.passed_over[0]}")
     if notes:

@@ -89,6 +89,7 @@ class IngestReport:
             "calls": self.calls,
             "duplicates": self.duplicates,
             "quarantined": self.quarantined,
+            "logged_elsewhere": self._sum("logged_elsewhere"),
             "skipped": self.skipped,
             "rows": self.rows,
             "files": self.files,
@@ -112,10 +113,12 @@ def ingest(
     max_bad_ratio: float | None = None,
     progress: Progress | None = None,
     wait: float = 60.0,
+    match_formats: bool = True,
 ) -> IngestReport:
     """Read logs into the store. A file that cannot be used is told in `problems` and does not stop the others.
 
     `text=False` keeps keyed hashes of the messages in place of their texts, `metadata_only` keeps nothing of them,
+    `match_formats=False` keeps calls that another format's log has too, where no shared id tells.
     `redact` masks built-in and given patterns before anything is stored. Raises InputError if there is nothing to
     read at all, StoreError if the store cannot be written, GateError if more than `max_bad_ratio` of the rows are bad.
     """
@@ -133,6 +136,7 @@ def ingest(
     report = IngestReport()
     with Workplace(store.path, wait=wait) as place:
         run = _Run(store, rules, place, zone, chosen, forced, report, progress)
+        run.match_formats = match_formats
         run.find(paths)
         try:
             run.read(workers)
@@ -173,7 +177,7 @@ class _Run:
         self.sources: list[SourceFile] = []
         self.known: list[Recognised] = []
         self.pending: list[Segment] = []
-        self.tasks_done = 0
+        self.match_formats = True
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
@@ -268,7 +272,8 @@ class _Run:
             if source.start:
                 source.replay_lines(self.rules.hash_key if self.rules.keep == "hashes" else None)
             for piece, size in self._pieces(source, known):
-                if held and held + size > TASK_BYTES:
+                mixed = task.pieces and self.sources[task.pieces[0].source].format != source.format
+                if held and (held + size > TASK_BYTES or mixed):
                     yield task
                     task, held = Task(task.number + 1), 0
                 task.pieces.append(piece)
@@ -314,7 +319,7 @@ class _Run:
         if not self.pending:
             return
         with self.store.write() as con:
-            publish(con, self.pending, self.sources)
+            publish(con, self.pending, self.sources, match_formats=self.match_formats)
         for segment in self.pending:
             self.place.discard(segment.folder)
         self.pending = []

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ingest.calls import Bucket
 from ingest.keys import POLICIES
+from ingest.matching import logged_elsewhere, replace_fuller, without
 from ingest.schema import CALL_COLUMNS
 from ingest.sources import SourceFile
 from ingest.staging import FIELD_COLUMNS, Part, Segment
@@ -24,7 +25,13 @@ _HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"
 _PLAIN = ("tool_count", "input_words", "content_state", "has_images", "pending_tool_calls", "model", *FIELD_COLUMNS)
 
 
-def publish(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], sources: Sequence[SourceFile]) -> None:
+def publish(
+    con: duckdb.DuckDBPyConnection,
+    segments: Sequence[Segment],
+    sources: Sequence[SourceFile],
+    *,
+    match_formats: bool = True,
+) -> None:
     """Add the segments, in order, inside the caller's transaction; the counts go to the sources."""
     touched: dict[int, SourceFile] = {}
     for segment in segments:
@@ -32,7 +39,7 @@ def publish(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], sources
             if number not in touched:
                 touched[number] = sources[number]
                 sources[number].open(con)
-        fresh = _publish_calls(con, segment, sources) if segment.calls else {}
+        fresh = _publish_calls(con, segment, sources, match_formats) if segment.calls else {}
         for number, part in segment.parts.items():
             source = sources[number]
             _publish_quarantine(con, source, part)
@@ -42,20 +49,32 @@ def publish(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], sources
         source.save(con)
 
 
-def _publish_calls(con: duckdb.DuckDBPyConnection, segment: Segment, sources: Sequence[SourceFile]) -> dict[int, int]:
+def _publish_calls(
+    con: duckdb.DuckDBPyConnection, segment: Segment, sources: Sequence[SourceFile], match_formats: bool
+) -> dict[int, int]:
     """Insert the calls that the store does not hold. Returns how many by source number."""
     staged = pq.read_table(segment.folder / "calls.parquet")
     staged = _numbered_lines(staged, sources)
     con.register("staged_calls", staged)
+    con.execute(
+        f"""CREATE OR REPLACE TEMP VIEW keyed AS
+            SELECT row_number() OVER () - 1 AS n, {_HASH} AS call_key, * FROM staged_calls"""
+    )
     rows = con.execute(
-        f"""
-        WITH keyed AS (SELECT row_number() OVER () - 1 AS n, {_HASH} AS call_key FROM staged_calls),
-             firsts AS (SELECT call_key, min(n) AS n FROM keyed GROUP BY call_key)
-        SELECT n FROM firsts ANTI JOIN calls USING (call_key) ORDER BY n
-        """
+        """WITH firsts AS (SELECT call_key, min(n) AS n FROM keyed GROUP BY call_key)
+           SELECT n FROM firsts ANTI JOIN calls USING (call_key) ORDER BY n"""
     ).fetchnumpy()
-    con.unregister("staged_calls")
     kept = np.asarray(rows["n"], dtype=np.int64)
+    if len(kept) < len(staged) and pc.any(staged["replaces"]).as_py():
+        replace_fuller(con, "keyed")
+    con.execute("DROP VIEW keyed")
+    con.unregister("staged_calls")
+    if match_formats:
+        format = sources[next(iter(segment.parts))].format  # one per segment
+        elsewhere = logged_elsewhere(con, staged, kept, format)
+        for row in elsewhere:
+            sources[staged["source"][row].as_py()].elsewhere += 1
+        kept = without(kept, elsewhere)
     if not len(kept):
         return {}
     first_no = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]

@@ -34,6 +34,7 @@ class SourceFile:
     rows: int = 0
     calls: int = 0
     duplicates: int = 0
+    elsewhere: int = 0  # of the duplicates, those that another format's log has under another name
     quarantined: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     row_base: int = 0  # lines before the next piece, whose rows count from its own beginning
@@ -112,6 +113,7 @@ class SourceFile:
             "duplicates": self.duplicates + prior.get("calls", 0) + prior.get("duplicates", 0),
             "quarantined": self.quarantined + prior.get("quarantined", 0),
             "skipped": dict(sorted(skipped.items())),
+            "logged_elsewhere": self.elsewhere,
             "unchanged": self.mode == "unchanged",
             "bad_rows": self.examples,
         }

@@ -1,0 +1,87 @@
+"""Calls that are in the store already: fuller rows of the same call, and the same call in another tool's log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+NEAR_SECONDS = 2
+_TOKENS = (
+    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+    "cache_creation_1h_input_tokens", "reasoning_output_tokens",
+)  # fmt: skip
+ALSO_LOGGED = "also_logged_in"
+
+
+def replace_fuller(con: duckdb.DuckDBPyConnection, keyed: str) -> None:
+    """Give stored calls the counts of a fuller row: a transcript read while an answer was still being written.
+
+    `keyed` is the name of a registered view of staged calls with `call_key`. The calls lose their price, so that
+    whoever prices calls does it again.
+    """
+    columns = ", ".join(f"{name} = s.{name}" for name in _TOKENS)
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE fuller AS
+            SELECT c.call_no, {", ".join(f"s.{name}" for name in _TOKENS)}, s.finish_reason
+              FROM {keyed} s JOIN calls c USING (call_key)
+             WHERE s.replaces AND s.output_tokens > c.output_tokens
+           QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY s.output_tokens DESC) = 1"""
+    )
+    if con.execute("SELECT count(*) FROM fuller").fetchall()[0][0]:
+        con.execute(
+            f"""UPDATE calls SET {columns}, finish_reason = coalesce(s.finish_reason, calls.finish_reason)
+                  FROM fuller s WHERE calls.call_no = s.call_no"""
+        )
+        if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ledger'").fetchall()[0][0]:
+            con.execute("DELETE FROM ledger WHERE call_no IN (SELECT call_no FROM fuller)")
+    con.execute("DROP TABLE fuller")
+
+
+def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any, format: str) -> dict[int, int]:
+    """{row of `staged`: stored call} for new calls that another format has logged already.
+
+    The same call: equal model and token counts, starts within 2 s, and at least one of the two without a response id.
+    One stored call matches at most one row of a format, so that equal calls in a row stay several.
+    """
+    others = con.execute(
+        "SELECT count(*) FROM sources WHERE format <> $format AND calls > 0", {"format": format}
+    ).fetchall()[0][0]
+    if not others or not len(kept):
+        return {}
+    columns = ("start_us", "model", "input_tokens", "output_tokens", "response_id")
+    table = pa.table({"n": pa.array(kept), **{name: staged[name].take(pa.array(kept)) for name in columns}})
+    con.register("fresh_calls", table)
+    pairs = con.execute(
+        """SELECT f.n, c.call_no
+             FROM fresh_calls f
+             JOIN calls c ON c.model = f.model AND c.input_tokens = f.input_tokens
+                         AND c.output_tokens = f.output_tokens
+             JOIN sources o ON o.source_id = c.source_id
+            WHERE o.format <> $format AND f.input_tokens + f.output_tokens > 0
+              AND (f.response_id IS NULL OR c.response_id IS NULL)
+              AND abs(epoch_us(c.start_time) - f.start_us) <= $near
+              AND NOT EXISTS (SELECT 1 FROM import_issues i
+                               WHERE i.call_no = c.call_no AND i.code = $code AND i.detail = $format)
+            ORDER BY abs(epoch_us(c.start_time) - f.start_us), f.n, c.call_no""",
+        {"format": format, "near": NEAR_SECONDS * 1_000_000, "code": ALSO_LOGGED},
+    ).fetchall()
+    con.unregister("fresh_calls")
+    found: dict[int, int] = {}
+    taken: set[int] = set()
+    for row, call_no in pairs:
+        if row not in found and call_no not in taken:
+            found[row] = call_no
+            taken.add(call_no)
+    if found:
+        con.executemany(
+            "INSERT INTO import_issues VALUES (?, ?, ?)",
+            [(call_no, ALSO_LOGGED, format) for call_no in sorted(taken)],
+        )
+    return found
+
+
+def without(kept: Any, dropped: dict[int, int]) -> Any:
+    return kept[~np.isin(kept, np.fromiter(dropped, dtype=np.int64, count=len(dropped)))] if dropped else kept
