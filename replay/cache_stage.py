@@ -58,8 +58,10 @@ def simulate(traffic: Traffic, spec: Cache, body: Int64, served: Int32) -> np.nd
 
 def _key(body: Int64, served: Int32) -> Int32:
     """Request and model in one dense id; ids without a call are allowed, as long as they fit 31 bits."""
-    used, rank = np.unique(served, return_inverse=True)
-    pair = np.where(body < 0, np.int64(-1), body * len(used) + rank)
+    used = np.flatnonzero(np.bincount(served, minlength=1))
+    rank = np.zeros(int(used[-1]) + 1 if len(used) else 1, np.int32)
+    rank[used] = np.arange(len(used))
+    pair = np.where(body < 0, np.int64(-1), body * len(used) + rank[served])
     if int(pair.max(initial=-1)) < 2**31 - 1 and int(pair.max(initial=-1)) < 4 * len(body) + 1000:
         return pair.astype(np.int32)
     _, dense = np.unique(pair, return_inverse=True)
@@ -89,7 +91,7 @@ def processes(traffic: Traffic, spec: Cache) -> Int32:
         return np.zeros(len(traffic), np.int32)
     if spec.assign == "round_robin":
         return (np.arange(len(traffic)) % spec.processes).astype(np.int32)
-    conversation = traffic.rule_frame(["conversation_id"])["conversation_id"]
+    conversation = traffic.rule_frame(["conversation_id"])["conversation_id"].cast(pl.String)
     own = pl.arange(len(traffic), eager=True).cast(pl.String)
     label = conversation.fill_null("\x1f" + own)
     number = label.rank("dense").to_numpy().astype(np.int64) - 1

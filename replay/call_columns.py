@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.errors import StoreError
@@ -32,6 +31,7 @@ _DERIVED = {
 }
 _MANY = ("conversation_id", "user_id", "text")  # texts with about as many values as calls: read as they are
 _UNSHARED = ("text", "tags")  # large or not comparable: neither kept nor grouped by
+_LISTED = 64
 _FEW = 4  # calls per combination of values, below which deciding per combination saves nothing
 
 
@@ -46,19 +46,35 @@ def in_order(call_no: Int64, wanted: Int64) -> Int64 | None:
     return place
 
 
-def text_codes(con: duckdb.DuckDBPyConnection, columns: Sequence[str], where: str) -> dict[str, tuple[str | None, ...]]:
-    """The distinct values of text columns (names or SQL of this program) in sorted order, NULL last."""
-    found = {}
-    for column in columns:
-        rows = con.execute(f"SELECT DISTINCT {column} FROM calls WHERE {where}").fetchall()
-        values = [row[0] for row in rows]
-        found[column] = (*sorted(value for value in values if value is not None), *([None] if None in values else []))
-    return found
+@dataclass(frozen=True)
+class TextCodes:
+    """Text columns as SQL of codes: `sql[name]` is a call's position in `values[name]`, with `parameters` bound."""
+
+    values: dict[str, tuple[str | None, ...]]
+    sql: dict[str, str]
+    parameters: dict[str, list[str]]
 
 
-def code_table(values: Sequence[str | None]) -> pa.Table:
-    """Values and their codes as DuckDB joins them: `value`, `code`."""
-    return pa.table({"value": pa.array(values, pa.string()), "code": pa.array(range(len(values)), pa.int32())})
+def text_codes(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], where: str) -> TextCodes:
+    """Codes for names and their SQL: distinct values in sorted order, NULL last.
+
+    A few values are looked up in a list, which DuckDB does once per entry of its own dictionaries; many by a cast to an
+    enum. Both keep the order of the rows, as a join does not.
+    """
+    codes = TextCodes({}, {}, {})
+    for name, sql in columns.items():
+        distinct = f"SELECT DISTINCT {sql} AS value FROM calls WHERE {where} AND {sql} IS NOT NULL ORDER BY value"
+        values = [row[0] for row in con.execute(distinct).fetchall()]
+        missing = con.execute(f"SELECT count(*) FROM calls WHERE {where} AND {sql} IS NULL").fetchall()[0][0]
+        if 0 < len(values) <= _LISTED:
+            codes.parameters[f"values_{name}"] = values
+            code = f"list_position($values_{name}, {sql}) - 1"
+        else:
+            con.execute(f"CREATE OR REPLACE TEMP TYPE code_of_{name} AS ENUM ({distinct})")
+            code = f"enum_code(CAST({sql} AS code_of_{name}))"
+        codes.values[name] = (*values, None) if missing else tuple(values)
+        codes.sql[name] = f"coalesce({code}, {len(values):d})::INTEGER"
+    return codes
 
 
 @dataclass
@@ -86,11 +102,21 @@ class CallColumns:
         # a frame without columns has a height too
         return pl.DataFrame({"call_no": self.call_no, **columns}).drop("call_no")
 
-    def groups(self, names: Sequence[str]) -> tuple[Int32, Int64] | None:
-        """(number of each call's combination of values, a call that has it); None where nearly every call has its own.
+    def distinct(self, names: Sequence[str]) -> tuple[Int32, pl.DataFrame] | None:
+        """(row number of each call, one row per combination of values); None where nearly every call has its own.
 
         Whatever is decided by these columns alone need only be decided once per combination.
         """
+        found = self.groups(names)
+        if found is None:
+            return None
+        number, firsts = found
+        self.frame(names)
+        columns = {name: self._series[name].gather(firsts) for name in names}
+        return number, pl.DataFrame({"call_no": firsts, **columns}).drop("call_no")
+
+    def groups(self, names: Sequence[str]) -> tuple[Int32, Int64] | None:
+        """(number of each call's combination of values, a call that has it), or None as for `distinct`."""
         key = tuple(names)
         if key not in self._groups:
             self._groups[key] = self._group(key)
@@ -134,33 +160,22 @@ class CallColumns:
 
     def _read(self, names: Sequence[str]) -> dict[str, pl.Series]:
         sql = {name: _DERIVED.get(name, name) for name in names}
+        few = [name for name in names if COLUMNS.get(name) == "text" and name not in _MANY]
         with self.store.read() as con:
-            few = [name for name in names if COLUMNS.get(name) == "text" and name not in _MANY]
-            values = text_codes(con, [sql[name] for name in few], self.where)
-            tables = {f"values_{place}": code_table(values[sql[name]]) for place, name in enumerate(few)}
-            for table, rows in tables.items():
-                con.register(table, rows)
-            chosen = [
-                f"values_{few.index(name)}.code AS {name}" if name in few else f"{sql[name]} AS {name}"
-                for name in names
-            ]
-            joins = "".join(
-                f" LEFT JOIN values_{place} ON {sql[name]} IS NOT DISTINCT FROM values_{place}.value"
-                for place, name in enumerate(few)
-            )
-            rows = con.sql(
-                f"SELECT {', '.join(['call_no', *chosen])} FROM calls{joins} WHERE {self.where}"
-            ).to_arrow_table()
+            codes = text_codes(con, {name: sql[name] for name in few}, self.where)
+            listed = ", ".join(f"{codes.sql.get(name, sql[name])} AS {name}" for name in names)
+            query = f"SELECT call_no, {listed} FROM calls WHERE {self.where}"
+            rows = con.sql(query, params=codes.parameters or None).to_arrow_table()
         place = in_order(rows.column("call_no").to_numpy(), self.call_no)
         found: dict[str, pl.Series] = {}
         for name in names:
             if name in few:
-                codes = rows.column(name).to_numpy().astype(np.int32, copy=False)
-                self._codes[name] = codes if place is None else codes[place], len(values[sql[name]])
-                found[name] = _enum(self._codes[name][0], values[sql[name]])
+                read = rows.column(name).to_numpy()
+                self._codes[name] = read if place is None else read[place], len(codes.values[name])
+                found[name] = _enum(self._codes[name][0], codes.values[name])
             else:
-                read = pl.DataFrame(rows.select([name])).to_series()
-                found[name] = read if place is None else read.gather(place)
+                series = pl.DataFrame(rows.select([name])).to_series()
+                found[name] = series if place is None else series.gather(place)
         return found
 
 

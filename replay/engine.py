@@ -8,9 +8,10 @@ as logged keeps the ledger's cost, so the identity strategy returns the ledger i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from replay.traffic import Bool, Int8, Int32, Int64, Traffic, take
 
 Stages = frozenset[str]
 _T = TypeVar("_T")
+CHUNK: Final = 500_000  # calls priced at once
+THREADS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Engine:
     traffic: Traffic
     strategy: Strategy
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
+    _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
     @cached_property
     def players(self) -> tuple[str, ...]:
@@ -106,20 +110,20 @@ class Engine:
     # -- one evaluation --------------------------------------------------------------------------------------------
 
     def evaluate(self, on: Stages, *, bound: str = "mid") -> Outcome:
-        """The traffic with the stages of `on`. `bound` is low, mid or high: which end of every assumption is taken."""
-        return self._once(("evaluate", on, bound), lambda: self._evaluate(on, bound))
+        """The traffic with the stages of `on`. `bound` is low, mid or high: which end of every assumption is taken.
+
+        Only the whole strategy's outcome is kept: ten million calls under every coalition would fill the memory.
+        """
+        if on == self.everything and bound == "mid":
+            return self._once("outcome", lambda: self._evaluate(on, bound))
+        return self._evaluate(on, bound)
 
     def _evaluate(self, on: Stages, bound: str) -> Outcome:
         traffic = self.traffic
         model = self.routed(on)
         codes = self.cached(on)
         ours = (codes >= HIT) & (codes <= COALESCED)
-        moved = model != traffic.model
-        input_tokens = self._once(("input", "compress" in on, "route" in on, bound), lambda: self._input(on, bound))
-        output_tokens = self._once(
-            ("output", "compress" in on, "route" in on, bound),
-            lambda: self._output(on, bound),
-        )
+        input_tokens, output_tokens = self._tokens(on, bound)
         cached, written = self.provider.tokens(
             on=on,
             mode=self.strategy.provider_cache,
@@ -129,37 +133,21 @@ class Engine:
             input_tokens=input_tokens,
             bound=bound,
         )
-        tier = batching.tiers(self.strategy, traffic, self.rates, model) if "batch" in on else traffic.tier
-        same = ~moved & ~ours & (tier == traffic.tier)
-        for now, name in (
-            (input_tokens, "input"),
-            (output_tokens, "output"),
-            (cached, "cache_read"),
-            (written, "cache_write"),
-        ):
-            before = getattr(traffic.usage, name)
-            if now is not before:
-                same &= now == traffic.tokens(name)
-        if "cache" in on:  # the strategy's caches replace the gateway's, whose hits must then be paid for
-            same &= ~traffic.gateway_hit
-        cost = np.where(same, traffic.cost, pricing.UNPRICED)
-        rest = np.flatnonzero(~same & ~ours)
-        if len(rest):
-            changed = pricing.Usage(
-                **{
-                    **{column.name: getattr(traffic.usage, column.name) for column in fields(pricing.Usage)},
-                    "model": model,
-                    "tier": tier,
-                    "input": input_tokens,
-                    "output": output_tokens,
-                    "cache_read": cached,
-                    "cache_write": written,
-                    "cache_write_1h": self._hour_writes(written),
-                    "reasoning": self._reasoning(moved, output_tokens),
-                }
-            )
-            cost[rest] = self.rates.price(take(changed, rest)).total
-        cost[ours & (traffic.cost != pricing.UNPRICED)] = 0
+        tier = self._tier(on, model)
+        changed = replace(
+            traffic.usage,
+            model=model,
+            tier=tier,
+            input=input_tokens,
+            output=output_tokens,
+            cache_read=cached,
+            cache_write=written,
+        )
+        # the strategy's caches replace the gateway's, whose hits must then be paid for
+        cost, same = self._priced(changed, "cache" in on and bool(traffic.gateway_hit.any()))
+        if ours.any():
+            same = same & ~ours
+            cost = np.where(ours, np.where(traffic.cost == pricing.UNPRICED, pricing.UNPRICED, 0), cost)
         side: dict[str, Int64] = {}
         if "route" in on:
             side = side_costs.side_costs(
@@ -177,6 +165,82 @@ class Engine:
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+
+    def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
+        """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
+        read = bound if "compress" in on else "mid"
+        parts = "compress" in on, "route" in on
+        if bound != "mid":
+            given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
+            return self._input(on, bound) if given is None else given, self._output(on, bound)
+        return (
+            self._once(("input", *parts), lambda: self._input(on, bound)),
+            self._once(("output", *parts), lambda: self._output(on, bound)),
+        )
+
+    def _tier(self, on: Stages, model: Int32) -> Int8:
+        if "batch" not in on:
+            return self.traffic.tier
+        return self._once(
+            ("tier", "compress" in on, "route" in on),
+            lambda: batching.tiers(self.strategy, self.traffic, self.rates, model),
+        )
+
+    def _priced(self, usage: pricing.Usage, gateway_paid: bool) -> tuple[Int64, Bool]:
+        """(cost of each call if it reaches the provider, whether it is as logged).
+
+        The newest is kept: with and without our caches the provider's price is mostly one and the same.
+        """
+        asked = (gateway_paid, *(getattr(usage, column.name) for column in fields(usage)))
+        if self._newest is not None:
+            before, answer = self._newest
+            if all(one is other for one, other in zip(asked, before, strict=True)):
+                return answer
+        traffic = self.traffic
+        same = np.ones(len(traffic), np.bool_)
+        for name in ("model", "tier", "input", "output", "cache_read", "cache_write"):
+            now, logged = getattr(usage, name), getattr(traffic.usage, name)
+            if name == "tier":
+                logged = traffic.tier
+            if now is not logged:
+                same &= now == (traffic.tokens(name) if logged is None else logged)
+        if gateway_paid:
+            same &= ~traffic.gateway_hit
+        answer = self._price_rest(usage, same), same
+        self._newest = asked, answer
+        return answer
+
+    def _price_rest(self, usage: pricing.Usage, same: Bool) -> Int64:
+        """The ledger's cost where a call is as logged, else its price: in pieces, which bounds the memory."""
+        logged = self.traffic.cost
+        if same.all():
+            return logged
+        moved = usage.model != self.traffic.model
+        usage = replace(
+            usage,
+            cache_write_1h=self._hour_writes(usage.cache_write),
+            reasoning=self._reasoning(moved, usage.output),
+        )
+        cost = np.empty(len(same), np.int64)
+
+        def price(first: int) -> None:
+            here = slice(first, first + CHUNK)
+            keep = same[here]
+            rows = np.flatnonzero(~keep)
+            cost[here] = logged[here]
+            if len(rows) == len(keep):
+                cost[here] = self.rates.price(take(usage, here)).total
+            elif len(rows):
+                cost[first + rows] = self.rates.price(take(usage, first + rows)).total
+
+        pieces = range(0, len(same), CHUNK)
+        if len(pieces) == 1:
+            price(0)
+        else:
+            _ = self.rates
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(price, pieces))
+        return cost
 
     def _hour_writes(self, written: Int64 | None) -> Int64 | None:
         """The one-hour part of cache writes: in the logged proportion."""
@@ -253,18 +317,41 @@ class Engine:
     # -- sums ------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _sums(self) -> tuple[Bool, dict[Stages, int]]:
+        """(calls of the window with a price under every coalition, the coalitions' sums over just these calls)."""
+        base = self.traffic.window & (self.traffic.cost != pricing.UNPRICED)
+        known = base.copy()
+        sums: dict[Stages, int] = {}
+        lost: dict[Stages, int] = {}
+        for on in self._coalitions():
+            cost = self.evaluate(on).cost
+            priced = base & (cost != pricing.UNPRICED)
+            known &= priced
+            lost[on] = int((base & ~priced).sum())
+            sums[on] = exact_sum(cost if priced.all() else cost[priced])
+        beside = np.flatnonzero(base & ~known)
+        for on in self._coalitions():
+            if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
+                cost = self.evaluate(on).cost[beside]
+                sums[on] -= exact_sum(cost[cost != pricing.UNPRICED])
+        return known, sums
+
+    def _coalitions(self) -> list[Stages]:
+        """All subsets of the players; those that differ by the cache alone follow each other and share their prices."""
+        found: list[Stages] = [frozenset()]
+        for player in sorted(self.players, key=lambda name: (name != "cache", self.players.index(name))):
+            found = [*found, *(members | {player} for members in found)]
+        return found
+
+    @property
     def comparable(self) -> Bool:
         """Calls of the window with a price under every coalition: both sides of each comparison."""
-        known = self.traffic.window & (self.traffic.cost != pricing.UNPRICED)
-        coalitions: list[Stages] = [frozenset()]
-        for player in self.players:
-            coalitions += [members | {player} for members in coalitions]
-        for on in coalitions:
-            known &= self.evaluate(on).cost != pricing.UNPRICED
-        return known
+        return self._sums[0]
 
     def total(self, on: Stages, *, bound: str = "mid") -> int:
         """Pico-dollars of the comparable calls with the stages of `on`."""
+        if bound == "mid":
+            return self._sums[1][on]
         cost = self.evaluate(on, bound=bound).cost
         return exact_sum(cost[self.comparable & (cost != pricing.UNPRICED)])
 

@@ -26,13 +26,14 @@ def output_tokens(traffic: Traffic, models: Pairs, served: Int32, strategy: Stra
     moved = served != traffic.model
     if not moved.any():
         return logged
-    ratio = np.ones(len(traffic))
     tasks = len(traffic.tasks)
-    cell = served.astype(np.int64) * tasks + traffic.task
-    for number in np.unique(cell[moved]):
-        chosen = ratio_for(strategy, traffic.tasks[int(number) % tasks], models[int(number) // tasks][1], bound)
-        ratio[moved & (cell == number)] = chosen
-    return np.where((logged < 0) | ~moved, logged, np.rint(logged * ratio).astype(np.int64))
+    cell = served * np.int32(tasks) + traffic.task
+    ratio = np.ones(len(models) * tasks)
+    for number in np.flatnonzero(np.bincount(cell[moved], minlength=len(ratio))).tolist():
+        ratio[number] = ratio_for(strategy, traffic.tasks[number % tasks], models[number // tasks][1], bound)
+    if (ratio == 1).all():
+        return logged
+    return np.where((logged < 0) | ~moved, logged, np.rint(logged * ratio[cell]).astype(np.int64))
 
 
 def ratio_for(strategy: Strategy, task: str | None, model: str | None, bound: str) -> float:
@@ -55,8 +56,10 @@ def encodings_differ(traffic: Traffic, models: Pairs, served: Int32) -> bool:
     """Whether any call moves to a model that counts tokens by another tokenizer, as far as tokenizers are known."""
     moved = served != traffic.model
     names = [model_info(provider, model).encoding for provider, model in models]
-    pairs = np.unique(np.stack([traffic.model[moved], served[moved]]), axis=1).T
-    return any(names[a] and names[b] and names[a] != names[b] for a, b in pairs)
+    width = len(models)
+    pairs = np.flatnonzero(np.bincount((traffic.model * np.int32(width) + served)[moved], minlength=1)).tolist()
+    found = [(names[pair // width], names[pair % width]) for pair in pairs]
+    return any(before and after and before != after for before, after in found)
 
 
 def input_tokens(traffic: Traffic, models: Pairs, served: Int32, logged: Int64, prompts: Prompts | None) -> Int64:

@@ -55,8 +55,9 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
     traffic = engine.traffic
     moved = traffic.window & (outcome.model != traffic.model)
     assumed: dict[str, list[str]] = defaultdict(list)
-    cells = np.unique(np.stack([outcome.model[moved], traffic.task[moved]]), axis=1).T
-    for model, task in cells:
+    width = len(traffic.tasks)
+    cells = np.bincount((outcome.model * np.int32(width) + traffic.task)[moved], minlength=1)
+    for model, task in (divmod(cell, width) for cell in np.flatnonzero(cells).tolist()):
         name = str(engine.models[model][1])
         if lengths.declared(engine.strategy, traffic.tasks[task], name) is None:
             assumed[name].append(traffic.tasks[task] or "calls without a task")

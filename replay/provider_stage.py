@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 
 import numpy as np
 
-from replay import prompt_cache
+from replay import prompt_cache, prompt_cache_rules
 from replay.lengths import Pairs
 from replay.prompt_loader import chain_encoding
 from replay.prompts import Prompts
 from replay.strategy import ProviderCache
-from replay.traffic import Bool, Int32, Int64, Traffic
+from replay.traffic import EPOCH, Bool, Int32, Int64, Traffic
 
 Tokens = Int64 | None
 LEAST_EVIDENCE = 100  # simulated cached tokens x calls below which a provider is not calibrated
@@ -35,13 +36,33 @@ class ProviderStage:
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; a rule that has to be asked for holds where the log shows its use."""
-        providers = [provider for provider, _ in self.models]
-        names = [name for _, name in self.models]
-        rule, rules = prompt_cache.rules_of(providers, names, model, self.traffic.start_ms)
-        asked = np.array([number for number, one in enumerate(rules) if one.opt_in], np.int32)
-        if len(asked) and not self._log_shows_use:
-            rule = np.where(np.isin(rule, asked), np.int32(-1), rule)
-        return rule, rules
+        cell = self._cells(model)
+        rules = prompt_cache_rules.rules()
+        table = np.full(len(self.models) * self._days, -1, np.int32)
+        for place, rule in self._dated_rules(cell):
+            table[place] = rules.index(rule)
+        return table[cell], rules
+
+    def _cells(self, model: Int32) -> Int32:
+        """The number of each call's (model, day)."""
+        if not len(model):
+            return np.zeros(0, np.int32)
+        return model * np.int32(self._days) + (self.traffic.day - self.traffic.day[0])
+
+    @property
+    def _days(self) -> int:
+        day = self.traffic.day
+        return int(day[-1] - day[0]) + 1 if len(day) else 1
+
+    def _dated_rules(self, cell: Int32) -> Iterator[tuple[int, prompt_cache.PromptCacheRule]]:
+        """The (model, day) cells that have calls and a rule."""
+        for place in np.flatnonzero(np.bincount(cell, minlength=1)).tolist():
+            provider, name = self.models[place // self._days]
+            rule = prompt_cache.rule_for(
+                provider, name, EPOCH + timedelta(int(self.traffic.day[0]) + place % self._days)
+            )
+            if rule is not None and (self._log_shows_use or not rule.opt_in):
+                yield place, rule
 
     @cached_property
     def _log_shows_use(self) -> bool:
@@ -53,7 +74,11 @@ class ProviderStage:
 
     def needed(self, model: Int32) -> bool:
         """Whether any call had a prompt cache on its day, under its logged model or under `model`."""
-        return any(bool((self._rules_of(one)[0] >= 0).any()) for one in (self.traffic.model, model))
+        return self._logged_needs or any(True for _ in self._dated_rules(self._cells(model)))
+
+    @cached_property
+    def _logged_needs(self) -> bool:
+        return any(True for _ in self._dated_rules(self._cells(self.traffic.model)))
 
     @cached_property
     def _simulated_as_logged(self) -> tuple[Int64, Int64]:

@@ -60,7 +60,13 @@ def destinations(traffic: Traffic, strategy: Strategy) -> tuple[NDArray[np.int32
     columns = rules.columns_of(strategy.route)
     if strategy.route_by == "conversation":
         columns = sorted({*columns, "conversation_id"})
-    return rules.destinations(strategy, traffic.rule_frame(columns))
+        return rules.destinations(strategy, traffic.rule_frame(columns))
+    distinct = traffic.columns.distinct(columns)
+    if distinct is None:
+        return rules.destinations(strategy, traffic.rule_frame(columns))
+    number, frame = distinct
+    target, rule = rules.destinations(strategy, frame)
+    return target[number], rule[number]
 
 
 def _cascade(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from analysis import pricing
 from analysis.book import stored_version
 from analysis.days import complete_days
-from analysis.money import dollars, exact_sum, sums_by
+from analysis.money import dollars, exact_sum
 from analysis.present import usd
 from ingest.store import Store
 from replay import limits as said
@@ -257,17 +258,18 @@ def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarra
     """Sums per day of the window; `calls` counts all calls of the day, priced or not."""
     if not traffic.window.any():
         return ()
-    first = int(traffic.day[traffic.window].min())
-    number = (traffic.day - first).astype(np.int32)
-    size = int(number[traffic.window].max()) + 1
-    costs = sums_by(cost[kept], number[kept], size)
-    calls = np.bincount(number[traffic.window], minlength=size)
-    served = np.bincount(number[hits], minlength=size) if hits is not None else np.zeros(size, np.int64)
-    return tuple(
-        Day(EPOCH + timedelta(days=first + index), costs[index], int(calls[index]), int(served[index]))
-        for index in range(size)
-        if calls[index]
-    )
+    # calls come in order of time, so a day is a run of rows
+    first, last = int(traffic.day[0]), int(traffic.day[-1])
+    bounds = np.searchsorted(traffic.day, np.arange(first, last + 2, dtype=np.int32)).tolist()
+    rows = []
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        inside = slice(start, stop)
+        calls = int(np.count_nonzero(traffic.window[inside]))
+        if calls:
+            served = int(np.count_nonzero(hits[inside])) if hits is not None else 0
+            day = EPOCH + timedelta(days=first + number)
+            rows.append(Day(day, exact_sum(cost[inside][kept[inside]]), calls, served))
+    return tuple(rows)
 
 
 def outcome_frame(engine: Engine, outcome: Outcome) -> dict[str, np.ndarray]:

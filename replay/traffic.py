@@ -6,6 +6,7 @@ Read once per replay from the store; arrays have one element per call, ordered b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -21,7 +22,7 @@ from analysis import pricing
 from analysis.usage import read_usage, used_kinds
 from ingest.store import Store
 from replay.call_columns import ORDER as ORDER
-from replay.call_columns import CallColumns, code_table, in_order, text_codes
+from replay.call_columns import CallColumns, in_order, text_codes
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -47,24 +48,22 @@ _AFTER_ERROR = """ OR (trace_id IS NOT NULL
 
 # in the order of the table: sorting ten million rows of arrays is cheaper than sorting rows of SQL
 _COLUMNS = """
-    SELECT call_no, epoch_us(start_time) AS start_us, source_id, source_row,
-        epoch_ms(start_time) AS start_ms,
-        epoch_ms(start_time) + greatest(coalesce(
-            CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS end_ms,
-        CAST(duration_ms IS NOT NULL OR end_time IS NOT NULL AS UTINYINT) AS timed,
-        {retry}::UTINYINT AS retry,
-        coalesce(status = 'error', false)::UTINYINT AS failed,
-        coalesce(status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN
+    SELECT call_no, epoch_ms(start_time) AS start_ms,
+        greatest(coalesce(
+            CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS duration_ms,
+        {retry}::UTINYINT
+        + 2 * coalesce(status = 'error', false)::UTINYINT
+        + 4 * coalesce(status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN
             ('length', 'max_tokens', 'content_filter', 'error')
-            AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT AS storable,
-        coalesce({key}, -1)::INTEGER AS key,
-        agents.code AS agent, tasks.code AS task, processes.code AS process
-    FROM calls
-    LEFT JOIN agents ON agent IS NOT DISTINCT FROM agents.value
-    LEFT JOIN tasks ON task IS NOT DISTINCT FROM tasks.value
-    LEFT JOIN processes ON process_id IS NOT DISTINCT FROM processes.value
-    WHERE {where}
+            AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT
+        + 8 * (duration_ms IS NULL AND end_time IS NULL)::UTINYINT AS flags,
+        coalesce({key}, -1)::INTEGER AS key, {codes}
+    FROM calls WHERE {where}
 """
+_RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
+_CODES = {"agent": "agent", "task": "task", "process": "process_id"}
+_CHUNK = 1_000_000  # rows of usage read at once
+_ONE = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
 
@@ -168,37 +167,36 @@ def load(
     where = _until(until) + (f" AND start_time >= TIMESTAMP '{since}'" if cold and since else "")
     with store.read() as con:
         retry = _RETRY.format(after_error=_AFTER_ERROR if _has_gateway_traces(con) else "")
-        names = text_codes(con, ("agent", "task", "process_id"), where)
-        agents, tasks, processes = (code_table(values) for values in names.values())
-        for table, rows in (("agents", agents), ("tasks", tasks), ("processes", processes)):
-            con.register(table, rows)
-        read = con.sql(_COLUMNS.format(retry=retry, key=key, where=where)).to_arrow_table()
-        found = {name: read.column(name).to_numpy() for name in read.column_names}
-        del read
-        order = _time_order(found.pop("start_us"), found.pop("source_id"), found.pop("source_row"))
-        if order is not None:
-            found = {name: column[order] for name, column in found.items()}
-        call_no, start_ms = found["call_no"], found["start_ms"]
         pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
         models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
-        numbers, gateway, usage = read_usage(con, models, where, used_kinds(con, where))
+        codes = text_codes(con, _CODES, where)
+        names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
+        with ThreadPoolExecutor(1) as pool:
+            pending = pool.submit(_usage, con.cursor(), models, where)
+            query = _COLUMNS.format(retry=retry, key=key, where=where, codes=listed)
+            read = con.sql(query, params=codes.parameters or None).to_arrow_table()
+            found = {name: read.column(name).to_numpy() for name in read.column_names}
+            del read
+            order = _time_order(con, where, found["call_no"], found["start_ms"])
+            if order is not None:
+                found = {name: column[order] for name, column in found.items()}
+            call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
+            cost = _ledger(con, call_no)
+            numbers, gateway, usage = pending.result()
         place = in_order(numbers, call_no)
         del numbers
         usage = usage if place is None else take(usage, place)
         gateway = gateway if place is None else gateway[place]
-        cost = _ledger(con, call_no)
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
         span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
     first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
     process = found["process"]
-    if None in names["process_id"]:
-        process = np.where(process == len(names["process_id"]) - 1, np.int32(-1), process).astype(np.int32)
-    weight = usage.weight_micro
-    whole = weight is None or bool((weight == 1_000_000).all())
+    if None in names["process"]:
+        process = np.where(process == len(names["process"]) - 1, np.int32(-1), process).astype(np.int32)
     return Traffic(
         call_no=call_no,
         start_ms=start_ms,
-        end_ms=found["end_ms"],
+        end_ms=start_ms + found.pop("duration_ms"),
         where=where,
         window=start_ms >= first if first is not None else np.ones(len(call_no), np.bool_),
         model=usage.model,
@@ -208,32 +206,68 @@ def load(
         task=found["task"],
         tasks=names["task"],
         process=process,
-        usage=replace(usage, start_ms=start_ms, weight_micro=None if whole else weight),
-        retry=found["retry"].view(np.bool_),
-        failed=found["failed"].view(np.bool_),
+        usage=replace(usage, start_ms=start_ms),
+        retry=(flags & _RETRIED) > 0,
+        failed=(flags & _FAILED) > 0,
         gateway_hit=gateway,
-        storable=found["storable"].view(np.bool_),
+        storable=(flags & _STORABLE) > 0,
         key=found["key"],
         cost=cost,
         log_span_ms=(int(span[0] or 0), int(span[1] or 0)),
         key_policy=key_policy,
-        has_durations=bool(found["timed"].all()) if len(call_no) else False,
+        has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
         untimed_calls=int(untimed),
         store=store,
     )
 
 
-def _time_order(start_us: Int64, source: Int32, row: Int64) -> Int64 | None:
+def _usage(con: duckdb.DuckDBPyConnection, models: tuple[Any, ...], where: str) -> tuple[Int64, Bool, pricing.Usage]:
+    """(call_no, gateway hit or not, usage) in order of call_no, read in pieces that are sorted one by one."""
+    kinds = used_kinds(con, where)
+    span = f"SELECT min(call_no), max(call_no), count(*) FROM calls WHERE {where}"
+    first, last, count = con.execute(span).fetchall()[0]
+    if first is None:
+        return read_usage(con, models, where, kinds)
+    numbers, gateway = np.empty(count, np.int64), np.zeros(count, np.bool_)
+    columns: dict[str, Any] = {}
+    start = 0
+    for low in range(first, last + 1, _CHUNK):
+        piece = f"{where} AND call_no >= {low:d} AND call_no < {low + _CHUNK:d}"
+        some, hit, usage = read_usage(con, models, piece, kinds)
+        here = slice(start, start + len(some))
+        numbers[here], gateway[here] = some, hit
+        for column in fields(pricing.Usage):
+            values = getattr(usage, column.name)
+            if values is None or column.name == "start_ms":
+                continue
+            if column.name not in columns:
+                if column.name == "weight_micro" and bool((values == _ONE).all()):
+                    continue  # so far no row stands for more or less than itself
+                columns[column.name] = (
+                    np.full(count, _ONE) if column.name == "weight_micro" else np.empty(count, values.dtype)
+                )
+            columns[column.name][here] = values
+        start = here.stop
+    # the caller has the times
+    return numbers, gateway, pricing.Usage(start_ms=numbers, **columns)
+
+
+def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, start_ms: Int64) -> Int64 | None:
     """The permutation that sorts by (start, source, row); None where the rows stand so already."""
-    later = np.diff(start_us) > 0
-    if not later.all():
-        tied = np.flatnonzero(~later)
-        same = (start_us[tied] == start_us[tied + 1]) & (
-            (source[tied] < source[tied + 1]) | ((source[tied] == source[tied + 1]) & (row[tied] <= row[tied + 1]))
-        )
-        if not same.all():
-            return np.lexsort((row, source, start_us))
-    return None
+    if bool((start_ms[1:] > start_ms[:-1]).all()):
+        return None
+    rows = con.sql(
+        f"SELECT call_no, epoch_us(start_time) AS start_us, source_id, source_row FROM calls WHERE {where}"
+    ).to_arrow_table()
+    columns = [rows.column(name).to_numpy() for name in rows.column_names]
+    place = in_order(columns[0], call_no)
+    start, source, row = columns[1:] if place is None else [column[place] for column in columns[1:]]
+    behind = np.flatnonzero(start[1:] <= start[:-1])
+    tied = start[behind] == start[behind + 1]
+    later = (source[behind] < source[behind + 1]) | (
+        (source[behind] == source[behind + 1]) & (row[behind] < row[behind + 1])
+    )
+    return None if bool((tied & later).all()) else np.lexsort((row, source, start))
 
 
 def _ledger(con: duckdb.DuckDBPyConnection, call_no: Int64) -> Int64:
@@ -261,7 +295,7 @@ def _pico(amounts: pa.Array) -> Int64:
     return np.where(amounts.is_null().to_numpy(False), pricing.UNPRICED, low) if amounts.null_count else low
 
 
-def take(usage: pricing.Usage, rows: NDArray[np.int64]) -> pricing.Usage:
+def take(usage: pricing.Usage, rows: NDArray[np.int64] | slice) -> pricing.Usage:
     """The usage of the calls at `rows`."""
     taken: dict[str, Any] = {}
     for column in fields(usage):
