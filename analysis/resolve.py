@@ -240,7 +240,9 @@ def resolve_with(aliases: Mapping[str, tuple[str | None, str]], provider: str | 
     """As `resolve`, after the user's aliases."""
     if model and model.strip().lower() in aliases:
         to_provider, to_model = aliases[model.strip().lower()]
-        found = resolve(to_provider or provider, to_model)
+        # the user says what it is priced as, whoever was logged as serving it
+        logged = None if "/" in to_model or (provider or "").strip().lower() in SELF_HOSTED else provider
+        found = resolve(to_provider or logged, to_model)
         return Resolution(found.key, f"alias to {to_model} > {found.rule}", found.confidence)
     return resolve(provider, model)
 

@@ -1,0 +1,167 @@
+"""`hindcast cost`, `prices`, `reprice`, `reconcile` and `export focus` as a person types them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builder import build_store
+from typer.testing import CliRunner
+
+from analysis.ledger import update
+from cli.app import app
+from ingest.errors import GateError, InputError, PriceError, StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    def call(day: int, **columns: Any) -> dict[str, Any]:
+        tokens = {"input_tokens": 1000, "output_tokens": 100}
+        return {"start_time": datetime(2024, 3, day, 12), "agent": "writer", **tokens, **columns}
+
+    built = build_store(
+        tmp_path / "s.duckdb",
+        [call(4), call(5), call(5, agent="[red]x[/red]"), call(5, model="house-7b", provider_name="vllm")],
+    )
+    update(built)
+    return str(built.path)
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+def test_cost_answers_first_and_names_what_is_unpriced(store: str) -> None:
+    text = run("cost", "--store", store, "--by", "day,model")
+    first = text.splitlines()[0]
+    assert first.startswith("$0.0390 for 4 calls, 4,000 tokens in")
+    assert "Unpriced: 1 calls with 1,100 tokens are in no sum above:" in text
+    assert "unknown model: vllm/house-7b" in text
+
+
+def test_text_of_a_log_is_never_markup(store: str) -> None:
+    assert "[red]x[/red]" in run("cost", "--store", store, "--by", "agent")
+
+
+def test_cost_json_keeps_its_contract(store: str) -> None:
+    found = document("cost", "--store", store, "--by", "day,model")
+    assert set(found["rows"][0]) >= {
+        "day", "model", "calls", "input_tokens", "cache_read_input_tokens", "output_tokens", "cost_usd",
+    }  # fmt: skip
+    assert found["rows"][0]["day"] == "2024-03-04"
+    assert {key: found["total"][key] for key in ("calls", "cost_usd", "unpriced_calls")} == {
+        "calls": 4, "cost_usd": "0.039", "unpriced_calls": 1,
+    }  # fmt: skip
+
+
+def test_strict_exits_1_where_a_call_has_no_price(store: str) -> None:
+    with pytest.raises(GateError, match="1 calls have no price") as failed:
+        run("cost", "--store", store, "--strict")
+    assert failed.value.exit_code == 1
+    run("cost", "--store", store, "--strict", "--where", "provider=openai")
+
+
+def test_a_mistyped_dimension_or_day_says_what_to_write(store: str) -> None:
+    with pytest.raises(InputError, match="Did you mean 'model'"):
+        run("cost", "--store", store, "--by", "modle")
+    with pytest.raises(InputError, match="YYYY-MM-DD"):
+        run("cost", "--store", store, "--since", "March")
+    with pytest.raises(InputError, match="has no '='"):
+        run("cost", "--store", store, "--where", "agent")
+
+
+def test_without_a_store_every_command_says_how_to_make_one(tmp_path: Path) -> None:
+    for command in (["cost"], ["reprice"], ["prices", "list"], ["prices", "set", "x", "--zero"], ["export", "focus"]):
+        with pytest.raises(StoreError, match="there is no store"):
+            run(*command, "--store", str(tmp_path / "none.duckdb"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_setting_a_price_reprices_and_unsetting_brings_the_old_one_back(store: str) -> None:
+    text = run("prices", "set", "house*", "--input", "1", "--output", "2", "--store", store)
+    assert "1 overrides and 0 aliases set: 4 calls cost $0.0402 (before: $0.0390)." in text
+    assert "house*: input 1, output 2" in run("prices", "list", "--overrides", "--store", store)
+    run("cost", "--store", store, "--strict")
+    assert document("prices", "unset", "1", "--store", store)["cost_usd"] == "0.039"
+    with pytest.raises(PriceError, match="there is no override 7"):
+        run("prices", "unset", "7", "--store", store)
+
+
+def test_an_alias_prices_one_name_as_another(store: str) -> None:
+    run("prices", "set", "house-7b", "--as", "openai/gpt-3.5-turbo", "--store", store)
+    assert document("cost", "--store", store)["total"]["cost_usd"] == "0.03965"
+
+
+def test_explain_tells_the_whole_way_with_and_without_a_store(store: str, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "none.duckdb")
+    text = run("prices", "explain", "gpt-3.5-turbo", "--at", "2023-08-25", "--store", nowhere)
+    assert text.startswith("gpt-3.5-turbo on 2023-08-25: 1.5 input, 2 output (USD per million tokens).")
+    assert "family of openai > exact id (high confidence)" in text
+    run("prices", "set", "gpt-4-turbo", "--multiplier", "0.9", "--note", "contract", "--store", store)
+    found = document("prices", "explain", "gpt-4-turbo", "--provider", "openai", "--at", "2024-03-05", "--store", store)
+    assert found["price"]["usd_per_million"]["input"] == "9"
+    assert found["overrides"] == ["override 1: multiplier (contract)"]
+    assert "has no standard price" in run("prices", "explain", "house-7b", "--at", "2024-03-05", "--store", store)
+
+
+def test_prices_list_names_the_logged_models_without_a_price(store: str) -> None:
+    assert "No price: vllm/house-7b" in run("prices", "list", "--store", store)
+    assert document("prices", "list", "gpt-3.5-turbo-0125", "--store", store)["rows"][0]["input"] is not None
+
+
+def test_prices_diff_shows_what_hangs_on_a_difference(store: str, tmp_path: Path) -> None:
+    theirs = {
+        "sample_spec": {"input_cost_per_token": 0.0},
+        "gpt-4-turbo": {"input_cost_per_token": 2e-05, "output_cost_per_token": 3e-05},
+    }
+    file = tmp_path / "litellm.json"
+    file.write_text(json.dumps(theirs))
+    found = document("prices", "diff", str(file), "--at", "2024-03-05", "--store", store)
+    assert found["differences"] == [
+        {
+            "provider": "openai", "model": "gpt-4-turbo", "token_kind": "input", "ours": "10", "theirs": "20",
+            "tokens": 3000, "usd_at_stake": "0.03",
+        }
+    ]  # fmt: skip
+    assert found["missing"] == ["vllm/house-7b"]
+    file.write_text("{}")
+    with pytest.raises(InputError, match="no prices of litellm's kind"):
+        run("prices", "diff", str(file), "--store", store)
+
+
+def test_the_prices_of_another_day(store: str) -> None:
+    text = run("cost", "--store", store, "--by", "model", "--prices-of", "2023-01-01", "--components")
+    assert "Every call at the prices of 2023-01-01." in text
+    assert "output $" in text
+
+
+def test_reconcile_prints_effects_that_sum_to_the_gap(store: str, tmp_path: Path) -> None:
+    line = {"object": "organization.costs.result", "line_item": "gpt-4-turbo, input", "quantity": 4000,
+            "amount": {"value": 0.04, "currency": "usd"}}  # fmt: skip
+    page = {"object": "page", "data": [{"object": "bucket", "start_time": 1709596800, "results": [line]}]}
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps(page))
+    found = document("reconcile", str(file), "--store", store)
+    assert found["gap_usd"] == "0.014"
+    assert {item["effect"]: item["usd"] for item in found["effects"]} == {
+        "missing_calls": "0.02", "extra_calls": "-0.006",
+    }  # fmt: skip
+    assert "the gap, to the pico-dollar" in run("reconcile", str(file), "--store", store)
+
+
+def test_export_focus_writes_a_file_and_says_what_is_not_in_it(store: str, tmp_path: Path) -> None:
+    out = tmp_path / "focus.csv"
+    found = document("export", "focus", "-o", str(out), "--store", store)
+    assert (found["rows"], found["billed_usd"], found["unpriced_calls"]) == (6, "0.039", 1)
+    assert out.read_text().startswith("BilledCost,BillingAccountId")
+    with pytest.raises(GateError):
+        run("export", "focus", "-o", str(out), "--store", store, "--strict")
