@@ -90,7 +90,8 @@ def main() -> None:
     began = time.perf_counter()
     chains = block_chains(prompts)
     chained = time.perf_counter() - began
-    blocks = int(np.diff(chains.offsets)[chains.path].sum())
+    sizes = np.diff(prompts.contents.block_offsets)
+    blocks = int(sizes[prompts.ids].sum())
     simulate(chains, rules=[RULE], **asked)
     print(f"{n:,} calls of {blocks / n:.1f} blocks")
     for name, rule in (("without overflow", simple), ("with overflow at 15 a minute", RULE)):
@@ -101,7 +102,8 @@ def main() -> None:
             times.append(time.perf_counter() - began)
         best = min(times)
         speed = f"{n / best / 1e6:.1f} M calls/s, {blocks / best / 1e6:.0f} M blocks/s"
-        print(f"simulation {name}: {speed}   >= 5 M calls/s; {found.cached_tokens.sum() / 1e6:,.0f} M tokens cached")
+        tokens = int(found.cached_tokens.sum())
+        print(f"simulation {name}: {speed}   >= 5 M calls/s ({tokens / 1e6:,.0f} M tokens cached)")
     print(f"chaining: {n / chained / 1e6:.2f} M calls/s")
     few = min(n, 20_000)
     began = time.perf_counter()
@@ -109,7 +111,8 @@ def main() -> None:
     slow = time.perf_counter() - began
     part = simulate(chains, rules=[simple], **asked).cached_tokens[:few].sum()
     print(
-        f"plain Python: {few / slow / 1e6:.3f} M calls/s on {few:,} calls, cached tokens {'equal' if part == total else 'DIFFERENT'}"
+    same = "equal" if part == total else "DIFFERENT"
+    print(f"plain Python: {few / slow / 1e6:.3f} M calls/s on {few:,} calls, cached tokens {same}")
     )
     print(f"simulation against plain Python: {(n / best) / (few / slow):,.0f}x")
 

@@ -70,7 +70,7 @@ def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, tar
     if chosen is None:
         exact = rows[-1]
         say(
-            f"No threshold keeps false hits surely under {share(target)}: the very same question was answered otherwise "
+            f"No threshold keeps false hits surely under {share(target)}: the same question was answered otherwise "
             f"in {share(exact.false_share)} of {exact.compared:,} repeats.",
             style="bold",
         )

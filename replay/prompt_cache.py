@@ -22,17 +22,19 @@ Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 BLOCK_TOKENS = 128
+_TABLE = 1 << 12  # places that a look-up table starts with; it grows with what it holds
 
 __all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for", "rules_of", "simulate"]
 
 
 @dataclass(frozen=True)
 class BlockChains:
-    """n requests as paths of chained blocks. Request i runs through blocks `offsets[path[i]]:offsets[path[i] + 1]`.
+    """n requests as paths of chained segments. Request i runs through `offsets[path[i]]:offsets[path[i] + 1]`.
 
-    `ids` are dense chain ids: equal iff the prompts agree up to there. `tokens` of each block, -1 where not counted.
-    `ends`: 1 at the end of a content, 2 at the end of the leading tools and system texts. Per path: `known` tokens,
-    `unknown` blocks without a count, `has_tools`.
+    A segment is a run of blocks that come together in every prompt. `ids` are dense: equal iff the prompts agree up to
+    there. `tokens` of each segment, or minus the number of its blocks where they are not counted. `ends`: 1 at the end
+    of a content, 2 at the end of the leading tools and system texts. Per path: `known` tokens, `unknown` blocks without
+    a count, `has_tools`, and `lead`, the segment within which the first 256 tokens end.
     """
 
     path: Int32  # n
@@ -43,7 +45,8 @@ class BlockChains:
     known: Int64  # paths
     unknown: Int32
     has_tools: Bool
-    chains: int
+    lead: Int32
+    chains: int  # distinct segments
 
     def __len__(self) -> int:
         return len(self.path)
@@ -70,46 +73,37 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
         block_offsets, hashes = _with_bare_blocks(block_offsets, hashes, bare)
     block, _ = factorise(hashes)
     block_tokens = _block_tokens(counts, block_offsets)
-    size = max(16, 1 << (2 * len(prompts.ids) + 2).bit_length())
-    slots, keys = np.full(size, -1, np.int32), np.zeros(len(prompts.ids) + 1, np.int64)
+    keys = np.zeros(len(prompts.ids) + 1, np.int64)
     node_of = np.empty(n, np.int32)
-    nodes = kernel.paths(
-        np.ascontiguousarray(prompts.offsets, np.int64),
-        np.ascontiguousarray(prompts.ids, np.int32),
-        slots,
-        keys,
-        node_of,
-    )
-    content = (keys[:nodes] & 0xFFFFFFFF).astype(np.int64)
+    asked = np.ascontiguousarray(prompts.offsets, np.int64), np.ascontiguousarray(prompts.ids, np.int32)
+    nodes = kernel.paths(*asked, np.zeros((_TABLE, 2), np.int64), keys, node_of)
+    content = keys[:nodes] & 0xFFFFFFFF
     length = np.diff(block_offsets)[content] if len(contents) else np.zeros(nodes, np.int64)
     length[0] = 0
     starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    chain = np.empty(int(starts[-1]), np.int32)
-    last = np.zeros(nodes, np.int32)
-    size = max(16, 1 << (2 * len(chain) + 2).bit_length())
-    chains = kernel.node_blocks(
-        keys,
-        nodes,
-        block_offsets,
-        starts,
-        last,
-        chain,
-        np.full(size, -1, np.int32),
-        np.zeros(len(chain) + 1, np.int64),
-        block,
+    total = int(starts[-1])
+    last, chain, children = np.zeros(nodes, np.int32), np.empty(total, np.int32), np.zeros(total + 1, np.int32)
+    table = np.zeros((_TABLE, 2), np.int64)
+    chains = kernel.node_blocks(keys, nodes, block_offsets, starts, last, chain, table, children, block)
+    firsts = np.zeros(nodes + 1, np.int64)
+    pieces = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.int32)
+    number_of = np.full(chains, -1, np.int32)
+    segments = kernel.segments(
+        keys, nodes, block_offsets, starts, chain, children, block_tokens, firsts, number_of, *pieces
     )
-    wanted, path = np.unique(node_of, return_inverse=True)
-    wanted = wanted.astype(np.int32)
-    parent = keys[:nodes] >> 32
-    depth, known, unknown = length.copy(), np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
+    wanted, path = _distinct(node_of, nodes)
+    known, unknown = np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
     counted = np.where(counts[content] >= 0, counts[content], 0) if len(contents) else np.zeros(nodes, np.int64)
     missing = np.where(counts[content] < 0, length, 0) if len(contents) else np.zeros(nodes, np.int64)
-    kernel.accumulate(parent, counted.astype(np.int64), missing, depth, known, unknown)
+    depth = np.diff(firsts)
+    depth[0] = 0
+    kernel.accumulate(keys[:nodes] >> 32, counted.astype(np.int64), missing, depth, known, unknown)
     offsets = np.concatenate([[0], np.cumsum(depth[wanted])]).astype(np.int64)
-    total = int(offsets[-1])
-    ids, tokens, ends = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.int8)
+    laid = int(offsets[-1])
+    ids, tokens, ends = np.empty(laid, np.int32), np.empty(laid, np.int32), np.empty(laid, np.int8)
+    lead = np.zeros(len(wanted), np.int32)
     head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("tools", "system", "developer")]).astype(np.int8)
-    kernel.spread(wanted, keys, block_offsets, starts, chain, block_tokens, head, offsets, ids, tokens, ends)
+    kernel.spread(wanted, keys, firsts, *pieces, head, offsets, ids, tokens, ends, lead)
     has_tools = np.zeros(len(wanted), np.bool_)
     first = prompts.offsets[:-1]
     some = prompts.offsets[1:] > first
@@ -117,7 +111,7 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     leads[some] = contents.kind[prompts.ids[first[some]]] == KINDS.index("tools")
     has_tools[path[leads]] = True
     return BlockChains(
-        path=path.astype(np.int32),
+        path=path,
         offsets=offsets,
         ids=ids,
         tokens=tokens,
@@ -125,8 +119,17 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
         known=known[wanted],
         unknown=unknown[wanted],
         has_tools=has_tools,
-        chains=chains,
+        lead=lead,
+        chains=segments,
     )
+
+
+def _distinct(nodes_of: Int32, nodes: int) -> tuple[Int32, Int32]:
+    """The nodes that end some prompt, rising, and each prompt's position among them."""
+    used = np.zeros(nodes, np.bool_)
+    used[nodes_of] = True
+    position = np.cumsum(used, dtype=np.int32) - 1
+    return np.flatnonzero(used).astype(np.int32), position[nodes_of]
 
 
 def _counts(prompts: Prompts, encoding: str | None) -> Int64:
@@ -195,7 +198,9 @@ def simulate(
     order = np.empty(int(reached.sum()), np.int32)
     prefix.in_scope_order(scope, alive, rule, starts, order)
     limited = any(one is not None and one.requests_per_minute for one in rules)
+    aged = any(one is not None and one.max_age_ms for one in rules)
     cached, written = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    state = np.full((chains.chains, 2), -1, np.int64)
     prefix.run(
         order,
         scope,
@@ -210,13 +215,13 @@ def simulate(
         chains.known,
         chains.unknown,
         chains.has_tools,
+        chains.lead,
         np.ascontiguousarray(input_tokens, np.int64),
         table,
-        np.full(chains.chains, -1, np.int32),
-        np.zeros((chains.chains, 2), np.int64),
-        np.zeros((chains.chains, 2), np.int64),
-        np.zeros(chains.chains if limited else 0, np.int64),
-        np.zeros(chains.chains if limited else 0, np.int32),
+        state,
+        np.empty(chains.chains if limited else 0, np.int64),
+        np.empty((chains.chains if aged else 0, 2), np.int64),
+        np.zeros((chains.chains if limited else 0, 3), np.int64),
         cached,
         written,
     )

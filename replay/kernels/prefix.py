@@ -72,21 +72,24 @@ def run(
     known: Int64,
     unknown: Int32,
     has_tools: Bool,
+    lead: Int32,
     whole: Int64,
     rules: Int64,
-    owner: Int32,
-    last: Int64,
+    state: Int64,
+    second: Int64,
     born: Int64,
-    minute: Int64,
-    load: Int32,
+    load: Int64,
     cached: Int64,
     written: Int64,
 ) -> None:
-    """Fill `cached` and `written` (tokens) for the rows of `order`. The arrays from `owner` on are state over chains.
+    """Fill `cached` and `written` (tokens) for the rows of `order`. The arrays from `state` on are over segments.
 
-    `owner` tells which scope the state of a chain belongs to: rows come scope by scope, so it needs no clearing.
-    `last` and `born` are (chains x 2): one plane for each of the two machines of `RPM`.
+    `state` is (segments x 2): the scope that what is known of the segment belongs to, and its last use there. Rows come
+    scope by scope, so it needs no clearing. `second` is the last use at the second machine, `born` (segments x 2) the
+    first writing at each machine, `load` (segments x 3) a scope, a minute and its requests; each is empty where no rule
+    needs it.
     """
+    aged, limited = len(born) > 0, len(second) > 0
     for step in range(order.size):
         row = order[step]
         place, now, mine = path[row], start[row], scope[row]
@@ -96,55 +99,7 @@ def run(
             continue
         total = whole[row] if whole[row] >= 0 else known[place]
         scaled = has_tools[place] or 5 * (total - known[place]) <= known[place] + 320
-        machine = 0
-        if r[RPM] > 0:
-            head = ids[min(first + 1, stop - 1)]
-            if owner[head] != mine:
-                owner[head] = mine
-                last[head, 0] = last[head, 1] = LONG_AGO
-                minute[head] = LONG_AGO
-            if now - minute[head] >= MINUTE_MS:
-                minute[head] = now - now % MINUTE_MS
-                load[head] = 0
-            load[head] += 1
-            machine = 1 if load[head] > r[RPM] else 0
-        matched, unknown_matched, found = 0, 0, first - 1
-        if r[MODE] == IMPLICIT:
-            for at in range(first, stop):
-                chain = ids[at]
-                if owner[chain] != mine or now - last[chain, machine] > r[TTL]:
-                    break
-                if last[chain, machine] > now:  # its first prompt is still being read
-                    break
-                if r[MAX_AGE] > 0 and now - born[chain, machine] > r[MAX_AGE]:
-                    break
-                found = at
-                if tokens[at] >= 0:
-                    matched += tokens[at]
-                else:
-                    unknown_matched += 1
-            if found >= first:
-                matched = _actual(matched, known[place], unknown[place], unknown_matched, whole[row], scaled)
-            if matched < r[MINIMUM]:
-                matched = 0
-            matched -= matched % r[INCREMENT]
-            cached[row] = matched
-            if total >= r[MINIMUM]:
-                if r[WRITES] > 0:
-                    written[row] = total - total % r[INCREMENT] - matched
-                for at in range(first, stop):
-                    chain = ids[at]
-                    fresh = owner[chain] != mine
-                    if fresh:
-                        last[chain, 0] = last[chain, 1] = LONG_AGO
-                        owner[chain] = mine
-                    if at > found:
-                        other = last[chain, machine]  # later than now: an equal prompt is being read just now
-                        born[chain, machine] = min(other, ready[row]) if other > now else ready[row]
-                        last[chain, machine] = born[chain, machine]
-                    else:
-                        last[chain, machine] = now
-        else:
+        if r[MODE] == BREAKPOINTS:
             _breakpoints(
                 row,
                 now,
@@ -160,11 +115,71 @@ def run(
                 unknown[place],
                 whole[row],
                 scaled,
-                owner,
-                last,
+                state,
                 cached,
                 written,
             )
+            continue
+        machine = _machine(load, lead[place], mine, now, r[RPM]) if limited and r[RPM] > 0 else 0
+        matched, unknown_matched, found = 0, 0, first - 1
+        for at in range(first, stop):
+            one = ids[at]
+            if state[one, 0] != mine:
+                break
+            seen = state[one, 1] if machine == 0 else second[one]
+            if now - seen > r[TTL] or seen > now:  # idle for too long, or its first prompt is still being read
+                break
+            if aged and r[MAX_AGE] > 0 and now - born[one, machine] > r[MAX_AGE]:
+                break
+            found = at
+            if tokens[at] >= 0:
+                matched += tokens[at]
+            else:
+                unknown_matched -= tokens[at]
+        if found >= first:
+            matched = _actual(matched, known[place], unknown[place], unknown_matched, whole[row], scaled)
+        if matched < r[MINIMUM]:
+            matched = 0
+        matched -= matched % r[INCREMENT]
+        cached[row] = matched
+        if total < r[MINIMUM]:
+            continue
+        if r[WRITES] > 0:
+            written[row] = total - total % r[INCREMENT] - matched
+        for at in range(first, found + 1):
+            if machine == 0:
+                state[ids[at], 1] = now
+            else:
+                second[ids[at]] = now
+        for at in range(found + 1, stop):
+            one = ids[at]
+            if state[one, 0] != mine:
+                state[one, 0] = mine
+                state[one, 1] = LONG_AGO
+                if limited:
+                    second[one] = LONG_AGO
+            other = state[one, 1] if machine == 0 else second[one]
+            when = ready[row]
+            if other > now:  # an equal prompt is being read just now
+                when = min(other, when)
+            if aged:
+                born[one, machine] = when
+            if machine == 0:
+                state[one, 1] = when
+            else:
+                second[one] = when
+
+
+@njit(cache=True, nogil=True)
+def _machine(load: Int64, lead: Any, mine: Any, now: Any, limit: Any) -> int:
+    """0 for the machine that serves this head of prompts, 1 where it has had its requests of this minute."""
+    minute = now // MINUTE_MS
+    if load[lead, 0] != mine + 1 or load[lead, 1] != minute:
+        load[lead, 0] = mine + 1
+        load[lead, 1] = minute
+        load[lead, 2] = 0
+    load[lead, 2] += 1
+    return 1 if load[lead, 2] > limit else 0
 
 
 @njit(cache=True, nogil=True)
@@ -183,8 +198,7 @@ def _breakpoints(
     unknown: Any,
     whole: Any,
     scaled: Any,
-    owner: Int32,
-    last: Int64,
+    state: Int64,
     cached: Int64,
     written: Int64,
 ) -> None:
@@ -203,7 +217,7 @@ def _breakpoints(
             if ends[at] > 0:
                 back += 1
                 chain = ids[at]
-                if owner[chain] == mine and last[chain, 0] <= now and now - last[chain, 0] <= r[TTL]:
+                if state[chain, 0] == mine and state[chain, 1] <= now and now - state[chain, 1] <= r[TTL]:
                     found = at
                     break
             at -= 1
@@ -213,21 +227,21 @@ def _breakpoints(
             matched += tokens[at] if at <= found else 0
             sum_head += tokens[at] if at <= head else 0
         else:
-            unknown_matched += 1 if at <= found else 0
-            unknown_head += 1 if at <= head else 0
+            unknown_matched -= tokens[at] if at <= found else 0
+            unknown_head -= tokens[at] if at <= head else 0
     if found >= first:
         matched = _actual(matched, known, unknown, unknown_matched, whole, scaled)
-        last[ids[found], 0] = now
+        state[ids[found], 1] = now
     cached[row] = matched
     if total >= r[MINIMUM]:
         if found < stop - 1:
             written[row] = total - matched
-            owner[ids[stop - 1]] = mine
-            last[ids[stop - 1], 0] = ready
+            state[ids[stop - 1], 0] = mine
+            state[ids[stop - 1], 1] = ready
         if head >= first and head < stop - 1:
             if head > found:
                 if _actual(sum_head, known, unknown, unknown_head, whole, scaled) >= r[MINIMUM]:
-                    owner[ids[head]] = mine
-                    last[ids[head], 0] = ready
-            elif owner[ids[head]] == mine and now - last[ids[head], 0] <= r[TTL]:
-                last[ids[head], 0] = now
+                    state[ids[head], 0] = mine
+                    state[ids[head], 1] = ready
+            elif state[ids[head], 0] == mine and now - state[ids[head], 1] <= r[TTL]:
+                state[ids[head], 1] = now
