@@ -79,13 +79,9 @@ def _show(report: CostReport, top: int) -> None:
         f"and {present.tokens(total['output_tokens'])} out."
     )
     say()
-    columns = {
-        "calls": "calls",
-        "input_tokens": "input",
-        "cache_read_input_tokens": "cached",
-        "output_tokens": "output",
-    }
-    columns |= {name: label for name, label in _COMPONENTS.items() if name in total}
+    tokens = {"input_tokens": "input", "cache_read_input_tokens": "cached", "output_tokens": "output"}
+    split = {name: label for name, label in _COMPONENTS.items() if name in total}
+    columns = {"calls": "calls", **(split or tokens)}
     columns["cost_usd"] = "cost"
     if total["logged_cost_usd"] is not None:
         columns["logged_cost_usd"] = "logged"
