@@ -110,10 +110,8 @@ def main() -> None:
     total = loop(prompts, scope, start, few)
     slow = time.perf_counter() - began
     part = simulate(chains, rules=[simple], **asked).cached_tokens[:few].sum()
-    print(
     same = "equal" if part == total else "DIFFERENT"
     print(f"plain Python: {few / slow / 1e6:.3f} M calls/s on {few:,} calls, cached tokens {same}")
-    )
     print(f"simulation against plain Python: {(n / best) / (few / slow):,.0f}x")
 
 
