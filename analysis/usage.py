@@ -72,7 +72,7 @@ def read_usage(
                coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
                CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
                     CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
-               {tokens}, coalesce((weight * 1000000)::BIGINT, 1000000) AS weight_micro,
+               {tokens}, coalesce((weight::DECIMAL(38,6) * 1000000)::BIGINT, 1000000) AS weight_micro,
                coalesce(status = 'gateway_cache_hit', false) AS gateway
         FROM {calls}
         LEFT JOIN names ON {same}
