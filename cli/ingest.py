@@ -41,6 +41,10 @@ def ingest(
     explain: Annotated[
         bool, typer.Option("--explain", help="Store nothing: say what each file is, why, and what it lacks.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep reading as the files grow and new ones appear; Ctrl-C ends it.")
+    ] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks while following.", min=0.1)] = 2.0,
     match_formats: Annotated[
         bool,
         typer.Option(help="Take a call once that two tools logged: same model and tokens, starts within 2 s."),
@@ -67,23 +71,23 @@ def ingest(
         _explain(paths, mapping, format, json_)
         return
     target = Store(store)
+    options: dict[str, Any] = {
+        "format": format,
+        "mapping": mapping,
+        "text": not no_text,
+        "metadata_only": metadata_only,
+        "hash_key": key,
+        "redact": (redact_pattern or []) if redact or redact_pattern else None,
+        "zone": zone_named(timezone),
+        "workers": workers,
+        "wait": wait,
+        "match_formats": match_formats,
+    }
+    if follow:
+        _follow(target, paths, every, options)
+        return
     with progress("Reading") as bar:
-        report = run(
-            target,
-            paths,
-            format=format,
-            mapping=mapping,
-            text=not no_text,
-            metadata_only=metadata_only,
-            hash_key=key,
-            redact=(redact_pattern or []) if redact or redact_pattern else None,
-            zone=zone_named(timezone),
-            workers=workers,
-            max_bad_ratio=None,
-            progress=bar,
-            wait=wait,
-            match_formats=match_formats,
-        )
+        report = run(target, paths, progress=bar, **options)
     if count_tokens:
         from ingest.tokens import ENCODINGS, ensure_counted
 
@@ -97,6 +101,22 @@ def ingest(
         raise typer.Exit(2)
     if max_bad_ratio is not None:
         report.check(max_bad_ratio)
+
+
+def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
+    from cli.output import note
+    from ingest.follow import follow
+
+    def tell(report: Any) -> None:
+        _price(store)
+        bad = f", {report.quarantined:,} unusable rows" if report.quarantined else ""
+        note(f"{report.calls:,} new calls from {len(report.files):,} files{bad}")
+
+    note(f"Following {', '.join(str(path) for path in paths)}; Ctrl-C ends it.")
+    try:
+        follow(store, paths, every=every, on_report=tell, **options)
+    except KeyboardInterrupt:
+        note("Stopped; everything read so far is in the store.")
 
 
 def _price(store: Any) -> dict[str, Any]:
