@@ -104,6 +104,8 @@ def _show_curves(traffic: Traffic, asks: Demand, by_ttl: Curve, by_room: Curve, 
         for n in _rooms(by_room)
     ]
     table(["LRU entries", "hits", "hit rate", "saved/day"], rows)
+    if (asks.requests.end_ms > asks.requests.start_ms).any():
+        say("These two curves take answers as given at once; below, a call finds an answer from its end on.")
     say()
     rows = [
         [one.name, f"{one.hits:,}", share(one.hit_rate), _per_day(one.saved, asks), share(one.repeats.false_share)]
@@ -114,8 +116,8 @@ def _show_curves(traffic: Traffic, asks: Demand, by_ttl: Curve, by_room: Curve, 
     risk = keys[0].repeats
     if risk.groups_compared:
         say(
-            f"Of {risk.groups:,} requests that came again, {risk.groups_one_answer:,} always got the same answer: "
-            "where they did not, a cache freezes the first one."
+            f"Of {risk.groups_compared:,} requests that came again and have their answers logged, "
+            f"{risk.groups_one_answer:,} always got the same one; elsewhere a cache freezes the first."
         )
     say("Next: hindcast cache grid   ·   hindcast cache doctor")
 
