@@ -19,8 +19,10 @@ from typing import Any
 import streamlit as st
 
 from analysis import listing
-from dashboard import views
-from ingest.errors import StoreBusyError
+from dashboard import caching, views
+from dashboard.holdings import Holdings
+from dashboard.holdings import holdings as stored
+from ingest.errors import InputError, PriceError, StoreBusyError
 from ingest.store import Store
 from replay.strategy import Strategy
 
@@ -118,6 +120,104 @@ def calls(
 def messages(path: str, version: str, call_no: int) -> list[listing.Message]:
     """The parts of one call."""
     return listing.messages(Store(path), call_no)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading prompts")
+def templates(path: str, version: str, since: date | None, until: date | None) -> Document | None:
+    """As `hindcast templates --json`; None where the store keeps no message."""
+    from analysis.templates import templates as find
+
+    try:
+        return find(Store(path), since=since, until=until).to_json()
+    except InputError:
+        return None
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing requests")
+def duplicates(path: str, version: str, since: date | None, until: date | None) -> Document:
+    """As `hindcast duplicates --json`."""
+    from analysis.duplicates import duplicates as find
+
+    return find(Store(path), since=since, until=until).to_json()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def prices(path: str, version: str, part: str | None) -> Document:
+    """As `hindcast prices list --json`; without rows where no name fits."""
+    from analysis.price_list import list_rows
+
+    try:
+        return list_rows(Store(path), part).to_json()
+    except PriceError:
+        return {"price_book_version": "", "rows": [], "unresolved": [], "loosely_matched": []}
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def own_prices(path: str, version: str) -> Document:
+    """As `hindcast prices list --overrides --json`."""
+    from analysis.price_list import list_overrides
+
+    return list_overrides(Store(path))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def holdings(path: str, version: str) -> Holdings:
+    """Files, quarantine, remarks and coverage."""
+    return stored(Store(path))
+
+
+@st.cache_data(max_entries=16, show_spinner="Simulating caches")
+def caches(
+    path: str, version: str, since: date | None, until: date | None, key: str, temperature: str
+) -> caching.CacheCurves:
+    """As `hindcast cache curve`."""
+    return caching.cache_curves(Store(path), since, until, key, temperature)
+
+
+@st.cache_data(max_entries=16, show_spinner="Examining prompts")
+def doctor(path: str, version: str, since: date | None, until: date | None) -> list[tuple[Any, ...]] | None:
+    """As `hindcast cache doctor`."""
+    return caching.misses(Store(path), since, until)
+
+
+@st.cache_resource
+def _optima() -> dict[tuple[Any, ...], tuple[Document, str]]:
+    return {}
+
+
+def optimum(
+    path: str, version: str, since: date | None, until: date | None, floor: float
+) -> tuple[Document, str] | None:
+    """A finished search and its strategy file, if it is kept."""
+    return _optima().get((path, version, since, until, round(floor, 9)))
+
+
+def search(
+    path: str,
+    version: str,
+    since: date | None,
+    until: date | None,
+    floor: float,
+    done: Callable[[int, str], None],
+) -> tuple[Document, str]:
+    """As `hindcast optimize --json`, and the strategy file it writes. `done` gets a count and what was tried."""
+    from replay.optimise import optimise
+    from replay.policy import written
+
+    tried = 0
+
+    def one(label: str) -> None:
+        nonlocal tried
+        tried += 1
+        done(tried, label)
+
+    found = optimise(Store(path), floor=floor, since=since, until=until, done=one)
+    kept = _optima()
+    result = (found.to_json(), written(found.strategy, []))
+    kept[(path, version, since, until, round(floor, 9))] = result
+    while len(kept) > MAX_REPLAYS:
+        kept.pop(next(iter(kept)))
+    return result
 
 
 @st.cache_resource

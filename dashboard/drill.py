@@ -10,7 +10,7 @@ import streamlit as st
 
 from analysis import listing
 from analysis.present import money, tokens
-from dashboard import cached, elements, figures, views
+from dashboard import cached, charts, elements, views
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 
@@ -66,7 +66,7 @@ def of_session(view: View, where: Mapping[str, str | None], since: date | None, 
     timed = [row for row in rows if row["start_time"]]
     if timed:
         elements.picture(
-            figures.timeline(timed, colours),
+            charts.timeline(timed, colours),
             "session",
             alt=f"{len(timed)} calls in time order, each with its cost; "
             f"{money(views.dollars(found['total']['cost_usd']))} together.",
@@ -96,8 +96,8 @@ def session_table(rows: list[dict[str, Any]]) -> Table:
     """Sessions by cost."""
     columns = (
         Column("session"),
-        Column("calls", _count, figure=True),
-        Column("distinct requests", _count, figure=True, about="By exact request key; fewer than calls means repeats"),
+        Column("calls", count, figure=True),
+        Column("distinct requests", count, figure=True, about="By exact request key; fewer than calls means repeats"),
         Column("input tokens", tokens, figure=True),
         Column("output tokens", tokens, figure=True),
         Column("USD", money, figure=True),
@@ -117,7 +117,7 @@ def call_table(rows: list[dict[str, Any]]) -> Table:
     """Calls in the order given."""
     columns = (
         Column("call"),
-        Column("time (UTC)", lambda value: "-" if value is None else str(value).replace("T", " ")),
+        Column("time (UTC)", lambda value: "-" if value is None else str(value)[:19].replace("T", " ")),
         Column("agent"),
         Column("task"),
         Column("model"),
@@ -138,7 +138,8 @@ def call_table(rows: list[dict[str, Any]]) -> Table:
     )  # fmt: skip
 
 
-def _count(value: int | None) -> str:
+def count(value: int | None) -> str:
+    """`1,200`; `-` where it is not known."""
     return "-" if value is None else f"{value:,}"
 
 

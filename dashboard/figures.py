@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from analysis.present import day as day_text
 from analysis.present import money
-from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, UNNAMED, colour, fade, legend_order
+from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340
 WIDEST_LABEL = 26
@@ -70,7 +70,7 @@ def trajectory(
     `expected` is the range that the spike's day was expected in; `budget` a line in dollars a day.
     Bars of `incomplete` days are paler: the log does not cover those days whole.
     """
-    figure = _figure()
+    figure = canvas()
     cut = set(incomplete)
     opacity = [0.45 if day in cut else 1.0 for day in days]
     for name, amounts in stacks.items():
@@ -99,7 +99,7 @@ def trajectory(
             annotation={"text": f"budget {money(budget)} a day", "xanchor": "left", "x": 0, "font": {"size": 12}},
         )
     figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified")
-    return _axes(figure, x=None, y="USD per day")
+    return axes(figure, x=None, y="USD per day")
 
 
 def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
@@ -107,7 +107,7 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
 
     Levels are grey; a change for the worse has the accent, one for the better is green.
     """
-    figure = _figure(height=80 + 42 * len(steps))
+    figure = canvas(height=80 + 42 * len(steps))
     positions = list(range(len(steps)))
     up, down = (ACCENT, GOOD) if worse_is_up else (GOOD, ACCENT)
     figure.add_trace(
@@ -137,12 +137,12 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
     figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
     # room beside the bars for their figures: on the left only where a bar ends there
     figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
-    return _axes(figure, x="USD", y=None)
+    return axes(figure, x="USD", y=None)
 
 
 def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure:
     """What each day cost and would have cost, in one picture: the mountain and the hill."""
-    figure = _figure(height=380)
+    figure = canvas(height=380)
     for line in lines:
         if line.low is not None and line.high is not None:
             figure.add_scatter(
@@ -171,58 +171,14 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
                 _mark(figure, spike, at, day_text(spike))
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(rangemode="tozero")
-    return _axes(figure, x=None, y="USD per day")
-
-
-def hit_bars(names: Sequence[str], tiers: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> go.Figure:
-    """Share of demand calls that each cache tier served, one bar per strategy."""
-    figure = _figure(height=110 + 38 * len(names))
-    for tier, shares in tiers.items():
-        figure.add_bar(
-            orientation="h", y=list(range(len(names))), x=[100 * share for share in shares], name=plain(tier),
-            marker={"color": colour(colours, tier)},
-            hovertemplate=f"{plain(tier, 40)}: %{{x:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    figure.update_layout(barmode="stack")
-    figure.update_yaxes(
-        autorange="reversed", tickvals=list(range(len(names))), automargin=True, showgrid=False,
-        ticktext=[plain(name, WIDEST_LABEL) for name in names],
-    )  # fmt: skip
-    figure.update_xaxes(rangemode="tozero")
-    return _axes(figure, x="% of calls", y=None)
-
-
-def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> go.Figure:
-    """Calls of a session in time order: height is dollars, colour is the agent. Takes rows of `hindcast calls`."""
-    figure = _figure(height=260)
-    names = legend_order(colours, (str(call["agent"] or UNNAMED) for call in calls))
-    for name in names:
-        mine = [call for call in calls if str(call["agent"] or UNNAMED) == name]
-        figure.add_scatter(
-            x=[call["start_time"] for call in mine],
-            y=[float(call["cost_usd"] or 0) for call in mine],
-            mode="markers", name=plain(name, 32),
-            marker={"color": colour(colours, name), "size": 9, "line": {"width": 0},
-                    "symbol": ["x" if call["cost_usd"] is None else "circle" for call in mine]},
-            error_y={"type": "data", "symmetric": False, "array": [0] * len(mine), "width": 0, "thickness": 1.2,
-                     "arrayminus": [float(call["cost_usd"] or 0) for call in mine]},
-            customdata=[
-                plain(f"call {call['call_no']}, {call['model'] or 'no model'}: "
-                      f"{money(None if call['cost_usd'] is None else Decimal(call['cost_usd']))}, "
-                      f"{call['input_tokens'] or 0:,} tokens in, {call['output_tokens'] or 0:,} out")
-                for call in mine
-            ],
-            hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
-    figure.update_yaxes(rangemode="tozero")
-    _axes(figure, x=None, y="USD per call")
-    return figure.update_xaxes(tickformat=None, hoverformat="%H:%M:%S", nticks=6)
+    return axes(figure, x=None, y="USD per day")
 
 
 # -- what all pictures share -------------------------------------------------------------------------------------------
 
 
-def _figure(height: int = HEIGHT) -> go.Figure:
+def canvas(height: int = HEIGHT) -> go.Figure:
+    """An empty figure in the shape that all share."""
     figure = go.Figure()
     figure.update_layout(
         height=height,
@@ -235,7 +191,8 @@ def _figure(height: int = HEIGHT) -> go.Figure:
     return figure
 
 
-def _axes(figure: go.Figure, *, x: str | None, y: str | None) -> go.Figure:
+def axes(figure: go.Figure, *, x: str | None, y: str | None) -> go.Figure:
+    """Name the axes with their units; `x=None` is an axis of days."""
     figure.update_xaxes(title={"text": x} if x else None, fixedrange=True, automargin=True, zeroline=False)
     figure.update_yaxes(title={"text": y} if y else None, fixedrange=True, automargin=True)
     for update, name in ((figure.update_xaxes, x), (figure.update_yaxes, y)):

@@ -12,6 +12,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
+SHORT = 22
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -19,7 +20,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Column:
     """One column: its heading, how a value reads, and whether it is a figure (right-aligned).
 
-    `about` explains a term of the field; `swatch` gives the colour of the small square before a name.
+    `about` explains a term of the field; `swatch` gives the colour of the small square before a name; `strong` marks
+    what is wrong; `shade` (0 to 1) tints a cell by its weight.
     """
 
     title: str
@@ -28,6 +30,7 @@ class Column:
     about: str = ""
     swatch: Callable[[Any], str | None] | None = None
     strong: Callable[[Any], bool] | None = None
+    shade: Callable[[Any], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,16 @@ def _row(columns: Sequence[Column], row: Sequence[Any], kind: str = "") -> str:
         colour = column.swatch(value) if column.swatch and not kind else None
         square = f'<span class="hc-swatch" style="background:{escape(colour)}"></span>' if colour else ""
         strong = ' data-strong="1"' if column.strong and column.strong(value) else ""
-        cells.append(f"<td{_side(column)}{strong}>{square}{escape(column.text(value))}</td>")
+        tint = f' style="--hc-shade:{100 * column.shade(value):.0f}%"' if column.shade and not kind else ""
+        text = column.text(value)
+        cells.append(f"<td{_side(column, text)}{strong}{tint}>{square}{escape(text)}</td>")
     return f"<tr{f' class=hc-{kind}' if kind else ''}>{''.join(cells)}</tr>"
 
 
-def _side(column: Column) -> str:
-    return ' class="hc-figure"' if column.figure else ""
+def _side(column: Column, text: str = "") -> str:
+    """Figures align right; a short word stays on one line."""
+    kinds = ["hc-figure"] * column.figure + ["hc-short"] * (0 < len(text) <= SHORT)
+    return f' class="{" ".join(kinds)}"' if kinds else ""
 
 
 def _about(column: Column) -> str:

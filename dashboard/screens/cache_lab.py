@@ -1,10 +1,116 @@
-"""Page."""
+"""Cache lab: what a cache would have saved by time to live, size and key, and what makes near-equal prompts miss."""
 
 from __future__ import annotations
 
-from dashboard import elements
+from decimal import Decimal
+
+import streamlit as st
+
+from analysis.present import money, share
+from dashboard import cached, caching, charts, elements, frame
+from dashboard.tables import Column, Table
+from ingest.errors import StrategyError
+from replay.traffic import KEY_POLICIES
+
+TEMPERATURES = {"always": "cached like the others", "zero": "never cached", "pool": "a pool of four answers"}
 
 
 def show() -> None:
     """Draw the page."""
-    elements.nothing("Not here yet", "This page is being built.")
+    view = frame.view()
+    with st.sidebar:
+        key = st.selectbox(
+            "What counts as the same request", list(KEY_POLICIES), key="key", bind="query-params",
+            help="canonical: equal after sorting keys and filling defaults; +mask also hides dates, ids and counters",
+        )  # fmt: skip
+        hot = st.selectbox(
+            "Calls hotter than temperature 0", list(TEMPERATURES), key="hot", bind="query-params",
+            format_func=lambda name: TEMPERATURES[name], help="A cache gives a hot call the same answer every time",
+        )  # fmt: skip
+    try:
+        found = cached.caches(*view.key, view.since, view.until, str(key), str(hot))
+    except StrategyError as error:
+        elements.nothing("No cache can be simulated here", f"{error.what}. {error.remedy or ''}")
+        return
+    if not found.asked:
+        elements.nothing(
+            "No call can be looked up in a cache",
+            "The log has neither text nor hashes of its requests: ingest without --metadata-only.",
+        )
+        return
+    elements.finding(headline(found), level=1)
+    frame.remarks(view.coverage)
+    elements.finding(f"By time to live: of {money(found.spent)} a day")
+    elements.picture(
+        charts.curve([p.at for p in found.lives], [p.rate for p in found.lives], [p.saved for p in found.lives],
+                     [p.label for p in found.lives], x="time to live"),
+        "cache-by-life",
+        alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.lives),
+    )  # fmt: skip
+    elements.finding("By room: a shared cache without expiry that drops what was used longest ago")
+    elements.picture(
+        charts.curve([p.at for p in found.rooms], [p.rate for p in found.rooms], [p.saved for p in found.rooms],
+                     [p.label for p in found.rooms], x="entries"),
+        "cache-by-room",
+        alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.rooms),
+    )  # fmt: skip
+    elements.finding("By what counts as the same request")
+    elements.table(keys(found), "cache-keys")
+    elements.note(
+        f"Of {found.repeated:,} requests that came again, {found.one_answer:,} always got the same answer: where they "
+        "did not, a cache freezes the first one."
+    )
+    _doctor(view)
+
+
+def headline(found: caching.CacheCurves) -> str:
+    """What a day's cache would have saved."""
+    day = next(point for point in found.lives if point.at == caching.DAY_MS)
+    return (
+        f"A shared cache that keeps answers for 24 h would have served {share(day.rate)} of the calls "
+        f"and saved {money(day.saved)} a day of {money(found.spent)}"
+    )
+
+
+def keys(found: caching.CacheCurves) -> Table:
+    """Hit rate and dollars under each key policy."""
+    columns = (
+        Column("key"),
+        Column("hits", lambda value: f"{value:,}", figure=True),
+        Column("hit rate", share, figure=True),
+        Column("saved a day", money, figure=True),
+        Column("repeats answered differently", share, figure=True,
+               about="Of requests that came again, those whose logged answers differ: the risk of caching"),
+    )  # fmt: skip
+    return Table("Hit rate by key policy, without expiry", columns, tuple(found.keys))
+
+
+def _doctor(view: frame.View) -> None:
+    elements.finding("What makes near-equal prompts miss")
+    if not cached.holdings(*view.key).known["message text"]:
+        elements.note("The doctor reads prompts, and this store keeps no text.")
+        return
+    if not st.session_state.get("examined") and not st.button("Examine the prompts", help="Takes some seconds"):
+        elements.command("hindcast cache doctor")
+        return
+    st.session_state["examined"] = True
+    rows = cached.doctor(*view.key, view.since, view.until)
+    if rows is None:
+        elements.note("Texts are not counted yet; this page does not write to the store. Run once:")
+        elements.command("hindcast cache doctor")
+    elif not rows:
+        elements.note("No template varies in a way that a cache would pay for.")
+    else:
+        columns = (
+            Column("template"),
+            Column("what varies"),
+            Column("at token", lambda value: f"{value:,}", figure=True),
+            Column("calls", lambda value: f"{value:,}", figure=True),
+            Column("moving saves a day", _gain, figure=True, about="Moved to the prompt's end, behind what repeats"),
+            Column("masking saves a day", _gain, figure=True, about="Left out of the key: one's answer for another"),
+        )
+        elements.table(Table("What makes prompts miss", columns, tuple(rows)), "doctor")
+
+
+def _gain(value: Decimal) -> str:
+    return money(value) if value > 0 else "-"

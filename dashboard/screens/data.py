@@ -1,10 +1,82 @@
-"""Page."""
+"""Data: where the calls come from, what could not be read, and how much the log knows about itself."""
 
 from __future__ import annotations
 
-from dashboard import elements
+from typing import Any
+
+from analysis.present import share
+from dashboard import cached, elements, frame, views
+from dashboard.cards import Kpi
+from dashboard.holdings import Holdings
+from dashboard.tables import Column, Table
 
 
 def show() -> None:
     """Draw the page."""
-    elements.nothing("Not here yet", "This page is being built.")
+    view = frame.view(dates=False)
+    found = cached.holdings(*view.key)
+    coverage = view.coverage
+    elements.finding(headline(found, coverage), level=1)
+    elements.kpis(figures_of_merit(found, coverage))
+    frame.remarks(coverage)
+    elements.finding("Files read")
+    elements.table(sources(found), "sources")
+    if found.quarantine:
+        elements.finding("Quarantine: lines that could not be read")
+        elements.table(quarantine(found), "quarantine", limit=40)
+        elements.note("Mend the file or its mapping and ingest it again: what was read before is not counted twice.")
+    if found.issues:
+        elements.finding("Remarks about calls that were read")
+        columns = (Column("what"), Column("calls", _count, figure=True), Column("for example"))
+        elements.table(Table("Import remarks", columns, tuple(found.issues)), "issues")
+    elements.finding("What the log says of its calls")
+    elements.table(known(found), "coverage")
+
+
+def headline(found: Holdings, coverage: views.Coverage) -> str:
+    """How many calls from how many files, and what was left out."""
+    bad = f", {views.plural(coverage.quarantined, 'line')} in quarantine" if coverage.quarantined else ""
+    return f"{views.plural(coverage.calls, 'call')} from {views.plural(len(found.sources), 'file')}{bad}"
+
+
+def figures_of_merit(found: Holdings, coverage: views.Coverage) -> list[Kpi]:
+    """Span, text kept, tokens reported, duplicates set aside."""
+    first, last = coverage.first, coverage.last
+    reported = found.known.get("reported token counts", 0)
+    duplicates = sum(source["duplicates"] or 0 for source in found.sources)
+    return [
+        Kpi("From", f"{first:%Y-%m-%d}" if first else "unknown", f"to {last:%Y-%m-%d}, UTC" if last else ""),
+        Kpi("Messages with text", share(found.known.get("message text", 0) / coverage.calls), "of calls"),
+        Kpi("Reported token counts", share(reported / coverage.calls), "the others are estimated or missing"),
+        Kpi("Duplicates set aside", f"{duplicates:,}", "rows that were in the store already"),
+    ]  # fmt: skip
+
+
+def sources(found: Holdings) -> Table:
+    """Files with their counts."""
+    names = ("path", "format", "rows", "calls", "duplicates", "quarantined", "complete")
+    columns = (
+        Column("file"), Column("format"), *(Column(name, _count, figure=True) for name in names[2:6]),
+        Column("read to its end", lambda value: "yes" if value else "no", strong=lambda value: not value),
+    )  # fmt: skip
+    return Table("Files read", columns, tuple(tuple(source[name] for name in names) for source in found.sources))
+
+
+def quarantine(found: Holdings) -> Table:
+    """Lines with the reason, place and beginning of each."""
+    columns = (Column("file"), Column("line", figure=True), Column("reason"), Column("at"), Column("begins with"))
+    return Table("Quarantine", columns, tuple(found.quarantine))
+
+
+def known(found: Holdings) -> Table:
+    """How many calls carry each piece of knowledge."""
+    columns = (
+        Column("what"), Column("calls", _count, figure=True),
+        Column("share", share, figure=True, shade=lambda value: value or 0.0),
+    )  # fmt: skip
+    rows = tuple((what, count, count / found.calls if found.calls else None) for what, count in found.known.items())
+    return Table("What the log says", columns, rows)
+
+
+def _count(value: Any) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,10 +1,184 @@
-"""Page."""
+"""Explore: who calls what, with what kind of prompt, how often the same, and each session call by call."""
 
 from __future__ import annotations
 
-from dashboard import elements
+from collections.abc import Callable
+from decimal import Decimal
+
+import streamlit as st
+
+from analysis.present import money, share
+from dashboard import cached, charts, drill, elements, frame, views
+from dashboard.frame import View
+from dashboard.tables import Column, Table
+
+ROWS = 12
+ANY = "any"
 
 
 def show() -> None:
     """Draw the page."""
-    elements.nothing("Not here yet", "This page is being built.")
+    view = frame.view()
+    report = cached.cost(*view.key, ("agent", "task", "model"), view.since, view.until, ())
+    elements.finding(headline(report), level=1)
+    frame.remarks(view.coverage)
+    look = st.segmented_control(
+        "Look at", list(LOOKS), default=next(iter(LOOKS)), key="look", bind="query-params", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if not report["rows"]:
+        elements.nothing("No call in these days", "Choose other days in the sidebar.")
+        return
+    LOOKS[str(look)](view, report)
+
+
+def headline(report: views.Document) -> str:
+    """Which agent and model cost most."""
+    pairs = sums(report, ("agent", "model"))
+    if not pairs:
+        return "Nothing here has a price"
+    (agent, model), most = next(iter(pairs.items()))
+    total = views.amount(report["total"]["cost_usd"])
+    part = f" ({share(float(most / total))} of {money(total)})" if total else ""
+    return f"{agent} on {model} costs most: {money(most)}{part}"
+
+
+def sums(report: views.Document, dimensions: tuple[str, ...]) -> dict[tuple[str, ...], Decimal]:
+    """Priced dollars by some of the report's dimensions, dearest first."""
+    found: dict[tuple[str, ...], Decimal] = {}
+    for row in report["rows"]:
+        if row["cost_usd"] is not None:
+            key = tuple(views.label(row[name]) for name in dimensions)
+            found[key] = found.get(key, Decimal(0)) + Decimal(row["cost_usd"])
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def matrix(report: views.Document, rows: str, columns: str) -> Table:
+    """Dollars of one dimension against another; a darker cell costs more; `-` is no call, `unpriced` no price."""
+    costs = sums(report, (rows, columns))
+    called = {(views.label(row[rows]), views.label(row[columns])) for row in report["rows"]}
+    across = [key[0] for key in sums(report, (columns,))] + sorted({c for _, c in called} - {k[1] for k in costs})
+    down = [key[0] for key in sums(report, (rows,))] + sorted({r for r, _ in called} - {k[0] for k in costs})
+    most = max(costs.values(), default=Decimal(0))
+
+    def weight(value: object) -> float:
+        return float(value / most) if isinstance(value, Decimal) and most else 0.0
+
+    def text(value: object) -> str:
+        return money(value) if isinstance(value, Decimal) else "-" if value is None else str(value)
+
+    shown = dict.fromkeys(across)
+    heads = (
+        Column(rows),
+        *(Column(name, text, figure=True, shade=weight) for name in shown),
+        Column("all", text, figure=True),
+    )
+    body = tuple(
+        (
+            name,
+            *(costs.get((name, column), "unpriced" if (name, column) in called else None) for column in shown),
+            sum((usd for (row, _), usd in costs.items() if row == name), Decimal(0)),
+        )
+        for name in dict.fromkeys(down)
+    )
+    return Table(f"Cost in USD by {rows} and {columns}", heads, body)
+
+
+def _matrix(_view: View, report: views.Document) -> None:
+    elements.table(matrix(report, "agent", "model"), "agent-by-model", limit=40)
+    elements.finding("The same by task")
+    elements.table(matrix(report, "task", "model"), "task-by-model", limit=40)
+
+
+def _treemap(view: View, report: views.Document) -> None:
+    rows = [(key[0], key[1], key[2], usd) for key, usd in sums(report, ("agent", "task", "model")).items() if usd > 0]
+    if not rows:
+        elements.nothing("Nothing here has a price", "Set prices: hindcast prices set MODEL --input USD --output USD")
+        return
+    elements.note("Click an area to go into it, and its head to come back.")
+    largest = "; ".join(f"{agent}, {task}, {model}: {money(usd)}" for agent, task, model, usd in rows[:5])
+    elements.picture(
+        charts.treemap(rows, cached.colours(*view.key, "agent")),
+        "treemap",
+        alt=f"Cost by agent, task and model; largest: {largest}",
+    )
+
+
+def _prompts(view: View, _report: views.Document) -> None:
+    found = cached.templates(*view.key, view.since, view.until)
+    if found is None:
+        elements.nothing(
+            "No prompt is kept", "Templates need messages, or their hashes: ingest without --metadata-only."
+        )
+        return
+    changed = sum(len(template["versions"]) > 1 for template in found["templates"])
+    count = views.plural(len(found["templates"]), "template")
+    elements.finding(f"{count} make {views.plural(found['calls'], 'call')}; {changed} of them changed")
+    rows = []
+    for template in found["templates"]:
+        newest = template["versions"][-1]
+        where = " / ".join(views.label(template[name]) for name in ("agent", "task"))
+        rows.append(
+            (where, template["opening"], template["calls"], views.dollars(template["cost_usd"]), newest["input_tokens"],
+             newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
+        )  # fmt: skip
+    columns = (
+        Column("where"),
+        Column("opens with"),
+        Column("calls", drill.count, figure=True),
+        Column("USD", money, figure=True),
+        Column("tokens a call", lambda value: "-" if value is None else f"{value:,.0f}", figure=True),
+        Column("slots", lambda value: f"{value:g}", figure=True, about="Places where the text varies by call"),
+        Column("versions", figure=True),
+        Column("changed on"),
+    )
+    elements.table(Table("Prompt templates, dearest first", columns, tuple(rows)), "templates")
+    if found["calls_without_messages"]:
+        elements.note(f"Without messages: {views.plural(found['calls_without_messages'], 'call')}.", warn=True)
+
+
+def _repeats(view: View, _report: views.Document) -> None:
+    found = cached.duplicates(*view.key, view.since, view.until)
+    elements.finding(
+        f"{found['repeats']:,} of {views.plural(found['calls'], 'call')} repeat an earlier request exactly"
+    )
+    columns = (
+        Column("where"),
+        Column("requests asked again", drill.count, figure=True),
+        Column("repeats", drill.count, figure=True),
+        Column("USD", money, figure=True),
+        Column("USD a day", money, figure=True),
+        Column("same answer", about="Repeated requests whose logged answers were all the same, of those with answers"),
+    )
+    for kind, title in (("exact", "Word for word"), ("near", "Nearly the same")):
+        rows = tuple(
+            (" / ".join(views.label(row[name]) for name in ("agent", "task")), row["groups"], row["repeats"],
+             views.dollars(row["cost_usd"]), views.dollars(row["cost_usd_per_day"]),
+             f"{row['same_answer_groups']:,} of {row['answered_groups']:,}")
+            for row in found[kind]
+        )  # fmt: skip
+        if rows:
+            elements.finding(title)
+            elements.table(Table(f"Repeats: {title.lower()}", columns, rows), f"repeats-{kind}", limit=ROWS)
+    if not found["compared_requests"]:
+        elements.note("Nearly equal requests need message texts, which this store does not keep.")
+    st.page_link(st.session_state["pages"]["cache-lab"], label="What a cache would save", icon=":material/cached:")
+
+
+def _sessions(view: View, report: views.Document) -> None:
+    where: list[tuple[str, str | None]] = []
+    for place, name in zip(st.columns(3), ("agent", "task", "model"), strict=True):
+        options = [ANY, *(key[0] for key in sums(report, (name,)))]
+        chosen = place.selectbox(name, options, key=f"only-{name}", bind="query-params", help="As the log names it")
+        if chosen and chosen != ANY:
+            where.append((name, chosen))
+    drill.of_segment(view, tuple(where), view.since, view.until)
+
+
+LOOKS: dict[str, Callable[[View, views.Document], None]] = {
+    "matrix": _matrix,
+    "areas": _treemap,
+    "sessions": _sessions,
+    "prompts": _prompts,
+    "repeats": _repeats,
+}

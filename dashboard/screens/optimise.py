@@ -1,10 +1,107 @@
-"""Page."""
+"""Optimise: the cheapest policies for each quality, and the strategy file of the one you click."""
 
 from __future__ import annotations
 
-from dashboard import elements
+from decimal import Decimal
+
+import streamlit as st
+
+from analysis.present import money, share
+from dashboard import cached, charts, elements, frame, shelf, views
+from dashboard.frame import View
+from dashboard.tables import Column, Table
+from ingest.errors import InputError
 
 
 def show() -> None:
     """Draw the page."""
-    elements.nothing("Not here yet", "This page is being built.")
+    view = frame.view()
+    with st.sidebar:
+        floor = st.slider(
+            "Quality floor", 0.80, 1.0, 0.95, 0.01, key="floor", bind="query-params",
+            help="The least share of today's quality that a policy must be shown to keep",
+        )  # fmt: skip
+    wanted = st.session_state.get("searched") or {}
+    if wanted.get("view") != (view.key, view.since, view.until):
+        elements.finding("Find the cheapest policy that keeps a quality floor", level=1)
+        elements.lead(
+            "Tries models for each task with several caches and compressions, judged by the scores in the log."
+        )
+        if not st.button("Search", type="primary"):
+            elements.command(f"hindcast optimize --quality-floor {floor:g}")
+            return
+        st.session_state["searched"] = {"view": (view.key, view.since, view.until)}
+    try:
+        found, text = _search(view, floor)
+    except InputError as error:
+        elements.nothing(error.what, error.remedy or "")
+        return
+    _answer(view, found, text, floor)
+
+
+def _search(view: View, floor: float) -> tuple[views.Document, str]:
+    kept = cached.optimum(*view.key, view.since, view.until, floor)
+    if kept is not None:
+        return kept
+    box = st.empty()
+    with box.container():
+        bar = st.progress(0.0, text="Trying policies")
+        st.button("Stop", on_click=lambda: st.session_state.pop("searched", None), help="Between two policies")
+
+        def done(tried: int, label: str) -> None:
+            bar.progress(tried / (tried + 4), text=f"Tried {label}")
+
+        found = cached.search(*view.key, view.since, view.until, floor, done)
+    box.empty()
+    return found
+
+
+def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
+    elements.finding(headline(found), level=1)
+    frame.remarks(view.coverage)
+    points = [(Decimal(p["cost_usd"]), float(p["quality_lower"]), p["knobs"]) for p in found["front"]]
+    elements.finding("Cost against quality: every point is a whole policy")
+    selected = elements.picture(
+        charts.front(points, chosen=views.amount(found["cost_usd"]), floor=floor,
+                     logged=views.amount(found["baseline_cost_usd"])),
+        "front",
+        alt="; ".join(f"{money(usd)} at {share(quality)}" for usd, quality, _ in points[:12]),
+        select=True,
+    )  # fmt: skip
+    elements.note("Least quality is the lower bound that the scores support. Click a point for its strategy file.")
+    quality = clicked(selected, points)
+    if quality is not None and quality != found["quality"].get("lower_90"):
+        try:
+            found, text = _search(view, max(0.0, quality - 1e-6))
+        except InputError as error:
+            elements.note(f"{error.what}. {error.remedy or ''}", warn=True)
+    saved = found["saved_share"]
+    elements.finding(f"The strategy: {money(views.dollars(found['cost_usd']))}, {share(saved)} saved")
+    columns = (Column("agent"), Column("task"), Column("model"), Column("evidence"))
+    rows = tuple((row["agent"], row["task"], row["model"], row["evidence"]) for row in found["assignment"])
+    elements.table(Table("Which model for which task", columns, rows), "assignment")
+    st.code(text, language="yaml")
+    left, right = st.columns(2)
+    left.download_button("Download", text, file_name="optimised.yaml", mime="text/yaml", on_click="ignore")
+    if right.button("Save to ./strategies", help="Then it stands on the Strategies page"):
+        elements.note(f"Saved as {shelf.save(shelf.check(text, 'optimised.yaml'))}.")
+    if found["notes"]:
+        elements.finding("What the log cannot say")
+        elements.points([str(note) for note in found["notes"]], shown=6)
+
+
+def headline(found: views.Document) -> str:
+    """The answer, with its certainty."""
+    cost, logged = money(views.dollars(found["cost_usd"])), money(views.dollars(found["baseline_cost_usd"]))
+    bound = found["quality"].get("lower_90")
+    kept = "" if bound is None else f" while keeping at least {share(bound)} of today's quality"
+    return f"{cost} instead of {logged} ({share(found['saved_share'])} saved){kept}"
+
+
+def clicked(selected: object, points: list[tuple[Decimal, float, str]]) -> float | None:
+    """The least quality of the point that was clicked."""
+    chosen = selected.get("selection", {}).get("points", []) if isinstance(selected, dict) else []
+    if not chosen or chosen[0].get("curve_number") != 0:
+        return None
+    number = int(chosen[0].get("point_index", -1))
+    return points[number][1] if 0 <= number < len(points) else None

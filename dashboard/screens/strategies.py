@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, elements, figures, frame, proofs, shelf, views
+from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views
 from dashboard.frame import View
 from dashboard.palette import HUES
 from replay.strategy import Strategy
@@ -141,7 +141,7 @@ def _closer(entry: views.Document) -> None:
         elements.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
         tiers = {name: [hits / entry["demand_calls"]] for name, hits in entry["tier_hits"].items()}
         elements.picture(
-            figures.hit_bars([entry["name"]], tiers, dict(zip(tiers, HUES, strict=False))), "hits",
+            charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, HUES, strict=False))), "hits",
             alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
         )  # fmt: skip
     for reason, count in entry["stayed"].items():
