@@ -195,7 +195,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
     code = (demand.task.astype(np.int64) * models + demand.logged) * models + demand.served
     code = code * 2 + demand.risky
     weight = np.where(demand.counted, demand.weight, 0).astype(np.float64)
-    names, cell_of = np.unique(code, return_inverse=True)
+    names, cell_of = _distinct(code, len(demand.tasks) * models * models * 2)
     share = np.bincount(cell_of, weights=weight, minlength=len(names))
     whole = share.sum()
     score_task = demand.task[scores.call] if len(scores.call) else np.zeros(0, np.int32)
@@ -229,6 +229,16 @@ def cells_of(evidence: Evidence) -> list[Cell]:
             )
         )
     return _merge_thin(cells)
+
+
+def _distinct(code: Int64, size: int) -> tuple[Int64, Int64]:
+    """As np.unique with the inverse; without sorting where the codes, all below `size`, are few."""
+    if size > len(code) + 100_000:
+        return np.unique(code, return_inverse=True)
+    names = np.flatnonzero(np.bincount(code, minlength=1))
+    rank = np.zeros(int(names[-1]) + 1 if len(names) else 1, np.int64)
+    rank[names] = np.arange(len(names))
+    return names, rank[code]
 
 
 def _members(cell_of: Int64, count: int, scored: Bools) -> list[Int64]:
