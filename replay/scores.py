@@ -56,7 +56,8 @@ def stored_scores(traffic: Traffic, models: list[str | None]) -> Scores:
     """All scores of the traffic's calls. A score of a call's own answer counts for its logged model.
 
     `models` are the names that the traffic's model codes index, then those that a strategy adds. A score that names
-    the requested model counts for the model that was billed.
+    the requested model counts for the model that was billed. On a call that a shadow run scored, only its scores count:
+    they are pairs by one judge.
     """
     with traffic.store.read() as con:
         rows = con.sql(
@@ -64,6 +65,8 @@ def stored_scores(traffic: Traffic, models: list[str | None]) -> Scores:
             SELECT s.call_no, CASE WHEN s.model IS NULL OR lower(s.model) IN (lower(c.model), lower(c.request_model),
                 lower(c.response_model)) THEN NULL ELSE lower(s.model) END AS model, s.score
             FROM scores s JOIN calls c USING (call_no) WHERE s.score IS NOT NULL
+                AND (s.source LIKE 'shadow:%' OR s.call_no NOT IN (SELECT call_no FROM scores
+                    WHERE source LIKE 'shadow:%'))
             UNION ALL
             SELECT c.call_no, NULL, c.score FROM calls c
             WHERE c.score IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scores s WHERE s.call_no = c.call_no
