@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from analysis.book import HISTORY, Key
+from analysis.history import load_history
 from analysis.resolve import resolve
 
 CAPABILITIES = Path(__file__).parent / "prices" / "models.yaml"
@@ -29,11 +31,9 @@ class ModelInfo:
 @cache
 def model_info(provider: str | None, model: str | None) -> ModelInfo:
     """By the exact name first, then by the price model that it resolves to; memoised."""
-    from analysis.book import compile_book
-
     found = resolve(provider, model)
     names = ((model or "").split("/")[-1].lower(), found.key[1].split("/")[-1] if found.key else "")
-    window = compile_book().windows.get(found.key) if found.key else None
+    window = _window(found.key) if found.key else None
     facts: dict[str, Any] = {}
     for name in names:
         for entry in _entries():
@@ -45,6 +45,20 @@ def model_info(provider: str | None, model: str | None) -> ModelInfo:
     if window is not None:
         facts.setdefault("context_window", window)
     return ModelInfo(**facts)
+
+
+@cache
+def _windows() -> dict[Key, int]:
+    return load_history(HISTORY).windows()
+
+
+def _window(key: Key) -> int | None:
+    """The context window that the history or the catalogue states."""
+    from genai_prices.data import providers
+
+    if key in _windows():
+        return _windows()[key]
+    return next((m.context_window for p in providers if p.id == key[0] for m in p.models if m.id == key[1]), None)
 
 
 @cache
