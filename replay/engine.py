@@ -7,7 +7,8 @@ as logged keeps the ledger's cost, so the identity strategy returns the ledger i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -60,11 +61,33 @@ class Outcome:
 
 
 @dataclass
+class Shared:
+    """What several strategies over one traffic need once: results by what they depend on.
+
+    `of` tells beforehand who will share: texts are loaded and counted for all of them together.
+    """
+
+    of: Sequence[Strategy] = ()
+    made: dict[object, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: object, make: Callable[[], _T]) -> _T:
+        """The result of `make` for this key, made at most once."""
+        if key not in self.made:
+            self.made[key] = make()
+        found: _T = self.made[key]
+        return found
+
+
+@dataclass
 class Engine:
-    """Evaluates one strategy over one traffic; what coalitions of stages share is computed once."""
+    """Evaluates one strategy over one traffic; what coalitions of stages share is computed once.
+
+    Engines that are given the same `shared` (of one traffic) also share prices, prompts and compressed prompts.
+    """
 
     traffic: Traffic
     strategy: Strategy
+    shared: Shared = field(default_factory=Shared, repr=False)
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
     _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
@@ -81,15 +104,17 @@ class Engine:
     @cached_property
     def models(self) -> lengths.Pairs:
         """Logged (provider, model) pairs at their logged index, then the models that rules route to."""
-        known = list(self.traffic.models)
-        for target in routing_stage.named_models(self.strategy):
-            pair = self.pair_of(target)
-            if pair not in known:
-                known.append(pair)
-        return tuple(known)
+        return self._models_of(self.strategy)
+
+    def _models_of(self, strategy: Strategy) -> lengths.Pairs:
+        named = (self.pair_of(target) for target in routing_stage.named_models(strategy))
+        return tuple(dict.fromkeys((*self.traffic.models, *named)))
 
     @cached_property
     def rates(self) -> pricing.RateTable:
+        return self.shared.once(("rates", self.models), self._load_rates)
+
+    def _load_rates(self) -> pricing.RateTable:
         with self.traffic.store.read() as con:
             return load_rates(con, self.models)
 
@@ -99,13 +124,19 @@ class Engine:
 
         Texts that were never counted are counted now, once for all replays to come.
         """
-        encodings = [model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in self.models]
-        ensure_counted(self.traffic.store, sorted(set(encodings)))
-        return load_prompts(self.traffic, texts="compress" in self.players)
+        return self.shared.once("prompts", self._load_prompts)
+
+    def _load_prompts(self) -> Prompts:
+        users = self.shared.of or (self.strategy,)
+        models = dict.fromkeys(pair for strategy in users for pair in self._models_of(strategy))
+        encodings = {model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in models}
+        ensure_counted(self.traffic.store, sorted(encodings))
+        return load_prompts(self.traffic, texts=any("compress" in strategy.stages() for strategy in users))
 
     @cached_property
     def provider(self) -> ProviderStage:
-        return ProviderStage(self.traffic, self.models, lambda: self.prompts)
+        made: dict[object, Any] = self.shared.once("chains", dict)
+        return ProviderStage(self.traffic, self.models, lambda: self.prompts, made)
 
     # -- one evaluation --------------------------------------------------------------------------------------------
 
@@ -259,7 +290,14 @@ class Engine:
     @cached_property
     def compressed(self) -> compression.Compressed:
         """All requests after the file's compressors."""
-        return compression.compress(self.prompts, self.strategy.compress, self.traffic)
+        return self.shared.once(
+            ("compressed", self._compress_spec),
+            lambda: compression.compress(self.prompts, self.strategy.compress, self.traffic),
+        )
+
+    @property
+    def _compress_spec(self) -> str:
+        return json.dumps([part.model_dump(mode="json") for part in self.strategy.compress], sort_keys=True)
 
     def _logged_input(self, on: Stages, bound: str) -> Int64:
         """Input tokens in the logged model's own count, after compression."""
@@ -312,7 +350,10 @@ class Engine:
 
     @cached_property
     def _compressed_keys(self) -> Int64:
-        return cache_stage.compressed_keys(self.traffic, self.prompts, self.compressed.prompts)
+        return self.shared.once(
+            ("keys", self._compress_spec),
+            lambda: cache_stage.compressed_keys(self.traffic, self.prompts, self.compressed.prompts),
+        )
 
     # -- sums ------------------------------------------------------------------------------------------------------
 

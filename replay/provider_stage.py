@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,15 @@ LEAST_EVIDENCE = 100  # simulated cached tokens x calls below which a provider i
 
 @dataclass
 class ProviderStage:
-    """Simulates the providers' caches for one traffic; what the logged side needs is computed once."""
+    """Simulates the providers' caches for one traffic; what the logged side needs is computed once.
+
+    `made` may be shared by all strategies over that traffic.
+    """
 
     traffic: Traffic
     models: Pairs
     prompts: Callable[[], Prompts]
-    _made: dict[int, tuple[Prompts, prompt_cache.BlockChains]] = field(default_factory=dict, repr=False)
+    made: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; a rule that has to be asked for holds where the log shows its use."""
@@ -80,9 +84,13 @@ class ProviderStage:
     def _logged_needs(self) -> bool:
         return any(True for _ in self._dated_rules(self._cells(self.traffic.model)))
 
-    @cached_property
+    @property
     def _simulated_as_logged(self) -> tuple[Int64, Int64]:
-        return self._simulate(self.prompts(), self.traffic.model, ~self.traffic.gateway_hit, self.traffic.usage.input)
+        if "logged" not in self.made:
+            alive = ~self.traffic.gateway_hit
+            self.made["logged"] = self._simulate(self.prompts(), self.traffic.model, alive, self.traffic.usage.input)
+        found: tuple[Int64, Int64] = self.made["logged"]
+        return found
 
     def _simulate(self, prompts: Prompts, model: Int32, alive: Bool, input_tokens: Int64) -> tuple[Int64, Int64]:
         rule, rules = self._rules_of(model)
@@ -98,10 +106,11 @@ class ProviderStage:
         return found.cached_tokens, found.written_tokens
 
     def _chains(self, prompts: Prompts) -> prompt_cache.BlockChains:
-        if id(prompts) not in self._made:
+        if id(prompts) not in self.made:
             chains = prompt_cache.block_chains(prompts, chain_encoding(prompts.contents))
-            self._made[id(prompts)] = (prompts, chains)  # the prompts too, so that their id stays theirs
-        return self._made[id(prompts)][1]
+            self.made[id(prompts)] = (prompts, chains)  # the prompts too, so that their id stays theirs
+        found: prompt_cache.BlockChains = self.made[id(prompts)][1]
+        return found
 
     def tokens(
         self,

@@ -22,7 +22,7 @@ from analysis.present import usd
 from ingest.store import Store
 from replay import limits as said
 from replay import quality
-from replay.engine import Engine, Outcome
+from replay.engine import Engine, Outcome, Shared
 from replay.outcomes import COALESCED, HIT
 from replay.savings import shapley, split_by
 from replay.strategy import Strategy
@@ -162,10 +162,15 @@ def run(
         book_version = stored_version(con) or "none"
     priced = traffic.window & (traffic.cost != pricing.UNPRICED)
     whole = tuple(_whole_days(traffic))
+    shared: dict[str, Shared] = {}
     results = []
     for strategy in strategies:
         policy = strategy.cache.key if strategy.cache else "canonical"
-        engine = Engine(_traffic(store, loaded, policy, since, until, cold), strategy)
+        engine = Engine(
+            _traffic(store, loaded, policy, since, until, cold),
+            strategy,
+            shared.setdefault(policy, Shared(strategies)),
+        )
         results.append(_replay_one(engine, whole, book_version, scores))
         if done:
             done(strategy.name)
