@@ -76,9 +76,9 @@ def describe(item: Override) -> str:
     if item.kind == "zero":
         what = "costs nothing"
     elif item.kind == "multiplier":
-        what = f"{item.multiplier} x the list price"
+        what = f"{usd(item.multiplier)} x the list price"
     elif item.kind == "per_hour":
-        what = f"${item.per_hour} per {'busy' if item.basis == 'busy' else 'clock'} hour"
+        what = f"${usd(item.per_hour)} per {'busy' if item.basis == 'busy' else 'clock'} hour"
     else:
         what = ", ".join(f"{kind} {usd(getattr(item, kind))}" for kind in KINDS if getattr(item, kind) is not None)
     days = "".join(f", {word} {day}" for word, day in (("from", item.start), ("until", item.end)) if day)

@@ -131,10 +131,9 @@ def _show_caveats(report: CostReport) -> None:
 
     total = report.total
     if total["unpriced_calls"]:
-        say(
-            f"Unpriced: {total['unpriced_calls']:,} calls with {present.tokens(total['unpriced_tokens'])} tokens are "
-            f"in no sum above:"
-        )
+        count = total["unpriced_calls"]
+        calls = "1 call" if count == 1 else f"{count:,} calls"
+        say(f"Unpriced: {calls} with {present.tokens(total['unpriced_tokens'])} tokens, in no sum above:")
         for row in report.unpriced[:8]:
             name = "/".join(part for part in (row["provider"], row["model"]) if part) or "(no model)"
             say(f"  {row['calls']:>9,}  {row['cost_status'].replace('_', ' ')}: {name}")

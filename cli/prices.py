@@ -46,7 +46,7 @@ def list_prices(
         if json:
             emit_json(own)
             return
-        say(f"{len(own['overrides'])} overrides and {len(own['aliases'])} aliases are set.")
+        say(f"Set: {_count(len(own['overrides']), 'override')}, {_count(len(own['aliases']), 'alias', 'aliases')}.")
         for item in own["overrides"]:
             say(f"  {item['override_id']:>3}  {item['text']}")
         for alias, target in own["aliases"].items():
@@ -275,7 +275,9 @@ def set_prices(
     with handle.write() as con:
         own.store_overrides(con, items, replace_all=file is not None)
         own.store_aliases(con, aliases, replace_all=file is not None)
-    _reprice(handle, f"{len(items)} overrides and {len(aliases)} aliases set", json)
+    done = [_count(len(items), "override")] if items else []
+    done += [_count(len(aliases), "alias", "aliases")] if aliases else []
+    _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
 
 
 def unset(
@@ -298,6 +300,10 @@ def unset(
     _reprice(handle, f"override {number} removed", json)
 
 
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def _reprice(handle: Any, what: str, json: bool) -> None:
     from analysis import present
     from analysis.ledger import total_cost, update
@@ -310,7 +316,7 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
         return
     say(f"{what}: {summary.calls:,} calls cost {present.money(summary.cost_usd)} (before: {present.money(before)}).")
     if summary.unpriced_calls:
-        say(f"{summary.unpriced_calls:,} calls have no price.")
+        say(f"Still without a price: {_count(summary.unpriced_calls, 'call')}.")
 
 
 def _day(text: str | None) -> Any:

@@ -44,7 +44,7 @@ def test_cost_answers_first_and_names_what_is_unpriced(store: str) -> None:
     text = run("cost", "--store", store, "--by", "day,model")
     first = text.splitlines()[0]
     assert first.startswith("$0.0390 for 4 calls, 4,000 tokens in")
-    assert "Unpriced: 1 calls with 1,100 tokens are in no sum above:" in text
+    assert "Unpriced: 1 call with 1,100 tokens, in no sum above:" in text
     assert "unknown model: vllm/house-7b" in text
 
 
@@ -88,7 +88,7 @@ def test_without_a_store_every_command_says_how_to_make_one(tmp_path: Path) -> N
 
 def test_setting_a_price_reprices_and_unsetting_brings_the_old_one_back(store: str) -> None:
     text = run("prices", "set", "house*", "--input", "1", "--output", "2", "--store", store)
-    assert "1 overrides and 0 aliases set: 4 calls cost $0.0402 (before: $0.0390)." in text
+    assert "1 override set: 4 calls cost $0.0402 (before: $0.0390)." in text
     assert "house*: input 1, output 2" in run("prices", "list", "--overrides", "--store", store)
     run("cost", "--store", store, "--strict")
     assert document("prices", "unset", "1", "--store", store)["cost_usd"] == "0.039"
