@@ -7,6 +7,7 @@ sidechain row and a main row the main one stays. Rows without message.id are all
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -32,7 +33,11 @@ class Transcript:
         self.held: OrderedDict[tuple[str, str | None], Call] = OrderedDict()
         self.seen: dict[str, tuple[str | None, bool]] = {}  # message id -> (request id, sidechain) first met
         self.threads: dict[str, tuple[str | None, dict[str, Any]]] = {}  # row uuid -> (parent uuid, message)
-        self.sidechain: dict[tuple[str, str | None], bool] = {}
+        self.usages: dict[tuple[str, str | None], Any] = {}  # of the held calls, as logged
+        self.subagent = "subagents" in context.path.parts
+        parts = context.path.parts
+        here = parts[parts.index("projects") + 1] if "projects" in parts[:-2] else ""
+        self.project = here.rpartition("-")[2] or None
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         if not isinstance(record, dict):
@@ -54,14 +59,17 @@ class Transcript:
         return self._call_row(record, message, row)
 
     def _call_row(self, record: dict[str, Any], message: dict[str, Any], row: int) -> Outcome | list[Outcome]:
+        message_id = text_or_none(message.get("id"))
+        request_id = text_or_none(record.get("requestId"))
+        key = (message_id or "", request_id)
+        known = self.usages.get(key)
+        if known is not None and known == message.get("usage") and not self.context.want_text:
+            return _REPEAT
         call = self._call(record, message)
         call.row = row
-        message_id = text_or_none(message.get("id"))
         if message_id is None:
             return list(anthropic.expand(call))
-        request_id = text_or_none(record.get("requestId"))
         sidechain = record.get("isSidechain") is True
-        key = (message_id, request_id)
         first = self.seen.get(message_id)
         if first is None:
             self.seen[message_id] = (request_id, sidechain)
@@ -85,8 +93,11 @@ class Transcript:
         else:
             call.identity = f"{message_id}\x1f{request_id}"
         self.held[key] = call
+        self.usages[key] = message.get("usage")
         if len(self.held) > _HELD:
-            return list(anthropic.expand(self.held.popitem(last=False)[1]))
+            oldest, done = self.held.popitem(last=False)
+            self.usages.pop(oldest, None)
+            return list(anthropic.expand(done))
         return []
 
     @staticmethod
@@ -131,7 +142,7 @@ class Transcript:
         call.response_id = text_or_none(message.get("id"))
         call.conversation_id = text_or_none(record.get("sessionId"))
         call.finish_reason = text_or_none(message.get("stop_reason"))
-        sidechain = record.get("isSidechain") is True or "subagents" in self.context.path.parts
+        sidechain = self.subagent or record.get("isSidechain") is True
         call.agent = "subagent" if sidechain else "main"
         call.agent_source = "transcript"
         call.task = self._project(record)
@@ -150,13 +161,8 @@ class Transcript:
         return call
 
     def _project(self, record: dict[str, Any]) -> str | None:
-        folder = text_or_none(record.get("cwd"))
-        if folder:
-            return PurePath(folder.replace("\\", "/")).name or None
-        parts = self.context.path.parts
-        if "projects" in parts[:-1]:
-            return parts[parts.index("projects") + 1].rpartition("-")[2] or None
-        return None
+        folder = record.get("cwd")
+        return _folder_name(folder) if isinstance(folder, str) and folder else self.project
 
     # -- what was sent -----------------------------------------------------------------------------------------------
 
@@ -182,6 +188,11 @@ class Transcript:
     def close(self) -> Iterable[Outcome]:
         while self.held:
             yield from anthropic.expand(self.held.popitem(last=False)[1])
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder_name(folder: str) -> str | None:
+    return PurePath(folder.replace("\\", "/")).name or None
 
 
 def _on_bedrock(model: str) -> bool:
