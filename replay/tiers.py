@@ -8,7 +8,7 @@ remains below. Expired entries keep their place until they are looked up or evic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -108,6 +108,7 @@ def simulate(
     if len(tiers) > MAX_TIERS:
         raise StrategyError(f"{len(tiers)} cache tiers; at most {MAX_TIERS} are simulated")
     keys = int(requests.key.max(initial=-1)) + 1
+    tiers = _binding(requests, tiers, keys)
     start = np.ascontiguousarray(requests.start_ms, np.int64)
     end = np.maximum(np.asarray(requests.end_ms, np.int64), start)
     outcomes = np.empty(len(requests), np.int8)
@@ -123,6 +124,25 @@ def simulate(
     else:
         _run_general(requests, tiers, keys, start, end, in_flight == "coalesced", events, seed, outcomes)
     return outcomes
+
+
+def _binding(requests: Requests, tiers: Sequence[Tier], keys: int) -> list[Tier]:
+    """The tiers without the limits that cannot bind, because everything that is ever asked for would fit: no eviction
+    can happen then, whatever the policy, and the faster kernels apply."""
+    largest: Int64 | None = None
+    result = []
+    for tier in tiers:
+        if tier.max_bytes is not None:
+            if largest is None:
+                largest = np.zeros(keys, np.int64)
+                known = requests.key >= 0
+                np.maximum.at(largest, requests.key[known], requests.size_bytes[known])
+            if int(largest.sum()) + keys * tier.overhead_bytes <= tier.max_bytes:
+                tier = replace(tier, max_bytes=None)
+        if tier.max_entries is not None and tier.max_entries >= keys:
+            tier = replace(tier, max_entries=None)
+        result.append(tier)
+    return result
 
 
 def _is_single(requests: Requests, tier: Tier) -> bool:

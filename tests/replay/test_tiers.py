@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -53,8 +55,8 @@ tier = st.builds(
     scope=st.sampled_from(["process", "shared"]),
     ttl_ms=st.none() | st.integers(1, 400),
     sliding=st.booleans(),
-    max_entries=st.none() | st.integers(1, 12),
-    max_bytes=st.none() | st.integers(20, 900),
+    max_entries=st.none() | st.integers(1, 12) | st.integers(30, 50),  # 40 keys: some limits never bind
+    max_bytes=st.none() | st.integers(20, 900) | st.integers(1500, 3000),
     policy=st.sampled_from(["lru", "fifo", "sieve", "lfu", "s3fifo"]),
     fill_on_lower_hit=st.booleans(),
     overhead_bytes=st.sampled_from([0, 7]),
@@ -173,6 +175,28 @@ def test_a_limit_in_bytes_is_a_limit_in_entries_where_all_answers_are_alike(poli
         by_entries = simulate(calls, [Tier("t", max_entries=room, policy=policy)])
         by_bytes = simulate(calls, [Tier("t", max_bytes=room * 114, policy=policy)])
         assert (by_bytes == by_entries).all() or policy == "s3fifo"  # its queues are sized by the limit in entries
+
+
+def test_every_call_has_one_outcome_and_dollars_saved_and_spent_are_the_baseline():
+    calls = drifting(21, 3000, keys=200)
+    worth = np.random.default_rng(21).integers(0, 10**12, 3000)
+    stack = [Tier("memory", "process", ttl_ms=100, max_entries=5), Tier("redis", ttl_ms=900, max_bytes=9000)]
+    outcomes = simulate(calls, stack, in_flight="coalesced")
+    counts = np.bincount(outcomes, minlength=11)
+    assert counts[[MISS, HIT, HIT + 1, COALESCED, EXPIRED, BYPASSED]].sum() == 3000
+    assert counts[[HIT, HIT + 1, COALESCED, EXPIRED]].all()
+    saved = int(worth[(outcomes >= HIT) & (outcomes <= COALESCED)].sum())
+    spent = int(worth[np.isin(outcomes, (MISS, EXPIRED, BYPASSED))].sum())
+    assert saved + spent == int(worth.sum())
+
+
+def test_without_its_memory_tier_a_stack_is_the_shared_cache_alone():
+    """Memory that forgets at once serves nothing: what it would have served, the tier below does."""
+    calls = drifting(22, 2000, keys=100, slow=False)
+    spread = replace(calls, start_ms=np.arange(2000) * 10, end_ms=np.arange(2000) * 10)
+    alone = simulate(spread, [Tier("redis", ttl_ms=900)])
+    both = simulate(spread, [Tier("memory", "process", ttl_ms=1), Tier("redis", ttl_ms=900)])
+    assert (both == np.where(alone == HIT, HIT + 1, alone)).all()
 
 
 def test_a_tier_says_what_is_wrong_with_it():
