@@ -1,0 +1,112 @@
+"""Token counts without a network, and the blocks that prefix caches compare."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import InputError
+from ingest.pipeline import ingest
+from ingest.store import Store
+from ingest.tokens import ENCODINGS, blocks, count, count_content, encoding, encoding_for_model, ensure_counted
+
+# token ids published with OpenAI's tokenizers
+KNOWN = [
+    ("cl100k_base", "hello world", [15339, 1917]),
+    ("o200k_base", "hello world", [24912, 2375]),
+    ("cl100k_base", "tiktoken is great!", [83, 1609, 5963, 374, 2294, 0]),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "ids"), KNOWN)
+def test_the_encodings_are_the_published_ones(name: str, text: str, ids: list[int]) -> None:
+    assert encoding(name).encode_ordinary(text) == ids
+
+
+def test_counting_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    encoding.cache_clear()
+    assert [count("hello world", name) for name in ENCODINGS] == [2, 2]
+
+
+@given(st.text())
+def test_every_text_survives_its_tokens(text: str) -> None:
+    clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    for name in ENCODINGS:
+        assert encoding(name).decode(encoding(name).encode_ordinary(clean)) == clean
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4-turbo", "cl100k_base"), ("gpt-3.5-turbo-0125", "cl100k_base"), ("gpt-4o-mini", "o200k_base"),
+        ("azure/gpt-4o-2024-11-20", "o200k_base"), ("gpt-4.1", "o200k_base"), ("o3", "o200k_base"),
+        ("gpt-5.4", "o200k_base"), ("claude-opus-4-6", "o200k_base"), (None, "o200k_base"),
+    ],
+)  # fmt: skip
+def test_each_model_has_its_encoding(model: str | None, name: str) -> None:
+    assert encoding_for_model(model) == name
+
+
+def test_an_unknown_encoding_is_told() -> None:
+    with pytest.raises(InputError, match="o200k_base"):
+        encoding("o200k_bse")
+
+
+@given(st.integers(0, 700), st.integers(0, 700))
+def test_blocks_agree_exactly_as_far_as_the_tokens_do(shared: int, more: int) -> None:
+    import numpy as np
+
+    one = np.arange(shared + more, dtype=np.uint32)
+    other = np.concatenate([one[:shared], one[shared:] + 1_000_000])
+    first, second = blocks(one), blocks(other)
+    same = sum(1 for a, b in zip(first, second, strict=True) if a == b)
+    assert same == (len(first) if more == 0 else shared // 128)
+
+
+def test_each_text_is_counted_once_and_only_when_asked(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(
+        json.dumps({"hindcast": 1, "call_id": str(n), "start_time": "2026-01-01T00:00:00Z", "request_model": "gpt-4o",
+                    "input_tokens": 9, "output_tokens": 1, "tools": [{"name": "f"}],
+                    "input_messages": [{"role": "user", "content": f"Question {n % 5}"}]}) + "\n" for n in range(20)
+    ))  # fmt: skip
+    store = Store(tmp_path / "s.duckdb")
+    ingest(store, [log], workers=1)
+    with store.read() as con:
+        assert con.execute("SELECT count(*) FROM content_tokens").fetchall() == [(0,)]
+    assert ensure_counted(store, ["o200k_base"]) == 6
+    assert ensure_counted(store, ["o200k_base"]) == 0
+    with store.read() as con:
+        for text, kind, tokens, parts in con.execute(
+            "SELECT text, kind, tokens, blocks FROM contents JOIN content_tokens USING (content_id)"
+        ).fetchall():
+            assert tokens == count_content(text, kind, "o200k_base")
+            assert len(parts) == 1
+
+
+def test_counted_prompts_are_what_the_provider_counted(tmp_path: Path, data: Path) -> None:
+    """OpenAI's own prompt counts against ours, where a request has neither tools nor images: 3 tokens start a reply."""
+    mapping = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml"
+    store = Store(tmp_path / "s.duckdb")
+    ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=mapping, workers=1)
+    ensure_counted(store, ["cl100k_base"])
+    with store.read() as con:
+        exact, calls, ratio = con.execute(
+            """SELECT count(*) FILTER (WHERE abs(counted + 3 - input_tokens) <= 1), count(*),
+                      median((counted + 3) / input_tokens)
+                 FROM (SELECT call_no, any_value(input_tokens) AS input_tokens, sum(tokens) AS counted
+                         FROM (SELECT call_no, input_tokens, unnest(message_ids) AS content_id FROM calls
+                                WHERE model LIKE 'gpt-3.5%' OR model = 'gpt-4') used
+                         JOIN content_tokens USING (content_id) GROUP BY call_no)"""
+        ).fetchall()[0]
+    assert ratio == pytest.approx(1, abs=0.01), (exact, calls, ratio)
