@@ -20,6 +20,7 @@ import duckdb
 
 from analysis.kinds import KINDS, PARENT
 from analysis.ledger import revalue
+from analysis.overrides import load_overrides
 from analysis.resolve import PROVIDERS
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
@@ -130,8 +131,7 @@ def export(
 
 
 def _rows(con: duckdb.DuckDBPyConnection, since: date | None, until: date | None) -> Iterator[dict[str, Any]]:
-    own = con.execute("SELECT count(*) FROM price_overrides").fetchall()[0][0]
-    listed = revalue(con, None, overrides=False) if own else "ledger"
+    listed = revalue(con, None, overrides=False) if load_overrides(con) else "ledger"
     money = [column for column, _, _ in METERS.values()]
     sums = ", ".join(f"sum({column}) AS {column}, sum(list_{column}) AS list_{column}" for column in money)
     sql = _ROWS.format(

@@ -34,6 +34,7 @@ from ingest.store import Store
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
 CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
+PORTION: Final = 8  # chunks in one publish: about two million calls, a second or so
 _DAY_MS: Final = 86_400_000
 _MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
 CREATE_LEDGER = f"""
@@ -81,17 +82,24 @@ class LedgerSummary:
 
 
 def update(store: Store, *, progress: Progress | None = None, rebuild: bool = False) -> LedgerSummary:
-    """Price every call that the ledger does not hold yet; with `rebuild`, all of them from the first."""
-    with store.write() as con:
-        _prepare(con)
-        if rebuild:
-            forget(con)
-            con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS", "OR REPLACE TABLE"))
-        written = _price_missing(con, progress)
-        if written:
-            spread(con)
-            infer(con)
-        return _summary(con, written)
+    """Price every call that the ledger does not hold yet; with `rebuild`, all of them from the first.
+
+    New calls are published in portions, so that readers get their turn; a rebuild appears all at once.
+    """
+    total = 0
+    while True:
+        with store.write() as con:
+            _prepare(con)
+            if rebuild:
+                forget(con)
+                con.execute(CREATE_LEDGER.replace("TABLE IF NOT EXISTS", "OR REPLACE TABLE"))
+            written, left = _price_missing(con, progress, None if rebuild else PORTION)
+            total += written
+            if not left:
+                if total:
+                    spread(con)
+                    infer(con)
+                return _summary(con, total)
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -102,29 +110,37 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(CREATE_COSTS)
 
 
-def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None) -> int:
-    first, last = con.execute("SELECT min(call_no), max(call_no) FROM calls").fetchall()[0]
-    if first is None:
-        return 0
-    done = con.execute("SELECT count(*), max(call_no) FROM ledger").fetchall()[0]
-    calls = con.execute("SELECT count(*) FROM calls").fetchall()[0][0]
+def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None, portion: int | None) -> tuple[int, int]:
+    """(calls priced now, calls still to price). At most `portion` chunks of calls at a time; None = all."""
+    first, last, calls = con.execute("SELECT min(call_no), max(call_no), count(*) FROM calls").fetchall()[0]
+    done, newest = con.execute("SELECT count(*), max(call_no) FROM ledger").fetchall()[0]
+    known = con.execute("SELECT count(*) FROM calls WHERE call_no <= ?", [newest]).fetchall()[0][0] if done else 0
+    anti = ""
+    start = first if not done else newest + 1
+    if known != done:  # calls went or came among the old ones: look at every one
+        con.execute("DELETE FROM ledger WHERE call_no NOT IN (SELECT call_no FROM calls)")
+        done = con.execute("SELECT count(*) FROM ledger").fetchall()[0][0]
+        anti, start = "AND call_no NOT IN (SELECT call_no FROM ledger)", first
+    if done == calls:
+        return 0, 0
     if progress:
-        progress.total(calls - done[0])
-    if done[0] == calls:
-        return 0
-    # new calls are numbered after the old ones; a gap means that calls were replaced, so look at all of them
-    before = con.execute("SELECT count(*) FROM calls WHERE call_no <= ?", [done[1]]).fetchall()[0][0] if done[0] else 0
-    anti = "" if before == done[0] else "AND call_no NOT IN (SELECT call_no FROM ledger)"
-    start = first if anti or not done[0] else done[1] + 1
-    where = f"call_no >= {start:d} {anti}"
+        progress.total(calls - done)
+    end = last if portion is None else min(last, start + portion * CHUNK - 1)
+    where = f"call_no >= {start:d} AND call_no <= {end:d} {anti}"
+    missing = con.execute(f"SELECT count(*) FROM calls WHERE {where}").fetchall()[0][0]
+    if anti and not missing:  # what is missing lies behind this portion
+        end, where = last, f"call_no >= {start:d} {anti}"
+        missing = con.execute(f"SELECT count(*) FROM calls WHERE {where}").fetchall()[0][0]
     models = _distinct_models(con, where)
     remember(con, sorted({(model[0], model[1]) for model in models}, key=str))
     rates = load_rates(con, models, register=True)
-    chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d} {anti}" for low in range(start, last + 1, CHUNK)]
+    chunks = [
+        f"call_no >= {low:d} AND call_no < {min(low + CHUNK, end + 1):d} {anti}" for low in range(start, end + 1, CHUNK)
+    ]
     written = _write(con, "ledger", rates, _read_ahead(con, models, chunks, used_kinds(con, where)), progress)
-    if written != calls - done[0]:
-        raise PriceError(f"the ledger wrote {written} rows for {calls - done[0]} calls")
-    return written
+    if written != missing:
+        raise PriceError(f"the ledger wrote {written} rows for {missing} calls")
+    return written, calls - done - written
 
 
 def _write(

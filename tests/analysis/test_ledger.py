@@ -86,6 +86,38 @@ def test_only_new_calls_are_priced_by_the_next_update(store: Store) -> None:
     assert rows(store, "SELECT count(*), count(DISTINCT call_no) FROM ledger") == [(9, 9)]
 
 
+def test_a_call_that_went_leaves_the_ledger_too(store: Store) -> None:
+    with store.write() as con:
+        con.execute("DELETE FROM calls WHERE call_no = 2")
+    assert update(store).written == 0
+    assert rows(store, "SELECT call_no FROM ledger ORDER BY 1") == rows(store, "SELECT call_no FROM calls ORDER BY 1")
+
+
+def test_calls_and_ledger_in_another_order_still_meet(store: Store) -> None:
+    before = cost(store, by=("agent", "model")).rows
+    with store.write() as con:  # as an update of a nested column does: the row moves to the end
+        con.execute("CREATE TEMP TABLE moved AS SELECT * FROM calls WHERE call_no = 1")
+        con.execute("DELETE FROM calls WHERE call_no = 1")
+        con.execute("INSERT INTO calls SELECT * FROM moved")
+    assert cost(store, by=("agent", "model")).rows == before
+
+
+def test_a_large_update_is_published_in_portions_and_a_rebuild_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(store, "SELECT * FROM ledger ORDER BY call_no")
+    monkeypatch.setattr("analysis.ledger.CHUNK", 2)
+    monkeypatch.setattr("analysis.ledger.PORTION", 1)
+    with store.write() as con:
+        con.execute("DELETE FROM ledger")
+    published = store.publish_number()
+    assert update(store).written == 7
+    assert store.publish_number() == published + 4
+    assert rows(store, "SELECT * FROM ledger ORDER BY call_no") == before
+    assert update(store, rebuild=True).written == 7
+    assert store.publish_number() == published + 5
+
+
 def test_totals_show_what_is_unpriced(store: Store) -> None:
     report = cost(store, by=("agent",))
     assert [(r["agent"], r["calls"], r["cost_usd"], r["unpriced_calls"]) for r in report.rows] == [
