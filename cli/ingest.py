@@ -152,7 +152,8 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
         )
         return
     cost = f", {money(costs['cost_usd'])} in the store" if costs["cost_usd"] is not None else ""
-    say(f"{report.calls:,} new calls from {len(report.files):,} files{cost}.", style="bold")
+    files = "1 file" if len(report.files) == 1 else f"{len(report.files):,} files"
+    say(f"{report.calls:,} new calls from {files}{cost}.", style="bold")
     rows = [
         [
             Path(file["path"]).name,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ingest import reading
+from ingest import layouts, reading
 from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.format import UNFORESEEN, Context, Format, format_named, unforeseen
 from ingest.recognise import recognise, sample
@@ -65,7 +65,7 @@ def explain(path: Path, *, mapping: Any = None, format: str | None = None, rows:
     if kind.shape == "jsonl":
         source = reading.line_rows(kind.head[: kind.head.rfind(b"\n") + 1] or kind.head, 0, 0)
     else:
-        source = reading.rows_of_shape(path, kind.shape)
+        source = layouts.rows_of_shape(path, kind.shape)
     outcomes: list[tuple[int, Any]] = []
     for row in itertools.islice(source, rows):
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ingest import reading
+from ingest import layouts, reading
 from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.format import (
     UNFORESEEN,
@@ -179,7 +179,7 @@ def rows_of(piece: Piece) -> Iterator[Row]:
             yield from reading.line_rows(data, offset, row)
             row += data.count(b"\n")
     else:
-        yield from reading.rows_of_shape(piece.path, piece.shape)
+        yield from layouts.rows_of_shape(piece.path, piece.shape)
 
 
 def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest import reading
+from ingest import layouts, reading
 from ingest.errors import InputError
 from ingest.format import Format, detect, format_named, formats, nearest_formats
 from ingest.reading import Shape
@@ -58,7 +58,7 @@ def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]
     if kind.shape == "jsonl":
         rows = reading.line_rows(kind.head, 0, 0)
     else:
-        rows = reading.rows_of_shape(path, kind.shape)
+        rows = layouts.rows_of_shape(path, kind.shape)
     found: list[Any] = []
     try:
         for row in itertools.islice(rows, 10 * limit):
@@ -72,7 +72,7 @@ def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]
 
 
 def _by_header(kind: reading.FileKind) -> Format | None:
-    header = set(reading.csv_header(kind.head))
+    header = set(layouts.csv_header(kind.head))
     for one in formats():
         if one.csv_columns and one.csv_columns <= header:
             return format_named(one.name)
