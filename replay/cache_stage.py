@@ -106,21 +106,27 @@ def compressed_keys(traffic: Traffic, before: Prompts, after: Prompts) -> Int64:
     the logged key: keys merge only where the named parameters are equal and each key is the only one of its message
     list, so that a parameter the store does not name keeps them apart.
     """
+    from replay.kernels.dense import factorise
+
     keys, first = np.unique(traffic.key, return_index=True)
-    named = traffic.rule_frame(_PARAMETERS)[first].rows()
-    old = [_body(before, call) for call in first]
-    owners: dict[object, int] = {}
-    for body, parameters in zip(old, named, strict=True):
-        owners[body, parameters] = owners.get((body, parameters), 0) + 1
-    merged: dict[object, int] = {}
-    ids = np.empty(len(keys), np.int64)
-    for position, number in enumerate(keys):
-        parameters = named[position]
-        sole = bool(old[position]) and owners[old[position], parameters] == 1
-        identity: object = (_body(after, first[position]), parameters) if sole else int(number)
-        ids[position] = merged.setdefault(identity, len(merged)) if number >= 0 else -1
-    return ids[np.searchsorted(keys, traffic.key)]
+    parameters = traffic.columns.combinations(_PARAMETERS)[first].astype(np.int64)
+    old, new = (_paths(prompts, first) * np.int64(2**31) + parameters for prompts in (before, after))
+    body, _ = factorise(old)
+    sole = (np.bincount(body)[body] == 1) & (before.offsets[first + 1] > before.offsets[first])
+    identity = np.where(keys < 0, np.int64(-1), np.where(sole, new, -2 - keys.astype(np.int64)))
+    ids, _ = factorise(identity, skip=-1)
+    return ids[np.searchsorted(keys, traffic.key)].astype(np.int64)
 
 
-def _body(prompts: Prompts, call: int) -> bytes:
-    return prompts.ids[prompts.offsets[call] : prompts.offsets[call + 1]].tobytes()
+def _paths(prompts: Prompts, calls: Int64) -> Int64:
+    """A number for each call's list of contents: equal lists, equal numbers."""
+    from replay.kernels.chains import paths
+
+    length = prompts.offsets[calls + 1] - prompts.offsets[calls]
+    offsets = np.zeros(len(calls) + 1, np.int64)
+    np.cumsum(length, out=offsets[1:])
+    ids = prompts.ids[np.repeat(prompts.offsets[calls] - offsets[:-1], length) + np.arange(offsets[-1])]
+    path = np.empty(len(calls), np.int32)
+    keys = np.zeros(len(ids) + 1, np.int64)
+    paths(offsets, np.ascontiguousarray(ids, np.int32), np.zeros((1 << 16, 2), np.int64), keys, path)
+    return path.astype(np.int64)

@@ -119,10 +119,15 @@ class CallColumns:
         """(number of each call's combination of values, a call that has it), or None as for `distinct`."""
         key = tuple(names)
         if key not in self._groups:
-            self._groups[key] = self._group(key)
+            self._groups[key] = self._group(key, (len(self.call_no) + 10_000) // _FEW)
         return self._groups[key]
 
-    def _group(self, names: tuple[str, ...]) -> tuple[Int32, Int64] | None:
+    def combinations(self, names: Sequence[str]) -> Int32:
+        """The number of each call's combination of values, however many there are."""
+        found = self._group(tuple(names), len(self.call_no))
+        return np.zeros(0, np.int32) if found is None else found[0]
+
+    def _group(self, names: tuple[str, ...], most: int) -> tuple[Int32, Int64] | None:
         from replay.kernels.dense import factorise
 
         if not len(self.call_no) or any(name in _UNSHARED for name in names):
@@ -137,7 +142,7 @@ class CallColumns:
                 wide = combined.astype(np.int64) * count + codes
             combined, found = factorise(wide.astype(np.int64, copy=False))
             firsts, size = found.astype(np.int64), len(found)
-            if size * _FEW > len(self.call_no) + 10_000:
+            if size > most:
                 return None
         return combined, firsts
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from ingest.errors import StoreError
 from ingest.store import Store
+from replay.call_columns import in_order
 from replay.prompts import KINDS, Contents, Int32, Int64, Prompts
-from replay.traffic import ORDER, Traffic
+from replay.traffic import Traffic
 
 ENCODINGS = ("cl100k_base", "o200k_base")
+_ROLES = " ".join(f"WHEN '{role}' THEN {number}" for number, role in enumerate(KINDS))
+_KIND = f"""(CASE WHEN c.kind = 'tools' THEN {KINDS.index("tools")}
+    ELSE CASE c.role {_ROLES} ELSE {KINDS.index("other")} END END)::TINYINT"""
 
 
 def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
@@ -21,26 +24,35 @@ def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
     A call without stored messages has an empty list.
     """
     offsets, ids = _lists(traffic)
-    used = np.unique(ids)
+    there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+    there[ids] = True
+    used = np.flatnonzero(there).astype(np.int32)
+    number = np.cumsum(there, dtype=np.int32) - np.int32(1)
     contents = _contents(traffic.store, used, texts=texts)
-    return Prompts(offsets, np.searchsorted(used, ids).astype(np.int32), contents)
+    return Prompts(offsets, number[ids], contents)
 
 
 def _lists(traffic: Traffic) -> tuple[Int64, Int32]:
     with traffic.store.read() as con:
-        frame = con.sql(
-            f"""
-            SELECT call_no, CASE
-                WHEN tools_id IS NULL THEN coalesce(message_ids, CAST([] AS INTEGER[]))
-                ELSE list_prepend(tools_id, coalesce(message_ids, CAST([] AS INTEGER[]))) END AS ids
-            FROM calls WHERE {traffic.where} ORDER BY {ORDER}"""
-        ).pl()
-    if not np.array_equal(frame["call_no"].to_numpy(), traffic.call_no):
-        raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
-    offsets = np.zeros(len(frame) + 1, np.int64)
-    np.cumsum(frame["ids"].list.len().to_numpy(), out=offsets[1:])
-    ids = frame["ids"].explode(empty_as_null=False, keep_nulls=False).cast(pl.Int32).to_numpy()
-    return offsets, ids
+        tools = con.execute(f"SELECT count(tools_id) FROM calls WHERE {traffic.where}").fetchall()[0][0]
+        ids = """CASE WHEN tools_id IS NULL THEN message_ids
+            ELSE list_prepend(tools_id, coalesce(message_ids, CAST([] AS INTEGER[]))) END"""
+        rows = con.sql(
+            f"SELECT call_no, {ids if tools else 'message_ids'} AS ids FROM calls WHERE {traffic.where}"
+        ).to_arrow_table()
+    chunks = rows.column("ids").chunks
+    none = [np.zeros(0, np.int32)]
+    lengths = np.concatenate(none + [chunk.value_lengths().fill_null(0).to_numpy(False) for chunk in chunks])
+    values = np.concatenate(none + [chunk.flatten().to_numpy(False) for chunk in chunks]).astype(np.int32, copy=False)
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    place = in_order(rows.column("call_no").to_numpy(), traffic.call_no)
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    if place is None:
+        np.cumsum(lengths, out=offsets[1:])
+        return offsets, values
+    np.cumsum(lengths[place], out=offsets[1:])
+    shift = np.repeat(starts[place] - offsets[:-1], lengths[place])
+    return offsets, values[shift + np.arange(len(values))]
 
 
 def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
@@ -48,7 +60,7 @@ def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
     with store.read() as con:
         con.register("wanted", wanted.to_arrow())
         rows = con.sql(
-            """SELECT c.content_id, c.kind, c.role, coalesce(c.words, 0) AS words
+            f"""SELECT c.content_id, {_KIND} AS kind, coalesce(c.words, 0) AS words
                FROM contents c JOIN wanted USING (content_id) ORDER BY content_id"""
         ).pl()
         counted = con.sql(
@@ -72,23 +84,12 @@ def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
     offsets, blocks = _blocks(used, counted)
     return Contents(
         content_id=used.astype(np.int32),
-        kind=_kinds(rows),
+        kind=rows["kind"].to_numpy(),
         words=rows["words"].cast(pl.Int32).to_numpy(),
         tokens=tokens,
         block_offsets=offsets,
         block_hashes=blocks,
         texts=stored,
-    )
-
-
-def _kinds(rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-    number = {name: index for index, name in enumerate(KINDS)}
-    other = number["other"]
-    labels = zip(rows["kind"].to_list(), rows["role"].to_list(), strict=True)
-    return np.fromiter(
-        (number["tools"] if kind == "tools" else number.get(role or "", other) for kind, role in labels),
-        np.int8,
-        count=len(rows),
     )
 
 
