@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import spiky as made
+from accessibility import violations
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
@@ -73,9 +74,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 class Visit:
     """One page in one window, with everything the browser complained of or asked other machines for."""
 
-    def __init__(self, browser: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 1400}, color_scheme="light")
-        self.page = self.context.new_page()
+    def __init__(self, context: Any) -> None:
+        self.page = context.new_page()
+        self.look("wide", 1280, 1400, "light")
         self.complaints: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("console", self._console)
@@ -128,12 +129,20 @@ class Visit:
         assert self.page.evaluate("window.hit") is None
 
     def close(self) -> None:
-        self.context.close()
+        self.page.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """One for all tests: pages of it share what the browser has fetched and compiled."""
+    opened = browser.new_context()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Visit]:
-    visited = Visit(browser)
+def visit(context: Any) -> Iterator[Visit]:
+    visited = Visit(context)
     yield visited
     visited.close()
 
@@ -167,13 +176,51 @@ def test_the_address_carries_what_was_chosen(served: Server, visit: Visit) -> No
     visit.sound()
 
 
+def test_the_pages_pass_the_accessibility_check(served: Server, visit: Visit, axe: str) -> None:
+    visit.open(served.url)
+    found = []
+    for theme, titles in (("light", TITLES), ("dark", ("Spike", "Strategies", "Optimise"))):
+        visit.look("wide", 1280, 1400, theme)
+        for title in titles:
+            visit.go(title)
+            found += [
+                f"{title}, {theme}: {line}" for line in violations(visit.page, axe, within="[data-testid=stMain]")
+            ]
+    assert not found, "\n".join(found)
+
+
+def test_an_optimum_is_searched_and_its_point_clicked(served: Server, visit: Visit) -> None:
+    visit.open(f"{served.url}/optimise")
+    visit.page.get_by_role("button", name="Search").click()
+    visit.page.get_by_role("heading", name="instead of").first.wait_for(timeout=60_000)
+    visit.settle()
+    visit.page.locator(".scatterlayer .point").first.wait_for()
+    visit.keep("optimise-found")
+    visit.sound()
+
+
+def test_a_wrong_strategy_says_where_and_what_is_right(served: Server, visit: Visit) -> None:
+    visit.open(f"{served.url}/strategies")
+    visit.page.locator("summary").filter(has_text="Edit a strategy").click()
+    editor = visit.page.get_by_role("textbox", name="YAML")
+    editor.fill("name: mine\nrout:\n  - {default: gpt-3.5-turbo}\n")
+    editor.press("Control+Enter")
+    visit.page.get_by_text("Did you mean 'route'?").wait_for()
+    editor.fill("name: mine\nroute:\n  - {default: gpt-3.5-turbo}\n")
+    editor.press("Control+Enter")
+    visit.page.get_by_role("button", name="Run it").click()
+    visit.page.get_by_role("cell", name="mine edited").wait_for(timeout=60_000)
+    visit.settle()
+    visit.sound()
+
+
 def test_a_table_is_exported_as_csv(served: Server, visit: Visit) -> None:
     visit.open(f"{served.url}/spike")
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="CSV").first.click()
     lines = Path(download.value.path()).read_text().splitlines()
-    assert lines[0] == "share,USD,where,what,before,after,undo saves a day"
-    assert "drafting_agent / draft" in lines[1]
+    assert lines[0] == "USD,cause,where,evidence,what to do,undo saves a day,confidence"
+    assert "drafting_agent" in lines[1]
 
 
 def test_a_hostile_prompt_is_drilled_to_and_does_nothing(served: Server, visit: Visit) -> None:
@@ -187,9 +234,8 @@ def test_a_hostile_prompt_is_drilled_to_and_does_nothing(served: Server, visit: 
     visit.sound()
 
 
-def test_the_demo_tells_its_story_on_the_page(origin_story: Path, browser: Any, tmp_path: Path) -> None:
+def test_the_demo_tells_its_story_on_the_page(origin_story: Path, visit: Visit, tmp_path: Path) -> None:
     server = Server(origin_story, tmp_path)
-    visit = Visit(browser)
     try:
         visit.look("wide", 1280, 800, "light")
         visit.open(server.url)
@@ -207,5 +253,4 @@ def test_the_demo_tells_its_story_on_the_page(origin_story: Path, browser: Any, 
         visit.keep("demo-strategies")
         visit.sound()
     finally:
-        visit.close()
         server.stop()
