@@ -185,6 +185,7 @@ def price_calls(  # type: ignore[no-untyped-def]
                 status[i] = UNKNOWN_KIND
                 continue
             part[11] = _amount(1000 * uses, rates[row, 11], w)
+            found = PRICED_FALLBACK  # a log counts tool uses without saying which; priced as web searches
         total = 0.0
         for kind in range(12):
             total += float(part[kind])

@@ -141,3 +141,20 @@ def test_the_total_is_the_sum_of_the_rounded_components() -> None:
     priced = table(row).price(usage(input=[7], cache_read=[3], output=[5], reasoning=[2]))
     parts = [priced.uncached_input, priced.cache_read, priced.cache_write, priced.output, priced.reasoning]
     assert priced.total[0] == sum(int(part[0]) for part in parts)
+
+
+def test_server_tools_and_requests_are_priced_per_thousand() -> None:
+    row = Rate(1, "standard", rates(input=1, output=1, per_request=5 * 10**9, server_tool=10 * 10**9))
+    priced = table(row).price(usage(2, input=[0, 0], output=[0, 0], server_tools=[0, 3]))
+    assert priced.other.tolist() == [5 * 10**9, 35 * 10**9]
+    # a log counts tool uses without saying which tool; they are priced as web searches, and say so
+    assert [status(priced, i) for i in (0, 1)] == ["priced", "priced_fallback"]
+
+
+def test_audio_and_images_are_parts_of_the_counts_and_stand_in_other() -> None:
+    row = Rate(1, "standard", rates(input=1000, output=2000, audio_input=40_000, audio_output=80_000, image_input=5000))
+    priced = table(row).price(usage(input=[100], audio_input=[60], image_input=[10], output=[50], audio_output=[20]))
+    assert priced.uncached_input[0] == 30
+    assert priced.output[0] == 60
+    assert priced.other[0] == 60 * 40 + 10 * 5 + 20 * 80
+    assert status(priced) == "priced"
