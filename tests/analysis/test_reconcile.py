@@ -300,6 +300,52 @@ def test_anthropic_amounts_are_cents(tmp_path: Path) -> None:
     ]
 
 
+def test_anthropic_usage_and_cost_reports_reconcile_with_their_calls(tmp_path: Path) -> None:
+    model = "claude-3-7-sonnet-20250219"
+    call = {
+        "start_time": START, "model": model, "provider_name": "anthropic", "input_tokens": 10_000,
+        "cache_read_input_tokens": 4000, "cache_creation_input_tokens": 3000, "cache_creation_1h_input_tokens": 1000,
+        "output_tokens": 500,
+    }  # fmt: skip
+    store = build_store(tmp_path / "s.duckdb", [call])
+    update(store)
+    bucket = {"starting_at": "2025-03-01T00:00:00Z", "ending_at": "2025-03-02T00:00:00Z"}
+    tokens = {
+        "uncached_input_tokens": 3000, "cache_read_input_tokens": 4000, "output_tokens": 500,
+        "cache_creation": {"ephemeral_5m_input_tokens": 2000, "ephemeral_1h_input_tokens": 1000},
+    }  # fmt: skip
+    usage = {"data": [{**bucket, "results": [{"model": model, "service_tier": "standard", **tokens}]}]}
+    cents = {
+        "uncached_input_tokens": "0.9", "cache_read_input_tokens": "0.12", "output_tokens": "0.75",
+        "cache_creation.ephemeral_5m_input_tokens": "0.75", "cache_creation.ephemeral_1h_input_tokens": "0.6",
+    }  # fmt: skip
+    common = {"currency": "USD", "cost_type": "tokens", "model": model, "service_tier": "standard"}
+    lines = [{**common, "token_type": kind, "amount": amount, "description": kind} for kind, amount in cents.items()]
+    files = [
+        write(tmp_path / "usage.json", usage),
+        write(tmp_path / "cost.json", {"data": [{**bucket, "results": lines}]}),
+    ]
+    found = exact(reconcile(store, [line for file in files for line in read_invoice(file)]))
+    assert found.invoice_usd == Decimal("0.0312")
+    assert found.gap == 0
+
+
+def test_a_cur_export_may_be_parquet(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = {
+        "line_item_usage_start_date": datetime(2025, 3, 1), "line_item_product_code": "AmazonBedrock",
+        "line_item_usage_type": "USE1-Nova-Pro-output-tokens-batch", "line_item_usage_amount": 2.0,
+        "pricing_unit": "1K tokens", "line_item_unblended_cost": 0.0032,
+    }  # fmt: skip
+    path = tmp_path / "cur.parquet"
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    (line,) = read_invoice(path)
+    assert (line.model, line.kind, line.tier, line.quantity) == ("Nova-Pro", "output", "batch", 2000)
+    assert line.amount_usd == Decimal("0.0032")
+
+
 def test_bedrock_lines_of_a_cur_meet_the_logged_model(tmp_path: Path) -> None:
     model = "anthropic.claude-3-5-sonnet-20240620-v1:0"
     call = {
