@@ -59,16 +59,20 @@ def assign(
         if free_option is not None:
             used[count + free_option] = 0
         rules += [LinearConstraint(link, -np.inf, 0), LinearConstraint(used[None, :], 0, max_models)]
-    found = milp(
-        price,
-        constraints=rules,
-        integrality=np.ones(count + extra),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": gap, "time_limit": 60.0},
-    )
-    if found.x is None:
-        return None
-    result = np.zeros(groups, np.int16)
-    taken = found.x[:count] > 0.5
-    result[group[taken]] = option[taken]
-    return result
+    for safety in (0.0, 1e-6, 1e-5):  # HiGHS lets constraints slip by its tolerance: ask again for a little more
+        rules[1] = LinearConstraint(worth, target - 1e-12 + safety, np.inf)
+        found = milp(
+            price,
+            constraints=rules,
+            integrality=np.ones(count + extra),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": gap, "time_limit": 60.0},
+        )
+        if found.x is None:
+            return None
+        result = np.zeros(groups, np.int16)
+        taken = found.x[:count] > 0.5
+        result[group[taken]] = option[taken]
+        if quality[np.arange(groups), result].sum() >= target - 1e-12:
+            return result
+    return None

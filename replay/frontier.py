@@ -68,7 +68,7 @@ class Frontier:
                 best, best_cost = chosen, cost
         if tolerance is not None and best_cost > self.relaxed(quality) * (1 + tolerance):
             exact = assign(self.table_cost, self.table_quality, quality, gap=tolerance / 3)
-            if exact is not None and self.table_cost[np.arange(len(exact)), exact].sum() < best_cost:
+            if exact is not None and float(self.table_cost[np.arange(len(exact)), exact].sum()) < best_cost:
                 return exact
         return best
 

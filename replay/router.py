@@ -27,7 +27,7 @@ Int64 = NDArray[np.int64]
 
 SHRINKAGE = 20.0  # calls by which a task's gain is drawn to the overall one
 FEATURES = 2**18
-PENALTY = 1.0
+PENALTY = 3.0
 
 
 @dataclass
