@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from analysis.listing import CallList
 
 
+_WORDS = ("agent", "task", "model", "status")
+
+
 def register(app: typer.Typer) -> None:
     app.command()(calls)
 
@@ -68,26 +71,26 @@ def _show(found: CallList) -> None:
     say(f"{found.matched:,} calls match, {money(found.cost_usd)} together{unpriced}.", style="bold")
     if not found.rows:
         return
+    texts = [
+        {
+            "call": str(row["call_no"]),
+            "time (UTC)": "-" if row["start_time"] is None else f"{row['start_time']:%Y-%m-%d %H:%M:%S}",
+            **{name: row[name] or "-" for name in ("agent", "task", "model", "status")},
+            "input": tokens(row["input_tokens"]),
+            "output": tokens(row["output_tokens"]),
+            "usd": money(row["cost_usd"], symbol=""),
+            "in the log at": f"{Path(row['source'] or '-').name}:{row['source_row']}",
+        }
+        for row in found.rows
+    ]
+    # what is the same in every row is said once
+    same = {name: text for name, text in texts[0].items() if name in _WORDS and all(t[name] == text for t in texts)}
+    if same:
+        say("All of " + ", ".join(f"{name} {text}" for name, text in same.items()) + ".")
     say()
-    table(
-        ["call", "time (UTC)", "agent", "task", "model", "input", "output", "usd", "status", "in the log at"],
-        [
-            [
-                str(row["call_no"]),
-                "-" if row["start_time"] is None else f"{row['start_time']:%Y-%m-%d %H:%M:%S}",
-                row["agent"] or "-",
-                row["task"] or "-",
-                row["model"] or "-",
-                tokens(row["input_tokens"]),
-                tokens(row["output_tokens"]),
-                money(row["cost_usd"], symbol=""),
-                row["status"] or "-",
-                f"{Path(row['source'] or '-').name}:{row['source_row']}",
-            ]
-            for row in found.rows
-        ],
-        left=(0, 1, 2, 3, 4, 8, 9),
-    )
+    shown = [name for name in texts[0] if name not in same]
+    left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd")]
+    table(shown, [[row[name] for name in shown] for row in texts], left=left)
     say()
     if found.matched > len(found.rows):
         say(f"The first {len(found.rows):,} are shown: --limit N for more.")

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from analysis import narrative
+from analysis.aligned import costs_relation
 from analysis.cost import DIMENSIONS
 from analysis.days import complete_days
 from analysis.present import money
@@ -80,17 +81,18 @@ class Trajectory:
 def coverage(store: Store) -> Coverage:
     """Count what the store holds."""
     with store.read() as con:
-        row = con.execute(
+        # each table by itself: a call without a ledger row has no price either
+        calls, first, last, estimated, untimed = con.execute(
             """SELECT count(*), min(start_time), max(start_time),
-                      count(*) FILTER (cost_usd IS NULL),
                       count(*) FILTER (tokens_source IN ('estimated', 'recovered_from_total')),
-                      count(*) FILTER (cost_status = 'priced_fallback'),
                       count(*) FILTER (start_time IS NULL)
-               FROM costs"""
+               FROM calls"""
+        ).fetchall()[0]
+        priced, fallback = con.execute(
+            "SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger"
         ).fetchall()[0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
-    calls, first, last, unpriced, estimated, fallback, untimed = row
-    return Coverage(calls, first, last, unpriced, estimated, fallback, untimed, quarantined)
+    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined)
 
 
 def ranked(store: Store, dimension: str) -> list[str]:
@@ -103,7 +105,7 @@ def ranked(store: Store, dimension: str) -> list[str]:
     with store.read() as con:
         rows = con.execute(
             f"""SELECT ({DIMENSIONS[dimension]})::VARCHAR AS name, sum(cost_usd) AS usd, min(call_no) AS first
-                FROM costs GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
+                FROM {costs_relation(con)} AS costs GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
         ).fetchall()
     top = sorted(rows[: len(HUES)], key=lambda row: row[2])
     return [label(row[0]) for row in (*top, *rows[len(HUES) :])]
