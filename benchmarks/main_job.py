@@ -158,6 +158,7 @@ def synthetic_store(path: Path, calls: int, *, prompts: bool = False) -> None:
     first = "2025-03-01" if prompts else "2024-03-01"
     store = Store(path)
     with store.write() as con:
+        con.execute("SET enable_progress_bar = false")
         con.execute(
             f"""
             INSERT INTO calls BY NAME
@@ -186,7 +187,7 @@ def synthetic_store(path: Path, calls: int, *, prompts: bool = False) -> None:
             con.execute(
                 """
                 INSERT INTO content_tokens
-                SELECT i, 'o200k_base', 128 * size, 
+                SELECT i, 'o200k_base', 128 * size,
                     list_transform(range(size), lambda b: CAST(hash(i * 16 + b) >> 1 AS BIGINT))
                 FROM (SELECT i, CASE WHEN i < 4 THEN 12 WHEN i < 5 + $n // 200 THEN 8 ELSE 4 END AS size
                       FROM range(6 + $n // 200 + $n // 4) t(i))
