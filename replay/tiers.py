@@ -24,8 +24,9 @@ Bool = NDArray[np.bool_]
 InFlight = Literal["duplicate", "coalesced"]
 
 POLICIES = ("lru", "fifo", "sieve", "lfu", "s3fifo", "allkeys-lru", "allkeys-lfu")
-REDIS_OVERHEAD_BYTES = 104
-"""What Redis 7 keeps for an entry beside its value: measured with keys of 10 and values of 1,000 bytes."""
+REDIS_OVERHEAD_BYTES = 200
+"""What Redis 7 keeps for an entry beside its value: measured with a time to live, keys of 64 hexadecimal digits and
+values of 500 to 2,000 bytes (193 to 229)."""
 
 
 @dataclass(frozen=True)

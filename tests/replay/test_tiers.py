@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.errors import StrategyError
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
-from replay.tiers import POLICIES, Events, Requests, Tier, simulate
+from replay.tiers import POLICIES, REDIS_OVERHEAD_BYTES, Events, Requests, Tier, simulate
 
 
 def requests(rows: list[tuple[int, int, int]], **columns: object) -> Requests:
@@ -173,7 +173,7 @@ def test_a_limit_in_bytes_is_a_limit_in_entries_where_all_answers_are_alike(poli
     assert (simulate(calls, [Tier("t", max_entries=50, policy=policy)]) == MISS).sum() == 50
     for room in (1, 17, 50):
         by_entries = simulate(calls, [Tier("t", max_entries=room, policy=policy)])
-        by_bytes = simulate(calls, [Tier("t", max_bytes=room * 114, policy=policy)])
+        by_bytes = simulate(calls, [Tier("t", max_bytes=room * (10 + REDIS_OVERHEAD_BYTES), policy=policy)])
         assert (by_bytes == by_entries).all() or policy == "s3fifo"  # its queues are sized by the limit in entries
 
 
