@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from analysis.book import stored_version, sync_book
+from analysis.book import book_version, stored_version, sync_book
 from analysis.hidden_cache import infer
 from analysis.kinds import GATEWAY_HIT, PRICED, PRICED_ESTIMATED, PRICED_FALLBACK, STATUSES, UNPRICED
 from analysis.machine_hours import spread
@@ -84,8 +84,13 @@ class LedgerSummary:
 def update(store: Store, *, progress: Progress | None = None, rebuild: bool = False) -> LedgerSummary:
     """Price every call that the ledger does not hold yet; with `rebuild`, all of them from the first.
 
-    New calls are published in portions, so that readers get their turn; a rebuild appears all at once.
+    New calls are published in portions, so that readers get their turn; a rebuild appears all at once. Where nothing
+    is missing, nothing is written.
     """
+    if not rebuild and store.exists():
+        with store.read() as con:
+            if _complete(con):
+                return _summary(con, 0)
     total = 0
     while True:
         with store.write() as con:
@@ -100,6 +105,20 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
                     spread(con)
                     infer(con)
                 return _summary(con, total)
+
+
+def _complete(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether every call has its row, written by this program's price book."""
+    if stored_version(con) != book_version():
+        return False
+    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not {"ledger", "model_map", "price_overrides"} <= tables:
+        return False
+    missing = con.execute(
+        """SELECT (SELECT count(*) FROM calls) <> (SELECT count(*) FROM ledger)
+                  OR (SELECT max(call_no) FROM calls) IS DISTINCT FROM (SELECT max(call_no) FROM ledger)"""
+    ).fetchall()[0][0]
+    return not missing
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:

@@ -71,7 +71,9 @@ def test_every_call_has_one_row_and_the_unpriced_ones_say_why(store: Store) -> N
 
 def test_updating_again_writes_nothing_and_a_rebuild_writes_the_same(store: Store) -> None:
     before = rows(store, "SELECT * FROM ledger ORDER BY call_no")
+    published = store.publish_number()
     assert update(store).written == 0
+    assert store.publish_number() == published  # and wakes nobody up
     assert update(store, rebuild=True).written == 7
     assert rows(store, "SELECT * FROM ledger ORDER BY call_no") == before
 
