@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ _REGION_SEGMENT = re.compile(
 _BEDROCK = re.compile(
     r"^([a-z-]+\.)?(anthropic|amazon|meta|mistral|cohere|ai21|deepseek|qwen|openai|writer|stability)\.(?=\w)"
 )
+_COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
 _VERTEX_DATE = re.compile(r"@(\d{8}|latest|default|\d{3})$")
 _CLAUSE_RULES: Final = {"equals": "exact id", "starts_with": "prefix clause", "regex": "pattern clause",
                         "ends_with": "suffix clause", "contains": "contains clause"}  # fmt: skip
@@ -195,9 +197,15 @@ def _by_family(name: str, steps: list[str]) -> Resolution | None:
 
 
 def _dashed(name: str) -> str:
-    from genai_prices.types import _normalize_compact_dated_ref
-
-    return _normalize_compact_dated_ref(name)
+    """`gpt-5.2-20251211` as `gpt-5.2-2025-12-11`, the form that price data use; other names as they are."""
+    found = _COMPACT_DATE.search(name)
+    if found is None:
+        return name
+    try:
+        day = date(*map(int, found.groups()))
+    except ValueError:
+        return name
+    return f"{name[: found.start()]}-{day.isoformat()}{name[found.end() :]}"
 
 
 def _match(clause: Any, text: str) -> str | None:
