@@ -29,14 +29,14 @@ lru = st.builds(
     stack=st.lists(lru, min_size=1, max_size=6),
     coalesce=st.booleans(),
 )
-def test_flights_land_as_in_plain_python(seed, n, stack, coalesce):
+def test_flights_land_as_in_plain_python(seed: int, n: int, stack: list[Tier], coalesce: bool) -> None:
     calls = drifting(seed, n)
-    in_flight = "coalesced" if coalesce else "duplicate"
+    in_flight: tiers.InFlight = "coalesced" if coalesce else "duplicate"
     found = simulate(calls, stack, in_flight=in_flight)
     assert found.tolist() == oracles.tiers(calls, stack, in_flight=in_flight).tolist()
 
 
-def test_both_kernels_agree_on_a_long_log_with_a_deep_queue_of_answers():
+def test_both_kernels_agree_on_a_long_log_with_a_deep_queue_of_answers() -> None:
     calls = drifting(3, 60_000, keys=900)
     calls = tiers.Requests(
         **{**vars(calls), "end_ms": calls.start_ms + np.random.default_rng(1).integers(0, 9000, 60_000)}
