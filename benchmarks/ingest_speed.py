@@ -7,8 +7,8 @@ interleaved as real traffic is), then times, each in a process of its own:
 - a loop over the lines with the standard library's json that sums the tokens by model: the least any reader does;
 - `hindcast ingest --metadata-only` and plain `hindcast ingest`, into a fresh store, without pricing;
 - with --count-tokens, the token counting that the first replay would do.
-Peak memory is the sum over the process and its workers, sampled every 50 ms. Ratios matter; wall times are those of
-a shared machine.
+CPU and peak memory are those of the process and its workers, sampled every 50 ms. Ratios matter, and CPU seconds more
+than wall seconds on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ with open(sys.argv[1], "rb") as lines:
         key = (call["agent"], call["response"]["model"])
         asked, made = totals.get(key, (0, 0))
         totals[key] = (asked + usage["prompt_tokens"], made + usage["completion_tokens"])
-print(sum(asked for asked, _ in totals.values()))
+assert totals
 """
 INGEST = """
 import sys, json
@@ -45,14 +45,14 @@ from ingest.store import Store
 if __name__ == "__main__":
     store = Store(sys.argv[2])
     report = ingest(store, [sys.argv[1]], metadata_only=sys.argv[3] == "metadata")
-    print(report.calls)
+    assert report.calls, report
 """
 COUNT = """
 import sys
 from ingest.store import Store
 from ingest.tokens import ensure_counted
 if __name__ == "__main__":
-    print(ensure_counted(Store(sys.argv[2]), ["o200k_base"]))
+    assert ensure_counted(Store(sys.argv[2]), ["o200k_base"])
 """
 
 
@@ -85,7 +85,7 @@ def write_log(path: Path, calls: int, seed: int = 7) -> int:
             asked = sum(len(message["content"]) for message in messages) // 4
             made = len(answer) // 4
             record = {
-                "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(clock)) + f".{int(clock * 1000) % 1000:03d}Z",
+                "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(clock)) + f".{int(clock * 1e3) % 1000:03}Z",
                 "agent": agent, "task": rng.choice(("gather", "write", "edit", "check")), "session_id": name,
                 "latency_ms": round(rng.lognormvariate(7, 0.5), 1),
                 "request": {"model": model, "temperature": 0.7, "max_tokens": 1024, "messages": messages},
@@ -112,35 +112,38 @@ def timed(code: str, *arguments: str) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "program.py"
         script.write_text(code)
-        before = os.times()
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
         started = time.perf_counter()
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
         process = subprocess.Popen([sys.executable, str(script), *arguments], env=environment, start_new_session=True)
         peak = 0.0
+        spent: dict[str, int] = {}
         while process.poll() is None:
-            peak = max(peak, tree_memory(process.pid))
+            peak = max(peak, look(process.pid, spent))
             time.sleep(0.05)
+        wall = time.perf_counter() - started
         if process.returncode:
             raise SystemExit(f"a measured program failed: {arguments}")
-        wall = time.perf_counter() - started
-        after = os.times()
-        cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        return wall, cpu, peak
+        return wall, sum(spent.values()) / os.sysconf("SC_CLK_TCK"), peak
 
 
-def tree_memory(session: int) -> float:
-    """Resident MB of all processes of a session, shared pages counted once per process (an upper bound)."""
+def look(session: int, spent: dict[str, int]) -> float:
+    """Resident MB of all processes of a session, shared pages split among them; notes each one's CPU ticks."""
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                total += int(fields[21])
+            if int(fields[3]) != session:
+                continue
+            spent[entry.name] = int(fields[11]) + int(fields[12])
+            for line in (entry / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
         except (OSError, IndexError, ValueError):
             continue
-    return total * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return total / 1000
 
 
 def main() -> None:
@@ -162,14 +165,16 @@ def main() -> None:
         if options.count_tokens:
             runs["token counting"] = (COUNT, str(folder / "text.duckdb"), "")
         base = 0.0
-        print(f"{'':24}{'calls/s':>10}{'MB/s':>8}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'x loop':>8}")
+        heads = ("calls/s", "MB/s", "wall s", "CPU s", "us/call", "peak MB", "CPU x loop")
+        print(f"{'':24}" + "".join(f"{head:>11}" for head in heads))
         for name, (code, store, mode) in runs.items():
             wall, cpu, peak = timed(code, str(log), store, mode)
-            rate = options.calls / wall
-            base = base or rate
-            print(
-                f"{name:24}{rate:>10,.0f}{size / wall / 1e6:>8.0f}{wall:>8.1f}{cpu:>8.1f}{peak:>9.0f}{rate / base:>8.2f}"
-            )
+            base = base or cpu
+            shown = (
+                f"{options.calls / wall:,.0f}", f"{size / wall / 1e6:.0f}", f"{wall:.1f}", f"{cpu:.1f}",
+                f"{cpu / options.calls * 1e6:.1f}", f"{peak:.0f}", f"{cpu / base:.1f}",
+            )  # fmt: skip
+            print(f"{name:24}" + "".join(f"{one:>11}" for one in shown), flush=True)
         for name in ("metadata", "text"):
             print(f"{name}.duckdb: {(folder / f'{name}.duckdb').stat().st_size / 1e6:,.0f} MB")
 

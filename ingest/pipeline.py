@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -237,7 +237,9 @@ class _Run:
 
     def _read_parallel(self, count: int) -> None:
         """Tasks run ahead of publishing by a few, so that staging stays small and the order stays that of the files."""
-        with ProcessPoolExecutor(count, mp_context=get_context("forkserver")) as pool:
+        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        context.set_forkserver_preload(["ingest.worker"])
+        with ProcessPoolExecutor(count, mp_context=context) as pool:
             running: deque[tuple[Task, Future[list[Segment]]]] = deque()
             try:
                 for task in self._tasks():

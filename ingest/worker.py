@@ -1,0 +1,10 @@
+"""What a parser process needs, imported once by the server that workers are forked from."""
+
+from __future__ import annotations
+
+import pyarrow.parquet  # noqa: F401
+
+from ingest.format import formats
+from ingest.parsing import run_task_whole  # noqa: F401
+
+formats()
