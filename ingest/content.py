@@ -105,9 +105,10 @@ class Contents:
         content_hash = self._digest(canonical)
         text = canonical.decode()
         key = content_hash if canonical.isascii() else self._digest(unicodedata.normalize("NFC", text).encode())
-        masked_text = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
-        masked_text = _NUMBER.sub(b"#", masked_text)
-        masked = key if masked_text == canonical else self._digest(masked_text)
+        masked = key
+        if _NUMBER.search(canonical) is not None:
+            masked_text = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
+            masked = self._digest(_NUMBER.sub(b"#", masked_text))
         number = self._number(content_hash, kind, role, text, chars, words)
         return Content(number, key, masked, digest, words or 0, images, False)
 

@@ -207,11 +207,11 @@ class Batch:
         segment.calls = len(self._calls)
         if self._calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(self._call_table(), segment.folder / "calls.parquet", compression="lz4")
+            _write(self._call_table(), segment.folder / "calls.parquet")
             if len(self.contents):
-                pq.write_table(self._content_table(), segment.folder / "contents.parquet", compression="lz4")
+                _write(self._content_table(), segment.folder / "contents.parquet", dictionary=["kind", "role"])
             if self.keys.hashes:
-                pq.write_table(hash_table(self.keys.hashes), segment.folder / "keys.parquet", compression="lz4")
+                _write(hash_table(self.keys.hashes), segment.folder / "keys.parquet", dictionary=False)
             scores = [
                 (number, model, score)
                 for number, call in enumerate(self._calls)
@@ -224,7 +224,7 @@ class Batch:
                 pq.write_table(table, segment.folder / "scores.parquet")
             counted = self._token_table()
             if counted is not None:
-                pq.write_table(counted, segment.folder / "content_tokens.parquet", compression="lz4")
+                _write(counted, segment.folder / "content_tokens.parquet")
         return segment
 
     def _call_table(self) -> pa.Table:
@@ -320,6 +320,11 @@ def hash_columns(hashes: list[bytes]) -> dict[str, Any]:
         "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
         "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
     }
+
+
+def _write(table: pa.Table, path: Path, dictionary: bool | list[str] = True) -> None:
+    """Staged files live for seconds: written for speed. Distinct texts and hashes gain nothing from a dictionary."""
+    pq.write_table(table, path, compression="lz4", use_dictionary=dictionary, write_statistics=False)
 
 
 def hash_table(hashes: list[bytes]) -> pa.Table:
