@@ -64,6 +64,7 @@ def trajectory(
     expected: tuple[Decimal, Decimal] | None = None,
     budget: Decimal | None = None,
     incomplete: Sequence[date] = (),
+    unit: str = "USD per day",
 ) -> go.Figure:
     """Daily cost as stacked bars in the order of `stacks`, with the spike's day marked.
 
@@ -99,7 +100,7 @@ def trajectory(
             annotation={"text": f"budget {money(budget)} a day", "xanchor": "left", "x": 0, "font": {"size": 12}},
         )
     figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified")
-    return axes(figure, x=None, y="USD per day")
+    return axes(figure, x=None, y=unit)
 
 
 def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
@@ -134,6 +135,8 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         showgrid=False, automargin=True,
     )  # fmt: skip
     low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
+    if any(end < 0.16 * high for end in _falls(steps)):
+        low = min(low, -0.16 * high)  # the figure stands left of a bar that falls: room for it beside the names
     figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
     # room beside the bars for their figures: on the left only where a bar ends there
     figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
@@ -214,6 +217,16 @@ def _two_lines(step: Step) -> str:
     """A step's place, and under it in small what changed there."""
     small = f'<br><span style="font-size:11px">{plain(step.detail, 34)}</span>' if step.detail else ""
     return plain(step.label, WIDEST_LABEL + 8) + small
+
+
+def _falls(steps: Sequence[Step]) -> list[float]:
+    """The levels at which falling bars end."""
+    level, ends = 0.0, []
+    for step in steps:
+        level = float(step.amount) if step.kind == "total" else level + float(step.amount)
+        if step.kind != "total" and step.amount < 0:
+            ends.append(level)
+    return ends
 
 
 def _reach(steps: Sequence[Step]) -> tuple[float, float]:

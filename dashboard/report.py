@@ -143,7 +143,7 @@ def _why_in_words(findings: Findings) -> str:
 
 
 def _trajectory(findings: Findings) -> str:
-    drawn = views.trajectory(findings.by_agent, "agent", findings.colours)
+    drawn = views.by_week(views.trajectory(findings.by_agent, "agent", findings.colours))
     if not drawn.days:
         return _paragraph("No call has a time.")
     whole = set(findings.coverage.whole_days)
@@ -151,9 +151,10 @@ def _trajectory(findings: Findings) -> str:
         drawn.days,
         drawn.stacks,
         findings.colours,
-        spike=findings.spike,
-        expected=views.expected_range(findings.diagnosis) if findings.diagnosis else None,
-        incomplete=[day for day in drawn.days if day not in whole],
+        spike=None if drawn.weekly else findings.spike,
+        expected=views.expected_range(findings.diagnosis) if findings.diagnosis and not drawn.weekly else None,
+        incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
+        unit="USD per week" if drawn.weekly else "USD per day",
     )
     return _picture(figure, f"Daily cost by agent, {drawn.days[0]} to {drawn.days[-1]}.")
 

@@ -25,6 +25,7 @@ from ingest.store import Store
 
 Document = Mapping[str, Any]
 MAX_STACKS = 8
+MOST_BARS = 150
 DRIVERS_SHOWN = 8
 
 
@@ -72,6 +73,7 @@ class Trajectory:
 
     days: list[date]
     stacks: dict[str, list[Decimal]]
+    weekly: bool = False  # each bar is a week from Monday on
 
     @property
     def totals(self) -> list[Decimal]:
@@ -153,6 +155,19 @@ def trajectory(report: Document, dimension: str, colours: Mapping[str, str], lim
         name = label(row[dimension])
         stacks[name if name in kept else OTHER][at[date.fromisoformat(row["day"])]] += amount(row["cost_usd"])
     return Trajectory(span, stacks)
+
+
+def by_week(drawn: Trajectory) -> Trajectory:
+    """The same dollars by week, for logs that span so many days that a bar would be a hair."""
+    if len(drawn.days) <= MOST_BARS:
+        return drawn
+    start = drawn.days[0] - timedelta(days=drawn.days[0].weekday())
+    weeks = [start + timedelta(days=7 * number) for number in range((drawn.days[-1] - start).days // 7 + 1)]
+    stacks = {name: [Decimal(0)] * len(weeks) for name in drawn.stacks}
+    for name, amounts in drawn.stacks.items():
+        for day, usd in zip(drawn.days, amounts, strict=True):
+            stacks[name][(day - start).days // 7] += usd
+    return Trajectory(weeks, stacks, weekly=True)
 
 
 def day_costs(report: Document) -> dict[date, Decimal]:

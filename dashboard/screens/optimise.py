@@ -27,10 +27,10 @@ def show() -> None:
         elements.lead(
             "Tries models for each task with several caches and compressions, judged by the scores in the log."
         )
-        if not st.button("Search", type="primary"):
-            elements.command(f"hindcast optimize --quality-floor {floor:g}")
-            return
-        st.session_state["searched"] = {"view": (view.key, view.since, view.until)}
+        asked = {"view": (view.key, view.since, view.until)}
+        st.button("Search", type="primary", on_click=lambda: st.session_state.update(searched=asked))
+        elements.command(f"hindcast optimize --quality-floor {floor:g}")
+        return
     try:
         found, text = _search(view, floor)
     except InputError as error:

@@ -73,7 +73,7 @@ def figures_of_merit(
         )
     ]
     whole = [day for day in coverage.whole_days if min(costs) <= day <= max(costs)]
-    if len(whole) >= WEEK:
+    if len(whole) >= WEEK and any(costs.get(day) for day in whole[-WEEK:]):
         recent, before = whole[-WEEK:], whole[-2 * WEEK : -WEEK]
         now = views.total_of(costs, recent)
         moved = views.change(now, views.total_of(costs, before)) if len(before) == WEEK else None
@@ -119,17 +119,18 @@ def signed(ratio: float) -> str:
 def _trajectory(
     view: frame.View, report: views.Document, dimension: str, found: views.Document, budget: Decimal | None
 ) -> None:
-    drawn = views.trajectory(report, dimension, cached.colours(*view.key, dimension))
+    drawn = views.by_week(views.trajectory(report, dimension, cached.colours(*view.key, dimension)))
     spike = views.stands_out_since(found)
     whole = set(view.coverage.whole_days)
     figure = figures.trajectory(
         drawn.days,
         drawn.stacks,
         cached.colours(*view.key, dimension),
-        spike=spike,
-        expected=views.expected_range(found),
-        budget=budget,
-        incomplete=[day for day in drawn.days if day not in whole],
+        spike=None if drawn.weekly else spike,
+        expected=None if drawn.weekly else views.expected_range(found),
+        budget=None if drawn.weekly else budget,
+        incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
+        unit="USD per week" if drawn.weekly else "USD per day",
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
     elements.picture(
@@ -138,7 +139,9 @@ def _trajectory(
         alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
         f"highest on {highest[1]} with {money(highest[0])}.",
     )
-    if any(day not in whole for day in drawn.days):
+    if drawn.weekly:
+        elements.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
+    elif any(day not in whole for day in drawn.days):
         elements.note("Pale bars are days that the log covers in part.")
 
 

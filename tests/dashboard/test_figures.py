@@ -105,6 +105,16 @@ def test_a_trajectory_keeps_every_dollar_however_many_names_there_are(rows: list
     assert sum(drawn.totals) == sum(usd for _, _, usd in rows)
 
 
+@given(some.dictionaries(some.dates(date(2023, 1, 1), date(2024, 12, 31)), some.decimals(0, 99, places=6), min_size=2))
+def test_weeks_of_a_long_log_keep_every_dollar(costs: dict[date, Decimal]) -> None:
+    report = {"rows": [{"day": day.isoformat(), "agent": "a", "cost_usd": str(usd)} for day, usd in costs.items()]}
+    drawn = views.by_week(views.trajectory(report, "agent", {}))
+    assert sum(drawn.totals) == sum(costs.values())
+    assert len(drawn.days) <= views.MOST_BARS
+    if drawn.weekly:
+        assert {day.weekday() for day in drawn.days} == {0}
+
+
 def test_a_spreadsheet_does_not_run_a_name_as_a_formula() -> None:
     table = tables.Table("t", (tables.Column("name"), tables.Column("usd")), (("=cmd()", Decimal("-1.50")),))
     assert tables.to_csv(table).decode() == "name,usd\n'=cmd(),-1.50\n"
