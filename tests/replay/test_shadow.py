@@ -144,7 +144,7 @@ def client(endpoint: Endpoint) -> openai.OpenAI:
     return openai.OpenAI(base_url=endpoint.url, api_key="none", max_retries=0, timeout=5.0)
 
 
-def go(store: Store, endpoint: Endpoint, journal: Path, *, budget: int = 10**12, calls: int = 20, **more: Any) -> Any:
+def go(store: Store, endpoint: Endpoint, journal: Path, *, budget: int = 10**12, calls: int = 8, **more: Any) -> Any:
     chosen = shadow.plan(store, MODEL, calls=calls, judge_model=more.pop("judged_by", JUDGE), seed=1)
     waits: list[float] = []
     result = shadow.run(store, chosen, client(endpoint), journal, budget=budget, pause=waits.append, **more)
@@ -155,8 +155,8 @@ def test_paired_scores_are_stored_and_change_the_verdict(tmp_path: Path, endpoin
     store = log(tmp_path)
     strategy = parse("name: x\nroute: [{default: gpt-4o-mini}]\nquality: {floor: 0.8}")
     assert replay(store, [strategy]).strategies[0].quality["verdict"] == "unknown"
-    result, _ = go(store, endpoint, tmp_path / "j.jsonl")
-    assert (result.answered, result.judged, result.lost, result.failed, result.stopped) == (20, 20, 0, 0, None)
+    result, _ = go(store, endpoint, tmp_path / "j.jsonl", calls=12)
+    assert (result.answered, result.judged, result.lost, result.failed, result.stopped) == (12, 12, 0, 0, None)
     assert result.plan.skipped == 1
     # the judge's half point for the first place is averaged away
     assert result.candidate.mean == pytest.approx(0.825)
@@ -166,7 +166,7 @@ def test_paired_scores_are_stored_and_change_the_verdict(tmp_path: Path, endpoin
     assert found["verdict"] == "passes"
     assert found["mean_ratio"] == pytest.approx(0.825 / 0.925, abs=1e-6)
     endpoint.quality = 0.3
-    go(store, endpoint, tmp_path / "k.jsonl")
+    go(store, endpoint, tmp_path / "k.jsonl", calls=12)
     assert replay(store, [strategy]).strategies[0].quality["verdict"] == "fails"
 
 
@@ -174,7 +174,7 @@ def test_paired_scores_are_stored_and_change_the_verdict(tmp_path: Path, endpoin
 def test_the_budget_is_never_exceeded_and_the_account_is_exact(tmp_path: Path, endpoint: Endpoint, cents: float):
     store = log(tmp_path)
     budget = int(cents * 10**10)
-    result, _ = go(store, endpoint, tmp_path / "j.jsonl", budget=budget, calls=60)
+    result, _ = go(store, endpoint, tmp_path / "j.jsonl", budget=budget, calls=30)
     assert result.spent == endpoint.billed <= budget
     if cents < 1.0:
         assert result.stopped
@@ -211,11 +211,11 @@ def test_a_wrong_key_or_address_stops_at_once_and_can_be_mended(tmp_path: Path, 
     assert endpoint.requests == 1
     endpoint.trouble = lambda _n: None
     nowhere = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
-    chosen = shadow.plan(store, MODEL, calls=20, judge_model=JUDGE, seed=1)
+    chosen = shadow.plan(store, MODEL, calls=8, judge_model=JUDGE, seed=1)
     with pytest.raises(InputError, match="cannot be reached"):
         shadow.run(store, chosen, nowhere, journal, budget=10**12, pause=lambda _s: None)
     result, _ = go(store, endpoint, journal)
-    assert (result.answered, result.lost, result.spent) == (20, 0, endpoint.billed)
+    assert (result.answered, result.lost, result.spent) == (8, 0, endpoint.billed)
 
 
 def test_an_answer_lost_on_the_way_counts_as_paid_and_is_not_asked_again(tmp_path: Path, endpoint: Endpoint):
@@ -234,16 +234,16 @@ def test_a_finished_run_repeated_asks_nothing_more(tmp_path: Path, endpoint: End
     assert endpoint.requests == asked
     assert second.spent == first.spent == endpoint.billed
     with store.read() as con:
-        assert con.execute("SELECT count(*) FROM scores").fetchall()[0][0] == 40
+        assert con.execute("SELECT count(*) FROM scores").fetchall()[0][0] == 16
 
 
 def test_a_larger_budget_goes_on_where_the_smaller_one_stopped(tmp_path: Path, endpoint: Endpoint):
     store, journal = log(tmp_path), tmp_path / "j.jsonl"
-    first, _ = go(store, endpoint, journal, budget=3 * 10**9)
+    first, _ = go(store, endpoint, journal, budget=15 * 10**8)
     assert first.stopped
-    assert first.spent <= 3 * 10**9
+    assert first.spent <= 15 * 10**8
     second, _ = go(store, endpoint, journal)
-    assert (second.answered, second.stopped) == (20, None)
+    assert (second.answered, second.stopped) == (8, None)
     assert second.spent == endpoint.billed
     assert max(endpoint.answered.values()) == 1
 
