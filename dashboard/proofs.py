@@ -124,11 +124,18 @@ def trajectories(
     for entry in result["strategies"]:
         if not entry["savings"]:
             continue  # declares no stage: the logged line
+        daily = {date.fromisoformat(row["day"]): Decimal(row["cost_usd"]) for row in entry["daily"]}
+        first, last = min(daily, default=None), max(daily, default=None)
+        if first is None or last is None:
+            continue
+        # a day without calls cost nothing under any policy
+        quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in daily}
+        daily = dict(sorted({**daily, **quiet}.items()))
         lines.append(
             Line(
                 entry["name"],
-                [date.fromisoformat(row["day"]) for row in entry["daily"]],
-                [Decimal(row["cost_usd"]) for row in entry["daily"]],
+                list(daily),
+                list(daily.values()),
                 colours[entry["name"]],
                 dashed=entry["quality"]["verdict"] != "passes",
             )

@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 SHORT = 22
+LONG = 48
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -118,8 +119,8 @@ def _row(columns: Sequence[Column], row: Sequence[Any], kind: str = "") -> str:
 
 
 def _side(column: Column, text: str = "") -> str:
-    """Figures align right; a short word stays on one line."""
-    kinds = ["hc-figure"] * column.figure + ["hc-short"] * (0 < len(text) <= SHORT)
+    """Figures align right; a short word stays on one line, a long text keeps some width."""
+    kinds = ["hc-figure"] * column.figure + ["hc-short"] * (0 < len(text) <= SHORT) + ["hc-long"] * (len(text) > LONG)
     return f' class="{" ".join(kinds)}"' if kinds else ""
 
 

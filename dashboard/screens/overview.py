@@ -45,7 +45,8 @@ def show() -> None:
         elements.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
         frame.remarks(view.coverage)
     with heading:
-        elements.finding(f"Daily cost by {dimension}")
+        long = (max(costs) - min(costs)).days >= views.MOST_BARS
+        elements.finding(f"{'Weekly' if long else 'Daily'} cost by {dimension}")
     with picture:
         _trajectory(view, report, dimension, found, limits.daily)
     _movers(found)

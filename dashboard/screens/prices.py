@@ -49,7 +49,7 @@ def headline(found: views.Document, part: str) -> str:
     """How many rows of how many models, and which book."""
     models = len({(row["provider"], row["model"]) for row in found["rows"]})
     which = f"whose name contains '{part}'" if part else "of this log"
-    missing = f"; {len(found['unresolved'])} have no price" if found["unresolved"] else ""
+    missing = f"; {len(found['unresolved'])} without a price" if found["unresolved"] else ""
     return f"{views.plural(len(found['rows']), 'price row')} for {views.plural(models, 'model')} {which}{missing}"
 
 
