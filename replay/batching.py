@@ -24,16 +24,19 @@ def tiers(strategy: Strategy, traffic: Traffic, rates: pricing.RateTable, model:
     free = np.ones(len(tier), bool)
     frame = traffic.rule_frame(rules.columns_of(strategy.batch))
     for part, mask in zip(strategy.batch, rules.masks(strategy.batch, frame), strict=True):
-        number = pricing.TIERS.index(part.tier)
-        sold = np.array([_sold(rates, index, number) for index in range(int(model.max(initial=-1)) + 1)], bool)
-        chosen = mask & free
+        chosen = np.flatnonzero(mask & free)
         free &= ~mask
-        chosen[chosen] = sold[model[chosen]]
-        tier[chosen] = number
+        number = pricing.TIERS.index(part.tier)
+        tier[chosen[_sold(rates, model[chosen], traffic.start_ms[chosen], number)]] = number
     return tier
 
 
-def _sold(rates: pricing.RateTable, model: int, tier: int) -> bool:
-    """Whether the book has any price of this tier for this model."""
-    place = model * len(pricing.TIERS) + tier
-    return bool(rates.first[place + 1] > rates.first[place])
+def _sold(
+    rates: pricing.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: int
+) -> NDArray[np.bool_]:
+    """Whether the book has a price of this tier for each call's model on its day."""
+    one = np.ones(len(model), np.int64)
+    usage = pricing.Usage(
+        model=model, start_ms=start_ms, input=one, output=one, tier=np.full(len(model), tier, np.int8)
+    )
+    return np.asarray(rates.price(usage).total != pricing.UNPRICED)

@@ -1,0 +1,112 @@
+"""`hindcast batch` and `hindcast breakeven`: calls that could wait, and calls that a server of your own could take."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, say, table
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def batch(
+        since: Day = None,
+        until: Day = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Which calls could wait for a batch, and what that would save at the dated discount.
+
+        Example: hindcast batch --since 2024-03-05
+        """
+        from analysis.money import dollars
+        from analysis.present import money, share
+        from ingest.store import Store
+        from replay.waiting import candidates
+
+        rows = candidates(Store(store), since=since.date() if since else None, until=until.date() if until else None)
+        if as_json:
+            emit_json([row.to_json() for row in rows])
+            return
+        free = sum(round(row.saving * (1 - row.waited)) for row in rows)
+        if not any(row.saving for row in rows):
+            say("No model of this window has a batch price: nothing could be saved by waiting.", style="bold")
+        else:
+            say(f"Calls that nothing went on with at once would save {money(dollars(free))} as a batch.", style="bold")
+        say()
+        table(
+            ["agent / task", "calls", "waited for", "cost", "all as a batch", "has a batch price"],
+            [
+                [
+                    row.segment,
+                    f"{row.calls:,}",
+                    share(row.waited),
+                    money(dollars(row.cost), symbol=""),
+                    money(dollars(-row.saving), sign=True),
+                    share(row.sold),
+                ]
+                for row in rows[:20]
+            ],
+        )
+        say("Waited for: streamed, or the next call of its conversation began within a minute.")
+        say("Next: put the rest under `batch:` of a strategy, and replay it.")
+
+    @app.command()
+    def breakeven(
+        strategy: Annotated[Path, typer.Argument(help="Its rules say which calls would move.")],
+        usd_per_hour: Annotated[str, typer.Option(help="What one server costs.")],
+        tokens_per_second: Annotated[float, typer.Option(help="What one server serves, in and out together.")],
+        fixed: Annotated[str, typer.Option(help="Dollars a day on top, as for fine-tuning.")] = "0",
+        since: Day = None,
+        until: Day = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Servers of your own against the calls they would take over.
+
+        Example: hindcast breakeven routed.yaml --usd-per-hour 2.50 --tokens-per-second 4000
+        """
+        from decimal import Decimal, InvalidOperation
+
+        from analysis.present import money
+        from ingest.errors import InputError
+        from ingest.store import Store
+        from replay.self_hosting import break_even
+        from replay.strategy import load
+
+        try:
+            hourly, daily = Decimal(usd_per_hour), Decimal(fixed)
+        except InvalidOperation:
+            raise InputError(
+                f"{usd_per_hour} and {fixed} are to be dollars", remedy="As in: --usd-per-hour 2.50"
+            ) from None
+        if hourly < 0 or tokens_per_second <= 0:
+            raise InputError("a server costs something and serves something")
+        found = break_even(
+            Store(store),
+            load(strategy),
+            usd_per_hour=hourly,
+            tokens_per_second=tokens_per_second,
+            fixed_usd_per_day=daily,
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+        )
+        if as_json:
+            emit_json(found.to_json())
+            return
+        verb = "cheaper" if found.worth_it else "dearer"
+        say(
+            f"{found.servers} server{'s' if found.servers > 1 else ''} at {money(found.hosting_per_day)} a day: {verb}"
+            f" than the {money(found.api_per_day)} a day that {found.calls_per_day:,.0f} calls cost now.",
+            style="bold",
+        )
+        if found.break_even_calls is not None:
+            busy = f"the servers would be busy {found.utilisation:.0%} of the day"
+            say(f"Both cost the same at {found.break_even_calls:,.0f} calls a day; {busy}.")
+        say("Their quality is a question of its own: hindcast shadow scores the model on a sample.")

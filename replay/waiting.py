@@ -1,0 +1,91 @@
+"""Which calls could wait for a batch, and what that would save at the book's dated batch prices.
+
+A call is waited for where it streams, or where the next call of its conversation starts within a minute of its end:
+something, a user or a chain of agents, went on with the answer at once. What nobody went on with could have waited.
+The log cannot prove it: the list is of candidates for `batch:` rules, not of facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import pricing
+from analysis.money import dollars
+from analysis.present import usd
+from ingest.store import Store
+from replay.backtest import segments
+from replay.engine import Engine
+from replay.strategy import BatchRule, Strategy
+from replay.traffic import Traffic, load
+
+WITHIN_MS: Final = 60_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One (agent, task). `waited`: the share of its calls that something went on with at once. Money in pico-dollars."""
+
+    segment: str
+    calls: int
+    waited: float
+    cost: int
+    saving: int  # if all of them went to the batch tier
+    sold: float  # share of the cost whose model has a batch price
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "segment": self.segment,
+            "calls": self.calls,
+            "waited_share": self.waited,
+            "cost_usd": usd(dollars(self.cost)),
+            "batch_saving_usd": usd(dollars(self.saving)),
+            "batch_price_share": self.sold,
+        }
+
+
+def waited_for(traffic: Traffic) -> NDArray[np.bool_]:
+    """Calls that something waited for, as far as the log shows."""
+    frame = traffic.rule_frame(["conversation_id", "stream"])
+    waited = frame["stream"].fill_null(False).to_numpy().copy()
+    label = frame["conversation_id"]
+    session = label.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    order = np.lexsort((traffic.start_ms, session))
+    same = (session[order][1:] == session[order][:-1]) & (session[order][1:] > 0)
+    gap = traffic.start_ms[order][1:] - traffic.end_ms[order][:-1]
+    waited[order[:-1][same & (gap <= WITHIN_MS)]] = True
+    return waited
+
+
+def candidates(store: Store, *, since: date | None = None, until: date | None = None) -> list[Row]:
+    """Segments by what batching all of their calls would save, the largest saving first."""
+    traffic = load(store, since=since, until=until)
+    strategy = Strategy(name="batched", batch=(BatchRule(),))
+    engine = Engine(traffic, strategy)
+    outcome = engine.evaluate(engine.everything)
+    priced = traffic.window & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
+    moved = priced & (outcome.tier != traffic.tier)
+    waited = waited_for(traffic)
+    code, names = segments(traffic)
+    rows = []
+    for number, name in enumerate(names):
+        mine = priced & (code == number)
+        if not mine.any():
+            continue
+        cost = int(traffic.cost[mine].sum())
+        sold = int(traffic.cost[mine & moved].sum())
+        rows.append(
+            Row(
+                segment=name,
+                calls=int(mine.sum()),
+                waited=float(waited[mine].mean()),
+                cost=cost,
+                saving=cost - int(outcome.cost[mine].sum()),
+                sold=sold / cost if cost else 0.0,
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.saving, row.segment))
