@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 SHORT = 22
-LONG = 48
+LONG = 30
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

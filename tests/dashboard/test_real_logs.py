@@ -1,0 +1,49 @@
+"""Every page opens on real logs, with what they lack said, and every report is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sample_logs
+from analysis import ledger
+from dashboard import report
+from dashboard.findings import gather
+from ingest.pipeline import ingest
+from ingest.store import Store
+from replay.strategy import load
+
+PAGES = ("overview", "spike", "explore", "strategies", "cache-lab", "optimise", "prices", "data")
+MAPPINGS = Path(sample_logs.__file__).parent / "mappings"
+UNPRICED = {"chatdev": "219 of 1,933 calls", "tau2": "732 of 4,018 calls"}
+
+
+@pytest.fixture(scope="module", params=sorted(UNPRICED))
+def real(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Store]:
+    name = str(request.param)
+    store = Store(tmp_path_factory.mktemp(name) / f"{name}.duckdb")
+    file = {"chatdev": "chatdev_calls.jsonl.zst", "tau2": "tau2_dev_calls.jsonl.zst"}[name]
+    ingest(store, [data / file], mapping=MAPPINGS / f"{name}.yaml")
+    ledger.update(store)
+    return name, store
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_on_a_real_log(real: tuple[str, Store], open_page: Callable[..., Any], page: str) -> None:
+    name, store = real
+    text = unescape("\n".join(part.value for part in open_page(store, page).html))
+    assert "hc-finding" in text
+    if page in ("overview", "spike", "explore", "cache-lab", "data"):
+        assert f"No price, in no total: {UNPRICED[name]}." in text
+
+
+def test_reports_of_real_logs_say_what_they_lack(real: tuple[str, Store]) -> None:
+    name, store = real
+    findings = gather(store, [load(path) for path in sample_logs.strategies()[1:3]])
+    for audience in report.AUDIENCES:
+        assert UNPRICED[name] in unescape(report.html(findings, audience))
+    assert "the log holds too few quality scores" in report.markdown(findings)
