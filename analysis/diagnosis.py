@@ -9,23 +9,27 @@ from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 
 from analysis import baseline as baselines
 from analysis import narrative
 from analysis.aligned import costs_relation
 from analysis.baseline import Baseline
-from analysis.causes import Cause, Effect, find
+from analysis.causes import find
 from analysis.days import complete_days
 from analysis.detect import Judgement, error_scale, judge
 from analysis.drivers import Driver, Game, explain, order_range, undoing
 from analysis.evidence import Witness
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
 from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
+from analysis.placement import Effect, Universe
 from analysis.present import usd
+from analysis.signatures import Cause
 from analysis.surprise import Surprise, surprise
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
 
+ONE_SIDED_SPREAD: Final = 0.1  # a segment is new or it is not
 DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
 
 
@@ -195,12 +199,10 @@ def diagnose(
         past = [d for d in judged if d < day and judged[d].forecast is not None]
         common = error_scale([judged[d].error for d in past])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
-        causes = find(
-            _effects(drivers, compared, by, strayed),
-            Witness(con, day, base.days, relation),
-            sum(compared.after) - sum(compared.before),
-            sum(compared.after),
-        )
+        effects, universe = _effects(drivers, compared, by, strayed)
+        witness = Witness(con, day, base.days, relation, 1 / SCALE[metric] if metric == "cost" else 0.0)
+        total = sum(compared.after)
+        causes = find(effects, universe, witness, total - sum(compared.before), total, by)
     return _assemble(
         compared, drivers, game, causes,
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual,
@@ -285,25 +287,36 @@ def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[lis
     return known, residual
 
 
-def _effects(drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...], strayed: Surprise) -> list[Effect]:
-    z = strayed.z
+def _effects(
+    drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...], strayed: Surprise
+) -> tuple[list[Effect], Universe]:
+    """The drivers with their history, and per factor every segment that could have moved."""
+    names = [dict(zip(by, segment, strict=True)) for segment in compared.segments]
+    calls = [np.bincount(compared.cells.segment, compared.cells.of(s, "calls"), len(names)) for s in (0, 1)]
+    both = (calls[0] > 0) & (calls[1] > 0)
+    universe: dict[str, dict[Any, tuple[float, float]]] = {
+        factor: {
+            tuple(names[k].items()): (float(strayed.change[f, k]), float(strayed.spread[f, k]))
+            for k in range(len(names))
+            if both[k]
+        }
+        for f, factor in enumerate(FACTORS)
+    }
+    for factor, side in ((NEW_SEGMENT, 0), (VANISHED_SEGMENT, 1)):
+        universe[factor] = {
+            tuple(names[k].items()): (float(calls[side][k] <= 0), ONE_SIDED_SPREAD) for k in range(len(names))
+        }
     found = []
     for driver in drivers:
         k = driver.segment
-        at = FACTORS.index(driver.factor) if driver.factor in FACTORS else None
-        noise = 0.0 if at is None else float(strayed.noise[at, k])
-        found.append(
-            Effect(
-                segment=dict(zip(by, compared.segments[k], strict=True)),
-                factor=driver.factor,
-                delta=driver.delta,
-                z=99.0 if at is None else float(z[at, k]),
-                noise=noise,
-                weight=(compared.before[k] + compared.after[k]) / 2,
-                common=noise * strayed.common / float(strayed.spread[at, k]) if at == 0 else 0.0,
-            )
-        )
-    return found
+        change, spread = universe[driver.factor][tuple(names[k].items())]
+        noise = common = 0.0
+        if driver.factor in FACTORS:
+            f = FACTORS.index(driver.factor)
+            noise = float(strayed.noise[f, k])
+            common = noise * strayed.common / spread if f == 0 else 0.0
+        found.append(Effect(names[k], driver.factor, driver.delta, change, spread, noise, common))
+    return found, universe
 
 
 def _assemble(

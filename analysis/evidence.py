@@ -59,8 +59,15 @@ class Witness:
     """Asks the store about segments on one day and its baseline days."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, day: date, days: Sequence[date], relation: str = "costs"
+        self,
+        con: duckdb.DuckDBPyConnection,
+        day: date,
+        days: Sequence[date],
+        relation: str = "costs",
+        usd_per_unit: float = 0.0,
     ) -> None:
+        """`usd_per_unit` turns the integer amounts of drivers into dollars; 0 for other metrics than cost."""
+        self.usd_per_unit = usd_per_unit
         self.con, self.day, self.days, self.relation = con, day, [d for d in days if d != day], relation
 
     def _base(self, scope: Scope) -> tuple[str, dict[str, Any]]:
@@ -170,6 +177,22 @@ class Witness:
             values,
         )
         return sorted(((r[0], r[1], r[2]) for r in rows), key=lambda r: (-abs(r[2] - r[1]), str(r[0])))
+
+    def without_usage(self, by: Sequence[str]) -> list[tuple[dict[str, str | None], float, float, float]]:
+        """Segments with calls that have no usage on the day: (segment, such calls per baseline day, on the day, calls
+        on the day)."""
+        base, values = self._base([{}])
+        dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
+        missing = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
+        rows = self._ask(
+            f"""WITH base AS ({base})
+            SELECT {dims}count(*) FILTER ({missing} AND NOT today), count(*) FILTER ({missing} AND today) AS after,
+                   count(*) FILTER (today)
+            FROM base GROUP BY ALL HAVING after > 0 ORDER BY ALL""",
+            values,
+        )
+        n, days = len(by), max(len(self.days), 1)
+        return [(dict(zip(by, row[:n], strict=True)), row[n] / days, row[n + 1], row[n + 2]) for row in rows]
 
     def first_seen(self, dimension: str, value: str | None) -> date | None:
         """The day of the first call with this value."""

@@ -23,6 +23,9 @@ PRIOR: Final = {  # an ordinary day's spread where the log itself says nothing: 
     "cache_write_share": 0.04, "output_tokens": 0.08, "reasoning_tokens": 0.10, "batch_share": 0.03, "price": 0.005,
     "other": 0.10,
 }  # fmt: skip
+FEW: Final = 4  # segments, below which the day's own wobble cannot be told from theirs
+EVERYWHERE: Final = 3.5  # of its ordinary spreads, for a shift of all segments to be news
+ORDINARY_RETRIES: Final = 0.04  # of all calls: their count wobbles even where it never did so far
 FROM_NOTHING: Final = 3.0  # the log change of a size that was 0, or is
 _AT: Final = {name: i for i, name in enumerate(MEASURES)}
 
@@ -59,10 +62,17 @@ def surprise(
         spare = np.maximum(known[f] - 1, 0)
         spread[f] = np.sqrt((spare * own**2 + PRIOR_DAYS * typical**2) / (spare + PRIOR_DAYS))
     calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
-    spread[0] = np.sqrt(spread[0] ** 2 + common**2 + 1 / np.maximum(calls, 1.0))
     change = _changes(compared.cells, state)
+    stake = _stake(compared.cells)
+    shift = _common_shift(change[0], stake[0])
+    if len(calls) >= FEW and abs(shift) < EVERYWHERE * common:
+        # the whole day's wobble shows in all segments: what a segment does beyond it is its own
+        change[0] = np.where(change[0] != 0, change[0] - shift, 0.0)
+        common = common / len(calls) ** 0.5
+    spread[0] = np.sqrt(spread[0] ** 2 + common**2 + 1 / np.maximum(calls, 1.0))
+    spread[1] = np.sqrt(spread[1] ** 2 + ORDINARY_RETRIES / np.maximum(calls, 1.0))
     size = np.abs(change)
-    noise = np.where(size > spread, np.abs(phi) * spread / np.maximum(size, 1e-12), spread * _stake(compared.cells))
+    noise = np.where(size > spread, np.abs(phi) * spread / np.maximum(size, 1e-12), spread * stake)
     return Surprise(change, spread, noise, common)
 
 
@@ -159,6 +169,16 @@ def _changes(cells: Cells, state: States) -> Float:
     change = np.array(rows)
     change[:, (calls[0] <= 0) | (calls[1] <= 0)] = 0.0
     return change
+
+
+def _common_shift(change: Float, stake: Float) -> float:
+    """The median change of volume, each segment counting by its size."""
+    moved = np.flatnonzero(change != 0)
+    if not len(moved):
+        return 0.0
+    order = moved[np.argsort(change[moved], kind="stable")]
+    reached = np.cumsum(stake[order])
+    return float(change[order[np.searchsorted(reached, reached[-1] / 2)]])
 
 
 def _stake(cells: Cells) -> Float:
