@@ -28,7 +28,7 @@ WITHIN_MS: Final = 60_000
 
 @dataclass(frozen=True)
 class Row:
-    """One (agent, task). `waited`: the share of its calls that something went on with at once. Money in pico-dollars."""
+    """One (agent, task). `waited`: share of its calls that something went on with at once. Money in pico-dollars."""
 
     segment: str
     calls: int
