@@ -29,10 +29,10 @@ from ingest.staging import ContentRules, Segment
 from ingest.store import Store
 from ingest.workplace import Workplace
 
-TASK_BYTES = 32 << 20
+TASK_BYTES = 24 << 20
 PARALLEL_BYTES = 48 << 20
 PUBLISH_CALLS = 200_000
-PUBLISH_SEGMENTS = 12
+PUBLISH_SEGMENTS = 6
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
 

@@ -79,7 +79,7 @@ def _publish_calls(
         return {}
     first_no = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]
     calls = staged if len(kept) == len(staged) else staged.take(pa.array(kept))
-    calls = _with_contents(con, segment.folder, calls)
+    calls = _with_contents(con, segment, calls)
     calls = _with_keys(con, segment.folder, calls)
     calls = calls.append_column("n", pa.array(np.arange(len(kept), dtype=np.int64)))
     numbers = calls["source"].to_numpy()
@@ -136,9 +136,9 @@ def _numbered_lines(staged: pa.Table, sources: Sequence[SourceFile]) -> pa.Table
     return staged.set_column(staged.schema.get_field_index("lo"), "lo", pa.array(low))
 
 
-def _with_contents(con: duckdb.DuckDBPyConnection, folder: Path, calls: pa.Table) -> pa.Table:
+def _with_contents(con: duckdb.DuckDBPyConnection, segment: Segment, calls: pa.Table) -> pa.Table:
     """Store the contents that the calls use and the store lacks; turn local numbers into content ids."""
-    path = folder / "contents.parquet"
+    path = segment.folder / "contents.parquet"
     if not path.exists():
         return calls
     messages = calls["messages"].combine_chunks()
@@ -147,7 +147,8 @@ def _with_contents(con: duckdb.DuckDBPyConnection, folder: Path, calls: pa.Table
         used.append(calls[name].drop_null().to_numpy().astype(np.int32))
     wanted = np.unique(np.concatenate(used))
     ids = _content_ids(con, path, wanted)
-    _given_tokens(con, folder / "content_tokens.parquet", wanted, ids)
+    _complete_hashed(con, segment, ids)
+    _given_tokens(con, segment.folder / "content_tokens.parquet", wanted, ids)
     values = pa.array(ids[used[0]], pa.int32()) if len(used[0]) else pa.array([], pa.int32())
     lengths = pc.list_value_length(messages).fill_null(0).to_numpy(zero_copy_only=False)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -195,15 +196,6 @@ def _content_ids(con: duckdb.DuckDBPyConnection, path: Path, wanted: Any) -> Any
         """,
         {"path": str(path)},
     )
-    # a content first seen as a bare hash gets its text from the first log that has it
-    con.execute(
-        """
-        UPDATE contents SET text = s.text, chars = s.chars, words = s.words
-          FROM read_parquet($path, file_row_number = true) s JOIN local l ON l.n = s.file_row_number
-         WHERE contents.content_id = l.content_id AND contents.text IS NULL AND s.text IS NOT NULL
-        """,
-        {"path": str(path)},
-    )
     rows = con.execute("SELECT n, content_id FROM local").fetchnumpy()
     con.unregister("wanted")
     con.execute("DROP TABLE local")
@@ -211,6 +203,36 @@ def _content_ids(con: duckdb.DuckDBPyConnection, path: Path, wanted: Any) -> Any
     ids = np.full(size, -1, dtype=np.int32)
     ids[np.asarray(rows["n"])] = np.asarray(rows["content_id"])
     return ids
+
+
+def _complete_hashed(con: duckdb.DuckDBPyConnection, segment: Segment, ids: Any) -> None:
+    """Give contents first seen as a bare hash the text that has turned up; it is counted anew when needed."""
+    known = con.execute("SELECT count(*) FROM meta WHERE key = 'hashed_contents'").fetchall()[0][0]
+    if segment.hashed and not known:
+        con.execute("INSERT INTO meta VALUES ('hashed_contents', '1')")
+    if not known:  # spares stores of whole texts the look at every text
+        return
+    numbered = pa.table({"n": pa.array(np.arange(len(ids))), "content_id": pa.array(ids, pa.int32())})
+    con.register("numbered", numbered)
+    con.execute(
+        """CREATE OR REPLACE TEMP TABLE found_texts AS
+           SELECT c.content_id, s.text, s.chars, s.words
+             FROM read_parquet($path, file_row_number = true) s
+             JOIN numbered u ON u.n = s.file_row_number
+             JOIN contents c USING (content_id)
+            WHERE s.text IS NOT NULL AND c.text IS NULL""",
+        {"path": str(segment.folder / "contents.parquet")},
+    )
+    con.execute(
+        """UPDATE contents SET text = f.text, chars = f.chars, words = f.words
+             FROM found_texts f WHERE contents.content_id = f.content_id"""
+    )
+    con.execute(
+        """DELETE FROM content_tokens
+            WHERE blocks IS NULL AND content_id IN (SELECT content_id FROM found_texts)"""
+    )
+    con.execute("DROP TABLE found_texts")
+    con.unregister("numbered")
 
 
 def _given_tokens(con: duckdb.DuckDBPyConnection, path: Path, wanted: Any, ids: Any) -> None:

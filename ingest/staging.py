@@ -67,6 +67,7 @@ class Segment:
 
     folder: Path
     calls: int = 0
+    hashed: bool = False  # some contents are known by the hash that the log gave
     parts: dict[int, Part] = field(default_factory=dict)
     issues: list[tuple[int, str, str]] = field(default_factory=list)  # call number in the segment, code, detail
 
@@ -205,6 +206,7 @@ class Batch:
         """Write the segment's Parquet files and return it."""
         segment = self.segment
         segment.calls = len(self._calls)
+        segment.hashed = self.rules.keep == "text" and None in self.contents.texts
         if self._calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
             _write(self._call_table(), segment.folder / "calls.parquet")

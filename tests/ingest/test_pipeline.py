@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_each_text_is_stored_once_in_order_of_appearance(tmp_path: Path) -> None
     assert found[0] == (0, "message", "system", '{"content":"Be brief.","role":"system"}')
     assert found[2][1:3] == ("output", "assistant")
     assert rows(store, "SELECT DISTINCT message_ids[1], output_id FROM calls") == [(0, 2)]
+
+
+def test_a_text_that_was_known_by_its_hash_is_kept_when_it_turns_up(tmp_path: Path) -> None:
+    message = {"role": "user", "content": "Say it twice"}
+    sha = hashlib.sha256(b'{"content":"Say it twice","role":"user"}').hexdigest()
+    hashed = {"role": "user", "sha256": sha, "tokens": 7, "words": 3, "encoding": "o200k_base"}
+    store, _ = run(tmp_path, line(1, input_messages=[hashed], output_messages=[]))
+    assert rows(store, "SELECT content_state, input_words FROM calls") == [("hashed", 3)]
+    assert rows(store, "SELECT text, words FROM contents") == [(None, 3)]
+    assert rows(store, "SELECT encoding, tokens FROM content_tokens") == [("o200k_base", 7)]
+    run(tmp_path, line(2, input_messages=[message], output_messages=[]), "later.jsonl")
+    assert rows(store, "SELECT text, words FROM contents") == [('{"content":"Say it twice","role":"user"}', 3)]
+    assert rows(store, "SELECT count(DISTINCT key_canonical), count(*) FROM calls") == [(1, 2)]
+    assert rows(store, "SELECT count(*) FROM content_tokens") == [(0,)]  # to be counted with its blocks
+    run(tmp_path, line(3, input_messages=[hashed]) + "\n" + line(4, input_messages=[message]), "both.jsonl")
+    assert rows(store, "SELECT count(*) FROM contents WHERE text IS NULL") == [(0,)]
 
 
 def test_equal_requests_have_equal_keys_whatever_the_order_of_their_fields(tmp_path: Path) -> None:
