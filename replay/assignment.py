@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +65,14 @@ def assign(
         rules += [LinearConstraint(link, -np.inf, 0), LinearConstraint(used[None, :], 0, max_models)]
     for safety in (0.0, 1e-6, 1e-5):  # HiGHS lets constraints slip by its tolerance: ask again for a little more
         rules[1] = LinearConstraint(worth, target - 1e-12 + safety, np.inf)
-        found = milp(
-            price,
-            constraints=rules,
-            integrality=np.ones(count + extra),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": gap, "time_limit": 60.0},
-        )
+        with _silenced():
+            found = milp(
+                price,
+                constraints=rules,
+                integrality=np.ones(count + extra),
+                bounds=Bounds(0, 1),
+                options={"mip_rel_gap": gap, "time_limit": 60.0},
+            )
         if found.x is None:
             return None
         result = np.zeros(groups, np.int16)
@@ -76,3 +81,21 @@ def assign(
         if quality[np.arange(groups), result].sum() >= target - 1e-12:
             return result
     return None
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """HiGHS writes a line of debugging straight to the process' standard output, which belongs to our result."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # no standard output to keep clean
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

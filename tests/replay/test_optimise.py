@@ -89,6 +89,15 @@ def test_two_hundred_tasks_and_twenty_models_stay_within_half_a_percent_of_the_p
         assert total(cost, chosen) <= total(cost, exact) * 1.005
 
 
+def test_the_programme_writes_nothing_to_standard_output(capfd: pytest.CaptureFixture[str]):
+    """HiGHS prints a line of its own on some problems; standard output is for results."""
+    for seed in (0, 1):
+        cost, worth = knapsack(seed, 200, 20)
+        assign(cost, worth, 0.8 * worth.max(axis=1).sum(), gap=1e-4)
+    print("after")
+    assert capfd.readouterr().out == "after\n"
+
+
 def test_impossible_options_are_never_taken():
     cost = np.array([[1.0, np.inf, 3.0]])
     worth = np.array([[np.nan, 9.0, 0.5]])
