@@ -116,8 +116,8 @@ def export(
         raise InputError(f"no FOCUS version '{spec}'", remedy=did_you_mean(spec, SPECS))
     done = FocusExport()
     writer = csv.DictWriter(out, COLUMNS[spec], extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
     with store.read() as con:
+        writer.writeheader()
         for row in _rows(con, since, until):
             for charge in _charges(row, account, currency, spec):
                 writer.writerow(charge)

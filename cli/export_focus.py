@@ -42,6 +42,8 @@ def focus(
     if output is None:
         done = export(Store(store), sys.stdout, spec=spec, account=account, **days)
     else:
+        with Store(store).read():  # a store that cannot be read must not cost the file its content
+            pass
         with output.open("w", encoding="utf-8", newline="") as out:
             done = export(Store(store), out, spec=spec, account=account, **days)
     if json:
