@@ -124,13 +124,17 @@ def sentence(result: Replay, best: StrategyResult) -> str:
     if verdict == "unknown":
         return f"{text}; whether quality holds, the log cannot say."
     mean, low = best.quality["mean_ratio"], best.quality["lower_90"]
+    if mean is None:  # nothing that moved is scored; too little moved to fall below the floor at its worst
+        return f"{text}; quality at least {low:.3f} of today's even at the worst: {verdict_text(best)}."
     return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict_text(best)}."
 
 
 def quality_text(entry: StrategyResult) -> str:
-    """`0.97 (0.957)`, or `unknown`."""
-    mean, low = entry.quality.get("mean_ratio"), entry.quality.get("lower_90")
-    return "unknown" if mean is None or low is None else f"{mean:.2f} ({low:.3f})"
+    """`0.97 (0.957)`; `? (0.957)` where no score says what the mean is; `unknown` where nothing can be said."""
+    mean, low = entry.quality["mean_ratio"], entry.quality["lower_90"]
+    if low is None:
+        return "unknown"
+    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
 
 
 def verdict_text(entry: StrategyResult) -> str:

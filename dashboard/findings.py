@@ -119,10 +119,14 @@ def recommendation(findings: Findings) -> str:
     verdict, quality = best["quality"]["verdict"], best["quality"]
     saved = best["saved_share"]
     if verdict == "passes" and saved is not None and saved > 0:
+        adopt = f"Adopt '{best['name']}': the same traffic would have cost {price}, {share(saved)} less."
+        floor = f"the floor asked for is {share(quality['floor'])}."
+        if quality["mean_ratio"] is None:
+            kept = f"at least {share(quality['lower_90'])} of today's quality even if every moved answer were worthless"
+            return f"{adopt} Its answers keep {kept}; {floor}"
         return (
-            f"Adopt '{best['name']}': the same traffic would have cost {price}, {share(saved)} less. Judged by the "
-            f"scores in the log, its answers keep {share(quality['mean_ratio'])} of today's quality, and with 90 % "
-            f"confidence at least {share(quality['lower_90'])}; the floor asked for is {share(quality['floor'])}."
+            f"{adopt} Judged by the scores in the log, its answers keep {share(quality['mean_ratio'])} of today's "
+            f"quality, and with 90 % confidence at least {share(quality['lower_90'])}; {floor}"
         )
     if verdict == "fails":
         return (

@@ -269,9 +269,11 @@ def verdict(result: Document) -> str:
 
 
 def quality(result: Document) -> str:
-    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or `unknown`."""
+    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or `? (0.957)`, or `unknown`."""
     mean, low = result["quality"].get("mean_ratio"), result["quality"].get("lower_90")
-    return "unknown" if mean is None or low is None else f"{mean:.2f} ({low:.3f})"
+    if low is None:
+        return "unknown"
+    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
 
 
 def recommended(replay: Document) -> Document | None:

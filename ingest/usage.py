@@ -221,7 +221,9 @@ def _modality(details: Any, wanted: str, path: str) -> int | None:
 def _tool_calls(call: Call, usage: dict[str, Any]) -> None:
     server = usage.get("server_tool_use")
     if isinstance(server, dict):
-        call.server_tool_calls = sum(n for n in server.values() if type(n) is int and n > 0) or None
+        # web fetches are billed as the tokens they bring in (Anthropic, web fetch tool page, 2025-09), not by the piece
+        billed = [n for name, n in server.items() if name != "web_fetch_requests" and type(n) is int and n > 0]
+        call.server_tool_calls = sum(billed) or None
 
 
 def settle(

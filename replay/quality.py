@@ -397,7 +397,8 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
             top += cell.share * moments.mean_served * scale
             bottom += cell.share * moments.mean_logged * scale
         mean_ratio = top / bottom if bottom else None
-    lower = _highest_floor(lambda ratio: bound(ratio, 0.0)) if judged else None
+    # a verdict without a score rests on the unknown at its worst or best, and so does its bound
+    lower = _highest_floor(lambda ratio: bound(ratio, 0.0)) if judged or verdict != "unknown" else None
     return {"verdict": verdict, "mean_ratio": mean_ratio, "lower_90": lower, "unknown_share": unknown_share}
 
 
