@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from math import exp, log, sqrt
-from statistics import median
+from math import exp, sqrt
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ingest.errors import InputError
 
 MIN_HISTORY: Final = 7  # days of history before a weekday can mean anything
 WINDOW: Final = 42  # calendar days looked back
-LEVEL_DAYS: Final = 14
 ORDINARY_NOISE: Final = 0.12  # log error of an ordinary day
+WEEKDAY_SPREAD: Final = 0.2  # of the log cost over weekdays, before the log says how much
+HALF_LIFE: Final = 12.0  # days
+ROUNDS: Final = 4
 SHRINK: Final = 2.0  # n days of the same weekday have n / (n + SHRINK) of the weight, the latest days the rest
 SAME_WEEKDAYS: Final = 4
 RECENT_DAYS: Final = 7
@@ -63,42 +67,43 @@ class Level:
 def fit_level(history: Mapping[date, float]) -> Level:
     """A robust level and shrunk weekday effects of the positive values of `history`.
 
-    The weekday effect is the median distance from the median of the surrounding week, so a slow trend is not
-    mistaken for it.
+    Iteratively reweighted least squares on the logs: later days count more (half as much every HALF_LIFE days), days
+    far off less (Huber), and weekday effects are pulled toward 0 by how little weekdays differ beside the noise
+    (empirical Bayes). The noise of one day leans on ORDINARY_NOISE, worth a week of days.
     """
     days = sorted(day for day, value in history.items() if value > 0)
-    logs = {day: log(history[day]) for day in days}
     if not days:
         return Level(float("-inf"), dict.fromkeys(range(7), 0.0))
-    around = {
-        day: median([logs[d] for d in days if abs((d - day).days) <= 3 or len(days) < MIN_HISTORY]) for day in days
-    }
-    gaps = [[logs[day] - around[day] for day in days if day.weekday() == weekday] for weekday in range(7)]
-    effects = dict(enumerate(_shrunk(gaps)))
-    flat = {day: logs[day] - effects[day.weekday()] for day in days}
-    recent = [flat[day] for day in days[-LEVEL_DAYS:]]
-    last = [flat[day] for day in days[-LEVEL_DAYS // 2 :]]
-    levels = {day: median([flat[d] for d in days if abs((d - day).days) <= 3]) for day in days}
-    return Level((median(recent) + median(last)) / 2, effects, levels)
+    logs = np.log([history[day] for day in days])
+    weekday = np.array([day.weekday() for day in days])
+    age = np.array([(days[-1] - day).days for day in days])
+    recency = 0.5 ** (age / HALF_LIFE)
+    level, effects, noise = float(np.median(logs)), np.zeros(7), ORDINARY_NOISE
+    counts = np.bincount(weekday, minlength=7)
+    prior = WEEKDAY_SPREAD**2
+    for _ in range(ROUNDS):
+        off = logs - level - effects[weekday]
+        steady = np.minimum(1.0, 1.5 * noise / np.maximum(np.abs(off), 1e-12))
+        level = float(np.average(logs - effects[weekday], weights=recency * steady))
+        weight = np.bincount(weekday, steady, 7)
+        mean = np.bincount(weekday, steady * (logs - _drift(logs, effects[weekday], age)), 7) / np.maximum(weight, 1e-9)
+        effects = np.where(counts > 0, mean * prior / (prior + noise**2 / np.maximum(weight, 1e-9)), 0.0)
+        off = logs - level - effects[weekday]
+        own = 1.4826 * float(np.median(np.abs(off - np.median(off))))
+        noise = sqrt((len(days) * own**2 + 7 * ORDINARY_NOISE**2) / (len(days) + 7))
+        seen = counts > 0
+        spread = float(np.mean(mean[seen] ** 2)) - noise**2 * float(np.mean(1 / np.maximum(weight[seen], 1e-9)))
+        prior = max(spread, 0.02**2)
+    flat = logs - effects[weekday]
+    around = {day: float(np.median(flat[np.abs(age - age[i]) <= 3])) for i, day in enumerate(days)}
+    return Level(level, dict(enumerate(effects.tolist())), around)
 
 
-def _shrunk(gaps: list[list[float]]) -> list[float]:
-    """Weekday effects pulled toward 0 by how little the weekdays differ beside the noise (empirical Bayes).
-
-    The noise of one day leans on ORDINARY_NOISE, worth a week of days: two Mondays alike prove little.
-    """
-    middles = [median(group) if group else 0.0 for group in gaps]
-    apart = [abs(gap - middle) for group, middle in zip(gaps, middles, strict=True) if len(group) > 1 for gap in group]
-    spare = sum(max(len(group) - 1, 0) for group in gaps)
-    own = 1.4826 * median(apart) * sqrt(len(apart) / spare) if spare else 0.0
-    noise = (spare * own**2 + 7 * ORDINARY_NOISE**2) / (spare + 7)
-    counts = [len(group) for group in gaps if group]
-    spread = sum(m * m for m, group in zip(middles, gaps, strict=True) if group) / max(len(counts), 1)
-    prior = max(spread - noise * len(counts) / max(sum(counts), 1), 0.02**2)
-    return [
-        middle * prior / (prior + noise / len(group)) if group else 0.0
-        for middle, group in zip(middles, gaps, strict=True)
-    ]
+def _drift(logs: NDArray[np.float64], effect: NDArray[np.float64], age: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The level along the history, so that a slow trend is not taken for a weekday: the mean of the week around."""
+    flat = logs - effect
+    near = np.abs(age[:, None] - age[None, :]) <= 3
+    return np.asarray((near @ flat) / near.sum(axis=1), np.float64)
 
 
 def matched(

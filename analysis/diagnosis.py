@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis import baseline as baselines
 from analysis import narrative
+from analysis.alerts import Alert, alerts
 from analysis.aligned import costs_relation
 from analysis.baseline import Baseline
 from analysis.causes import find
@@ -21,137 +22,19 @@ from analysis.detect import Judgement, error_scale, judge
 from analysis.drivers import Driver, Game, explain, order_range, undoing
 from analysis.evidence import Witness
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
+from analysis.feedback import Feedback, marks
+from analysis.findings import Diagnosis, Finding, Line
 from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
 from analysis.placement import Effect, Universe
-from analysis.present import usd
 from analysis.signatures import Cause
 from analysis.surprise import Surprise, surprise
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
 
+__all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
+
 ONE_SIDED_SPREAD: Final = 0.1  # a segment is new or it is not
 DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
-
-
-@dataclass(frozen=True)
-class Line:
-    """One driver as it is shown: `delta` and the amounts beside it are exact Decimals in the metric's unit."""
-
-    segment: dict[str, str | None]
-    factor: str
-    delta: Decimal
-    share: float | None  # of the whole change
-    before: float | None  # the factor's value on the baseline day and on the day
-    after: float | None
-    unit: str
-    detail: str | None  # the model of a mix, the price that moved
-    order_range: tuple[Decimal, Decimal] | None
-    undo_saves: Decimal | None  # per day, with this factor alone back at its baseline
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A cause as it is shown. The findings and the residual sum to the change, as the drivers do."""
-
-    cause: Cause
-    delta: Decimal
-    share: float | None
-    undo_saves: Decimal
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What moved `day` away from its baseline. `drivers` and `residual` sum to `delta` exactly."""
-
-    day: date
-    metric: str
-    by: tuple[str, ...]
-    actual: Decimal
-    expected: Decimal
-    drivers: list[Line]
-    residual: Decimal
-    flagged: bool
-    verdict: str  # flagged, ordinary, not_enough_history
-    low: Decimal | None
-    high: Decimal | None
-    p_value: float | None
-    onset: date | None  # the first day of the run of flagged days that ends on `day`
-    baseline: Baseline
-    causes: list[Finding]
-    unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
-
-    @property
-    def delta(self) -> Decimal:
-        return self.actual - self.expected
-
-    @property
-    def low_history(self) -> bool:
-        return self.baseline.low_history
-
-    @property
-    def summary(self) -> str:
-        return " ".join(narrative.summary(self))
-
-    def to_json(self) -> dict[str, Any]:
-        def amount(value: Decimal | None) -> Any:
-            if self.metric == "cost" or value is None:
-                return usd(value)
-            return int(value) if value == int(value) else float(value)
-
-        return {
-            "day": self.day.isoformat(),
-            "metric": self.metric,
-            "by": list(self.by),
-            "actual": amount(self.actual),
-            "expected": amount(self.expected),
-            "delta": amount(self.delta),
-            "range": None if self.low is None else {"low": amount(self.low), "high": amount(self.high)},
-            "flagged": self.flagged,
-            "verdict": self.verdict,
-            "p_value": self.p_value,
-            "onset": self.onset.isoformat() if self.onset else None,
-            "low_history": self.low_history,
-            "baseline": {
-                "kind": self.baseline.kind,
-                "history_days": self.baseline.history_days,
-                "days": {d.isoformat(): round(w, 6) for d, w in sorted(self.baseline.weights.items())},
-                "left_out": [d.isoformat() for d in self.baseline.excluded],
-            },
-            "unpriced_calls": {"day": self.unpriced[0], "baseline_per_day": round(self.unpriced[1], 2)},
-            "drivers": [
-                {
-                    "segment": line.segment,
-                    "factor": line.factor,
-                    "delta": amount(line.delta),
-                    "share": line.share,
-                    "before": line.before,
-                    "after": line.after,
-                    "unit": line.unit,
-                    "detail": line.detail,
-                    "order_range": None if line.order_range is None else [amount(v) for v in line.order_range],
-                    "undo_saves": amount(line.undo_saves),
-                }
-                for line in self.drivers
-            ],
-            "residual": amount(self.residual),
-            "causes": [
-                {
-                    "cause": found.cause.cause,
-                    "title": found.cause.kind.title,
-                    "segments": found.cause.segments,
-                    "factors": found.cause.factors,
-                    "delta": amount(found.delta),
-                    "share": found.share,
-                    "undo_saves": amount(found.undo_saves),
-                    "surprising": found.cause.surprising,
-                    "confidence": round(found.cause.confidence, 4),
-                    "evidence": found.cause.evidence,
-                    "fix": found.cause.kind.fix,
-                }
-                for found in self.causes
-            ],
-            "summary": self.summary,
-        }
 
 
 def diagnose(
@@ -181,7 +64,8 @@ def diagnose(
                 where=str(store.path),
                 remedy="See what is missing with: hindcast cost --by cost_status",
             )
-        judged = judge({d: cost for d, cost in costs.items() if d not in activity.unknown})
+        said = marks(con)
+        judged = judge({d: cost for d, cost in costs.items() if d not in activity.unknown}, accepted=said)
         day = day or newest(judged, complete_days(sorted(costs), activity.first, activity.last))
         if day not in costs:
             near = min(costs, key=lambda d: (abs((d - day).days), d))
@@ -200,12 +84,14 @@ def diagnose(
         common = error_scale([judged[d].error for d in past])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = _effects(drivers, compared, by, strayed)
+        noticed = alerts(con, day, judged, relation) if metric == "cost" else []
         witness = Witness(con, day, base.days, relation, 1 / SCALE[metric] if metric == "cost" else 0.0)
         total = sum(compared.after)
         causes = find(effects, universe, witness, total - sum(compared.before), total, by)
     return _assemble(
         compared, drivers, game, causes,
-        day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual,
+        day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
+        said=said.get(day),
     )  # fmt: skip
 
 
@@ -332,6 +218,8 @@ def _assemble(
     judged: Mapping[date, Judgement],
     sums: Any,
     residual: int,
+    noticed: list[Alert],
+    said: Feedback | None,
 ) -> Diagnosis:
     unit = Decimal(SCALE[metric])
     actual, expected = sum(compared.after), sum(compared.before)
@@ -382,6 +270,8 @@ def _assemble(
         p_value=verdict.p_value,
         onset=onset(judged, day),
         baseline=base,
+        alerts=noticed,
+        feedback=said,
         causes=[_finding(cause, compared, game, by, actual - expected, unit) for cause in causes],
         unpriced=(
             sums.unpriced.get(day, 0),

@@ -13,7 +13,7 @@ from analysis.factors import NEW_SEGMENT, VANISHED_SEGMENT, States
 from analysis.leaves import Comparison
 
 if TYPE_CHECKING:
-    from analysis.diagnosis import Diagnosis, Line
+    from analysis.findings import Diagnosis, Line
 
 WHAT = {
     "volume": "volume",

@@ -9,7 +9,7 @@ import typer
 from cli.output import JsonOption, StoreOption, emit_json, note, say, table
 
 if TYPE_CHECKING:
-    from analysis.diagnosis import Diagnosis
+    from analysis.findings import Diagnosis
 
 SHOWN = 8
 CAUSES = 5
@@ -27,6 +27,10 @@ def diagnose(
     ] = None,
     by: Annotated[str, typer.Option("--by", help="What a segment is: agent,task,model,user,...")] = "agent,task",
     metric: Annotated[str, typer.Option("--metric", help="cost, calls or tokens.")] = "cost",
+    mark: Annotated[
+        str | None, typer.Option("--mark", help="Say of --day: expected, planned or wrong. It raises no flag again.")
+    ] = None,
+    remark: Annotated[str | None, typer.Option("--note", help="Why, kept with --mark.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -36,8 +40,17 @@ def diagnose(
     """
     from analysis.baseline import parse_range
     from analysis.diagnosis import diagnose as explain_day
+    from ingest.errors import InputError
     from ingest.store import Store
 
+    if mark:
+        from analysis.feedback import mark as remember
+
+        chosen = parse_day(day)
+        if chosen is None:
+            raise InputError("--mark needs a day", remedy="Name it: --day 2024-03-05 --mark planned")
+        remember(Store(store), chosen, mark, remark)
+        note(f"{chosen} is marked as {mark}: it raises no flag and counts as history")
     found = explain_day(
         Store(store),
         day=parse_day(day),
