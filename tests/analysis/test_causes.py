@@ -1,0 +1,136 @@
+"""Causes are named from the calls, placed where they are, and never lost in traffic."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from builder import build_store
+
+from analysis.diagnosis import diagnose
+from analysis.ledger import update
+from benchmarks.diagnosis.suite import run
+
+DAYS = 15
+MONDAY = datetime(2024, 9, 2)
+
+
+def calls(day, count, *, agent="writer", task="draft", requests=None, tokens=20_000, session=None, user=None, **more):
+    for i in range(count):
+        yield {
+            "start_time": MONDAY + timedelta(days=day, minutes=5 + 7 * i), "agent": agent, "task": task,
+            "model": "gpt-4-turbo", "input_tokens": tokens, "output_tokens": 500,
+            "request_id": f"{agent}{task}{day}-{i % (requests or count)}",
+            "conversation_id": session or f"s{agent}{day}-{i // 3}", "user_id": user or f"u{i % 5}", **more,
+        }  # fmt: skip
+
+
+def quiet(days=DAYS):
+    for day in range(days):
+        yield from calls(day, 9)
+        yield from calls(day, 6, agent="editor", task="review")
+
+
+def top(tmp_path, rows):
+    store = build_store(tmp_path / "s.duckdb", rows)
+    update(store)
+    found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date())
+    parts = sum((f.delta for f in found.causes), Decimal(0)) + found.residual
+    assert parts == found.delta  # causes add up as drivers do
+    return found, (found.causes or [None])[0]
+
+
+def test_retries_are_retries_and_not_more_work(tmp_path):
+    again = [{**row, "attempt": 2 + n} for n in range(3) for row in calls(DAYS, 9)]
+    _, first = top(tmp_path, [*quiet(DAYS + 1), *again])
+    assert first.cause.cause == "retry_storm"
+    assert first.cause.segments in ([{"agent": "writer"}], [{"task": "draft"}], [{"agent": "writer", "task": "draft"}])
+    assert "27 retries instead of 0" in first.cause.evidence[0]
+
+
+def test_the_same_request_again_is_duplicates_and_not_traffic(tmp_path):
+    rows = [{**row, "key_canonical": n} for n, row in enumerate(quiet(DAYS + 1))]
+    rows += [{**row, "key_canonical": 5000, "request_id": f"r{n}"} for n, row in enumerate(calls(DAYS, 40))]
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "duplicate_calls"
+
+
+def test_one_user_is_named(tmp_path):
+    rows = [*quiet(DAYS + 1)]
+    for n in range(12):
+        rows += calls(DAYS, 4, user="u77", session=f"long{n}", requests=4)
+    rows = [{**row, "request_id": f"q{n}"} for n, row in enumerate(rows)]
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "user_surge"
+    assert first.cause.segments[0]["user"] == "u77"
+
+
+def test_longer_prompts_in_one_task_are_placed_there(tmp_path):
+    rows = [*quiet(), *calls(DAYS, 9, tokens=60_000), *calls(DAYS, 6, agent="editor", task="review")]
+    found, first = top(tmp_path, rows)
+    assert first.cause.cause == "prompt_growth"
+    assert all("writer" in s.values() or "draft" in s.values() for s in first.cause.segments)
+    assert first.undo_saves == Decimal("3.6")  # 9 calls x 40,000 tokens x $10 / 1M
+    assert "each call reads 60,000 tokens instead of 20,000" in found.summary
+
+
+def test_a_new_agent_is_new_since_a_day(tmp_path):
+    _, first = top(tmp_path, [*quiet(DAYS + 1), *calls(DAYS, 20, agent="scout", task="search")])
+    assert first.cause.cause == "new_agent"
+    assert "scout" in first.cause.segments[0].values()
+    assert any("first seen on 2024-09-17" in line for line in first.cause.evidence)
+
+
+def test_agents_that_go_round_more_are_a_loop(tmp_path):
+    rows = []
+    for day in range(DAYS + 1):
+        rounds = 12 if day == DAYS else 4
+        for session in range(3):
+            for step in range(2 * rounds):
+                agent = ("coder", "critic")[step % 2]
+                rows += calls(
+                    day, 1, agent=agent, task="review", session=f"s{day}-{session}",
+                    start_time=MONDAY + timedelta(days=day, hours=2 * session, minutes=step),
+                    request_id=f"run{day}-{session}",
+                )  # fmt: skip
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "loop"
+    assert first.cause.segments == [{"agent": "coder"}, {"agent": "critic"}]
+    assert "12.0 rounds a session" not in first.cause.evidence[0]  # eleven and a half answers follow the first call
+    assert "11.5 rounds a session (3.5 before)" in first.cause.evidence[0]
+
+
+def test_an_ordinary_day_claims_nothing(tmp_path):
+    found, _ = top(tmp_path, [*quiet(DAYS + 1)])
+    assert not any(f.cause.surprising for f in found.causes)
+    assert not found.flagged
+
+
+@pytest.mark.parametrize(
+    "cause", ["new_agent", "prompt_growth", "retry_storm", "output_growth", "price_change", "tool_bloat"]
+)
+def test_generated_worlds_name_their_cause(tmp_path, cause):
+    scores = [score for seed in range(900, 912) if (score := run(tmp_path, seed, [cause], 1.0)) is not None][:2]
+    assert scores
+    assert all(score.cause_first for score in scores)
+
+
+@pytest.mark.data
+def test_chatdev_names_the_review_loops(tmp_path, data):
+    from conftest import ROOT
+
+    from ingest.pipeline import ingest
+    from ingest.store import Store
+
+    store = Store(tmp_path / "chatdev.duckdb")
+    ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=ROOT / "sample_logs" / "mappings" / "chatdev.yaml")
+    update(store)
+    found = diagnose(store, day=date(2023, 8, 25))
+    assert found.low_history
+    assert len(found.baseline.weights) == 5
+    first = found.causes[0].cause
+    assert first.cause == "loop"
+    assert {segment["agent"] for segment in first.segments} == {"Programmer", "Code Reviewer"}
+    assert "488 of the day's 617 calls (79%" in first.evidence[1]
+    assert sum((line.delta for line in found.drivers), Decimal(0)) + found.residual == found.delta
