@@ -56,14 +56,17 @@ class RequestKeys:
             exact += b"t" + tools.key
             masked += b"t" + tools.key
             raw += b"t" + tools.raw
+        # a number is a number of the material alone: policies that look at the same material share it
         number = self._number
-        canonical_key = number(b"c" + exact + canonical)
+        exact_key = number(exact + canonical)
+        as_logged = number(raw + litellm)
+        whole = as_logged if body == litellm else number(raw + body)
         return (
-            canonical_key,
-            number(b"m" + masked + canonical),
-            number(b"l" + raw + litellm),
-            number(b"h" + raw + body),
-            number(b"p" + raw + body + tenant),
+            exact_key,
+            exact_key if masked == exact else number(masked + canonical),
+            as_logged,
+            whole,
+            whole if not tenant else number(raw + body + b"|" + tenant),
         )
 
     def _number(self, material: bytes) -> int:

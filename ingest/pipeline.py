@@ -29,10 +29,11 @@ from ingest.staging import ContentRules, Segment
 from ingest.store import Store
 from ingest.workplace import Workplace
 
-TASK_BYTES = 24 << 20
+TASK_BYTES = 16 << 20
 PARALLEL_BYTES = 48 << 20
-PUBLISH_CALLS = 200_000
-PUBLISH_SEGMENTS = 6
+PUBLISH_CALLS = 100_000  # about one row group: smaller ones are written again and again
+PUBLISH_SEGMENTS = 200
+PUBLISH_MEMORY = "400MB"
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
 
@@ -321,6 +322,7 @@ class _Run:
         if not self.pending:
             return
         with self.store.write() as con:
+            con.execute(f"SET memory_limit = '{PUBLISH_MEMORY}'")
             publish(con, self.pending, self.sources, match_formats=self.match_formats)
         for segment in self.pending:
             self.place.discard(segment.folder)

@@ -193,7 +193,7 @@ class Batch:
             output = answer.number
             hashed = hashed or answer.hashed
         if found:
-            tenant = f"{call.user_id}\0{call.tags}".encode()
+            tenant = f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
             numbers = self.keys.numbers(found, tool_content, call.params, tenant)
         state = "hashed" if hashed or self.rules.keep == "hashes" else call.content_state
         if state is None:
