@@ -60,14 +60,18 @@ def _rank(cause: Cause, direction: int, actual: int) -> tuple[bool, float, str]:
 
 
 def _merge(causes: Sequence[Cause]) -> list[Cause]:
-    """Equal causes in one place become one."""
-    found: dict[tuple[str, str, bool], Cause] = {}
+    """The same cause in several tasks of one agent is one cause in several places."""
+    found: dict[tuple[str, str, bool, bool], Cause] = {}
     for cause in causes:
-        key = (cause.cause, str(cause.segments), cause.delta > 0)
+        agents = {segment.get("agent") for segment in cause.segments}
+        where = str(agents) if len(agents) == 1 and agents != {None} else str(cause.segments)
+        key = (cause.cause, where, cause.delta > 0, cause.surprising)
         if key in found:
-            both = [*found[key].effects, *cause.effects]
-            evidence = list(dict.fromkeys([*found[key].evidence, *cause.evidence]))
-            found[key] = cause_of(cause.cause, cause.segments, both, evidence)
+            one = found[key]
+            both = [*one.effects, *cause.effects]
+            places = [*one.segments, *(s for s in cause.segments if s not in one.segments)]
+            merged = cause_of(cause.cause, places, both, list(dict.fromkeys([*one.evidence, *cause.evidence])))
+            found[key] = replace(merged, z=max(merged.z, one.z, cause.z))
         else:
             found[key] = cause
     return list(found.values())

@@ -15,6 +15,7 @@ Segment = dict[str, str | None]
 Key = tuple[tuple[str, str | None], ...]
 HOT: Final = 2.5  # spreads, for a segment to start a place
 ALIKE: Final = 0.35  # members of a place may differ this much from its level, as a share of it
+DISSENT: Final = 0.1  # of what speaks for a place may speak against it
 LOUDEST: Final = 20.0  # nats that one segment may say
 # factor -> segment -> (change, spread): every segment that could have moved, moved or not
 Universe = Mapping[str, Mapping[Key, tuple[float, float]]]
@@ -81,7 +82,7 @@ def _gain(element: Segment, hot: Sequence[Effect], members: Mapping[Key, tuple[f
         if reached >= half:
             level = effect.change
             break
-    total = 0.0
+    for_it = against = 0.0
     kinds = set()
     for key, (change, spread) in members.items():
         segment = dict(key)
@@ -92,5 +93,9 @@ def _gain(element: Segment, hot: Sequence[Effect], members: Mapping[Key, tuple[f
         said = ((change / spread) ** 2 - ((change - level) / wide) ** 2) / 2 - log(wide / spread)
         # nearer to calm than to the level is no evidence for it, however little it usually wobbles
         most = LOUDEST if abs(change - level) < abs(change) else 0.0
-        total += min(max(said, -LOUDEST), most)
-    return total - log(max(len(kinds), 1))
+        said = min(max(said, -LOUDEST), most)
+        for_it, against = for_it + max(said, 0.0), against - min(said, 0.0)
+    # several separate places must not pass for one that holds them all and calm segments too
+    if against > DISSENT * for_it:
+        return -LOUDEST * len(members) - against
+    return for_it - against - log(max(len(kinds), 1))
