@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from builder import build_store
@@ -118,13 +119,15 @@ def test_generated_worlds_name_their_cause(tmp_path, cause):
 
 @pytest.mark.data
 def test_chatdev_names_the_review_loops(tmp_path, data):
-    from conftest import ROOT
-
     from ingest.pipeline import ingest
     from ingest.store import Store
 
     store = Store(tmp_path / "chatdev.duckdb")
-    ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=ROOT / "sample_logs" / "mappings" / "chatdev.yaml")
+    ingest(
+        store,
+        [data / "chatdev_calls.jsonl.zst"],
+        mapping=Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml",
+    )
     update(store)
     found = diagnose(store, day=date(2023, 8, 25))
     assert found.low_history

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -63,9 +64,11 @@ def test_almost_the_same_text_is_near_and_not_exact(tmp_path):
 @pytest.mark.data
 def test_chatdev_repeats_258_calls_in_133_groups(tmp_path, data):
     store = Store(tmp_path / "chatdev.duckdb")
-    from conftest import ROOT
-
-    ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=ROOT / "sample_logs" / "mappings" / "chatdev.yaml")
+    ingest(
+        store,
+        [data / "chatdev_calls.jsonl.zst"],
+        mapping=Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml",
+    )
     update(store)
     document = duplicates(store, near=False).to_json()
     assert (document["repeats"], document["groups"], document["same_answer_groups"]) == (258, 133, 43)

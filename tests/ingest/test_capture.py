@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,9 @@ def test_async_calls_and_streams_are_logged_with_the_context_of_their_task(url: 
 
         await asyncio.gather(*(one(f"agent-{number}") for number in range(5)))
 
-    asyncio.run(run())
+    # a thread of its own: another test's browser may keep an event loop on this one
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, run()).result()
     found = sorted((line["agent"], line.get("stream", False)) for line in lines(log))
     assert found == sorted((f"agent-{number}", streamed) for number in range(5) for streamed in (False, True))
 
