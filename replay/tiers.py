@@ -56,6 +56,10 @@ class Tier:
             )
         if self.scope not in ("process", "shared"):
             raise StrategyError(f"tier {self.name}: unknown scope '{self.scope}'", remedy="Use 'process' or 'shared'.")
+        if self.policy == "s3fifo" and self.max_entries is not None and self.max_bytes is not None:
+            raise StrategyError(
+                f"tier {self.name}: s3fifo sizes its queues by one limit", remedy="Give max_entries or max_memory."
+            )
         for what in ("ttl_ms", "max_entries", "max_bytes"):
             value = getattr(self, what)
             if value is not None and value <= 0:

@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from builder import build_store`
+
+# the same examples in every run; HINDCAST_FUZZ=1 looks for new ones
+settings.register_profile("house", derandomize=not os.environ.get("HINDCAST_FUZZ"))
+settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("HINDCAST_DATA", ROOT.parent / "shared" / "data"))
