@@ -131,14 +131,14 @@ class Witness:
                     FROM base, size WHERE hash(session) % every = 0),
                  long AS (SELECT today, session, count(*) AS n, sum(cost_usd)::DOUBLE AS usd FROM turns GROUP BY ALL),
                  edge AS (SELECT quantile_cont(n, 0.99) AS p99 FROM long WHERE NOT today)
-            SELECT today, avg(n), max(n), sum(greatest(n - p99, 0)) / sum(n),
-                   count(*) FILTER (n > p99) / count(*)::DOUBLE, max(usd) / sum(usd),
+            SELECT today, avg(n), max(n), sum(greatest(n - p99, 0)) / sum(n), count(*),
+                   count(*) FILTER (n > p99), max(usd) / sum(usd),
                    (SELECT avg(input_tokens) FROM turns WHERE turn = 1 AND turns.today = long.today),
                    (SELECT regr_slope(input_tokens, turn) FROM turns WHERE turns.today = long.today)
             FROM long, edge GROUP BY today ORDER BY today""",
             values,
         )
-        names = ("turns", "longest", "beyond", "long_sessions", "top_session", "first_tokens", "growth")
+        names = ("turns", "longest", "beyond", "sessions", "long_sessions", "top_session", "first_tokens", "growth")
         sides = {row[0]: row[1:] for row in rows}
         none = (None,) * len(names)
         figures = {name: (sides.get(False, none)[i], sides.get(True, none)[i]) for i, name in enumerate(names)}
@@ -165,18 +165,20 @@ class Witness:
         )
         return [(a, b, float(x), float(y), n, int(steps)) for a, b, x, y, n, steps in rows]
 
-    def movers(self, scope: Scope, dimension: str) -> list[tuple[str | None, float, float]]:
-        """Values of a dimension with dollars (else calls) per baseline day and on the day, largest change first."""
+    def movers(self, scope: Scope, dimension: str) -> list[tuple[str | None, float, float, float]]:
+        """Values of a dimension with dollars per baseline day, on the dearest baseline day, and on the day; largest
+        change first."""
         base, values = self._base(scope)
-        column = DIMENSIONS[dimension]
         rows = self._ask(
-            f"""WITH base AS ({base})
-            SELECT {column}, coalesce(sum(cost_usd) FILTER (NOT today), 0)::DOUBLE / {max(len(self.days), 1)},
-                   coalesce(sum(cost_usd) FILTER (today), 0)::DOUBLE
-            FROM base GROUP BY 1""",
+            f"""WITH base AS ({base}),
+                 days AS (SELECT {DIMENSIONS[dimension]} AS value, today, start_time::DATE AS day,
+                                 coalesce(sum(cost_usd), 0)::DOUBLE AS usd FROM base GROUP BY ALL)
+            SELECT value, coalesce(sum(usd) FILTER (NOT today), 0) / {max(len(self.days), 1):d},
+                   coalesce(max(usd) FILTER (NOT today), 0), coalesce(sum(usd) FILTER (today), 0)
+            FROM days GROUP BY value""",
             values,
         )
-        return sorted(((r[0], r[1], r[2]) for r in rows), key=lambda r: (-abs(r[2] - r[1]), str(r[0])))
+        return sorted(rows, key=lambda r: (-abs(r[3] - r[1]), str(r[0])))
 
     def without_usage(self, by: Sequence[str]) -> list[tuple[dict[str, str | None], float, float, float]]:
         """Segments with calls that have no usage on the day: (segment, such calls per baseline day, on the day, calls

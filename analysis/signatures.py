@@ -159,11 +159,11 @@ def _traffic(cause: Cause, witness: Witness) -> Cause:
         if grown and longest >= MOST * grown and longest >= 0.5 * facts.before("top_session"):
             return _told(cause, f"one session cost ${facts.after('top_session'):,.2f}", name="long_session")
         if grown and facts.after("users") > 1:
-            user, before, after = witness.movers(scope_of(cause), "user")[0]
+            user, before, most, after = witness.movers(scope_of(cause), "user")[0]
             if (
                 user is not None
                 and after - before >= MOST * grown
-                and after >= max(3 * before, 0.2 * facts.after("usd"))
+                and after >= max(3 * before, 1.5 * most, 0.2 * facts.after("usd"))
             ):
                 if longest >= MOST * (after - before):  # the user is only the one whose session it was
                     return _told(cause, f"one session cost ${facts.after('top_session'):,.2f}", name="long_session")
@@ -185,7 +185,8 @@ def _fan_out(cause: Cause, witness: Witness) -> Cause:
     if cause.delta > 0 and turns.known("beyond"):
         # a runaway is in few sessions: what lies beyond the baseline's 99th percentile is most of what was added
         share = (facts.calls[1] - facts.calls[0]) / max(facts.calls[1], 1.0)
-        if turns.after("beyond") >= MOST * share > 0 and turns.after("long_sessions") < 0.2:
+        few = turns.after("long_sessions") <= max(3.0, 0.2 * turns.after("sessions"))
+        if turns.after("beyond") >= MOST * share > 0 and few:
             longest = (
                 f"the longest of {facts.after('sessions'):,.0f} sessions makes {turns.after('longest'):,.0f} calls"
             )
