@@ -34,7 +34,8 @@ class Tier:
     """One cache. `scope` 'process': every process has its own, and capacities are per process.
 
     `ttl_ms` None: no expiry. `sliding`: a hit renews the life. `max_bytes` counts each answer plus `overhead_bytes`.
-    `policy` matters only with a capacity; `samples` only for the two sampled policies of Redis (maxmemory-samples).
+    `policy` matters only with a capacity (S3-FIFO sizes its queues by `max_entries`, or with `max_bytes` by what it
+    holds at the time); `samples` only for the two sampled policies of Redis (maxmemory-samples).
     `fill_on_lower_hit`: whether a hit in a lower tier stores the answer here.
     """
 
@@ -56,10 +57,6 @@ class Tier:
             )
         if self.scope not in ("process", "shared"):
             raise StrategyError(f"tier {self.name}: unknown scope '{self.scope}'", remedy="Use 'process' or 'shared'.")
-        if self.policy == "s3fifo" and self.max_entries is not None and self.max_bytes is not None:
-            raise StrategyError(
-                f"tier {self.name}: s3fifo sizes its queues by one limit", remedy="Give max_entries or max_memory."
-            )
         for what in ("ttl_ms", "max_entries", "max_bytes"):
             value = getattr(self, what)
             if value is not None and value <= 0:
@@ -142,7 +139,8 @@ def _binding(requests: Requests, tiers: Sequence[Tier], keys: int) -> list[Tier]
                 largest = np.zeros(keys, np.int64)
                 known = requests.key >= 0
                 np.maximum.at(largest, requests.key[known], requests.size_bytes[known])
-            if int(largest.sum()) + keys * tier.overhead_bytes <= tier.max_bytes:
+            follows = tier.policy == "s3fifo" and tier.max_entries is not None  # its queues, not its victims alone
+            if not follows and int(largest.sum()) + keys * tier.overhead_bytes <= tier.max_bytes:
                 tier = replace(tier, max_bytes=None)
         if tier.max_entries is not None and tier.max_entries >= keys:
             tier = replace(tier, max_entries=None)
@@ -354,7 +352,9 @@ def _state(
     own = columns[:, tiered.PER_PROCESS] == 1
     policy = columns[:, tiered.POLICY]
     each = np.where(own, int(requests.process.max(initial=0)) + 1, 1)
-    room = np.repeat(columns[:, tiered.MAX_ENTRIES], each)
+    # with a limit in bytes, s3fifo sizes its queues by what it holds, whatever the limit in entries
+    by_bytes = (policy == eviction.S3FIFO) & (columns[:, tiered.MAX_BYTES] > 0)
+    room = np.repeat(np.where(by_bytes, 0, columns[:, tiered.MAX_ENTRIES]), each)
     samples = np.repeat(np.array([tier.samples for tier in tiers], np.int64), each)
     # places for the residents of each sampled instance: its capacity, at most the keys it can ever see
     held = np.repeat(np.where(own, pairs, keys), each)

@@ -103,7 +103,7 @@ class Sieve:
 
 class S3Fifo:
     def __init__(self, tier: Tier, seed: int) -> None:
-        self.room = tier.max_entries
+        self.room = tier.max_entries if tier.max_bytes is None else None
         self.small: list[Any] = []
         self.main: list[Any] = []
         self.touches: dict[Any, int] = {}

@@ -49,20 +49,8 @@ def drifting(seed: int, n: int, *, keys: int = 40, slow: bool = True, processes:
     )
 
 
-def one_limit_for_s3fifo(**fields: object) -> Tier:
-    """s3fifo takes one limit only; with two the tier is refused."""
-    if fields["policy"] == "s3fifo" and fields["max_entries"] is not None:
-        fields["max_bytes"] = None
-    return Tier(**fields)
-
-
-def test_s3fifo_with_two_limits_is_refused() -> None:
-    with pytest.raises(StrategyError, match="one limit"):
-        Tier("t", policy="s3fifo", max_entries=5, max_bytes=100)
-
-
 tier = st.builds(
-    one_limit_for_s3fifo,
+    Tier,
     name=st.just("t"),
     scope=st.sampled_from(["process", "shared"]),
     ttl_ms=st.none() | st.integers(1, 400),
