@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -34,20 +34,28 @@ ENGINE_VERSION = 1
 
 @dataclass(frozen=True)
 class Day:
-    """One UTC day under one policy. `cost` in pico-dollars, of the calls that have a price."""
+    """One UTC day under one policy. `cost` in pico-dollars, of the calls that have a price.
+
+    `low` and `high` are the day's cost at either end of every assumption; None for what was logged.
+    """
 
     day: date
     cost: int
     calls: int
     hits: int = 0
+    low: int | None = None
+    high: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        row = {
             "day": self.day.isoformat(),
             "cost_usd": usd(dollars(self.cost)),
             "calls": self.calls,
             "hits": self.hits,
         }
+        if self.low is not None and self.high is not None:
+            row |= {"cost_low_usd": usd(dollars(self.low)), "cost_high_usd": usd(dollars(self.high))}
+        return row
 
 
 @dataclass(frozen=True)
@@ -200,14 +208,18 @@ def _replay_one(
     worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
     assessed = quality.assess(quality.evidence_for(engine, result, priors))
     demand = traffic.window & traffic.demand
+    low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     return StrategyResult(
         name=engine.strategy.name,
         run_id=run_id(engine, book_version),
         baseline=exact_sum(traffic.cost[kept]),
         cost=exact_sum(result.cost[kept]),
-        low=engine.total(everything, bound="low"),
-        high=engine.total(everything, bound="high"),
-        daily=_daily(traffic, result.cost, kept, hits),
+        low=sum(row.cost for row in low),
+        high=sum(row.cost for row in high),
+        daily=tuple(
+            replace(row, low=least.cost, high=most.cost)
+            for row, least, most in zip(_daily(traffic, result.cost, kept, hits), low, high, strict=True)
+        ),
         whole_days=whole,
         demand=int(demand.sum()),
         hits=int((hits & demand).sum()),
@@ -221,6 +233,12 @@ def _replay_one(
         stayed=engine.routing(everything).stayed,
         limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
     )
+
+
+def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
+    """Sums per day at one end of every assumption."""
+    cost = engine.evaluate(on, bound=bound).cost
+    return _daily(engine.traffic, cost, engine.comparable & (cost != pricing.UNPRICED), None)
 
 
 def run_id(engine: Engine, book_version: str) -> str:
