@@ -62,10 +62,9 @@ def draw(stratum: Int64, n: int, seed: int = 0) -> Int64:
     take[np.argsort(-(exact - take), kind="stable")[:rest]] += 1
     rng = np.random.default_rng(seed)
     order = rng.permutation(total)
-    chosen = []
-    for number, count in enumerate(take):
-        chosen.append(order[code[order] == number][:count])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    order = order[np.argsort(code[order], kind="stable")]
+    rank = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[rank < np.repeat(take, sizes)]).astype(np.int64)
 
 
 def wilson(mean: float, n: float, z: float) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""Intervals keep their word: nominal 95 % covers between 93 and 97 % of the time, also with 57 strata."""
+"""Intervals keep their word: nominal 95 % covers between 93 and 97 % of the time, also with 57 strata.
+
+With 4,000 resamples each of these cells covers .943 to .967; the tests draw fewer and allow for the binomial error.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 
 from replay import sampling
 
-RUNS = 700
+RUNS = 1000
+LEAST, MOST = 0.93, 0.97 + 0.005  # one standard error of 1,000 draws at .967, the highest cell
 
 
 def coverage(values: np.ndarray, stratum: np.ndarray, n: int, covariate: np.ndarray | None = None) -> float:
@@ -39,8 +43,8 @@ def many_strata(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("n", [50, 100, 200, 400])
 def test_fifty_seven_strata_are_covered(n: int):
     own, stratum, other = many_strata()
-    assert 0.93 <= coverage(own, stratum, n) <= 0.975
-    assert 0.93 <= coverage(own, stratum, n, other) <= 0.975
+    assert LEAST <= coverage(own, stratum, n) <= MOST
+    assert LEAST <= coverage(own, stratum, n, other) <= MOST
 
 
 @pytest.mark.parametrize("n", [50, 100, 200, 400])
@@ -48,8 +52,8 @@ def test_graded_scores_and_high_shares_are_covered(n: int):
     rng = np.random.default_rng(3)
     stratum = np.arange(12_000) % 12
     graded = np.clip(rng.beta(8, 2, 12_000) - 0.01 * stratum, 0, 1)
-    assert 0.93 <= coverage(graded, stratum, n) <= 0.975
-    assert 0.93 <= coverage((rng.random(12_000) < 0.95).astype(float), stratum % 3, n) <= 0.975
+    assert LEAST <= coverage(graded, stratum, n) <= MOST
+    assert LEAST <= coverage((rng.random(12_000) < 0.95).astype(float), stratum % 3, n) <= MOST
 
 
 @pytest.mark.parametrize("n", [50, 100, 200, 400])
@@ -62,8 +66,8 @@ def test_zeroeval_scores_are_covered(data: Path, n: int):
     assert weak["query_id"].equals(strong["query_id"])
     stratum = weak["task"].rank("dense").to_numpy().astype(np.int64) - 1
     values, other = (frame["quality"].to_numpy().astype(float) for frame in (weak, strong))
-    assert 0.93 <= coverage(values, stratum, n) <= 0.98
-    assert 0.93 <= coverage(values, stratum, n, other) <= 0.98
+    assert LEAST <= coverage(values, stratum, n) <= MOST
+    assert LEAST <= coverage(values, stratum, n, other) <= MOST
 
 
 def test_the_logged_score_as_covariate_narrows_the_interval():

@@ -1,0 +1,111 @@
+"""`hindcast parallel`: how long sessions would take if calls that use nothing of each other ran at the same time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import JsonOption, StoreOption, emit_json, say, table
+
+if TYPE_CHECKING:
+    from replay.critical_path import Report
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def parallel(
+        since: Day = None,
+        until: Day = None,
+        sessions: Annotated[int, typer.Option(min=1, help="Sessions to analyse, evenly spread.")] = 2000,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """The critical path of each session: what could run at the same time, and how much sooner it would be done.
+
+        Example: hindcast parallel --since 2024-03-05
+        """
+        from ingest.store import Store
+        from replay.critical_path import critical_path
+
+        found = critical_path(
+            Store(store),
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+            most=sessions,
+        )
+        if as_json:
+            emit_json(found.to_json())
+        else:
+            show(found)
+
+
+def show(found: Report) -> None:
+    """The answer with its range, the waits that the texts do not explain, and what the reading rests on."""
+    from analysis.present import share
+
+    if not found.stretches or not found.logged_ms:
+        say("Every call of this window stands alone: there is nothing to run at the same time.", style="bold")
+        return
+    saved = (found.logged_ms - found.likely_ms) / found.logged_ms
+    mean = found.logged_ms / found.stretches
+    if found.textless == found.calls:
+        say(f"Sessions take {_time(mean)}; without texts the log cannot show which calls used which.", style="bold")
+    elif found.likely_ms == found.logged_ms:
+        say(f"Every call waited for something it may have needed: sessions take {_time(mean)} as logged.", style="bold")
+    else:
+        likely = _time(found.likely_ms / found.stretches)
+        say(
+            f"Sessions take {_time(mean)}; with independent calls side by side {likely} (-{share(saved)}).",
+            style="bold",
+        )
+    say()
+    orders = [
+        ("as logged", found.logged_ms),
+        ("likely: calls wait for what they used or may have needed", found.likely_ms),
+    ]
+    if 2 * found.textless <= found.calls:  # without texts nothing is proven, and all at once is no news
+        orders.append(("least: calls wait only for what their texts prove", found.least_ms))
+    table(
+        ["order", "per stretch", "of logged"],
+        [[name, _time(ms / found.stretches), share(ms / found.logged_ms)] for name, ms in orders],
+        left=(0,),
+    )
+    if found.needless:
+        say()
+        table(
+            ["this waited", "for this, of which it used nothing", "times", "each for", "share of all time"],
+            [
+                [
+                    row.after,
+                    row.before,
+                    f"{row.times:,}",
+                    _time(row.waited_ms / row.times),
+                    share(row.waited_ms / found.logged_ms),
+                ]
+                for row in found.needless[:10]
+            ],
+            left=(0, 1),
+        )
+    say()
+    of = "" if found.sessions == found.sessions_of else f" of {found.sessions_of:,}, evenly spread"
+    say(
+        f"Inferred from {found.calls:,} calls in {found.stretches:,} stretches of work without a minute's pause"
+        f" ({found.sessions:,} sessions{of}).",
+        style="dim",
+    )
+    if found.textless:
+        say(f"Open: {found.textless:,} of these calls lack the text of their prompt or answer.", style="yellow")
+    if found.untimed:
+        say(f"Assumed: {found.untimed:,} calls without a duration end where the next call begins.", style="yellow")
+    say("A decision that hung on an answer leaves no trace in a text: ask whoever wrote the agent.", style="dim")
+
+
+def _time(ms: float) -> str:
+    seconds = ms / 1000
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min"
