@@ -93,6 +93,8 @@ def infer(con: duckdb.DuckDBPyConnection) -> list[HiddenReads]:
     con.execute(CREATE_STUDY)
     con.execute("DELETE FROM inferred_cache_reads")
     con.execute("DELETE FROM hidden_cache")
+    if not con.execute("SELECT count(logged_cost_usd) FROM calls").fetchall()[0][0]:
+        return []
     con.execute(f"INSERT INTO hidden_cache {_STUDY}")
     found = study(con)
     for group in found:

@@ -6,8 +6,7 @@ why; rows out = rows in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -19,35 +18,26 @@ import pyarrow as pa
 
 from analysis.book import book_version, stored_version, sync_book
 from analysis.hidden_cache import infer
-from analysis.kinds import GATEWAY_HIT, PRICED, PRICED_ESTIMATED, PRICED_FALLBACK, STATUSES, UNPRICED
+from analysis.ledger_tables import COMPONENTS, CREATE_COSTS, CREATE_LEDGER, NULL_STATUSES, costs_source, total_cost
 from analysis.machine_hours import spread
 from analysis.overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from analysis.present import usd
-from analysis.pricing import Priced, RateTable, Usage
+from analysis.priced_calls import ledger_table, priced_rows
+from analysis.pricing import Usage
 from analysis.rates import load_rates
 from analysis.resolve import forget, remember
-from analysis.token_estimates import estimated_calls
-from analysis.usage import SCOPE, Array, Scope, read_usage, used_kinds
+from analysis.usage import SCOPE
 from ingest.errors import PriceError
 from ingest.store import Store
 
-COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
-NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
 CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
-PORTION: Final = 8  # chunks in one publish: about two million calls, a second or so
+PORTION: Final = 16  # chunks in one publish: about four million calls, a second or so
 _DAY_MS: Final = 86_400_000
-_MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
-CREATE_LEDGER = f"""
-    CREATE TABLE IF NOT EXISTS ledger (
-        call_no BIGINT, price_id INTEGER, cost_status VARCHAR, {_MONEY}, cost_usd DECIMAL(18,12))
-"""
-CREATE_COSTS = """
-    CREATE OR REPLACE VIEW costs AS
-    SELECT calls.*, ledger.* EXCLUDE (call_no) FROM calls LEFT JOIN ledger ON calls.call_no = ledger.call_no
-"""
 
-
-__all__ = ["LedgerSummary", "costs_source", "ledger_table", "read_usage", "update"]
+__all__ = [
+    "CHUNK", "COMPONENTS", "CREATE_COSTS", "CREATE_LEDGER", "NULL_STATUSES", "LedgerSummary", "costs_source",
+    "ledger_table", "revalue", "total_cost", "update",
+]  # fmt: skip
 
 
 class Progress(Protocol):
@@ -156,33 +146,21 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None, po
     chunks = [
         f"call_no >= {low:d} AND call_no < {min(low + CHUNK, end + 1):d} {anti}" for low in range(start, end + 1, CHUNK)
     ]
-    written = _write(con, "ledger", rates, _read_ahead(con, models, chunks, used_kinds(con, where)), progress)
+    written = _write(con, "ledger", priced_rows(con, models, rates, chunks, where=where), progress)
     if written != missing:
         raise PriceError(f"the ledger wrote {written} rows for {missing} calls")
     return written, calls - done - written
 
 
 def _write(
-    con: duckdb.DuckDBPyConnection,
-    table: str,
-    rates: RateTable,
-    batches: Iterable[tuple[Array, Array, Usage]],
-    progress: Progress | None = None,
+    con: duckdb.DuckDBPyConnection, table: str, rows: Iterable[pa.Table], progress: Progress | None = None
 ) -> int:
-    guessed = estimated_calls(con)
     written = 0
-    for call_no, gateway, usage in batches:
-        if not len(call_no):
-            continue
-        priced = rates.price(usage)
-        _set_gateway_hits(priced, np.flatnonzero(gateway))
-        _mark_estimated(priced, call_no, guessed)
-        _guard(usage, priced)
-        new_ledger = ledger_table(call_no, priced)  # noqa: F841  read by DuckDB
+    for new_ledger in rows:
         con.execute(f"INSERT INTO {table} SELECT * FROM new_ledger")
-        written += len(call_no)
+        written += new_ledger.num_rows
         if progress:
-            progress.advance(len(call_no))
+            progress.advance(new_ledger.num_rows)
     return written
 
 
@@ -198,17 +176,10 @@ def revalue(con: duckdb.DuckDBPyConnection, day: date | None, *, overrides: bool
     if last is None:
         return name
     models = _distinct_models(con, "true")
-    midnight = None if day is None else (day - date(1970, 1, 1)).days * _DAY_MS
     chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d}" for low in range(0, last + 1, CHUNK)]
-    batches = (
-        (
-            call_no,
-            gateway,
-            usage if midnight is None else replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS),
-        )
-        for call_no, gateway, usage in _read_ahead(con, models, chunks, used_kinds(con, "true"))
-    )
-    _write(con, name, load_rates(con, models, overrides=overrides), batches)
+    rates = load_rates(con, models, overrides=overrides)
+    change = None if day is None else _moved_to(day)
+    _write(con, name, priced_rows(con, models, rates, chunks, where="true", change=change))
     if not overrides:
         return name
     con.execute(
@@ -222,99 +193,19 @@ def revalue(con: duckdb.DuckDBPyConnection, day: date | None, *, overrides: bool
     return name
 
 
+def _moved_to(day: date) -> Callable[[Usage], Usage]:
+    midnight = (day - date(1970, 1, 1)).days * _DAY_MS
+
+    def moved(usage: Usage) -> Usage:
+        return replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS)
+
+    return moved
+
+
 def _distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
     """Every (provider, model) of the calls; with agent and account where an override's price depends on them."""
     columns = SCOPE if need_agent_or_account(load_overrides(con)) else SCOPE[:2]
     return con.execute(f"SELECT DISTINCT {', '.join(columns)} FROM calls WHERE {where} ORDER BY ALL").fetchall()
-
-
-def _read_ahead(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], chunks: Sequence[str], kinds: Sequence[str]
-) -> Iterator[tuple[Array, Array, Usage]]:
-    """The usage of each chunk; the next one is read while the caller prices and writes this one.
-
-    The reader's own cursor sees what is committed: `calls`, and the ledger as it was before this update.
-    """
-    with ThreadPoolExecutor(1) as pool, con.cursor() as reader:
-        reader.execute("SET TimeZone='UTC'")
-        ahead = None
-        for where in [*chunks, None]:
-            after = pool.submit(read_usage, reader, models, where, kinds) if where else None
-            if ahead is not None:
-                yield ahead.result()
-            ahead = after
-
-
-def _set_gateway_hits(priced: Priced, rows: Array) -> None:
-    for name in ("total", *COMPONENTS):
-        getattr(priced, name)[rows] = 0
-    priced.status[rows] = GATEWAY_HIT
-    priced.price_id[rows] = -1
-
-
-def _mark_estimated(priced: Priced, call_no: Array, guessed: Array) -> None:
-    """A cost that rests on our own token counts never looks like one that rests on the provider's."""
-    rows = np.isin(call_no, guessed, assume_unique=True) & np.isin(priced.status, (PRICED, PRICED_FALLBACK))
-    priced.status[rows] = PRICED_ESTIMATED
-
-
-def _guard(usage: Usage, priced: Priced) -> None:
-    """Rows out = rows in, and no component below zero."""
-    if len(priced) != len(usage):
-        raise PriceError(f"{len(usage)} calls became {len(priced)} costs")
-    for name in COMPONENTS:
-        if (getattr(priced, name) < 0).any():
-            raise PriceError(f"a negative {name} cost")
-
-
-def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
-    """Arrow rows of `ledger`: pico-dollars are the integers of DECIMAL(18,12), NULL where unpriced."""
-    money = pa.decimal64(18, 12)
-    unpriced = priced.total == UNPRICED
-    valid = pa.py_buffer(np.packbits(~unpriced, bitorder="little"))
-    n = len(call_no)
-
-    def dollars(pico: Any) -> pa.Array:
-        return pa.Array.from_buffers(money, n, [valid, pa.py_buffer(np.ascontiguousarray(pico))])
-
-    status = pa.DictionaryArray.from_arrays(pa.array(priced.status, pa.int8()), pa.array(STATUSES, pa.string()))
-    return pa.table(
-        {
-            "call_no": pa.array(call_no, pa.int64()),
-            "price_id": pa.array(priced.price_id, pa.int32(), mask=priced.price_id < 0),
-            "cost_status": status,
-            **{f"{name}_usd": dollars(getattr(priced, name)) for name in COMPONENTS},
-            "cost_usd": dollars(priced.total),
-        }
-    )
-
-
-def total_cost(store: Store) -> Decimal | None:
-    """The sum of the ledger as it stands; None where nothing is priced or there is no ledger yet."""
-    with store.read() as con:
-        tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if "ledger" not in tables:
-            return None
-        total: Decimal | None = con.execute("SELECT sum(cost_usd) FROM ledger").fetchall()[0][0]
-        return total
-
-
-def costs_source(con: duckdb.DuckDBPyConnection, table: str = "ledger") -> str:
-    """What to select costs FROM: the rows of the view `costs`, side by side where that is right, and then faster.
-
-    Side by side is right only while `calls` and `ledger` lie in the same order, which is looked up each time
-    (70 ms for 10 M calls).
-    """
-    joined = f"(SELECT * FROM calls LEFT JOIN {table} USING (call_no)) costs"
-    calls, rows = con.execute(f"SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM {table})").fetchall()[0]
-    if calls != rows:
-        return joined
-    astray = con.execute(
-        f"""SELECT count(*) FROM calls POSITIONAL JOIN (SELECT call_no AS entry FROM {table})
-            WHERE call_no IS DISTINCT FROM entry"""
-    ).fetchall()[0][0]
-    beside = f"(SELECT * FROM calls POSITIONAL JOIN (SELECT * EXCLUDE (call_no) FROM {table})) costs"
-    return joined if astray else beside
 
 
 def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
