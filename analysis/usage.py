@@ -60,28 +60,60 @@ def read_usage(
     index, -1 for a call that is not in it. `where` is SQL of this program, never of a user.
     """
     columns_of = SCOPE[: max((len(model) for model in models), default=2)]
-    scopes = {f"s{i}": pa.array([model[i] for model in models], pa.string()) for i in range(len(columns_of))}
-    names = pa.table({**scopes, "position": pa.array(range(len(models)), pa.int32())})  # noqa: F841  read by DuckDB
-    same = " AND ".join(f"{column} IS NOT DISTINCT FROM s{i}" for i, column in enumerate(columns_of))
+    joined, known = "", dict[str, list[str]]()
+    if len(columns_of) == 2:  # a join would lose the order of the rows, and sorting them costs more than reading them
+        codes, known = _codes(models)
+        position = ", ".join(f"{code} AS {name}" for name, code in codes.items())
+    else:
+        scopes = {f"s{i}": pa.array([model[i] for model in models], pa.string()) for i in range(len(columns_of))}
+        names = pa.table({**scopes, "position": pa.array(range(len(models)), pa.int32())})  # noqa: F841  DuckDB reads it
+        same = " AND ".join(f"{column} IS NOT DISTINCT FROM s{i}" for i, column in enumerate(columns_of))
+        joined, position = f"LEFT JOIN names ON {same}", "coalesce(position, -1)::INTEGER AS model"
     tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
     calls = CALLS_WITH_ESTIMATES if has_estimates(con) else "calls"
     tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
     rows = con.sql(
         f"""
-        SELECT call_no, coalesce(position, -1)::INTEGER AS model,
+        SELECT call_no, {position},
                coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
                CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
                     CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
                {tokens}, coalesce((weight::DECIMAL(38,6) * 1000000)::BIGINT, 1000000) AS weight_micro,
                coalesce(status = 'gateway_cache_hit', false) AS gateway
-        FROM {calls}
-        LEFT JOIN names ON {same}
+        FROM {calls} {joined}
         WHERE {where}
-        """
+        """,
+        params=known or None,
     ).to_arrow_table()
     columns = {name: rows.column(name).to_numpy() for name in rows.column_names}
-    if (np.diff(columns["call_no"]) < 0).any():
+    del rows
+    if not joined:
+        columns["model"] = _places(models, known)[columns.pop("_provider"), columns.pop("_model")]
+    if not bool((columns["call_no"][1:] >= columns["call_no"][:-1]).all()):
         order = np.argsort(columns["call_no"], kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
     call_no, gateway = columns.pop("call_no"), columns.pop("gateway")
     return call_no, gateway, Usage(**columns)
+
+
+def _codes(models: Sequence[Scope]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """SQL of a call's provider and model as places in lists of their names: 0 none, one past the last another one."""
+    codes, known = {}, dict[str, list[str]]()
+    for number, column in enumerate(SCOPE[:2]):
+        name = f"_{column.removesuffix('_name')}"
+        known[name] = sorted({value for model in models if (value := model[number]) is not None})
+        other = len(known[name]) + 1
+        codes[name] = f"""(CASE WHEN {column} IS NULL THEN 0
+            ELSE coalesce(nullif(list_position(${name}::VARCHAR[], {column}), 0), {other:d}) END)::INTEGER"""
+    return codes, known
+
+
+def _places(models: Sequence[Scope], known: dict[str, list[str]]) -> Array:
+    """The position in `models` by the two codes of `_codes`, -1 for a pair that is not in it."""
+    numbers: list[dict[str | None, int]] = [
+        {None: 0, **{value: n + 1 for n, value in enumerate(values)}} for values in known.values()
+    ]
+    places = np.full([len(number) + 1 for number in numbers], -1, np.int32)
+    for position, model in enumerate(models):
+        places[numbers[0][model[0]], numbers[1][model[1]]] = position
+    return places
