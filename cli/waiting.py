@@ -34,18 +34,20 @@ def register(app: typer.Typer) -> None:
         if as_json:
             emit_json([row.to_json() for row in rows])
             return
-        free = sum(round(row.saving * (1 - row.waited)) for row in rows)
+        free, chains = sum(row.idle for row in rows), sum(row.chains for row in rows)
         if not any(row.saving for row in rows):
             say("No model of this window has a batch price: nothing could be saved by waiting.", style="bold")
         else:
-            say(f"Calls that nothing went on with at once would save {money(dollars(free))} as a batch.", style="bold")
+            more = f"; chains that no user waits for {money(dollars(chains))} more" if chains else ""
+            say(f"Calls that nothing went on with would save {money(dollars(free))} as a batch{more}.", style="bold")
         say()
         table(
-            ["agent / task", "calls", "waited for", "cost", "all as a batch", "has a batch price"],
+            ["agent / task", "calls", "user waits", "gone on with", "cost", "all as a batch", "has a batch price"],
             [
                 [
                     row.segment,
                     f"{row.calls:,}",
+                    "unknown" if row.unsure == 1 else share(row.users),
                     share(row.waited),
                     money(dollars(row.cost), symbol=""),
                     money(dollars(-row.saving), sign=True),
@@ -54,8 +56,11 @@ def register(app: typer.Typer) -> None:
                 for row in rows[:20]
             ],
         )
-        say("Waited for: streamed, or the next call of its conversation began within a minute.")
-        say("Next: put the rest under `batch:` of a strategy, and replay it.")
+        if len(rows) > 20:
+            say(f"{len(rows) - 20} more: --json", style="dim")
+        say("Gone on with: streamed, or the next call of its conversation began within a minute.", style="dim")
+        say("A user waits: inferred from streams, tiers, users' turns and cadence.", style="dim")
+        say("Next: batch: [{match: {agent: ..., online: false}}] in a strategy, and replay it.")
 
     @app.command()
     def breakeven(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,6 @@ _DERIVED = {
     "weekday": "isodow(start_time)",
     "day": "strftime(start_time, '%Y-%m-%d')",
     "turn": f"row_number() OVER (PARTITION BY coalesce(conversation_id, call_no::VARCHAR) ORDER BY {ORDER})",
-    "online": "CAST(NULL AS BOOLEAN)",
     "text": """(SELECT text FROM contents WHERE content_id = message_ids[-1])""",
 }
 _MANY = ("conversation_id", "user_id", "text")  # texts with about as many values as calls: read as they are
@@ -48,11 +47,15 @@ def in_order(call_no: Int64, wanted: Int64) -> Int64 | None:
 
 @dataclass(frozen=True)
 class TextCodes:
-    """Text columns as SQL of codes: `sql[name]` is a call's position in `values[name]`, with `parameters` bound."""
+    """Text columns as SQL of codes: `sql[name]` is a call's position in `values[name]`, with `parameters` bound.
+
+    `types` are statements that a further connection has to run before it can use the SQL.
+    """
 
     values: dict[str, tuple[str | None, ...]]
     sql: dict[str, str]
     parameters: dict[str, list[str]]
+    types: list[str]
 
 
 def text_codes(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], where: str) -> TextCodes:
@@ -61,7 +64,7 @@ def text_codes(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], where
     A few values are looked up in a list, which DuckDB does once per entry of its own dictionaries; many by a cast to an
     enum. Both keep the order of the rows, as a join does not.
     """
-    codes = TextCodes({}, {}, {})
+    codes = TextCodes({}, {}, {}, [])
     for name, sql in columns.items():
         distinct = f"SELECT DISTINCT {sql} AS value FROM calls WHERE {where} AND {sql} IS NOT NULL ORDER BY value"
         values = [row[0] for row in con.execute(distinct).fetchall()]
@@ -70,7 +73,8 @@ def text_codes(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], where
             codes.parameters[f"values_{name}"] = values
             code = f"list_position($values_{name}, {sql}) - 1"
         else:
-            con.execute(f"CREATE OR REPLACE TEMP TYPE code_of_{name} AS ENUM ({distinct})")
+            codes.types.append(f"CREATE OR REPLACE TEMP TYPE code_of_{name} AS ENUM ({distinct})")
+            con.execute(codes.types[-1])
             code = f"enum_code(CAST({sql} AS code_of_{name}))"
         codes.values[name] = (*values, None) if missing else tuple(values)
         codes.sql[name] = f"coalesce({code}, {len(values):d})::INTEGER"
@@ -84,6 +88,7 @@ class CallColumns:
     store: Store
     where: str
     call_no: Int64
+    derived: Mapping[str, Callable[[], pl.Series]] = field(default_factory=dict, repr=False)  # made when asked for
     _series: dict[str, pl.Series] = field(default_factory=dict, repr=False)
     _codes: dict[str, tuple[Int32, int]] = field(default_factory=dict, repr=False)
     _groups: dict[tuple[str, ...], tuple[Int32, Int64] | None] = field(default_factory=dict, repr=False)
@@ -96,7 +101,9 @@ class CallColumns:
     def frame(self, names: Sequence[str]) -> pl.DataFrame:
         """One row a call; a text column with few values is a pl.Enum."""
         missing = [name for name in dict.fromkeys(names) if name not in self._series]
-        found = self._read(missing) if missing else {}
+        stored = [name for name in missing if name not in self.derived]
+        found = self._read(stored) if stored else {}
+        found |= {name: self.derived[name]() for name in missing if name in self.derived}
         self._series |= {name: series for name, series in found.items() if name not in _UNSHARED}
         columns = {name: found[name] if name in found else self._series[name] for name in names}
         # a frame without columns has a height too

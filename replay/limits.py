@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis import pricing
 from analysis.present import share
-from replay import lengths
+from replay import lengths, rules, waiting
 from replay.engine import Engine, Outcome
 from replay.quality import QualityReport
 from replay.traffic import Bool
@@ -28,6 +28,12 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from _side(engine)
     if "cache" in engine.players:
         yield from _cache(engine)
+    if "batch" in engine.players:
+        yield from _batch(engine, outcome)
+    if _asks_who_waits(engine):
+        unknown = inside & engine.traffic.rule_frame(["online"])["online"].is_null().to_numpy()
+        rest = f"; it stays unknown for {_calls(unknown)}" if unknown.any() else ""
+        yield f"whether a user waits (`online`) is inferred from streams, tiers, turns and cadence{rest}"
     if engine.players:
         yield from engine.provider.limits(outcome.model)
     unpriced = inside & (engine.traffic.cost != pricing.UNPRICED) & ~engine.comparable
@@ -81,6 +87,19 @@ def _side(engine: Engine) -> Iterator[str]:
     for row in engine.strategy.rework:
         where = f"{row.model or 'any model'} on {row.task or 'any task'}"
         yield f"rework is assumed: {row.extra_calls:g} extra calls for each call moved to {where}"
+
+
+def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    traffic = engine.traffic
+    slow = traffic.window & (outcome.tier != traffic.tier) & waiting.waited_for(traffic)
+    if slow.any():
+        yield f"{_calls(slow)} of a batch were gone on with at once: a chain of them takes a batch for each of its steps"
+
+
+def _asks_who_waits(engine: Engine) -> bool:
+    spec = engine.strategy
+    parts = [*spec.route, *spec.batch, *spec.compress, *(spec.cache.skip if spec.cache else ())]
+    return "online" in rules.columns_of(parts)
 
 
 def _cache(engine: Engine) -> Iterator[str]:

@@ -23,6 +23,7 @@ from analysis.usage import read_usage, used_kinds
 from ingest.store import Store
 from replay.call_columns import ORDER as ORDER
 from replay.call_columns import CallColumns, in_order, text_codes
+from replay.online import online
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -141,7 +142,7 @@ class Traffic:
     @cached_property
     def columns(self) -> CallColumns:
         """What rules may see of the calls, read when first asked for and shared by all strategies."""
-        columns = CallColumns(self.store, self.where, self.call_no)
+        columns = CallColumns(self.store, self.where, self.call_no, {"online": lambda: online(self)})
         columns.know("agent", self.agent, self.agents)
         columns.know("task", self.task, self.tasks)
         return columns

@@ -1,7 +1,8 @@
 """Which calls could wait for a batch, and what that would save at the book's dated batch prices.
 
-A call is waited for where it streams, or where the next call of its conversation starts within a minute of its end:
-something, a user or a chain of agents, went on with the answer at once. What nobody went on with could have waited.
+A call is gone on with where it streams, or where the next call of its conversation starts within a minute of its end:
+something, a user or a chain of agents, used the answer at once. What nobody went on with could have waited, unless a
+user waits for it (`replay.online`). A chain that no user waits for could wait too, at a batch for each of its steps.
 The log cannot prove it: the list is of candidates for `batch:` rules, not of facts.
 """
 
@@ -20,6 +21,7 @@ from analysis.present import usd
 from ingest.store import Store
 from replay.backtest import segments
 from replay.engine import Engine
+from replay.online import UNKNOWN, inferred
 from replay.strategy import BatchRule, Strategy
 from replay.traffic import Traffic, load
 
@@ -28,13 +30,21 @@ WITHIN_MS: Final = 60_000
 
 @dataclass(frozen=True)
 class Row:
-    """One (agent, task). `waited`: share of its calls that something went on with at once. Money in pico-dollars."""
+    """One (agent, task). Money in pico-dollars.
+
+    `waited`: share of its calls that something went on with at once; `users`: share that a user waits for, and
+    `unsure`: share of which that is not known.
+    """
 
     segment: str
     calls: int
     waited: float
+    users: float
+    unsure: float
     cost: int
     saving: int  # if all of them went to the batch tier
+    idle: int  # the part of it from calls that nobody waits for and nothing went on with
+    chains: int  # the part of it from calls that something, but no user, went on with
     sold: float  # share of the cost whose model has a batch price
 
     def to_json(self) -> dict[str, Any]:
@@ -42,8 +52,12 @@ class Row:
             "segment": self.segment,
             "calls": self.calls,
             "waited_share": self.waited,
+            "user_waits_share": self.users,
+            "user_unknown_share": self.unsure,
             "cost_usd": usd(dollars(self.cost)),
             "batch_saving_usd": usd(dollars(self.saving)),
+            "idle_saving_usd": usd(dollars(self.idle)),
+            "chain_saving_usd": usd(dollars(self.chains)),
             "batch_price_share": self.sold,
         }
 
@@ -70,6 +84,9 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
     priced = traffic.window & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
     moved = priced & (outcome.tier != traffic.tier)
     waited = waited_for(traffic)
+    user = inferred(traffic)
+    idle, chain = ~waited & (user != 1), waited & (user == 0)
+    saved = np.where(moved, traffic.cost - np.where(moved, outcome.cost, 0), 0)
     code, names = segments(traffic)
     rows = []
     for number, name in enumerate(names):
@@ -83,8 +100,12 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
                 segment=name,
                 calls=int(mine.sum()),
                 waited=float(waited[mine].mean()),
+                users=float((user[mine] == 1).mean()),
+                unsure=float((user[mine] == UNKNOWN).mean()),
                 cost=cost,
                 saving=cost - int(outcome.cost[mine].sum()),
+                idle=int(saved[mine & idle].sum()),
+                chains=int(saved[mine & chain].sum()),
                 sold=sold / cost if cost else 0.0,
             )
         )
