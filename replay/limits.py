@@ -93,7 +93,7 @@ def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
     traffic = engine.traffic
     slow = traffic.window & (outcome.tier != traffic.tier) & waiting.waited_for(traffic)
     if slow.any():
-        yield f"{_calls(slow)} of a batch were gone on with at once: a chain of them takes a batch for each of its steps"
+        yield f"{_calls(slow)} of a batch were gone on with at once: a chain of them takes a batch for each step"
 
 
 def _asks_who_waits(engine: Engine) -> bool:
