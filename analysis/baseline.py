@@ -95,8 +95,16 @@ def fit_level(history: Mapping[date, float]) -> Level:
         spread = float(np.mean(mean[seen] ** 2)) - noise**2 * float(np.mean(1 / np.maximum(weight[seen], 1e-9)))
         prior = max(spread, 0.02**2)
     flat = logs - effects[weekday]
-    around = {day: float(np.median(flat[np.abs(age - age[i]) <= 3])) for i, day in enumerate(days)}
-    return Level(level, dict(enumerate(effects.tolist())), around)
+    return Level(level, dict(enumerate(effects.tolist())), dict(zip(days, _week_around(flat, age), strict=True)))
+
+
+def _week_around(flat: NDArray[np.float64], age: NDArray[np.int64]) -> list[float]:
+    """The median of the days at most three days away, for each day: rows sorted with the others behind at infinity."""
+    near = np.abs(age[:, None] - age[None, :]) <= 3
+    rows = np.sort(np.where(near, flat[None, :], np.inf), axis=1)
+    count = near.sum(axis=1)
+    at = np.arange(len(flat))
+    return ((rows[at, (count - 1) // 2] + rows[at, count // 2]) / 2).tolist()
 
 
 def _drift(logs: NDArray[np.float64], effect: NDArray[np.float64], age: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from math import atan, exp, log, pi, sqrt
 from statistics import median
 from typing import Final
@@ -110,6 +111,7 @@ def two_sided(t: float) -> float:
     return max(0.0, 1 - 2 / pi * (atan(x) + inside))
 
 
+@cache
 def quantile(alpha: float) -> float:
     """The distance from 0 that `two_sided` gives the chance `alpha`."""
     low, high = 0.0, 1e4
@@ -122,7 +124,7 @@ def quantile(alpha: float) -> float:
 def error_scale(errors: list[float]) -> float:
     """The robust size of past forecast errors, leaning on PRIOR_SCALE while there are few."""
     recent = errors[-WINDOW:]
-    own = 1.4826 * median([abs(e) for e in recent]) if recent else 0.0
+    own = 1.4826 * median(map(abs, recent)) if recent else 0.0
     n = len(recent)
     return sqrt((n * own**2 + PRIOR_DAYS * PRIOR_SCALE**2) / (n + PRIOR_DAYS))
 

@@ -1,22 +1,30 @@
 """The causes that a case can hold: each changes the calls of one place on the last day, by a given amount.
 
-`size` is the wanted increase as a share of the day's cost; what it really cost is measured by pricing both worlds.
+`size` is the wanted increase as a share of the day's cost; what it really cost is measured by pricing both worlds. A
+cause comes as a step (from midnight, or from an hour on), as a burst of three hours, or as a ramp over five days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks.diagnosis.world import Place, World
+from benchmarks.diagnosis.world import MODELS, Place, World
 
 Calls = dict[str, Any]
 # dollars per token, roughly, per model of the world: to choose intensities, never to score
-_IN = np.array([2.5e-6, 0.15e-6, 3e-6, 3e-6])
-_OUT = np.array([10e-6, 0.6e-6, 15e-6, 12e-6])
+_IN = np.array([2.5e-6, 0.15e-6, 3e-6, 3e-6, 0])
+_OUT = np.array([10e-6, 0.6e-6, 15e-6, 12e-6, 0])
+RAMP_DAYS = 5
+# what can grow from day to day; a new agent or price is there or not, a runaway session is of one day
+RAMPS = (
+    "model_switch", "prompt_growth", "context_accumulation", "retry_storm", "cache_breakage", "output_growth",
+    "reasoning_growth", "traffic", "batch_to_realtime", "tool_bloat", "duplicate_calls",
+)  # fmt: skip
+WHOLE_DAY = ("price_change", "usage_missing")
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,34 @@ class Injection:
     factor: str
     segment: dict[str, str]
     places: tuple[Place, ...] = ()  # new ones
+    shape: str = "step"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """When a cause acts: `first` and `last` second of the day, and its size on each of the last days."""
+
+    name: str
+    first: float = 0.0
+    last: float = 86_400.0
+
+    @classmethod
+    def draw(cls, cause: str, rng: Any) -> Shape:
+        kinds = ["step"] if cause in WHOLE_DAY else ["step", "onset", "burst"]
+        kinds += ["ramp"] if cause in RAMPS else []
+        name = str(rng.choice(kinds))
+        if name == "onset":
+            return cls(name, 3600.0 * int(rng.integers(2, 13)))
+        if name == "burst":
+            begin = 3600.0 * int(rng.integers(6, 16))
+            return cls(name, begin, begin + 3 * 3600)
+        return cls(name)
+
+    def days(self, world: World) -> list[tuple[int, float]]:
+        """(day, part of the full size)."""
+        if self.name != "ramp":
+            return [(world.days - 1, 1.0)]
+        return [(world.days - RAMP_DAYS + i, (i + 1) / RAMP_DAYS) for i in range(RAMP_DAYS)]
 
 
 def rough_cost(c: Calls) -> Any:
@@ -33,35 +69,61 @@ def rough_cost(c: Calls) -> Any:
     return paid * (fresh * _IN[c["model"]] + (c["output"] + c["reasoning"]) * _OUT[c["model"]])
 
 
+def members(world: World, segment: dict[str, str]) -> list[int]:
+    """The places that a segment of agents and tasks holds."""
+    return [i for i, p in enumerate(world.places) if all(getattr(p, k) == v for k, v in segment.items())]
+
+
 def scopes(world: World, calls: Calls) -> list[dict[str, str]]:
-    """Agents, and agents' tasks, with at least a thirtieth of the last day's cost."""
+    """Agents, tasks of several agents, and agents' tasks, with at least a thirtieth of the last day's cost."""
     last = calls["day"] == world.days - 1
-    cost = rough_cost(calls) * last
-    found: list[dict[str, str]] = []
-    for agent in sorted({p.agent for p in world.places}):
-        mine = [i for i, p in enumerate(world.places) if p.agent == agent]
-        if cost[np.isin(calls["place"], mine)].sum() > cost.sum() / 30:
-            found.append({"agent": agent})
-        for i in mine:
-            if cost[calls["place"] == i].sum() > cost.sum() / 30:
-                found.append({"agent": agent, "task": world.places[i].task})
-    return found
+    cost = np.bincount(calls["place"], rough_cost(calls) * last, len(world.places))
+    agents = sorted({p.agent for p in world.places})
+    tasks = sorted({p.task for p in world.places})
+    options: list[dict[str, str]] = [{"agent": a} for a in agents if len(members(world, {"agent": a})) > 1]
+    options += [{"task": t} for t in tasks if len(members(world, {"task": t})) > 1]
+    options += [{"agent": p.agent, "task": p.task} for p in world.places]
+    return [segment for segment in options if cost[members(world, segment)].sum() > cost.sum() / 30]
 
 
-def inject(world: World, calls: Calls, cause: str, size: float, rng: Any) -> tuple[Calls, Injection] | None:
-    """The calls with the cause in them, or None where this world has no place for it."""
-    last = calls["day"] == world.days - 1
-    want = size * float(rough_cost(calls)[last].sum())
-    options = scopes(world, calls)
-    rng.shuffle(options)
-    for segment in options:
-        held = np.array([all(getattr(p, k) == v for k, v in segment.items()) for p in world.places])
-        mask = last & held[calls["place"]]
-        if mask.sum() < 5:
-            continue
-        made = CAUSES[cause](world, {k: v.copy() for k, v in calls.items()}, mask, want, segment, rng)
-        if made is not None:
-            return made
+def overlap(world: World, one: dict[str, str], other: dict[str, str]) -> bool:
+    return bool(set(members(world, one)) & set(members(world, other)))
+
+
+def inject(
+    world: World,
+    calls: Calls,
+    cause: str,
+    want: float,
+    seed: Sequence[int],
+    *,
+    options: Sequence[dict[str, str]],
+    shape: Shape,
+) -> tuple[Calls, Injection] | None:
+    """The calls with the cause in them, worth about `want` dollars on the last day, in one of the segments `options`;
+    None where this world has no place for it. Equal seeds and options choose the same places and calls."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(options))
+    chosen = int(rng.integers(2**31))
+    for at in order:
+        segment = options[at]
+        held = np.zeros(len(world.places) + 9, np.bool_)
+        held[members(world, segment)] = True
+        made: Calls | None = {k: v.copy() for k, v in calls.items()}
+        found = None
+        for day, part in shape.days(world):
+            if made is None:
+                break
+            within = (made["second"] >= shape.first) & (made["second"] < shape.last)
+            mask = (made["day"] == day) & within & held[np.minimum(made["place"], len(held) - 1)]
+            mask &= made["model"] < len(_IN) - 1
+            if mask.sum() < (5 if part == 1.0 else 2):
+                made = None
+                break
+            got = CAUSES[cause](world, made, mask, want * part, segment, np.random.default_rng([chosen, day]))
+            made, found = got if got is not None else (None, None)
+        if made is not None and found is not None:
+            return made, Injection(found.cause, found.factor, found.segment, found.places, shape.name)
     return None
 
 
@@ -70,7 +132,7 @@ def _append(c: Calls, more: Calls) -> Calls:
 
 
 def _copies(c: Calls, mask: Any, want: float, rng: Any, *, least: int = 1) -> Calls:
-    """Copies of whole calls of the mask, drawn until they are worth `want`."""
+    """Copies of single calls of the mask, drawn until they are worth `want`."""
     rows = np.flatnonzero(mask)
     worth = rough_cost(c)[rows]
     n = max(least, round(want / max(float(worth.mean()), 1e-12)))
@@ -78,9 +140,31 @@ def _copies(c: Calls, mask: Any, want: float, rng: Any, *, least: int = 1) -> Ca
     return {name: values[pick].copy() for name, values in c.items()}
 
 
+def _more_sessions(c: Calls, mask: Any, want: float, rng: Any) -> Calls:
+    """Copies of whole sessions of the mask under new names, drawn until they are worth `want`."""
+    rows = np.flatnonzero(mask)
+    rows = rows[np.lexsort((c["turn"][rows], c["session"][rows]))]
+    edge = np.flatnonzero(np.diff(c["session"][rows], prepend=-1))
+    worth = np.add.reduceat(rough_cost(c)[rows], edge)
+    length = np.diff(np.append(edge, len(rows)))
+    n = max(1, round(want / max(float(worth.mean()), 1e-12)))
+    pick = rng.integers(0, len(edge), n)
+    each = np.repeat(np.arange(n), length[pick])
+    inside = np.arange(len(each)) - np.repeat(np.cumsum(length[pick]) - length[pick], length[pick])
+    take = rows[edge[pick][each] + inside]
+    more = {name: values[take].copy() for name, values in c.items()}
+    more["session"] = int(c["session"].max()) + 1 + each
+    _fresh(c, more, "request", "key")
+    return more
+
+
 def _fresh(c: Calls, more: Calls, *names: str) -> None:
     for name in names:
-        more[name] = 50_000_000 + np.arange(len(more["day"])) + int(c[name].max()) * (name == "session")
+        more[name] = int(c[name].max()) + 1 + np.arange(len(more["day"]))
+
+
+def _shifted(more: Calls, seconds: float, rng: Any) -> None:
+    more["second"] = np.minimum(more["second"] + rng.random(len(more["second"])) * seconds, 86_399)
 
 
 def _grown(c: Calls, mask: Any, name: str, want: float, price: Any) -> float | None:
@@ -92,8 +176,7 @@ def _grown(c: Calls, mask: Any, name: str, want: float, price: Any) -> float | N
 
 def new_agent(world, c, mask, want, segment, rng):
     place = Place("agent_new", "draft", 0, 1, 1, 1, 1, 0, 1, 0, 0, "t_new")
-    more = _copies(c, mask, want, rng)
-    _fresh(c, more, "session", "request", "key")
+    more = _more_sessions(c, mask, want, rng)
     more["place"] = np.full(len(more["day"]), len(world.places))
     return _append(c, more), Injection("new_agent", "new_segment", {"agent": "agent_new"}, (place,))
 
@@ -101,17 +184,17 @@ def new_agent(world, c, mask, want, segment, rng):
 def model_switch(world, c, mask, want, segment, rng):
     to = 2
     prices = (c["input"] - 0.5 * c["read"]) * (_IN[to] - _IN[c["model"]]) + c["output"] * (_OUT[to] - _OUT[c["model"]])
-    gain = np.where(mask & (c["model"] == 1) & ~c["batch"], prices, 0)
-    if gain.sum() < want or (gain > 0).sum() < 10:
+    cheap = mask & (c["model"] == 1) & ~c["batch"]
+    gain = np.where(cheap, prices, 0)
+    # the cheap model must be what the place runs, so that the move shows in all of it
+    if (
+        gain.sum() < want
+        or cheap.sum() < 0.6 * mask.sum()
+        or len(np.unique(c["place"][mask])) != len(np.unique(c["place"][cheap]))
+    ):
         return None
-    moved = (gain > 0) & (c["draw"] < want / gain.sum())
-    # the place is where the cheap model ran: only those calls can move
-    held = set(np.unique(c["place"][moved]))
-    if {world.places[i].agent for i in held} != {segment["agent"]} or len(held) > 1:
-        return None
-    c["model"][moved] = to
-    place = world.places[next(iter(held))]
-    return c, Injection("model_switch", "model_mix", {"agent": place.agent, "task": place.task})
+    c["model"][cheap & (c["draw"] < want / gain.sum())] = to
+    return c, Injection("model_switch", "model_mix", segment)
 
 
 def prompt_growth(world, c, mask, want, segment, rng):
@@ -134,7 +217,7 @@ def loop(world, c, mask, want, segment, rng):
         return None
     requests = rng.choice(np.unique(c["request"][mask]), 2, replace=False)
     more = _copies(c, mask & np.isin(c["request"], requests), want, rng, least=10)
-    more["second"] = more["second"] + rng.random(len(more["second"])) * 3000
+    _shifted(more, 3000, rng)
     _fresh(c, more, "key")
     return _append(c, more), Injection("loop", "calls_per_request", segment)
 
@@ -143,6 +226,7 @@ def retry_storm(world, c, mask, want, segment, rng):
     more = _copies(c, mask, want, rng)
     more["attempt"] = more["attempt"] + 1 + rng.integers(0, 3, len(more["attempt"]))
     more["second"] = more["second"] + 5
+    more["retried"][:] = False
     return _append(c, more), Injection("retry_storm", "calls_per_request", segment)
 
 
@@ -151,6 +235,7 @@ def cache_breakage(world, c, mask, want, segment, rng):
     if lost < want:
         return None
     hit = mask & (c["draw"] < want / lost)
+    c["broken"] |= hit & (c["read"] > 0)
     c["read"][hit] = 0
     return c, Injection("cache_breakage", "cache_read_share", segment)
 
@@ -174,23 +259,19 @@ def reasoning_growth(world, c, mask, want, segment, rng):
 
 
 def traffic(world, c, mask, want, segment, rng):
-    more = _copies(c, mask, want, rng)
-    _fresh(c, more, "session", "request", "key")
-    more["second"] = rng.beta(3, 3, len(more["second"])) * 80_000
-    more["user"] = np.minimum(rng.zipf(1.4, len(more["user"])), world.users)
+    more = _more_sessions(c, mask, want, rng)
+    users = np.minimum(rng.zipf(1.4, len(more["user"])), world.users)
+    more["user"] = users[np.unique(more["session"], return_inverse=True)[1]]
     return _append(c, more), Injection("traffic", "volume", segment)
 
 
 def batch_to_realtime(world, c, mask, want, segment, rng):
     gain = np.where(mask & c["batch"], rough_cost(c), 0)
-    if gain.sum() < want:
-        return None
-    held = np.unique(c["place"][gain > 0])
-    if len(held) > 1:
+    places = np.unique(c["place"][mask])
+    if gain.sum() < want or (c["batch"] & mask).sum() < 0.6 * mask.sum() or len(places) > 1:
         return None
     c["batch"] &= ~((gain > 0) & (c["draw"] < want / gain.sum()))
-    place = world.places[held[0]]
-    return c, Injection("batch_to_realtime", "batch_share", {"agent": place.agent, "task": place.task})
+    return c, Injection("batch_to_realtime", "batch_share", segment)
 
 
 def tool_bloat(world, c, mask, want, segment, rng):
@@ -205,36 +286,35 @@ def tool_bloat(world, c, mask, want, segment, rng):
 def duplicate_calls(world, c, mask, want, segment, rng):
     more = _copies(c, mask & ~c["retried"], want, rng)
     _fresh(c, more, "session", "request")
-    more["second"] = more["second"] + rng.random(len(more["second"])) * 5000
-    more["retried"][:] = False
+    _shifted(more, 5000, rng)
     return _append(c, more), Injection("duplicate_calls", "volume", segment)
 
 
 def user_surge(world, c, mask, want, segment, rng):
     user = int(rng.integers(5, world.users))
-    more = _copies(c, mask, want, rng)
-    _fresh(c, more, "session", "request", "key")
-    more["session"] = more["session"] // 3
+    more = _more_sessions(c, mask, want, rng)
     more["user"] = np.full(len(more["user"]), user)
     return _append(c, more), Injection("user_surge", "volume", {**segment, "user": f"u{user}"})
 
 
 def long_session(world, c, mask, want, segment, rng):
-    if "task" not in segment:
+    if len(segment) < 2:
         return None
     session = rng.choice(np.unique(c["session"][mask]))
     more = _copies(c, mask & (c["session"] == session), want, rng, least=10)
     _fresh(c, more, "request", "key")
-    more["second"] = more["second"] + rng.random(len(more["second"])) * 4000
+    _shifted(more, 4000, rng)
     return _append(c, more), Injection("long_session", "volume", segment)
 
 
 def price_change(world, c, mask, want, segment, rng):
-    """Marks calls; the scorer dates the price of their model from this day on."""
-    if "task" not in segment:
-        return None
+    """Marks calls, which the scorer bills by another price list: one place's own contract, or a model's list price."""
+    if rng.random() < 0.5:
+        model = int(np.bincount(c["model"][mask]).argmax())
+        mask = (c["day"] == world.days - 1) & (c["model"] == model)
+        segment = {"model": MODELS[model][1]}
     base = float(rough_cost(c)[mask].sum())
-    c["repriced"] = np.where(mask, 1 + want / base, 1.0)
+    c["repriced"] = np.where(mask, 1 + want / base, c["repriced"])
     return c, Injection("price_change", "price", segment)
 
 

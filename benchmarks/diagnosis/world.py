@@ -1,4 +1,4 @@
-"""A generated company: agents, tasks, sessions, prompts, caches and a month of traffic, with or without one cause.
+"""A generated company: agents, tasks, sessions, prompts, caches and a month of traffic, without any cause in it.
 
 Paired worlds share every random number: the world without the injection gives the true dollars of the cause. The log
 carries no hint of it. Sizes are small (some hundred calls a day) so that hundreds of cases run in minutes.
@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-MONDAY = datetime(2024, 9, 2)
+MONDAY = datetime(2024, 10, 7)  # no list price of MODELS changes in the weeks after it
 MODELS = (
     ("openai", "gpt-4o"),
     ("openai", "gpt-4o-mini"),
     ("anthropic", "claude-3-5-sonnet-20240620"),
     ("openai", "o1-mini"),
 )
+UNKNOWN = len(MODELS)  # a model that no price list knows
 WEEK = np.array([1.0, 1.05, 1.03, 1.0, 0.95, 0.55, 0.5])
 TASKS = ("plan", "search", "draft", "review", "classify", "extract")
 LIFE_S = 300.0  # of a provider's cached prefix
+CLUSTER = 240.0  # dispersion of a day's sessions: ten an hour
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,29 @@ class Place:
     reasoning: float
     batch: float  # share of sessions
     template: str
+    aside: float = 0.0  # share of sessions that another model answers
+    templates: int = 1
 
 
 @dataclass(frozen=True)
 class World:
+    """`holiday` is a day of history on which most people were away, `odd` one with a burst of traffic; -1: none.
+    `growth` is the planned rise of the log level from day to day."""
+
     seed: int
     days: int
     noise: float
     places: tuple[Place, ...]
     users: int
+    holiday: int = -1
+    odd: int = -1
+    unknown: float = 0.0  # share of calls of a model without a price
+    growth: float = 0.0
 
     @classmethod
-    def draw(cls, seed: int, days: int = 29) -> World:
+    def draw(cls, seed: int) -> World:
         rng = np.random.default_rng([seed, 1])
+        days = int(rng.integers(29, 36))
         places = []
         for a in range(int(rng.integers(5, 9))):
             weight = rng.lognormal(0, 0.6)
@@ -73,9 +85,20 @@ class World:
                         reasoning=float(rng.lognormal(6.2, 0.3)) * (model == 3),
                         batch=float(rng.choice([0, 0, 0, 0.8])),
                         template=f"t_{a}_{task}",
+                        aside=float(rng.choice([0, 0, 0.15])) * (model == 0),
+                        templates=int(rng.integers(1, 4)),
                     )
                 )
-        return cls(seed, days, float(rng.choice([0.05, 0.12, 0.25])), tuple(places), int(rng.integers(100, 400)))
+        return cls(
+            seed,
+            days,
+            float(rng.choice([0.05, 0.12, 0.25])),
+            tuple(places),
+            int(rng.integers(100, 400)),
+            holiday=int(rng.integers(1, days - 2)) if rng.random() < 0.3 else -1,
+            odd=int(rng.integers(1, days - 2)) if rng.random() < 0.3 else -1,
+            unknown=float(rng.choice([0, 0, 0.01])),
+        )
 
     @property
     def last(self) -> datetime:
@@ -87,10 +110,13 @@ class World:
         level = np.zeros(self.days)
         for d in range(1, self.days):
             level[d] = 0.3 * level[d - 1] + rng.normal(0, self.noise)
+        level += self.growth * np.arange(self.days)
+        level[[d for d in (self.holiday,) if d >= 0]] -= 0.8
+        level[[d for d in (self.odd,) if d >= 0]] += 0.7
         parts = []
         for p, place in enumerate(self.places):
             mean = place.sessions * np.exp(level + rng.normal(0, 0.05, self.days)) * WEEK[np.arange(self.days) % 7]
-            counts = rng.poisson(mean)
+            counts = rng.poisson(mean * rng.gamma(CLUSTER, 1 / CLUSTER, self.days))
             day = np.repeat(np.arange(self.days), counts)
             parts.append(self._sessions(rng, p, place, day))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -115,7 +141,7 @@ class World:
         read = np.minimum(np.floor(known / 128) * 128, np.floor(tokens))
         read[read < 1024] = 0
         reasoning = place.reasoning * rng.lognormal(0, 0.3, len(row))
-        retried = rng.random(len(row)) < 0.02
+        model = np.where(rng.random(n) < place.aside, 1, place.model)[row]
         return {
             "place": np.full(len(row), p),
             "day": day[row],
@@ -123,13 +149,14 @@ class World:
             "session": row + p * 100_000,
             "second": start[row] + elapsed,
             "user": user[row],
-            "model": np.full(len(row), place.model),
+            "model": np.where(rng.random(len(row)) < self.unknown, UNKNOWN, model),
+            "template": rng.integers(0, place.templates, n)[row],
             "input": np.floor(tokens),
             "read": read,
             "output": np.floor(place.output * rng.lognormal(0, 0.6, len(row))),
             "reasoning": np.floor(reasoning),
             "batch": (rng.random(n) < place.batch)[row],
-            "retried": retried,
+            "retried": rng.random(len(row)) < 0.02,
             "attempt": np.ones(len(row), np.int64),
             "request": np.arange(len(row)) + p * 1_000_000,
             "key": np.arange(len(row)) + p * 1_000_000,
@@ -139,6 +166,7 @@ class World:
             "version": np.zeros(len(row), np.int64),
             "draw": rng.random(len(row)),
             "repriced": np.ones(len(row)),
+            "broken": np.zeros(len(row), np.bool_),
         }
 
 
@@ -150,6 +178,18 @@ def with_retries(c: dict[str, Any]) -> dict[str, Any]:
     return {name: np.concatenate([values, again[name]]) for name, values in c.items()}
 
 
+def billed(c: dict[str, Any]) -> dict[str, Any]:
+    """Token counts as a provider bills them: read and written parts of the input, all output with its reasoning."""
+    read = np.minimum(c["read"], c["input"])
+    anthropic = c["model"] == 2
+    # what OpenAI caches is written for free, what Anthropic caches is billed as a write, again where the prefix broke
+    write = np.where(anthropic & ((c["turn"] == 0) | c["broken"]), np.floor((c["input"] - read) * 0.5), 0)
+    return {
+        "input": c["input"], "read": read, "write": write, "output": c["output"] + c["reasoning"],
+        "reasoning": c["reasoning"],
+    }  # fmt: skip
+
+
 def table(world: World, c: dict[str, Any], extra_places: tuple[Place, ...] = ()) -> tuple[pa.Table, Any]:
     """Canonical columns in order of time, ready for the store's `calls`; and each call's factor on its price."""
     places = (*world.places, *extra_places)
@@ -159,19 +199,22 @@ def table(world: World, c: dict[str, Any], extra_places: tuple[Place, ...] = ())
     micros = (c["day"] * 86_400 + np.clip(c["second"], 0, 86_399)) * 1_000_000
     start = np.datetime64(MONDAY, "us") + micros.astype(np.int64).astype("timedelta64[us]")
     missing = c["missing"]
+    bill = billed(c)
 
     def tokens(values: Any) -> pa.Array:
         return pa.array(values.astype(np.int64), mask=missing)
 
-    read = np.minimum(c["read"], c["input"])
-    anthropic = np.array([MODELS[m][0] == "anthropic" for m in c["model"]])
-    # what OpenAI caches is written for free, what Anthropic caches is billed as a write
-    write = np.where(anthropic & (c["turn"] == 0), np.floor((c["input"] - read) * 0.5), 0)
-    output = c["output"] + c["reasoning"]
-
     def text(values: list[Any]) -> pa.Array:
         return pa.array(values, pa.string())
 
+    def named(names: list[str], codes: Any) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), text(names)).cast(pa.string())
+
+    def numbered(prefix: str, values: Any) -> pa.Array:
+        distinct, codes = np.unique(values, return_inverse=True)
+        return named([f"{prefix}{value}" for value in distinct], codes)
+
+    models = [*MODELS, ("openai", "a-model-of-our-own")]
     columns = pa.table(
         {
             "call_no": np.arange(n),
@@ -179,33 +222,33 @@ def table(world: World, c: dict[str, Any], extra_places: tuple[Place, ...] = ())
             "source_id": np.zeros(n, np.int32),
             "source_row": np.arange(n) + 1,
             "start_time": pa.array(start),
-            "agent": text([places[p].agent for p in c["place"]]),
-            "task": text([places[p].task for p in c["place"]]),
-            "prompt_name": text([places[p].template for p in c["place"]]),
-            "prompt_version": text([f"v{v}" for v in c["version"]]),
-            "provider_name": text([MODELS[m][0] for m in c["model"]]),
-            "request_model": text([MODELS[m][1] for m in c["model"]]),
-            "model": text([MODELS[m][1] for m in c["model"]]),
-            "user_id": text([f"u{u}" for u in c["user"]]),
-            "conversation_id": text([f"s{d}-{s}" for d, s in zip(c["day"], c["session"], strict=True)]),
-            "request_id": text([f"r{r}" for r in c["request"]]),
-            "attempt": pa.array(c["attempt"].astype(np.int16)),
-            "status": text(
-                ["error" if r and a == 1 else "ok" for r, a in zip(c["retried"], c["attempt"], strict=True)]
+            "agent": named([p.agent for p in places], c["place"]),
+            "task": named([p.task for p in places], c["place"]),
+            "prompt_name": named(
+                [f"{p.template}_{t}" for p in places for t in range(9)], c["place"] * 9 + c["template"]
             ),
+            "prompt_version": numbered("v", c["version"]),
+            "provider_name": named([m[0] for m in models], c["model"]),
+            "request_model": named([m[1] for m in models], c["model"]),
+            "model": named([m[1] for m in models], c["model"]),
+            "user_id": numbered("u", c["user"]),
+            "conversation_id": text([f"s{d}-{s}" for d, s in zip(c["day"], c["session"], strict=True)]),
+            "request_id": numbered("r", c["request"]),
+            "attempt": pa.array(c["attempt"].astype(np.int16)),
+            "status": named(["ok", "error"], c["retried"] & (c["attempt"] == 1)),
             "is_batch": pa.array(c["batch"].astype(bool)),
-            "input_tokens": tokens(c["input"]),
-            "cache_read_input_tokens": tokens(read),
-            "cache_creation_input_tokens": tokens(write),
-            "output_tokens": tokens(output),
-            "reasoning_output_tokens": tokens(c["reasoning"]),
-            "tokens_source": text(["missing" if m else "reported" for m in missing]),
-            "finish_reason": text(["length" if cut else "stop" for cut in c["cut"]]),
+            "input_tokens": tokens(bill["input"]),
+            "cache_read_input_tokens": tokens(bill["read"]),
+            "cache_creation_input_tokens": tokens(bill["write"]),
+            "output_tokens": tokens(bill["output"]),
+            "reasoning_output_tokens": tokens(bill["reasoning"]),
+            "tokens_source": named(["reported", "missing"], missing),
+            "finish_reason": named(["stop", "length"], c["cut"]),
             "max_tokens": np.full(n, 4096),
             "tool_count": pa.array(c["tools"].astype(np.int16)),
             "key_canonical": pa.array(c["key"].astype(np.int32)),
             "weight": pa.array(np.ones(n)),
-            "content_state": text(["absent"] * n),
+            "content_state": named(["absent"], np.zeros(n)),
         }
     )
     return columns, c["repriced"]
