@@ -9,9 +9,9 @@ The values are the documents that the commands print with --json, so a page and 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Hashable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from typing import Any
 import streamlit as st
 
 from analysis import listing
-from dashboard import caching, views
+from dashboard import views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
-from ingest.errors import InputError, PriceError, StoreBusyError
+from ingest.errors import PriceError, StoreBusyError
 from ingest.store import Store
-from replay.strategy import Strategy
 
 Document = dict[str, Any]
-MAX_REPLAYS = 100
+MAX_KEPT = 100
 
 
 def store_path() -> Path:
@@ -122,25 +121,6 @@ def messages(path: str, version: str, call_no: int) -> list[listing.Message]:
     return listing.messages(Store(path), call_no)
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading prompts")
-def templates(path: str, version: str, since: date | None, until: date | None) -> Document | None:
-    """As `hindcast templates --json`; None where the store keeps no message."""
-    from analysis.templates import templates as find
-
-    try:
-        return find(Store(path), since=since, until=until).to_json()
-    except InputError:
-        return None
-
-
-@st.cache_data(max_entries=16, show_spinner="Comparing requests")
-def duplicates(path: str, version: str, since: date | None, until: date | None) -> Document:
-    """As `hindcast duplicates --json`."""
-    from analysis.duplicates import duplicates as find
-
-    return find(Store(path), since=since, until=until).to_json()
-
-
 @st.cache_data(max_entries=32, show_spinner=False)
 def prices(path: str, version: str, part: str | None) -> Document:
     """As `hindcast prices list --json`; without rows where no name fits."""
@@ -166,102 +146,39 @@ def holdings(path: str, version: str) -> Holdings:
     return stored(Store(path))
 
 
-@st.cache_data(max_entries=16, show_spinner="Simulating caches")
-def caches(
-    path: str, version: str, since: date | None, until: date | None, key: str, temperature: str
-) -> caching.CacheCurves:
-    """As `hindcast cache curve`."""
-    return caching.cache_curves(Store(path), since, until, key, temperature)
-
-
-@st.cache_data(max_entries=16, show_spinner="Examining prompts")
-def doctor(path: str, version: str, since: date | None, until: date | None) -> list[tuple[Any, ...]] | None:
-    """As `hindcast cache doctor`."""
-    return caching.misses(Store(path), since, until)
+# -- results of long work ----------------------------------------------------------------------------------------------
 
 
 @st.cache_resource
-def _optima() -> dict[tuple[Any, ...], tuple[Document, str]]:
+def _kept() -> dict[Hashable, Any]:
+    """Results by what they depend on; the newest last; at most MAX_KEPT."""
     return {}
 
 
-def optimum(
-    path: str, version: str, since: date | None, until: date | None, floor: float
-) -> tuple[Document, str] | None:
-    """A finished search and its strategy file, if it is kept."""
-    return _optima().get((path, version, since, until, round(floor, 9)))
+def kept(key: Hashable) -> Any:
+    """A result of before; None if there is none."""
+    return _kept().get(key)
 
 
-def search(
-    path: str,
-    version: str,
-    since: date | None,
-    until: date | None,
-    floor: float,
-    done: Callable[[int, str], None],
-) -> tuple[Document, str]:
-    """As `hindcast optimize --json`, and the strategy file it writes. `done` gets a count and what was tried."""
-    from replay.optimise import optimise
-    from replay.policy import written
-
-    tried = 0
-
-    def one(label: str) -> None:
-        nonlocal tried
-        tried += 1
-        done(tried, label)
-
-    found = optimise(Store(path), floor=floor, since=since, until=until, done=one)
-    kept = _optima()
-    result = (found.to_json(), written(found.strategy, []))
-    kept[(path, version, since, until, round(floor, 9))] = result
-    while len(kept) > MAX_REPLAYS:
-        kept.pop(next(iter(kept)))
-    return result
+def keep(key: Hashable, value: Any) -> None:
+    """Remember a result for all visitors."""
+    found = _kept()
+    found[key] = value
+    while len(found) > MAX_KEPT:
+        found.pop(next(iter(found)))
 
 
 @st.cache_resource
-def _replays() -> dict[str, Document]:
-    """Finished replays, one strategy each, by key; the newest last; at most MAX_REPLAYS."""
-    return {}
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Gone when the server ends."""
+    return tempfile.TemporaryDirectory(prefix="hindcast-")
 
 
-def replay_key(path: str, version: str, strategy: Strategy, since: date | None, until: date | None, cold: bool) -> str:
-    """Names one run: the store as it is, what the strategy says, the days, and warm or cold."""
-    said = json.dumps(strategy.document(), sort_keys=True)
-    return hashlib.sha256(repr((path, version, said, since, until, cold)).encode()).hexdigest()
-
-
-def replayed(keys: Sequence[str]) -> Document | None:
-    """The replay of all these keys as one document, as `hindcast replay --json` prints it; None if any is missing."""
-    kept = _replays()
-    if not keys or any(key not in kept for key in keys):
-        return None
-    return {**kept[keys[0]], "strategies": [kept[key]["strategies"][0] for key in keys]}
-
-
-def run_replays(
-    path: str,
-    wanted: Mapping[str, Strategy],
-    since: date | None,
-    until: date | None,
-    cold: bool,
-    done: Callable[[int, int], None],
-) -> None:
-    """Run the strategies whose keys are not kept yet. `done` is called with how many of how many are finished."""
-    from replay.run import run
-
-    kept = _replays()
-    missing = {key: strategy for key, strategy in wanted.items() if key not in kept}
-    finished = 0
-
-    def one(_name: str) -> None:
-        nonlocal finished
-        finished += 1
-        done(finished, len(missing))
-
-    result = run(Store(path), list(missing.values()), since=since, until=until, cold=cold, done=one).to_json()
-    for key, entry in zip(missing, result["strategies"], strict=True):
-        kept[key] = {**result, "strategies": [entry]}
-    while len(kept) > MAX_REPLAYS:
-        kept.pop(next(iter(kept)))
+def copy_path(version: str) -> Path:
+    """Where long work may keep a copy of this version of the store; copies of other versions are removed."""
+    folder = Path(_folder().name)
+    path = folder / f"{hashlib.sha256(f'{store_path()} {version}'.encode()).hexdigest()[:16]}.duckdb"
+    for old in folder.iterdir():
+        if not old.name.startswith(path.name):
+            old.unlink(missing_ok=True)
+    return path

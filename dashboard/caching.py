@@ -66,17 +66,11 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
     )
 
 
-def misses(store: Store, since: date | None, until: date | None) -> list[tuple[Any, ...]] | None:
-    """As `hindcast cache doctor`: template, what varies, token, calls, dollars a day by moving and by masking.
-
-    None where texts have not been tokenised, which would write to the store.
-    """
+def misses(store: Store, since: date | None, until: date | None) -> list[tuple[Any, ...]]:
+    """As `hindcast cache doctor`: template, what varies, token, calls, dollars a day by moving and by masking."""
     from replay.doctor import diagnose
     from replay.traffic import load
 
-    with store.read() as con:
-        if not con.execute("SELECT count(*) FROM content_tokens").fetchall()[0][0]:
-            return None
     found = diagnose(load(store, since=since, until=until))
     days = max(found.days, 1)
     return [

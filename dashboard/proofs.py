@@ -117,20 +117,27 @@ def strategy_colours(result: views.Document) -> dict[str, str]:
 def trajectories(
     costs: Mapping[date, Decimal], whole_days: Sequence[date], result: views.Document, colours: Mapping[str, str]
 ) -> list[Line]:
-    """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass."""
+    """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass.
+
+    A band is drawn where the cost of a strategy is a range.
+    """
     # a day that the log covers in part would look like a day that cost little
     logged = {day: costs.get(day, Decimal(0)) for day in whole_days} or dict(costs)
     lines = [Line("logged", list(logged), list(logged.values()), GREY, filled=True)]
     for entry in result["strategies"]:
         if not entry["savings"]:
             continue  # declares no stage: the logged line
-        daily = {date.fromisoformat(row["day"]): Decimal(row["cost_usd"]) for row in entry["daily"]}
+        daily = _by_day(entry, "cost_usd")
         first, last = min(daily, default=None), max(daily, default=None)
         if first is None or last is None:
             continue
         # a day without calls cost nothing under any policy
         quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in daily}
         daily = dict(sorted({**daily, **quiet}.items()))
+        low = high = None
+        if entry["cost_low_usd"] != entry["cost_high_usd"]:
+            ends = (_by_day(entry, "cost_low_usd"), _by_day(entry, "cost_high_usd"))
+            low, high = ([end.get(day, Decimal(0)) for day in daily] for end in ends)
         lines.append(
             Line(
                 entry["name"],
@@ -138,9 +145,15 @@ def trajectories(
                 list(daily.values()),
                 colours[entry["name"]],
                 dashed=entry["quality"]["verdict"] != "passes",
+                low=low,
+                high=high,
             )
         )
     return lines
+
+
+def _by_day(entry: views.Document, name: str) -> dict[date, Decimal]:
+    return {date.fromisoformat(row["day"]): Decimal(row[name]) for row in entry["daily"]}
 
 
 def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, caching, charts, elements, frame
+from dashboard import cached, caching, charts, elements, frame, waits
 from dashboard.tables import Column, Table
 from ingest.errors import StrategyError
 from replay.traffic import KEY_POLICIES
@@ -28,9 +28,12 @@ def show() -> None:
             format_func=lambda name: TEMPERATURES[name], help="A cache gives a hot call the same answer every time",
         )  # fmt: skip
     try:
-        found = cached.caches(*view.key, view.since, view.until, str(key), str(hot))
+        arguments = {"since": view.since, "until": view.until, "key": str(key), "temperature": str(hot)}
+        found = waits.result(view, "caches", arguments, "Simulating caches", key=tuple(arguments.values()))
     except StrategyError as error:
         elements.nothing("No cache can be simulated here", f"{error.what}. {error.remedy or ''}")
+        return
+    if found is None:
         return
     if not found.asked:
         elements.nothing(
@@ -94,11 +97,11 @@ def _doctor(view: frame.View) -> None:
         elements.command("hindcast cache doctor")
         return
     st.session_state["examined"] = True
-    rows = cached.doctor(*view.key, view.since, view.until)
+    arguments = {"since": view.since, "until": view.until}
+    rows = waits.result(view, "doctor", arguments, "Examining prompts", key=(view.since, view.until))
     if rows is None:
-        elements.note("Texts are not counted yet; this page does not write to the store. Run once:")
-        elements.command("hindcast cache doctor")
-    elif not rows:
+        return
+    if not rows:
         elements.note("No template varies in a way that a cache would pay for.")
     else:
         columns = (

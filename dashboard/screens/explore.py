@@ -8,7 +8,7 @@ from decimal import Decimal
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, charts, drill, elements, frame, views
+from dashboard import cached, charts, drill, elements, frame, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 
@@ -104,9 +104,18 @@ def _treemap(view: View, report: views.Document) -> None:
     )
 
 
+def _worked_out(view: View, errand: str, text: str) -> views.Document | None:
+    """What an errand finds in the chosen days; None if the reader stopped it."""
+    arguments = {"since": view.since, "until": view.until}
+    found: views.Document | None = waits.result(view, errand, arguments, text, key=(view.since, view.until))
+    return found
+
+
 def _prompts(view: View, _report: views.Document) -> None:
-    found = cached.templates(*view.key, view.since, view.until)
+    found = _worked_out(view, "templates", "Reading prompts")
     if found is None:
+        return
+    if not found:
         elements.nothing(
             "No prompt is kept", "Templates need messages, or their hashes: ingest without --metadata-only."
         )
@@ -138,7 +147,9 @@ def _prompts(view: View, _report: views.Document) -> None:
 
 
 def _repeats(view: View, _report: views.Document) -> None:
-    found = cached.duplicates(*view.key, view.since, view.until)
+    found = _worked_out(view, "duplicates", "Comparing requests")
+    if found is None:
+        return
     elements.finding(
         f"{found['repeats']:,} of {views.plural(found['calls'], 'call')} repeat an earlier request exactly"
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, charts, elements, frame, shelf, views
+from dashboard import charts, elements, frame, shelf, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 from ingest.errors import InputError
@@ -32,27 +32,21 @@ def show() -> None:
         elements.command(f"hindcast optimize --quality-floor {floor:g}")
         return
     try:
-        found, text = _search(view, floor)
+        found = _search(view, floor)
     except InputError as error:
         elements.nothing(error.what, error.remedy or "")
         return
-    _answer(view, found, text, floor)
+    if found is not None:
+        _answer(view, *found, floor)
 
 
-def _search(view: View, floor: float) -> tuple[views.Document, str]:
-    kept = cached.optimum(*view.key, view.since, view.until, floor)
-    if kept is not None:
-        return kept
-    box = st.empty()
-    with box.container():
-        bar = st.progress(0.0, text="Trying policies")
-        st.button("Stop", on_click=lambda: st.session_state.pop("searched", None), help="Between two policies")
-
-        def done(tried: int, label: str) -> None:
-            bar.progress(tried / (tried + 4), text=f"Tried {label}")
-
-        found = cached.search(*view.key, view.since, view.until, floor, done)
-    box.empty()
+def _search(view: View, floor: float) -> tuple[views.Document, str] | None:
+    """The search's document and its strategy file; None if the reader stopped it."""
+    floor = round(floor, 9)
+    arguments = {"since": view.since, "until": view.until, "floor": floor}
+    found: tuple[views.Document, str] | None = waits.result(
+        view, "search", arguments, "Trying policies", key=(view.since, view.until, floor)
+    )
     return found
 
 
@@ -72,7 +66,7 @@ def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
     quality = clicked(selected, points)
     if quality is not None and quality != found["quality"].get("lower_90"):
         try:
-            found, text = _search(view, max(0.0, quality - 1e-6))
+            found, text = _search(view, max(0.0, quality - 1e-6)) or (found, text)
         except InputError as error:
             elements.note(f"{error.what}. {error.remedy or ''}", warn=True)
     saved = found["saved_share"]

@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views
+from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views, waits
 from dashboard.frame import View
 from dashboard.palette import HUES
 from replay.strategy import Strategy
@@ -72,27 +72,27 @@ def spike_days(coverage: views.Coverage, newest: views.Document) -> list[date]:
 def _replay(
     view: View, strategies: Sequence[Strategy], since: date | None, until: date | None, cold: bool
 ) -> views.Document | None:
-    """The result, kept from before or run now, with progress and a way to stop."""
-    wanted = {cached.replay_key(*view.key, strategy, since, until, cold): strategy for strategy in strategies}
-    known = cached.replayed(list(wanted))
-    if known is not None:
-        return known
-    if st.session_state.get("stopped") == list(wanted):
-        elements.nothing("Stopped", "Nothing was kept of the run; it can start again at any time.")
-        st.button("Run again", type="primary", on_click=lambda: st.session_state.pop("stopped", None))
-        return None
-    box = st.empty()
-    with box.container():
-        bar = st.progress(0.0, text=f"Replaying {view.coverage.calls:,} calls through {len(wanted)} strategies")
-        st.button("Stop", on_click=lambda: st.session_state.update(stopped=list(wanted)), help="Between two strategies")
+    """The result as `hindcast replay --json` prints it; strategies that were run before are not run again."""
+    names = {_key(strategy, since, until, cold): strategy for strategy in strategies}
+    new = {key: strategy for key, strategy in names.items() if cached.kept(("replayed", *view.key, key)) is None}
+    if new:
+        arguments = {
+            "strategies": [strategy.document() for strategy in new.values()],
+            "since": since, "until": until, "cold": cold,
+        }  # fmt: skip
+        text = f"Replaying {view.coverage.calls:,} calls"
+        found = waits.result(view, "replay", arguments, text, key=tuple(new), of=len(new))
+        if found is None:
+            return None
+        for key, entry in zip(new, found["strategies"], strict=True):
+            cached.keep(("replayed", *view.key, key), {**found, "strategies": [entry]})
+    kept = [cached.kept(("replayed", *view.key, key)) for key in names]
+    return {**kept[0], "strategies": [one["strategies"][0] for one in kept]}
 
-        def done(finished: int, count: int) -> None:
-            # a click on Stop asks for a rerun, which ends this run at the next drawing: here, between two strategies
-            bar.progress(finished / count, text=f"{finished} of {count} replayed")
 
-        cached.run_replays(view.path, wanted, since, until, cold, done)
-    box.empty()
-    return cached.replayed(list(wanted))
+def _key(strategy: Strategy, since: date | None, until: date | None, cold: bool) -> tuple[object, ...]:
+    """Names one run beside the store: what the strategy says, the days, and warm or cold."""
+    return strategy.canonical_json(), since, until, cold
 
 
 def _answer(view: View, result: views.Document, best: views.Document, newest: views.Document) -> None:

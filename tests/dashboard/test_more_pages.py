@@ -128,7 +128,7 @@ def test_optimise_waits_for_a_click_and_then_names_a_policy_or_why_there_is_none
 
 
 def test_a_wrong_strategy_is_told_its_line_and_the_right_key(spiky: Store, open_page: Opened) -> None:
-    page = open_page(spiky, "strategies")
+    page = open_page(spiky, "strategies", strategies="routed")
     editor = page.text_area[0]
     editor.set_value("name: mine\nrout:\n  - {default: gpt-3.5-turbo}\n").run()
     problem = "\n".join(part.value for part in page.code)
@@ -137,7 +137,7 @@ def test_a_wrong_strategy_is_told_its_line_and_the_right_key(spiky: Store, open_
 
 
 def test_an_edited_strategy_is_run_beside_the_others(spiky: Store, open_page: Opened) -> None:
-    page = open_page(spiky, "strategies")
+    page = open_page(spiky, "strategies", strategies="routed")
     page.text_area[0].set_value("name: mine\nroute:\n  - {default: gpt-3.5-turbo}\n").run()
     next(button for button in page.button if button.label == "Run it").click().run()
     assert not page.exception

@@ -1,0 +1,122 @@
+"""Work that takes long on a large store: each is a command's own function, run in a process of its own.
+
+An errand takes the store, plain arguments and `say`, which it calls with what was finished last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from dashboard import caching
+from ingest.errors import InputError, StoreError
+from ingest.store import Store
+from ingest.tokens import ensure_counted
+
+Say = Callable[[str], None]
+Document = dict[str, Any]
+
+
+class Aside(Store):
+    """A store that is only read: what a command would add to it (token counts of texts) goes to a copy at `copy`.
+
+    The copy is made at the first write, is read from then on, and serves later errands until the store changes.
+    """
+
+    def __init__(self, path: Path, copy: Path) -> None:
+        self.original, self.copy = path, copy
+        super().__init__(copy if copy.exists() else path)
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A write to the copy."""
+        if self.path == self.original:
+            self._copy()
+            super().__init__(self.copy)
+        with super().write() as con:
+            yield con
+
+    def _copy(self) -> None:
+        part = self.copy.with_name(f"{self.copy.name}.{os.getpid()}")
+        try:
+            with self.read():  # nothing is published meanwhile
+                shutil.copyfile(self.original, part)
+                log = self.original.with_name(f"{self.original.name}.wal")
+                if log.exists():
+                    shutil.copyfile(log, self.copy.with_name(f"{self.copy.name}.wal"))
+            part.replace(self.copy)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(
+                f"texts must be counted first, and there is no room for a copy: {error.strerror}",
+                where=str(self.copy.parent),
+                remedy="Count them in the store itself, once: hindcast ingest PATH --count-tokens",
+            ) from error
+
+
+def replay(
+    store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
+) -> Document:
+    """As `hindcast replay --json`, from the strategies' documents."""
+    from replay.run import run
+    from replay.strategy import Strategy
+
+    chosen = [Strategy.model_validate(document) for document in strategies]
+    return run(store, chosen, since=since, until=until, cold=cold, done=say).to_json()
+
+
+def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:
+    """As `hindcast optimize --json`, and the strategy file that it writes."""
+    from replay.optimise import optimise
+    from replay.policy import written
+
+    found = optimise(store, floor=floor, since=since, until=until, done=say)
+    return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])
+
+
+def caches(
+    store: Store, since: date | None, until: date | None, key: str, temperature: str, say: Say
+) -> caching.CacheCurves:
+    """As `hindcast cache curve`."""
+    say("reading calls")
+    return caching.cache_curves(store, since, until, key, temperature)
+
+
+def doctor(store: Store, since: date | None, until: date | None, say: Say) -> list[tuple[Any, ...]]:
+    """As `hindcast cache doctor`."""
+    say("counting tokens")
+    ensure_counted(store, ["o200k_base"])
+    say("reading prompts")
+    return caching.misses(store, since, until)
+
+
+def templates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+    """As `hindcast templates --json`; empty where the store keeps no message."""
+    from analysis.templates import templates as find
+
+    say("reading prompts")
+    try:
+        return find(store, since=since, until=until).to_json()
+    except InputError:
+        return {}
+
+
+def duplicates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+    """As `hindcast duplicates --json`."""
+    from analysis.duplicates import duplicates as find
+
+    say("comparing requests")
+    return find(store, since=since, until=until).to_json()
+
+
+ERRANDS: Final[dict[str, Callable[..., Any]]] = {
+    errand.__name__: errand for errand in (replay, search, caches, doctor, templates, duplicates)
+}
