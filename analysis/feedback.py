@@ -35,6 +35,15 @@ def mark(store: Store, day: date, verdict: str, note: str | None = None) -> Feed
     return Feedback(day, verdict, note)
 
 
+def unmark(store: Store, day: date) -> None:
+    """Forget what was said of `day`."""
+    with store.read():
+        pass
+    with store.write() as con:
+        con.execute(_TABLE)
+        con.execute("DELETE FROM feedback WHERE day = ?", [day])
+
+
 def marks(con: duckdb.DuckDBPyConnection) -> dict[date, Feedback]:
     """All marked days."""
     if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'feedback'").fetchall():
