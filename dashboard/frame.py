@@ -28,6 +28,11 @@ class View:
     def key(self) -> tuple[str, str]:
         return self.path, self.version
 
+    @property
+    def name(self) -> str:
+        """The store's file name."""
+        return Path(self.path).name
+
     def window(self) -> str:
         """The days in words."""
         first, last = self.coverage.first, self.coverage.last
@@ -84,7 +89,10 @@ def remarks(coverage: views.Coverage) -> None:
 
 
 def footer() -> None:
-    """The sidebar's end: which file this is, that nothing here writes to it, and the export format."""
+    """The sidebar's end: which file this is, what writes to it, and the export format."""
     with st.sidebar:
         st.segmented_control("Pictures export as", ["png", "svg"], default="png", key="format", required=True)
-        elements.note(f"{cached.store_path().name}, read-only. Served to this machine; nothing is sent anywhere.")
+        elements.note(
+            f"{cached.store_path().name} is only read, but for what you say of a day on the Spike page. "
+            "Served to this machine; nothing is sent anywhere."
+        )

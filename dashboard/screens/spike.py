@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.present import day as day_text
 from analysis.present import money
-from dashboard import cached, drill, elements, figures, frame, proofs, views
+from dashboard import cached, drill, elements, figures, frame, marking, proofs, views
 from dashboard.cards import Kpi
 
 TABLE_ROWS = 12
@@ -36,6 +36,7 @@ def show() -> None:
     for text in notes(found):
         elements.note(text, warn=True)
     frame.remarks(view.coverage)
+    marking.of_day(view, found)
     if not found["drivers"]:
         elements.nothing("Nothing to take apart", "The day cost what was expected, or there is no day to compare with.")
         return
