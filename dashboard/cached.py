@@ -140,6 +140,18 @@ def own_prices(path: str, version: str) -> Document:
     return list_overrides(Store(path))
 
 
+@st.cache_data(max_entries=4, show_spinner="Comparing prices")
+def price_differences(path: str, version: str, file: bytes, at: date) -> Document:
+    """As `hindcast prices diff --json`, of a file's content. Raises InputError for another kind of file."""
+    from analysis.second_book import compare
+
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = Path(folder) / "prices.json"
+        theirs.write_bytes(file)
+        found, missing = compare(Store(path), theirs, at)
+    return {"differences": [item.to_json() for item in found], "missing": missing}
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def holdings(path: str, version: str) -> Holdings:
     """Files, quarantine, remarks and coverage."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import streamlit as st
 
-from analysis.present import usd
+from analysis.present import money, tokens, usd
 from dashboard import cached, elements, frame, views
 from dashboard.tables import Column, Table
+from ingest.errors import InputError
 
 KINDS = (("input", "input"), ("cache_read", "cached"), ("cache_write", "write"), ("output", "output"))
 
@@ -40,9 +42,78 @@ def show() -> None:
     said += [f"{alias} is priced as {target}" for alias, target in own["aliases"].items()]
     if said:
         elements.points(said, shown=20)
+    _diff(view)
     elements.finding("From here")
-    for command in ("explain MODEL --at DATE", "diff FILE", "set MODEL --input USD --output USD"):
+    for command in ("explain MODEL --at DATE", "set MODEL --input USD --output USD"):
         elements.command(f"hindcast prices {command}")
+
+
+def _diff(view: frame.View) -> None:
+    """Another price list beside the book, for the models of this log."""
+    place = st.container()
+    with place:
+        heading = st.empty()
+    left, right = st.columns([3, 1])
+    file = left.file_uploader(
+        "litellm's model_prices_and_context_window.json", type="json", key="their-prices",
+        help="Compared on this machine with the models that the calls of this log used; not kept",
+    )  # fmt: skip
+    last = view.coverage.last
+    at = right.date_input("Our prices of", value=last.date() if last else None, key="at", help="A UTC day")
+    with heading.container():
+        if file is None or not isinstance(at, date):
+            elements.finding("Compare the book with another price list")
+            return
+        try:
+            found = cached.price_differences(*view.key, file.getvalue(), at)
+        except InputError as error:
+            elements.nothing(error.what, error.remedy or "Choose another file.")
+            return
+        elements.finding(diff_headline(found))
+    if found["differences"]:
+        elements.table(differences(found), "price-differences")
+    if found["missing"]:
+        elements.note(f"Not in the file: {', '.join(found['missing'])}.")
+    elements.command(f"hindcast prices diff {file.name} --at {at}")
+
+
+def diff_headline(found: views.Document) -> str:
+    """How many prices differ, and what hangs on them."""
+    rows = found["differences"]
+    if not rows:
+        return "Every price that the file has agrees with the book"
+    stakes = [abs(Decimal(row["usd_at_stake"])) for row in rows if row["usd_at_stake"] is not None]
+    verb = "differs" if len(rows) == 1 else "differ"
+    return f"{views.plural(len(rows), 'price')} {verb} from the book: {money(sum(stakes, Decimal(0)))} at stake"
+
+
+def differences(found: views.Document) -> Table:
+    """Model, kind of token, both prices, tokens used, and what the difference is worth over them."""
+    columns = (
+        Column("model"),
+        Column("kind"),
+        Column("book", _price, figure=True, about="USD per million tokens"),
+        Column("file", _price, figure=True, about="USD per million tokens"),
+        Column("tokens", tokens, figure=True),
+        Column(
+            "file less book",
+            lambda value: "-" if value is None else money(value, sign=True),
+            figure=True,
+            about="What these tokens would have cost more or less at the file's price",
+        ),
+    )
+    rows = tuple(
+        (
+            "/".join(part for part in (row["provider"], row["model"]) if part),
+            dict(KINDS).get(row["token_kind"], row["token_kind"]),
+            views.dollars(row["ours"]),
+            views.dollars(row["theirs"]),
+            row["tokens"],
+            views.dollars(row["usd_at_stake"]),
+        )
+        for row in found["differences"]
+    )
+    return Table("Prices that differ", columns, rows)
 
 
 def headline(found: views.Document, part: str) -> str:

@@ -97,6 +97,25 @@ def test_prices_are_those_of_the_book(spiky: Store, open_page: Opened) -> None:
     assert "No price row" in said(open_page(spiky, "prices", model="no such model"))
 
 
+def test_another_price_list_is_compared_as_the_command_does(spiky: Store, open_page: Opened, tmp_path: Path) -> None:
+    theirs = {"gpt-4-turbo": {"input_cost_per_token": 0.00002, "output_cost_per_token": 0.00003}}
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps(theirs))
+    page = open_page(spiky, "prices")
+    page.get("file_uploader")[0].set_value((file.name, file.read_bytes(), "application/json")).run()
+    assert not page.exception
+    found = ask(spiky, "prices", "diff", str(file), "--at", "2024-03-08")
+    (row,) = found["differences"]
+    text = said(page)
+    assert f"1 price differs from the book: {money(Decimal(row['usd_at_stake']))} at stake" in text
+    assert "<script>" not in "".join(part.value for part in page.html)
+    assert found["missing"]
+    for name in found["missing"]:
+        assert name in text
+    page.get("file_uploader")[0].set_value(("x.json", b"[1]", "application/json")).run()
+    assert "no prices of litellm's kind" in said(page)
+
+
 def test_data_names_files_and_quarantine(tmp_path: Path, open_page: Opened) -> None:
     log = tmp_path / "calls.jsonl"
     good = {
