@@ -9,6 +9,9 @@ import importlib
 import os
 import pkgutil
 import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
 
 import typer
 
@@ -31,11 +34,27 @@ for _module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda found: foun
             _loaded.register(app)
 
 
+class _WithoutPandas(MetaPathFinder, Loader):
+    """Lets nothing import pandas into a command: pyarrow does at its first conversion, and a third of a second is gone.
+
+    No command uses it, and what takes it as an option goes on without. The dashboard runs in a process of its own.
+    """
+
+    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname == "pandas" else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        raise ModuleNotFoundError("pandas is kept out of commands", name=spec.name)
+
+    def exec_module(self, module: Any) -> None: ...
+
+
 def main() -> None:
     """Entry point: turns errors into one clear line on stderr and the right exit code."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    sys.meta_path.insert(0, _WithoutPandas())
     try:
         app()
     except HindcastError as error:
