@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -51,7 +52,28 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def origin_story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of the demo, seed 7: made once for all tests, which must not write to it."""
+    """The store of the demo, seed 7: made once for all tests and workers, which must not write to it."""
     from cli.demo import build
 
-    return build(tmp_path_factory.mktemp("origin"), 7)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "origin"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:  # the first worker builds, the others wait for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = folder / "store"
+        if not told.exists():
+            told.write_text(str(build(folder, 7)))
+        return Path(told.read_text())
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker per core for the whole suite, none where test files are named: those start at once."""
+    named = any(Path(argument.split("::")[0]).is_file() for argument in config.args)
+    return 0 if named else os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share its fixtures and so a worker; the parts of a `spread` test may run on any."""
+    for item in items:
+        name = item.name if item.get_closest_marker("spread") else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{name}"))

@@ -108,6 +108,7 @@ def test_an_ordinary_day_claims_nothing(tmp_path):
     assert not found.flagged
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize(
     "cause", ["new_agent", "prompt_growth", "retry_storm", "output_growth", "price_change", "tool_bloat"]
 )

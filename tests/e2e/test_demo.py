@@ -56,6 +56,7 @@ def test_the_demo_command_tells_the_story_and_a_second_run_adds_nothing(tmp_path
     assert second.stdout == first.stdout
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("seed", [8, 9])
 def test_other_seeds_tell_the_same_story(tmp_path: Path, seed: int) -> None:
     check_story(demo.tell(demo.build(tmp_path, seed)).to_json())

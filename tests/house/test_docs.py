@@ -69,6 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, origin_story: Path) -> Path
 RUN = [page for page in PAGES if page.name not in OWN_STORE]
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path) -> None:
     store = folder / f"{page.stem}.duckdb"
