@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Hashable
 from datetime import date
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import Any
 import streamlit as st
 
 from analysis import listing
-from dashboard import views
+from analysis.cost import CostReport
+from analysis.cost import cost as cost_report
+from dashboard import rollup, views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
 from ingest.errors import PriceError, StoreBusyError
@@ -51,27 +54,43 @@ def _seen() -> dict[str, str]:
     return {}
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _whole(path: str, version: str) -> CostReport | None:
+    return rollup.whole(Store(path))
+
+
 @st.cache_data(max_entries=128, show_spinner=False)
-def cost(
-    path: str,
-    version: str,
-    by: tuple[str, ...],
-    since: date | None,
-    until: date | None,
-    where: tuple[tuple[str, str], ...],
-) -> Document:
-    """As `hindcast cost --json`."""
-    from analysis.cost import cost as report
-
-    return report(Store(path), by=by, since=since, until=until, where=dict(where) or None).to_json()
+def cost(path: str, version: str, by: tuple[str, ...], since: date | None, until: date | None) -> Document:
+    """As `hindcast cost --json`: rows, total, hidden_cache and price_book_version."""
+    whole = _whole(path, version) if set(by) <= set(rollup.DIMENSIONS) else None
+    if whole is not None:
+        return rollup.rolled_up(whole, by, since, until)
+    return cost_report(Store(path), by=by, since=since, until=until).to_json()
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_resource
+def _one_at_a_time() -> threading.Lock:
+    """Two visitors of a new store wait for one diagnosis."""
+    return threading.Lock()
+
+
+def diagnosed(path: str, version: str, day: date | None) -> Document | None:
+    """A diagnosis of before, if it is kept."""
+    found: Document | None = kept(("diagnosis", path, version, day))
+    return found
+
+
 def diagnosis(path: str, version: str, day: date | None) -> Document:
     """As `hindcast diagnose --json`."""
     from analysis.diagnosis import diagnose
 
-    return diagnose(Store(path), day=day).to_json()
+    with _one_at_a_time():
+        found = diagnosed(path, version, day)
+        if found is None:
+            with st.spinner("Comparing the day with earlier ones"):
+                found = diagnose(Store(path), day=day).to_json()
+            keep(("diagnosis", path, version, day), found)
+    return found
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

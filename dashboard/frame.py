@@ -82,9 +82,12 @@ def view(*, dates: bool = True) -> View:
     )
 
 
-def remarks(coverage: views.Coverage) -> None:
-    """What totals leave out or guess; always on the page when there is any."""
-    for text in coverage.remarks():
+def remarks(coverage: views.Coverage, report: views.Document | None = None) -> None:
+    """What totals leave out or guess; always on the page when there is any.
+
+    With a cost report also the cache reads that its log hides.
+    """
+    for text in [*coverage.remarks(), *(views.hidden_reads(report) if report else [])]:
         elements.note(text, warn=True)
 
 

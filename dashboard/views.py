@@ -17,7 +17,8 @@ from analysis import narrative
 from analysis.aligned import costs_relation
 from analysis.cost import DIMENSIONS
 from analysis.days import complete_days
-from analysis.present import money
+from analysis.present import day as day_text
+from analysis.present import money, share
 from dashboard.figures import Step
 from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.errors import InputError, did_you_mean
@@ -168,6 +169,53 @@ def by_week(drawn: Trajectory) -> Trajectory:
         for day, usd in zip(drawn.days, amounts, strict=True):
             stacks[name][(day - start).days // 7] += usd
     return Trajectory(weeks, stacks, weekly=True)
+
+
+def trajectory_finding(
+    drawn: Trajectory, dimension: str, diagnosis: Document | None, whole_days: Iterable[date]
+) -> str:
+    """What the picture shows: since when a day costs more or less, or how much it costs; and which name is most of it.
+
+    Means are over the complete days, where there are any.
+    """
+    whole = set(whole_days)
+    kept = [i for i, day in enumerate(drawn.days) if drawn.weekly or day in whole] or list(range(len(drawn.days)))
+    since = None if drawn.weekly or not diagnosis else stands_out_since(diagnosis)
+    before = [i for i in kept if since and drawn.days[i] < since]
+    after = [i for i in kept if since and drawn.days[i] >= since]
+    if since and before and after:
+        change = _mean(drawn.totals, after) - _mean(drawn.totals, before)
+        said = f"{money(_mean(drawn.totals, after))} a day since {day_text(since)}, "
+        said += f"{money(_mean(drawn.totals, before))} before"
+        parts = {name: _mean(usd, after) - _mean(usd, before) for name, usd in drawn.stacks.items()}
+        of = "of the change is"
+    else:
+        change = _mean(drawn.totals, kept)
+        said = f"{money(change)} a {'week' if drawn.weekly else 'day'} on average"
+        parts = {name: _mean(usd, kept) for name, usd in drawn.stacks.items()}
+        of = "of it is"
+    top = max((name for name in parts if name != OTHER), key=lambda name: (abs(parts[name]), name), default=None)
+    if top is None or len(parts) < 2 or not change or parts[top] / change <= 0:
+        return said
+    return f"{said}: {share(float(parts[top] / change))} {of} {dimension} {top}"
+
+
+def _mean(amounts: Sequence[Decimal], at: Sequence[int]) -> Decimal:
+    return sum((amounts[i] for i in at), Decimal(0)) / len(at)
+
+
+def hidden_reads(report: Document) -> list[str]:
+    """What the logged cost reveals of cache reads that the log does not show; empty if nothing."""
+    total = report["total"]
+    if not any(found["accepted"] for found in report["hidden_cache"]) or total.get("effective_usd") is None:
+        return []
+    shown, effective = Decimal(total["cost_usd"]), Decimal(total["effective_usd"])
+    if shown == effective:
+        return []
+    return [
+        f"List prices: {money(shown)}. The log's own cost reveals cached tokens that it does not count; with them the "
+        f"same calls come to {money(effective)} (hindcast cost)."
+    ]
 
 
 def day_costs(report: Document) -> dict[date, Decimal]:

@@ -19,7 +19,7 @@ ANY = "any"
 def show() -> None:
     """Draw the page."""
     view = frame.view()
-    report = cached.cost(*view.key, ("agent", "task", "model"), view.since, view.until, ())
+    report = cached.cost(*view.key, ("agent", "task", "model"), view.since, view.until)
     elements.finding(headline(report), level=1)
     frame.remarks(view.coverage)
     look = st.segmented_control(

@@ -17,62 +17,66 @@ from dashboard.tables import Column, Table
 
 BY = ("agent", "model", "task")
 WEEK = 7
+AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
 
 
 def show() -> None:
-    """Draw the page."""
+    """Draw the page: at once on a small store; on a large one first without the diagnosis, then with it."""
     view = frame.view()
     answer = st.container()
     picture = st.container()
     with picture:
         heading = st.empty()
         # before anything is computed: the address may name another dimension
-        dimension = st.segmented_control(
-            "Stacked by", BY, default=BY[0], key="by", bind="query-params", required=True, label_visibility="collapsed"
-        )
-    found = cached.diagnosis(*view.key, None)
-    report = cached.cost(*view.key, ("day", dimension), view.since, view.until, ())
+        dimension = str(
+            st.segmented_control("Stacked by", BY, default=BY[0], key="by", bind="query-params", required=True,
+                                 label_visibility="collapsed")
+        )  # fmt: skip
+    report = cached.cost(*view.key, ("day", dimension), view.since, view.until)
     costs = views.day_costs(report)
-    every = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
-    with answer:
-        if not costs:
+    if not costs:
+        with answer:
             elements.nothing("No call in these days", "Choose other days in the sidebar.")
-            frame.remarks(view.coverage)
-            return
-        elements.finding(views.sentences(found)[0], level=1)
-        limits = read()
+            frame.remarks(view.coverage, report)
+        return
+    at_once = view.coverage.calls <= AT_ONCE
+    found = cached.diagnosis(*view.key, None) if at_once else cached.diagnosed(*view.key, None)
+    every = views.day_costs(cached.cost(*view.key, ("day",), None, None))
+    limits = read()
+    with answer:
+        elements.finding(views.sentences(found)[0] if found else _so_far(costs), level=1)
         ahead = outlook(every, view.coverage.whole_days)
         elements.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
-        frame.remarks(view.coverage)
+        frame.remarks(view.coverage, report)
+    drawn = views.by_week(views.trajectory(report, dimension, cached.colours(*view.key, dimension)))
     with heading:
-        long = (max(costs) - min(costs)).days >= views.MOST_BARS
-        elements.finding(f"{'Weekly' if long else 'Daily'} cost by {dimension}")
+        elements.finding(views.trajectory_finding(drawn, dimension, found, view.coverage.whole_days))
     with picture:
-        _trajectory(view, report, dimension, found, limits.daily)
-    _movers(found)
+        _trajectory(view, drawn, dimension, found, limits.daily)
+    if found:
+        _movers(found)
     _proof(report, dimension)
+    if not found:
+        with answer:
+            cached.diagnosis(*view.key, None)
+        st.rerun()
+
+
+def _so_far(costs: dict[date, Decimal]) -> str:
+    """The answer before the newest day has been compared with those before it."""
+    first, last = min(costs), max(costs)
+    return f"{money(sum(costs.values(), Decimal(0)))} from {day_text(first)} to {day_text(last)} {last.year}"
 
 
 def figures_of_merit(
     coverage: views.Coverage,
     costs: dict[date, Decimal],
-    found: views.Document,
+    found: views.Document | None,
     ahead: Outlook | None,
     settings: Settings,
 ) -> list[Kpi]:
     """The KPI row: the day that matters, the last seven days against the seven before, the month, the unpriced."""
-    actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
-    day = date.fromisoformat(found["day"])
-    ratio = views.change(actual, expected) if actual is not None and expected is not None else None
-    row = [
-        Kpi(
-            f"{day_text(day)}{' (spike)' if found['flagged'] else ''}",
-            money(actual),
-            f"expected {money(expected)}" + (f", {signed(ratio)}" if ratio is not None else ""),
-            tone="bad" if found["flagged"] else "",
-            about="The newest complete day that stands out; if none does, the newest complete day.",
-        )
-    ]
+    row = [_day(found)] if found else [Kpi("Newest day", "...", "being compared with earlier days")]
     whole = [day for day in coverage.whole_days if min(costs) <= day <= max(costs)]
     if len(whole) >= WEEK and any(costs.get(day) for day in whole[-WEEK:]):
         recent, before = whole[-WEEK:], whole[-2 * WEEK : -WEEK]
@@ -112,23 +116,34 @@ def figures_of_merit(
     return row
 
 
+def _day(found: views.Document) -> Kpi:
+    actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
+    ratio = views.change(actual, expected) if actual is not None and expected is not None else None
+    return Kpi(
+        f"{day_text(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
+        money(actual),
+        f"expected {money(expected)}" + (f", {signed(ratio)}" if ratio is not None else ""),
+        tone="bad" if found["flagged"] else "",
+        about="The newest complete day that stands out; if none does, the newest complete day.",
+    )
+
+
 def signed(ratio: float) -> str:
     """`+12.0 %`."""
     return f"{'+' if ratio >= 0 else '-'}{share(abs(ratio))}"
 
 
 def _trajectory(
-    view: frame.View, report: views.Document, dimension: str, found: views.Document, budget: Decimal | None
+    view: frame.View, drawn: views.Trajectory, dimension: str, found: views.Document | None, budget: Decimal | None
 ) -> None:
-    drawn = views.by_week(views.trajectory(report, dimension, cached.colours(*view.key, dimension)))
-    spike = views.stands_out_since(found)
+    spike = views.stands_out_since(found) if found else None
     whole = set(view.coverage.whole_days)
     figure = figures.trajectory(
         drawn.days,
         drawn.stacks,
         cached.colours(*view.key, dimension),
         spike=None if drawn.weekly else spike,
-        expected=None if drawn.weekly else views.expected_range(found),
+        expected=None if drawn.weekly or not found else views.expected_range(found),
         budget=None if drawn.weekly else budget,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
         unit="USD per week" if drawn.weekly else "USD per day",

@@ -106,7 +106,7 @@ def _answer(view: View, result: views.Document, best: views.Document, newest: vi
             f"Without a time, not replayed: {views.plural(result['baseline']['untimed_calls'], 'call')}.", warn=True
         )
     colours = proofs.strategy_colours(result)
-    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None, ()))
+    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None))
     lines = proofs.trajectories(costs, view.coverage.whole_days, result, colours)
     elements.picture(
         figures.comparison(lines, spike=views.stands_out_since(newest)),
