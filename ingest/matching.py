@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 NEAR_SECONDS = 2
+HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # of two 64-bit halves
 _TOKENS = (
     "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
     "cache_creation_1h_input_tokens", "reasoning_output_tokens",
@@ -16,23 +17,31 @@ _TOKENS = (
 ALSO_LOGGED = "also_logged_in"
 
 
-def replace_fuller(con: duckdb.DuckDBPyConnection, keyed: str) -> None:
+def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, low: Any) -> None:
     """Give stored calls the counts of a fuller row: a transcript read while an answer was still being written.
 
-    `keyed` is the name of a registered view of staged calls with `call_key`. The calls lose their price, so that
-    whoever prices calls does it again.
+    `staged` are calls just published, new or not, and `high` and `low` the halves of their keys. The calls changed
+    lose their price, so that whoever prices calls does it again.
     """
-    columns = ", ".join(f"{name} = s.{name}" for name in _TOKENS)
+    present = [name for name in (*_TOKENS, "finish_reason") if name in staged.column_names]
+    if "output_tokens" not in present:
+        return
+    staged = staged.select([*present, "replaces"])
+    staged = staged.append_column("hi", pa.array(high)).append_column("lo", pa.array(low))
+    con.register("staged_rows", staged.append_column("n", pa.array(np.arange(len(staged)))))
+    given = {name: f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_TOKENS, "finish_reason")}
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE fuller AS
-            SELECT c.call_no, {", ".join(f"s.{name}" for name in _TOKENS)}, s.finish_reason
-              FROM {keyed} s JOIN calls c USING (call_key)
+            SELECT c.call_no, {", ".join(given.values())}
+              FROM (SELECT *, {HASH} AS call_key FROM staged_rows) s JOIN calls c USING (call_key)
              WHERE s.replaces AND s.output_tokens > c.output_tokens
-           QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY s.output_tokens DESC) = 1"""
+           QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY s.output_tokens DESC, s.n) = 1"""
     )
+    con.unregister("staged_rows")
     if con.execute("SELECT count(*) FROM fuller").fetchall()[0][0]:
         con.execute(
-            f"""UPDATE calls SET {columns}, finish_reason = coalesce(s.finish_reason, calls.finish_reason)
+            f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in _TOKENS)},
+                       finish_reason = coalesce(s.finish_reason, calls.finish_reason)
                   FROM fuller s WHERE calls.call_no = s.call_no"""
         )
         if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ledger'").fetchall()[0][0]:
@@ -51,8 +60,15 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
     ).fetchall()[0][0]
     if not others or not len(kept):
         return {}
-    columns = ("start_us", "model", "input_tokens", "output_tokens", "response_id")
-    table = pa.table({"n": pa.array(kept), **{name: staged[name].take(pa.array(kept)) for name in columns}})
+    columns = ("start_us", "model", "input_tokens", "output_tokens")
+    if not set(columns) <= set(staged.column_names):
+        return {}
+    chosen = {
+        name: staged[name].take(pa.array(kept)) for name in (*columns, "response_id") if name in staged.column_names
+    }
+    if "response_id" not in chosen:
+        chosen["response_id"] = pa.nulls(len(kept), pa.string())
+    table = pa.table({"n": pa.array(kept), **chosen})
     con.register("fresh_calls", table)
     pairs = con.execute(
         """SELECT f.n, c.call_no

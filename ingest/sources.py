@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from ingest import reading
 from ingest.staging import Part
 
 _EDGE = 1 << 16
 _EXAMPLES = 5
+_COUNTED = pa.schema(
+    {
+        "source_id": pa.int32(), "format": pa.string(), "fingerprint": pa.string(), "size_bytes": pa.int64(),
+        "rows": pa.int64(), "calls": pa.int64(), "duplicates": pa.int64(), "quarantined": pa.int64(),
+        "skipped": pa.int64(), "byte_offset": pa.int64(), "complete": pa.bool_(),
+    }
+)  # fmt: skip
 
 
 @dataclass
@@ -47,30 +55,10 @@ class SourceFile:
     _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
     _repeats: dict[int, int] = field(default_factory=dict)  # of those met more than once, how often
 
-    def open(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Give the file its row in `sources`; on a second reading forget what the first one set aside."""
-        if self.source_id is None:
-            known = con.execute("SELECT source_id FROM sources WHERE path = ?", [str(self.path)]).fetchall()
-            if known:
-                self.source_id = known[0][0]
-            else:
-                self.source_id = con.execute("SELECT coalesce(max(source_id) + 1, 0) FROM sources").fetchall()[0][0]
-                con.execute("INSERT INTO sources (source_id, path) VALUES (?, ?)", [self.source_id, str(self.path)])
-        if self.mode in ("reread", "resume"):
-            gone = con.execute(
-                "DELETE FROM quarantine WHERE source_id = ? AND byte_offset >= ?", [self.source_id, self.start]
-            ).fetchall()
-            if self.mode == "resume":
-                # a last line without its end was counted, and is read again now
-                self.prior["quarantined"] -= gone[0][0]
-                self.prior["rows"] -= 1 if self.unfinished else 0
-            self.mode = "reading"
-
-    def count(self, part: Part, fresh: int) -> None:
-        """Take in a published part, of whose calls `fresh` were new."""
+    def count(self, part: Part) -> None:
+        """Take in a published part. Its calls are duplicates until `found_new` says how many are not."""
         self.rows += part.rows
-        self.calls += fresh
-        self.duplicates += part.duplicates + part.calls - fresh
+        self.duplicates += part.duplicates + part.calls
         self.quarantined += len(part.quarantined)
         for bad in part.quarantined[: _EXAMPLES - len(self.examples)]:
             self.examples.append({"row": self.row_base + bad.row, "reason": bad.reason, "json_path": bad.path})
@@ -82,24 +70,32 @@ class SourceFile:
             self.end_offset = part.end_offset
             self.complete = part.complete
 
-    def save(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Write the counts. They stay true to `rows = calls + duplicates + quarantined + skipped` on every way."""
+    def found_new(self, calls: int) -> None:
+        """So many of the calls counted were not in the store."""
+        self.calls += calls
+        self.duplicates -= calls
+
+    def counts(self) -> dict[str, Any]:
+        """The file's row in `sources`: `rows = calls + duplicates + quarantined + skipped` on every way."""
         before = self.prior
         carried = before if self.start else {}
         calls = self.calls + before.get("calls", 0)
         quarantined = self.quarantined + carried.get("quarantined", 0)
         skipped = sum(self.skipped.values()) + carried.get("skipped", 0)
         rows = self.rows + carried.get("rows", 0)
-        con.execute(
-            """UPDATE sources SET format = ?, fingerprint = ?, size_bytes = ?, rows = ?, calls = ?, duplicates = ?,
-                      quarantined = ?, skipped = ?, byte_offset = ?, complete = ?,
-                      published = (SELECT value::BIGINT + 1 FROM meta WHERE key = 'publish')
-                WHERE source_id = ?""",
-            [
-                self.format, self.fingerprint, self.size, rows, calls, max(0, rows - calls - quarantined - skipped),
-                quarantined, skipped, self.end_offset, self.complete, self.source_id,
-            ],
-        )  # fmt: skip
+        return {
+            "source_id": self.source_id,
+            "format": self.format,
+            "fingerprint": self.fingerprint,
+            "size_bytes": self.size,
+            "rows": rows,
+            "calls": calls,
+            "duplicates": max(0, rows - calls - quarantined - skipped),
+            "quarantined": quarantined,
+            "skipped": skipped,
+            "byte_offset": self.end_offset,
+            "complete": self.complete,
+        }
 
     def report(self) -> dict[str, Any]:
         """This run's counts, for people and programs. An unchanged file repeats its known rows as duplicates."""
@@ -145,6 +141,48 @@ class SourceFile:
             hashes = np.frombuffer(digests, ">u8").astype(np.uint64)
             for _ in self.occurrences(np.arange(len(hashes)), hashes):
                 pass
+
+
+def open_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> None:
+    """Give every file its row in `sources`; of those read a second time forget what the first one set aside."""
+    unknown = [file for file in files if file.source_id is None]
+    if unknown:
+        con.register("source_paths", pa.table({"path": pa.array([str(file.path) for file in unknown], pa.string())}))
+        known = dict(con.execute("SELECT path, source_id FROM sources JOIN source_paths USING (path)").fetchall())
+        next_id = con.execute("SELECT coalesce(max(source_id) + 1, 0) FROM sources").fetchall()[0][0]
+        new: dict[str, int] = {}
+        for file in unknown:
+            file.source_id = known.get(str(file.path))
+            if file.source_id is None:
+                file.source_id = new[str(file.path)] = next_id + len(new)
+        con.unregister("source_paths")
+        if new:
+            ids = pa.array(list(new.values()), pa.int32())
+            con.register("new_sources", pa.table({"source_id": ids, "path": pa.array(list(new), pa.string())}))
+            con.execute("INSERT INTO sources (source_id, path) SELECT source_id, path FROM new_sources")
+            con.unregister("new_sources")
+    for file in files:
+        if file.mode in ("reread", "resume"):
+            gone = con.execute(
+                "DELETE FROM quarantine WHERE source_id = ? AND byte_offset >= ?", [file.source_id, file.start]
+            ).fetchall()
+            if file.mode == "resume":
+                # a last line without its end was counted, and is read again now
+                file.prior["quarantined"] -= gone[0][0]
+                file.prior["rows"] -= 1 if file.unfinished else 0
+            file.mode = "reading"
+
+
+def save_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> None:
+    """Write the counts of the files."""
+    rows = [file.counts() for file in files]
+    con.register("counted", pa.Table.from_pylist(rows, _COUNTED))
+    con.execute(
+        f"""UPDATE sources SET {", ".join(f"{name} = c.{name}" for name in _COUNTED.names if name != "source_id")},
+                   published = (SELECT value::BIGINT + 1 FROM meta WHERE key = 'publish')
+              FROM counted c WHERE sources.source_id = c.source_id"""
+    )
+    con.unregister("counted")
 
 
 def fingerprint(path: Path, size: int) -> str:

@@ -1,4 +1,4 @@
-"""A segment of parsed calls as columns, written as Parquet beside the store until one short publish takes it in."""
+"""A segment of parsed calls as columns, written beside the store until one short publish takes it in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest import agents, tokens
 from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents
 from ingest.keys import POLICIES, RequestKeys
 from ingest.schema import CALL_COLUMNS
+from ingest.staged import write_table
 
 _ARROW: dict[str, pa.DataType] = {
     "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "DOUBLE": pa.float64(),
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass
 class Segment:
-    """Staged calls: counts by file, and the Parquet files of its tables (absent where a table has no row)."""
+    """Staged calls: counts by file, and in `folder` its tables (absent where a table has no row)."""
 
     folder: Path
     calls: int = 0
@@ -203,17 +203,17 @@ class Batch:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def write(self) -> Segment:
-        """Write the segment's Parquet files and return it."""
+        """Write the segment's tables and return it."""
         segment = self.segment
         segment.calls = len(self._calls)
         segment.hashed = self.rules.keep == "text" and None in self.contents.texts
         if self._calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
-            _write(self._call_table(), segment.folder / "calls.parquet")
+            write_table(self._call_table(), segment.folder, "calls")
             if len(self.contents):
-                _write(self._content_table(), segment.folder / "contents.parquet", dictionary=["kind", "role"])
+                write_table(self._content_table(), segment.folder, "contents", packed=True)
             if self.keys.hashes:
-                _write(hash_table(self.keys.hashes), segment.folder / "keys.parquet", dictionary=False)
+                write_table(hash_table(self.keys.hashes), segment.folder, "keys")
             scores = [
                 (number, model, score)
                 for number, call in enumerate(self._calls)
@@ -223,10 +223,10 @@ class Batch:
             if scores:
                 rows, models, values = zip(*scores, strict=True)
                 table = pa.table({"call": pa.array(rows, pa.int64()), "model": models, "score": values})
-                pq.write_table(table, segment.folder / "scores.parquet")
+                write_table(table, segment.folder, "scores")
             counted = self._token_table()
             if counted is not None:
-                _write(counted, segment.folder / "content_tokens.parquet")
+                write_table(counted, segment.folder, "content_tokens")
         return segment
 
     def _call_table(self) -> pa.Table:
@@ -322,11 +322,6 @@ def hash_columns(hashes: list[bytes]) -> dict[str, Any]:
         "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
         "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
     }
-
-
-def _write(table: pa.Table, path: Path, dictionary: bool | list[str] = True) -> None:
-    """Staged files live for seconds: written for speed. Distinct texts and hashes gain nothing from a dictionary."""
-    pq.write_table(table, path, compression="lz4", use_dictionary=dictionary, write_statistics=False)
 
 
 def hash_table(hashes: list[bytes]) -> pa.Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow.parquet  # noqa: F401
-
 from ingest.format import formats
 from ingest.parsing import run_task_whole  # noqa: F401
 

@@ -1,0 +1,42 @@
+"""Tables that wait beside the store as Arrow files until a publish takes them in: written once, read once by mapping.
+
+A column that is NULL in every row is left out of its file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def write_table(table: pa.Table, folder: Path, name: str, *, packed: bool = False) -> None:
+    """Write `folder`/`name`.arrow; `packed` with LZ4, for texts."""
+    table = table.select([column for column in table.column_names if table[column].null_count < len(table)])
+    options = pa.ipc.IpcWriteOptions(compression="lz4") if packed else None
+    with (
+        pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema, options=options) as out,
+    ):
+        out.write_table(table)
+
+
+def read_table(folder: Path, name: str, columns: tuple[str, ...] | None = None) -> pa.Table | None:
+    """The table, or the named columns of it that its file holds; None where none was written."""
+    path = folder / f"{name}.arrow"
+    if not path.exists():
+        return None
+    source = pa.memory_map(str(path))
+    found = pa.ipc.open_file(source)
+    if columns is not None:
+        wanted = [place for place, one in enumerate(found.schema.names) if one in columns]
+        source.seek(0)
+        found = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+    return found.read_all()
+
+
+def concatenated(tables: list[pa.Table]) -> pa.Table:
+    """One below the other; a column that one of them lacks is NULL there."""
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables, promote_options="default")
