@@ -21,7 +21,7 @@ from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
 from ingest.tokens import ensure_counted
-from replay import batching, cache_stage, compression, lengths, routing_stage, side_costs, verbosity
+from replay import batching, cache_stage, compression, input_ratio, lengths, routing_stage, side_costs, verbosity
 from replay.compression import DEFAULT_ENCODING
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
@@ -204,7 +204,7 @@ class Engine:
 
     def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
         """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
-        read = bound if "compress" in on else "mid"
+        read = bound if "compress" in on or ("route" in on and self._input_banded) else "mid"
         parts = "compress" in on, "route" in on
         if bound != "mid":
             given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
@@ -313,10 +313,30 @@ class Engine:
 
     def _input(self, on: Stages, bound: str) -> Int64:
         logged, model = self._logged_input(on, bound), self.routed(on)
-        if not lengths.encodings_differ(self.traffic, self.models, model):
+        if "route" not in on or not self.counts_differ:
             return logged
-        prompts = self.compressed.prompts if "compress" in on else self.prompts
-        return lengths.input_tokens(self.traffic, self.models, model, logged, prompts)
+        prompts = None
+        if input_ratio.needs_counts(self.input_ratios, self.traffic, model):
+            prompts = self.compressed.prompts if "compress" in on else self.prompts
+        return input_ratio.input_tokens(self.input_ratios, self.traffic, model, logged, prompts, bound)
+
+    @cached_property
+    def input_ratios(self) -> input_ratio.InputRatios:
+        """What the models that calls move to count for the same prompts."""
+        return input_ratio.learn(self.traffic, self.models, self.routed(frozenset({"route"})))
+
+    @cached_property
+    def counts_differ(self) -> bool:
+        """Whether any call could move to a model that counts tokens otherwise: by the names alone."""
+        targets = self._index.values()
+        return any(not input_ratio.alike(pair, self.models[place]) for pair in self.traffic.models for place in targets)
+
+    @cached_property
+    def _input_banded(self) -> bool:
+        if not self.counts_differ:
+            return False
+        served = self.routed(frozenset({"route"}))
+        return any(ratio.low != ratio.high for *_, ratio in input_ratio.moves(self.input_ratios, self.traffic, served))
 
     def _output(self, on: Stages, bound: str) -> Int64:
         tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)

@@ -1,7 +1,7 @@
-"""How many tokens the serving model would have read and written.
+"""How long the serving model's answers would have been.
 
-Input is recounted with the serving model's tokenizer; output follows the file's `output_ratio`, else it is assumed
-equal (mid 1.0) within 0.5 to 2 times, and said to be assumed.
+They follow the file's `output_ratio`, else they are assumed as long as the logged ones (mid 1.0) within 0.5 to 2 times,
+and said to be assumed. For the input, see `replay.input_ratio`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Final
 
 import numpy as np
 
-from analysis.models import model_info
-from replay.prompts import Prompts
 from replay.strategy import LengthRatio, Strategy
 from replay.traffic import Int32, Int64, Traffic
 
@@ -50,48 +48,6 @@ def declared(strategy: Strategy, task: str | None, model: str | None) -> LengthR
         if _fits(row.task, task) and _fits(row.model, model):
             return row
     return None
-
-
-def encodings_differ(traffic: Traffic, models: Pairs, served: Int32) -> bool:
-    """Whether any call moves to a model that counts tokens by another tokenizer, as far as tokenizers are known."""
-    moved = served != traffic.model
-    names = [model_info(provider, model).encoding for provider, model in models]
-    width = len(models)
-    pairs = np.flatnonzero(np.bincount((traffic.model * np.int32(width) + served)[moved], minlength=1)).tolist()
-    found = [(names[pair // width], names[pair % width]) for pair in pairs]
-    return any(before and after and before != after for before, after in found)
-
-
-def input_tokens(traffic: Traffic, models: Pairs, served: Int32, logged: Int64, prompts: Prompts | None) -> Int64:
-    """`logged` input tokens (of the logged model) in the serving model's count.
-
-    Where the two tokenizers differ and the prompt's texts are counted under both, the ratio of the two counts scales
-    the logged number; elsewhere the number stays (the two agree within 1 % on English: research, cl100k over o200k).
-    """
-    moved = served != traffic.model
-    if prompts is None or not len(prompts.ids) or not moved.any():
-        return logged
-    encodings = [model_info(provider, model).encoding for provider, model in models]
-    result = logged.copy()
-    for source in np.unique(traffic.model[moved]):
-        for target in np.unique(served[moved & (traffic.model == source)]):
-            before, after = encodings[source], encodings[target]
-            if before == after or before not in prompts.contents.tokens or after not in prompts.contents.tokens:
-                continue
-            chosen = moved & (traffic.model == source) & (served == target) & (logged >= 0)
-            old, new = _counted(prompts, before), _counted(prompts, after)
-            known = chosen & (old > 0) & (new > 0)
-            result[known] = np.rint(logged[known] * (new[known] / old[known])).astype(np.int64)
-    return result
-
-
-def _counted(prompts: Prompts, encoding: str) -> Int64:
-    """Tokens of each prompt's texts; -1 where one of them is not counted under `encoding`."""
-    tokens = prompts.contents.tokens[encoding].astype(np.int64)[prompts.ids]
-    running = np.concatenate([[0], np.cumsum(np.maximum(tokens, 0))])
-    missing = np.concatenate([[0], np.cumsum(tokens < 0)])
-    total = running[prompts.offsets[1:]] - running[prompts.offsets[:-1]]
-    return np.where(missing[prompts.offsets[1:]] > missing[prompts.offsets[:-1]], -1, total)
 
 
 def _fits(pattern: str | None, value: str | None) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis import pricing
 from analysis.present import share
-from replay import lengths, rules, waiting
+from replay import input_ratio, lengths, rules, waiting
 from replay.engine import Engine, Outcome
 from replay.quality import QualityReport
 from replay.traffic import Bool
@@ -71,8 +71,27 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
     for name, tasks in assumed.items():
         where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
+    yield from _input(engine, outcome)
     for reason, count in engine.routing(engine.everything).stayed.items():
         yield f"{count:,} calls stay with their logged model: they do not fit the target ({reason})"
+
+
+def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    if not engine.counts_differ:
+        return
+    seen: set[tuple[str, bool, str]] = set()
+    for source, target, tools, ratio in input_ratio.moves(engine.input_ratios, engine.traffic, outcome.model):
+        name, before = str(engine.models[target][1]), str(engine.models[source][1])
+        with_tools = " with tools" if tools else ""
+        band = f"range {ratio.low:.2f}-{ratio.high:.2f}x"
+        if ratio.kind == "learned":
+            yield (
+                f"input tokens of {name}{with_tools}: {ratio.mid:.2f}x of {before}'s count, learned from the log's own"
+                f" calls of both ({ratio.calls} or more each; {band})"
+            )
+        elif ratio.kind == "assumed" and (name, tools, band) not in seen:
+            seen.add((name, tools, band))
+            yield f"input tokens of {name}{with_tools}: it counts otherwise, no evidence how; taken as logged ({band})"
 
 
 def _side(engine: Engine) -> Iterator[str]:
