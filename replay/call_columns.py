@@ -172,14 +172,22 @@ class CallColumns:
 
     def _read(self, names: Sequence[str]) -> dict[str, pl.Series]:
         sql = {name: _DERIVED.get(name, name) for name in names}
-        few = [name for name in names if COLUMNS.get(name) == "text" and name not in _MANY]
+        found: dict[str, pl.Series] = {}
         with self.store.read() as con:
+            plain = [name for name in names if name not in _DERIVED]
+            counts = con.execute(f"SELECT 1, {', '.join(f'count({name})' for name in plain)} FROM calls").fetchall()[0]
+            for name, count in zip(plain, counts[1:], strict=True):
+                if not count:  # no call has it, which need not be written down call by call
+                    found[name] = pl.repeat(None, len(self.call_no), dtype=pl.Null, eager=True)
+            names = [name for name in names if name not in found]
+            if not names:
+                return found
+            few = [name for name in names if COLUMNS.get(name) == "text" and name not in _MANY]
             codes = text_codes(con, {name: sql[name] for name in few}, self.where)
             listed = ", ".join(f"{codes.sql.get(name, sql[name])} AS {name}" for name in names)
             query = f"SELECT call_no, {listed} FROM calls WHERE {self.where}"
             rows = con.sql(query, params=codes.parameters or None).to_arrow_table()
         place = in_order(rows.column("call_no").to_numpy(), self.call_no)
-        found: dict[str, pl.Series] = {}
         for name in names:
             if name in few:
                 read = rows.column(name).to_numpy()

@@ -6,7 +6,7 @@ A limit that nobody publishes holds nothing back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 REASONS: Final = ("window", "answer", "tools", "images", "format")
+_PIECE: Final = 500_000  # calls looked at together
 COLUMNS: Final = ("max_tokens", "tool_count", "has_images", "response_format")
 
 
@@ -61,17 +62,24 @@ def fits(info: ModelInfo, needs: Needs) -> dict[str, Bools]:
     }
 
 
-def needs_of(traffic: Traffic, input_tokens: Int64) -> Needs:
-    """The needs of logged calls; `input_tokens` as they would be sent."""
+def needs_of(traffic: Traffic, input_tokens: Int64, calls: Int64) -> Iterator[tuple[Int64, Needs]]:
+    """The needs of the calls at the positions `calls`, piece by piece; `input_tokens` as they would be sent."""
     frame = traffic.rule_frame(COLUMNS)
-    return Needs(
-        input_tokens=input_tokens,
-        output_tokens=traffic.tokens("output"),
-        max_tokens=frame["max_tokens"].cast(pl.Int64).fill_null(-1).to_numpy(),
-        tools=(frame["tool_count"].cast(pl.Int64).fill_null(0) > 0).to_numpy(),
-        images=frame["has_images"].cast(pl.Boolean).fill_null(False).to_numpy(),
-        structured=(frame["response_format"].cast(pl.String).fill_null("text") == "json_schema").to_numpy(),
-    )
+    output = traffic.tokens("output")
+    for start in range(0, len(calls), _PIECE):
+        here = calls[start : start + _PIECE]
+        rows = frame[here]
+        yield (
+            here,
+            Needs(
+                input_tokens=input_tokens[here],
+                output_tokens=output[here],
+                max_tokens=rows["max_tokens"].cast(pl.Int64).fill_null(-1).to_numpy(),
+                tools=(rows["tool_count"].cast(pl.Int64).fill_null(0) > 0).to_numpy(),
+                images=rows["has_images"].cast(pl.Boolean).fill_null(False).to_numpy(),
+                structured=(rows["response_format"].cast(pl.String).fill_null("text") == "json_schema").to_numpy(),
+            ),
+        )
 
 
 def refusals(
@@ -81,17 +89,13 @@ def refusals(
 
     A call that keeps its logged model always fits: it did.
     """
-    n = len(wanted)
     moved = wanted != traffic.model
-    free = moved.copy()
-    against = {reason: np.zeros(n, bool) for reason in REASONS}
-    if not moved.any():
-        return against
-    needs = needs_of(traffic, input_tokens)
-    for number in np.unique(wanted[moved]).tolist():
-        mine = moved & (wanted == number)
-        for reason, blocked in fits(model_info(*models[number]), needs).items():
-            first = mine & free & blocked
-            against[reason] |= first
-            free &= ~first
+    against = {reason: np.zeros(len(wanted), bool) for reason in REASONS}
+    for number in np.flatnonzero(np.bincount(wanted[moved])).tolist():
+        info = model_info(*models[number])
+        for calls, needs in needs_of(traffic, input_tokens, np.flatnonzero(moved & (wanted == number))):
+            free = np.ones(len(calls), bool)
+            for reason, blocked in fits(info, needs).items():
+                against[reason][calls[free & blocked]] = True
+                free &= ~blocked
     return against

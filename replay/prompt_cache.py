@@ -7,6 +7,7 @@ really did depends on its machines, so a prediction is shown beside the logged c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
-BLOCK_TOKENS = 128
+THREADS = 2
+FEW_CALLS = 200_000  # below which a second thread gains nothing
 _TABLE = 1 << 12  # places that a look-up table starts with; it grows with what it holds
 
 __all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for", "rules_of", "simulate"]
@@ -29,24 +31,21 @@ __all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for
 
 @dataclass(frozen=True)
 class BlockChains:
-    """n requests as paths of chained segments. Request i runs through `offsets[path[i]]:offsets[path[i] + 1]`.
+    """n requests as paths of chained segments. Request i runs through the steps START to STOP of `routes[path[i]]`.
 
-    A segment is a run of blocks that come together in every prompt. `ids` are dense: equal iff the prompts agree up to
-    there. `tokens` of each segment, or minus the number of its blocks where they are not counted. `ends`: 1 at the end
-    of a content, 2 at the end of the leading tools and system texts. Per path: `known` tokens, `unknown` blocks without
-    a count, `has_tools`, and `lead`, the segment within which the first 256 tokens end.
+    A segment is a run of blocks that come together in every prompt, known by a dense number: equal iff the prompts
+    agree up to its end. `steps` is (steps x 2): a segment's number, and its tokens, or minus its blocks where they are
+    not counted. `ends`, over steps: 1 at the end of a content, 2 at the end of the leading tools and system texts.
+    `routes` is (paths x 4): START, STOP, KNOWN tokens, and REST: twice the blocks without a count, plus 1 where tools
+    lead. `lead`, over paths, is the segment within which the first 256 tokens end.
     """
 
     path: Int32  # n
-    offsets: Int64  # paths + 1
-    ids: Int32
-    tokens: Int32
+    routes: Int64
+    steps: Int32
     ends: Int8
-    known: Int64  # paths
-    unknown: Int32
-    has_tools: Bool
     lead: Int32
-    chains: int  # distinct segments
+    chains: int  # numbers of segments, from 0
 
     def __len__(self) -> int:
         return len(self.path)
@@ -62,66 +61,34 @@ class Cached(NamedTuple):
 def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     """Chain the prompts' blocks, counting tokens by `encoding`; default: the first that has a count."""
     from replay.kernels import chains as kernel
-    from replay.kernels.dense import factorise
 
     contents = prompts.contents
-    n = len(prompts)
     counts = _counts(prompts, encoding)
-    block_offsets, hashes = contents.block_offsets, contents.block_hashes
+    block_offsets, hashes = contents.block_offsets, np.ascontiguousarray(contents.block_hashes, np.int64)
     bare = np.diff(block_offsets) == 0
     if bare.any():  # a content without blocks is one block, known by its number
         block_offsets, hashes = _with_bare_blocks(block_offsets, hashes, bare)
-    block, _ = factorise(hashes)
-    block_tokens = _block_tokens(counts, block_offsets)
     keys = np.zeros(len(prompts.ids) + 1, np.int64)
-    node_of = np.empty(n, np.int32)
+    node_of = np.empty(len(prompts), np.int32)
     asked = np.ascontiguousarray(prompts.offsets, np.int64), np.ascontiguousarray(prompts.ids, np.int32)
     nodes = kernel.paths(*asked, np.zeros((_TABLE, 2), np.int64), keys, node_of)
-    content = keys[:nodes] & 0xFFFFFFFF
-    length = np.diff(block_offsets)[content] if len(contents) else np.zeros(nodes, np.int64)
-    length[0] = 0
-    starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    total = int(starts[-1])
-    last, chain, children = np.zeros(nodes, np.int32), np.empty(total, np.int32), np.zeros(total + 1, np.int32)
-    table = np.zeros((_TABLE, 2), np.int64)
-    chains = kernel.node_blocks(keys, nodes, block_offsets, starts, last, chain, table, children, block)
-    firsts = np.zeros(nodes + 1, np.int64)
-    pieces = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.int32)
-    number_of = np.full(chains, -1, np.int32)
-    segments = kernel.segments(
-        keys, nodes, block_offsets, starts, chain, children, block_tokens, firsts, number_of, *pieces
-    )
+    keys = keys[:nodes].copy()
+    up, first, size = np.empty(2 * nodes, np.int32), np.empty(2 * nodes, np.int64), np.empty(2 * nodes, np.int32)
+    point_of = np.zeros(nodes, np.int32)
+    chains = kernel.points(keys, nodes, block_offsets, hashes, up, first, size, point_of)
+    depth, known, unknown = np.zeros(nodes, np.int32), np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
+    kernel.accumulate(keys, counts, block_offsets, up, point_of, depth, known, unknown)
     wanted, path = _distinct(node_of, nodes)
-    known, unknown = np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
-    counted = np.where(counts[content] >= 0, counts[content], 0) if len(contents) else np.zeros(nodes, np.int64)
-    missing = np.where(counts[content] < 0, length, 0) if len(contents) else np.zeros(nodes, np.int64)
-    depth = np.diff(firsts)
-    depth[0] = 0
-    kernel.accumulate(keys[:nodes] >> 32, counted.astype(np.int64), missing, depth, known, unknown)
-    offsets = np.concatenate([[0], np.cumsum(depth[wanted])]).astype(np.int64)
-    laid = int(offsets[-1])
-    ids, tokens, ends = np.empty(laid, np.int32), np.empty(laid, np.int32), np.empty(laid, np.int8)
-    lead = np.zeros(len(wanted), np.int32)
-    head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("tools", "system", "developer")]).astype(np.int8)
-    kernel.spread(wanted, keys, firsts, *pieces, head, offsets, ids, tokens, ends, lead)
-    has_tools = np.zeros(len(wanted), np.bool_)
-    first = prompts.offsets[:-1]
-    some = prompts.offsets[1:] > first
-    leads = np.zeros(n, np.bool_)
-    leads[some] = contents.kind[prompts.ids[first[some]]] == KINDS.index("tools")
-    has_tools[path[leads]] = True
-    return BlockChains(
-        path=path,
-        offsets=offsets,
-        ids=ids,
-        tokens=tokens,
-        ends=ends,
-        known=known[wanted],
-        unknown=unknown[wanted],
-        has_tools=has_tools,
-        lead=lead,
-        chains=segments,
-    )
+    routes = np.empty((len(wanted), 4), np.int64)
+    np.cumsum(depth[wanted], out=routes[:, kernel.STOP])
+    routes[:, kernel.START] = routes[:, kernel.STOP] - depth[wanted]
+    routes[:, kernel.KNOWN], routes[:, kernel.REST] = known[wanted], unknown[wanted]
+    laid = int(routes[-1, kernel.STOP]) if len(routes) else 0
+    steps, ends, lead = np.empty((laid, 2), np.int32), np.empty(laid, np.int8), np.zeros(len(wanted), np.int32)
+    head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("system", "developer")]).astype(np.int8)
+    head[contents.kind == KINDS.index("tools")] = 2
+    kernel.lay_out(wanted, keys, counts, block_offsets, up, size, point_of, head, routes, steps, ends, lead)
+    return BlockChains(path, routes, steps, ends, lead, chains)
 
 
 def _distinct(nodes_of: Int32, nodes: int) -> tuple[Int32, Int32]:
@@ -132,12 +99,12 @@ def _distinct(nodes_of: Int32, nodes: int) -> tuple[Int32, Int32]:
     return np.flatnonzero(used).astype(np.int32), position[nodes_of]
 
 
-def _counts(prompts: Prompts, encoding: str | None) -> Int64:
+def _counts(prompts: Prompts, encoding: str | None) -> Int32:
     """Tokens per content; without a choice, of the first encoding that has a count for it. -1 where none has."""
     tokens = prompts.contents.tokens
-    counts = np.full(len(prompts.contents), -1, np.int64)
+    counts = np.full(len(prompts.contents), -1, np.int32)
     for name in tokens if encoding is None else (encoding,):
-        counts = np.where(counts < 0, tokens.get(name, counts), counts)
+        counts = np.where(counts < 0, tokens.get(name, counts), counts).astype(np.int32)
     return counts
 
 
@@ -150,15 +117,6 @@ def _with_bare_blocks(offsets: Int64, hashes: Int64, bare: Bool) -> tuple[Int64,
     # any value that no hash has by more than chance: the number, mixed
     filled[own] = ((np.flatnonzero(bare) + 1).astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)).view(np.int64)
     return widened, filled
-
-
-def _block_tokens(counts: Int64, offsets: Int64) -> Int32:
-    """128 a block, the last one what remains; a single block has the whole count; -1 where there is no count."""
-    length = np.diff(offsets)
-    tokens = np.full(int(offsets[-1]), BLOCK_TOKENS, np.int32)
-    tokens[offsets[1:] - 1] = np.where(length > 1, np.maximum(counts - BLOCK_TOKENS * (length - 1), 1), counts)
-    tokens[np.repeat(counts < 0, length)] = -1
-    return tokens
 
 
 def simulate(
@@ -182,50 +140,65 @@ def simulate(
     from replay.kernels import prefix
 
     n = len(chains)
-    if ready_ms is None:
-        ready_ms = start_ms
     if input_tokens is None:
         input_tokens = np.full(n, -1, np.int64)
-    scope = np.ascontiguousarray(scope, np.int32)
-    rule = np.ascontiguousarray(rule, np.int32)
-    alive = np.ascontiguousarray(alive, np.bool_)
-    table = np.array([_row(one) for one in rules], np.int64).reshape(len(rules), 9)
+    scope, alive = np.ascontiguousarray(scope, np.int32), np.ascontiguousarray(alive, np.bool_)
     none = np.array([one is None for one in rules] or [True])
-    rule = np.where((rule >= 0) & ~none[rule], rule, -1).astype(np.int32)
-    reached = alive & (rule >= 0)
-    sizes = np.bincount(scope[reached], minlength=1)
-    starts = (np.cumsum(sizes) - sizes).astype(np.int64)
-    order = np.empty(int(reached.sum()), np.int32)
-    prefix.in_scope_order(scope, alive, rule, starts, order)
+    rule = np.ascontiguousarray(rule, np.int32)
+    if none.any():
+        rule = np.where((rule >= 0) & ~none[rule], rule, -1).astype(np.int32)
+    table = np.array([_row(one) for one in rules], np.int64).reshape(len(rules), 9)
+    start_ms = np.ascontiguousarray(start_ms, np.int64)
+    ready = np.empty(0, np.int64) if ready_ms is None else np.maximum(ready_ms, start_ms).astype(np.int64, copy=False)
     limited = any(one is not None and one.requests_per_minute for one in rules)
     aged = any(one is not None and one.max_age_ms for one in rules)
     cached, written = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    state = np.full((chains.chains, 2), -1, np.int64)
-    prefix.run(
-        order,
-        scope,
-        np.ascontiguousarray(start_ms, np.int64),
-        np.ascontiguousarray(np.maximum(ready_ms, start_ms), np.int64),
-        rule,
-        chains.path,
-        chains.offsets,
-        chains.ids,
-        chains.tokens,
-        chains.ends,
-        chains.known,
-        chains.unknown,
-        chains.has_tools,
-        chains.lead,
-        np.ascontiguousarray(input_tokens, np.int64),
-        table,
-        state,
-        np.empty(chains.chains if limited else 0, np.int64),
-        np.empty((chains.chains if aged else 0, 2), np.int64),
-        np.zeros((chains.chains if limited else 0, 3), np.int64),
-        cached,
-        written,
-    )
+    state = np.full((chains.chains, 3 if limited else 2), -1, np.int64)
+    born = np.empty((chains.chains if aged else 0, 2), np.int64)
+    load = np.zeros((chains.chains if limited else 0, 3), np.int64)
+
+    def run(order: Int32) -> None:
+        prefix.run(
+            order, scope, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends, chains.lead,
+            np.ascontiguousarray(input_tokens, np.int64), table, state, born, load, cached, written,
+        )  # fmt: skip
+
+    part = _parts(chains)
+    sizes = np.zeros((THREADS, int(scope.max(initial=0)) + 1), np.int64)
+    prefix.per_part(scope, alive, rule, chains.path, part, sizes)
+    starts = (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)
+    order = np.empty(int(sizes.sum()), np.int32)
+    prefix.in_scope_order(scope, alive, rule, chains.path, part, starts, order)
+    pieces = [piece for piece in np.split(order, np.cumsum(sizes.sum(axis=1))[:-1]) if len(piece)]
+    if len(pieces) < 2:
+        run(order)
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(run, pieces))
     return Cached(cached, written)
+
+
+def _parts(chains: BlockChains) -> Int8:
+    """A part for each path, such that no two parts have a segment in common, and about equally many calls.
+
+    Prompts that begin differently share nothing, so parts can be simulated side by side.
+    """
+    from replay.kernels import prefix
+
+    part = np.zeros(len(chains.routes), np.int8)
+    if len(chains) < FEW_CALLS:
+        return part
+    calls = np.zeros(chains.chains, np.int64)
+    prefix.heads(chains.routes, chains.steps, chains.path, calls)
+    first = np.flatnonzero(calls)
+    owner, held = np.zeros(chains.chains, np.int8), [0] * THREADS
+    for segment in first[np.argsort(-calls[first], kind="stable")].tolist():
+        lightest = min(range(THREADS), key=held.__getitem__)
+        owner[segment] = lightest
+        held[lightest] += int(calls[segment])
+    some = chains.routes[:, 0] < chains.routes[:, 1]
+    part[some] = owner[chains.steps[chains.routes[some, 0], 0]]
+    return part
 
 
 def _row(rule: PromptCacheRule | None) -> list[int]:

@@ -35,9 +35,9 @@ def named_models(strategy: Strategy) -> list[str]:
 def route(traffic: Traffic, strategy: Strategy, models: Pairs, index: dict[str, int], input_tokens: Int64) -> Routing:
     """Apply the rules. `index`: the position in `models` of each name; `input_tokens`: as they would be sent."""
     targets, number = destinations(traffic, strategy)
-    names = rules.targets(strategy)
-    position = np.array([index[name] for name in names] or [0], np.int32)
-    wanted = np.where(targets >= 0, position[np.maximum(targets, 0)], traffic.model).astype(np.int32)
+    position = np.array([*(index[name] for name in rules.targets(strategy)), -1], np.int32)
+    wanted = position[targets]  # a target of -1 takes the last
+    np.copyto(wanted, traffic.model, where=wanted < 0)
     tried: list[tuple[Bool, int]] = []
     unscored = 0
     for place, rule in enumerate(strategy.route):
@@ -49,10 +49,11 @@ def route(traffic: Traffic, strategy: Strategy, models: Pairs, index: dict[str, 
     stays = np.zeros(len(traffic), np.bool_)
     counts: dict[str, int] = {}
     for reason, mask in eligibility.refusals(traffic, models, wanted, input_tokens).items():
-        counts[reason] = int((mask & moved & ~stays & traffic.window).sum())
-        stays |= mask & moved
-    served = np.where(stays, traffic.model, wanted).astype(np.int32)
-    return Routing(served, {reason: count for reason, count in counts.items() if count}, tuple(tried), unscored)
+        if mask.any():
+            counts[reason] = int((mask & moved & ~stays & traffic.window).sum())
+            stays |= mask & moved
+    np.copyto(wanted, traffic.model, where=stays)
+    return Routing(wanted, {reason: count for reason, count in counts.items() if count}, tuple(tried), unscored)
 
 
 def destinations(traffic: Traffic, strategy: Strategy) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

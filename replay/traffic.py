@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from analysis import pricing
 from analysis.usage import read_usage, used_kinds
+from ingest.errors import StoreError
 from ingest.store import Store
 from replay.call_columns import ORDER as ORDER
-from replay.call_columns import CallColumns, in_order, text_codes
+from replay.call_columns import CallColumns, TextCodes, in_order, text_codes
 from replay.online import online
 
 Int8 = NDArray[np.int8]
@@ -59,11 +61,13 @@ _COLUMNS = """
             AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT
         + 8 * (duration_ms IS NULL AND end_time IS NULL)::UTINYINT AS flags,
         coalesce({key}, -1)::INTEGER AS key, {codes}
-    FROM calls WHERE {where}
+    FROM calls WHERE {{where}}
 """
 _RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
 _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
-_CHUNK = 1_000_000  # rows of usage read at once
+_CHUNK = 500_000  # call numbers read at once
+_READERS = 2
+_USAGE = tuple(column.name for column in fields(pricing.Usage) if column.name != "start_ms")
 _ONE = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
@@ -167,29 +171,24 @@ def load(
     key = KEY_POLICIES[key_policy]
     where = _until(until) + (f" AND start_time >= TIMESTAMP '{since}'" if cold and since else "")
     with store.read() as con:
-        retry = _RETRY.format(after_error=_AFTER_ERROR if _has_gateway_traces(con) else "")
+        traces = _has_gateway_traces(con)
+        retry = _RETRY.format(after_error=_AFTER_ERROR if traces else "")
         pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
         models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
         codes = text_codes(con, _CODES, where)
         names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
-        with ThreadPoolExecutor(1) as pool:
-            pending = pool.submit(_usage, con.cursor(), models, where)
-            query = _COLUMNS.format(retry=retry, key=key, where=where, codes=listed)
-            read = con.sql(query, params=codes.parameters or None).to_arrow_table()
-            found = {name: read.column(name).to_numpy() for name in read.column_names}
-            del read
-            order = _time_order(con, where, found["call_no"], found["start_ms"])
-            if order is not None:
-                found = {name: column[order] for name, column in found.items()}
-            call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
-            cost = _ledger(con, call_no)
-            numbers, gateway, usage = pending.result()
-        place = in_order(numbers, call_no)
-        del numbers
-        usage = usage if place is None else take(usage, place)
-        gateway = gateway if place is None else gateway[place]
+        query = _COLUMNS.format(retry=retry, key=key, codes=listed)
+        # a retry is told by the calls before it, so such a log is read whole
+        found = _read(con, query, codes, models, where, None if traces else _CHUNK)
+        order = _time_order(con, where, found["call_no"], found["start_ms"])
+        if order is not None:
+            for name in list(found):
+                found[name] = found[name][order]
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
         span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
+    call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
+    columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
+    usage = pricing.Usage(start_ms=start_ms, **columns)
     first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
     process = found["process"]
     if None in names["process"]:
@@ -197,7 +196,7 @@ def load(
     return Traffic(
         call_no=call_no,
         start_ms=start_ms,
-        end_ms=start_ms + found.pop("duration_ms"),
+        end_ms=found["end_ms"],
         where=where,
         window=start_ms >= first if first is not None else np.ones(len(call_no), np.bool_),
         model=usage.model,
@@ -207,13 +206,13 @@ def load(
         task=found["task"],
         tasks=names["task"],
         process=process,
-        usage=replace(usage, start_ms=start_ms),
+        usage=usage,
         retry=(flags & _RETRIED) > 0,
         failed=(flags & _FAILED) > 0,
-        gateway_hit=gateway,
+        gateway_hit=found["gateway"],
         storable=(flags & _STORABLE) > 0,
         key=found["key"],
-        cost=cost,
+        cost=found["cost"],
         log_span_ms=(int(span[0] or 0), int(span[1] or 0)),
         key_policy=key_policy,
         has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
@@ -222,35 +221,81 @@ def load(
     )
 
 
-def _usage(con: duckdb.DuckDBPyConnection, models: tuple[Any, ...], where: str) -> tuple[Int64, Bool, pricing.Usage]:
-    """(call_no, gateway hit or not, usage) in order of call_no, read in pieces that are sorted one by one."""
+def _read(
+    con: duckdb.DuckDBPyConnection,
+    query: str,
+    codes: TextCodes,
+    models: tuple[Any, ...],
+    where: str,
+    size: int | None,
+) -> dict[str, Any]:
+    """All columns in order of call_no: what `query` selects, the usage, the ledger's `cost`, `gateway` hits.
+
+    Read in pieces of `size` numbers, two at a time, straight into arrays of the whole: what DuckDB hands over is never
+    held at once. Token kinds that no call has, and weights that are all one, are left out.
+    """
     kinds = used_kinds(con, where)
     span = f"SELECT min(call_no), max(call_no), count(*) FROM calls WHERE {where}"
     first, last, count = con.execute(span).fetchall()[0]
     if first is None:
-        return read_usage(con, models, where, kinds)
-    numbers, gateway = np.empty(count, np.int64), np.zeros(count, np.bool_)
+        first, last = 0, -1
+    size = size or max(last - first + 1, 1)
+    counts = f"SELECT (call_no - {first:d}) // {size:d}, count(*) FROM calls WHERE {where} GROUP BY 1"
+    rows = dict(con.execute(counts).fetchall())
+    starts = np.cumsum([0, *(rows.get(number, 0) for number in range(max(rows, default=0)))]).tolist()
     columns: dict[str, Any] = {}
-    start = 0
-    for low in range(first, last + 1, _CHUNK):
-        piece = f"{where} AND call_no >= {low:d} AND call_no < {low + _CHUNK:d}"
-        some, hit, usage = read_usage(con, models, piece, kinds)
-        here = slice(start, start + len(some))
-        numbers[here], gateway[here] = some, hit
-        for column in fields(pricing.Usage):
-            values = getattr(usage, column.name)
-            if values is None or column.name == "start_ms":
-                continue
-            if column.name not in columns:
-                if column.name == "weight_micro" and bool((values == _ONE).all()):
-                    continue  # so far no row stands for more or less than itself
-                columns[column.name] = (
-                    np.full(count, _ONE) if column.name == "weight_micro" else np.empty(count, values.dtype)
-                )
-            columns[column.name][here] = values
-        start = here.stop
-    # the caller has the times
-    return numbers, gateway, pricing.Usage(start_ms=numbers, **columns)
+    lock = Lock()
+
+    def column(name: str, like: NDArray[Any]) -> NDArray[Any] | None:
+        with lock:
+            if name not in columns:
+                if name == "weight_micro" and bool((like == _ONE).all()):
+                    return None  # so far no row stands for more or less than itself
+                made = np.full(count, _ONE) if name == "weight_micro" else np.empty(count, like.dtype)
+                columns[name] = made
+            found: NDArray[Any] = columns[name]
+            return found
+
+    def some(reader: int) -> None:
+        own = con.cursor()
+        for statement in codes.types:
+            own.execute(statement)
+        for number in range(reader, len(starts), _READERS):
+            low = first + number * size
+            here = slice(starts[number], starts[number] + rows.get(number, 0))
+            part = f"{where} AND call_no >= {low:d} AND call_no < {low + size:d}"
+            for name, values in _piece(own, query, codes.parameters, models, kinds, part).items():
+                target = column(name, values)
+                if target is not None:
+                    target[here] = values
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(some, range(_READERS)))
+    return columns
+
+
+def _piece(
+    con: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: dict[str, list[str]],
+    models: tuple[Any, ...],
+    kinds: tuple[str, ...],
+    where: str,
+) -> dict[str, Any]:
+    """The columns of a part of the calls, in order of call_no."""
+    table = con.sql(query.format(where=where), params=parameters or None).to_arrow_table()
+    found = {name: table.column(name).to_numpy() for name in table.column_names}
+    del table
+    call_no = found["call_no"]
+    if not bool((call_no[1:] > call_no[:-1]).all()):
+        order = np.argsort(call_no, kind="stable")
+        found = {name: column[order] for name, column in found.items()}
+    numbers, gateway, usage = read_usage(con, models, where, kinds)
+    if in_order(numbers, found["call_no"]) is not None:
+        raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
+    found["end_ms"] = found["start_ms"] + found.pop("duration_ms")
+    found |= {name: values for name in _USAGE if (values := getattr(usage, name)) is not None}
+    return found | {"gateway": gateway, "cost": _ledger(con, found["call_no"])}
 
 
 def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, start_ms: Int64) -> Int64 | None:

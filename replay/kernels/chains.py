@@ -1,12 +1,12 @@
-"""Prompts as paths in a tree of texts, and each path as chained block ids: what a provider's prefix cache can match.
+"""Prompts as paths in a tree of texts, and each path as chained segments: what a provider's prefix cache can match.
 
-Two prompts share a chain id at some block iff everything up to and including that block is equal. Work is done once per
-distinct path: a conversation's next turn costs one look-up per message, and its caches see one segment per message.
+Two prompts share a segment iff everything up to and including its last block is equal. Work is done once per distinct
+path: a conversation's next turn costs one look-up per message, and its caches see one segment per message.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -17,6 +17,9 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_BRANCHES: Final = 1 << 12
+BLOCK_TOKENS: Final = 128
+START, STOP, KNOWN, REST = range(4)  # columns of BlockChains.routes
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -76,136 +79,170 @@ def paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int3
     return known
 
 
-@njit(cache=True, nogil=True)
-def node_blocks(
-    keys: Int64,
-    nodes: int,
-    block_offsets: Int64,
-    starts: Int64,
-    last: Int32,
-    chain: Int32,
-    table: Int64,
-    children: Int32,
-    block: Int32,
-) -> int:
-    """Chain ids of every node's own content; nodes come after their parents. Returns the number of chains.
+@njit(cache=True, nogil=True, forceinline=True)
+def _branch(at: Any, block: Any) -> Any:
+    """31 mixed bits of a point and the block that follows it."""
+    mixed = (np.uint64(block) ^ (np.uint64(at) * _MIX)) * _MIX
+    return np.int64((mixed ^ (mixed >> np.uint64(29))) >> np.uint64(33))
 
-    `starts[node]` is where the node's blocks stand in `chain`, `last[node]` the chain id at its end (0: empty prompt).
-    `children` counts the blocks that follow each chain, and is over 1 too where a content ends.
+
+@njit(cache=True, nogil=True)
+def _spread_out(table: Int64) -> Int64:
+    """The same branches in twice the places."""
+    wide = np.zeros(2 * len(table), np.int64)
+    mask = len(wide) - 1
+    for entry in table:
+        if entry > 0:
+            place = (entry >> 32) & mask
+            while wide[place] > 0:
+                place = (place + 1) & mask
+            wide[place] = entry
+    return wide
+
+
+@njit(cache=True, nogil=True)
+def points(
+    keys: Int64, nodes: int, block_offsets: Int64, hashes: Int64, up: Int32, first: Int64, size: Int32, point_of: Int32
+) -> int:
+    """Grow the tree of blocks; returns how many points it has. `point_of[node]` is where the node's prompt ends.
+
+    A point ends a segment: a content ends there, or prompts part there. No cache can tell apart the blocks between two
+    points. Point 0 is the empty prompt; `up` is the point before, and the `size` blocks up to it are those of `hashes`
+    from `first` on. A node makes at most two points. A branch is found by its point and first block, in a table of
+    (mixed bits << 32 | point); where a new prompt parts in the middle of a segment, the segment is cut.
     """
-    known = 1
+    table = np.zeros(_BRANCHES, np.int64)
+    known = np.int64(1)
     for node in range(1, nodes):
         content = keys[node] & 0xFFFFFFFF
-        at = np.int64(last[keys[node] >> 32])
-        for number in range(block_offsets[content], block_offsets[content + 1]):
-            if 2 * known >= len(table):
-                table = _widened(table)
-            before = at
-            at = _child(table, (before << 32) | np.int64(block[number]), known)
-            if at == known:
+        at = np.int64(point_of[keys[node] >> 32])
+        block, stop = block_offsets[content], block_offsets[content + 1]
+        while block < stop:
+            if 3 * (known + 2) >= 2 * len(table):
+                table = _spread_out(table)
+            mask = len(table) - 1
+            bits = _branch(at, hashes[block])
+            place = bits & mask
+            found = np.int64(0)
+            while table[place] > 0:
+                if table[place] >> 32 == bits:
+                    one = table[place] & 0xFFFFFFFF
+                    if up[one] == at and hashes[first[one]] == hashes[block]:
+                        found = one
+                        break
+                place = (place + 1) & mask
+            if found == 0:
+                table[place] = (bits << 32) | known
+                up[known], first[known], size[known] = at, block, stop - block
+                at = known
                 known += 1
-                children[before] += 1
-            chain[starts[node] + number - block_offsets[content]] = at
-        last[node] = at
-        children[at] += 2
+                break
+            same = np.int64(1)
+            most = min(np.int64(size[found]), stop - block)
+            while same < most and hashes[first[found] + same] == hashes[block + same]:
+                same += 1
+            block += same
+            if same == size[found]:
+                at = found
+                continue
+            table[place] = (bits << 32) | known
+            up[known], first[known], size[known] = at, first[found], same
+            up[found] = known
+            first[found] += same
+            size[found] -= same
+            at = known
+            known += 1
+            bits = _branch(at, hashes[first[found]])
+            place = bits & mask
+            while table[place] > 0:
+                place = (place + 1) & mask
+            table[place] = (bits << 32) | found
+        point_of[node] = at
     return known
 
 
 @njit(cache=True, nogil=True)
-def segments(
+def accumulate(
     keys: Int64,
-    nodes: int,
+    counts: Int32,
     block_offsets: Int64,
-    starts: Int64,
-    chain: Int32,
-    children: Int32,
-    block_tokens: Int32,
-    firsts: Int64,
-    number_of: Int32,
-    ids: Int32,
-    tokens: Int32,
-    blocks: Int32,
-) -> int:
-    """Join runs of blocks that always come together: those after which nothing branches off and no content ends.
-
-    Every prompt has all of such a run or none of it, so a cache cannot tell its blocks apart. `firsts[node]` is where
-    the node's segments begin in `ids`, `tokens` (minus the number of blocks without a count) and `blocks`. Returns the
-    number of distinct segments; `number_of` (over chains) starts as -1.
-    """
-    known, at = 0, 0
-    for node in range(1, nodes):
-        firsts[node] = at
+    up: Int32,
+    point_of: Int32,
+    depth: Int32,
+    known: Int64,
+    unknown: Int32,
+) -> None:
+    """Sums from the root to each node: points, tokens of counted contents, blocks of the others (all over nodes)."""
+    for node in range(1, depth.size):
+        parent = keys[node] >> 32
         content = keys[node] & 0xFFFFFFFF
-        first = block_offsets[content]
-        sized, missing, count = 0, 0, 0
-        for number in range(first, block_offsets[content + 1]):
-            one = chain[starts[node] + number - first]
-            count += 1
-            if block_tokens[number] >= 0:
-                sized += block_tokens[number]
-            else:
-                missing += 1
-            if children[one] != 1:
-                if number_of[one] < 0:
-                    number_of[one] = known
-                    known += 1
-                ids[at] = number_of[one]
-                tokens[at] = -missing if missing > 0 else sized
-                blocks[at] = count
-                at += 1
-                sized, missing, count = 0, 0, 0
-    firsts[nodes] = at
-    return known
+        point, before = point_of[node], point_of[parent]
+        steps = 0
+        while point != before:
+            steps += 1
+            point = up[point]
+        depth[node] = depth[parent] + steps
+        counted = counts[content] >= 0
+        known[node] = known[parent] + (counts[content] if counted else 0)
+        blocks = block_offsets[content + 1] - block_offsets[content]
+        unknown[node] = unknown[parent] + (0 if counted else blocks)
 
 
 @njit(cache=True, nogil=True)
-def spread(
+def lay_out(
     wanted: Int32,
     keys: Int64,
-    firsts: Int64,
-    segment: Int32,
-    segment_tokens: Int32,
-    segment_blocks: Int32,
+    counts: Int32,
+    block_offsets: Int64,
+    up: Int32,
+    size: Int32,
+    point_of: Int32,
     head: Int8,
-    offsets: Int64,
-    ids: Int32,
-    tokens: Int32,
+    routes: Int64,
+    steps: Int32,
     ends: Int8,
     lead: Int32,
 ) -> None:
-    """Lay out the wanted nodes' segments from the first to the last. `head[content]` 1: tools or system.
+    """Lay out the wanted nodes' segments from the first to the last, as BlockChains has them.
 
-    `ends`: 0 inside a content, 1 at its end, 2 at the end of the leading tools and system contents. `lead` is the
-    segment that holds the second block: prompts with an equal one begin with the same 256 tokens.
+    `head[content]` 1: system, 2: tools. START and STOP of `routes` are given. A content's last block has what the
+    content counts beyond its whole blocks of 128 tokens, and at least one token.
     """
     for number in range(wanted.size):
-        node = int(wanted[number])
-        at = offsets[number + 1]
-        leading, start = -1, -1
+        node = np.int64(wanted[number])
+        at = routes[number, STOP]
+        leading, tools, top = -1, 0, 0
         while node > 0:
-            if head[keys[node] & 0xFFFFFFFF] == 0:
+            content = keys[node] & 0xFFFFFFFF
+            tools = 1 if head[content] == 2 else 0
+            if head[content] == 0:
                 leading = -1
             elif leading < 0:
                 leading = at - 1
-            start = firsts[node]
-            for one in range(firsts[node + 1] - 1, start - 1, -1):
+            parent = keys[node] >> 32
+            blocks = block_offsets[content + 1] - block_offsets[content]
+            point, before = point_of[node], point_of[parent]
+            last = True
+            while point != before:
                 at -= 1
-                ids[at] = segment[one]
-                tokens[at] = segment_tokens[one]
-                ends[at] = 1 if one == firsts[node + 1] - 1 else 0
-            node = keys[node] >> 32
+                steps[at, 0] = point
+                ends[at] = 1 if last else 0
+                if counts[content] < 0:
+                    steps[at, 1] = -size[point]
+                elif not last:
+                    steps[at, 1] = BLOCK_TOKENS * size[point]
+                elif blocks == 1:
+                    steps[at, 1] = counts[content]
+                else:
+                    rest = max(counts[content] - BLOCK_TOKENS * (blocks - 1), 1)
+                    steps[at, 1] = rest + BLOCK_TOKENS * (size[point] - 1)
+                last = False
+                top = point
+                point = up[point]
+            node = parent
         if leading >= 0:
             ends[leading] = 2
-        if start >= 0:
-            second = 0 if segment_blocks[start] > 1 else 1
-            lead[number] = ids[min(at + second, offsets[number + 1] - 1)]
-
-
-@njit(cache=True, nogil=True)
-def accumulate(parent: Int64, counted: Int64, missing: Int64, depth: Int64, known: Int64, unknown: Int32) -> None:
-    """Sums from the root to each node: segments (`depth` comes as the node's own), tokens, uncounted blocks."""
-    for node in range(1, parent.size):
-        up = parent[node]
-        depth[node] += depth[up]
-        known[node] = known[up] + counted[node]
-        unknown[node] = unknown[up] + missing[node]
+        routes[number, REST] = 2 * routes[number, REST] + tools
+        if top > 0:
+            second = 0 if size[top] > 1 else 1
+            lead[number] = steps[min(at + second, routes[number, STOP] - 1), 0]

@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from replay.kernels.chains import KNOWN, REST, START, STOP
+
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -29,12 +31,32 @@ LONG_AGO: Final = np.iinfo(np.int64).min // 2
 
 
 @njit(cache=True, nogil=True)
-def in_scope_order(scope: Int32, alive: Bool, rule: Int32, starts: Int64, order: Int32) -> None:
-    """Counting sort of the rows that reach a cache: by scope, in time order within it. `starts` is moved along."""
+def per_part(scope: Int32, alive: Bool, rule: Int32, path: Int32, part: Int8, sizes: Int64) -> None:
+    """Count the rows that reach a cache by part and scope; `part` is over paths, `sizes` (parts x scopes) all zero."""
     for row in range(scope.size):
         if alive[row] and rule[row] >= 0:
-            order[starts[scope[row]]] = row
-            starts[scope[row]] += 1
+            sizes[part[path[row]], scope[row]] += 1
+
+
+@njit(cache=True, nogil=True)
+def in_scope_order(
+    scope: Int32, alive: Bool, rule: Int32, path: Int32, part: Int8, starts: Int64, order: Int32
+) -> None:
+    """Counting sort of the rows that reach a cache: by part, by scope, then in time order. `starts` is moved along."""
+    for row in range(scope.size):
+        if alive[row] and rule[row] >= 0:
+            mine = part[path[row]]
+            order[starts[mine, scope[row]]] = row
+            starts[mine, scope[row]] += 1
+
+
+@njit(cache=True, nogil=True)
+def heads(routes: Int64, steps: Int32, path: Int32, calls: Int64) -> None:
+    """Count the calls of each first segment; `calls` (over segments) is all zero."""
+    for row in range(path.size):
+        start = routes[path[row], START]
+        if start < routes[path[row], STOP]:
+            calls[steps[start, 0]] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -65,18 +87,13 @@ def run(
     ready: Int64,
     rule: Int32,
     path: Int32,
-    offsets: Int64,
-    ids: Int32,
-    tokens: Int32,
+    routes: Int64,
+    steps: Int32,
     ends: Int8,
-    known: Int64,
-    unknown: Int32,
-    has_tools: Bool,
     lead: Int32,
     whole: Int64,
     rules: Int64,
     state: Int64,
-    second: Int64,
     born: Int64,
     load: Int64,
     cached: Int64,
@@ -84,60 +101,48 @@ def run(
 ) -> None:
     """Fill `cached` and `written` (tokens) for the rows of `order`. The arrays from `state` on are over segments.
 
-    `state` is (segments x 2): the scope that what is known of the segment belongs to, and its last use there. Rows come
-    scope by scope, so it needs no clearing. `second` is the last use at the second machine, `born` (segments x 2) the
-    first writing at each machine, `load` (segments x 3) a scope, a minute and its requests; each is empty where no rule
-    needs it.
+    `state` is (segments x 2 or 3): the scope that what is known of the segment belongs to, its last use there, and the
+    last use at the second machine. Rows come scope by scope, so it needs no clearing. `born` (segments x 2) is the
+    first writing at each machine, `load` (segments x 3) a scope, a minute and its requests. The third column of
+    `state`, `born` and `load` are there only where a rule needs them. `ready` is empty where it is the start.
     """
-    aged, limited = len(born) > 0, len(second) > 0
+    aged, limited = len(born) > 0, state.shape[1] > 2
     for step in range(order.size):
         row = order[step]
         place, now, mine = path[row], start[row], scope[row]
         r = rules[rule[row]]
-        first, stop = offsets[place], offsets[place + 1]
+        first, stop, known, rest = routes[place, START], routes[place, STOP], routes[place, KNOWN], routes[place, REST]
         if first == stop:
             continue
-        total = whole[row] if whole[row] >= 0 else known[place]
-        scaled = has_tools[place] or 5 * (total - known[place]) <= known[place] + 320
+        unknown = rest >> 1
+        done = ready[row] if ready.size > 0 else now
+        total = whole[row] if whole[row] >= 0 else known
+        scaled = (rest & 1) == 1 or 5 * (total - known) <= known + 320
         if r[MODE] == BREAKPOINTS:
             _breakpoints(
-                row,
-                now,
-                ready[row],
-                mine,
-                r,
-                first,
-                stop,
-                ids,
-                tokens,
-                ends,
-                known[place],
-                unknown[place],
-                whole[row],
-                scaled,
-                state,
-                cached,
+                row, now, done, mine, r, first, stop, steps, ends, known, unknown, whole[row], scaled, state, cached,
                 written,
-            )
+            )  # fmt: skip
             continue
         machine = _machine(load, lead[place], mine, now, r[RPM]) if limited and r[RPM] > 0 else 0
+        used = 1 + machine
         matched, unknown_matched, found = 0, 0, first - 1
         for at in range(first, stop):
-            one = ids[at]
+            one = steps[at, 0]
             if state[one, 0] != mine:
                 break
-            seen = state[one, 1] if machine == 0 else second[one]
+            seen = state[one, used]
             if now - seen > r[TTL] or seen > now:  # idle for too long, or its first prompt is still being read
                 break
             if aged and r[MAX_AGE] > 0 and now - born[one, machine] > r[MAX_AGE]:
                 break
             found = at
-            if tokens[at] >= 0:
-                matched += tokens[at]
+            if steps[at, 1] >= 0:
+                matched += steps[at, 1]
             else:
-                unknown_matched -= tokens[at]
+                unknown_matched -= steps[at, 1]
         if found >= first:
-            matched = _actual(matched, known[place], unknown[place], unknown_matched, whole[row], scaled)
+            matched = _actual(matched, known, unknown, unknown_matched, whole[row], scaled)
         if matched < r[MINIMUM]:
             matched = 0
         matched -= matched % r[INCREMENT]
@@ -147,27 +152,19 @@ def run(
         if r[WRITES] > 0:
             written[row] = total - total % r[INCREMENT] - matched
         for at in range(first, found + 1):
-            if machine == 0:
-                state[ids[at], 1] = now
-            else:
-                second[ids[at]] = now
+            state[steps[at, 0], used] = now
         for at in range(found + 1, stop):
-            one = ids[at]
+            one = steps[at, 0]
             if state[one, 0] != mine:
                 state[one, 0] = mine
                 state[one, 1] = LONG_AGO
                 if limited:
-                    second[one] = LONG_AGO
-            other = state[one, 1] if machine == 0 else second[one]
-            when = ready[row]
-            if other > now:  # an equal prompt is being read just now
-                when = min(other, when)
+                    state[one, 2] = LONG_AGO
+            other = state[one, used]
+            when = min(other, done) if other > now else done  # an equal prompt may be read just now
             if aged:
                 born[one, machine] = when
-            if machine == 0:
-                state[one, 1] = when
-            else:
-                second[one] = when
+            state[one, used] = when
 
 
 @njit(cache=True, nogil=True)
@@ -191,8 +188,7 @@ def _breakpoints(
     r: Int64,
     first: Any,
     stop: Any,
-    ids: Int32,
-    tokens: Int32,
+    steps: Int32,
     ends: Int8,
     known: Any,
     unknown: Any,
@@ -216,32 +212,33 @@ def _breakpoints(
         while at > found and back < r[LOOKBACK]:
             if ends[at] > 0:
                 back += 1
-                chain = ids[at]
+                chain = steps[at, 0]
                 if state[chain, 0] == mine and state[chain, 1] <= now and now - state[chain, 1] <= r[TTL]:
                     found = at
                     break
             at -= 1
     matched, unknown_matched, sum_head, unknown_head = 0, 0, 0, 0
     for at in range(first, stop):
-        if tokens[at] >= 0:
-            matched += tokens[at] if at <= found else 0
-            sum_head += tokens[at] if at <= head else 0
+        size = steps[at, 1]
+        if size >= 0:
+            matched += size if at <= found else 0
+            sum_head += size if at <= head else 0
         else:
-            unknown_matched -= tokens[at] if at <= found else 0
-            unknown_head -= tokens[at] if at <= head else 0
+            unknown_matched -= size if at <= found else 0
+            unknown_head -= size if at <= head else 0
     if found >= first:
         matched = _actual(matched, known, unknown, unknown_matched, whole, scaled)
-        state[ids[found], 1] = now
+        state[steps[found, 0], 1] = now
     cached[row] = matched
     if total >= r[MINIMUM]:
         if found < stop - 1:
             written[row] = total - matched
-            state[ids[stop - 1], 0] = mine
-            state[ids[stop - 1], 1] = ready
+            state[steps[stop - 1, 0], 0] = mine
+            state[steps[stop - 1, 0], 1] = ready
         if head >= first and head < stop - 1:
             if head > found:
                 if _actual(sum_head, known, unknown, unknown_head, whole, scaled) >= r[MINIMUM]:
-                    state[ids[head], 0] = mine
-                    state[ids[head], 1] = ready
-            elif state[ids[head], 0] == mine and now - state[ids[head], 1] <= r[TTL]:
-                state[ids[head], 1] = now
+                    state[steps[head, 0], 0] = mine
+                    state[steps[head, 0], 1] = ready
+            elif state[steps[head, 0], 0] == mine and now - state[steps[head, 0], 1] <= r[TTL]:
+                state[steps[head, 0], 1] = now
