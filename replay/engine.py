@@ -21,7 +21,17 @@ from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
 from ingest.tokens import ensure_counted
-from replay import batching, cache_stage, compression, input_ratio, lengths, routing_stage, side_costs, verbosity
+from replay import (
+    batching,
+    cache_stage,
+    compression,
+    input_ratio,
+    lengths,
+    rework,
+    routing_stage,
+    side_costs,
+    verbosity,
+)
 from replay.compression import DEFAULT_ENCODING
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
@@ -89,12 +99,14 @@ class Engine:
     strategy: Strategy
     shared: Shared = field(default_factory=Shared, repr=False)
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
+    rework_notes: tuple[str, ...] = field(default=(), init=False)
     _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Answer lengths measured in the log or by a shadow run stand in for the assumed ones."""
+        """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
         named = routing_stage.named_models(self.strategy)
         self.strategy = verbosity.informed(self.strategy, self.traffic, named)
+        self.strategy, self.rework_notes = rework.informed(self.strategy, self.traffic, named)
 
     @cached_property
     def players(self) -> tuple[str, ...]:

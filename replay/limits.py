@@ -103,9 +103,11 @@ def _side(engine: Engine) -> Iterator[str]:
         )
     if engine.strategy.on_error:
         yield "a failed call that falls back is taken to get an answer of the log's median length"
+    yield from engine.rework_notes
     for row in engine.strategy.rework:
-        where = f"{row.model or 'any model'} on {row.task or 'any task'}"
-        yield f"rework is assumed: {row.extra_calls:g} extra calls for each call moved to {where}"
+        if row.low is None and row.high is None:
+            where = f"{row.model or 'any model'} on {row.task or 'any task'}"
+            yield f"rework is assumed: {row.at('mid'):g} extra calls for each call moved to {where}"
 
 
 def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:

@@ -55,7 +55,7 @@ def side_costs(
         output = np.full(len(traffic), _usual_output(traffic))
         found["on_error"] = _price(traffic, rates, failed, index[strategy.on_error], input_tokens, output)
     if strategy.rework:
-        found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served_by_us)
+        found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served_by_us, bound)
     return found
 
 
@@ -90,7 +90,13 @@ def _usual_output(traffic: Traffic) -> int:
 
 
 def _rework(
-    traffic: Traffic, strategy: Strategy, models: lengths.Pairs, served: Int32, cost: Int64, served_by_us: Bool
+    traffic: Traffic,
+    strategy: Strategy,
+    models: lengths.Pairs,
+    served: Int32,
+    cost: Int64,
+    served_by_us: Bool,
+    bound: str,
 ) -> Int64:
     """Extra rounds of calls that were moved to a weaker model, each as dear as the call itself."""
     extra = np.zeros(len(traffic))
@@ -98,7 +104,7 @@ def _rework(
     for row in reversed(strategy.rework):  # the first row that fits decides
         of_model = [_fits(row.model, name) for _, name in models]
         of_task = [_fits(row.task, name) for name in traffic.tasks] or [False]
-        extra[moved & np.array(of_model)[served] & np.array(of_task)[traffic.task]] = row.extra_calls
+        extra[moved & np.array(of_model)[served] & np.array(of_task)[traffic.task]] = row.at(bound)
     known = cost != pricing.UNPRICED
     return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), pricing.UNPRICED)
 

@@ -239,9 +239,21 @@ class Quality(Part):
 
 
 class Rework(TableRow):
-    """A weaker answer comes back: extra calls per call of this model. Off unless written here; always listed."""
+    """A weaker answer comes back: extra calls per call of this model. Off unless written here; always listed.
 
-    extra_calls: Annotated[float, Field(ge=0, le=20)]
+    `estimated` takes the number from the log's scores and rounds, by task (replay.rework).
+    """
+
+    extra_calls: Annotated[float, Field(ge=0, le=20)] | Literal["estimated"]
+    low: Annotated[float, Field(ge=0, le=20)] | None = None
+    high: Annotated[float, Field(ge=0, le=20)] | None = None
+
+    def at(self, bound: str) -> float:
+        """Extra calls at one end of the range; nothing where they could not be estimated."""
+        mid = 0.0 if self.extra_calls == "estimated" else float(self.extra_calls)
+        return {"low": mid if self.low is None else self.low, "mid": mid}.get(
+            bound, mid if self.high is None else self.high
+        )
 
 
 class Strategy(Part):
@@ -259,7 +271,7 @@ class Strategy(Part):
     batch: tuple[BatchRule, ...] = ()
     quality: Quality = Quality()
     output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
-    rework: tuple[Rework, ...] = ()
+    rework: Annotated[tuple[Rework, ...], BeforeValidator(lambda value: _rework(value))] = ()
 
     @model_validator(mode="after")
     def _order(self) -> Strategy:
@@ -337,6 +349,11 @@ def _ratios(value: object) -> object:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return [{"ratio": value}]
     return value
+
+
+def _rework(value: object) -> object:
+    """`rework: estimated`, or rows."""
+    return [{"extra_calls": value}] if isinstance(value, str) else value
 
 
 def _compressor(item: object) -> object:

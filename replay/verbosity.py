@@ -96,11 +96,11 @@ def _row(task: str, model: str, ratio: float, error: float) -> LengthRatio:
         return round(min(max(value, 0.001), 100.0), 6)
 
     return LengthRatio(
-        task=_literal(task), model=_literal(model), ratio=within(ratio), low=within(low), high=within(high)
+        task=literal(task), model=literal(model), ratio=within(ratio), low=within(low), high=within(high)
     )
 
 
-def _literal(name: str) -> str:
+def literal(name: str) -> str:
     """The name as a pattern that fits only itself: rows are read as globs."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
