@@ -99,7 +99,7 @@ class Engine:
     strategy: Strategy
     shared: Shared = field(default_factory=Shared, repr=False)
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
-    rework_notes: tuple[str, ...] = field(default=(), init=False)
+    rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
     _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from engine.compressed.limits(inside)
     if "route" in engine.players:
         yield from _routing(engine, outcome)
-        yield from _side(engine)
+        yield from _side(engine, outcome)
     if "cache" in engine.players:
         yield from _cache(engine)
     if "batch" in engine.players:
@@ -94,7 +94,7 @@ def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
             yield f"input tokens of {name}{with_tools}: it counts otherwise, no evidence how; taken as logged ({band})"
 
 
-def _side(engine: Engine) -> Iterator[str]:
+def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
     routing = engine.routing(engine.everything)
     if routing.unscored:
         yield (
@@ -103,7 +103,10 @@ def _side(engine: Engine) -> Iterator[str]:
         )
     if engine.strategy.on_error:
         yield "a failed call that falls back is taken to get an answer of the log's median length"
-    yield from engine.rework_notes
+    traffic = engine.traffic
+    moved = traffic.window & (outcome.model != traffic.model)
+    tasks = {traffic.tasks[place] for place in np.unique(traffic.task[moved]).tolist()}
+    yield from (words for task, words in engine.rework_notes if task is None or task in tasks)
     for row in engine.strategy.rework:
         if row.low is None and row.high is None:
             where = f"{row.model or 'any model'} on {row.task or 'any task'}"

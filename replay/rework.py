@@ -23,6 +23,8 @@ from replay.verbosity import Z90, literal
 
 Floats = NDArray[np.float64]
 
+Note = tuple[str | None, str]  # the task it speaks of, None for all; what is to be said
+
 ESTIMATED: Final = "estimated"
 LEAST: Final = 30  # scored calls of a task in sessions
 PAIRS: Final = 5  # calls of the task with scores of both models
@@ -37,7 +39,7 @@ class Slope:
     calls: int
 
 
-def informed(strategy: Strategy, traffic: Traffic, models: Sequence[str]) -> tuple[Strategy, tuple[str, ...]]:
+def informed(strategy: Strategy, traffic: Traffic, models: Sequence[str]) -> tuple[Strategy, tuple[Note, ...]]:
     """The strategy with numbers where it says `estimated`, and what is to be said of them.
 
     Rows with numbers come first, as the file has them.
@@ -45,7 +47,7 @@ def informed(strategy: Strategy, traffic: Traffic, models: Sequence[str]) -> tup
     asked = [row for row in strategy.rework if row.extra_calls == ESTIMATED]
     if not asked:
         return strategy, ()
-    told: list[str] = []
+    told: list[Note] = []
     rows = [row for row in strategy.rework if row.extra_calls != ESTIMATED]
     names = [name for _, name in traffic.models]
     scores = stored_scores(traffic, [*names, *(model for model in models if model not in names)])
@@ -54,12 +56,10 @@ def informed(strategy: Strategy, traffic: Traffic, models: Sequence[str]) -> tup
     for model in dict.fromkeys(models):
         mine = list(_rows(traffic, scores, slopes, model, index[model]))
         rows += [row for row, _ in mine]
-        told += [words for _, words in mine]
+        told += [note for _, note in mine]
         if not mine:
-            told.append(
-                f"rework of {model} cannot be estimated: it takes {LEAST} scored calls of a task in sessions, and"
-                f" {PAIRS} with scores of both models; none is counted"
-            )
+            words = f"it takes {LEAST} scored calls of a task in sessions, and {PAIRS} with scores of both models"
+            told.append((None, f"rework of {model} cannot be estimated: {words}; none is counted"))
     return strategy.model_copy(update={"rework": tuple(rows)}), tuple(told)
 
 
@@ -97,7 +97,7 @@ def rounds(traffic: Traffic) -> tuple[Bool, Bool]:
 
 def _rows(
     traffic: Traffic, scores: Scores, slopes: dict[int, Slope], model: str, place: int
-) -> Iterator[tuple[Rework, str]]:
+) -> Iterator[tuple[Rework, Note]]:
     n = len(traffic)
     own = scores.of(traffic.model, n)
     other = scores.of(np.full(n, place, np.int32), n)
