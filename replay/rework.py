@@ -120,10 +120,8 @@ def _rows(
             low=round(min(low, 20.0), 6),
             high=round(min(max(high, mid), 20.0), 6),
         )
-        yield (
-            row,
-            (
-                f"rework is estimated: {mid:.2f} extra calls ({low:.2f}-{high:.2f}) for each call moved to {model} on"
-                f" {name}, from the rounds after {found.calls:,} scored calls and {int(chosen.sum()):,} pairs of scores"
-            ),
+        words = (
+            f"rework is estimated: {mid:.2f} extra calls ({low:.2f}-{high:.2f}) for each call moved to {model} on"
+            f" {name}, from the rounds after {found.calls:,} scored calls and {int(chosen.sum()):,} pairs of scores"
         )
+        yield row, (name, words)
