@@ -24,6 +24,8 @@ Bool = NDArray[np.bool_]
 InFlight = Literal["duplicate", "coalesced"]
 
 POLICIES = ("lru", "fifo", "sieve", "lfu", "s3fifo", "allkeys-lru", "allkeys-lfu")
+FEW_SLOTS = 4  # how many times fewer entries than pairs make slots worth their look-ups
+MOST_CODES = 1 << 33  # pairs that a bit each is kept for
 REDIS_OVERHEAD_BYTES = 200
 """What Redis 7 keeps for an entry beside its value: measured with a time to live, keys of 64 hexadecimal digits and
 values of 500 to 2,000 bytes (193 to 229)."""
@@ -119,10 +121,8 @@ def simulate(
     only_lru = entries_only and all(tier.policy == "lru" or not tier.limited for tier in tiers)
     if plain and len(tiers) == 1 and _is_single(requests, tiers[0]):
         _run_single(requests, tiers[0], keys, start, outcomes)
-    elif plain and only_lru:
-        _run_lru_tiers(requests, tiers, keys, start, outcomes)
     elif only_lru:
-        _run_lru_flights(requests, tiers, keys, start, end, in_flight == "coalesced", outcomes)
+        _run_lru(requests, tiers, keys, start, end, in_flight == "coalesced", outcomes)
     else:
         _run_general(requests, tiers, keys, start, end, in_flight == "coalesced", events, seed, outcomes)
     return outcomes
@@ -193,51 +193,44 @@ def _run_plain(key: Int32, policy: str, room: int, keys: int, outcomes: Int8) ->
         plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes)
 
 
-def _run_lru_tiers(requests: Requests, tiers: Sequence[Tier], keys: int, start: Int64, outcomes: Int8) -> None:
-    from replay.kernels import lru_tiers, single
-
-    pair, pairs = _pairs(requests, keys, tiers)
-    columns, nodes, instances = _columns(requests, tiers, keys, pairs)
-    link = np.empty((nodes + instances, 2), np.int32)
-    link[nodes:] = np.arange(nodes, nodes + instances, dtype=np.int32)[:, None]
-    lru_tiers.run(
-        np.ascontiguousarray(requests.key, np.int32),
-        pair,
-        np.ascontiguousarray(requests.process, np.int32),
-        start,
-        np.ascontiguousarray(requests.storable, np.bool_),
-        np.ascontiguousarray(requests.lookup, np.bool_),
-        columns,
-        np.full(nodes, single.NEVER_STORED, np.int64),
-        link,
-        np.zeros(instances, np.int64),
-        outcomes,
-    )
-
-
-def _run_lru_flights(
+def _run_lru(
     requests: Requests, tiers: Sequence[Tier], keys: int, start: Int64, end: Int64, coalesce: bool, outcomes: Int8
 ) -> None:
-    from replay.kernels import lru_flights
+    from replay.kernels import lru_flights, tiered
+    from replay.kernels.slots import empty_slots
 
-    pair, pairs = _pairs(requests, keys, tiers)
-    columns, nodes, instances = _columns(requests, tiers, keys, pairs)
+    processes = int(requests.process.max(initial=0)) + 1
+    rooms = [_slots(tier, processes, keys) for tier in tiers]
+    alone = [tier for tier, room in zip(tiers, rooms, strict=True) if not room]
+    pair, pairs = _pairs(requests, keys, alone)
+    columns, nodes, instances = _columns(requests, tiers, keys, pairs, rooms)
+    timed = bool((end > start).any())
     lru_flights.run(
         np.ascontiguousarray(requests.key, np.int32),
         pair,
         np.ascontiguousarray(requests.process, np.int32),
+        keys,
         start,
         np.ascontiguousarray(end, np.int64),
         np.ascontiguousarray(requests.storable, np.bool_),
         np.ascontiguousarray(requests.lookup, np.bool_),
         columns,
         lru_flights.empty_entries(nodes, instances),
+        empty_slots(sum(rooms), int((columns[:, tiered.SLOTTED] > 0).sum()) * processes * keys),
         np.zeros(instances, np.int64),
-        np.empty(len(requests), np.int64),
-        np.empty(len(requests), np.int32),
+        np.empty(len(requests) if timed else 0, np.int64),
+        np.empty(len(requests) if timed else 0, np.int32),
         np.full(keys if coalesce else 0, np.iinfo(np.int64).min, np.int64),
         outcomes,
     )
+
+
+def _slots(tier: Tier, processes: int, keys: int) -> int:
+    """How many slots a tier gets, 0 where each pair of process and key has a node of its own."""
+    if tier.scope != "process" or tier.max_entries is None or processes * keys > MOST_CODES:
+        return 0
+    room = processes * tier.max_entries
+    return room if FEW_SLOTS * room <= processes * keys else 0
 
 
 def _run_general(
@@ -316,13 +309,19 @@ def _owners(requests: Requests, pair: Int32, pairs: int, events: Events | None) 
     return owners
 
 
-def _columns(requests: Requests, tiers: Sequence[Tier], keys: int, pairs: int) -> tuple[Int64, int, int]:
-    """The kernel's table of tiers, and how many nodes and instances they have together."""
+def _columns(
+    requests: Requests, tiers: Sequence[Tier], keys: int, pairs: int, slots: Sequence[int] = ()
+) -> tuple[Int64, int, int]:
+    """The kernel's table of tiers, and how many nodes and instances they have together.
+
+    `slots` of each tier: those numbers come before all nodes, and codes count from one tier to the next.
+    """
     from replay.kernels.eviction import POLICIES, UNLIMITED
 
     processes = int(requests.process.max(initial=0)) + 1
-    rows, nodes, instances = [], 0, 0
-    for tier in tiers:
+    slots = slots or [0] * len(tiers)
+    rows, nodes, instances, code = [], sum(slots), 0, 1
+    for tier, room in zip(tiers, slots, strict=True):
         own = tier.scope == "process"
         rows.append(
             [
@@ -336,11 +335,13 @@ def _columns(requests: Requests, tiers: Sequence[Tier], keys: int, pairs: int) -
                 tier.max_bytes or 0,
                 tier.fill_on_lower_hit,
                 tier.overhead_bytes,
+                code if room else 0,
             ]
         )
-        nodes += pairs if own else keys
+        nodes += 0 if room else pairs if own else keys
+        code += processes * keys if room else 0
         instances += processes if own else 1
-    return np.array(rows, np.int64).reshape(len(tiers), 10), nodes, instances
+    return np.array(rows, np.int64).reshape(len(tiers), 11), nodes, instances
 
 
 def _state(

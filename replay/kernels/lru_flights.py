@@ -1,7 +1,8 @@
-"""LRU tiers whose answers take time: the usual two-tier cache over a log with durations.
+"""Tiers that evict by LRU or not at all, counted in entries: the usual two-tier cache, with or without durations.
 
 The same semantics as the general kernel, call by call, at several times its speed. An entry's expiry and its place in
-the list of its instance lie side by side, so that a look-up touches one line of memory.
+the list of its instance lie side by side, so that a look-up touches one line of memory. A tier whose processes can hold
+only a few of the pairs that they are asked for has slots (replay.kernels.slots) in place of a node per pair.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from replay.kernels.single import EVICTED, FOREVER, NEVER_STORED, RAN_OUT
-from replay.kernels.tiered import BASE, FILL, INSTANCE, MAX_ENTRIES, PER_PROCESS, SLIDING, TTL
+from replay.kernels.slots import find, insert, ran_out, remove, run_out
+from replay.kernels.tiered import BASE, FILL, INSTANCE, MAX_ENTRIES, PER_PROCESS, SLIDING, SLOTTED, TTL
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
 
 Int8 = NDArray[np.int8]
@@ -55,20 +57,41 @@ def _to_front(entries: Int64, head: Any, node: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _store(entries: Int64, held: Int64, limit: Any, instance: Any, head: Any, node: Any, expiry: Any) -> None:
+def _store(
+    entries: Int64, held: Int64, s: Any, tiers: Int64, tier: Any, key: Any, pair: Any, process: Any, keys: Any,
+    expiry: Any,
+) -> None:  # fmt: skip
     """SET: replaces the entry's life, or admits it after the oldest entry has gone."""
+    own = tiers[tier, PER_PROCESS] == 1
+    limit = tiers[tier, MAX_ENTRIES]
+    instance = tiers[tier, INSTANCE] + (process if own else 0)
+    head = len(entries) - held.size + instance
+    slotted = tiers[tier, SLOTTED] > 0
+    if slotted:
+        code = tiers[tier, SLOTTED] - 1 + process * keys + key
+        node = find(s, code)
+        present = node >= 0
+    else:
+        code = np.int64(0)
+        node = tiers[tier, BASE] + (pair if own else key)
+        present = entries[node, EXPIRY] > RAN_OUT
     if limit > 0:
-        if entries[node, EXPIRY] > RAN_OUT:
+        if present:
             if entries[head, LINKS] >> 32 != node:
                 _unlink(entries, node)
                 _to_front(entries, head, node)
         else:
             if held[instance] >= limit:
                 oldest = entries[head, LINKS] & 0xFFFFFFFF
-                entries[oldest, EXPIRY] = EVICTED
                 _unlink(entries, oldest)
+                if slotted:
+                    remove(s, oldest)
+                else:
+                    entries[oldest, EXPIRY] = EVICTED
             else:
                 held[instance] += 1
+            if slotted:
+                node = insert(s, code)
             _to_front(entries, head, node)
     entries[node, EXPIRY] = expiry
 
@@ -78,12 +101,14 @@ def run(
     key: Int32,
     pair: Int32,
     process: Int32,
+    keys: Any,
     start: Int64,
     end: Int64,
     storable: Bool,
     lookup: Bool,
     tiers: Int64,
     entries: Int64,
+    s: Any,
     held: Int64,
     heap_end: Int64,
     heap_row: Int32,
@@ -91,11 +116,13 @@ def run(
     outcomes: Int8,
 ) -> None:
     """`tiers` and `landing` as in the general kernel, `entries` as `empty_entries` makes them; `held` counts an
-    instance's entries. The heap has room for as many calls as can be in flight at once.
+    instance's entries. The heap has room for as many calls as can be in flight at once. `s` has the slots of the tiers
+    that are SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
     """
     count = len(tiers)
     first = len(entries) - held.size
     coalesce = landing.size > 0
+    paired = pair.size > 0
     waiting = 0
     for row in range(key.size):
         now = start[row]
@@ -119,22 +146,30 @@ def run(
                 heap_end[at], heap_row[at] = heap_end[child], heap_row[child]
                 at = child
             heap_end[at], heap_row[at] = moved_end, moved_row
+            mine = pair[landed] if paired else 0
             for tier in range(count):
-                own = tiers[tier, PER_PROCESS] == 1
-                node = tiers[tier, BASE] + (pair[landed] if own else key[landed])
-                instance = tiers[tier, INSTANCE] + (process[landed] if own else 0)
                 life = FOREVER if tiers[tier, TTL] < 0 else done + tiers[tier, TTL]
-                _store(entries, held, tiers[tier, MAX_ENTRIES], instance, first + instance, node, life)
+                _store(entries, held, s, tiers, tier, key[landed], mine, process[landed], keys, life)
         x = key[row]
         if x < 0 or not lookup[row]:
             outcomes[row] = BYPASSED
             continue
+        mine = pair[row] if paired else 0
         outcome = MISS
         served = count
         for tier in range(count):
             own = tiers[tier, PER_PROCESS] == 1
-            node = tiers[tier, BASE] + (pair[row] if own else x)
-            until = entries[node, EXPIRY]
+            slotted = tiers[tier, SLOTTED] > 0
+            if slotted:
+                code = tiers[tier, SLOTTED] - 1 + process[row] * keys + x
+                node = find(s, code)
+                if node >= 0:
+                    until = entries[node, EXPIRY]
+                else:
+                    until = RAN_OUT if ran_out(s, code) else EVICTED
+            else:
+                node = tiers[tier, BASE] + (mine if own else x)
+                until = entries[node, EXPIRY]
             if now <= until:
                 if tiers[tier, SLIDING] == 1 and tiers[tier, TTL] >= 0:
                     until = now + tiers[tier, TTL]
@@ -148,19 +183,19 @@ def run(
                 served = tier
                 for upper in range(tier):
                     if tiers[upper, FILL] == 1:
-                        own = tiers[upper, PER_PROCESS] == 1
-                        place = tiers[upper, BASE] + (pair[row] if own else x)
-                        instance = tiers[upper, INSTANCE] + (process[row] if own else 0)
                         life = until if tiers[upper, TTL] < 0 else min(until, now + tiers[upper, TTL])
-                        _store(entries, held, tiers[upper, MAX_ENTRIES], instance, first + instance, place, life)
+                        _store(entries, held, s, tiers, upper, x, mine, process[row], keys, life)
                 break
             if until >= RAN_OUT:
                 outcome = EXPIRED
                 if until > RAN_OUT:
-                    entries[node, EXPIRY] = RAN_OUT
                     if tiers[tier, MAX_ENTRIES] > 0:
                         _unlink(entries, node)
                         held[tiers[tier, INSTANCE] + (process[row] if own else 0)] -= 1
+                    if slotted:
+                        run_out(s, node)
+                    else:
+                        entries[node, EXPIRY] = RAN_OUT
         if served == count:
             if coalesce and landing[x] > now:
                 outcome = COALESCED
@@ -168,11 +203,8 @@ def run(
                 due = end[row]
                 if due <= now:
                     for tier in range(count):
-                        own = tiers[tier, PER_PROCESS] == 1
-                        node = tiers[tier, BASE] + (pair[row] if own else x)
-                        instance = tiers[tier, INSTANCE] + (process[row] if own else 0)
                         life = FOREVER if tiers[tier, TTL] < 0 else now + tiers[tier, TTL]
-                        _store(entries, held, tiers[tier, MAX_ENTRIES], instance, first + instance, node, life)
+                        _store(entries, held, s, tiers, tier, x, mine, process[row], keys, life)
                 else:
                     at = waiting
                     waiting += 1

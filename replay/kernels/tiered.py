@@ -29,9 +29,10 @@ RAN_OUT: Final = NEVER_STORED + 2  # removed because its time to live had passed
 
 # Columns over calls, in order. `pair` is -1 where `key` is.
 Calls = namedtuple("Calls", "key pair process start end storable lookup size")
-# `tiers` is (tiers x 10) int64. TTL -1: none. MAX_ENTRIES, MAX_BYTES 0: no limit. BASE and INSTANCE: the tier's first
-# node and its first instance. The rest are flags, the policy's number and bytes an entry costs beside its answer.
-BASE, INSTANCE, PER_PROCESS, TTL, SLIDING, POLICY, MAX_ENTRIES, MAX_BYTES, FILL, OVERHEAD = range(10)
+# `tiers` is (tiers x 11) int64. TTL -1: none. MAX_ENTRIES, MAX_BYTES 0: no limit. BASE and INSTANCE: the tier's first
+# node and its first instance. The rest are flags, the policy's number, bytes an entry costs beside its answer, and one
+# more than the first code of a tier that has slots (only in replay.kernels.lru_flights).
+BASE, INSTANCE, PER_PROCESS, TTL, SLIDING, POLICY, MAX_ENTRIES, MAX_BYTES, FILL, OVERHEAD, SLOTTED = range(11)
 # Mutable: expiry and bytes over nodes (bytes is empty when no tier counts bytes), used over instances.
 Entries = namedtuple("Entries", "expiry bytes used")
 
