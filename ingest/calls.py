@@ -17,6 +17,7 @@ TOKEN_LIMIT = 1 << 40
 PICO = Decimal(10**12)
 MICRO = 1_000_000
 ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
+PENDING = frozenset({"tool_calls", "tool_use", "function_call"})  # reasons to stop after which a side effect follows
 
 
 class BadRecordError(Exception):
@@ -128,9 +129,10 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     score: float | None = None
     input_words: int | None = None
     content_state: str | None = None
-    # what becomes `contents`, `request_keys`, `scores` and `import_issues`
+    tool_count: int | None = None  # where `tools` has no length
+    # what becomes `contents`, `request_keys`, `scores` and `import_issues`; JSON that is not decoded is msgspec.Raw
     messages: list[Any] | None = None
-    tools: list[Any] | None = None
+    tools: list[Any] | msgspec.Raw | None = None
     output: list[Any] | None = None
     params: dict[str, Any] | None = None
     scores: dict[str, float] | None = None

@@ -46,6 +46,7 @@ _SLOTS: dict[str, tuple[str, int]] = {
     )
     for rank, key in enumerate(keys)
 }  # fmt: skip
+WRAPPER_KEYS = (*_SLOTS, *agents.AGENT_KEYS, *agents.TASK_KEYS)  # all that `apply_wrapper` looks at
 
 
 def opened(value: Any) -> Any:

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import hmac
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 
 from ingest import layouts, reading
 from ingest.calls import BadRecordError, Bucket, Call, Skip
+from ingest.content import Measures
 from ingest.format import (
     UNFORESEEN,
     Context,
@@ -31,6 +32,7 @@ from ingest.staging import Batch, ContentRules, Quarantined, Segment
 
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
+DIRECT_CHANCES = 200  # lines in a row that a direct reader may refuse before a file is read without it
 _EXCERPT = 200
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -72,18 +74,32 @@ def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]
 
 
 def _run(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
-    batches = (Batch(rules, folder / f"{task.number:06}-{count}") for count in itertools.count())
+    measures = _measures(rules)
+    batches = (Batch(rules, folder / f"{task.number:06}-{count}", measures) for count in itertools.count())
     batch = next(batches)
     for piece in task.pieces:
         piece = _loaded(piece)
         readers = _Readers(piece)
-        rows = rows_of(piece)
+        rows = rows_of(piece, reading.unread_rows if readers.direct else reading.line_rows)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
             fresh = next(batches)
             fresh.part(piece.source).last_row = batch.part(piece.source).last_row
             batch = fresh
     yield batch.write()
+
+
+_MEASURES: dict[tuple[Any, ...], Measures] = {}
+
+
+def _measures(rules: ContentRules) -> Measures:
+    """This process's memory of contents, which holds for one set of rules."""
+    key = rules.hash_key if rules.keep == "hashes" else None
+    rule = (key, rules.redact.extra if rules.redact else None)
+    if rule not in _MEASURES:
+        _MEASURES.clear()
+        _MEASURES[rule] = Measures(hash_key=key, redact=rules.redact.redact_bytes if rules.redact else None)
+    return _MEASURES[rule]
 
 
 def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segment]:
@@ -98,6 +114,21 @@ class _Readers:
         self.context = piece.context
         self.main: Format | None = format_named(piece.format) if piece.format else None
         self._open: dict[str, Reader] = {}
+        self.direct = self.main.direct(piece.context) if self.main is not None and self.main.direct else None
+        self._chances = DIRECT_CHANCES
+
+    def line(self, line: bytes) -> Call | None:
+        """The call of a plain line, read without a record in between; None for a line to be read the ordinary way."""
+        if self.direct is None:
+            return None
+        call = self.direct(line)
+        if call is not None:
+            self._chances = DIRECT_CHANCES
+        else:
+            self._chances -= 1
+            if not self._chances:  # a log of other lines
+                self.direct = None
+        return call
 
     def reader(self, format: Format) -> Reader:
         found = self._open.get(format.name)
@@ -135,7 +166,10 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batc
         for row in rows:
             weight += len(row.raw) if row.raw is not None else 500
             counts.last_row = row.number
-            _read_row(row, readers, batch, piece.source, key)
+            if row.record is not reading.UNREAD:
+                _read_row(row, readers, batch, piece.source, key)
+            elif not _read_line(row, readers, batch, piece.source, key):
+                _read_row(reading.decoded(row), readers, batch, piece.source, key)
             if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
                 return True
         cut = piece.cut
@@ -170,16 +204,30 @@ def _loaded(piece: Piece) -> Piece:
         return dataclasses.replace(piece, data=handle.read(piece.end - piece.start))
 
 
-def rows_of(piece: Piece) -> Iterator[Row]:
+def rows_of(piece: Piece, lines: Callable[[bytes, int, int], Iterator[Row]] = reading.line_rows) -> Iterator[Row]:
+    """The rows of a piece; `lines` makes those of JSONL out of (data, offset, rows before it)."""
     if piece.data is not None:
-        yield from reading.line_rows(piece.data, piece.start, piece.first_row)
+        yield from lines(piece.data, piece.start, piece.first_row)
     elif piece.shape == "jsonl":
         row = piece.first_row
         for offset, data in reading.line_chunks(piece.path, 8 << 20, piece.start):
-            yield from reading.line_rows(data, offset, row)
+            yield from lines(data, offset, row)
             row += data.count(b"\n")
     else:
         yield from layouts.rows_of_shape(piece.path, piece.shape)
+
+
+def _read_line(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> bool:
+    """Take a line as the call that it plainly is; False where it has to be decoded first."""
+    line = row.raw or b""
+    call = readers.line(line)
+    if call is None:
+        return False
+    try:
+        _take(call, batch, source, row.number, line, 0, key)
+    except (BadRecordError, msgspec.DecodeError, RecursionError, *UNFORESEEN):
+        return False  # the ordinary way tells why
+    return True
 
 
 def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> None:

@@ -21,6 +21,7 @@ Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "binary", "empt
 HEAD_BYTES = 1 << 20
 _BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
+UNREAD = object()  # the record of a row whose bytes are not decoded yet
 decode = msgspec.json.Decoder().decode
 
 
@@ -208,20 +209,30 @@ def line_chunks(path: Path, size: int, start: int = 0, stop: int | None = None) 
 
 def line_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
     """The non-blank lines of `data` as decoded rows; a line that is no JSON comes with its error."""
+    return map(decoded, unread_rows(data, offset, first_row))
+
+
+def unread_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
+    """The non-blank lines of `data`, not decoded yet: their record is UNREAD."""
     number = first_row
     for line in data.split(b"\n"):
         number += 1
         size = len(line) + 1
         if number == 1:
             line = line.removeprefix(BOM)
-        if not line or line.isspace():
-            offset += size
-            continue
-        try:
-            yield Row(number, offset, line, decode(line), None)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield Row(number, offset, line, None, BadRecordError(json_reason(error)))
+        if line and not line.isspace():
+            yield Row(number, offset, line, UNREAD, None)
         offset += size
+
+
+def decoded(row: Row) -> Row:
+    """An unread row with its record, or with the error of a line that is no JSON."""
+    number, offset, line, *_ = row
+    assert line is not None
+    try:
+        return Row(number, offset, line, decode(line), None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Row(number, offset, line, None, BadRecordError(json_reason(error)))
 
 
 def json_reason(error: Exception) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from ingest import agents, tokens
-from ingest.calls import BadRecordError, Bucket, Call, Skip
-from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents
+from ingest.calls import PENDING, BadRecordError, Bucket, Call, Skip
+from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents, Measures
 from ingest.keys import POLICIES, RequestKeys
 from ingest.schema import CALL_COLUMNS
 from ingest.staged import write_table
@@ -31,7 +31,6 @@ _MADE = {
 }  # fmt: skip
 FIELD_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in _MADE)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
-_PENDING = frozenset({"tool_calls", "tool_use", "function_call"})
 
 
 @dataclass
@@ -84,12 +83,12 @@ class ContentRules:
 class Batch:
     """Collects the outcomes of one segment's rows and stages them."""
 
-    def __init__(self, rules: ContentRules, folder: Path) -> None:
+    def __init__(self, rules: ContentRules, folder: Path, measures: Measures | None = None) -> None:
         self.rules = rules
         self.segment = Segment(folder)
         key = rules.hash_key if rules.keep == "hashes" else None
         redact = rules.redact.redact_bytes if rules.redact else None
-        self.contents = Contents(hash_key=key, redact=redact)
+        self.contents = Contents(measures or Measures(hash_key=key, redact=redact))
         self.keys = RequestKeys(hash_key=key)
         self._calls: list[Call] = []
         self._sources: list[int] = []
@@ -155,7 +154,7 @@ class Batch:
         part = self.part(source)
         part.rows += 1
         part.calls += 1
-        self._tool_counts.append(len(call.tools) if call.tools else None)
+        self._tool_counts.append(call.tool_count or (len(call.tools) if call.tools else None))
         call.messages = call.output = call.tools = call.params = None  # free the texts
         self._calls.append(call)
         self._sources.append(source)
@@ -266,7 +265,7 @@ class Batch:
         if self.rules.keep == "hashes":
             stored = self.contents
             numbers = [number for number, text in enumerate(stored.texts) if text is not None]
-            items = [(stored.texts[number] or "", stored.kinds[number]) for number in numbers]
+            items = [((stored.texts[number] or b"").decode(), stored.kinds[number]) for number in numbers]
             for encoding in tokens.ENCODINGS:
                 measured = tokens.measure(items, encoding, self.rules.hash_key)
                 found.extend((n, encoding, count, blocks) for n, (count, blocks) in zip(numbers, measured, strict=True))
@@ -290,7 +289,7 @@ class Batch:
                 **hash_columns(stored.hashes),
                 "kind": pa.array(stored.kinds, pa.string()),
                 "role": pa.array(stored.roles, pa.string()),
-                "text": pa.array(texts, pa.string()),
+                "text": pa.array(texts, pa.binary()).view(pa.string()),
                 "chars": pa.array(stored.chars, pa.int32()),
                 "words": pa.array(stored.words, pa.int32()),
             }
@@ -351,7 +350,7 @@ def complete(call: Call, hash_key: bytes | None = None) -> None:
     if call.tokens_source is None:
         call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
     if call.pending_tool_calls is None and (call.output or call.finish_reason):
-        call.pending_tool_calls = call.finish_reason in _PENDING or _asks_for_tools(call.output)
+        call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
     agents.resolve(call, hash_key)

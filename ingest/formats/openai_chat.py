@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingest import pair_lines
 from ingest.bodies import openai
 from ingest.format import Format, stateless
 from ingest.pairs import read_pair, split
@@ -31,5 +32,6 @@ FORMAT = Format(
     matches=_matches,
     open=stateless(read_pair),
     strict=True,
+    direct=pair_lines.reader,
     rank=80,
 )
