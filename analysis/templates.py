@@ -127,6 +127,39 @@ def templates(store: Store, *, since: date | None = None, until: date | None = N
     return TemplateReport(found, calls, without)
 
 
+def template_ids(store: Store) -> list[tuple[str, list[int]]]:
+    """(template, its calls) of every call that keeps messages: the hash of the version with most calls names it.
+
+    Templates are found over the whole log, so that an id means the same in every window of it.
+    """
+    with store.read() as con:
+        heads, *_ = _heads(con, None, None)
+        lines = _lines(con, {i for head in heads for i in head.ids})
+        rows = con.execute(
+            f"""SELECT agent, task, message_ids[:{OPENING:d}] AS ids, list(call_no ORDER BY call_no) FROM calls
+                WHERE start_time IS NOT NULL AND len(message_ids) > 0 GROUP BY agent, task, ids"""
+        ).fetchall()
+        asked = {row[0] for row in con.execute("SELECT content_id FROM contents WHERE role = 'user'").fetchall()}
+    calls: dict[tuple[str | None, str | None, tuple[int, ...]], list[int]] = {}
+    for agent, task, ids, numbers in rows:
+        calls.setdefault((agent, task, _head_of(ids, asked)), []).extend(numbers)
+    found: list[tuple[str, list[int]]] = []
+    taken: Counter[tuple[str | None, str | None, str]] = Counter()
+    for (agent, task), members in _places(heads).items():
+        for family in _families(members, lines):
+            name = max(_versions(family, lines), key=lambda v: (v.calls, v.version)).version
+            taken[agent, task, name] += 1
+            again = taken[agent, task, name]
+            numbers = sorted(number for head in family for number in calls.get((agent, task, head.ids), ()))
+            found.append((name if again == 1 else f"{name}-{again}", numbers))
+    return found
+
+
+def _head_of(ids: Sequence[int], asked: set[int]) -> tuple[int, ...]:
+    """The messages up to the first one of a user."""
+    return tuple(ids[: next((i + 1 for i, number in enumerate(ids) if number in asked), len(ids))])
+
+
 def _heads(con: duckdb.DuckDBPyConnection, since: date | None, until: date | None) -> tuple[list[_Head], int, int]:
     relation = costs_relation(con)
     where, values = ["start_time IS NOT NULL"], {}
@@ -148,9 +181,7 @@ def _heads(con: duckdb.DuckDBPyConnection, since: date | None, until: date | Non
     asked = {row[0] for row in con.execute("SELECT content_id FROM contents WHERE role = 'user'").fetchall()}
     merged: dict[tuple[str | None, str | None, tuple[int, ...]], list[Any]] = {}
     for agent, task, ids, *figures in rows:
-        end = next((i + 1 for i, number in enumerate(ids) if number in asked), len(ids))
-        key = (agent, task, tuple(ids[:end]))
-        merged.setdefault(key, []).append(figures)
+        merged.setdefault((agent, task, _head_of(ids, asked)), []).append(figures)
     heads = [_Head(agent, task, ids, _add(parts)) for (agent, task, ids), parts in merged.items()]
     calls, having = con.execute(
         f"SELECT count(*), count(*) FILTER (len(message_ids) > 0) FROM {relation} WHERE {window}", values

@@ -67,7 +67,7 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
     found = Store(store)
     known = export.known_of(found) if found.exists() else export.Known()
     result = router.export(chosen, known)
-    checked = export.check(chosen, result, router, export.sample(found)) if found.exists() else None
+    checked = export.check(chosen, result, router, export.sample(found, strategy=chosen)) if found.exists() else None
     if output:
         output.write_text(result.text, encoding="utf-8")
     if as_json:

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         task_floor: Annotated[list[str] | None, typer.Option(help="A floor for one task: draft=0.98")] = None,
         max_models: Annotated[int | None, typer.Option(help="At most so many models besides the logged ones.")] = None,
         latency_p95: Annotated[float | None, typer.Option(help="Leave out models slower than this, in ms.")] = None,
+        by_template: Annotated[bool, typer.Option(help="Tell the prompt templates of a task apart.")] = False,
         since: Day = None,
         until: Day = None,
         output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the strategy.")] = None,
@@ -55,6 +56,7 @@ def register(app: typer.Typer) -> None:
                 latency_p95_ms=latency_p95,
                 priors=load_priors(scores) if scores else None,
                 name=output.stem if output else "optimised",
+                by_template=by_template,
                 done=lambda _label: bar.advance(1),
             )
         text = written(found.strategy, _heading(found))
@@ -114,8 +116,13 @@ def show(found: Optimum) -> None:
         style="bold",
     )
     say()
-    rows = [[group.agent or "-", group.task or "-", model, evidence] for group, model, evidence in found.assignment]
-    table(["agent", "task", "model", "evidence"], rows, left=(0, 1, 2, 3))
+    split = any(group.by_template for group, _, _ in found.assignment)
+    rows = [
+        [group.agent or "-", group.task or "-", *([group.template or "-"] if split else []), model, evidence]
+        for group, model, evidence in found.assignment
+    ]
+    names = ["agent", "task", *(["template"] if split else []), "model", "evidence"]
+    table(names, rows, left=tuple(range(len(names))))
     say()
     say("What else there is between cost and quality (lower bounds; every row is a whole policy):")
     table(

@@ -20,7 +20,8 @@ COLUMNS: Final[dict[str, str]] = {
     **dict.fromkeys(("agent", "task", "model", "provider_name", "user_id", "team", "environment"), "text"),
     **dict.fromkeys(("service_name", "prompt_name", "prompt_version", "workflow_name", "conversation_id"), "text"),
     **dict.fromkeys(("operation_name", "response_format", "reasoning_effort", "service_tier", "region"), "text"),
-    **dict.fromkeys(("text", "day"), "text"),  # the last user message, where the store holds it; the ISO day
+    # the last user message, where the store holds it; the ISO day; the id that `hindcast templates` gives the prompt
+    **dict.fromkeys(("text", "day", "template"), "text"),
     **dict.fromkeys(("input_words", "input_tokens", "max_tokens", "tool_count", "temperature"), "number"),
     **dict.fromkeys(("hour", "weekday", "attempt", "turn"), "number"),  # weekday 1 = Monday
     **dict.fromkeys(("has_images", "stream", "online"), "flag"),  # online: a user is waiting for the answer

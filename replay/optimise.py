@@ -84,7 +84,13 @@ class Optimum:
             "quality": self.report.to_json(),
             "front": [point.to_json() for point in self.front],
             "assignment": [
-                {"agent": group.agent, "task": group.task, "model": model, "evidence": evidence}
+                {
+                    "agent": group.agent,
+                    "task": group.task,
+                    **({"template": group.template} if group.by_template else {}),
+                    "model": model,
+                    "evidence": evidence,
+                }
                 for group, model, evidence in self.assignment
             ],
             "notes": list(self.notes),
@@ -123,17 +129,18 @@ def optimise(
     latency_p95_ms: float | None = None,
     priors: Priors | None = None,
     name: str = "optimised",
+    by_template: bool = False,
     done: Callable[[str], None] | None = None,
 ) -> Optimum:
     """Choose the cheapest policy over the window whose quality bound stays above the floor.
 
-    `models` are the candidates, by default every model that has scores and every logged one. Raises InputError where
-    nothing is logged in the window or there is no candidate.
+    `models` are the candidates, by default every model that has scores and every logged one. `by_template` tells the
+    prompt templates of a task apart. Raises InputError where nothing is logged in the window or there is no candidate.
     """
     traffic = load(store, since=since, until=until)
     if not traffic.window.any():
         raise InputError("no calls in this window", remedy="Check --since and --until: hindcast cost --by day")
-    search = _Search(traffic, floor, per_task or {}, latency_p95_ms, priors or Priors(), models)
+    search = _Search(traffic, floor, per_task or {}, latency_p95_ms, priors or Priors(), models, by_template)
     grid = default_grid(traffic, base) if grid is None else grid
     tables = []
     for knobs in grid:
@@ -177,13 +184,14 @@ class _Search:
         latency_p95_ms: float | None,
         priors: Priors,
         models: Sequence[str] | None,
+        by_template: bool = False,
     ) -> None:
         self.traffic = traffic
         self.floor = floor
         self.per_task = dict(per_task)
         self.priors = priors
         self.notes: list[str] = []
-        self.groups, self.group_of = _groups(traffic)
+        self.groups, self.group_of = _groups(traffic, by_template)
         told = [row.model for row in priors.rows if row.model]
         found = list(models) if models else [*scored_models(traffic), *told]
         self.options = _distinct(found)
@@ -368,12 +376,24 @@ class _Search:
         )
 
 
-def _groups(traffic: Traffic) -> tuple[list[Group], NDArray[np.int64]]:
-    """The (agent, task) pairs of the log and the pair of each call."""
+def _groups(traffic: Traffic, by_template: bool) -> tuple[list[Group], NDArray[np.int64]]:
+    """The (agent, task) pairs of the log, with their templates if asked, and the group of each call."""
     width = len(traffic.tasks)
     pair = traffic.agent.astype(np.int64) * width + traffic.task
-    used, code = np.unique(pair, return_inverse=True)
-    return [Group(traffic.agents[int(p) // width], traffic.tasks[int(p) % width]) for p in used], code
+    if not by_template:
+        used, code = np.unique(pair, return_inverse=True)
+        return [Group(traffic.agents[int(p) // width], traffic.tasks[int(p) % width]) for p in used], code
+    names = traffic.rule_frame(["template"])["template"]
+    known = sorted(names.drop_nulls().unique().to_list())
+    place = {name: number for number, name in enumerate(known)}
+    number = np.array([place.get(name, len(known)) for name in names.to_list()], np.int64)
+    used, code = np.unique(pair * (len(known) + 1) + number, return_inverse=True)
+    groups = []
+    for value in used.tolist():
+        left, right = divmod(value, len(known) + 1)
+        template = known[right] if right < len(known) else None
+        groups.append(Group(traffic.agents[left // width], traffic.tasks[left % width], template, True))
+    return groups, code
 
 
 def _distinct(names: Sequence[str] | Iterator[str]) -> list[str]:

@@ -13,14 +13,17 @@ KEEP: Final = "logged"
 
 
 class Group(NamedTuple):
-    """The calls of one agent and task."""
+    """The calls of one agent and task, and of one prompt template where `by_template`."""
 
     agent: str | None
     task: str | None
+    template: str | None = None
+    by_template: bool = False
 
     @property
     def label(self) -> str:
-        return f"{self.agent if self.agent is not None else '-'} / {self.task if self.task is not None else '-'}"
+        names = [self.agent, self.task, *([self.template] if self.by_template else [])]
+        return " / ".join("-" if name is None else name for name in names)
 
 
 def policy_of(
@@ -33,12 +36,20 @@ def policy_of(
     judged: Quality,
     base: Strategy | None = None,
 ) -> Strategy:
-    """One rule per agent and model, naming its tasks; a task that nobody has seen stays where it is logged."""
+    """One rule per agent and model, naming its tasks; a task that nobody has seen stays where it is logged.
+
+    Groups by template have one rule per agent, task and model, naming its templates.
+    """
     chosen: dict[tuple[str | None, str], list[str | None]] = {}
+    prompts: dict[tuple[str | None, str | None, str], list[str | None]] = {}
     for group, model in zip(groups, models, strict=True):
-        if model != KEEP:
+        if model != KEEP and group.by_template:
+            prompts.setdefault((group.agent, group.task, model), []).append(group.template)
+        elif model != KEEP:
             chosen.setdefault((group.agent, model), []).append(group.task)
-    route = [_rule(agent, tasks, model) for (agent, model), tasks in chosen.items()]
+    route = [_rule({"agent": [agent], "task": tasks}, model) for (agent, model), tasks in chosen.items()]
+    for (agent, task, model), found in prompts.items():
+        route.append(_rule({"agent": [agent], "task": [task], "template": found}, model))
     keep: dict[str, Any] = {}
     if base is not None:  # what the optimiser does not choose stays as the base file has it
         keep = {
@@ -59,13 +70,14 @@ def policy_of(
     )
 
 
-def _rule(agent: str | None, tasks: Sequence[str | None], model: str) -> Rule:
-    values = [agent, *tasks]
+def _rule(wanted: dict[str, list[str | None]], model: str) -> Rule:
+    """A rule for calls whose columns have one of the values each."""
+    values = [value for names in wanted.values() for value in names]
     if any(value is not None and ("*" in value or "?" in value) for value in values):
         # a name that would read as a glob is compared in SQL, where it is only text
-        return Rule(when=f"{_equals('agent', [agent])} AND {_equals('task', tasks)}", model=model)
-    wanted: Any = list(tasks) if len(tasks) > 1 else tasks[0]
-    return Rule(match={"agent": agent, "task": wanted}, model=model)
+        return Rule(when=" AND ".join(_equals(column, names) for column, names in wanted.items()), model=model)
+    match: dict[str, Any] = {column: names if len(names) > 1 else names[0] for column, names in wanted.items()}
+    return Rule(match=match, model=model)
 
 
 def _equals(column: str, values: Sequence[str | None]) -> str:

@@ -26,6 +26,7 @@ from ingest.store import Store
 from replay.call_columns import ORDER as ORDER
 from replay.call_columns import CallColumns, TextCodes, in_order, text_codes
 from replay.online import online
+from replay.template_column import template
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -146,7 +147,8 @@ class Traffic:
     @cached_property
     def columns(self) -> CallColumns:
         """What rules may see of the calls, read when first asked for and shared by all strategies."""
-        columns = CallColumns(self.store, self.where, self.call_no, {"online": lambda: online(self)})
+        made = {"online": lambda: online(self), "template": lambda: template(self)}
+        columns = CallColumns(self.store, self.where, self.call_no, made)
         columns.know("agent", self.agent, self.agents)
         columns.know("task", self.task, self.tasks)
         return columns

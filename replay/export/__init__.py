@@ -18,8 +18,8 @@ from replay import rules
 from replay.strategy import Strategy
 from replay.traffic import load
 
-COLUMNS = tuple(name for name in rules.COLUMNS if name not in ("text", "online", "turn", "day"))
-"""What a logged call is checked with."""
+COLUMNS = tuple(name for name in rules.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
+"""What a logged call is checked with, beside the columns that the strategy's rules look at."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Check:
 
 def known_of(store: Store) -> Known:
     """The values, pairs and providers of a store's calls."""
-    columns = [name for name, kind in rules.COLUMNS.items() if kind == "text" and name not in ("text", "day")]
+    columns = [name for name, kind in rules.COLUMNS.items() if kind == "text" and name in COLUMNS]
     values = {}
     with store.read() as con:
         for name in columns:
@@ -96,9 +96,10 @@ def _moves(model: str | None, call: Mapping[str, Any]) -> str | None:
     return None if model == call.get("model") else model
 
 
-def sample(store: Store, count: int = 1000, seed: int = 0) -> pl.DataFrame:
-    """Up to `count` logged calls with the columns that rules may see, drawn without replacement."""
-    frame = load(store).rule_frame(COLUMNS)
+def sample(store: Store, count: int = 1000, seed: int = 0, strategy: Strategy | None = None) -> pl.DataFrame:
+    """Up to `count` logged calls with the columns that the rules look at, drawn without replacement."""
+    used = rules.columns(strategy) if strategy else []
+    frame = load(store).rule_frame(list(dict.fromkeys((*COLUMNS, *used))))
     if frame.height > count:
         chosen = np.sort(np.random.default_rng(seed).choice(frame.height, count, replace=False))
         frame = frame[chosen]

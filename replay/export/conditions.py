@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlglot
 from sqlglot import expressions as sql
 
-from replay.expressions import COLUMNS, DIALECT, check_expression
+from replay.expressions import COLUMNS, DIALECT, check_expression, columns_in
 from replay.strategy import Selection
 
 ANY, ONE = "*", "?"
@@ -88,8 +88,16 @@ class Some:
 Condition = Text | Number | Flag | Tags | Missing | All | Some
 
 
+INFERRED = ("online", "template", "turn")
+"""Columns that are found by looking at the whole log, which a router does not see."""
+
+
 def condition_of(selection: Selection) -> Condition:
     """The condition of a rule. Raises InexpressibleError for an expression that no exporter could write."""
+    used = set(selection.match or {}) | (columns_in(selection.when) if selection.when else set())
+    for name in INFERRED:
+        if name in used:
+            raise InexpressibleError(f"'{name}' is known only from the whole log")
     parts: list[Condition] = [_matched(name, wanted) for name, wanted in (selection.match or {}).items()]
     if selection.when:
         tree = sqlglot.parse_one(check_expression(selection.when), dialect=DIALECT)

@@ -275,3 +275,66 @@ def test_recommended_assignments_keep_their_target_on_unseen_calls(data: Path):
 def test_the_evidence_labels_of_the_report_are_the_ladder():
     assert next(iter(quality.EVIDENCE)) == "kept"
     assert list(quality.EVIDENCE)[-1] == "none"
+
+
+# -- templates ---------------------------------------------------------------------------------------------------------
+
+
+def two_templates(path: Path) -> Store:
+    """One nameless task with two prompts: the weak model is as good at the second one only."""
+    rows: list[dict[str, Any]] = []
+    for number in range(400):
+        rows.append(
+            {
+                "start_time": datetime(2024, 3, 1) + timedelta(minutes=10 * number),
+                "input_tokens": 2_000,
+                "output_tokens": 300,
+                "message_ids": [number % 2, 2 + number % 20],
+                "content_state": "full",
+            }
+        )
+    store = build_store(path / "t.duckdb", rows)
+    texts = [
+        '{"content":"You write long reports.","role":"system"}',
+        '{"content":"You label feedback.","role":"system"}',
+    ]
+    with store.write() as con:
+        for number in range(22):
+            text = texts[number] if number < 2 else f'{{"content":"question {number}","role":"user"}}'
+            role = "system" if number < 2 else "user"
+            con.execute(
+                "INSERT INTO contents (content_id, hash, kind, role, text) VALUES (?, ?, 'message', ?, ?)",
+                [number, number, role, text],
+            )
+        for number in range(160):
+            con.execute("INSERT INTO scores VALUES (?, 'gpt-4-turbo', ?, 'review')", [number, 0.9 + number % 7 / 100])
+            weak = 0.9 + number % 7 / 100 - (0.0 if number % 2 else 0.4)
+            con.execute("INSERT INTO scores VALUES (?, 'gpt-3.5-turbo', ?, 'review')", [number, weak])
+    ledger.update(store)
+    return store
+
+
+def test_templates_of_one_task_are_chosen_apart_and_the_file_replays(tmp_path: Path):
+    store = two_templates(tmp_path)
+    together = optimise(store, floor=0.95, grid=PLAIN)
+    assert {model for _, model, _ in together.assignment} == {KEEP}
+    apart = optimise(store, floor=0.95, grid=PLAIN, by_template=True)
+    models = {group.template: model for group, model, _ in apart.assignment}
+    assert sorted(models.values()) == ["gpt-3.5-turbo", KEEP]
+    assert apart.cost < together.cost
+    again = strategy.parse(written(apart.strategy))
+    assert again == apart.strategy
+    from replay.run import run
+
+    assert run(store, [again]).strategies[0].cost == apart.cost
+
+
+def test_a_rule_by_template_is_no_rule_for_a_router():
+    import importlib
+
+    from replay.export import Known
+
+    chosen = strategy.parse("name: t\nroute: [{match: {template: abc}, model: gpt-4o-mini}]")
+    for target in ("litellm", "portkey", "vllm"):
+        made = importlib.import_module(f"replay.export.{target}").export(chosen, Known())
+        assert any("template" in line for line in made.dropped), target
