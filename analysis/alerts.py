@@ -14,6 +14,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
+from analysis.activity import agent_days, hours
 from analysis.detect import FLOOR_USD, Judgement, judge, judge_hours
 
 RATE: Final = 0.05  # of alerts of one kind that may be false
@@ -41,18 +42,10 @@ class Alert:
         }  # fmt: skip
 
 
-def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement], relation: str) -> list[Alert]:
-    """Everything that stands out on `day`, by kind, then by how unlikely it is."""
-    rows = con.execute(
-        f"""SELECT start_time::DATE AS day, agent, coalesce(sum(cost_usd), 0)::DOUBLE, sum(weight)::DOUBLE,
-                   sum(input_tokens * weight)::DOUBLE, sum(output_tokens * weight)::DOUBLE,
-                   sum(cache_read_input_tokens * weight)::DOUBLE, count(*) - count(cost_usd), count(*),
-                   count(*) FILTER (attempt > 1 OR retry_of IS NOT NULL)
-            FROM {relation} WHERE start_time >= $first AND start_time < $last
-            GROUP BY day, agent ORDER BY day, agent""",
-        {"first": day - timedelta(days=60), "last": day + timedelta(days=1)},
-    ).fetchall()
-    found = [*_agents(rows, day), *_hours(con, day, relation), *_ratios(rows, day)]
+def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement]) -> list[Alert]:
+    """Everything that stands out on `day`, by kind, then by how unlikely it is. After `activity` on this connection."""
+    rows = agent_days(con, day - timedelta(days=60), day + timedelta(days=1))
+    found = [*_agents(rows, day), *_hours(con, day), *_ratios(rows, day)]
     drift = _drift(judged, day)
     return [*found, *([drift] if drift else []), *_rules(rows, day)]
 
@@ -85,13 +78,9 @@ def _agents(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
     return _standing(found)
 
 
-def _hours(con: duckdb.DuckDBPyConnection, day: date, relation: str) -> list[Alert]:
-    rows = con.execute(
-        f"""SELECT date_trunc('hour', start_time) AS hour, coalesce(sum(cost_usd), 0)::DOUBLE FROM {relation}
-            WHERE start_time >= $first AND start_time < $last GROUP BY hour ORDER BY hour""",
-        {"first": day - timedelta(days=28), "last": day + timedelta(days=1)},
-    ).fetchall()
-    flagged = [j for j in judge_hours(dict(rows)) if j.hour.date() == day and j.flagged]
+def _hours(con: duckdb.DuckDBPyConnection, day: date) -> list[Alert]:
+    costs = hours(con, day - timedelta(days=28), day + timedelta(days=1))
+    flagged = [j for j in judge_hours(costs) if j.hour.date() == day and j.flagged]
     return [Alert("hour", f"{j.hour:%H:00} UTC", j.actual, j.forecast, j.p_value) for j in flagged]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,8 +12,9 @@ import numpy as np
 
 from analysis import baseline as baselines
 from analysis import narrative
+from analysis.activity import activity
 from analysis.alerts import Alert, alerts
-from analysis.aligned import costs_relation
+from analysis.aligned import costs_relation, ranges_relation
 from analysis.baseline import Baseline
 from analysis.causes import find
 from analysis.days import complete_days
@@ -56,8 +56,8 @@ def diagnose(
     with store.read() as con:
         _require_costs(con, store)
         relation = costs_relation(con)
-        activity = daily(con, metric, relation)
-        costs = activity.totals
+        past = activity(con, metric, relation)
+        costs = past.totals
         if not any(costs.values()):
             raise InputError(
                 "no call has both a time and a price" if metric == "cost" else "no call has a time",
@@ -65,26 +65,25 @@ def diagnose(
                 remedy="See what is missing with: hindcast cost --by cost_status",
             )
         said = marks(con)
-        judged = judge({d: cost for d, cost in costs.items() if d not in activity.unknown}, accepted=said)
-        day = day or newest(judged, complete_days(sorted(costs), activity.first, activity.last))
+        judged = judge({d: cost for d, cost in costs.items() if d not in past.unknown}, accepted=said)
+        day = day or newest(judged, complete_days(sorted(costs), past.first, past.last))
         if day not in costs:
             near = min(costs, key=lambda d: (abs((d - day).days), d))
             raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
         flags = {d for d, j in judged.items() if j.flagged}
         base = (
-            baselines.given(day, *baseline, costs)
-            if baseline
-            else baselines.matched(day, costs, flags, activity.unknown)
+            baselines.given(day, *baseline, costs) if baseline else baselines.matched(day, costs, flags, past.unknown)
         )
+        # from here on the questions are about these days alone
+        relation = ranges_relation(con, relation, past.ranges([day, *base.weights]))
         sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
         compared = compare(sums, day, base.weights, _price_lists(con))
         drivers, game, phi = explain(compared.cells, compared.before, compared.after)
         drivers, residual = _without_price(drivers, compared)
-        past = [d for d in judged if d < day and judged[d].forecast is not None]
-        common = error_scale([judged[d].error for d in past])
+        common = error_scale([judged[d].error for d in judged if d < day and judged[d].forecast is not None])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = _effects(drivers, compared, by, strayed)
-        noticed = alerts(con, day, judged, relation) if metric == "cost" else []
+        noticed = alerts(con, day, judged) if metric == "cost" else []
         witness = Witness(con, day, base.days, relation, 1 / SCALE[metric] if metric == "cost" else 0.0)
         total = sum(compared.after)
         causes = find(effects, universe, witness, total - sum(compared.before), total, by)
@@ -93,37 +92,6 @@ def diagnose(
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
         said=said.get(day),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Activity:
-    """The metric per active UTC day: a day with calls, priced or not."""
-
-    totals: dict[date, float]
-    unknown: frozenset[date]  # days that are mostly calls without a price: their total says little
-    first: datetime | None  # times of the first and last call
-    last: datetime | None
-
-
-def daily(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs") -> Activity:
-    """The activity of every day in the store."""
-    value = {
-        "cost": "sum(cost_usd)",
-        "calls": "sum(weight)",
-        "tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight)",
-    }[metric]
-    rows = con.execute(
-        f"""SELECT start_time::DATE AS day, coalesce({value}, 0)::DOUBLE, count(*), count(cost_usd), min(start_time),
-                   max(start_time)
-            FROM {relation} WHERE start_time IS NOT NULL GROUP BY day ORDER BY day"""
-    ).fetchall()
-    unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
-    return Activity(
-        {row[0]: row[1] for row in rows},
-        frozenset(unknown),
-        rows[0][4] if rows else None,
-        rows[-1][5] if rows else None,
-    )
 
 
 def newest(judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:

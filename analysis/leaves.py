@@ -10,6 +10,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
+from analysis.activity import unweighted
 from analysis.factors import MEASURES, Cells, Float
 from ingest.errors import InputError, did_you_mean
 
@@ -74,7 +75,7 @@ def day_sums(
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     found = _cells(con, days, by, metric, relation)
-    requests = _requests(con, days, by, metric, relation)
+    requests = _requests(con, days, by, metric, relation, found[5])
     return DaySums(by, found[0], found[1], found[2], requests, found[3], found[4])
 
 
@@ -93,45 +94,59 @@ def window(days: Sequence[date]) -> tuple[str, dict[str, Any]]:
     return "(" + " OR ".join(parts) + ")", values
 
 
+# token counts as they can be billed: never negative, and parts never larger than the whole
+_CLEAN: Final = """
+    greatest(coalesce(input_tokens, 0), 0) AS t_in,
+    least(greatest(coalesce(cache_read_input_tokens, 0), 0), coalesce(input_tokens, 0)) AS t_read,
+    least(greatest(coalesce(cache_creation_input_tokens, 0), 0),
+          coalesce(input_tokens, 0) - least(coalesce(cache_read_input_tokens, 0), coalesce(input_tokens, 0)))
+        AS t_write,
+    greatest(coalesce(output_tokens, 0), 0) AS t_out,
+    least(greatest(coalesce(reasoning_output_tokens, 0), 0), coalesce(output_tokens, 0)) AS t_reason"""
+_MONEY: Final = (
+    "uncached_input_usd", "cache_read_usd", "cache_write_usd", "output_usd", "reasoning_usd", "other_usd", "cost_usd",
+)  # fmt: skip
+Counts = dict[date, dict[tuple[str | None, ...], list[Any]]]
+
+
+def _segment_hash(by: Sequence[str]) -> str:
+    """A whole number in place of a segment's names; it serves within one run."""
+    return f"hash({', '.join(DIMENSIONS[name] for name in by)})" if by else "0::UBIGINT"
+
+
 def _cells(
     con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str, relation: str
 ) -> tuple[Any, ...]:
+    """Sums, exact totals, price rows, unpriced calls, unpriced segments, and per day and segment of the calls that
+    count: [rows, with a request id, with a conversation id, all of weight 1, hash]."""
     where, values = window(days)
     dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
-    clean = """
-        greatest(coalesce(input_tokens, 0), 0) AS t_in,
-        least(greatest(coalesce(cache_read_input_tokens, 0), 0), coalesce(input_tokens, 0)) AS t_read,
-        least(greatest(coalesce(cache_creation_input_tokens, 0), 0),
-              coalesce(input_tokens, 0) - least(coalesce(cache_read_input_tokens, 0), coalesce(input_tokens, 0)))
-            AS t_write,
-        greatest(coalesce(output_tokens, 0), 0) AS t_out,
-        least(greatest(coalesce(reasoning_output_tokens, 0), 0), coalesce(output_tokens, 0)) AS t_reason"""
-    money = "".join(
-        f", (sum({column}) * 1000000000000)::HUGEINT::VARCHAR AS m_{column}"
-        for column in ("uncached_input_usd", "cache_read_usd", "cache_write_usd", "output_usd", "reasoning_usd",
-                       "other_usd", "cost_usd")
-    )  # fmt: skip
+    money = "".join(f", (sum({column}) * 1000000000000)::HUGEINT::VARCHAR" for column in _MONEY)
+    times = "" if unweighted(con) else " * weight"
+    n = "sum(weight)" if times else "count(*)"
     sql = f"""
-        SELECT day, {dims}model, tier, hit, priced, sum(weight)::DOUBLE AS n,
-               sum((t_in - t_read - t_write) * weight)::DOUBLE, sum(t_read * weight)::DOUBLE,
-               sum(t_write * weight)::DOUBLE, sum((t_out - t_reason) * weight)::DOUBLE,
-               sum(t_reason * weight)::DOUBLE, (sum(weight) * 1000000)::HUGEINT::VARCHAR,
-               (sum((t_in + t_out) * weight) * 1000000)::HUGEINT::VARCHAR,
-               min(price_id), max(price_id) {money}
+        SELECT day, {dims}model, tier, hit, priced, {n}::DOUBLE, sum((t_in - t_read - t_write){times})::DOUBLE,
+               sum(t_read{times})::DOUBLE, sum(t_write{times})::DOUBLE, sum((t_out - t_reason){times})::DOUBLE,
+               sum(t_reason{times})::DOUBLE, ({n} * 1000000)::HUGEINT::VARCHAR,
+               (sum((t_in + t_out){times}) * 1000000)::HUGEINT::VARCHAR,
+               min(price_id), max(price_id) {money},
+               count(*), count(request_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1,
+               {_segment_hash(by)}
         FROM (
-            SELECT *, start_time::DATE AS day, {clean},
+            SELECT *, start_time::DATE AS day, {_CLEAN},
                    CASE WHEN is_batch THEN 'batch' ELSE coalesce(service_tier, 'standard') END AS tier,
                    coalesce(cost_status = 'gateway_hit', false) AS hit, {priced} AS priced
             FROM {relation} WHERE {where}
         )
         GROUP BY day, {dims}model, tier, hit, priced
-        ORDER BY ALL"""
+        ORDER BY day, {dims}model, tier, hit, priced"""
     rows: dict[date, dict[tuple[Any, ...], Float]] = {}
     exact: dict[date, dict[tuple[Any, ...], int]] = {}
     ids: dict[date, dict[tuple[Any, ...], frozenset[int]]] = {}
     unpriced: dict[date, int] = {}
     without: dict[date, set[tuple[str | None, ...]]] = {}
+    counts: Counts = {}
     width = len(by)
     for row in con.execute(sql, values).fetchall():
         day, segment, (model, tier, hit, is_priced) = row[0], row[1 : 1 + width], row[1 + width : 5 + width]
@@ -145,7 +160,13 @@ def _cells(
         rows.setdefault(day, {})[key] = amounts
         exact.setdefault(day, {})[key] = total
         ids.setdefault(day, {})[key] = frozenset(i for i in numbers[8:10] if i is not None)
-    return rows, exact, ids, unpriced, {day: frozenset(found) for day, found in without.items()}
+        calls, asked, talked, plain, segment_hash = numbers[17:]
+        count = counts.setdefault(day, {}).setdefault(segment, [0, 0, 0, True, segment_hash])
+        count[0] += calls
+        count[1] += asked
+        count[2] += talked
+        count[3] = count[3] and plain
+    return rows, exact, ids, unpriced, {day: frozenset(found) for day, found in without.items()}, counts
 
 
 def _amounts(metric: str, numbers: Sequence[Any]) -> tuple[Float, int]:
@@ -166,45 +187,41 @@ def _amounts(metric: str, numbers: Sequence[Any]) -> tuple[Float, int]:
 
 
 def _requests(
-    con: duckdb.DuckDBPyConnection, days: Sequence[date], by: tuple[str, ...], metric: str, relation: str
+    con: duckdb.DuckDBPyConnection,
+    days: Sequence[date],
+    by: tuple[str, ...],
+    metric: str,
+    relation: str,
+    counts: Counts,
 ) -> dict[date, dict[tuple[str | None, ...], tuple[float, ...]]]:
     """(calls, requests, calls with a request id, sessions, calls with a session id, unweighted?) per day and segment.
 
     Distinct ids are counted only where they can matter: sessions where requests do not tell calls apart.
     """
     where, values = window(days)
-    dims = "".join(f", {DIMENSIONS[name]}" for name in by)
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
-    width = 1 + len(by)
-
-    # whole numbers instead of names: a hash of the segment serves within this one run
-    segment = f"hash({dims.removeprefix(', ')})" if by else "0::UBIGINT"
 
     def distinct(column: str) -> dict[tuple[date, int], float]:
         sql = f"""
             SELECT day, segment, count(*) FROM (
-                SELECT DISTINCT start_time::DATE AS day, {segment} AS segment, hash({column}) AS id
+                SELECT DISTINCT start_time::DATE AS day, {_segment_hash(by)} AS segment, hash({column}) AS id
                 FROM {relation} WHERE {where} AND {priced} AND {column} IS NOT NULL)
             GROUP BY day, segment"""
         return {(row[0], row[1]): row[2] for row in con.execute(sql, values).fetchall()}
 
-    rows = con.execute(
-        f"""SELECT start_time::DATE AS day{dims}, count(*), count(request_id), count(conversation_id),
-                   min(weight) = 1 AND max(weight) = 1, {segment}
-            FROM {relation} WHERE {where} AND {priced} GROUP BY day{dims} ORDER BY ALL""",
-        values,
-    ).fetchall()
-    calls, with_request, with_session = (sum(row[width + i] for row in rows) for i in (0, 1, 2))
+    every = [count for found in counts.values() for count in found.values()]
+    calls, with_request, with_session = (sum(count[i] for count in every) for i in (0, 1, 2))
     requests = distinct("request_id") if with_request >= 0.05 * max(calls, 1) else {}
     apart = with_request >= _UNKNOWN_IDS * calls and sum(requests.values()) < 0.999 * with_request
     sessions = distinct("conversation_id") if with_session and not apart else {}
-    found: dict[date, dict[tuple[str | None, ...], tuple[float, ...]]] = {}
-    for row in rows:
-        n, asked, talked, plain, segment_hash = row[width:]
-        key = (row[0], segment_hash)
-        counts = (n, requests.get(key, 0), asked, sessions.get(key, 0), talked if sessions else 0, plain)
-        found.setdefault(row[0], {})[row[1:width]] = counts
-    return found
+    return {
+        day: {
+            segment: (n, requests.get((day, named), 0), asked, sessions.get((day, named), 0),
+                      talked if sessions else 0, plain)
+            for segment, (n, asked, talked, plain, named) in found.items()
+        }
+        for day, found in counts.items()
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
