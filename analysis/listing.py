@@ -122,17 +122,18 @@ def sessions(
             values,
         ).fetchall()
         named = [name for name, _ in dearest if name is not None]
-        rest = " OR conversation_id IS NULL" if len(named) < len(dearest) else ""
+        # the view and a list of constants: a filter that both tables' blocks are skipped by
+        theirs = [f"conversation_id IN ({_places(named)})"] if named else []
+        theirs += ["conversation_id IS NULL"] if len(named) < len(dearest) else []
         rows = con.execute(
             f"""SELECT conversation_id AS session, count(*) AS calls,
                        count(DISTINCT key_canonical) AS distinct_requests,
                        sum(input_tokens)::HUGEINT AS input_tokens, sum(output_tokens)::HUGEINT AS output_tokens,
                        sum(cost_usd) AS cost_usd, count(*) FILTER (cost_usd IS NULL) AS unpriced_calls,
                        min(start_time) AS first, max(start_time) AS last
-                FROM {relation} AS costs
-                WHERE {keep} AND (conversation_id IN (SELECT unnest(?::VARCHAR[])){rest})
+                FROM costs WHERE {keep} AND ({" OR ".join(theirs) or "false"})
                 GROUP BY conversation_id ORDER BY cost_usd DESC NULLS LAST, session NULLS LAST""",
-            [*values, named],
+            [*values, *named],
         ).fetchall()
     names = ("session", "calls", "distinct_requests", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls",
              "first", "last")  # fmt: skip
@@ -198,6 +199,11 @@ def condition(where: Mapping[str, str | None] | None, since: date | None, until:
         conditions.append("start_time < ?::DATE + 1")
         values.append(until.isoformat())
     return " AND ".join(conditions), values
+
+
+def _places(values: Sequence[Any]) -> str:
+    """A place for each value of a list; `NULL`, which equals nothing, for none."""
+    return ", ".join("?" * len(values)) or "NULL"
 
 
 def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
