@@ -128,5 +128,5 @@ def _paths(prompts: Prompts, calls: Int64) -> Int64:
     ids = prompts.ids[np.repeat(prompts.offsets[calls] - offsets[:-1], length) + np.arange(offsets[-1])]
     path = np.empty(len(calls), np.int32)
     keys = np.zeros(len(ids) + 1, np.int64)
-    paths(offsets, np.ascontiguousarray(ids, np.int32), np.zeros((1 << 16, 2), np.int64), keys, path)
+    paths(offsets, np.ascontiguousarray(ids, np.int32), keys, path)
     return path.astype(np.int64)

@@ -24,7 +24,6 @@ Bool = NDArray[np.bool_]
 
 THREADS = 2
 FEW_CALLS = 200_000  # below which a second thread gains nothing
-_TABLE = 1 << 12  # places that a look-up table starts with; it grows with what it holds
 
 __all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for", "rules_of", "simulate"]
 
@@ -71,11 +70,11 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     keys = np.zeros(len(prompts.ids) + 1, np.int64)
     node_of = np.empty(len(prompts), np.int32)
     asked = np.ascontiguousarray(prompts.offsets, np.int64), np.ascontiguousarray(prompts.ids, np.int32)
-    nodes = kernel.paths(*asked, np.zeros((_TABLE, 2), np.int64), keys, node_of)
+    nodes = kernel.paths(*asked, keys, node_of)
     keys = keys[:nodes].copy()
     up, first, size = np.empty(2 * nodes, np.int32), np.empty(2 * nodes, np.int64), np.empty(2 * nodes, np.int32)
     point_of = np.zeros(nodes, np.int32)
-    chains = kernel.points(keys, nodes, block_offsets, hashes, up, first, size, point_of)
+    chains = kernel.points(keys, block_offsets, hashes, up, first, size, point_of)
     depth, known, unknown = np.zeros(nodes, np.int32), np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
     kernel.accumulate(keys, counts, block_offsets, up, point_of, depth, known, unknown)
     wanted, path = _distinct(node_of, nodes)

@@ -25,6 +25,7 @@ InFlight = Literal["duplicate", "coalesced"]
 
 POLICIES = ("lru", "fifo", "sieve", "lfu", "s3fifo", "allkeys-lru", "allkeys-lfu")
 FEW_SLOTS = 4  # how many times fewer entries than pairs make slots worth their look-ups
+MANY_PAIRS = 4_000_000  # whose nodes no longer fit the processor's caches
 MOST_CODES = 1 << 33  # pairs that a bit each is kept for
 REDIS_OVERHEAD_BYTES = 200
 """What Redis 7 keeps for an entry beside its value: measured with a time to live, keys of 64 hexadecimal digits and
@@ -172,8 +173,8 @@ def _run_single(requests: Requests, tier: Tier, keys: int, start: Int64, outcome
         return
     room = min(tier.max_entries, keys + 1)
     if tier.policy == "fifo":
-        queue, place = np.empty(2 * room + 2, np.int32), np.empty(keys, np.int32)
-        single.fifo(key, start, storable, ttl, tier.sliding, room, expiry, queue, place, outcomes)
+        queue, spare, place = (np.empty(size, np.int32) for size in (2 * room + 2, 2 * room + 2, keys))
+        single.fifo(key, start, storable, ttl, tier.sliding, room, expiry, queue, spare, place, outcomes)
         return
     link = np.empty((keys + 1, 2), np.int32)
     if tier.policy == "sieve":
@@ -205,6 +206,8 @@ def _run_lru(
     pair, pairs = _pairs(requests, keys, alone)
     columns, nodes, instances = _columns(requests, tiers, keys, pairs, rooms)
     timed = bool((end > start).any())
+    entries = np.empty((nodes + instances, 2), np.int64)
+    lru_flights.empty(entries, nodes)
     lru_flights.run(
         np.ascontiguousarray(requests.key, np.int32),
         pair,
@@ -215,8 +218,8 @@ def _run_lru(
         np.ascontiguousarray(requests.storable, np.bool_),
         np.ascontiguousarray(requests.lookup, np.bool_),
         columns,
-        lru_flights.empty_entries(nodes, instances),
-        empty_slots(sum(rooms), int((columns[:, tiered.SLOTTED] > 0).sum()) * processes * keys),
+        entries,
+        *empty_slots(sum(rooms), int((columns[:, tiered.SLOTTED] > 0).sum()) * processes * keys),
         np.zeros(instances, np.int64),
         np.empty(len(requests) if timed else 0, np.int64),
         np.empty(len(requests) if timed else 0, np.int32),
@@ -227,7 +230,7 @@ def _run_lru(
 
 def _slots(tier: Tier, processes: int, keys: int) -> int:
     """How many slots a tier gets, 0 where each pair of process and key has a node of its own."""
-    if tier.scope != "process" or tier.max_entries is None or processes * keys > MOST_CODES:
+    if tier.scope != "process" or tier.max_entries is None or not MANY_PAIRS <= processes * keys <= MOST_CODES:
         return 0
     room = processes * tier.max_entries
     return room if FEW_SLOTS * room <= processes * keys else 0

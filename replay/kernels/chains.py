@@ -9,28 +9,29 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from replay.kernels.lean import lean
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_BRANCHES: Final = 1 << 12
+_PLACES: Final = 1 << 12  # that a table starts with
+_GROUP: Final = 64  # rows whose look-ups wait for memory together
 BLOCK_TOKENS: Final = 128
 START, STOP, KNOWN, REST = range(4)  # columns of BlockChains.routes
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _home(key: Any, mask: Any) -> Any:
     mixed = np.uint64(key) * _MIX
     return (mixed ^ (mixed >> np.uint64(32))) & mask
 
 
-@njit(cache=True, nogil=True)
-def _widened(table: Int64) -> Int64:
-    wide = np.zeros((2 * len(table), 2), np.int64)
+@lean()
+def _move(table: Int64, wide: Int64) -> None:
     mask = np.uint64(len(wide) - 1)
     for place in range(len(table)):
         if table[place, 1] > 0:
@@ -39,10 +40,9 @@ def _widened(table: Int64) -> Int64:
                 home = (home + np.uint64(1)) & mask
             wide[home, 0] = table[place, 0]
             wide[home, 1] = table[place, 1]
-    return wide
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _child(table: Int64, key: Any, known: Any) -> Any:
     """The number of the node that `key` (parent << 32 | step) leads to, made with the number `known` if it is new."""
     mask = np.uint64(len(table) - 1)
@@ -58,38 +58,71 @@ def _child(table: Int64, key: Any, known: Any) -> Any:
         place = (place + np.uint64(1)) & mask
 
 
-@njit(cache=True, nogil=True)
-def paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int32) -> int:
+@lean()
+def _paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int32, first: int, known: int) -> Any:
+    """Goes on from row `first` with `known` nodes until the table is half full. Returns the next row and the nodes.
+
+    All but the last content of a group of rows come first, then the places of the last ones are looked at, then they
+    are taken up: so the reads of one group wait for memory together.
+    """
+    rows, row = offsets.size - 1, first
+    warm = np.int64(0)
+    mask = np.uint64(len(table) - 1)
+    while row < rows:
+        stop = min(row + _GROUP, rows)
+        if 2 * (known + offsets[stop] - offsets[row]) >= len(table):
+            stop = row + 1
+            if 2 * (known + offsets[stop] - offsets[row]) >= len(table):
+                return row, known, warm
+        for one in range(row, stop):
+            node = np.int64(0)
+            for at in range(offsets[one], offsets[one + 1] - 1):
+                key = (node << 32) | np.int64(contents[at])
+                node = _child(table, key, known)
+                if node == known:
+                    keys[known] = key
+                    known += 1
+            path[one] = node
+        for one in range(row, stop):
+            if offsets[one] < offsets[one + 1]:
+                key = (np.int64(path[one]) << 32) | np.int64(contents[offsets[one + 1] - 1])
+                warm += table[_home(key, mask), 1]
+        for one in range(row, stop):
+            if offsets[one] < offsets[one + 1]:
+                key = (np.int64(path[one]) << 32) | np.int64(contents[offsets[one + 1] - 1])
+                node = _child(table, key, known)
+                if node == known:
+                    keys[known] = key
+                    known += 1
+                path[one] = node
+        row = stop
+    return row, known, warm
+
+
+def paths(offsets: Int64, contents: Int32, keys: Int64, path: Int32) -> int:
     """Fill `path` with the number of each request's path (its node in the tree); returns the number of nodes.
 
-    Node 0 is the empty prompt. `keys[node]` is (parent << 32 | content). `table` is all zero, (a power of two) x 2.
+    Node 0 is the empty prompt; nodes come after their parents. `keys[node]` is (parent << 32 | content).
     """
-    known = 1
-    for row in range(offsets.size - 1):
-        node = np.int64(0)
-        for at in range(offsets[row], offsets[row + 1]):
-            if 2 * known >= len(table):
-                table = _widened(table)
-            key = (node << 32) | np.int64(contents[at])
-            node = _child(table, key, known)
-            if node == known:
-                keys[known] = key
-                known += 1
-        path[row] = node
-    return known
+    table = np.zeros((_PLACES, 2), np.int64)
+    row, known, _ = _paths(offsets, contents, table, keys, path, 0, 1)
+    while row < len(offsets) - 1:
+        wide = np.zeros((2 * len(table), 2), np.int64)
+        _move(table, wide)
+        table = wide
+        row, known, _ = _paths(offsets, contents, table, keys, path, row, known)
+    return int(known)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _branch(at: Any, block: Any) -> Any:
     """31 mixed bits of a point and the block that follows it."""
     mixed = (np.uint64(block) ^ (np.uint64(at) * _MIX)) * _MIX
     return np.int64((mixed ^ (mixed >> np.uint64(29))) >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
-def _spread_out(table: Int64) -> Int64:
-    """The same branches in twice the places."""
-    wide = np.zeros(2 * len(table), np.int64)
+@lean()
+def _move_branches(table: Int64, wide: Int64) -> None:
     mask = len(wide) - 1
     for entry in table:
         if entry > 0:
@@ -97,29 +130,29 @@ def _spread_out(table: Int64) -> Int64:
             while wide[place] > 0:
                 place = (place + 1) & mask
             wide[place] = entry
-    return wide
 
 
-@njit(cache=True, nogil=True)
-def points(
-    keys: Int64, nodes: int, block_offsets: Int64, hashes: Int64, up: Int32, first: Int64, size: Int32, point_of: Int32
-) -> int:
-    """Grow the tree of blocks; returns how many points it has. `point_of[node]` is where the node's prompt ends.
-
-    A point ends a segment: a content ends there, or prompts part there. No cache can tell apart the blocks between two
-    points. Point 0 is the empty prompt; `up` is the point before, and the `size` blocks up to it are those of `hashes`
-    from `first` on. A node makes at most two points. A branch is found by its point and first block, in a table of
-    (mixed bits << 32 | point); where a new prompt parts in the middle of a segment, the segment is cut.
-    """
-    table = np.zeros(_BRANCHES, np.int64)
-    known = np.int64(1)
-    for node in range(1, nodes):
+@lean()
+def _points(
+    keys: Int64,
+    block_offsets: Int64,
+    hashes: Int64,
+    up: Int32,
+    first: Int64,
+    size: Int32,
+    point_of: Int32,
+    table: Int64,
+    begin: int,
+    known: Any,
+) -> Any:
+    """Goes on from node `begin` until the table is two thirds full. Returns the next node and the points."""
+    for node in range(begin, keys.size):
         content = keys[node] & 0xFFFFFFFF
         at = np.int64(point_of[keys[node] >> 32])
         block, stop = block_offsets[content], block_offsets[content + 1]
         while block < stop:
             if 3 * (known + 2) >= 2 * len(table):
-                table = _spread_out(table)
+                return node, known
             mask = len(table) - 1
             bits = _branch(at, hashes[block])
             place = bits & mask
@@ -158,10 +191,30 @@ def points(
                 place = (place + 1) & mask
             table[place] = (bits << 32) | found
         point_of[node] = at
-    return known
+    return np.int64(keys.size), known
 
 
-@njit(cache=True, nogil=True)
+def points(
+    keys: Int64, block_offsets: Int64, hashes: Int64, up: Int32, first: Int64, size: Int32, point_of: Int32
+) -> int:
+    """Grow the tree of blocks; returns how many points it has. `point_of[node]` is where the node's prompt ends.
+
+    A point ends a segment: a content ends there, or prompts part there. No cache can tell apart the blocks between two
+    points. Point 0 is the empty prompt; `up` is the point before, and the `size` blocks up to it are those of `hashes`
+    from `first` on. A node makes at most two points. A branch is found by its point and first block, in a table of
+    (mixed bits << 32 | point); where a new prompt parts in the middle of a segment, the segment is cut.
+    """
+    table = np.zeros(_PLACES, np.int64)
+    node, known = _points(keys, block_offsets, hashes, up, first, size, point_of, table, 1, np.int64(1))
+    while node < len(keys):
+        wide = np.zeros(2 * len(table), np.int64)
+        _move_branches(table, wide)
+        table = wide
+        node, known = _points(keys, block_offsets, hashes, up, first, size, point_of, table, node, np.int64(known))
+    return int(known)
+
+
+@lean()
 def accumulate(
     keys: Int64,
     counts: Int32,
@@ -188,7 +241,7 @@ def accumulate(
         unknown[node] = unknown[parent] + (0 if counted else blocks)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def lay_out(
     wanted: Int32,
     keys: Int64,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from replay.kernels.lean import lean
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -18,7 +19,7 @@ UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def ttl_from_insert(
     key: Int32, start: Int64, storable: Bool, worth: Int64, ttls: Int64, until: Int64, hits: Int64, dollars: Int64
 ) -> None:
@@ -44,7 +45,7 @@ def ttl_from_insert(
                 dollars[at] += value if alive else 0
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def gaps(key: Int32, start: Int64, storable: Bool, last: Int64, gap: Int64) -> None:
     """Milliseconds since the key's last storable call, -1 where there was none: a sliding cache hits iff gap <= ttl.
 
@@ -60,7 +61,7 @@ def gaps(key: Int32, start: Int64, storable: Bool, last: Int64, gap: Int64) -> N
             last[x] = start[row]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _ones(word: Any) -> Any:
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -68,7 +69,7 @@ def _ones(word: Any) -> Any:
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def stack_distances(
     key: Int32,
     storable: Bool,
@@ -123,7 +124,7 @@ def stack_distances(
             place += 1
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _close_up(last: Int64, owner: Int32, bits: UInt64, hundreds: Int32, thousands: Int32) -> int:
     """Move the positions that are some key's last use to the window's start; returns the first free one."""
     count = 0
@@ -143,7 +144,7 @@ def _close_up(last: Int64, owner: Int32, bits: UInt64, hundreds: Int32, thousand
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def by_distance(distance: Int32, worth: Int64, hits: Int64, dollars: Int64) -> None:
     """Sum calls and their worth per stack distance."""
     for row in range(distance.size):

@@ -21,7 +21,8 @@ from collections import namedtuple
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
+
+from replay.kernels.lean import lean
 
 UNLIMITED: Final = 0
 LRU: Final = 1
@@ -61,14 +62,14 @@ RANK_AT: Final = POOL_AT + POOL
 WIDTH: Final = RANK_AT + POOL
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _unlink(s: Any, node: int) -> None:
     left, right = s.before[node], s.after[node]
     s.after[left] = right
     s.before[right] = left
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _link_after(s: Any, place: int, node: int) -> None:
     following = s.after[place]
     s.after[place] = node
@@ -77,7 +78,7 @@ def _link_after(s: Any, place: int, node: int) -> None:
     s.before[following] = node
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _new_group(s: Any, node: int, level: int) -> None:
     s.groups[0, SPARE] -= 1
     group = s.groups[s.groups[0, SPARE], STACK]
@@ -87,7 +88,7 @@ def _new_group(s: Any, node: int, level: int) -> None:
     s.seat[node] = group
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _leave_group(s: Any, node: int) -> None:
     """Take an LFU entry out of its group and of the list."""
     group = s.seat[node]
@@ -100,7 +101,7 @@ def _leave_group(s: Any, node: int) -> None:
     _unlink(s, node)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _join(s: Any, place: int, following_sentinel: int, node: int, level: int) -> None:
     """Put `node` with `level` touches behind `place`: at the end of the next group if that has this level."""
     following = s.after[place]
@@ -115,7 +116,7 @@ def _join(s: Any, place: int, following_sentinel: int, node: int, level: int) ->
         _new_group(s, node, level)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _draw(s: Any, instance: int) -> np.uint64:
     x = np.uint64(s.instance[instance, RANDOM])
     x ^= x >> np.uint64(12)
@@ -125,19 +126,19 @@ def _draw(s: Any, instance: int) -> np.uint64:
     return (x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(33)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _decayed(s: Any, node: int, now: int) -> int:
     """Redis' LFU counter after losing one for each whole minute since it was last looked at."""
     return max(0, s.mark[node] - (now // MINUTE_MS - s.since[node]))
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _room(s: Any, instance: int) -> int:
     """S3-FIFO's capacity in entries; limited by bytes alone, it is what the instance holds now."""
     return s.instance[instance, ROOM] if s.instance[instance, ROOM] > 0 else s.instance[instance, COUNT]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def touch(s: Any, policy: int, instance: int, node: int, now: int) -> None:
     """A present entry was served or stored again at `now` (milliseconds)."""
     if policy == LRU:
@@ -168,7 +169,7 @@ def touch(s: Any, policy: int, instance: int, node: int, now: int) -> None:
         s.mark[node] = counter
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def admit(s: Any, policy: int, instance: int, node: int, now: int) -> None:
     """A new entry enters; there is room for it."""
     s.instance[instance, COUNT] += 1
@@ -201,7 +202,7 @@ def admit(s: Any, policy: int, instance: int, node: int, now: int) -> None:
             s.mark[node] = LFU_START
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def leave(s: Any, policy: int, instance: int, node: int) -> None:
     """A present entry goes: evicted, expired or invalidated."""
     s.instance[instance, COUNT] -= 1
@@ -224,7 +225,7 @@ def leave(s: Any, policy: int, instance: int, node: int) -> None:
         _unlink(s, node)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _sampled_victim(s: Any, policy: int, instance: int, now: int) -> np.int64:
     pool = s.instance[instance, POOL_AT:RANK_AT]
     rank = s.instance[instance, RANK_AT:WIDTH]
@@ -257,7 +258,7 @@ def _sampled_victim(s: Any, policy: int, instance: int, now: int) -> np.int64:
                 return np.int64(node)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _s3fifo_victim(s: Any, instance: int) -> np.int64:
     small, main = s.instance[instance, HEAD], s.instance[instance, MAIN_HEAD]
     while True:
@@ -280,7 +281,7 @@ def _s3fifo_victim(s: Any, instance: int) -> np.int64:
         _link_after(s, main, node)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def victim(s: Any, policy: int, instance: int, now: int) -> np.int64:
     """The entry that must go next. The instance is not empty; the caller then calls `leave`."""
     head = s.instance[instance, HEAD]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from replay.kernels import slots
+from replay.kernels.lean import lean
 from replay.kernels.single import EVICTED, FOREVER, NEVER_STORED, RAN_OUT
-from replay.kernels.slots import find, insert, ran_out, remove, run_out
 from replay.kernels.tiered import BASE, FILL, INSTANCE, MAX_ENTRIES, PER_PROCESS, SLIDING, SLOTTED, TTL
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
 
@@ -22,24 +22,22 @@ Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Bits = NDArray[np.uint8]
 
 EXPIRY: Final = 0
 LINKS: Final = 1  # older << 32 | newer
 
 
-@njit(cache=True, nogil=True)
-def empty_entries(nodes: int, instances: int) -> Int64:
-    """(nodes + instances) x 2: nothing stored; instance i's list closes at row nodes + i."""
-    entries = np.empty((nodes + instances, 2), np.int64)
-    for node in range(nodes):
+@lean()
+def empty(entries: Int64, nodes: int) -> None:
+    """Nothing stored in `entries`, (nodes + instances) x 2; instance i's list closes at row nodes + i."""
+    for node in range(len(entries)):
         entries[node, EXPIRY] = NEVER_STORED
-    for node in range(nodes, nodes + instances):
-        entries[node, EXPIRY] = NEVER_STORED
+    for node in range(nodes, len(entries)):
         entries[node, LINKS] = (np.int64(node) << 32) | node
-    return entries
 
 
-@njit(cache=True, nogil=True)
+@lean(forceinline=True)
 def _unlink(entries: Int64, node: Any) -> None:
     links = entries[node, LINKS]
     older, newer = links >> 32, links & 0xFFFFFFFF
@@ -47,7 +45,7 @@ def _unlink(entries: Int64, node: Any) -> None:
     entries[older, LINKS] = (entries[older, LINKS] & ~np.int64(0xFFFFFFFF)) | newer
 
 
-@njit(cache=True, nogil=True)
+@lean(forceinline=True)
 def _to_front(entries: Int64, head: Any, node: Any) -> None:
     """Newest of its instance: `head`'s older neighbour is the newest entry, its newer one the oldest."""
     newest = entries[head, LINKS] >> 32
@@ -56,10 +54,10 @@ def _to_front(entries: Int64, head: Any, node: Any) -> None:
     entries[head, LINKS] = (np.int64(node) << 32) | (entries[head, LINKS] & 0xFFFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@lean(forceinline=True)
 def _store(
-    entries: Int64, held: Int64, s: Any, tiers: Int64, tier: Any, key: Any, pair: Any, process: Any, keys: Any,
-    expiry: Any,
+    entries: Int64, held: Int64, table: Int32, owner: Int64, free: Int32, ended: Bits, tiers: Int64, tier: Any,
+    key: Any, pair: Any, process: Any, keys: Any, expiry: Any,
 ) -> None:  # fmt: skip
     """SET: replaces the entry's life, or admits it after the oldest entry has gone."""
     own = tiers[tier, PER_PROCESS] == 1
@@ -69,7 +67,7 @@ def _store(
     slotted = tiers[tier, SLOTTED] > 0
     if slotted:
         code = tiers[tier, SLOTTED] - 1 + process * keys + key
-        node = find(s, code)
+        node = slots.find(table, owner, code)
         present = node >= 0
     else:
         code = np.int64(0)
@@ -85,18 +83,18 @@ def _store(
                 oldest = entries[head, LINKS] & 0xFFFFFFFF
                 _unlink(entries, oldest)
                 if slotted:
-                    remove(s, oldest)
+                    slots.remove(table, owner, free, oldest)
                 else:
                     entries[oldest, EXPIRY] = EVICTED
             else:
                 held[instance] += 1
             if slotted:
-                node = insert(s, code)
+                node = slots.insert(table, owner, free, ended, code)
             _to_front(entries, head, node)
     entries[node, EXPIRY] = expiry
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def run(
     key: Int32,
     pair: Int32,
@@ -108,16 +106,19 @@ def run(
     lookup: Bool,
     tiers: Int64,
     entries: Int64,
-    s: Any,
+    table: Int32,
+    owner: Int64,
+    free: Int32,
+    ended: Bits,
     held: Int64,
     heap_end: Int64,
     heap_row: Int32,
     landing: Int64,
     outcomes: Int8,
 ) -> None:
-    """`tiers` and `landing` as in the general kernel, `entries` as `empty_entries` makes them; `held` counts an
-    instance's entries. The heap has room for as many calls as can be in flight at once. `s` has the slots of the tiers
-    that are SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
+    """`tiers` and `landing` as in the general kernel, `entries` as `empty` makes them; `held` counts an instance's
+    entries. The heap has room for as many calls as can be in flight at once. From `table` to `ended`: the slots of the
+    tiers that are SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
     """
     count = len(tiers)
     first = len(entries) - held.size
@@ -149,7 +150,21 @@ def run(
             mine = pair[landed] if paired else 0
             for tier in range(count):
                 life = FOREVER if tiers[tier, TTL] < 0 else done + tiers[tier, TTL]
-                _store(entries, held, s, tiers, tier, key[landed], mine, process[landed], keys, life)
+                _store(
+                    entries,
+                    held,
+                    table,
+                    owner,
+                    free,
+                    ended,
+                    tiers,
+                    tier,
+                    key[landed],
+                    mine,
+                    process[landed],
+                    keys,
+                    life,
+                )
         x = key[row]
         if x < 0 or not lookup[row]:
             outcomes[row] = BYPASSED
@@ -162,11 +177,11 @@ def run(
             slotted = tiers[tier, SLOTTED] > 0
             if slotted:
                 code = tiers[tier, SLOTTED] - 1 + process[row] * keys + x
-                node = find(s, code)
+                node = slots.find(table, owner, code)
                 if node >= 0:
                     until = entries[node, EXPIRY]
                 else:
-                    until = RAN_OUT if ran_out(s, code) else EVICTED
+                    until = RAN_OUT if slots.has_ended(ended, code) else EVICTED
             else:
                 node = tiers[tier, BASE] + (mine if own else x)
                 until = entries[node, EXPIRY]
@@ -184,7 +199,9 @@ def run(
                 for upper in range(tier):
                     if tiers[upper, FILL] == 1:
                         life = until if tiers[upper, TTL] < 0 else min(until, now + tiers[upper, TTL])
-                        _store(entries, held, s, tiers, upper, x, mine, process[row], keys, life)
+                        _store(
+                            entries, held, table, owner, free, ended, tiers, upper, x, mine, process[row], keys, life
+                        )
                 break
             if until >= RAN_OUT:
                 outcome = EXPIRED
@@ -193,7 +210,7 @@ def run(
                         _unlink(entries, node)
                         held[tiers[tier, INSTANCE] + (process[row] if own else 0)] -= 1
                     if slotted:
-                        run_out(s, node)
+                        slots.end(table, owner, free, ended, node)
                     else:
                         entries[node, EXPIRY] = RAN_OUT
         if served == count:
@@ -204,7 +221,7 @@ def run(
                 if due <= now:
                     for tier in range(count):
                         life = FOREVER if tiers[tier, TTL] < 0 else now + tiers[tier, TTL]
-                        _store(entries, held, s, tiers, tier, x, mine, process[row], keys, life)
+                        _store(entries, held, table, owner, free, ended, tiers, tier, x, mine, process[row], keys, life)
                 else:
                     at = waiting
                     waiting += 1

@@ -7,16 +7,16 @@ equal those of `replay.kernels.single` with `ttl` -1. `key` is -1 for calls that
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from replay.kernels.lean import lean
 from replay.outcomes import BYPASSED, HIT, MISS
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def lru(key: Int32, room: int, link: Int32, outcomes: Int8) -> int:
     """`link` is (keys + 1) x 2, all -1: the next older and the next newer entry; the last row closes the circle."""
     head = len(link) - 1
@@ -57,7 +57,7 @@ def lru(key: Int32, room: int, link: Int32, outcomes: Int8) -> int:
     return hits
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def fifo(key: Int32, room: int, held: Int8, queue: Int32, outcomes: Int8) -> int:
     """`held` (over keys) is 0 everywhere; `queue` is a ring of `room` places."""
     place, count, hits = 0, 0, 0
@@ -80,7 +80,7 @@ def fifo(key: Int32, room: int, held: Int8, queue: Int32, outcomes: Int8) -> int
     return hits
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def sieve(key: Int32, room: int, held: Int8, link: Int32, outcomes: Int8) -> int:
     """`held` (over keys) is 0 everywhere: 1 for an entry, 2 for one used since the hand passed. `link` as for LRU."""
     head = len(link) - 1

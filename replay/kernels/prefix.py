@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from replay.kernels.chains import KNOWN, REST, START, STOP
+from replay.kernels.lean import lean
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -30,7 +30,7 @@ MINUTE_MS: Final = 60_000
 LONG_AGO: Final = np.iinfo(np.int64).min // 2
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def per_part(scope: Int32, alive: Bool, rule: Int32, path: Int32, part: Int8, sizes: Int64) -> None:
     """Count the rows that reach a cache by part and scope; `part` is over paths, `sizes` (parts x scopes) all zero."""
     for row in range(scope.size):
@@ -38,7 +38,7 @@ def per_part(scope: Int32, alive: Bool, rule: Int32, path: Int32, part: Int8, si
             sizes[part[path[row]], scope[row]] += 1
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def in_scope_order(
     scope: Int32, alive: Bool, rule: Int32, path: Int32, part: Int8, starts: Int64, order: Int32
 ) -> None:
@@ -50,7 +50,7 @@ def in_scope_order(
             starts[mine, scope[row]] += 1
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def heads(routes: Int64, steps: Int32, path: Int32, calls: Int64) -> None:
     """Count the calls of each first segment; `calls` (over segments) is all zero."""
     for row in range(path.size):
@@ -59,7 +59,7 @@ def heads(routes: Int64, steps: Int32, path: Int32, calls: Int64) -> None:
             calls[steps[start, 0]] += 1
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _actual(matched: Any, known: Any, unknown: Any, unknown_matched: Any, whole: Any, scaled: Any) -> Any:
     """Matched tokens in the provider's own count of the prompt, `whole`; ours where that is not known (-1).
 
@@ -79,7 +79,7 @@ def _actual(matched: Any, known: Any, unknown: Any, unknown_matched: Any, whole:
     return matched + whole - known
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def run(
     order: Int32,
     scope: Int32,
@@ -167,7 +167,7 @@ def run(
             state[one, used] = when
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _machine(load: Int64, lead: Any, mine: Any, now: Any, limit: Any) -> int:
     """0 for the machine that serves this head of prompts, 1 where it has had its requests of this minute."""
     minute = now // MINUTE_MS
@@ -179,7 +179,7 @@ def _machine(load: Int64, lead: Any, mine: Any, now: Any, limit: Any) -> int:
     return 1 if load[lead, 2] > limit else 0
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _breakpoints(
     row: Any,
     now: Any,

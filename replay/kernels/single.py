@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from replay.kernels.lean import lean
 from replay.outcomes import BYPASSED, EXPIRED, HIT, MISS
 
 Int8 = NDArray[np.int8]
@@ -26,7 +26,7 @@ EVICTED: Final = NEVER_STORED + 1
 RAN_OUT: Final = NEVER_STORED + 2
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def unlimited(key: Int32, start: Int64, storable: Bool, ttl: Any, sliding: bool, expiry: Int64, outcomes: Int8) -> int:
     """No capacity: only time ends an entry."""
     hits = 0
@@ -49,7 +49,7 @@ def unlimited(key: Int32, start: Int64, storable: Bool, ttl: Any, sliding: bool,
     return hits
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def lru(
     key: Int32,
     start: Int64,
@@ -109,7 +109,7 @@ def lru(
     return hits
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def fifo(
     key: Int32,
     start: Int64,
@@ -119,10 +119,12 @@ def fifo(
     room: int,
     expiry: Int64,
     queue: Int32,
+    spare: Int32,
     place: Int32,
     outcomes: Int8,
 ) -> int:
     """`queue` is a ring with a place for every entry and twice over, `place` (over keys) where an entry stands in it.
+    `spare` is as large as the queue, its content of no matter.
 
     An entry that expired leaves a hole (-1), which the head skips.
     """
@@ -155,7 +157,7 @@ def fifo(
             held -= 1
         following = tail + 1 if tail + 1 < queue.size else 0
         if following == head:  # full of holes: drop them
-            tail = _close_up(queue, place, head, tail)
+            tail = _close_up(queue, spare, place, head, tail)
             head = 0
             following = tail + 1
         queue[tail] = x
@@ -166,10 +168,9 @@ def fifo(
     return hits
 
 
-@njit(cache=True, nogil=True)
-def _close_up(queue: Int32, place: Int32, head: int, tail: int) -> int:
+@lean()
+def _close_up(queue: Int32, kept: Int32, place: Int32, head: int, tail: int) -> int:
     """Move the entries of the ring to its start, in order; returns the new tail."""
-    kept = np.empty(queue.size, np.int32)
     count = 0
     while head != tail:
         if queue[head] >= 0:
@@ -182,7 +183,7 @@ def _close_up(queue: Int32, place: Int32, head: int, tail: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def sieve(
     key: Int32,
     start: Int64,

@@ -11,10 +11,10 @@ from collections import namedtuple
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from replay.kernels.eviction import COUNT, UNLIMITED, admit, leave, touch, victim
+from replay.kernels.lean import lean
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
 
 Int8 = NDArray[np.int8]
@@ -37,7 +37,7 @@ BASE, INSTANCE, PER_PROCESS, TTL, SLIDING, POLICY, MAX_ENTRIES, MAX_BYTES, FILL,
 Entries = namedtuple("Entries", "expiry bytes used")
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _remove(s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: Any, why: int) -> None:
     if tiers[tier, POLICY] != UNLIMITED:
         leave(s, tiers[tier, POLICY], instance, node)
@@ -46,7 +46,7 @@ def _remove(s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: 
     entries.expiry[node] = why
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _store(
     s: Any, tiers: Int64, entries: Any, tier: int, instance: Any, node: Any, now: int, expiry: Any, size: Any
 ) -> None:
@@ -87,7 +87,7 @@ def _store(
             _remove(s, tiers, entries, tier, instance, victim(s, policy, instance, now), EVICTED)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _fill_all(s: Any, calls: Any, tiers: Int64, entries: Any, row: Any, now: Any) -> None:
     for tier in range(len(tiers)):
         own = tiers[tier, PER_PROCESS]
@@ -97,12 +97,12 @@ def _fill_all(s: Any, calls: Any, tiers: Int64, entries: Any, row: Any, now: Any
         _store(s, tiers, entries, tier, instance, node, now, expiry, calls.size[row])
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@lean(forceinline=True)
 def _sooner(end: Int64, left: int, right: int) -> bool:
     return end[left] < end[right] or (end[left] == end[right] and left < right)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _push(heap: Int32, size: int, end: Int64, row: int) -> None:
     at = size
     while at > 0 and _sooner(end, row, heap[(at - 1) >> 1]):
@@ -111,7 +111,7 @@ def _push(heap: Int32, size: int, end: Int64, row: int) -> None:
     heap[at] = row
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _pop(heap: Int32, size: int, end: Int64) -> np.int64:
     """The row whose answer came first; the heap shrinks to `size - 1`."""
     first, row = heap[0], heap[size - 1]
@@ -130,7 +130,7 @@ def _pop(heap: Int32, size: int, end: Int64) -> np.int64:
     return np.int64(first)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def _forget(s: Any, tiers: Int64, entries: Any, pairs: Int32, key: int, process: int) -> None:
     """Event: a key is invalidated everywhere (key >= 0), or a process restarts and its memory is empty."""
     for tier in range(len(tiers)):
@@ -148,7 +148,7 @@ def _forget(s: Any, tiers: Int64, entries: Any, pairs: Int32, key: int, process:
                         _remove(s, tiers, entries, tier, instance, node, EVICTED)
 
 
-@njit(cache=True, nogil=True)
+@lean()
 def run(
     s: Any,
     calls: Any,
