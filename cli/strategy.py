@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import JsonOption, emit_json, say
+from cli.output import JsonOption, emit_json, say, table
 
 
 def register(app: typer.Typer) -> None:
@@ -48,5 +48,47 @@ def register(app: typer.Typer) -> None:
         from replay.strategy import schema as document
 
         emit_json(document())
+
+    @group.command()
+    def priors(as_json: JsonOption = False) -> None:
+        """The public benchmarks that a strategy may name as its weakest evidence, with source and date.
+
+        Example: hindcast strategy priors
+        """
+        from replay.public_priors import benchmarks
+
+        found = benchmarks().values()
+        if as_json:
+            emit_json(
+                [
+                    {
+                        "benchmark": one.name,
+                        "what": one.what,
+                        "source": one.source,
+                        "licence": one.licence,
+                        "results": [
+                            {"models": list(r.models), "quality": r.quality, "n": r.n, "date": r.day.isoformat()}
+                            for r in one.results
+                        ],
+                    }
+                    for one in found
+                ]
+            )
+            return
+        for one in found:
+            say(f"{one.name}: {one.what}", style="bold")
+            say(f"From {one.source} ({one.licence}).")
+            say()
+            table(
+                ["model", "quality", "n", "date"],
+                [
+                    [r.models[0], f"{r.quality:.3f}", f"{r.n:,}", r.day.isoformat()]
+                    for r in sorted(one.results, key=lambda r: -r.quality)
+                ],
+                left=(0,),
+            )
+        say()
+        say("Use one: quality: {priors: [{benchmark: aider-polyglot, task: 'code*'}]}")
+        say("It is shown, and counts only with accept_priors: true. Your own scores come first: hindcast shadow.")
 
     app.add_typer(group, name="strategy")

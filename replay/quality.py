@@ -8,19 +8,20 @@ the means inside the cells are estimated, from the best evidence there is for ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay import public_priors
 from replay.intervals import Moments, lower_bound, paired, unpaired
 from replay.scores import Priors, Scores, load_priors, stored_scores
 
 if TYPE_CHECKING:
     from replay.engine import Engine, Outcome
-    from replay.strategy import Quality
+    from replay.strategy import Quality, QualityRow
 
 __all__ = [
     "EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "cells_of", "evidence_for",
@@ -39,6 +40,7 @@ EVIDENCE: Final = {
     "unpaired": "each model scored on calls of its own in the task",
     "table": "the strategy's or the user's own table",
     "merged": "both models scored, on other tasks of the same pair",
+    "prior": "a public benchmark of other people's tasks: counts only where the file accepts it",
     "none": "unknown",
 }
 
@@ -80,6 +82,7 @@ class Cell:
     share: float
     evidence: str
     moments: Moments | None  # None = unknown
+    told: str | None = None  # what a public benchmark says of the two models, which counts only where it is accepted
     logged_mean: float | None = None  # of the logged model where only that is known
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +96,7 @@ class Cell:
             "n": known.n if known else 0,
             "mean": round(known.mean_served, 6) if known and known.scored else None,
             "logged_mean": round(known.mean_logged, 6) if known and known.scored else self.logged_mean,
+            **({"told": self.told} if self.told else {}),
         }
 
 
@@ -217,6 +221,8 @@ def cells_of(evidence: Evidence) -> list[Cell]:
             moments, kind = None, "none"
         else:
             moments, kind = pool.best(logged_score[members], served_score[members], size[position])
+            if kind == "prior" and not evidence.spec.accept_priors:
+                moments = None
         cells.append(
             Cell(
                 task=demand.tasks[task] if task < tasks and demand.tasks else None,
@@ -225,6 +231,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
                 share=float(share[position] / whole),
                 evidence=kind,
                 moments=moments,
+                told=pool.told if kind == "prior" else None,
                 logged_mean=None if moments else pool.logged_mean(),
             )
         )
@@ -268,6 +275,7 @@ class _Pool:
     served: int
     scores: Scores
     score_task: Int32
+    told: str | None = None
 
     def values(self, model: int) -> NDArray[np.float64]:
         """All scores of a model on the task, whichever calls they are of."""
@@ -295,7 +303,8 @@ class _Pool:
         told = self._table(theirs)
         if told is not None:
             return told, "table"
-        return thin, "none"
+        prior = self._prior() if thin is None else None
+        return (thin, "none") if prior is None else (prior, "prior")
 
     def _same_calls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scores = self.scores
@@ -306,14 +315,7 @@ class _Pool:
         return scores.score[served][left], scores.score[logged][right]
 
     def _table(self, theirs: NDArray[np.float64]) -> Moments | None:
-        task = self.evidence.demand.tasks[self.task] if self.evidence.demand.tasks else None
-        rows = (*self.evidence.spec.table, *self.evidence.priors.rows)
-        found = []
-        for model in (self.served, self.logged):
-            name = self.evidence.demand.models[model]
-            row = next((row for row in rows if _fits(row.task, task) and _fits(row.model, name)), None)
-            found.append(row)
-        served, logged = found
+        served, logged = self._rows("table")
         if served is None:
             return None
         if logged is not None:
@@ -324,6 +326,25 @@ class _Pool:
             return None
         n = served.n or 1_000_000
         return Moments(n, served.quality, mean, _binomial(served.quality, served.n) * n, variance * n, 0.0, scored=True)
+
+    def _rows(self, kind: str) -> tuple[QualityRow | None, QualityRow | None]:
+        """The first rows of one kind of evidence on the serving and on the logged model."""
+        task = self.evidence.demand.tasks[self.task] if self.evidence.demand.tasks else None
+        spec = self.evidence.spec
+        rows = (*spec.table, *self.evidence.priors.rows, *(public_priors.rows(spec.priors) if kind == "prior" else ()))
+        served, logged = (
+            next((r for r in rows if r.evidence == kind and _fits(r.task, task) and _fits(r.model, name)), None)
+            for name in (self.evidence.demand.models[model] for model in (self.served, self.logged))
+        )
+        return served, logged
+
+    def _prior(self) -> Moments | None:
+        """What a public benchmark says of the two models, as if seen on few calls."""
+        served, logged = self._rows("prior")
+        if served is None or logged is None:
+            return None
+        self.told = public_priors.words(served, logged)
+        return public_priors.moments(served, logged)
 
 
 def _binomial(mean: float, n: int | None) -> float:
@@ -344,14 +365,11 @@ def _merge_thin(cells: list[Cell]) -> list[Cell]:
         enough = merged.n >= MIN_SCORED
         for i in places:
             cell = cells[i]
-            result[i] = Cell(
-                cell.task,
-                cell.logged,
-                cell.served,
-                cell.share,
-                "merged" if enough else "none",
-                merged if enough else None,
-                None if enough else cell.logged_mean,
+            result[i] = replace(
+                cell,
+                evidence="merged" if enough else "none",
+                moments=merged if enough else None,
+                logged_mean=None if enough else cell.logged_mean,
             )
     return result
 

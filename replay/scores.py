@@ -107,18 +107,19 @@ class Priors:
     source: str | None = None
 
 
-_COLUMNS = ("task", "model", "quality", "n")
+_COLUMNS = ("task", "model", "quality", "n", "evidence", "source")
 
 
 def load_priors(path: str | Path) -> Priors:
-    """Read a CSV, JSON or JSONL table with the columns task, model, quality (or score) and n.
+    """Read a CSV, JSON or JSONL table with the columns task, model, quality (or score), n, evidence and source.
 
-    Rows without n are single scores: those of one task and model are averaged. Raises InputError with file and line.
+    Rows without n are single scores: those of one task and model are averaged. `evidence` is table (the user vouches
+    for it) or prior (measured on somebody else's tasks). Raises InputError with file and line.
     """
     from replay.strategy import QualityRow
 
     path = Path(path)
-    groups: dict[tuple[str | None, str], list[tuple[float, int]]] = {}
+    groups: dict[tuple[str | None, str, str, str | None], list[tuple[float, int]]] = {}
     for line, row in _rows(path):
         where = f"{path}:{line}"
         for column in row:
@@ -134,13 +135,21 @@ def load_priors(path: str | Path) -> Priors:
             raise InputError(f"not a number: {value!r} or n {row.get('n')!r}", where=where) from None
         if not 0 <= quality <= 1 or n < 1:
             raise InputError(f"quality {quality:g} (n {n}) is outside 0..1", where=where)
-        key = (str(row["task"]) if row.get("task") else None, str(model))
+        kind = str(row.get("evidence") or "table")
+        if kind not in ("table", "prior"):
+            raise InputError(f"evidence is table or prior, not '{kind}'", where=where)
+        source = str(row["source"]) if row.get("source") else None
+        key = (str(row["task"]) if row.get("task") else None, str(model), kind, source)
         groups.setdefault(key, []).append((quality, n))
     result = []
-    for (task, name), found in groups.items():
+    for (task, name, kind, source), found in groups.items():
         n = sum(count for _, count in found)
         mean = sum(quality * count for quality, count in found) / n
-        result.append(QualityRow(task=task, model=name, quality=mean, n=n))
+        result.append(
+            QualityRow.model_validate(
+                {"task": task, "model": name, "quality": mean, "n": n, "evidence": kind, "source": source}
+            )
+        )
     return Priors(tuple(result), str(path))
 
 

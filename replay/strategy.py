@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ingest.errors import StrategyError, did_you_mean
-from replay import compress, rules, yaml_lines
+from replay import compress, public_priors, rules, yaml_lines
 from replay.expressions import ExpressionError, check_expression
 from replay.units import duration_ms, duration_text, size_bytes
 
@@ -221,10 +221,29 @@ class LengthRatio(TableRow):
 
 
 class QualityRow(TableRow):
-    """What a person vouches for: the mean score of a model on a task, and on how many calls it was seen."""
+    """What a person vouches for: the mean score of a model on a task, and on how many calls it was seen.
+
+    `evidence: prior` marks what was measured on somebody else's tasks: it passes no floor unless `accept_priors` is on.
+    """
 
     quality: Share
     n: Annotated[int, Field(ge=1)] | None = None
+    evidence: Literal["table", "prior"] = "table"
+    source: Name | None = None
+
+
+def _benchmark(name: str) -> str:
+    try:
+        return public_priors.check(name)
+    except ValueError as error:
+        raise PydanticCustomError("benchmark", "{why}", {"why": str(error)}) from error
+
+
+class PriorUse(Part):
+    """A packaged public benchmark, and the tasks of the log that it is to stand for (a glob)."""
+
+    benchmark: Annotated[str, AfterValidator(_benchmark)]
+    task: Name
 
 
 class Quality(Part):
@@ -235,6 +254,8 @@ class Quality(Part):
     per_task: dict[str, Annotated[float, Field(ge=0, le=2)]] = {}
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
     table: tuple[QualityRow, ...] = ()
+    priors: tuple[PriorUse, ...] = ()
+    accept_priors: bool = False  # let public benchmarks count; without it they are only shown
     harmless: tuple[Name, ...] = ()  # lossy compressors that a person declares quality-neutral
 
 
