@@ -7,7 +7,6 @@ nano-dollars per million tokens (9 decimals), so the float noise of the catalogu
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +14,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from analysis.kinds import KINDS, NO_TIME
-from analysis.pricing import Rate
 from ingest.errors import PriceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from analysis.pricing import Rate
 
 HISTORY = Path(__file__).parent / "prices" / "history.yaml"
 COMPILER = "1"  # grows when the same data would compile to other rows
@@ -79,13 +82,15 @@ def _index(rows: tuple[PriceRow, ...]) -> dict[Key, list[PriceRow]]:
 @cache
 def book_version() -> str:
     """`genai-prices <version>+<12 hex>`: the hash covers the catalogue's data, our history and the compiler."""
+    from importlib.metadata import version  # 20 ms that a report does not need
+
     spec = importlib.util.find_spec("genai_prices")
     if spec is None or spec.origin is None:
         raise PriceError("the package genai-prices is not installed", remedy="Install llm-hindcast again.")
     digest = hashlib.sha256(COMPILER.encode())
     digest.update((Path(spec.origin).parent / "data.py").read_bytes())
     digest.update(HISTORY.read_bytes())
-    return f"genai-prices {importlib.metadata.version('genai-prices')}+{digest.hexdigest()[:12]}"
+    return f"genai-prices {version('genai-prices')}+{digest.hexdigest()[:12]}"
 
 
 @cache
@@ -152,7 +157,6 @@ def append_rows(
     if not rows:
         return
     con.execute(CREATE_PRICES)
-    price = pa.decimal128(18, 9)
     columns: dict[str, pa.Array] = {
         "price_id": pa.array([i for i, _ in rows], pa.int32()),
         **{
@@ -164,7 +168,7 @@ def append_rows(
                 ("above_tokens", pa.int64()), ("upto_tokens", pa.int64()),
             )
         },
-        **{kind: pa.array([_decimal(row.prices[k]) for _, row in rows], price) for k, kind in enumerate(KINDS)},
+        **{kind: _decimals([row.prices[k] for _, row in rows]) for k, kind in enumerate(KINDS)},
         "source": pa.array([row.source for _, row in rows], pa.string()),
         "confidence": pa.array([row.confidence for _, row in rows], pa.string()),
         "book_version": pa.array([version] * len(rows), pa.string()),
@@ -247,6 +251,8 @@ def _nano(price: Decimal | None) -> int | None:
 
 def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
     """The row as the kernel reads it."""
+    from analysis.pricing import Rate  # numpy
+
     return Rate(
         price_id=price_id,
         tier=row.tier,
@@ -280,8 +286,12 @@ def _day_ms(day: str) -> int:
     return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
 
 
-def _decimal(nano: int | None) -> Decimal | None:
-    return None if nano is None else Decimal(nano).scaleb(-9)
+def _decimals(nano: Sequence[int | None]) -> pa.Array:
+    """Nano-dollars as DECIMAL(18,9), whose integers they are."""
+    import pyarrow as pa
+
+    whole = pa.array(nano, pa.int64())
+    return pa.Array.from_buffers(pa.decimal64(18, 9), len(whole), whole.buffers(), whole.null_count)
 
 
 def clip(row: PriceRow, start: str | None, end: str | None) -> PriceRow | None:

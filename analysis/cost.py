@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from analysis.book import stored_version
 from analysis.hidden_cache import HiddenReads, study
-from analysis.ledger import COMPONENTS, costs_source, revalue
+from analysis.ledger_tables import COMPONENTS, costs_source
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
@@ -120,7 +120,7 @@ def cost(
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
         _require_ledger(con, store)
-        source = costs_source(con, revalue(con, prices_of) if prices_of else "ledger")
+        source = costs_source(con, _ledger_at(con, prices_of) if prices_of else "ledger")
         hidden = study(con) if prices_of is None else []
         measures = MEASURES | (COMPONENT_MEASURES if components else {})
         if any(found.accepted for found in hidden):
@@ -173,9 +173,14 @@ def _add(values: Iterable[Any]) -> Any:
     return sum(known[1:], known[0]) if known else None
 
 
+def _ledger_at(con: Any, day: date) -> str:
+    from analysis.ledger import revalue  # the pricing kernel: a second that the plain report does not need
+
+    return revalue(con, day)
+
+
 def _require_ledger(con: Any, store: Store) -> None:
-    views = {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}
-    if "costs" not in views:
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'ledger'").fetchall():
         raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
 
 

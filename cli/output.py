@@ -36,6 +36,9 @@ def emit_json(document: Any) -> None:
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """Print a line of the answer. The text is data: never markup."""
+    if _plain(text):
+        sys.stdout.write(text + "\n")
+        return
     from rich.text import Text
 
     console().print(Text(text, style=style or ""), soft_wrap=True)
@@ -49,18 +52,36 @@ def note(text: str) -> None:
 def console() -> Any:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "110"))
-    return Console(file=sys.stdout, highlight=False, width=width)
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width())
+
+
+def _width() -> int:
+    return int(os.environ.get("COLUMNS", "110"))
+
+
+def _plain(text: str) -> bool:
+    """Whether rich would print the text as it is: then it is not imported, which takes longer than most answers."""
+    return (not text or (max(text) < "\u0300" and text.isprintable())) and not sys.stdout.isatty()
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> None:
     """A plain table; the columns in `left` read from the left, all others are figures and align right."""
+    lines = [headers, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(headers))]
+    widths[-1] = widths[-1] or 1
+    fits = sum(widths) + 2 * len(widths) - 2 <= _width()
+    if fits and all(_plain(cell) and cell == cell.strip() for line in lines for cell in line):
+        for line in lines:
+            cells = zip(line, widths, range(len(line)), strict=True)
+            text = "  ".join(cell.ljust(wide) if index in left else cell.rjust(wide) for cell, wide, index in cells)
+            sys.stdout.write(text + "\n")
+        return
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, header in enumerate(headers):
-        grid.add_column(header, justify="left" if index in left else "right", overflow="fold")
+        grid.add_column(Text(header), justify="left" if index in left else "right", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     console().print(grid)
