@@ -8,7 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from analysis.book import stored_version
+import duckdb
+
 from analysis.hidden_cache import HiddenReads, study
 from analysis.ledger_tables import COMPONENTS, costs_source
 from analysis.present import usd
@@ -146,7 +147,7 @@ def cost(
                     FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3""",
                 values,
             ).fetchall()
-        version = stored_version(con) or ""
+        version = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
     return CostReport(
         by=names,
         rows=rows,
@@ -156,7 +157,7 @@ def cost(
         ],
         hidden_cache=hidden,
         prices_of=prices_of,
-        price_book_version=version,
+        price_book_version=version[0][0] if version else "",
     )
 
 
@@ -180,8 +181,10 @@ def _ledger_at(con: Any, day: date) -> str:
 
 
 def _require_ledger(con: Any, store: Store) -> None:
-    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'ledger'").fetchall():
-        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+    try:  # listing the tables would take longer than the whole question
+        con.execute("SELECT 1 FROM ledger LIMIT 0")
+    except duckdb.CatalogException as error:
+        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice") from error
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def infer(con: duckdb.DuckDBPyConnection) -> list[HiddenReads]:
 
 def study(con: duckdb.DuckDBPyConnection) -> list[HiddenReads]:
     """What the logged costs said of cached tokens at the last update of the ledger, by logged model."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "hidden_cache" not in tables:
+    try:
+        rows = con.execute("SELECT * FROM hidden_cache ORDER BY provider_name, model").fetchall()
+    except duckdb.CatalogException:  # never updated
         return []
-    rows = con.execute("SELECT * FROM hidden_cache ORDER BY provider_name, model").fetchall()
     return [HiddenReads(*row) for row in rows]
