@@ -1,0 +1,57 @@
+"""The best partial segment is that of a plain search over all of them, by the formula written out."""
+
+from __future__ import annotations
+
+from math import log, sqrt
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.elements import ALIKE, DISSENT, LOUDEST, Elements
+from analysis.placement import Effect, holds
+
+VALUES = st.sampled_from([None, "a", "b", "c"])
+SEGMENTS = st.integers(0, 3).flatmap(lambda n: st.sets(st.tuples(*[VALUES] * n), min_size=1, max_size=20))
+FIGURES = st.tuples(
+    st.sampled_from([-0.7, 0.0, 0.05, 0.6, 0.62, 1.0]), st.sampled_from([0.02, 0.1, 0.2]), st.integers(-9, 9)
+)
+
+
+def plainly(element: dict[str, Any], hot: list[Effect], members: dict[Any, tuple[float, float]]) -> float:
+    inside = sorted((e for e in hot if holds(element, e.segment)), key=lambda e: e.change)
+    half = sum(abs(e.delta) for e in inside) / 2
+    level = next(e.change for i, e in enumerate(inside) if sum(abs(o.delta) for o in inside[: i + 1]) >= half)
+    told = []
+    for key, (change, spread) in members.items():
+        if holds(element, dict(key)):
+            wide = sqrt(spread**2 + (ALIKE * level) ** 2)
+            said = ((change / spread) ** 2 - ((change - level) / wide) ** 2) / 2 - log(wide / spread)
+            told.append(min(max(said, -LOUDEST), LOUDEST if abs(change - level) < abs(change) else 0.0))
+    for_it, against = sum(max(said, 0.0) for said in told), -sum(min(said, 0.0) for said in told)
+    kinds = {tuple(dict(key)[name] for name in element) for key in members}
+    if against > DISSENT * for_it:
+        return -LOUDEST * len(members) - against
+    return for_it - against - log(max(len(kinds), 1))
+
+
+@given(SEGMENTS, st.data())
+def test_the_best_of_all_elements(segments: set[tuple[Any, ...]], data: st.DataObject) -> None:
+    figures = {s: data.draw(FIGURES) for s in sorted(segments, key=str)}
+    named = {tuple((f"d{i}", value) for i, value in enumerate(s)): f for s, f in figures.items()}
+    members = {key: (change, spread) for key, (change, spread, _) in named.items()}
+    hot = [Effect(dict(key), "volume", size, change, spread, 0.0) for key, (change, spread, size) in named.items()]
+    every = [
+        {name: value for i, (name, value) in enumerate(key) if mask >> i & 1}
+        for key in named
+        for mask in range(1 << len(key))
+    ]
+    gains = [plainly(element, hot, members) for element in every]
+    best = Elements(members).best(hot)
+    assert best in every
+    assert abs(plainly(best, hot, members) - max(gains)) < 1e-9
+
+
+def test_an_effect_outside_the_members_names_an_element_but_says_nothing() -> None:
+    hot = [Effect({"agent": "new"}, "volume", 5, 1.0, 0.1, 0.0)]
+    assert Elements({(("agent", "old"),): (0.0, 0.1)}, [{"agent": "new"}]).best(hot) == {"agent": "new"}
