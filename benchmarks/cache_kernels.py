@@ -113,7 +113,7 @@ def against_libcachesim(ids: np.ndarray, start: np.ndarray) -> None:
                 if name == "SIEVE":
                     link = np.empty((keys + 1, 2), np.int32)
                     return int(plain.sieve(key, room, np.zeros(keys, np.int8), link, outcomes))
-                return int(plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes))
+                return int(plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes)[0])
 
             fast, slow, ratio = paired(ours, theirs)
             line(f"{name}, {room:,} entries: libCacheSim", n, slow, None, "")

@@ -6,6 +6,8 @@ equal those of `replay.kernels.single` with `ttl` -1. `key` is -1 for calls that
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,46 +17,52 @@ from replay.outcomes import BYPASSED, HIT, MISS
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 
+AHEAD: Final = 8  # calls
+
 
 @lean()
-def lru(key: Int32, room: int, link: Int32, outcomes: Int8) -> int:
-    """`link` is (keys + 1) x 2, all -1: the next older and the next newer entry; the last row closes the circle."""
-    head = len(link) - 1
+def lru(key: Int32, room: int, link: Int32, outcomes: Int8) -> Any:
+    """`link` is (keys + 1) x 2, all -1: the next older and the next newer entry; the last row closes the circle.
+
+    Returns the hits, and a sum without meaning that keeps the look ahead: it brings the link of a call to come near,
+    which a wrong guess at this call's outcome would else have to wait for.
+    """
+    head = np.int64(len(link) - 1)
     link[head, 0] = link[head, 1] = head
-    held, hits = 0, 0
+    newest = head
+    held, hits, near = 0, 0, 0
+    last = key.size - 1
     for row in range(key.size):
-        x = key[row]
+        near += link[key[min(row + AHEAD, last)], 0]
+        x = np.int64(key[row])
         if x < 0:
             outcomes[row] = BYPASSED
             continue
-        newest = link[head, 0]
-        if newest == x:
-            outcomes[row] = HIT
-            hits += 1
-            continue
-        older = link[x, 0]
+        older = np.int64(link[x, 0])
         if older >= 0:
             outcomes[row] = HIT
             hits += 1
+            if x == newest:
+                continue
             newer = link[x, 1]
             link[newer, 0] = older
             link[older, 1] = newer
         else:
             outcomes[row] = MISS
-            if held >= room:
+            if held < room:
+                held += 1
+            else:
                 old = link[head, 1]
                 newer = link[old, 1]
                 link[head, 1] = newer
                 link[newer, 0] = head
                 link[old, 0] = -1
-                newest = link[head, 0]
-            else:
-                held += 1
-        link[head, 0] = x
-        link[x, 1] = head
+                if old == newest:
+                    newest = head
         link[x, 0] = newest
         link[newest, 1] = x
-    return hits
+        newest = x
+    return hits, near
 
 
 @lean()
