@@ -91,7 +91,8 @@ def _offered(variants: list[Any], context: dict[str, str], moment: datetime) -> 
 
 def _by_size(prices: Any) -> list[tuple[int | None, int | None, tuple[int | None, ...]]]:
     """(above, up to, prices per KINDS) for each context tier: the whole request is billed at the tier it reaches."""
-    found = {kind: getattr(prices, key) for kind, key in PRICE_KEYS.items()}
+    given = vars(prices)  # asking for a price that is not there goes through the package's list of units each time
+    found = {kind: given.get(key) for kind, key in PRICE_KEYS.items()}
     starts = sorted({tier.start for value in found.values() if hasattr(value, "tiers") for tier in value.tiers})
     result = []
     for low, high in zip([None, *starts], [*starts, None], strict=True):

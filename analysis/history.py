@@ -193,22 +193,13 @@ def with_tiers(rows: list[PriceRow], rules: list[TierRule]) -> list[PriceRow]:
     for tier in ("batch", "flex", "priority", "fast"):
         listed = [row for row in rows if row.tier == tier]
         first = min((row.effective_from or "" for row in listed), default=None)
-        if first == "":
+        rule = _rule(rules, tier, standard[0].key) if standard else None
+        if first == "" or (rule is None and not listed):
             continue
         for row in standard:
             gap = clip(row, None, first)
             if gap is None:
                 continue
-            rule = next(
-                (
-                    rule
-                    for rule in rules
-                    if rule.tier == tier
-                    and rule.provider == row.provider
-                    and any(fnmatchcase(row.model, glob) for glob in rule.models)
-                ),
-                None,
-            )
             part = clip(gap, rule.start.isoformat(), None) if rule else gap
             if part is None:
                 continue
@@ -229,6 +220,19 @@ def with_tiers(rows: list[PriceRow], rules: list[TierRule]) -> list[PriceRow]:
                 )
                 result.append(replace(part, tier=tier, prices=prices, source=rule.source, confidence="low"))
     return result
+
+
+def _rule(rules: list[TierRule], tier: str, key: Key) -> TierRule | None:
+    """The rule for a tier of one model, whose name its rows share."""
+    provider, model = key
+    return next(
+        (
+            rule
+            for rule in rules
+            if rule.tier == tier and rule.provider == provider and any(fnmatchcase(model, glob) for glob in rule.models)
+        ),
+        None,
+    )
 
 
 def _standard_at(standard: list[PriceRow], like: PriceRow, day: str | None) -> tuple[int | None, ...] | None:
