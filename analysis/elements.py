@@ -48,7 +48,7 @@ class Elements:
         self.members = len(members)
         self.change: Float = np.array([change for change, _ in members.values()], np.float64)
         self.spread: Float = np.array([spread for _, spread in members.values()], np.float64)
-        self.speaks = np.flatnonzero(self.spread > 0)
+        self.heard = np.ones(self.members, np.bool_)
         self._groups: dict[int, tuple[Int, int]] = {}
 
     @cached_property
@@ -72,6 +72,11 @@ class Elements:
                 values, group = np.unique(key, return_inverse=True)
                 self._groups[mask] = np.asarray(group, np.int64), len(values)
         return self._groups[mask]
+
+    def silence(self, keys: Iterable[Key]) -> None:
+        """Members that were explained and count no more."""
+        rows = [self.row[key] for key in keys if key in self.row]
+        self.heard[[row for row in rows if row < self.members]] = False
 
     def best(self, hot: Sequence[Moved]) -> Segment:
         """The element with most to say for a common change of its members, among those that hold an effect of `hot`.
@@ -103,7 +108,7 @@ class Elements:
     ) -> tuple[Float, Int]:
         """Log likelihood of a common change of all members over none, less the choice among `count` elements of this
         kind; and which of them hold an effect. `hot` are the elements of the effects, in order of change."""
-        kinds = len(np.unique(group[: self.members]))
+        kinds = len(np.unique(group[: self.members][self.heard]))
         level = np.zeros(count)
         totals: dict[int, int] = {}
         elements = hot.tolist()
@@ -120,7 +125,7 @@ class Elements:
         held = np.array(sorted(totals), np.int64)
         wanted = np.zeros(count, np.bool_)
         wanted[held] = True
-        mine = self.speaks[wanted[group[self.speaks]]]
+        mine = np.flatnonzero(self.heard & (self.spread > 0) & wanted[group[: self.members]])
         where, change, spread = group[mine], self.change[mine], self.spread[mine]
         own = level[where]
         wide = np.sqrt(spread**2 + (ALIKE * own) ** 2)
@@ -131,5 +136,5 @@ class Elements:
         for_it = np.bincount(where, np.maximum(said, 0.0), count)
         against = -np.bincount(where, np.minimum(said, 0.0), count)
         # several separate places must not pass for one that holds them all and calm segments too
-        split = -LOUDEST * self.members - against
+        split = -LOUDEST * int(self.heard.sum()) - against
         return np.where(against > DISSENT * for_it, split, for_it - against - log(max(kinds, 1))), held

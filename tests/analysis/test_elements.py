@@ -55,3 +55,14 @@ def test_the_best_of_all_elements(segments: set[tuple[Any, ...]], data: st.DataO
 def test_an_effect_outside_the_members_names_an_element_but_says_nothing() -> None:
     hot = [Effect({"agent": "new"}, "volume", 5, 1.0, 0.1, 0.0)]
     assert Elements({(("agent", "old"),): (0.0, 0.1)}, [{"agent": "new"}]).best(hot) == {"agent": "new"}
+
+
+@given(SEGMENTS.filter(lambda found: len(found) > 1), st.data())
+def test_a_member_that_was_explained_counts_no_more(segments: set[tuple[Any, ...]], data: st.DataObject) -> None:
+    keys = [tuple((f"d{i}", value) for i, value in enumerate(s)) for s in sorted(segments, key=str)]
+    members = {key: data.draw(FIGURES)[:2] for key in keys}
+    gone = set(data.draw(st.lists(st.sampled_from(keys), max_size=len(keys) - 1)))
+    hot = [Effect(dict(key), "volume", 1, *members[key], 0.0) for key in keys if key not in gone]
+    elements = Elements(members)
+    elements.silence(gone)
+    assert elements.best(hot) == Elements({k: v for k, v in members.items() if k not in gone}).best(hot)
