@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ingest.calls import BadRecordError, Bucket, Call, Skip
+from ingest.columns import ColumnReader
 from ingest.errors import InputError, did_you_mean
 
 Outcome = Call | Skip | Bucket | BadRecordError
@@ -82,6 +83,8 @@ class Format:
     csv_columns: frozenset[str] = frozenset()  # header names that mark a CSV of this format
     # what turns the bytes of a plain line into the call that `read` would make of it, or None for any other line
     direct: Callable[[Context], Callable[[bytes], Call | None]] | None = None
+    # a reader of whole pieces as columns, for an ingest that keeps no message; the calls are those of `open`
+    columns: Callable[[Context], ColumnReader] | None = None
 
 
 class Stateless:

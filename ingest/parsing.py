@@ -28,7 +28,7 @@ from ingest.format import (
     unforeseen,
 )
 from ingest.reading import Row, Shape
-from ingest.staging import Batch, ContentRules, Quarantined, Segment
+from ingest.staging import Batch, ContentRules, Part, Quarantined, Segment
 
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
@@ -67,19 +67,23 @@ def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]
     collecting = gc.isenabled()
     gc.disable()  # records are trees without cycles, and collecting among millions of them costs a fifth of the time
     try:
-        yield from _run(task, rules, folder)
+        from ingest import metadata
+
+        way = metadata.read_task if metadata.has_columns(task, rules) else read_task
+        yield from way(task, rules, folder)
     finally:
         if collecting:
             gc.enable()
 
 
-def _run(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+    """Read the pieces call by call."""
     measures = _measures(rules)
     batches = (Batch(rules, folder / f"{task.number:06}-{count}", measures) for count in itertools.count())
     batch = next(batches)
     for piece in task.pieces:
-        piece = _loaded(piece)
-        readers = _Readers(piece)
+        piece = loaded(piece)
+        readers = Readers(piece)
         rows = rows_of(piece, reading.unread_rows if readers.direct else reading.line_rows)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
@@ -107,7 +111,7 @@ def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segmen
     return list(run_task(task, rules, folder))
 
 
-class _Readers:
+class Readers:
     """The reader of the piece's format, and of any other format whose records turn up in the same file."""
 
     def __init__(self, piece: Piece) -> None:
@@ -157,7 +161,7 @@ class _Readers:
             yield from reader.close()
 
 
-def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batch, rules: ContentRules) -> bool:
+def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch, rules: ContentRules) -> bool:
     """Read rows of a piece until the batch is full (True) or the piece ends (False)."""
     key = rules.hash_key if rules.keep == "hashes" else None
     weight = 0
@@ -167,9 +171,9 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batc
             weight += len(row.raw) if row.raw is not None else 500
             counts.last_row = row.number
             if row.record is not reading.UNREAD:
-                _read_row(row, readers, batch, piece.source, key)
+                read_row(row, readers, batch, piece.source, key)
             elif not _read_line(row, readers, batch, piece.source, key):
-                _read_row(reading.decoded(row), readers, batch, piece.source, key)
+                read_row(reading.decoded(row), readers, batch, piece.source, key)
             if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
                 return True
         cut = piece.cut
@@ -186,6 +190,12 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batc
             _take(outcome, batch, piece.source, end.number, b"", 0, key)
         except BadRecordError as bad:
             _quarantine(bad, end, batch, piece.source, key)
+    finish_part(counts, piece)
+    return False
+
+
+def finish_part(counts: Part, piece: Piece) -> None:
+    """Say how far the file was read, at the end of a piece."""
     counts.complete = piece.last
     counts.end_offset = 0
     if piece.data is not None:
@@ -193,10 +203,10 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: _Readers, batch: Batc
         # a last line without its end may still be being written: it is read again when the file has grown
         whole = piece.data.rfind(b"\n") + 1 if piece.last else len(piece.data)
         counts.end_offset = piece.start + whole
-    return False
 
 
-def _loaded(piece: Piece) -> Piece:
+def loaded(piece: Piece) -> Piece:
+    """The piece with its bytes, if it is a range of a file."""
     if piece.data is not None or piece.end is None:
         return piece
     with reading.open_file(piece.path) as handle:
@@ -217,7 +227,7 @@ def rows_of(piece: Piece, lines: Callable[[bytes, int, int], Iterator[Row]] = re
         yield from layouts.rows_of_shape(piece.path, piece.shape)
 
 
-def _read_line(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> bool:
+def _read_line(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> bool:
     """Take a line as the call that it plainly is; False where it has to be decoded first."""
     line = row.raw or b""
     call = readers.line(line)
@@ -230,7 +240,7 @@ def _read_line(row: Row, readers: _Readers, batch: Batch, source: int, key: byte
     return True
 
 
-def _read_row(row: Row, readers: _Readers, batch: Batch, source: int, key: bytes | None) -> None:
+def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> None:
     try:
         if row.error is not None:
             raise row.error

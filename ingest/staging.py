@@ -208,17 +208,12 @@ class Batch:
         segment.hashed = self.rules.keep == "text" and None in self.contents.texts
         if self._calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
-            write_table(self._call_table(), segment.folder, "calls")
+            write_table(self.call_table(), segment.folder, "calls")
             if len(self.contents):
                 write_table(self._content_table(), segment.folder, "contents", packed=True)
             if self.keys.hashes:
                 write_table(hash_table(self.keys.hashes), segment.folder, "keys")
-            scores = [
-                (number, model, score)
-                for number, call in enumerate(self._calls)
-                if call.scores
-                for model, score in call.scores.items()
-            ]
+            scores = self.scores()
             if scores:
                 rows, models, values = zip(*scores, strict=True)
                 table = pa.table({"call": pa.array(rows, pa.int64()), "model": models, "score": values})
@@ -228,7 +223,17 @@ class Batch:
                 write_table(counted, segment.folder, "content_tokens")
         return segment
 
-    def _call_table(self) -> pa.Table:
+    def scores(self) -> list[tuple[int, str, float]]:
+        """(call, model, score) of every score that a call brings."""
+        return [
+            (number, model, score)
+            for number, call in enumerate(self._calls)
+            if call.scores
+            for model, score in call.scores.items()
+        ]
+
+    def call_table(self) -> pa.Table:
+        """The calls as columns, in order."""
         size = len(self._calls)
         fields = dict(zip(_CALL_FIELDS, zip(*map(msgspec.structs.astuple, self._calls), strict=True), strict=True))
         columns: dict[str, Any] = hash_columns(self._identity)

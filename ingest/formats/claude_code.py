@@ -17,12 +17,13 @@ from ingest.bodies import anthropic
 from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.format import Context, Format, Outcome
 from ingest.times import time_us
+from ingest.transcript_columns import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
 from ingest.usage import apply_usage
 
 _TYPES = frozenset({"user", "assistant", "summary", "system", "progress", "queue-operation", "file-history-snapshot"})
 _HELD = 256
 _REPEAT = Skip("repeats a message", duplicate=True)
-_SYNTHETIC = Skip("written by the tool, not by a model")
+_SYNTHETIC = Skip(SYNTHETIC)
 
 
 class Transcript:
@@ -45,15 +46,15 @@ class Transcript:
         if record.get("type") == "progress":
             inner = (record.get("data") or {}).get("message") if isinstance(record.get("data"), dict) else None
             if not isinstance(inner, dict) or not isinstance(inner.get("message"), dict):
-                return Skip("no message")
+                return Skip(NO_MESSAGE)
             record = {"isSidechain": True, "sessionId": record.get("sessionId"), **inner}
         message = record.get("message")
         if not isinstance(message, dict):
-            return Skip("no message")
+            return Skip(NO_MESSAGE)
         if self.context.want_text:
             self._remember(record, message)
         if not isinstance(message.get("usage"), dict) and "inputTokens" not in record:
-            return Skip("user or tool turn" if message.get("role") != "assistant" else "no usage")
+            return Skip(TURN if message.get("role") != "assistant" else NO_USAGE)
         if message.get("model") == "<synthetic>":
             return _SYNTHETIC
         return self._call_row(record, message, row)
@@ -222,4 +223,5 @@ FORMAT = Format(
     open=Transcript,
     rank=30,
     splittable=False,
+    columns=lambda context: TranscriptColumns(context, _HELD, _TYPES, _on_bedrock, _folder_name),
 )

@@ -138,15 +138,15 @@ def test_the_store_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     log = tmp_path / "log.jsonl"
     log.write_text("\n".join(lines))
     taken: list[Call | None] = []
-    read = parsing._Readers.line
+    read = parsing.Readers.line
 
-    def noted(self: parsing._Readers, line: bytes) -> Call | None:
+    def noted(self: parsing.Readers, line: bytes) -> Call | None:
         taken.append(read(self, line))
         return taken[-1]
 
-    monkeypatch.setattr(parsing._Readers, "line", noted)
+    monkeypatch.setattr(parsing.Readers, "line", noted)
     ingest(Store(tmp_path / "direct.duckdb"), [log], workers=1, **options)
     assert sum(call is not None for call in taken) > len(lines) // 3
-    monkeypatch.setattr(parsing._Readers, "line", lambda self, line: None)
+    monkeypatch.setattr(parsing.Readers, "line", lambda self, line: None)
     ingest(Store(tmp_path / "ordinary.duckdb"), [log], workers=1, **options)
     assert everything(Store(tmp_path / "direct.duckdb")) == everything(Store(tmp_path / "ordinary.duckdb"))

@@ -1,0 +1,230 @@
+"""Reading a log as columns and reading it call by call store the same, whatever the log holds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest import columns, metadata
+from ingest.calls import BadRecordError
+from ingest.pipeline import ingest
+from ingest.store import Store
+from ingest.times import time_us
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "sample_logs" / "formats"
+TABLES = ("sources", "calls", "scores", "quarantine", "import_issues", "request_keys", "contents")
+
+
+def stored(folder: Path, log: Path, *, by_columns: bool, **options: Any) -> dict[str, list[Any]]:
+    """All tables of a store made of `log` without its messages."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not by_columns:
+            patch.setattr(metadata, "has_columns", lambda *_: False)
+        store = Store(folder / f"{by_columns}.duckdb")
+        store.path.unlink(missing_ok=True)
+        ingest(store, [log], metadata_only=True, workers=1, **options)
+    with store.read() as con:
+        return {name: con.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
+
+
+def same(folder: Path, log: Path, **options: Any) -> dict[str, list[Any]]:
+    found = stored(folder, log, by_columns=True, **options)
+    assert found == stored(folder, log, by_columns=False, **options)
+    return found
+
+
+def line(number: int, **changes: Any) -> dict[str, Any]:
+    """A row of a transcript as Claude Code writes it; `changes` with dots reach inside."""
+    record: dict[str, Any] = {
+        "type": "assistant", "timestamp": f"2026-10-01T10:{number // 60 % 60:02}:{number % 60:02}.250Z",
+        "sessionId": "s", "requestId": f"req_{number}", "uuid": f"u{number}", "cwd": "/home/dev/atlas",
+        "version": "2.0.0",
+        "message": {
+            "id": f"msg_{number}", "type": "message", "role": "assistant", "model": "claude-sonnet-4-20250514",
+            "stop_reason": "tool_use" if number % 3 else "end_turn",
+            "content": [{"type": "text", "text": "ä" * number}],
+            "usage": {
+                "input_tokens": number, "output_tokens": 7, "cache_creation_input_tokens": 100 + number,
+                "cache_read_input_tokens": 5, "service_tier": "standard", "server_tool_use": {"web_search_requests": 0},
+                "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": number},
+            },
+        },
+    }  # fmt: skip
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        place = record
+        for parent in parents:
+            place = place[parent]
+        if value is ...:
+            place.pop(leaf, None)
+        else:
+            place[leaf] = value
+    return record
+
+
+def written(folder: Path, records: list[Any]) -> Path:
+    """A transcript; records that are bytes stand as they are."""
+    path = folder / "projects" / "-home-dev-atlas" / "session.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = [one if isinstance(one, bytes) else json.dumps(one, ensure_ascii=False).encode() for one in records]
+    path.write_bytes(b"\n".join(whole) + b"\n")
+    return path
+
+
+ODD: dict[str, list[Any]] = {
+    "a further block": [line(1), line(1)],
+    "a fuller row": [line(1), line(1, message__usage__output_tokens=90, timestamp="2026-10-01T10:00:09.000Z")],
+    "a smaller row": [line(1), line(1, message__usage__output_tokens=1, timestamp="2026-10-01T10:00:09.000Z")],
+    "time runs back": [line(9), line(9, message__usage__output_tokens=90, timestamp="2026-10-01T10:00:00.000Z")],
+    "no request": [line(1, requestId=None), line(1)],
+    "two requests": [line(1), line(1, requestId="other"), line(1, requestId="other")],
+    "a sidechain repeats": [line(1), line(1, requestId="other", isSidechain=True), line(2, isSidechain=True)],
+    "the sidechain was first": [line(1, isSidechain=True), line(1, requestId="other")],
+    "no message id": [line(1, message__id=None), line(2)],
+    "no model": [line(1, message__model=None), line(2)],
+    "no time": [line(1, timestamp=...), line(2)],
+    "a time without a zone": [line(1, timestamp="2026-10-01T10:00:00"), line(2)],
+    "no such day": [line(1, timestamp="2026-02-30T10:00:00.000Z"), line(2)],
+    "a leap day": [line(1, timestamp="2028-02-29T23:59:59.999Z"), line(2)],
+    "seconds alone": [line(1, timestamp="2026-10-01T10:00:00Z"), line(2, timestamp="2026-10-01T10:00:00Z")],
+    "a number for a time": [line(1, timestamp=1_790_000_000), line(2)],
+    "synthetic": [line(1, message__model="<synthetic>"), line(2)],
+    "an error": [line(1, isApiErrorMessage=True), line(2)],
+    "fast, elsewhere": [line(1, message__usage__speed="fast", message__usage__inference_geo="us"), line(2)],
+    "a batch tier": [line(1, message__usage__service_tier="batch"), line(2)],
+    "hour above writes": [line(1, message__usage__cache_creation={"ephemeral_1h_input_tokens": 900}), line(2)],
+    "writes by age alone": [line(1, message__usage__cache_creation_input_tokens=None), line(2)],
+    "thoughts": [line(1, message__usage__output_tokens_details={"thinking_tokens": 3}), line(2)],
+    "more thoughts than output": [line(1, message__usage__output_tokens_details={"thinking_tokens": 30}), line(2)],
+    "searches": [line(1, message__usage__server_tool_use={"web_search_requests": 2, "web_fetch_requests": 4})],
+    "iterations": [line(1, message__usage__iterations=[{"type": "message", "input_tokens": 1, "output_tokens": 7}])],
+    "an advisor": [line(1, message__usage__iterations=[
+        {"type": "message", "input_tokens": 1, "output_tokens": 7},
+        {"type": "advisor", "input_tokens": 3, "output_tokens": 2, "model": "claude-opus-4-20250514"}])],
+    "an unknown count": [line(1, message__usage__new_tokens=3), line(2)],
+    "a total": [line(1, message__usage__total_tokens=3000), line(2)],
+    "a negative count": [line(1, message__usage__input_tokens=-4), line(2)],
+    "a count as text": [line(1, message__usage__input_tokens="12"), line(2)],
+    "a count as a float": [line(1, message__usage__input_tokens=12.0), line(2)],
+    "a huge count": [line(1, message__usage__input_tokens=1 << 50), line(2)],
+    "no usage": [line(1, message__usage=...), line(2, message__usage={})],
+    "old usage": [line(1, message__usage=..., inputTokens=4, outputTokens=2), line(2)],
+    "logged cost": [line(1, costUSD=0.0123), line(2, costUSD=1), line(3, costUSD=None)],
+    "an impossible cost": [line(1, costUSD=1e30), line(2)],
+    "user turns": [line(1, type="user", message={"role": "user", "content": "hello"}), line(2), {"type": "summary",
+        "leafUuid": "u", "summary": "x"}, {"type": "system", "sessionId": "s"}],
+    "unknown rows": [line(1), {"type": "novelty", "sessionId": "s"}, {"foo": 1}, [1, 2], 5, line(2)],
+    "progress": [line(1), {"type": "progress", "sessionId": "s", "data": {"type": "hook"}}, {"type": "progress",
+        "sessionId": "s", "data": {"message": line(4)}}],
+    "a message that is text": [line(1, message="hello"), line(2)],
+    "bedrock": [line(1, message__model="us.anthropic.claude-sonnet-4-20250514-v1:0"), line(2)],
+    "no folder": [line(1, cwd=...), line(2, cwd="/"), line(3, cwd=r"C:\code\atlas")],
+    "broken": [line(1), b'{"type": "assistant", "mess', b"", b"  ", line(2), b"\xff\xfe", line(3)],
+    "not utf-8 inside": [line(1), json.dumps(line(2)).encode().replace(b'"2.0.0"', b'"\xff"'), line(3)],
+    "one in two lines": [line(1), json.dumps(line(2)).encode().replace(b', "uuid"', b',\n "uuid"'), line(3)],
+    "two in one line": [json.dumps(line(1)).encode() + json.dumps(line(2)).encode(), line(3)],
+    "lines that end in CR LF": [json.dumps(line(n)).encode() + b"\r" for n in (1, 2)],
+    "a byte order mark": [b"\xef\xbb\xbf" + json.dumps(line(1)).encode(), line(2)],
+    "more than are held": [*(line(n) for n in range(300)), line(1, message__usage__output_tokens=90),
+        line(299, message__usage__output_tokens=90)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_transcript_is_stored_the_same_either_way(tmp_path: Path, name: str) -> None:
+    same(tmp_path, written(tmp_path, ODD[name]))
+
+
+def test_a_plain_transcript_is_read_as_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(tmp_path, [line(n // 2) for n in range(400)])
+    monkeypatch.setattr("ingest.formats.claude_code.Transcript.read", None)  # would fail if it were asked
+    found = stored(tmp_path, log, by_columns=True)
+    assert len(found["calls"]) == 200
+
+
+@pytest.mark.parametrize("log", sorted(SAMPLES.glob("*.json*")), ids=lambda path: path.name)
+def test_a_sample_is_stored_the_same_either_way(tmp_path: Path, log: Path) -> None:
+    same(tmp_path, log)
+
+
+def test_the_real_session_and_the_fixtures_are_stored_the_same_either_way(tmp_path: Path, data: Path) -> None:
+    for log in (data / "claude_code_session.jsonl", *sorted((data / "fixtures" / "claude_code").glob("*.jsonl"))):
+        assert same(tmp_path, log)["calls"]
+
+
+changes = st.dictionaries(
+    st.sampled_from(
+        ["requestId", "sessionId", "isSidechain", "type", "uuid", "timestamp", "cwd", "costUSD", "message__id",
+         "message__model", "message__role", "message__stop_reason", "message__usage", "message__usage__output_tokens",
+         "message__usage__input_tokens", "message__usage__cache_read_input_tokens", "message__usage__cache_creation",
+         "message__usage__iterations", "message__usage__speed", "message__usage__surprise", "inputTokens", "data"]
+    ),
+    st.one_of(
+        st.just(...), st.none(), st.booleans(), st.integers(-5, 3000), st.sampled_from(["", "a", "req_1", "msg_2"]),
+        st.just({"ephemeral_1h_input_tokens": 4}), st.floats(allow_nan=False), st.just([{"type": "message"}]),
+    ),
+    max_size=2,
+)  # fmt: skip
+
+
+def _changed(number: int, change: dict[str, Any]) -> dict[str, Any]:
+    ordered = sorted(change.items(), key=lambda item: -item[0].count("__"))  # inner ones before what holds them
+    return line(number, **dict(ordered))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 4), st.just({}) | changes), min_size=1, max_size=12),
+    bites=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=3)), max_size=2),
+)
+def test_a_mangled_transcript_is_stored_the_same_either_way(
+    tmp_path: Path, rows: list[tuple[int, dict[str, Any]]], bites: list[tuple[int, bytes]]
+) -> None:
+    log = written(tmp_path, [line(0), *(_changed(number, copy.deepcopy(change)) for number, change in rows)])
+    text = bytearray(log.read_bytes())
+    for place, bite in bites:
+        at = 700 + place % len(text)
+        text[at : at + 2] = bite
+    log.write_bytes(bytes(text))
+    found = same(tmp_path, log, format="claude_code")
+    for source in found["sources"]:
+        rows_, calls, duplicates, quarantined, skipped = source[5:10]
+        assert rows_ == calls + duplicates + quarantined + skipped
+
+
+@given(
+    st.lists(st.datetimes(min_value=datetime(1995, 1, 1)), min_size=1, max_size=5),
+    st.sampled_from(["%S.%fZ", "%SZ", "%S.%f"]),
+)
+def test_times_by_the_column_are_the_times_one_by_one(moments: list[Any], tail: str) -> None:
+    written_ = [f"{moment:%Y-%m-%dT%H:%M:{tail}}" for moment in moments]
+    try:
+        expected = [time_us(text, "$") for text in written_]
+    except BadRecordError:
+        assert columns.times(written_) is None
+        return
+    found = columns.times(written_)
+    assert found is not None
+    assert list(zip(found[0].tolist(), found[1].tolist(), strict=True)) == expected
+
+
+def test_a_line_is_one_value_even_where_values_and_lines_are_as_many() -> None:
+    assert columns.line_ends(b'{"a":1}\n{"b":2}\n') is not None
+    for data in (b'{"a":\n1} {"b":2}\n', b'{"a":1}\n\n{"b":2}', b' {"a":1}\n', b'{"a":1}\r\n{"b":2}\r\n', b""):
+        assert columns.line_ends(data) is None
+
+
+def test_the_order_of_both_readers_rows_is_the_order_of_the_file(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    log = written(tmp_path, [line(n) if rng.random() < 0.8 else b"{broken" for n in range(200)])
+    found = same(tmp_path, log, format="claude_code")
+    assert len(found["calls"]) + len(found["quarantine"]) == 200
