@@ -23,9 +23,7 @@ def register(app: typer.Typer) -> None:
         since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First UTC day.")] = None,
         until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day, inclusive.")] = None,
         cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
-        scores: Annotated[
-            Path | None, typer.Option(help="YAML of quality per task and model, where the log has none.")
-        ] = None,
+        scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:

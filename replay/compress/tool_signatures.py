@@ -1,7 +1,8 @@
 """Write tool definitions as typed signatures instead of JSON schemas: the same names, types and words in fewer tokens.
 
-`expand` reads a signature back into the schema, which is how the tests know that nothing is lost. A schema that uses
-more than a signature can say stays as it is.
+`expand` reads a signature back into the schema, which is how the tests know that nothing is lost but the order of a
+`required` list, which has no meaning (JSON Schema 2020-12, validation 6.5.3). What a signature has no words for, such
+as `format` or `anyOf`, stands in it as JSON behind an @.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 from replay.compress import Compressor
 
-_KNOWN = {"type", "description", "enum", "items", "properties", "required", "default", "additionalProperties"}
 _SCALARS = {"string": "str", "integer": "int", "number": "num", "boolean": "bool", "null": "null"}
 _NAMES = {short: name for name, short in _SCALARS.items()}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -29,9 +29,26 @@ def apply(tools: Any) -> Any:
 def _signature(tool: Any) -> Any:
     try:
         text = _write(tool)
-        return text if _read(text) == tool else tool
+        return text if same(_read(text), tool) else tool
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration):
         return tool
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two definitions mean the same: equal but for the order of `required`."""
+    return bool(_ordered(one) == _ordered(other))
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: sorted(each) if key == "required" and _names(each) else _ordered(each) for key, each in value.items()
+        }
+    return [_ordered(each) for each in value] if isinstance(value, list) else value
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def expand(written: Any) -> Any:
@@ -52,38 +69,51 @@ def _write(tool: dict[str, Any]) -> str:
     return f"{lead}{body['name']}{_type(schema)}{note}"
 
 
-def _type(schema: dict[str, Any]) -> str:
-    unknown = set(schema) - _KNOWN
-    if unknown:
-        raise ValueError("more than a signature can say")
-    if "enum" in schema:
-        if set(schema) - {"type", "description", "enum", "default"}:
-            raise ValueError("an enum with more")
-        base = _SCALARS[schema["type"]] if "type" in schema else ""
-        text = f"{base}<{'|'.join(_quoted(value) for value in schema['enum'])}>"
-    elif schema.get("type") == "array":
-        text = f"[{_type(schema['items'])}]" if "items" in schema else "[]"
-    elif schema.get("type") == "object" and "properties" in schema:
-        required = schema.get("required")
-        names = list(schema["properties"])
-        if required is not None and (
-            required != [name for name in names if name in required] or not all(_NAME.fullmatch(name) for name in names)
-        ):
-            raise ValueError("required in another order")
-        marks = set(required or [])
-        fields = [f"{name}{'' if name in marks else '?'}: {_type(each)}" for name, each in schema["properties"].items()]
-        close = {None: "", False: "!", True: "+"}[schema.get("additionalProperties")]
-        # `;` tells a schema without a `required` list from one with an empty list
-        text = f"({', '.join(fields)}{';' if required is None else ''}{close})"
-    elif schema.get("type") == "object":
-        text = "{}"
-    else:
-        text = _SCALARS[schema["type"]]
+def _type(schema: Any) -> str:
+    """A schema in the signature's own words, what they do not cover as JSON behind an @."""
+    core, covered = _core(schema)
+    if not covered:
+        return _raw(schema)
     if "default" in schema:
-        text += f" = {json.dumps(schema['default'], ensure_ascii=False)}"
+        core += f" = {json.dumps(schema['default'], ensure_ascii=False)}"
     if "description" in schema:
-        text += f" # {_quoted(schema['description'])}"
-    return text
+        core += f" # {_quoted(schema['description'])}"
+    rest = {key: value for key, value in schema.items() if key not in (*covered, "default", "description")}
+    return f"{core} {_raw(rest)}" if rest else core
+
+
+def _core(schema: Any) -> tuple[str, tuple[str, ...]]:
+    """(text, the keys that it covers); no keys where there are no words for this schema."""
+    kind = schema.get("type")
+    if "enum" in schema:
+        if kind is not None and kind not in _SCALARS:
+            return "", ()
+        base = _SCALARS[kind] if kind is not None else ""
+        return f"{base}<{'|'.join(_quoted(value) for value in schema['enum'])}>", ("type", "enum")
+    if kind == "array":
+        return (f"[{_type(schema['items'])}]" if "items" in schema else "[]"), ("type", "items")
+    if kind == "object" and "properties" in schema:
+        return _fields(schema)
+    if kind == "object":
+        return "{}", ("type",)
+    return (_SCALARS[kind], ("type",)) if isinstance(kind, str) and kind in _SCALARS else ("", ())
+
+
+def _fields(schema: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    properties, required = schema["properties"], schema.get("required")
+    marks = set(required or [])
+    if not all(_NAME.fullmatch(name) for name in properties) or not marks <= set(properties):
+        return "", ()
+    fields = [f"{name}{'' if name in marks else '?'}: {_type(each)}" for name, each in properties.items()]
+    extra = schema.get("additionalProperties")
+    close = {False: "!", True: "+"}[extra] if isinstance(extra, bool) else ""
+    # `;` tells a schema without a `required` list from one with an empty list
+    text = f"({', '.join(fields)}{';' if required is None else ''}{close})"
+    return text, ("type", "properties", "required", *(("additionalProperties",) if close else ()))
+
+
+def _raw(value: Any) -> str:
+    return "@" + json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _quoted(value: Any) -> str:
@@ -126,12 +156,16 @@ class _Reader:
         self.at = found.end()
         return found.group()
 
-    def type(self) -> dict[str, Any]:
+    def type(self) -> Any:
+        if self.take("@"):
+            return self.json()
         schema = self._bare()
         if self.take(" = "):
             schema["default"] = self.json()
         if self.take(" # "):
             schema["description"] = self.json()
+        if self.take(" @"):
+            schema |= self.json()
         return schema
 
     def _bare(self) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def tokens(tools: Any) -> int:
 # -- tools -------------------------------------------------------------------------------------------------------------
 
 scalars = st.sampled_from(["string", "integer", "number", "boolean"])
+names_ = st.text(max_size=5)
 described = {"description": st.text(max_size=20)}
 leaves = st.one_of(
     st.fixed_dictionaries({"type": scalars}, optional={**described, "default": st.integers() | st.text(max_size=5)}),
@@ -85,7 +86,15 @@ leaves = st.one_of(
     ),
     st.fixed_dictionaries({"type": st.just("object")}, optional=described),
     st.fixed_dictionaries({"type": st.just("array")}, optional=described),
-    st.fixed_dictionaries({"type": scalars, "pattern": st.text(max_size=4)}),  # more than a signature says
+    # more than a signature has words for
+    st.fixed_dictionaries({"type": scalars, "pattern": st.text(max_size=4)}, optional=described),
+    st.fixed_dictionaries(
+        {"anyOf": st.lists(st.fixed_dictionaries({"type": scalars}), max_size=2)}, optional=described
+    ),
+    st.fixed_dictionaries({"type": st.lists(scalars, min_size=1, max_size=2)}, optional=described),
+    st.fixed_dictionaries(
+        {"type": st.just("string"), "enum": st.lists(st.text(max_size=3), max_size=2), "title": names_}
+    ),
 )
 names = st.from_regex(r"[a-z_][a-z0-9_-]{0,6}", fullmatch=True)
 
@@ -94,7 +103,7 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     def required(schema: dict[str, Any], marks: list[bool] | None) -> dict[str, Any]:
         if marks is None:
             return schema
-        return {**schema, "required": [n for n, m in zip(schema["properties"], marks, strict=False) if m]}
+        return {**schema, "required": [n for n, m in zip(reversed(schema["properties"]), marks, strict=False) if m]}
 
     shape = st.fixed_dictionaries(
         {"type": st.just("object"), "properties": st.dictionaries(names, inner, max_size=4)},
@@ -120,7 +129,33 @@ anthropic_tools = st.builds(
 @settings(deadline=None, max_examples=200)
 @given(st.lists(openai_tools | anthropic_tools | st.dictionaries(names, st.text(max_size=5), max_size=2), max_size=4))
 def test_signatures_read_back_into_the_same_schemas(tools: list[Any]):
-    assert tool_signatures.expand(tool_signatures.apply(tools)) == tools
+    assert tool_signatures.same(tool_signatures.expand(tool_signatures.apply(tools)), tools)
+
+
+def test_stored_tools_have_sorted_keys_and_are_written_as_signatures_all_the_same():
+    """A store keeps canonical JSON, whose properties come in another order than their `required` list."""
+    stored = json.loads(json.dumps(FLIGHT_TOOLS, sort_keys=True))
+    written = tool_signatures.apply(stored)
+    assert all(isinstance(entry, str) for entry in written)
+    assert tokens(written) == pytest.approx(tokens(tool_signatures.apply(FLIGHT_TOOLS)), rel=0.02)
+
+
+def test_what_a_signature_has_no_words_for_stands_in_it_as_json():
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {
+            "when": {"type": "string", "format": "date", "description": "The day"},
+            "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        },
+        "required": ["when"],
+        "additionalProperties": False,
+    }
+    tool = {"name": "find", "description": "Find", "input_schema": schema}
+    (written,) = tool_signatures.apply([tool])
+    assert 'when: str # \'The day\' @{"format":"date"}' in written
+    assert "limit?: @{" in written
+    assert tool_signatures.expand([written]) == [tool]
 
 
 def test_signatures_take_half_the_tokens_of_schemas():
