@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
-import numpy as np
 
 from analysis import baseline as baselines
 from analysis import narrative
@@ -20,20 +19,19 @@ from analysis.causes import find
 from analysis.days import complete_days
 from analysis.detect import Judgement, error_scale, judge
 from analysis.drivers import Driver, Game, explain, order_range, undoing
+from analysis.effects import effects_of, repriced, saved
 from analysis.evidence import Witness
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
 from analysis.feedback import Feedback, marks
 from analysis.findings import Diagnosis, Finding, Line
 from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
-from analysis.placement import Effect, Universe
 from analysis.signatures import Cause
-from analysis.surprise import Surprise, surprise
+from analysis.surprise import surprise
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
 
 __all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
 
-ONE_SIDED_SPREAD: Final = 0.1  # a segment is new or it is not
 DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
 
 
@@ -82,11 +80,11 @@ def diagnose(
         drivers, residual = _without_price(drivers, compared)
         common = error_scale([judged[d].error for d in judged if d < day and judged[d].forecast is not None])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
-        effects, universe = _effects(drivers, compared, by, strayed)
+        effects, universe = effects_of(drivers, compared, by, strayed)
         noticed = alerts(con, day, judged) if metric == "cost" else []
-        witness = Witness(con, day, base.days, relation, 1 / SCALE[metric] if metric == "cost" else 0.0)
+        witness = Witness(con, day, base.weights, relation, metric)
         total = sum(compared.after)
-        causes = find(effects, universe, witness, total - sum(compared.before), total, by)
+        causes = find(effects, universe, witness, total - sum(compared.before), total, by, repriced(compared))
     return _assemble(
         compared, drivers, game, causes,
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
@@ -139,38 +137,6 @@ def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[lis
         else:
             known.append(driver)
     return known, residual
-
-
-def _effects(
-    drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...], strayed: Surprise
-) -> tuple[list[Effect], Universe]:
-    """The drivers with their history, and per factor every segment that could have moved."""
-    names = [dict(zip(by, segment, strict=True)) for segment in compared.segments]
-    calls = [np.bincount(compared.cells.segment, compared.cells.of(s, "calls"), len(names)) for s in (0, 1)]
-    both = (calls[0] > 0) & (calls[1] > 0)
-    universe: dict[str, dict[Any, tuple[float, float]]] = {
-        factor: {
-            tuple(names[k].items()): (float(strayed.change[f, k]), float(strayed.spread[f, k]))
-            for k in range(len(names))
-            if both[k]
-        }
-        for f, factor in enumerate(FACTORS)
-    }
-    for factor, side in ((NEW_SEGMENT, 0), (VANISHED_SEGMENT, 1)):
-        universe[factor] = {
-            tuple(names[k].items()): (float(calls[side][k] <= 0), ONE_SIDED_SPREAD) for k in range(len(names))
-        }
-    found = []
-    for driver in drivers:
-        k = driver.segment
-        change, spread = universe[driver.factor][tuple(names[k].items())]
-        noise = common = 0.0
-        if driver.factor in FACTORS:
-            f = FACTORS.index(driver.factor)
-            noise = float(strayed.noise[f, k])
-            common = noise * strayed.common / spread if f == 0 else 0.0
-        found.append(Effect(names[k], driver.factor, driver.delta, change, spread, noise, common))
-    return found, universe
 
 
 def _assemble(
@@ -251,15 +217,7 @@ def _assemble(
 def _finding(
     cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...], change: int, unit: Decimal
 ) -> Finding:
-    number = {segment: k for k, segment in enumerate(compared.segments)}
-    inside: dict[int, set[str]] = {}
-    for effect in cause.effects:
-        inside.setdefault(number[tuple(effect.segment[name] for name in by)], set()).add(effect.factor)
-    saves = 0.0
-    for factors in {frozenset(factors) for factors in inside.values()}:
-        where = [k for k, own in inside.items() if own == factors]
-        whole = factors & {NEW_SEGMENT, VANISHED_SEGMENT}
-        saves += sum(compared.after[k] for k in where) if whole else game.undoing(where, factors)
+    saves = saved(cause, compared, game, by) if cause.saves is None else float(cause.saves)
     return Finding(
         cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
-from analysis.leaves import DIMENSIONS, window
+from analysis import present
+from analysis.leaves import DIMENSIONS, SCALE, window
 
 SAMPLE_ROWS: Final = 300_000  # beyond this many calls, whole sessions are sampled by hash
 _BASE: Final = """
@@ -41,6 +43,12 @@ class Facts:
 
 
 Scope = Sequence[Mapping[str, str | None]]
+AMOUNT: Final = {
+    "cost": "coalesce(cost_usd, 0)",
+    "calls": "weight",
+    "tokens": "(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight",
+}
+FIRST: Final = "coalesce(attempt, 1) = 1 AND retry_of IS NULL"  # no retry
 
 
 def scope_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
@@ -62,30 +70,40 @@ class Witness:
         self,
         con: duckdb.DuckDBPyConnection,
         day: date,
-        days: Sequence[date],
+        weights: Mapping[date, float],
         relation: str = "costs",
-        usd_per_unit: float = 0.0,
+        metric: str = "cost",
     ) -> None:
-        """`usd_per_unit` turns the integer amounts of drivers into dollars; 0 for other metrics than cost."""
-        self.usd_per_unit = usd_per_unit
-        self.con, self.day, self.days, self.relation = con, day, [d for d in days if d != day], relation
+        """`weights` are the baseline's days; `unit` turns a dollar, a call or a token into the drivers' integers."""
+        self.con, self.day, self.relation, self.metric = con, day, relation, metric
+        self.weights = {d: weights[d] for d in sorted(weights) if d != day}
+        self.days = list(self.weights)
+        self.unit = float(SCALE[metric])
 
-    def _base(self, scope: Scope) -> tuple[str, dict[str, Any]]:
+    def base(self, scope: Scope) -> tuple[str, dict[str, Any]]:
         where, values = window([self.day, *self.days])
         condition, more = scope_condition(scope)
         return _BASE.format(where=where, scope=condition, relation=self.relation), {**values, **more, "day": self.day}
 
-    def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return self.con.execute(sql, dict(values)).fetchall()
+
+    def amount_words(self, value: float) -> str:
+        return present.money(Decimal(repr(value))) if self.metric == "cost" else f"{value:,.0f} {self.metric}"
+
+    def calls(self) -> int:
+        """How many rows the day and its baseline have."""
+        where, values = window([self.day, *self.days])
+        return int(self.ask(f"SELECT count(*) FROM calls WHERE {where}", values)[0][0])
 
     def facts(self, scope: Scope) -> Facts:
         """Counts per day on either side."""
-        base, values = self._base(scope)
+        base, values = self.base(scope)
         names = (
             "calls", "retries", "errors", "repeats", "cut", "users", "top_user", "sessions", "top_session",
             "max_tokens", "tools", "tool_sets", "versions", "missing", "efforts", "usd",
         )  # fmt: skip
-        rows = self._ask(
+        rows = self.ask(
             f"""WITH base AS ({base}),
                  users AS (SELECT today, user_id, sum(weight) AS n FROM base WHERE user_id IS NOT NULL GROUP BY ALL),
                  sessions AS (SELECT today, session, sum(cost_usd) AS n FROM base
@@ -121,8 +139,8 @@ class Witness:
 
     def sessions(self, scope: Scope) -> Facts:
         """How calls gather in sessions, and how prompts grow along one: turn-1 tokens, growth per turn."""
-        base, values = self._base(scope)
-        rows = self._ask(
+        base, values = self.base(scope)
+        rows = self.ask(
             f"""WITH base AS ({base} AND coalesce(conversation_id, request_id) IS NOT NULL),
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  turns AS (
@@ -144,11 +162,27 @@ class Witness:
         figures = {name: (sides.get(False, none)[i], sides.get(True, none)[i]) for i, name in enumerate(names)}
         return Facts((0.0, 0.0), figures)
 
+    def turns(self, scope: Scope) -> list[tuple[int, float, float, float]]:
+        """(turn of a session, calls on the day, input tokens of such a call on the baseline days, on the day)."""
+        base, values = self.base(scope)
+        return self.ask(
+            f"""WITH base AS ({base} AND conversation_id IS NOT NULL AND input_tokens IS NOT NULL AND {FIRST}),
+                 size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
+                 turns AS (
+                    SELECT today, input_tokens, row_number() OVER (
+                        PARTITION BY start_time::DATE, session ORDER BY start_time, source_id, source_row) AS turn
+                    FROM base, size WHERE hash(session) % every = 0)
+            SELECT turn, count(*) FILTER (today)::DOUBLE AS n, avg(input_tokens) FILTER (NOT today),
+                   avg(input_tokens) FILTER (today)
+            FROM turns GROUP BY turn HAVING n > 0 AND count(*) FILTER (NOT today) > 0 ORDER BY turn LIMIT 40""",
+            values,
+        )
+
     def ping_pong(self, agents: Sequence[str | None]) -> list[tuple[str, str, float, float, int, int]]:
         """Pairs of agents that answer each other within sessions: (agent, other, rounds per session before, after,
         sessions, calls of the pair on the day), most calls first. The same agent twice is one that repeats itself."""
-        base, values = self._base([{"agent": agent} for agent in agents])
-        rows = self._ask(
+        base, values = self.base([{"agent": agent} for agent in agents])
+        rows = self.ask(
             f"""WITH base AS ({base} AND coalesce(conversation_id, request_id) IS NOT NULL AND agent IS NOT NULL),
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  steps AS (
@@ -168,8 +202,8 @@ class Witness:
     def movers(self, scope: Scope, dimension: str) -> list[tuple[str | None, float, float, float]]:
         """Values of a dimension with dollars per baseline day, on the dearest baseline day, and on the day; largest
         change first."""
-        base, values = self._base(scope)
-        rows = self._ask(
+        base, values = self.base(scope)
+        rows = self.ask(
             f"""WITH base AS ({base}),
                  days AS (SELECT {DIMENSIONS[dimension]} AS value, today, start_time::DATE AS day,
                                  coalesce(sum(cost_usd), 0)::DOUBLE AS usd FROM base GROUP BY ALL)
@@ -180,23 +214,23 @@ class Witness:
         )
         return sorted(rows, key=lambda r: (-abs(r[3] - r[1]), str(r[0])))
 
-    def without_usage(self, by: Sequence[str]) -> list[tuple[dict[str, str | None], float, float, float]]:
+    def without_usage(self, by: Sequence[str]) -> list[tuple[dict[str, str | None], float, float, float, float]]:
         """Segments with calls that have no usage on the day: (segment, such calls per baseline day, on the day, calls
-        on the day)."""
-        base, values = self._base([{}])
+        on the day, the amount of one of its other calls)."""
+        base, values = self.base([{}])
         dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
         missing = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
-        rows = self._ask(
+        rows = self.ask(
             f"""WITH base AS ({base})
             SELECT {dims}count(*) FILTER ({missing} AND NOT today), count(*) FILTER ({missing} AND today) AS after,
-                   count(*) FILTER (today)
+                   count(*) FILTER (today), coalesce(avg({AMOUNT[self.metric]}) FILTER (NOT {missing}), 0)::DOUBLE
             FROM base GROUP BY ALL HAVING after > 0 ORDER BY ALL""",
             values,
         )
         n, days = len(by), max(len(self.days), 1)
-        return [(dict(zip(by, row[:n], strict=True)), row[n] / days, row[n + 1], row[n + 2]) for row in rows]
+        return [(dict(zip(by, row[:n], strict=True)), row[n] / days, *row[n + 1 :]) for row in rows]
 
     def first_seen(self, dimension: str, value: str | None) -> date | None:
         """The day of the first call with this value."""
         sql = f"SELECT min(start_time)::DATE FROM calls WHERE {DIMENSIONS[dimension]} IS NOT DISTINCT FROM $value"
-        return self._ask(sql, {"value": value})[0][0]
+        return self.ask(sql, {"value": value})[0][0]

@@ -13,7 +13,7 @@ from typing import Final
 
 from analysis.detect import two_sided
 from analysis.evidence import Facts, Witness
-from analysis.placement import Effect, Segment
+from analysis.placement import Effect, Key, Segment, Universe, place
 
 SURPRISING: Final = 3.5  # spreads; a cause below it is the day's ordinary wobble
 TELLING: Final = 6.0  # spreads that a signature in the calls is worth: it is seen, not inferred from amounts
@@ -21,6 +21,8 @@ ROUNDS: Final = 3  # of two agents answering each other in a session, before it 
 FALLEN: Final = ("volume", "calls_per_request", "vanished_segment")
 COUNTED: Final = ("retry_storm", "duplicate_calls", "long_session", "user_surge", "loop", "usage_missing")
 ENOUGH: Final = 10  # calls, for a count to mean anything
+MISSING: Final = 3  # calls without usage in a segment, for it to have lost them
+LATER: Final = 4  # calls after a session's first, to tell history that piles up from prompts that grew
 MOST: Final = 0.6  # of the added calls or dollars, for a signature to own a group
 
 
@@ -73,6 +75,7 @@ class Cause:
     z: float
     effects: list[Effect] = field(repr=False)
     evidence: list[str] = field(default_factory=list)
+    saves: int | None = None  # integer units, where it was counted in the calls
 
     @property
     def kind(self) -> Kind:
@@ -129,47 +132,8 @@ def _told(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
     return replace(cause, cause=name or cause.cause, z=z, evidence=[*cause.evidence, *evidence])
 
 
-def _repeating(cause: Cause, facts: Facts) -> Cause | None:
-    """Retries and duplicates: added calls that were asked before."""
-    if facts.added("retries") >= MOST and facts.after("retries") - facts.before("retries") >= ENOUGH:
-        return _told(
-            cause,
-            f"{facts.after('retries'):,.0f} retries instead of {facts.before('retries'):,.0f}",
-            f"{facts.after('errors'):,.0f} failed calls instead of {facts.before('errors'):,.0f}",
-            name="retry_storm",
-        )
-    if facts.added("repeats") >= MOST and facts.after("repeats") - facts.before("repeats") >= ENOUGH:
-        return _told(
-            cause,
-            f"{facts.after('repeats'):,.0f} calls repeat an earlier request of the day word for word, "
-            f"instead of {facts.before('repeats'):,.0f}",
-            name="duplicate_calls",
-        )
-    return None
-
-
 def _traffic(cause: Cause, witness: Witness) -> Cause:
     facts = witness.facts(scope_of(cause))
-    if cause.delta > 0:
-        found = _repeating(cause, facts)
-        if found:
-            return found
-        grown = cause.delta * witness.usd_per_unit
-        longest = facts.after("top_session") - facts.before("top_session")
-        if grown and longest >= MOST * grown and longest >= 0.5 * facts.before("top_session"):
-            return _told(cause, f"one session cost ${facts.after('top_session'):,.2f}", name="long_session")
-        if grown and facts.after("users") > 1:
-            user, before, most, after = witness.movers(scope_of(cause), "user")[0]
-            if (
-                user is not None
-                and after - before >= MOST * grown
-                and after >= max(3 * before, 1.5 * most, 0.2 * facts.after("usd"))
-            ):
-                if longest >= MOST * (after - before):  # the user is only the one whose session it was
-                    return _told(cause, f"one session cost ${facts.after('top_session'):,.2f}", name="long_session")
-                who = [{**segment, "user": user} for segment in cause.segments]
-                told = f"user {user} went from ${before:,.2f} to ${after:,.2f} a day"
-                return replace(_told(cause, told, name="user_surge"), segments=who)
     more = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("sessions"):
         more += f" in {facts.before('sessions'):,.0f} -> {facts.after('sessions'):,.0f} sessions"
@@ -178,19 +142,6 @@ def _traffic(cause: Cause, witness: Witness) -> Cause:
 
 def _fan_out(cause: Cause, witness: Witness) -> Cause:
     facts = witness.facts(scope_of(cause))
-    found = _repeating(cause, facts) if cause.delta > 0 else None
-    if found:
-        return found
-    turns = witness.sessions(scope_of(cause))
-    if cause.delta > 0 and turns.known("beyond"):
-        # a runaway is in few sessions: what lies beyond the baseline's 99th percentile is most of what was added
-        share = (facts.calls[1] - facts.calls[0]) / max(facts.calls[1], 1.0)
-        few = turns.after("long_sessions") <= max(3.0, 0.2 * turns.after("sessions"))
-        if turns.after("beyond") >= MOST * share > 0 and few:
-            longest = (
-                f"the longest of {facts.after('sessions'):,.0f} sessions makes {turns.after('longest'):,.0f} calls"
-            )
-            return _told(cause, longest, f"it was {turns.before('longest'):,.0f} before", name="loop")
     told = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("repeats") > 0.01 * facts.calls[1]:
         told += (
@@ -203,16 +154,16 @@ def _fan_out(cause: Cause, witness: Witness) -> Cause:
 def _prompt(cause: Cause, witness: Witness) -> Cause:
     scope = scope_of(cause)
     facts = witness.facts(scope)
-    turns = witness.sessions(scope)
-    if cause.delta > 0 and turns.known("first_tokens") and turns.before("turns") >= 1.5:
-        first = turns.after("first_tokens") - turns.before("first_tokens")
-        grew = turns.after("growth") * (turns.after("turns") - 1) - turns.before("growth") * (turns.before("turns") - 1)
-        if grew > 2 * max(first, 0.0) and grew > 0:
+    turns = witness.turns(scope) if cause.delta > 0 else []
+    if sum(n for turn, n, *_ in turns if turn > 1) >= LATER:
+        every, rising = _explained(turns, 0), _explained(turns, 1)
+        later = _explained([(2, n, before, now) for turn, n, before, now in turns if turn > 1], 1)
+        if max(rising, later) > every:
+            first, last = turns[0], max(turns[1:], key=lambda t: (t[1] * (t[0] - 1), t[0]))
             return _told(
                 cause,
-                f"the first call of a session reads {turns.before('first_tokens'):,.0f} -> "
-                f"{turns.after('first_tokens'):,.0f} tokens",
-                f"each later call adds {turns.before('growth'):,.0f} -> {turns.after('growth'):,.0f}",
+                f"the first call of a session reads {first[2]:,.0f} -> {first[3]:,.0f} tokens",
+                f"call {last[0]} reads {last[2]:,.0f} -> {last[3]:,.0f}",
                 name="context_accumulation",
             )
     if facts.known("tools") and facts.after("tools") > facts.before("tools") + 0.5:
@@ -220,6 +171,14 @@ def _prompt(cause: Cause, witness: Witness) -> Cause:
         return _told(cause, told, name="tool_bloat")
     versions = facts.after("versions")
     return _told(cause, f"{versions:,.0f} prompt versions in use") if versions > facts.before("versions") else cause
+
+
+def _explained(turns: Sequence[tuple[int, float, float, float]], slope: int) -> float:
+    """How much of the squares of what each turn reads more is explained by one amount for every call (slope 0), or by
+    one for every turn before it (slope 1), calls weighing alike."""
+    top = sum(n * (now - before) * (turn - 1) ** slope for turn, n, before, now in turns)
+    bottom = sum(n * (turn - 1) ** (2 * slope) for turn, n, *_ in turns)
+    return top * top / bottom if top > 0 and bottom else 0.0
 
 
 def _new(cause: Cause, witness: Witness) -> Cause:
@@ -231,26 +190,32 @@ def _new(cause: Cause, witness: Witness) -> Cause:
     return _told(cause, *told)
 
 
-def missing_usage(effects: list[Effect], witness: Witness, by: Sequence[str]) -> tuple[list[Cause], list[Effect]]:
+def missing_usage(
+    effects: list[Effect], universe: Universe, witness: Witness, by: Sequence[str]
+) -> tuple[list[Cause], list[Effect]]:
     """Segments whose calls lost their token counts: what looks like less traffic there is not. Also the rest."""
-    lost = {}
-    for segment, before, after, calls in witness.without_usage(by):
-        if after >= ENOUGH / 2 and after >= 0.3 * calls and before <= 0.1 * after:
-            lost[tuple(segment.items())] = (before, after)
+    lost: dict[Key, tuple[float, float, float]] = {}
+    for segment, before, after, calls, each in witness.without_usage(by):
+        if after >= MISSING and after >= 0.3 * calls and before <= 0.1 * after:
+            lost[tuple(segment.items())] = (before, after, (after - before) * each)
     mine = [e for e in effects if tuple(e.segment.items()) in lost and e.delta < 0 and e.factor in FALLEN]
     if not mine:
         return [], effects
+    everywhere = {*universe["volume"], *universe["vanished_segment"]}
+    members = {key: (float(key in lost), 0.1) for key in everywhere}
+    hits = [Effect(dict(key), "usage", -1, 1.0, 0.1, 0.0) for key in lost if key in everywhere]
     found = []
-    places = sorted({e.segment.get("agent") for e in mine}, key=str) if "agent" in by else [None]
-    for agent in places:
-        inside = [e for e in mine if "agent" not in by or e.segment["agent"] == agent]
-        segments = [e.segment for e in inside if e.factor in ("volume", "vanished_segment")] or [inside[0].segment]
-        counts = [lost[tuple(segment.items())] for segment in segments]
-        told = (
-            f"{sum(after for _, after in counts):,.0f} calls have no token counts, "
-            f"{sum(before for before, _ in counts):,.1f} a day before; what they cost is not known"
-        )
-        found.append(_told(cause_of("usage_missing", segments, inside), told, name="usage_missing"))
+    for segments, inside, _ in place(hits, {"usage": members}):
+        held = [tuple(hit.segment.items()) for hit in inside]
+        own = [e for e in mine if tuple(e.segment.items()) in held]
+        if not own:
+            continue
+        before, after, worth = (sum(lost[key][i] for key in held) for i in range(3))
+        told = f"{after:,.0f} calls have no token counts, {before:,.1f} a day before"
+        if worth:
+            told += f"; at the price of the others they cost {witness.amount_words(worth)}"
+        made = replace(cause_of("usage_missing", segments, own, [told]), saves=-round(worth * witness.unit))
+        found.append(replace(made, z=max(made.z, TELLING)))
     return found, [e for e in effects if not any(e is m for m in mine)]
 
 

@@ -2,7 +2,8 @@
 
 Dollars say how much a driver matters; only its history says whether it is news. The noise of a factor is its robust
 spread over the baseline days, leaning on the spread that segments of this log have in common. Logarithms for sizes,
-differences for shares.
+differences for shares. What the whole day did to all segments alike (a quiet Friday, a holiday) is told apart from what
+one segment did on top of it: it is no segment's news.
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ PRIOR: Final = {  # an ordinary day's spread where the log itself says nothing: 
     "other": 0.10,
 }  # fmt: skip
 FEW: Final = 4  # segments, below which the day's own wobble cannot be told from theirs
-EVERYWHERE: Final = 3.5  # of its ordinary spreads, for a shift of all segments to be news
+STRAYED: Final = 0.1  # of the segments may have moved by anything
+TAILS: Final = 5.0  # degrees of freedom of an ordinary day's shift: holidays happen
 ORDINARY_RETRIES: Final = 0.04  # of all calls: their count wobbles even where it never did so far
+CLUSTER: Final = 2.0  # calls come in sessions of some: their count wobbles more than that of lone calls
+BASELINE_DAYS: Final = 8  # that a share of the baseline rests on, more or less, against one of the day
+FEW_RETRIES: Final = 3  # calls more or less are no news, however few there are beside them
+CALL_VARIANCE: Final = {  # of one call around its segment's mean: logs for sizes, plain for shares
+    "input_tokens": 0.15, "output_tokens": 0.25, "reasoning_tokens": 0.1, "cache_read_share": 0.06,
+    "cache_write_share": 0.06,
+}  # fmt: skip
 FROM_NOTHING: Final = 3.0  # the log change of a size that was 0, or is
 _AT: Final = {name: i for i, name in enumerate(MEASURES)}
 
@@ -38,10 +47,9 @@ class Surprise:
     spread: Float
     noise: Float  # what an ordinary day's wobble of this factor is worth in the metric's units
     common: float  # the part of the volume's spread that all segments share
-
-    @property
-    def z(self) -> Float:
-        return self.change / self.spread
+    shared: Float  # per segment, the part of its volume's amount that the whole day explains
+    shift: float  # the log change of volume of the whole day, and its ordinary size
+    shift_scale: float
 
 
 def surprise(
@@ -64,16 +72,38 @@ def surprise(
     calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
     change = _changes(compared.cells, state)
     stake = _stake(compared.cells)
-    shift = _common_shift(change[0], stake[0])
-    if len(calls) >= FEW and abs(shift) < EVERYWHERE * common:
-        # the whole day's wobble shows in all segments: what a segment does beyond it is its own
-        change[0] = np.where(change[0] != 0, change[0] - shift, 0.0)
-        common = common / len(calls) ** 0.5
-    spread[0] = np.sqrt(spread[0] ** 2 + common**2 + 1 / np.maximum(calls, 1.0))
-    spread[1] = np.sqrt(spread[1] ** 2 + ORDINARY_RETRIES / np.maximum(calls, 1.0))
+    spread[0] = np.sqrt(spread[0] ** 2 + CLUSTER / np.maximum(calls, 1.0))
+    some = np.maximum(calls, 1.0)
+    spread[1] = np.sqrt(spread[1] ** 2 + ORDINARY_RETRIES / some + (FEW_RETRIES / some) ** 2)
+    for f, factor in enumerate(FACTORS):
+        spread[f] = np.sqrt(spread[f] ** 2 + _sampled(factor, compared.cells) * CLUSTER / np.maximum(calls, 1.0))
+    moved = change[0] != 0
+    shift, scale, own_amount = 0.0, common, phi[0].copy()
+    if moved.sum() >= FEW:
+        shift, common = _common_shift(change[0][moved], spread[0][moved], common)
+        own_amount = np.where(moved, _own_part(phi[0], stake[0], change[0], change[0] - shift), phi[0])
+        change[0] = np.where(moved, change[0] - shift, 0.0)
+    spread[0] = np.sqrt(spread[0] ** 2 + common**2)
+    shared = phi[0] - own_amount
+    phi = np.vstack([own_amount[None], phi[1:]])
     size = np.abs(change)
     noise = np.where(size > spread, np.abs(phi) * spread / np.maximum(size, 1e-12), spread * stake)
-    return Surprise(change, spread, noise, common)
+    return Surprise(change, spread, noise, common, shared, shift, scale)
+
+
+def _sampled(factor: str, cells: Cells) -> Float | float:
+    """The variance that one call brings to its segment's mean: few calls may differ by chance alone."""
+    if factor in ("model_mix", "batch_share"):
+        return _moved_share(cells, cells.model if factor == "model_mix" else cells.tier)[1]
+    return CALL_VARIANCE.get(factor, 0.0)
+
+
+def _own_part(amount: Float, stake: Float, change: Float, own: Float) -> Float:
+    """What a segment's own change of volume is worth, of the amount that its whole change is worth: the day with it
+    against the day without it, so that own part and shared part add up."""
+    small = np.abs(change) < 0.05
+    part = amount * (1 - np.exp(-own)) / np.where(small, 1.0, 1 - np.exp(-change))
+    return np.where(small, stake * own, part)
 
 
 def _history(sums: DaySums, compared: Comparison, days: list[date]) -> Float:
@@ -143,26 +173,17 @@ def _changes(cells: Cells, state: States) -> Float:
     def per(top: list[Any], bottom: list[Any]) -> list[Any]:
         return [t / np.where(b > 0, b, 1.0) for t, b in zip(top, bottom, strict=True)]
 
-    def moved_share(kind: Any) -> Any:
-        found = np.zeros(cells.segments)
-        for value in np.unique(kind):
-            mine = kind == value
-            part = [np.bincount(cells.segment, cells.of(s, "calls") * mine, cells.segments) for s in (0, 1)]
-            shares = per(part, calls)
-            found = np.maximum(found, np.abs(shares[1] - shares[0]))
-        return found
-
     reads, writes = per(total("read"), inputs), per(total("write"), inputs)
     rows = [
         logs(*state.requests),
         logs(*state.calls_per_request),
-        moved_share(cells.model),
+        _moved_share(cells, cells.model)[0],
         logs(*per(inputs, calls)),
         reads[1] - reads[0],
         writes[1] - writes[0],
         logs(*per(total("output"), calls)),
         logs(*per(total("reasoning"), calls)),
-        moved_share(cells.tier),
+        _moved_share(cells, cells.tier)[0],
         (np.bincount(cells.segment, cells.repriced, cells.segments) > 0).astype(float),
         logs(*per(total("other_usd"), calls)),
     ]
@@ -171,14 +192,52 @@ def _changes(cells: Cells, state: States) -> Float:
     return change
 
 
-def _common_shift(change: Float, stake: Float) -> float:
-    """The median change of volume, each segment counting by its size."""
-    moved = np.flatnonzero(change != 0)
-    if not len(moved):
-        return 0.0
-    order = moved[np.argsort(change[moved], kind="stable")]
-    reached = np.cumsum(stake[order])
-    return float(change[order[np.searchsorted(reached, reached[-1] / 2)]])
+def _moved_share(cells: Cells, kind: Any) -> tuple[Float, Float]:
+    """Per segment the largest change of a kind's share of calls, and that share's binomial variance."""
+    calls = [np.bincount(cells.segment, cells.of(s, "calls"), cells.segments) for s in (0, 1)]
+    found = np.zeros(cells.segments)
+    variance = np.zeros(cells.segments)
+    for value in np.unique(kind):
+        mine = kind == value
+        part = [np.bincount(cells.segment, cells.of(s, "calls") * mine, cells.segments) for s in (0, 1)]
+        shares = [p / np.where(c > 0, c, 1.0) for p, c in zip(part, calls, strict=True)]
+        moved, middle = np.abs(shares[1] - shares[0]), (BASELINE_DAYS * shares[0] + shares[1]) / (BASELINE_DAYS + 1)
+        variance = np.where(moved > found, middle * (1 - middle), variance)
+        found = np.maximum(found, moved)
+    return found, variance
+
+
+def _common_shift(change: Float, spread: Float, common: float) -> tuple[float, float]:
+    """The log change that all segments share, and how well it is known.
+
+    The most likely one where each segment wobbles around it by its own spread, some moved by anything, and an ordinary
+    day's own shift has the size `common`.
+    """
+    grid = np.linspace(-2.5, 2.5, 501)
+    z = (change[None, :] - grid[:, None]) / spread[None, :]
+    alike = (1 - STRAYED) * np.exp(-0.5 * z**2) / (spread[None, :] * np.sqrt(2 * np.pi)) + STRAYED / 6
+    said = np.log(alike).sum(axis=1) - (TAILS + 1) / 2 * np.log1p((grid / common) ** 2 / TAILS)
+    shift = float(grid[int(np.argmax(said))])
+    within = np.abs(change - shift) < 3 * spread
+    return shift, float(1 / np.sqrt((1 / spread[within] ** 2).sum() + 1 / common**2))
+
+
+def dilution(cells: Cells) -> Float:
+    """The part of each segment's change of cache-read share that longer (or shorter) prompts made by themselves: where
+    as many tokens per call are read as before, the share moves though no cache broke."""
+
+    def per_segment(side: int, *names: str) -> Any:
+        return sum(np.bincount(cells.segment, cells.of(side, n), cells.segments) for n in names)
+
+    size, share = [], []
+    for side in (0, 1):
+        calls, inputs = per_segment(side, "calls"), per_segment(side, "uncached", "read", "write")
+        size.append(np.asarray(inputs / np.where(calls > 0, calls, 1.0)))
+        share.append(np.asarray(per_segment(side, "read") / np.where(inputs > 0, inputs, 1.0)))
+    expected = share[0] * (1 - size[0] / np.where(size[1] > 0, size[1], 1.0))
+    moved = share[0] - share[1]
+    part = np.divide(expected, moved, out=np.zeros_like(moved), where=moved * expected > 0)
+    return np.minimum(part, 1.0)
 
 
 def _stake(cells: Cells) -> Float:

@@ -218,6 +218,7 @@ def loop(world, c, mask, want, segment, rng):
     requests = rng.choice(np.unique(c["request"][mask]), 2, replace=False)
     more = _copies(c, mask & np.isin(c["request"], requests), want, rng, least=10)
     _shifted(more, 3000, rng)
+    more["retried"][:] = False
     _fresh(c, more, "key")
     return _append(c, more), Injection("loop", "calls_per_request", segment)
 
@@ -304,6 +305,7 @@ def long_session(world, c, mask, want, segment, rng):
     more = _copies(c, mask & (c["session"] == session), want, rng, least=10)
     _fresh(c, more, "request", "key")
     _shifted(more, 4000, rng)
+    more["retried"][:] = False
     return _append(c, more), Injection("long_session", "volume", segment)
 
 

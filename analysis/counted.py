@@ -1,0 +1,236 @@
+"""Causes that are counted in the calls rather than inferred from amounts: retries, loops, repeats, a session, a user.
+
+Calls that were asked before, or that one request, session or user added, are worth what they cost above the
+baseline's. Each such cause takes its counted amount out of the volume and the calls per request of its segments; what
+is left there, more or less, is traffic. The most specific comes first: a retry is no repeat, a loop no long session, a
+session no user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import sqrt
+from typing import Final
+
+from analysis.evidence import Witness
+from analysis.factors import FACTORS
+from analysis.placement import HOT, Effect, Key, Segment, place
+from analysis.signatures import TELLING, Cause, cause_of
+from analysis.tallies import Counter, One, Tally
+
+ENOUGH: Final = 10  # calls, for a count to mean anything
+CROWD: Final = 20  # calls of one session or user, beyond what light users ever make
+NOTABLE: Final = 0.04  # of the day's amount
+LEAST: Final = 3  # calls, for a segment to be part of the place
+OWNED: Final = 0.5  # of what its segments grew by, for one session or one user to own it
+BEYOND: Final = 3.0  # times the dearest session of the baseline in the same segment, or a user's own day
+GROWING: Final = 1.0  # spreads above ordinary, for the calls of a segment to be counted
+PLACES: Final = 40  # segments named in a question; more, and it is asked of all calls
+SMALL: Final = 2_000_000  # calls, below which all of them are asked
+FIRST_FACTOR: Final = {"retry_storm": "calls_per_request", "loop": "calls_per_request"}
+POOL: Final = ("volume", "calls_per_request")
+Changes = dict[str, dict[Key, tuple[float, float]]]
+
+
+class Pool:
+    """What the calls of each segment grew by, and what is left of it after counted causes have taken their part."""
+
+    def __init__(self, effects: Sequence[Effect], universe: Mapping[str, Mapping[Key, tuple[float, float]]]) -> None:
+        self.effects = {(e.factor, key_of(e.segment)): e for e in effects if e.factor in POOL and not e.shared}
+        self.others = [e for e in effects if e.factor not in POOL or e.shared]
+        self.universe: Changes = {factor: dict(members) for factor, members in universe.items()}
+        self.whole: dict[Key, Tally] = {}  # all calls of a segment
+        # segments whose calls changed by themselves, so that added ones cost more or less than they would have
+        self.dearer = {key_of(e.segment) for e in self.others if e.factor in FACTORS and not e.shared and e.z >= HOT}
+
+    def growth(self, segment: Segment) -> int:
+        return sum(e.delta for f in POOL if (e := self.effects.get((f, key_of(segment)))) is not None)
+
+    def z(self, segment: Segment) -> float:
+        return max((e.z for f in POOL if (e := self.effects.get((f, key_of(segment)))) is not None), default=0.0)
+
+    def shared_worth(self, tally: Tally) -> float:
+        """What calls are worth when others changed beside them: between the price of a call then and now, as Shapley
+        values share what two causes did together. A factor on the counted amount."""
+        whole = self.whole.get(key_of(tally.segment))
+        if whole is None or key_of(tally.segment) not in self.dearer:
+            return 1.0
+        calls, amount = whole.after - (tally.after - tally.before), whole.amount_after - tally.extra
+        if min(calls, amount, whole.before, whole.amount_before) <= 0:
+            return 1.0
+        ratio = (whole.amount_before / whole.before) / (amount / calls)
+        return (1 + min(ratio, 1.5)) / 2
+
+    def growing(self) -> list[Segment]:
+        places = {key: dict(key) for _, key in self.effects}
+        return [
+            places[k] for k in sorted(places, key=str) if self.growth(places[k]) > 0 and self.z(places[k]) > GROWING
+        ]
+
+    def take(self, segment: Segment, amount: int, first: str) -> list[Effect]:
+        """`amount` out of the segment's drivers, of the factor `first` as far as it goes; the rest keeps its noise.
+
+        What neither driver holds is taken all the same: the ordinary calls of the segment fell by it.
+        """
+        key = key_of(segment)
+        order = [f for f in (first, *(f for f in POOL if f != first)) if (f, key) in self.effects]
+        parts = {}
+        left = amount
+        for factor in order:
+            held = self.effects[factor, key].delta
+            parts[factor] = min(left, held) if held > 0 else 0
+            left -= parts[factor]
+        if order:
+            parts[order[0]] += left
+        return [self._cut(factor, key, part) for factor, part in parts.items() if part]
+
+    def _cut(self, factor: str, key: Key, part: int) -> Effect:
+        effect = self.effects[factor, key]
+        kept = effect.delta - part
+        change = effect.change * kept / effect.delta if kept * effect.delta > 0 else 0.0
+        self.effects[factor, key] = replace(effect, delta=kept, change=change)
+        self.universe[factor][key] = (change, effect.spread)
+        return replace(effect, delta=part, noise=0.0, common=0.0)
+
+    def put_back(self, effects: Sequence[Effect], before: Mapping[tuple[str, Key], Effect]) -> None:
+        for effect in effects:
+            at = effect.factor, key_of(effect.segment)
+            self.effects[at] = before[at]
+            self.universe[effect.factor][at[1]] = (before[at].change, before[at].spread)
+
+    def rest(self) -> list[Effect]:
+        return [*self.others, *(e for e in self.effects.values() if e.delta)]
+
+
+def key_of(segment: Segment) -> Key:
+    return tuple(segment.items())
+
+
+def counted(
+    effects: Sequence[Effect],
+    universe: Mapping[str, Mapping[Key, tuple[float, float]]],
+    witness: Witness,
+    by: Sequence[str],
+    floor: float,
+    actual: int,
+) -> tuple[list[Cause], list[Effect], Changes]:
+    """The counted causes, the effects without their part, and the changes that are left to place.
+
+    Nothing is counted where no segment's calls grew beyond their ordinary wobble by `floor`.
+    """
+    pool = Pool(effects, universe)
+    growing = pool.growing()
+    small = bool(growing) and witness.calls() <= SMALL
+    # on a small log all is asked; a large one wobbles less, so that what grew stands out
+    if not any((small or pool.z(s) >= HOT) and pool.growth(s) >= floor for s in growing):
+        return [], list(effects), pool.universe
+    every = small or len(growing) > PLACES
+    counter = Counter(witness, by, [{}] if every else growing)
+    found: list[Cause] = []
+    without: dict[str, list[str]] = {"requests": [], "sessions": []}
+
+    def note(name: str, tallies: Sequence[Tally], told: Callable[[list[Tally]], list[str]], **more: str) -> bool:
+        made = _claim(name, tallies, pool, witness, floor, told, more)
+        found.extend(made)
+        return bool(made)
+
+    retries, errors, whole = counter.retries()
+    pool.whole = {key_of(t.segment): t for t in whole}
+    failed = {key_of(t.segment): t for t in errors}
+    note(
+        "retry_storm", retries,
+        lambda held: [
+            _instead(held, "retries"),
+            _instead([failed[key_of(t.segment)] for t in held if key_of(t.segment) in failed], "failed calls"),
+        ],
+    )  # fmt: skip
+    loops = counter.loops()
+    if loops is not None and note(
+        "loop", loops.tallies,
+        lambda _: [
+            f"one of the {loops.kind} makes {loops.longest:,} calls",
+            f"ninety-nine in a hundred made at most {loops.ordinary:,.0f} before",
+        ],
+    ):  # fmt: skip
+        without[loops.kind] += loops.ids
+    repeated = note(
+        "duplicate_calls", counter.repeats(without["requests"]),
+        lambda held: [_instead(held, "calls") .replace(" calls", " calls repeat an earlier request of the day word for "
+                      "word,", 1)],
+    )  # fmt: skip
+    for one in counter.sessions(without["requests"], BEYOND, repeated):
+        if one.calls >= ENOUGH and _owns(one, pool, witness, actual):
+            told = (
+                f"one session of {one.calls:,} calls comes to {witness.amount_words(one.after)}; the most before was "
+                f"{witness.amount_words(one.most)}"
+            )
+            if note("long_session", one.tallies, lambda _, told=told: [told]):  # type: ignore[misc]
+                without["sessions"].append(one.name)
+    for one in counter.users(without["requests"], without["sessions"], repeated):
+        if one.after >= max(BEYOND * one.before, 2 * one.most) and _owns(one, pool, witness, actual):
+            told = (
+                f"user {one.name} went from {witness.amount_words(one.before)} to {witness.amount_words(one.after)} "
+                "a day"
+            )
+            note("user_surge", one.tallies, lambda _, told=told: [told], user=one.name)  # type: ignore[misc]
+    return found, pool.rest(), pool.universe
+
+
+def _instead(held: Sequence[Tally], noun: str) -> str:
+    return f"{sum(t.after for t in held):,.0f} {noun} instead of {sum(t.before for t in held):,.0f}"
+
+
+def _more(tally: Tally) -> bool:
+    """More than a count that wobbles like any other would be."""
+    return tally.after - tally.usual >= max(LEAST, 3 * sqrt(tally.usual + 1)) and tally.extra > 0
+
+
+def _owns(one: One, pool: Pool, witness: Witness, actual: int) -> bool:
+    """Whether the session or user is most of what its segments grew by."""
+    held = [t for t in one.tallies if _more(t)]
+    before, after = sum(t.before for t in held), sum(t.after for t in held)
+    if after - before < max(ENOUGH, 6 * sqrt(before + 2)):  # its calls come in sessions
+        return False
+    # its calls alone may be news, though their segments are used to wobble by as much
+    far_beyond = one.calls >= CROWD and one.after >= BEYOND * one.most
+    stands_out = far_beyond and sum(t.extra for t in held) * witness.unit >= NOTABLE * actual
+    if not stands_out and not any(pool.z(t.segment) >= HOT for t in held):
+        return False
+    grown = sum(max(pool.growth(t.segment), 0) for t in held)
+    return sum(t.extra for t in held) * witness.unit >= OWNED * grown > 0
+
+
+def _claim(
+    name: str,
+    tallies: Sequence[Tally],
+    pool: Pool,
+    witness: Witness,
+    floor: float,
+    told: Callable[[list[Tally]], list[str]],
+    more: Mapping[str, str],
+) -> list[Cause]:
+    """Causes of one sort, one for each place that holds it, if it is worth the `floor` and its calls are enough."""
+    held = [t for t in tallies if _more(t) and any((f, key_of(t.segment)) in pool.effects for f in POOL)]
+    if sum(t.after - t.usual for t in held) < ENOUGH or sum(t.extra for t in held) * witness.unit < floor:
+        return []
+    own = {key_of(t.segment): t for t in held}
+    spread = 0.1
+    little = {key_of(t.segment) for t in tallies if t.after > t.before} - set(own)  # neither for it nor against it
+    members = {key: (float(key in own), spread) for key in pool.universe["volume"] if key not in little}
+    hits = [Effect(t.segment, name, round(t.extra * witness.unit), 1.0, spread, 0.0) for t in held]
+    found = []
+    for segments, inside, _ in place(hits, {name: members}):
+        saved = dict(pool.effects)
+        z = max(pool.z(hit.segment) for hit in inside)
+        first = FIRST_FACTOR.get(name, "volume")
+        worth = {key_of(h.segment): pool.shared_worth(own[key_of(h.segment)]) for h in inside}
+        taken = [e for h in inside for e in pool.take(h.segment, round(h.delta * worth[key_of(h.segment)]), first)]
+        if sum(e.delta for e in taken) < floor / 2:
+            pool.put_back(taken, saved)
+            continue
+        where = [{**segment, **more} for segment in segments]
+        made = cause_of(name, where, taken, told([own[key_of(hit.segment)] for hit in inside]))
+        factors = sorted(made.factors, key=lambda factor: factor != first)
+        found.append(replace(made, z=max(TELLING, z), factors=factors, saves=sum(h.delta for h in inside)))
+    return found

@@ -1,0 +1,117 @@
+"""Drivers with their history: what each is worth beside its ordinary wobble, split where one driver holds two stories.
+
+Volume is split into what the whole day did to all segments and what the segment did on top of it; a fall of the cache
+share into what longer prompts made by themselves and what broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from analysis.drivers import Driver, Game
+from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, VOLUME
+from analysis.leaves import Comparison
+from analysis.placement import HOT, Effect, Segment, Universe
+from analysis.signatures import Cause
+from analysis.surprise import CLUSTER, Surprise, dilution
+
+ONE_SIDED_SPREAD: Final = 0.1  # a segment is new or it is not
+
+
+def effects_of(
+    drivers: Sequence[Driver], compared: Comparison, by: tuple[str, ...], strayed: Surprise
+) -> tuple[list[Effect], Universe]:
+    """The drivers with their history, and per factor every segment that could have moved."""
+    names = [dict(zip(by, segment, strict=True)) for segment in compared.segments]
+    calls = [np.bincount(compared.cells.segment, compared.cells.of(s, "calls"), len(names)) for s in (0, 1)]
+    both = (calls[0] > 0) & (calls[1] > 0)
+    universe: dict[str, dict[Any, tuple[float, float]]] = {
+        factor: {
+            tuple(names[k].items()): (float(strayed.change[f, k]), float(strayed.spread[f, k]))
+            for k in range(len(names))
+            if both[k]
+        }
+        for f, factor in enumerate(FACTORS)
+    }
+    for factor, side in ((NEW_SEGMENT, 0), (VANISHED_SEGMENT, 1)):
+        universe[factor] = {
+            tuple(names[k].items()): (float(calls[side][k] <= 0), ONE_SIDED_SPREAD) for k in range(len(names))
+        }
+    found = []
+    diluted = dilution(compared.cells)
+    for driver in drivers:
+        k = driver.segment
+        change, spread = universe[driver.factor][tuple(names[k].items())]
+        noise = common = 0.0
+        delta = driver.delta
+        if driver.factor in FACTORS:
+            f = FACTORS.index(driver.factor)
+            noise = float(strayed.noise[f, k])
+            common = noise * strayed.common / spread if f == 0 else 0.0
+        elif driver.factor == VANISHED_SEGMENT:
+            # a few calls may stay away by chance: exp(-n / CLUSTER) of the days, sqrt(2 n / CLUSTER) spreads
+            noise = abs(delta) / max(float(np.sqrt(2 * calls[0][k] / CLUSTER)), 1e-9)
+        if driver.factor == VOLUME and strayed.shift:
+            shared = round(strayed.shared[k])
+            delta -= shared
+            wobble = abs(shared) * strayed.shift_scale / abs(strayed.shift)
+            found.append(
+                Effect(names[k], VOLUME, shared, strayed.shift, strayed.shift_scale, wobble, wobble, driver.delta, True)
+            )
+        if driver.factor == "cache_read_share" and diluted[k] and abs(_z(universe, "input_tokens", names[k])) >= HOT:
+            part = round(delta * diluted[k])
+            delta -= part
+            noise *= 1 - diluted[k]
+            longer = universe["input_tokens"][tuple(names[k].items())]
+            found.append(Effect(names[k], driver.factor, part, *longer, 0.0, 0.0, driver.delta, follows="input_tokens"))
+        found.append(Effect(names[k], driver.factor, delta, change, spread, noise, common, driver.delta))
+    return found, universe
+
+
+def _z(universe: Universe, factor: str, segment: Segment) -> float:
+    change, spread = universe[factor][tuple(segment.items())]
+    return change / spread if spread else 0.0
+
+
+def repriced(compared: Comparison) -> list[str]:
+    """The models whose price list changed wherever they are used, if that explains every changed price."""
+    cells = compared.cells
+    both = (cells.of(0, "calls") > 0) & (cells.of(1, "calls") > 0)
+    found = []
+    for number, model in enumerate(compared.models):
+        mine = both & (cells.model == number)
+        if mine.any() and cells.repriced[mine].all():
+            if model is None or len(np.unique(cells.segment[mine])) < 2:
+                return []
+            found.append(model)
+        elif cells.repriced[mine].any():
+            return []
+    return found
+
+
+def saved(cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...]) -> float:
+    """What the day would save with the cause's factors of its segments at their baseline together. A cause that holds
+    a part of a driver saves that part."""
+    number = {segment: k for k, segment in enumerate(compared.segments)}
+    held: dict[int, dict[str, list[int]]] = {}  # segment -> factor -> (part held, whole driver)
+    for effect in cause.effects:
+        k = number[tuple(effect.segment[name] for name in by)]
+        pair = held.setdefault(k, {}).setdefault(effect.factor, [0, effect.whole])
+        pair[0] += effect.delta
+    saves = 0.0
+    together: dict[frozenset[str], list[int]] = {}
+    for k, factors in held.items():
+        parts = {f: had / whole for f, (had, whole) in factors.items() if had != whole and whole}
+        if not parts:
+            together.setdefault(frozenset(factors), []).append(k)
+            continue
+        kept = set(factors) - set(parts)
+        alone = game.undoing([k], kept)
+        saves += alone + (game.undoing([k], set(factors)) - alone) * min(parts.values(), key=abs)
+    for names, where in together.items():
+        whole = names & {NEW_SEGMENT, VANISHED_SEGMENT}
+        saves += sum(compared.after[k] for k in where) if whole else game.undoing(where, names)
+    return saves

@@ -1,0 +1,225 @@
+"""What can be counted in the calls of a day and its baseline, by segment: retries, loops, repeats, sessions, users.
+
+Amounts are in the metric's unit (dollars, calls or tokens); a baseline day is the weighted sum of its days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from analysis.evidence import AMOUNT, FIRST, Scope, Witness
+from analysis.leaves import DIMENSIONS
+
+FEW: Final = 3  # groups (or a fifth of them) make a runaway; more are a change of habit
+CANDIDATES: Final = 3  # sessions or users looked at, those that rose most first
+
+
+@dataclass
+class Tally:
+    """Calls of one sort in one segment, and what they cost: per baseline day, and on the day."""
+
+    segment: dict[str, str | None]
+    before: float = 0.0
+    after: float = 0.0
+    amount_before: float = 0.0
+    amount_after: float = 0.0
+    rate: float = 1.0  # calls of the segment on the day over its calls of a baseline day, where more calls bring more
+
+    @property
+    def usual(self) -> float:
+        """How many would be ordinary for as many calls."""
+        return self.before * max(self.rate, 1.0)
+
+    @property
+    def extra(self) -> float:
+        return self.amount_after - self.amount_before
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Calls beyond what an earlier request (or session) of the segment made at most, one in a hundred apart."""
+
+    tallies: list[Tally]
+    kind: str  # requests, sessions
+    ids: list[str]
+    longest: int
+    ordinary: float
+
+
+@dataclass(frozen=True)
+class One:
+    """One session or user of the day."""
+
+    name: str
+    after: float
+    before: float  # its own per baseline day
+    most: float  # the dearest earlier session of the segment; of a user, its own dearest day
+    calls: int
+    tallies: list[Tally]
+
+
+class Counter:
+    """Asks the store for tallies by segment, within the calls of `scope`."""
+
+    def __init__(self, witness: Witness, by: Sequence[str], scope: Scope) -> None:
+        self.witness, self.by = witness, tuple(by)
+        self.dims = "".join(f"{DIMENSIONS[name]} AS d{i}, " for i, name in enumerate(by))
+        self.keys = "".join(f"d{i}, " for i in range(len(by)))
+        base, self.values = witness.base(scope)
+        self.base = f"base AS (SELECT *, {self.dims}start_time::DATE AS day FROM ({base}))"
+        self.amount = AMOUNT[witness.metric]
+
+    def _ask(self, sql: str, **more: Any) -> list[tuple[Any, ...]]:
+        return self.witness.ask(sql, {**self.values, **more})
+
+    def _tallies(self, rows: Sequence[tuple[Any, ...]], calls: int, amount: int) -> list[Tally]:
+        """Rows of (segment values, day, figures): figures `calls` and `amount` summed on either side."""
+        n = len(self.by)
+        found: dict[tuple[Any, ...], Tally] = {}
+        for row in rows:
+            one = found.setdefault(row[:n], Tally(dict(zip(self.by, row[:n], strict=True))))
+            count, worth = float(row[n + calls] or 0), float(row[n + amount] or 0)
+            if row[n] == self.witness.day:
+                one.after += count
+                one.amount_after += worth
+            else:
+                share = self.witness.weights.get(row[n], 0.0)
+                one.before += share * count
+                one.amount_before += share * worth
+        return [found[key] for key in sorted(found, key=str)]
+
+    def retries(self) -> tuple[list[Tally], list[Tally], list[Tally]]:
+        """Retries, failed calls, and all calls."""
+        rows = self._ask(
+            f"""WITH {self.base}
+            SELECT {self.keys}day, count(*) FILTER (NOT ({FIRST})),
+                   coalesce(sum({self.amount}) FILTER (NOT ({FIRST})), 0)::DOUBLE,
+                   count(*) FILTER (status = 'error'), count(*) FILTER ({FIRST}), count(*),
+                   coalesce(sum({self.amount}), 0)::DOUBLE
+            FROM base GROUP BY ALL ORDER BY ALL"""
+        )
+        retries = self._tallies(rows, 1, 2)
+        for one, asked in zip(retries, self._tallies(rows, 4, 2), strict=True):
+            one.rate = asked.after / asked.before if asked.before else 1.0
+        return retries, self._tallies(rows, 3, 2), self._tallies(rows, 5, 6)
+
+    def loops(self) -> Loops | None:
+        """Requests that call far more often than earlier ones; sessions, where no request is told apart."""
+        told = self._ask(
+            f"""WITH {self.base} SELECT count(request_id), count(DISTINCT hash(request_id)),
+                       count(conversation_id), count(DISTINCT hash(conversation_id)) FROM base"""
+        )[0]
+        # an id per call tells nothing
+        kinds = (("requests", "request_id", told[0:2]), ("sessions", "conversation_id", told[2:4]))
+        usable = [(kind, column) for kind, column, (calls, ids) in kinds if calls and ids < 0.999 * calls]
+        for kind, column in usable[:1]:
+            rows = self._ask(
+                f"""WITH {self.base},
+                     groups AS (SELECT {self.keys}day, today, {column} AS id, count(*) AS n,
+                                       sum({self.amount})::DOUBLE AS amount
+                                FROM base WHERE {column} IS NOT NULL AND {FIRST} GROUP BY ALL),
+                     edges AS (SELECT {self.keys}quantile_cont(n, 0.99) AS p99 FROM groups WHERE NOT today
+                               GROUP BY ALL),
+                     beyond AS (SELECT groups.*, coalesce(p99, 1) AS p99 FROM groups LEFT JOIN edges
+                                ON {self._same("groups", "edges")})
+                SELECT {self.keys}day, sum(greatest(n - p99, 0)), sum(amount * greatest(n - p99, 0) / n), max(n),
+                       count(*), count(*) FILTER (n > p99), any_value(p99),
+                       list(id ORDER BY n DESC, id) FILTER (today AND n >= 2 * p99 + 3)[:20]
+                FROM beyond GROUP BY {self.keys}day ORDER BY ALL"""
+            )
+            n = len(self.by)
+            now = [row for row in rows if row[n] == self.witness.day and row[n + 7]]
+            few = [row for row in now if row[n + 5] <= max(FEW, 0.2 * row[n + 4])]
+            if not few:
+                return None
+            places = {row[:n] for row in few}
+            worst = max(few, key=lambda row: (row[n + 3], str(row[:n])))
+            tallies = self._tallies([row for row in rows if row[:n] in places], 1, 2)
+            ids = [name for row in few for name in row[n + 7]]
+            return Loops(tallies, kind, ids, int(worst[n + 3]), float(worst[n + 6]))
+        return None
+
+    def _same(self, one: str, other: str) -> str:
+        terms = [f"{one}.d{i} IS NOT DISTINCT FROM {other}.d{i}" for i in range(len(self.by))]
+        return " AND ".join(terms) or "true"
+
+    def repeats(self, without: Sequence[str]) -> list[Tally]:
+        """Calls that repeat an earlier request of their day word for word, outside the requests `without`."""
+        rows = self._ask(
+            f"""WITH {self.base},
+                 keys AS (SELECT {self.keys}day, count(*) AS n, sum({self.amount})::DOUBLE AS amount
+                          FROM base WHERE key_canonical IS NOT NULL AND {FIRST}
+                              AND NOT coalesce(request_id IN (SELECT unnest($without::VARCHAR[])), false)
+                          GROUP BY {self.keys}day, key_canonical HAVING count(*) > 1)
+            SELECT {self.keys}day, sum(n - 1), sum(amount * (n - 1) / n) FROM keys GROUP BY ALL ORDER BY ALL""",
+            without=list(without),
+        )
+        return self._tallies(rows, 1, 2)
+
+    def _others(self, repeats: bool) -> str:
+        """A condition on calls that no loop and, if those are counted already, no repeat has claimed."""
+        told = f"{FIRST} AND NOT coalesce(request_id IN (SELECT unnest($requests::VARCHAR[])), false)"
+        if repeats:
+            told += f""" AND NOT (today AND coalesce(key_canonical IN (SELECT key_canonical FROM base
+                WHERE today AND key_canonical IS NOT NULL AND {FIRST} GROUP BY key_canonical HAVING count(*) > 1),
+                false))"""
+        return told
+
+    def sessions(self, requests: Sequence[str], beyond: float, repeats: bool) -> list[One]:
+        """The sessions that cost most beyond `beyond` times the dearest one that their segment ever had, calls of the
+        `requests` (and repeats) apart. Set against an ordinary session of the segment."""
+        rows = self._ask(
+            f"""WITH {self.base},
+                 sums AS (SELECT {self.keys}day, today, conversation_id AS id, count(*) AS n,
+                                 sum({self.amount})::DOUBLE AS amount
+                          FROM base WHERE conversation_id IS NOT NULL AND {self._others(repeats)} GROUP BY ALL),
+                 usual AS (SELECT {self.keys}max(amount) AS most, avg(amount) AS amount, avg(n) AS n FROM sums
+                           WHERE NOT today GROUP BY ALL)
+            SELECT {self._named("sums")}sums.n, sums.amount, usual.n, usual.amount, most, id
+            FROM sums JOIN usual ON {self._same("sums", "usual")}
+            WHERE today AND sums.amount > {beyond:f} * most
+            ORDER BY sums.amount - most DESC, id LIMIT {CANDIDATES:d}""",
+            requests=list(requests),
+        )
+        n = len(self.by)
+        found = []
+        for row in rows:
+            calls, amount, usual_calls, usual, most, name = row[n:]
+            one = Tally(dict(zip(self.by, row[:n], strict=True)), usual_calls, calls, usual, amount)
+            found.append(One(name, amount, usual, most, int(calls), [one]))
+        return found
+
+    def _named(self, table: str) -> str:
+        return "".join(f"{table}.d{i}, " for i in range(len(self.by)))
+
+    def users(self, requests: Sequence[str], sessions: Sequence[str], repeats: bool) -> list[One]:
+        """The users whose amount rose most; retries, calls of these requests and sessions (and repeats) apart."""
+        days = max(len(self.witness.days), 1)
+        rows = self._ask(
+            f"""WITH {self.base},
+                 sums AS (SELECT {self.keys}day, today, user_id AS id, count(*) AS n,
+                                 sum({self.amount})::DOUBLE AS amount
+                          FROM base WHERE user_id IS NOT NULL AND {self._others(repeats)}
+                              AND NOT coalesce(conversation_id IN (SELECT unnest($sessions::VARCHAR[])), false)
+                          GROUP BY ALL),
+                 days AS (SELECT id, today, day, sum(n) AS n, sum(amount) AS amount FROM sums GROUP BY ALL),
+                 ids AS (SELECT id, sum(amount) FILTER (today) AS now,
+                                coalesce(sum(amount) FILTER (NOT today), 0) / {days:d} AS before,
+                                coalesce(max(amount) FILTER (NOT today), 0) AS most,
+                                coalesce(sum(n) FILTER (today), 0) AS calls
+                         FROM days GROUP BY id HAVING now > 0
+                         ORDER BY now - before DESC, id LIMIT {CANDIDATES:d})
+            SELECT {self.keys}day, sums.n, sums.amount, ids.id, ids.now, ids.before, ids.most, ids.calls
+            FROM sums JOIN ids USING (id) ORDER BY ids.now - ids.before DESC, ids.id, day, {self.keys}sums.n""",
+            requests=list(requests),
+            sessions=list(sessions),
+        )
+        n = len(self.by)
+        found = []
+        for name in dict.fromkeys(row[n + 3] for row in rows):
+            own = [row for row in rows if row[n + 3] == name]
+            now, before, most, calls = own[0][n + 4 :]
+            found.append(One(name, now, before, most, int(calls), self._tallies(own, 1, 2)))
+        return found
