@@ -35,14 +35,14 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(store: Path, *, port: int, host: str = "127.0.0.1", browser: bool = False) -> int:
-    """Run Streamlit until it is stopped; the exit code. No usage statistics are sent."""
+    """Serve until stopped; the exit code. No usage statistics are sent."""
     found = importlib.util.find_spec("dashboard")
     assert found is not None
     assert found.origin is not None
     script = Path(found.origin).with_name("app.py")
     note(f"Dashboard of {store}: http://{'localhost' if host == '127.0.0.1' else host}:{port}   (Ctrl-C stops it)")
     command = [
-        sys.executable, "-m", "streamlit", "run", str(script),
+        sys.executable, "-m", "dashboard.serving", str(script),
         "--server.port", str(port),
         "--server.address", host,
         "--server.headless", "false" if browser else "true",

@@ -17,6 +17,10 @@ from ingest.errors import HindcastError
 
 # a file of ours: a named icon would be fetched from a font server
 ICON = Path(__file__).with_name("icon.svg")
+ABOUT = (
+    "**Hindcast** explains what a log of model calls cost, and what it would have cost under another policy. "
+    "Served to this machine; nothing is sent anywhere."
+)
 PAGES = (
     ("overview", "Overview", ":material/monitoring:"),
     ("spike", "Spike", ":material/troubleshoot:"),
@@ -38,7 +42,8 @@ def screen(path: str) -> Callable[[], None]:
     return show
 
 
-st.set_page_config(page_icon=str(ICON), layout="wide")
+# with an entry of its own the menu is shown, and in it the choice between light, dark and the system's theme
+st.set_page_config(page_icon=str(ICON), layout="wide", menu_items={"About": ABOUT})
 elements.look()
 pages = {
     path: st.Page(screen(path), title=title, url_path=path, icon=icon, default=path == "overview")

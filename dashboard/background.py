@@ -22,7 +22,7 @@ from ingest import errors
 from ingest.errors import HindcastError
 
 TICK_S: Final = 0.25
-GENTLE: Final = 5  # pages come before long work
+GENTLE: Final = 15  # the server and the browser on this machine come before long work
 Tick = Callable[[list[str]], None]
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import threading
+import time
 from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ import streamlit as st
 from analysis import listing
 from analysis.cost import CostReport
 from analysis.cost import cost as cost_report
-from dashboard import rollup, views
+from analysis.diagnosis import diagnose
+from dashboard import background, rollup, views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
 from ingest.errors import PriceError, StoreBusyError
@@ -30,6 +32,9 @@ from ingest.store import Store
 
 Document = dict[str, Any]
 MAX_KEPT = 100
+AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
+TICK_S = 0.25
+SESSIONS = 8  # the dearest of a segment, as pages list them
 
 
 def store_path() -> Path:
@@ -68,29 +73,77 @@ def cost(path: str, version: str, by: tuple[str, ...], since: date | None, until
     return cost_report(Store(path), by=by, since=since, until=until).to_json()
 
 
-@st.cache_resource
-def _one_at_a_time() -> threading.Lock:
-    """Two visitors of a new store wait for one diagnosis."""
-    return threading.Lock()
-
-
 def diagnosed(path: str, version: str, day: date | None) -> Document | None:
     """A diagnosis of before, if it is kept."""
     found: Document | None = kept(("diagnosis", path, version, day))
     return found
 
 
-def diagnosis(path: str, version: str, day: date | None) -> Document:
-    """As `hindcast diagnose --json`."""
-    from analysis.diagnosis import diagnose
+def diagnosis(path: str, version: str, day: date | None, *, after_s: float = 0) -> Document:
+    """As `hindcast diagnose --json`. With `after_s` the work begins only then: a browser may have a page to draw."""
+    if (found := diagnosed(path, version, day)) is not None:
+        return found
+    with st.spinner("Comparing the day with earlier ones"):
+        place = st.empty()
+        for _ in range(round(after_s / TICK_S)):
+            time.sleep(TICK_S)
+            place.empty()
+        job = _diagnosing(path, version, day)
+        while not wait([job], timeout=TICK_S).done:
+            place.empty()  # another click ends this run of the page here; the job goes on
+    return job.result()
 
-    with _one_at_a_time():
-        found = diagnosed(path, version, day)
-        if found is None:
-            with st.spinner("Comparing the day with earlier ones"):
-                found = diagnose(Store(path), day=day).to_json()
-            keep(("diagnosis", path, version, day), found)
-    return found
+
+@st.cache_resource
+def _jobs() -> tuple[ThreadPoolExecutor, dict[Hashable, Future[Document]]]:
+    """Diagnoses under way: every visitor who asks for one waits for the same."""
+    return ThreadPoolExecutor(1, "diagnosis"), {}
+
+
+def _diagnosing(path: str, version: str, day: date | None) -> Future[Document]:
+    executor, jobs = _jobs()
+    key = path, version, day
+    if (found := diagnosed(path, version, day)) is not None:
+        known: Future[Document] = Future()
+        known.set_result(found)
+        return known
+    job = jobs.get(key)
+    if job is None:
+        job = jobs[key] = executor.submit(_diagnose, path, version, day)
+        job.add_done_callback(lambda _done: jobs.pop(key, None))
+    return job
+
+
+def _diagnose(path: str, version: str, day: date | None) -> Document:
+    """In this process where it is quick; else in one of its own, so that pages are served meanwhile."""
+    if coverage(path, version).calls > AT_ONCE:
+        found = background.run("diagnosis", Path(path), copy_path(version), {"day": day}, lambda _finished: None)
+    else:
+        found = diagnose(Store(path), day=day).to_json()
+    keep(("diagnosis", path, version, day), found)
+    return dict(found)
+
+
+def warm() -> None:
+    """Work out what the first page shows at once. Raises what it would raise."""
+    path = store_path()
+    key = str(path), version(path)
+    coverage(*key)
+    cost(*key, ("day", "agent"), None, None)
+    cost(*key, ("day",), None, None)
+    colours(*key, "agent")
+
+
+def warm_more() -> None:
+    """Work out what readers ask for next."""
+    path = store_path()
+    key = str(path), version(path)
+    _diagnosing(*key, None).result()
+    for dimension in ("model", "task"):
+        colours(*key, dimension)
+    sessions(*key, (), None, None, SESSIONS)
+    holdings(*key)
+    prices(*key, None)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -15,7 +15,7 @@ from dashboard.frame import View
 from dashboard.tables import Column, Table
 
 Filter = tuple[tuple[str, str | None], ...]
-SESSIONS = 8
+SHOWN = 8
 CALLS = 200
 
 
@@ -24,7 +24,7 @@ def from_driver(view: View, found: views.Document) -> None:
     elements.finding("Look at the calls")
     names = {
         str(number): f"{views.where(driver['segment'])}: {views.what(driver)}"
-        for number, driver in enumerate(found["drivers"][:SESSIONS])
+        for number, driver in enumerate(found["drivers"][:SHOWN])
     }
     number = st.selectbox(
         "Driver", list(names), format_func=lambda key: names[key], key="driver", bind="query-params",
@@ -38,13 +38,15 @@ def from_driver(view: View, found: views.Document) -> None:
 
 def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:
     """The dearest sessions of a segment, and a chosen one call by call."""
-    rows = cached.sessions(*view.key, where, since, until, SESSIONS)
+    rows = cached.sessions(*view.key, where, since, until, cached.SESSIONS)
     if not rows:
         elements.note("No calls here in these days.")
         return
     named = [row for row in rows if row["session"] is not None]
     if named:
-        elements.note(f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS else f"{len(rows)} sessions.")
+        elements.note(
+            f"The {len(rows)} dearest sessions." if len(rows) == cached.SESSIONS else f"{len(rows)} sessions."
+        )
         elements.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
         session = st.selectbox("Session", options, key="session", bind="query-params", help="One session, call by call")

@@ -62,6 +62,13 @@ class Aside(Store):
             ) from error
 
 
+def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
+    """As `hindcast diagnose --json`."""
+    from analysis.diagnosis import diagnose
+
+    return diagnose(store, day=day).to_json()
+
+
 def replay(
     store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
 ) -> Document:
@@ -118,5 +125,5 @@ def duplicates(store: Store, since: date | None, until: date | None, say: Say) -
 
 
 ERRANDS: Final[dict[str, Callable[..., Any]]] = {
-    errand.__name__: errand for errand in (replay, search, caches, doctor, templates, duplicates)
+    errand.__name__: errand for errand in (diagnosis, replay, search, caches, doctor, templates, duplicates)
 }

@@ -17,7 +17,7 @@ from dashboard.tables import Column, Table
 
 BY = ("agent", "model", "task")
 WEEK = 7
-AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
+DRAWING_S = 1.5  # what a browser needs to draw the first picture
 
 
 def show() -> None:
@@ -39,7 +39,7 @@ def show() -> None:
             elements.nothing("No call in these days", "Choose other days in the sidebar.")
             frame.remarks(view.coverage, report)
         return
-    at_once = view.coverage.calls <= AT_ONCE
+    at_once = view.coverage.calls <= cached.AT_ONCE
     found = cached.diagnosis(*view.key, None) if at_once else cached.diagnosed(*view.key, None)
     every = views.day_costs(cached.cost(*view.key, ("day",), None, None))
     limits = read()
@@ -58,7 +58,7 @@ def show() -> None:
     _proof(report, dimension)
     if not found:
         with answer:
-            cached.diagnosis(*view.key, None)
+            cached.diagnosis(*view.key, None, after_s=DRAWING_S)
         st.rerun()
 
 

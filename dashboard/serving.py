@@ -1,0 +1,50 @@
+"""The server's process: Streamlit, and beside it a thread that works out what every first page asks for.
+
+    python -m dashboard.serving APP --server.port 8501 ...    (as `streamlit run`; `hindcast dashboard` starts it)
+
+What pages import is imported before the server answers; by the time someone opens the first page, most of its figures
+are known.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from importlib import import_module
+
+PATIENCE_S = 3.0  # a reader who opens the page at once should find the processor free for it
+
+
+def prepare() -> None:
+    """Work out the first page's figures. What fails here fails again on the page, in words."""
+    from streamlit import runtime
+
+    from dashboard import cached
+    from ingest.errors import HindcastError
+
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
+    while not runtime.exists():
+        time.sleep(0.02)
+    try:
+        cached.warm()
+        time.sleep(PATIENCE_S)
+        cached.warm_more()
+    except HindcastError:
+        return
+
+
+def main() -> None:
+    """Serve until stopped."""
+    for screen in ("overview", "spike"):
+        import_module(f"dashboard.screens.{screen}")
+    threading.Thread(target=prepare, daemon=True).start()
+    from streamlit.web import cli
+
+    sys.argv = ["streamlit", "run", *sys.argv[1:]]
+    cli.main(prog_name="streamlit")
+
+
+if __name__ == "__main__":
+    main()
