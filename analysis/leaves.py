@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -264,6 +264,7 @@ def compare(
     models = sorted({key[1] for key in keys}, key=lambda m: _order((m,)))
     tiers = sorted({key[2] for key in keys})
     number = {segment: i for i, segment in enumerate(segments)}
+    model_number = {model: i for i, model in enumerate(models)}
     zero = np.zeros(len(MEASURES))
     epochs = epochs or {}
 
@@ -272,7 +273,7 @@ def compare(
 
     cells = Cells(
         segment=np.array([number[key[0]] for key in keys], np.int64),
-        model=np.array([models.index(key[1]) for key in keys], np.int64),
+        model=np.array([model_number[key[1]] for key in keys], np.int64),
         tier=np.array([tiers.index(key[2]) for key in keys], np.int64),
         hit=np.array([key[3] for key in keys], np.bool_),
         sums=(
@@ -293,15 +294,18 @@ def compare(
         cells=cells,
         before=[round(exact[0].get(segment, 0)) for segment in segments],
         after=[int(exact[1].get(segment, 0)) for segment in segments],
-        unpriced_before=[_only_unpriced(sums, weights, segment) for segment in segments],
-        unpriced_after=[_only_unpriced(sums, {day: 1.0}, segment) for segment in segments],
+        unpriced_before=_only_unpriced(sums, weights, segments),
+        unpriced_after=_only_unpriced(sums, [day], segments),
         unit=unit,
     )
 
 
-def _only_unpriced(sums: DaySums, days: Mapping[date, float], segment: tuple[str | None, ...]) -> bool:
-    priced = any(segment == key[0] for past in days for key in sums.rows.get(past, {}))
-    return not priced and any(segment in sums.unpriced_segments.get(past, ()) for past in days)
+def _only_unpriced(sums: DaySums, days: Iterable[date], segments: Sequence[tuple[str | None, ...]]) -> list[bool]:
+    """Which segments have calls on these days, but none with a price."""
+    days = list(days)
+    priced = {key[0] for day in days for key in sums.rows.get(day, {})}
+    without = {segment for day in days for segment in sums.unpriced_segments.get(day, ())}
+    return [segment in without and segment not in priced for segment in segments]
 
 
 def _count_requests(
