@@ -6,10 +6,12 @@ why; rows out = rows in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import duckdb
@@ -30,7 +32,8 @@ from analysis.usage import SCOPE
 from ingest.errors import PriceError
 from ingest.store import Store
 
-CHUNK: Final = 245_760  # two row groups; small enough for the allocator to reuse the memory of the last
+_ROW_GROUP: Final = 122_880  # DuckDB's
+CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last
 PORTION: Final = 16  # chunks in one publish: about four million calls, a second or so
 _DAY_MS: Final = 86_400_000
 
@@ -153,14 +156,39 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None, po
 
 
 def _write(
-    con: duckdb.DuckDBPyConnection, table: str, rows: Iterable[pa.Table], progress: Progress | None = None
+    con: duckdb.DuckDBPyConnection, table: str, rows: Iterator[pa.Table], progress: Progress | None = None
 ) -> int:
+    """Insert the rows as they come, in one statement that compresses on all processors; the number of rows.
+
+    One of DuckDB's threads waits for the next rows, so it gets one more than there are processors. The first rows are
+    taken before the statement begins, because making them asks the same connection.
+    """
+    first = next(rows, None)
+    if first is None:
+        return 0
     written = 0
-    for new_ledger in rows:
+    failed: list[BaseException] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal written
+        try:
+            for part in chain((first,), rows):
+                yield from part.to_batches(max_chunksize=_ROW_GROUP)
+                written += part.num_rows
+                if progress:
+                    progress.advance(part.num_rows)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    new_ledger = pa.RecordBatchReader.from_batches(first.schema, batches())  # noqa: F841  read by DuckDB
+    con.execute(f"SET threads = {(os.cpu_count() or 1) + 1:d}")
+    try:
         con.execute(f"INSERT INTO {table} SELECT * FROM new_ledger")
-        written += new_ledger.num_rows
-        if progress:
-            progress.advance(new_ledger.num_rows)
+    except duckdb.Error:
+        if failed:
+            raise failed[0] from None
+        raise
     return written
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import Any, Final
 
 import duckdb
@@ -22,7 +24,8 @@ from analysis.token_estimates import estimated_calls
 from analysis.usage import Array, Scope, read_usage, used_kinds
 from ingest.errors import PriceError
 
-AHEAD: Final = 2  # chunks under way or waiting to be taken
+WORKERS: Final = 2
+AHEAD: Final = 3  # chunks under way or waiting to be taken
 
 
 def priced_rows(
@@ -43,8 +46,12 @@ def priced_rows(
     kinds = used_kinds(con, where)
     guessed = estimated_calls(con)
 
-    def rows(reader: duckdb.DuckDBPyConnection, chunk: str) -> pa.Table | None:
-        call_no, gateway, usage = read_usage(reader, models, chunk, kinds)
+    def rows(free: SimpleQueue[duckdb.DuckDBPyConnection], chunk: str) -> pa.Table | None:
+        reader = free.get()
+        try:
+            call_no, gateway, usage = read_usage(reader, models, chunk, kinds)
+        finally:
+            free.put(reader)
         if not len(call_no):
             return None
         priced = rates.price(change(usage) if change else usage)
@@ -53,12 +60,18 @@ def priced_rows(
         _guard(usage, priced)
         return ledger_table(call_no, priced)
 
-    with ThreadPoolExecutor(1) as pool, con.cursor() as reader:
-        reader.execute("SET TimeZone='UTC'")
+    with ExitStack() as stack:
+        readers = [stack.enter_context(con.cursor()) for _ in range(WORKERS)]
+        for reader in readers:
+            reader.execute("SET TimeZone='UTC'")
+        free = SimpleQueue[duckdb.DuckDBPyConnection]()
+        for reader in readers:
+            free.put(reader)
+        pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
         under_way: deque[Future[pa.Table | None]] = deque()
         for chunk in [*chunks, *[None] * AHEAD]:
             if chunk is not None:
-                under_way.append(pool.submit(rows, reader, chunk))
+                under_way.append(pool.submit(rows, free, chunk))
             if len(under_way) > AHEAD or (chunk is None and under_way):
                 table = under_way.popleft().result()
                 if table is not None:

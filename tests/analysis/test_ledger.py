@@ -15,7 +15,8 @@ from analysis.cost import cost
 from analysis.ledger import update
 from analysis.models import model_info
 from analysis.pricing import STATUSES, Usage, load_rates
-from ingest.errors import InputError
+from analysis.usage import read_usage
+from ingest.errors import InputError, PriceError
 from ingest.store import Store
 
 MARCH = datetime(2024, 3, 5, 12)
@@ -118,6 +119,32 @@ def test_a_large_update_is_published_in_portions_and_a_rebuild_at_once(
     assert rows(store, "SELECT * FROM ledger ORDER BY call_no") == before
     assert update(store, rebuild=True).written == 7
     assert store.publish_number() == published + 5
+
+
+def test_an_error_while_rows_are_made_is_told_as_it_is_and_publishes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(store, "SELECT * FROM ledger ORDER BY call_no")
+    monkeypatch.setattr("analysis.ledger.CHUNK", 2)
+    good = read_usage
+
+    def broken(con: Any, models: Any, where: str, kinds: Any) -> Any:
+        if "call_no >= 4 " in where:
+            raise PriceError("this one cannot be read")
+        return good(con, models, where, kinds)
+
+    monkeypatch.setattr("analysis.priced_calls.read_usage", broken)
+    with pytest.raises(PriceError, match="this one cannot be read"):
+        update(store, rebuild=True)
+    assert rows(store, "SELECT * FROM ledger ORDER BY call_no") == before
+
+
+def test_the_ledger_lies_in_the_order_of_the_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = build_store(tmp_path / "many.duckdb", [call(input_tokens=n) for n in range(100)])
+    monkeypatch.setattr("analysis.ledger.CHUNK", 7)
+    update(built)
+    found = rows(built, "SELECT call_no, uncached_input_usd FROM ledger")
+    assert found == [(n, Decimal(n) / 100_000) for n in range(100)]
 
 
 def test_totals_show_what_is_unpriced(store: Store) -> None:
