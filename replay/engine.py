@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from threading import Lock, RLock
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -79,13 +80,18 @@ class Shared:
 
     of: Sequence[Strategy] = ()
     made: dict[object, Any] = field(default_factory=dict, repr=False)
+    _locks: dict[object, RLock] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def once(self, key: object, make: Callable[[], _T]) -> _T:
-        """The result of `make` for this key, made at most once."""
-        if key not in self.made:
-            self.made[key] = make()
-        found: _T = self.made[key]
-        return found
+        """The result of `make` for this key, made at most once, also where threads ask for it together."""
+        with self._lock:
+            lock = self._locks.setdefault(key, RLock())
+        with lock:
+            if key not in self.made:
+                self.made[key] = make()
+            found: _T = self.made[key]
+            return found
 
 
 @dataclass
@@ -168,8 +174,13 @@ class Engine:
 
     def _evaluate(self, on: Stages, bound: str) -> Outcome:
         traffic = self.traffic
-        model = self.routed(on)
-        codes = self.cached(on)
+        # the provider's cache on the logged side needs no other stage: it is worked out beside them
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(self.provider.prepare) if self._changes_prompts(on) else None
+            model = self.routed(on)
+            codes = self.cached(on)
+            if prepared is not None:
+                prepared.result()
         ours = (codes >= HIT) & (codes <= COALESCED)
         input_tokens, output_tokens = self._tokens(on, bound)
         cached, written = self.provider.tokens(
@@ -213,6 +224,11 @@ class Engine:
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+
+    def _changes_prompts(self, on: Stages) -> bool:
+        """Whether the stages of `on` can change what the provider's cache sees."""
+        mode = self.strategy.provider_cache.mode if "provider_cache" in on else "auto"
+        return mode != "off" and bool(on & {"compress", "route", "cache"})
 
     def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
         """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""

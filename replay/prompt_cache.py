@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -35,19 +36,41 @@ class BlockChains:
     A segment is a run of blocks that come together in every prompt, known by a dense number: equal iff the prompts
     agree up to its end. `steps` is (steps x 2): a segment's number, and its tokens, or minus its blocks where they are
     not counted. `ends`, over steps: 1 at the end of a content, 2 at the end of the leading tools and system texts.
-    `routes` is (paths x 4): START, STOP, KNOWN tokens, and REST: twice the blocks without a count, plus 1 where tools
-    lead. `lead`, over paths, is the segment within which the first 256 tokens end.
+    `routes` is (paths x 4): START, STOP, KNOWN tokens, and REST: 1 where tools lead, twice the blocks without a count,
+    and 2 ** 32 times the segment within which the first 256 tokens end.
     """
 
     path: Int32  # n
     routes: Int64
     steps: Int32
     ends: Int8
-    lead: Int32
     chains: int  # numbers of segments, from 0
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @cached_property
+    def parts(self) -> Int8:
+        """A part for each path, such that no two parts have a segment in common, and about equally many calls.
+
+        Prompts that begin differently share nothing, so parts can be simulated side by side.
+        """
+        from replay.kernels import prefix
+
+        part = np.zeros(len(self.routes), np.int8)
+        if len(self) < FEW_CALLS:
+            return part
+        calls = np.zeros(self.chains, np.int64)
+        prefix.heads(self.routes, self.steps, self.path, calls)
+        first = np.flatnonzero(calls)
+        owner, held = np.zeros(self.chains, np.int8), [0] * THREADS
+        for segment in first[np.argsort(-calls[first], kind="stable")].tolist():
+            lightest = min(range(THREADS), key=held.__getitem__)
+            owner[segment] = lightest
+            held[lightest] += int(calls[segment])
+        some = np.flatnonzero(self.routes[:, 0] < self.routes[:, 1])
+        part[some] = owner[self.steps[self.routes[some, 0], 0]]
+        return part
 
 
 class Cached(NamedTuple):
@@ -83,11 +106,11 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     routes[:, kernel.START] = routes[:, kernel.STOP] - depth[wanted]
     routes[:, kernel.KNOWN], routes[:, kernel.REST] = known[wanted], unknown[wanted]
     laid = int(routes[-1, kernel.STOP]) if len(routes) else 0
-    steps, ends, lead = np.empty((laid, 2), np.int32), np.empty(laid, np.int8), np.zeros(len(wanted), np.int32)
+    steps, ends = np.empty((laid, 2), np.int32), np.empty(laid, np.int8)
     head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("system", "developer")]).astype(np.int8)
     head[contents.kind == KINDS.index("tools")] = 2
-    kernel.lay_out(wanted, keys, counts, block_offsets, up, size, point_of, head, routes, steps, ends, lead)
-    return BlockChains(path, routes, steps, ends, lead, chains)
+    kernel.lay_out(wanted, keys, counts, block_offsets, up, size, point_of, head, routes, steps, ends)
+    return BlockChains(path, routes, steps, ends, chains)
 
 
 def _distinct(nodes_of: Int32, nodes: int) -> tuple[Int32, Int32]:
@@ -139,6 +162,8 @@ def simulate(
     from replay.kernels import prefix
 
     n = len(chains)
+    if not len(chains.steps):
+        return Cached(np.zeros(n, np.int64), np.zeros(n, np.int64))
     if input_tokens is None:
         input_tokens = np.full(n, -1, np.int64)
     scope, alive = np.ascontiguousarray(scope, np.int32), np.ascontiguousarray(alive, np.bool_)
@@ -149,20 +174,19 @@ def simulate(
     table = np.array([_row(one) for one in rules], np.int64).reshape(len(rules), 9)
     start_ms = np.ascontiguousarray(start_ms, np.int64)
     ready = np.empty(0, np.int64) if ready_ms is None else np.maximum(ready_ms, start_ms).astype(np.int64, copy=False)
-    limited = any(one is not None and one.requests_per_minute for one in rules)
-    aged = any(one is not None and one.max_age_ms for one in rules)
+    limited, aged = bool((table[:, prefix.RPM] > 0).any()), bool((table[:, prefix.MAX_AGE] > 0).any())
     cached, written = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    state = np.full((chains.chains, 3 if limited else 2), -1, np.int64)
+    state = np.zeros((2 if limited else 1, chains.chains, 2), np.int64)
     born = np.empty((chains.chains if aged else 0, 2), np.int64)
     load = np.zeros((chains.chains if limited else 0, 3), np.int64)
 
     def run(order: Int32) -> None:
         prefix.run(
-            order, scope, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends, chains.lead,
+            order, scope, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends,
             np.ascontiguousarray(input_tokens, np.int64), table, state, born, load, cached, written,
         )  # fmt: skip
 
-    part = _parts(chains)
+    part = chains.parts
     sizes = np.zeros((THREADS, int(scope.max(initial=0)) + 1), np.int64)
     prefix.per_part(scope, alive, rule, chains.path, part, sizes)
     starts = (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)
@@ -175,29 +199,6 @@ def simulate(
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(run, pieces))
     return Cached(cached, written)
-
-
-def _parts(chains: BlockChains) -> Int8:
-    """A part for each path, such that no two parts have a segment in common, and about equally many calls.
-
-    Prompts that begin differently share nothing, so parts can be simulated side by side.
-    """
-    from replay.kernels import prefix
-
-    part = np.zeros(len(chains.routes), np.int8)
-    if len(chains) < FEW_CALLS:
-        return part
-    calls = np.zeros(chains.chains, np.int64)
-    prefix.heads(chains.routes, chains.steps, chains.path, calls)
-    first = np.flatnonzero(calls)
-    owner, held = np.zeros(chains.chains, np.int8), [0] * THREADS
-    for segment in first[np.argsort(-calls[first], kind="stable")].tolist():
-        lightest = min(range(THREADS), key=held.__getitem__)
-        owner[segment] = lightest
-        held[lightest] += int(calls[segment])
-    some = chains.routes[:, 0] < chains.routes[:, 1]
-    part[some] = owner[chains.steps[chains.routes[some, 0], 0]]
-    return part
 
 
 def _row(rule: PromptCacheRule | None) -> list[int]:

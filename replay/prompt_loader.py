@@ -18,6 +18,11 @@ _KIND = f"""(CASE WHEN c.kind = 'tools' THEN {KINDS.index("tools")}
     ELSE CASE c.role {_ROLES} ELSE {KINDS.index("other")} END END)::TINYINT"""
 
 
+_WITH_TOOLS = """CASE WHEN tools_id IS NULL THEN message_ids
+    ELSE list_prepend(tools_id, coalesce(message_ids, CAST([] AS INTEGER[]))) END"""
+_PIECE = 500_000  # call numbers read at once
+
+
 def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
     """The prompts of all calls of `traffic`; with `texts` also the stored texts, which compression needs.
 
@@ -27,32 +32,58 @@ def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
     there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
     there[ids] = True
     used = np.flatnonzero(there).astype(np.int32)
-    number = np.cumsum(there, dtype=np.int32) - np.int32(1)
+    if len(used) < len(there):
+        number = np.cumsum(there, dtype=np.int32) - np.int32(1)
+        np.take(number, ids, out=ids, mode="clip")  # every id is in range; raising would need another array
     contents = _contents(traffic.store, used, texts=texts)
-    return Prompts(offsets, number[ids], contents)
+    return Prompts(offsets, ids, contents)
 
 
 def _lists(traffic: Traffic) -> tuple[Int64, Int32]:
+    """(offsets, content ids) of the calls, read in pieces of call numbers so that they are held once."""
+    call_no = traffic.call_no
+    rising = bool((call_no[1:] > call_no[:-1]).all())
+    numbers = call_no if rising else np.sort(call_no)
+    offsets = np.zeros(len(call_no) + 1, np.int64)
+    if not len(call_no):
+        return offsets, np.zeros(0, np.int32)
+    first = int(numbers[0])
     with traffic.store.read() as con:
         tools = con.execute(f"SELECT count(tools_id) FROM calls WHERE {traffic.where}").fetchall()[0][0]
-        ids = """CASE WHEN tools_id IS NULL THEN message_ids
-            ELSE list_prepend(tools_id, coalesce(message_ids, CAST([] AS INTEGER[]))) END"""
-        rows = con.sql(
-            f"SELECT call_no, {ids if tools else 'message_ids'} AS ids FROM calls WHERE {traffic.where}"
-        ).to_arrow_table()
-    chunks = rows.column("ids").chunks
-    none = [np.zeros(0, np.int32)]
-    lengths = np.concatenate(none + [chunk.value_lengths().fill_null(0).to_numpy(False) for chunk in chunks])
-    values = np.concatenate(none + [chunk.flatten().to_numpy(False) for chunk in chunks]).astype(np.int32, copy=False)
+        ids = _WITH_TOOLS if tools else "message_ids"
+        sizes = con.execute(
+            f"""SELECT (call_no - {first:d}) // {_PIECE:d}, count(*)::BIGINT, coalesce(sum(len({ids})), 0)::BIGINT
+                FROM calls WHERE {traffic.where} GROUP BY 1 ORDER BY 1"""
+        ).fetchall()
+        values = np.empty(sum(size for _, _, size in sizes), np.int32)
+        row = at = 0
+        for piece, count, size in sizes:
+            low = first + piece * _PIECE
+            rows = con.sql(
+                f"""SELECT call_no, {ids} AS ids FROM calls
+                    WHERE {traffic.where} AND call_no >= {low:d} AND call_no < {low + _PIECE:d}"""
+            ).to_arrow_table()
+            chunks = rows.column("ids").chunks
+            lengths = np.concatenate([chunk.value_lengths().fill_null(0).to_numpy(False) for chunk in chunks])
+            found = np.concatenate([chunk.flatten().to_numpy(False) for chunk in chunks])
+            place = in_order(rows.column("call_no").to_numpy(), numbers[row : row + count])
+            lengths, found = (lengths, found) if place is None else _moved(lengths, found, place)
+            offsets[row + 1 : row + count + 1] = lengths
+            values[at : at + size] = found
+            row, at = row + count, at + size
+    if not rising:
+        lengths, values = _moved(offsets[1:], values, np.searchsorted(numbers, call_no))
+        offsets[1:] = lengths
+    np.cumsum(offsets, out=offsets)
+    return offsets, values
+
+
+def _moved(lengths: Int64, values: Int32, place: Int64) -> tuple[Int64, Int32]:
+    """Lists in another order: those at `place`."""
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    place = in_order(rows.column("call_no").to_numpy(), traffic.call_no)
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    if place is None:
-        np.cumsum(lengths, out=offsets[1:])
-        return offsets, values
-    np.cumsum(lengths[place], out=offsets[1:])
-    shift = np.repeat(starts[place] - offsets[:-1], lengths[place])
-    return offsets, values[shift + np.arange(len(values))]
+    lengths = lengths[place]
+    behind = np.cumsum(lengths, dtype=np.int64) - lengths
+    return lengths, values[np.repeat(starts[place] - behind, lengths) + np.arange(len(values))]
 
 
 def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:

@@ -2,7 +2,8 @@
 
 The simulator runs on the logged and on the counterfactual traffic, and only the difference is applied: a call that
 keeps its model gets `logged + simulated now - simulated as logged`, so unchanged traffic keeps exactly its logged
-tokens. A routed call has no logged tokens of its new model: it gets the simulation times the provider's calibration.
+tokens. A routed call has no logged tokens of its new model: it gets the simulation times the calibration of that model.
+How far the calibration moves from day to day is the band of every result that uses the simulation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from analysis.present import tokens
 from replay import prompt_cache, prompt_cache_rules
 from replay.lengths import Pairs
 from replay.prompt_loader import chain_encoding
@@ -22,8 +25,57 @@ from replay.prompts import Prompts
 from replay.strategy import ProviderCache
 from replay.traffic import EPOCH, Bool, Int32, Int64, Traffic
 
+Float = NDArray[np.float64]
 Tokens = Int64 | None
+NAMED = 3  # models that are told of one by one
 LEAST_EVIDENCE = 100  # simulated cached tokens x calls below which a provider is not calibrated
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logged over simulated cached tokens, over models: of the whole log, and of the lowest and the highest day."""
+
+    low: Float
+    mid: Float
+    high: Float
+    known: tuple[bool, ...]  # whether the model has evidence of its own
+
+    @property
+    def least(self) -> Float:
+        """The least that a simulated change of a kept call's tokens is believed to be, as a share of it."""
+        return np.minimum(self.low, 1.0)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Cached tokens of one model: as logged, and as the rules alone foresee them. The factors are of Calibration."""
+
+    provider: str | None
+    model: str | None
+    logged: int
+    simulated: int
+    low: float
+    mid: float
+    high: float
+
+    def sentence(self) -> str:
+        """One line for people."""
+        return (
+            f"prompt cache of {self.model}: the rules foresee {tokens(self.simulated)} cached tokens where"
+            f" {tokens(self.logged)} are logged; corrected by {self.mid:.2f}, and by"
+            f" {self.low:.2f}-{self.high:.2f}, its lowest and highest day, in the range"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "logged_tokens": self.logged,
+            "predicted_tokens": self.simulated,
+            "factor": self.mid,
+            "factor_low": self.low,
+            "factor_high": self.high,
+        }
 
 
 @dataclass
@@ -37,6 +89,7 @@ class ProviderStage:
     models: Pairs
     prompts: Callable[[], Prompts]
     made: dict[object, Any] = field(default_factory=dict, repr=False)
+    used: bool = field(default=False, init=False)  # whether some result rests on the simulation
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; a rule that has to be asked for holds where the log shows its use."""
@@ -105,6 +158,11 @@ class ProviderStage:
         )
         return found.cached_tokens, found.written_tokens
 
+    def prepare(self) -> None:
+        """Simulate the logged side now: it is the same for every strategy and needs no stage's result."""
+        if self._logged_needs:
+            _ = self._simulated_as_logged
+
     def _chains(self, prompts: Prompts) -> prompt_cache.BlockChains:
         if id(prompts) not in self.made:
             chains = prompt_cache.block_chains(prompts, chain_encoding(prompts.contents))
@@ -131,6 +189,8 @@ class ProviderStage:
         moved = model != self.traffic.model
         switched = mode.mode if "provider_cache" in on else "auto"
         changes = bool(moved.any()) or "compress" in on or bool((alive != ~self.traffic.gateway_hit).any())
+        from replay.kernels import correction
+
         if switched == "auto" and not changes:
             return usage.cache_read, usage.cache_write
         if switched == "off":
@@ -140,51 +200,120 @@ class ProviderStage:
             if not moved.any() or (usage.cache_read is None and usage.cache_write is None):
                 return usage.cache_read, usage.cache_write
             return self._zero_where(moved, usage.cache_read), self._zero_where(moved, usage.cache_write)
-        read_before, write_before = self._simulated_as_logged
-        read_now, write_now = self._simulate(prompts(), model, alive, input_tokens)
-        read = self._combine(usage.cache_read, read_before, read_now, moved, bound)
-        read = np.where(read < 0, read, np.minimum(read, np.maximum(input_tokens, 0)))
-        write = self._combine(usage.cache_write, write_before, write_now, moved, bound)
-        write = np.where(write < 0, write, np.minimum(write, np.maximum(input_tokens, 0) - np.maximum(read, 0)))
-        return read, write
+        self.used = True
+        before, now = self._simulated_as_logged, self._simulate(prompts(), model, alive, input_tokens)
+        read = self._corrected(usage.cache_read, before[0], now[0], model, bound, input_tokens, None)
+        if usage.cache_write is None and not (correction.any_positive(now[1]) or correction.any_positive(before[1])):
+            return read, None
+        return read, self._corrected(usage.cache_write, before[1], now[1], model, bound, input_tokens, read)
 
-    def _combine(self, logged: Tokens, before: Int64, now: Int64, moved: Bool, bound: str) -> Int64:
+    def _corrected(
+        self, logged: Tokens, before: Int64, now: Int64, model: Int32, bound: str, most: Int64, taken: Tokens
+    ) -> Int64:
         """Kept calls: the logged count plus the simulated change. Moved calls: the simulation, calibrated."""
-        known = np.full(len(before), -1, np.int64) if logged is None else logged
-        kept = np.where(known < 0, known, np.maximum(known + now - before, 0))
-        if not moved.any():
-            return kept
-        low, mid, high = self.calibration
-        factor = {"low": high, "mid": mid, "high": low}[bound]
-        return np.where(moved, (now * factor).astype(np.int64), kept)
+        from replay.kernels import correction
+
+        ones, none = np.ones(len(self.models)), np.empty(0, np.int64)
+        gain = loss = moved = ones
+        if bound != "mid" or bool((model != self.traffic.model).any()):
+            band = self.calibration
+            moved = {"low": band.high, "mid": band.mid, "high": band.low}[bound]
+            gain, loss = {"low": (ones, band.least), "mid": (ones, ones), "high": (band.least, ones)}[bound]
+        out = np.empty(len(before), np.int64)
+        correction.correct(
+            none if logged is None else np.ascontiguousarray(logged),
+            before,
+            now,
+            self.traffic.model,
+            model,
+            gain,
+            loss,
+            moved,
+            np.ascontiguousarray(most),
+            none if taken is None else taken,
+            out,
+        )
+        return out
 
     @cached_property
-    def calibration(self) -> tuple[float, float, float]:
-        """Logged over simulated cached tokens: (lowest, whole, highest) over the days; (0, 1, 1) without evidence."""
+    def calibration(self) -> Calibration:
+        """Logged over simulated cached tokens of each model, and the lowest and highest of its days.
+
+        A model without evidence of its own takes its provider's, else the whole log's factor within 0 and 1; without
+        any, 1 within 0 and 1.
+        """
+        sums = self._sums
+        whole = _factor(sums.sum(axis=0))
+        result = np.empty((3, len(self.models)))
+        own = []
+        for index, (provider, _) in enumerate(self.models):
+            found = _factor(sums[index])
+            own.append(found is not None)
+            if found is None:
+                family = [place for place, pair in enumerate(self.models) if pair[0] == provider]
+                found = _factor(sums[family].sum(axis=0))
+            result[:, index] = found or (0.0, whole[1] if whole else 1.0, 1.0)
+        return Calibration(result[0], result[1], result[2], tuple(own))
+
+    @cached_property
+    def _sums(self) -> Int64:
+        """Logged and simulated cached tokens of the calls that log them, (models x days x 2)."""
+        from replay.kernels import correction
+
+        sums = np.zeros((len(self.models) * self._days, 2), np.int64)
         logged = self.traffic.usage.cache_read
-        before = self._simulated_as_logged[0]
-        if logged is None:
-            return 0.0, 1.0, 1.0
-        known = logged >= 0
-        if before[known].sum() < LEAST_EVIDENCE:
-            return 0.0, 1.0, 1.0
-        _, day = np.unique(self.traffic.day, return_inverse=True)
-        actual = np.bincount(day[known], weights=logged[known])
-        simulated = np.bincount(day[known], weights=before[known])
-        ratio = np.clip(actual[simulated > 0] / simulated[simulated > 0], 0, 1)
-        whole = min(float(logged[known].sum() / before[known].sum()), 1.0)
-        return min(float(ratio.min()), whole), whole, max(float(ratio.max()), whole)
+        if logged is not None:
+            cell = self._cells(self.traffic.model)
+            correction.tally(cell, np.ascontiguousarray(logged), self._simulated_as_logged[0], sums)
+        return sums.reshape(len(self.models), self._days, 2)
 
     def _zero_where(self, moved: Bool, logged: Tokens) -> Tokens:
         return None if logged is None else np.where(moved, 0, logged)
 
+    def checks(self) -> list[Check]:
+        """Predicted against logged cached tokens of each model that logs them, where the simulation has run."""
+        if not self.used:
+            return []
+        found = []
+        band = self.calibration
+        for index, (provider, model) in enumerate(self.models):
+            logged, simulated = (int(one) for one in self._sums[index].sum(axis=0))
+            if logged or simulated:
+                factors = float(band.low[index]), float(band.mid[index]), float(band.high[index])
+                found.append(Check(provider, model, logged, simulated, *factors))
+        return found
+
     def limits(self, model: Int32) -> Iterator[str]:
-        """What the simulation of the providers' caches assumes."""
-        if not self.needed(model):
+        """What the simulation of the providers' caches assumes, and how well it foresees what the log shows."""
+        if not self.used:
             return
         textless = self.traffic.window & (np.diff(self.prompts().offsets) == 0)
         if textless.any():
             yield f"the prompt cache of {int(textless.sum()):,} calls without text or hashes is taken as logged"
-        low, mid, high = self.calibration
-        if (model != self.traffic.model).any() and (low, mid, high) == (0.0, 1.0, 1.0):
-            yield "the prompt cache of a routed call is simulated, and the log has no cached tokens to check it against"
+        checks = self.checks()
+        for check in checks[:NAMED]:
+            yield check.sentence()
+        if len(checks) > NAMED:
+            yield f"the prompt caches of {len(checks) - NAMED} more models are checked so too (--json)"
+        moved = [place for place in np.flatnonzero(np.bincount(model)).tolist() if not self._checked(place)]
+        names = ", ".join(str(self.models[place][1]) for place in moved[:NAMED])
+        if moved and bool((model != self.traffic.model).any()):
+            yield f"the prompt cache of {names} is simulated; no cached tokens of its provider are logged to check it"
+
+    def _checked(self, place: int) -> bool:
+        """Whether the model's provider shows cached tokens in this log, or the call stays where it was logged."""
+        provider = self.models[place][0]
+        return any(
+            known and pair[0] == provider for known, pair in zip(self.calibration.known, self.models, strict=True)
+        )
+
+
+def _factor(sums: Int64) -> tuple[float, float, float] | None:
+    """(lowest, whole, highest) of logged over simulated by day, at most 1; None where there is too little."""
+    logged, simulated = sums[:, 0], sums[:, 1]
+    if int(simulated.sum()) < LEAST_EVIDENCE:
+        return None
+    some = simulated > 0
+    ratio = np.clip(logged[some] / simulated[some], 0, 1)
+    whole = min(float(logged.sum() / simulated.sum()), 1.0)
+    return min(float(ratio.min()), whole), whole, max(float(ratio.max()), whole)

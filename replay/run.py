@@ -81,6 +81,7 @@ class StrategyResult:
     side: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
+    prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
 
     @property
     def hit_rate(self) -> float | None:
@@ -117,6 +118,7 @@ class StrategyResult:
             "unpriced_calls": self.unpriced_calls,
             "side_costs": {kind: usd(dollars(amount)) for kind, amount in self.side.items()},
             "stayed": self.stayed,
+            "prompt_cache": list(self.prompt_cache),
             "limits": list(self.limits),
         }
 
@@ -232,6 +234,7 @@ def _replay_one(
         side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
         stayed=engine.routing(everything).stayed,
         limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
+        prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
     )
 
 

@@ -254,7 +254,6 @@ def lay_out(
     routes: Int64,
     steps: Int32,
     ends: Int8,
-    lead: Int32,
 ) -> None:
     """Lay out the wanted nodes' segments from the first to the last, as BlockChains has them.
 
@@ -298,4 +297,5 @@ def lay_out(
         routes[number, REST] = 2 * routes[number, REST] + tools
         if top > 0:
             second = 0 if size[top] > 1 else 1
-            lead[number] = steps[min(at + second, routes[number, STOP] - 1), 0]
+            lead = steps[min(at + second, routes[number, STOP] - 1), 0]
+            routes[number, REST] |= np.int64(lead) << 32

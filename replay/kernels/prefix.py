@@ -27,7 +27,7 @@ MODE, MINIMUM, INCREMENT, TTL, MAX_AGE, RPM, LOOKBACK, HEAD_BREAKPOINT, WRITES =
 IMPLICIT: Final = 0
 BREAKPOINTS: Final = 1
 MINUTE_MS: Final = 60_000
-LONG_AGO: Final = np.iinfo(np.int64).min // 2
+GROUP: Final = 64
 
 
 @lean()
@@ -59,7 +59,7 @@ def heads(routes: Int64, steps: Int32, path: Int32, calls: Int64) -> None:
             calls[steps[start, 0]] += 1
 
 
-@lean()
+@lean(forceinline=True)
 def _actual(matched: Any, known: Any, unknown: Any, unknown_matched: Any, whole: Any, scaled: Any) -> Any:
     """Matched tokens in the provider's own count of the prompt, `whole`; ours where that is not known (-1).
 
@@ -90,7 +90,6 @@ def run(
     routes: Int64,
     steps: Int32,
     ends: Int8,
-    lead: Int32,
     whole: Int64,
     rules: Int64,
     state: Int64,
@@ -98,40 +97,50 @@ def run(
     load: Int64,
     cached: Int64,
     written: Int64,
-) -> None:
+) -> Any:
     """Fill `cached` and `written` (tokens) for the rows of `order`. The arrays from `state` on are over segments.
 
-    `state` is (segments x 2 or 3): the scope that what is known of the segment belongs to, its last use there, and the
-    last use at the second machine. Rows come scope by scope, so it needs no clearing. `born` (segments x 2) is the
-    first writing at each machine, `load` (segments x 3) a scope, a minute and its requests. The third column of
-    `state`, `born` and `load` are there only where a rule needs them. `ready` is empty where it is the start.
+    `state` is (machines x segments x 2), all zero: the scope, plus 1, that what is known of the segment belongs to, and
+    its last use there. Rows come scope by scope, so it needs no clearing. `born` (segments x 2) is the first writing at
+    each machine, `load` (segments x 3) a scope, a minute and its requests; both are empty where no rule needs them.
+    `ready` is empty where it is the start. Returns a sum without meaning: it keeps the reads by which the rows of a
+    group wait for memory together.
     """
-    aged, limited = len(born) > 0, state.shape[1] > 2
+    aged, limited = len(born) > 0, len(load) > 0
+    warm = np.int64(0)
     for step in range(order.size):
+        if step % GROUP == 0:
+            group = min(step + GROUP, order.size)
+            for at in range(step, group):
+                warm += routes[path[order[at]], START]
+            for at in range(step, group):
+                warm += steps[max(routes[path[order[at]], STOP] - 1, 0), 0]
+            for at in range(step, group):
+                one = steps[max(routes[path[order[at]], STOP] - 1, 0), 0]
+                warm += state[0, one, 1] + state[len(state) - 1, one, 1]
         row = order[step]
-        place, now, mine = path[row], start[row], scope[row]
+        place, now, mine = path[row], start[row], np.int64(scope[row]) + 1
         r = rules[rule[row]]
         first, stop, known, rest = routes[place, START], routes[place, STOP], routes[place, KNOWN], routes[place, REST]
         if first == stop:
             continue
-        unknown = rest >> 1
+        unknown = (rest & 0xFFFFFFFF) >> 1
         done = ready[row] if ready.size > 0 else now
         total = whole[row] if whole[row] >= 0 else known
         scaled = (rest & 1) == 1 or 5 * (total - known) <= known + 320
         if r[MODE] == BREAKPOINTS:
             _breakpoints(
-                row, now, done, mine, r, first, stop, steps, ends, known, unknown, whole[row], scaled, state, cached,
-                written,
+                row, now, done, mine, r, first, stop, steps, ends, known, unknown, whole[row], scaled, state[0],
+                cached, written,
             )  # fmt: skip
             continue
-        machine = _machine(load, lead[place], mine, now, r[RPM]) if limited and r[RPM] > 0 else 0
-        used = 1 + machine
+        machine = _machine(load, rest >> 32, mine, now, r[RPM]) if limited and r[RPM] > 0 else 0
         matched, unknown_matched, found = 0, 0, first - 1
         for at in range(first, stop):
             one = steps[at, 0]
-            if state[one, 0] != mine:
+            if state[machine, one, 0] != mine:
                 break
-            seen = state[one, used]
+            seen = state[machine, one, 1]
             if now - seen > r[TTL] or seen > now:  # idle for too long, or its first prompt is still being read
                 break
             if aged and r[MAX_AGE] > 0 and now - born[one, machine] > r[MAX_AGE]:
@@ -152,27 +161,24 @@ def run(
         if r[WRITES] > 0:
             written[row] = total - total % r[INCREMENT] - matched
         for at in range(first, found + 1):
-            state[steps[at, 0], used] = now
+            state[machine, steps[at, 0], 1] = now
         for at in range(found + 1, stop):
             one = steps[at, 0]
-            if state[one, 0] != mine:
-                state[one, 0] = mine
-                state[one, 1] = LONG_AGO
-                if limited:
-                    state[one, 2] = LONG_AGO
-            other = state[one, used]
+            other = state[machine, one, 1] if state[machine, one, 0] == mine else now
             when = min(other, done) if other > now else done  # an equal prompt may be read just now
             if aged:
                 born[one, machine] = when
-            state[one, used] = when
+            state[machine, one, 0] = mine
+            state[machine, one, 1] = when
+    return warm
 
 
-@lean()
+@lean(forceinline=True)
 def _machine(load: Int64, lead: Any, mine: Any, now: Any, limit: Any) -> int:
     """0 for the machine that serves this head of prompts, 1 where it has had its requests of this minute."""
     minute = now // MINUTE_MS
-    if load[lead, 0] != mine + 1 or load[lead, 1] != minute:
-        load[lead, 0] = mine + 1
+    if load[lead, 0] != mine or load[lead, 1] != minute:
+        load[lead, 0] = mine
         load[lead, 1] = minute
         load[lead, 2] = 0
     load[lead, 2] += 1
