@@ -25,6 +25,7 @@ class ModelInfo:
     max_output_tokens: int | None = None
     supports_tools: bool | None = None
     supports_vision: bool | None = None
+    supports_schema: bool | None = None  # answers that follow a JSON schema
     encoding: str | None = None  # tiktoken's name, for OpenAI models only
 
 

@@ -113,5 +113,20 @@ def register(app: typer.Typer) -> None:
         )
         if found.break_even_calls is not None:
             busy = f"the servers would be busy {found.utilisation:.0%} of the day"
-            say(f"Both cost the same at {found.break_even_calls:,.0f} calls a day; {busy}.")
+            say(f"Both cost the same at {found.break_even_calls:,.0f} calls a day with these servers; {busy}.")
+        say()
+        table(
+            ["calls a day", "now", "servers", "hosted", "cheaper"],
+            [
+                [
+                    f"{one.calls_per_day:,.0f}",
+                    money(one.api_per_day, symbol=""),
+                    f"{one.servers:,}",
+                    money(one.hosting_per_day, symbol=""),
+                    "hosted" if one.hosting_per_day < one.api_per_day else "now",
+                ]
+                for one in found.volumes
+            ],
+            left=(4,),
+        )
         say("Their quality is a question of its own: hindcast shadow scores the model on a sample.")

@@ -58,7 +58,7 @@ def fits(info: ModelInfo, needs: Needs) -> dict[str, Bools]:
         "answer": none if limit is None else answer > limit,
         "tools": needs.tools if info.supports_tools is False else none,
         "images": needs.images if info.supports_vision is False else none,
-        "format": needs.structured if getattr(info, "supports_schema", None) is False else none,
+        "format": needs.structured if info.supports_schema is False else none,
     }
 
 

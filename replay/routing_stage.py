@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from replay import eligibility, rules
 from replay.lengths import Pairs
 from replay.scores import stored_scores
-from replay.strategy import LOGGED, Rule, Strategy
+from replay.strategy import LOGGED, Rule, Selection, Strategy
 from replay.traffic import Bool, Int32, Int64, Traffic
 
 
@@ -114,6 +114,9 @@ def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: P
     draw = _uniform(traffic.call_no, place)
     if spec.share is not None:
         return draw < spec.share, np.zeros(len(traffic), np.bool_)
+    if spec.when is not None:
+        signal = Selection(when=spec.when)
+        return rules.selected(signal, traffic.rule_frame(rules.columns_of([signal]))), np.zeros(len(traffic), np.bool_)
     score = stored_scores(traffic, [name for _, name in models]).of(model, len(traffic))
     known = ~np.isnan(score)
     low = known & (np.nan_to_num(score) < (spec.score_below or 0.0))

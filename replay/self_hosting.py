@@ -26,6 +26,27 @@ from replay.traffic import load
 HOUR_MS = 3_600_000
 
 
+VOLUMES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The same calls, more or fewer of them a day: dollars a day either way, and the servers that it takes."""
+
+    calls_per_day: float
+    api_per_day: Decimal
+    servers: int
+    hosting_per_day: Decimal
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "calls_per_day": self.calls_per_day,
+            "api_usd_per_day": usd(self.api_per_day),
+            "servers": self.servers,
+            "hosting_usd_per_day": usd(self.hosting_per_day),
+        }
+
+
 @dataclass(frozen=True)
 class BreakEven:
     """Dollars a day, over the whole days that the calls span."""
@@ -36,6 +57,7 @@ class BreakEven:
     hosting_per_day: Decimal
     break_even_calls: float | None  # calls a day at which both cost the same, with these servers
     utilisation: float
+    volumes: tuple[Volume, ...] = ()
 
     @property
     def worth_it(self) -> bool:
@@ -50,6 +72,7 @@ class BreakEven:
             "break_even_calls_per_day": self.break_even_calls,
             "utilisation": self.utilisation,
             "worth_it": self.worth_it,
+            "volumes": [volume.to_json() for volume in self.volumes],
         }
 
 
@@ -81,7 +104,11 @@ def break_even(
     hour = (start // HOUR_MS - start.min() // HOUR_MS).astype(np.int64)
     busiest = float(np.bincount(hour, weights=tokens.astype(np.float64)).max())
     capacity = tokens_per_second * 3600
-    servers = max(math.ceil(busiest / capacity), 1)
+
+    def servers_for(volume: float) -> int:
+        return max(math.ceil(volume * busiest / capacity), 1)
+
+    servers = servers_for(1.0)
     calls = int(moved.sum()) / days
     api = dollars(int(traffic.cost[moved].sum())) / Decimal(days)
     hosting = usd_per_hour * 24 * servers + fixed_usd_per_day
@@ -93,4 +120,13 @@ def break_even(
         hosting_per_day=hosting,
         break_even_calls=float(hosting / per_call) if per_call else None,
         utilisation=float(tokens.sum()) / days / (servers * capacity * 24),
+        volumes=tuple(
+            Volume(
+                calls * volume,
+                api * Decimal(str(volume)),
+                servers_for(volume),
+                usd_per_hour * 24 * servers_for(volume) + fixed_usd_per_day,
+            )
+            for volume in VOLUMES
+        ),
     )

@@ -101,15 +101,19 @@ class Selection(Part):
 
 
 class Escalate(Part):
-    """When a cascade's cheap answer is not kept: by its score in the log, or else a share of calls at random."""
+    """When a cascade's cheap answer is not kept: by its score in the log, by a logged signal, or a share at random.
+
+    `when` is a condition on the logged call, as `finish_reason = 'length'`: its answer stands for the cheap one's.
+    """
 
     score_below: Share | None = None
     share: Share | None = None
+    when: When | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Escalate:
-        if (self.score_below is None) == (self.share is None):
-            raise PydanticCustomError("escalate", "needs exactly one of score_below and share", {})
+        if sum(value is not None for value in (self.score_below, self.share, self.when)) != 1:
+            raise PydanticCustomError("escalate", "needs exactly one of score_below, when and share", {})
         return self
 
 

@@ -46,6 +46,15 @@ def test_an_unknown_model_holds_nothing_back(tokens: int, output: int, limit: in
     assert not any(mask.any() for mask in found.values())
 
 
+def test_the_book_knows_who_answers_in_a_schema():
+    asked = needs([(1_000, 100, -1, False, False, True)])
+    for model, refused in (
+        ("gpt-4-turbo", True), ("gpt-3.5-turbo", True), ("gpt-4o-2024-05-13", True),
+        ("gpt-4o-2024-08-06", False), ("gpt-4o-mini", False), ("a model of our own", False),
+    ):  # fmt: skip
+        assert fits(model_info("openai", model), asked)["format"].tolist() == [refused], model
+
+
 def test_the_book_knows_the_window_that_the_naive_downgrade_runs_into():
     info = model_info("openai", "gpt-3.5-turbo")
     assert info.context_window == 16_385

@@ -82,6 +82,17 @@ def test_a_cascade_by_share_goes_up_that_often(tmp_path: Path, share: float, exp
     assert made.evaluate(made.everything).cost.tolist() == [expected] * 5
 
 
+def test_a_cascade_goes_up_by_what_the_logged_answer_showed(tmp_path: Path) -> None:
+    text = """{name: c, route: [{match: {task: draft}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
+               escalate: {when: "finish_reason = 'length' OR output_tokens < 50"}}]}"""
+    made = engine(tmp_path, text, finish_reason=["stop", "length", "stop"], output_tokens=[TOKENS_OUT, TOKENS_OUT, 40])
+    short = TOKENS_IN * (TURBO_IN + CHEAP_IN) + 40 * (TURBO_OUT + CHEAP_OUT)
+    assert made.evaluate(made.everything).cost.tolist() == [CHEAP, CHEAP + TURBO, short]
+    assert not any(
+        "cascades have no score" in line for line in run(made.traffic.store, [made.strategy]).strategies[0].limits
+    )
+
+
 def test_a_cascade_skips_unpaid_a_step_that_the_call_does_not_fit(tmp_path: Path) -> None:
     text = """{name: c, route: [{match: {task: draft}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
                escalate: {share: 1.0}}]}"""

@@ -82,6 +82,9 @@ def test_servers_are_counted_for_the_busiest_hour(tmp_path: Path):
     assert one.hosting_per_day == Decimal("0.24")
     assert one.worth_it == (one.api_per_day > Decimal("0.24"))
     assert break_even(store, chosen, usd_per_hour=Decimal(1), tokens_per_second=3).servers == 3
+    assert [volume.servers for volume in one.volumes] == [1, 1, 1, 2, 3, 5]  # 22,000 tokens times the volume
+    assert one.volumes[2].hosting_per_day == one.hosting_per_day
+    assert one.volumes[3].api_per_day == 2 * one.api_per_day
     dear = break_even(store, chosen, usd_per_hour=Decimal(100), tokens_per_second=10)
     assert not dear.worth_it
     assert dear.break_even_calls is not None
