@@ -32,13 +32,16 @@ def tier_list(spec: Cache) -> list[tiers.Tier]:
     ]
 
 
-def simulate(traffic: Traffic, spec: Cache, body: Int64, served: Int32) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+def simulate(
+    traffic: Traffic, spec: Cache, body: Int64 | Int32, served: Int32
+) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     """One outcome code per call. `body` is the dense id of the request without its model, -1 for none.
 
     Raises StrategyError on weighted rows: a row that stands for many calls has no single time and no single key.
     """
-    if len(traffic) and bool((traffic.weight_micro != 1_000_000).any()):
-        count = int((traffic.weight_micro != 1_000_000).sum())
+    weight = traffic.usage.weight_micro
+    count = 0 if weight is None else int((weight != 1_000_000).sum())
+    if count:
         raise StrategyError(
             f"{count:,} rows of this log are sampled or aggregated (weight is not 1), so cache hits cannot be replayed",
             remedy="Leave `cache` out of the strategy, or ingest the calls one by one.",
@@ -56,16 +59,19 @@ def simulate(traffic: Traffic, spec: Cache, body: Int64, served: Int32) -> np.nd
     return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, seed=spec.seed)
 
 
-def _key(body: Int64, served: Int32) -> Int32:
+def _key(body: Int64 | Int32, served: Int32) -> Int32:
     """Request and model in one dense id; ids without a call are allowed, as long as they fit 31 bits."""
+    from replay.kernels.dense import factorise, joined
+
     used = np.flatnonzero(np.bincount(served, minlength=1))
     rank = np.zeros(int(used[-1]) + 1 if len(used) else 1, np.int32)
     rank[used] = np.arange(len(used))
-    pair = np.where(body < 0, np.int64(-1), body * len(used) + rank[served])
-    if int(pair.max(initial=-1)) < 2**31 - 1 and int(pair.max(initial=-1)) < 4 * len(body) + 1000:
-        return pair.astype(np.int32)
-    _, dense = np.unique(pair, return_inverse=True)
-    return np.where(pair < 0, -1, dense).astype(np.int32)
+    most = (int(body.max(initial=-1)) + 1) * len(used)
+    if most < min(2**31 - 1, 4 * len(body) + 1000):
+        key = np.empty(len(body), np.int32)
+        joined(body, served, rank, len(used), key)
+        return key
+    return factorise(np.where(body < 0, np.int64(-1), body.astype(np.int64) * len(used) + rank[served]), skip=-1)[0]
 
 
 def _allowed(traffic: Traffic, spec: Cache) -> Bool:

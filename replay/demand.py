@@ -55,7 +55,8 @@ def demand(
     keep a 'pool' of so many answers per key and hand them out in turn. `tenant` is 'user_id' or 'team'.
     Raises StrategyError on weighted rows: a row that stands for many calls has no single time.
     """
-    weighted = int((traffic.weight_micro != 1_000_000).sum())
+    weight = traffic.usage.weight_micro
+    weighted = 0 if weight is None else int((weight != 1_000_000).sum())
     if weighted:
         raise StrategyError(
             f"{weighted:,} rows of this log are sampled or aggregated (weight is not 1), so no cache can be simulated",

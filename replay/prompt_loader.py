@@ -28,13 +28,15 @@ def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
 
     A call without stored messages has an empty list.
     """
+    from replay.kernels.dense import renumber
+
     offsets, ids = _lists(traffic)
     there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
     there[ids] = True
     used = np.flatnonzero(there).astype(np.int32)
     if len(used) < len(there):
         number = np.cumsum(there, dtype=np.int32) - np.int32(1)
-        np.take(number, ids, out=ids, mode="clip")  # every id is in range; raising would need another array
+        renumber(ids, number)
     contents = _contents(traffic.store, used, texts=texts)
     return Prompts(offsets, ids, contents)
 

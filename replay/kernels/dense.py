@@ -86,3 +86,17 @@ def factorise(values: Int64, *, skip: int = np.iinfo(np.int64).min) -> tuple[Int
         table = wide
         row, known = _factorise(values, np.int64(skip), ids, firsts, table, row, known)
     return ids, firsts[:known].copy()
+
+
+@lean()
+def renumber(ids: Int32, number: Int32) -> None:
+    """Replace each id by its number, in place."""
+    for row in range(ids.size):
+        ids[row] = number[ids[row]]
+
+
+@lean()
+def joined(first: Any, second: Int32, rank: Int32, width: Any, out: Int32) -> None:
+    """One id for two: `first` * `width` + `rank[second]`, -1 where `first` is negative. They must fit 31 bits."""
+    for row in range(out.size):
+        out[row] = first[row] * width + rank[second[row]] if first[row] >= 0 else -1

@@ -26,6 +26,7 @@ Bits = NDArray[np.uint8]
 
 EXPIRY: Final = 0
 LINKS: Final = 1  # older << 32 | newer
+AHEAD: Final = 8  # calls
 
 
 @lean()
@@ -115,18 +116,23 @@ def run(
     heap_row: Int32,
     landing: Int64,
     outcomes: Int8,
-) -> None:
+) -> Any:
     """`tiers` and `landing` as in the general kernel, `entries` as `empty` makes them; `held` counts an instance's
     entries. The heap has room for as many calls as can be in flight at once. From `table` to `ended`: the slots of the
     tiers that are SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
+    Returns a sum without meaning, which keeps the reads that bring the lowest tier's entries near in time.
     """
     count = len(tiers)
     first = len(entries) - held.size
     coalesce = landing.size > 0
     paired = pair.size > 0
     waiting = 0
+    lowest, last, near = tiers[count - 1, BASE], key.size - 1, np.int64(0)
+    ahead = AHEAD if tiers[count - 1, PER_PROCESS] == 0 else key.size
     for row in range(key.size):
         now = start[row]
+        if row + ahead <= last:
+            near += entries[lowest + max(key[row + ahead], 0), EXPIRY]
         while waiting > 0 and heap_end[0] <= now:
             landed, done = heap_row[0], heap_end[0]
             waiting -= 1
@@ -236,3 +242,4 @@ def run(
                     if coalesce:
                         landing[x] = due
         outcomes[row] = outcome
+    return near
