@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
                     "unknown" if row.unsure == 1 else share(row.users),
                     share(row.waited),
                     money(dollars(row.cost), symbol=""),
-                    money(dollars(-row.saving), sign=True),
+                    money(dollars(-row.saving), sign=True) if row.sold else "-",
                     share(row.sold),
                 ]
                 for row in rows[:20]
