@@ -1,4 +1,4 @@
-"""Replay of ten million calls from the store: one evaluation stage by stage, the savings split beside, peak memory.
+"""Replay of ten million calls from the store: one evaluation, the savings split beside, peak memory.
 
 Three cases, each in a process of its own so that its peak memory is its own: without text; with the provider's prompt
 cache at 24 blocks a call; ten strategies of rules over a million calls. CPU seconds stand beside wall seconds, because
@@ -50,7 +50,7 @@ def timed(name: str, work: Callable[[], T]) -> T:
 
 
 def one_strategy(path: Path, text: str) -> None:
-    """One evaluation, stage by stage, then everything else that `hindcast replay` works out."""
+    """One evaluation, whose stages run side by side, then everything else that `hindcast replay` works out."""
     from ingest.store import Store
     from replay import run
     from replay.engine import Engine, Outcome
@@ -62,9 +62,7 @@ def one_strategy(path: Path, text: str) -> None:
     def evaluation() -> tuple[Engine, Outcome]:
         traffic = timed("load from the store", lambda: load(Store(path)))
         engine = Engine(traffic, strategy)
-        timed("route", lambda: engine.routed(engine.everything))
-        timed("two cache tiers", lambda: engine.cached(engine.everything))
-        outcome = timed("provider cache, prices", lambda: engine.evaluate(engine.everything))
+        outcome = timed("route, tiers, provider cache, prices", lambda: engine.evaluate(engine.everything))
         timed("daily sums", lambda: run._daily(traffic, outcome.cost, traffic.window, outcome.hits))
         return engine, outcome
 

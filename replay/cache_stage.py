@@ -7,7 +7,7 @@ import polars as pl
 
 from ingest.errors import StrategyError
 from replay import rules, tiers
-from replay.prompts import Prompts
+from replay.prompts import Prompts, Tree
 from replay.strategy import Cache
 from replay.traffic import Bool, Int32, Int64, Traffic
 
@@ -126,13 +126,8 @@ def compressed_keys(traffic: Traffic, before: Prompts, after: Prompts) -> Int64:
 
 def _paths(prompts: Prompts, calls: Int64) -> Int64:
     """A number for each call's list of contents: equal lists, equal numbers."""
-    from replay.kernels.chains import paths
-
     length = prompts.offsets[calls + 1] - prompts.offsets[calls]
     offsets = np.zeros(len(calls) + 1, np.int64)
     np.cumsum(length, out=offsets[1:])
     ids = prompts.ids[np.repeat(prompts.offsets[calls] - offsets[:-1], length) + np.arange(offsets[-1])]
-    path = np.empty(len(calls), np.int32)
-    keys = np.zeros(len(ids) + 1, np.int64)
-    paths(offsets, np.ascontiguousarray(ids, np.int32), keys, path)
-    return path.astype(np.int64)
+    return Tree.of(offsets, ids).path.astype(np.int64)

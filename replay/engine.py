@@ -154,7 +154,8 @@ class Engine:
         models = dict.fromkeys(pair for strategy in users for pair in self._models_of(strategy))
         encodings = {model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in models}
         ensure_counted(self.traffic.store, sorted(encodings))
-        return load_prompts(self.traffic, texts=any("compress" in strategy.stages() for strategy in users))
+        texts = any("compress" in strategy.stages() for strategy in users)
+        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
 
     @cached_property
     def provider(self) -> ProviderStage:
@@ -398,7 +399,7 @@ class Engine:
 
     def _cache(self, on: Stages) -> Int8:
         assert self.strategy.cache is not None
-        body = self._compressed_keys if "compress" in on else self.traffic.key.astype(np.int64)
+        body = self._compressed_keys if "compress" in on else self.traffic.key
         return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on))
 
     @cached_property

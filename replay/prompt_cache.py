@@ -90,11 +90,8 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     bare = np.diff(block_offsets) == 0
     if bare.any():  # a content without blocks is one block, known by its number
         block_offsets, hashes = _with_bare_blocks(block_offsets, hashes, bare)
-    keys = np.zeros(len(prompts.ids) + 1, np.int64)
-    node_of = np.empty(len(prompts), np.int32)
-    asked = np.ascontiguousarray(prompts.offsets, np.int64), np.ascontiguousarray(prompts.ids, np.int32)
-    nodes = kernel.paths(*asked, keys, node_of)
-    keys = keys[:nodes].copy()
+    keys, node_of = prompts.tree.keys, prompts.tree.path
+    nodes = len(keys)
     up, first, size = np.empty(2 * nodes, np.int32), np.empty(2 * nodes, np.int64), np.empty(2 * nodes, np.int32)
     point_of = np.zeros(nodes, np.int32)
     chains = kernel.points(keys, block_offsets, hashes, up, first, size, point_of)
@@ -109,7 +106,13 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     steps, ends = np.empty((laid, 2), np.int32), np.empty(laid, np.int8)
     head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("system", "developer")]).astype(np.int8)
     head[contents.kind == KINDS.index("tools")] = 2
-    kernel.lay_out(wanted, keys, counts, block_offsets, up, size, point_of, head, routes, steps, ends)
+
+    def lay_out(some: slice) -> None:
+        kernel.lay_out(wanted[some], keys, counts, block_offsets, up, size, point_of, head, routes[some], steps, ends)
+
+    half = len(wanted) // 2
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lay_out, (slice(0, half), slice(half, None))))
     return BlockChains(path, routes, steps, ends, chains)
 
 

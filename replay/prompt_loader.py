@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
 
 from ingest.store import Store
 from replay.call_columns import in_order
-from replay.prompts import KINDS, Contents, Int32, Int64, Prompts
+from replay.prompts import KINDS, Contents, Int32, Int64, Prompts, Tree
 from replay.traffic import Traffic
 
 ENCODINGS = ("cl100k_base", "o200k_base")
@@ -23,8 +24,10 @@ _WITH_TOOLS = """CASE WHEN tools_id IS NULL THEN message_ids
 _PIECE = 500_000  # call numbers read at once
 
 
-def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
+def load_prompts(traffic: Traffic, *, texts: bool, tree: bool = False) -> Prompts:
     """The prompts of all calls of `traffic`; with `texts` also the stored texts, which compression needs.
+
+    With `tree` the requests' paths are worked out while the contents are read.
 
     A call without stored messages has an empty list.
     """
@@ -37,8 +40,10 @@ def load_prompts(traffic: Traffic, *, texts: bool) -> Prompts:
     if len(used) < len(there):
         number = np.cumsum(there, dtype=np.int32) - np.int32(1)
         renumber(ids, number)
-    contents = _contents(traffic.store, used, texts=texts)
-    return Prompts(offsets, ids, contents)
+    with ThreadPoolExecutor(1) as beside:
+        grown = beside.submit(Tree.of, offsets, ids) if tree else None
+        contents = _contents(traffic.store, used, texts=texts)
+        return Prompts(offsets, ids, contents, grown.result() if grown else None)
 
 
 def _lists(traffic: Traffic) -> tuple[Int64, Int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,38 @@ KINDS = ("tools", "system", "user", "assistant", "tool", "developer", "other")
 
 
 @dataclass(frozen=True)
+class Tree:
+    """Requests as paths in a tree of contents: request i ends at node `path[i]`, node 0 being the empty request.
+
+    `keys[node]` is (parent << 32 | content number); nodes come after their parents.
+    """
+
+    path: Int32  # n
+    keys: Int64
+
+    @classmethod
+    def of(cls, offsets: Int64, ids: Int32) -> Tree:
+        """The tree of requests in CSR form."""
+        from replay.kernels.chains import paths
+
+        keys, path = np.zeros(len(ids) + 1, np.int64), np.empty(len(offsets) - 1, np.int32)
+        nodes = paths(np.ascontiguousarray(offsets, np.int64), np.ascontiguousarray(ids, np.int32), keys, path)
+        return cls(path, keys[:nodes].copy())
+
+
+@dataclass(frozen=True)
 class Prompts:
     """n requests in CSR form: request i is `contents` numbers `ids[offsets[i]:offsets[i + 1]]`, tools first."""
 
     offsets: Int64  # n + 1
     ids: Int32
     contents: Contents
+    grown: Tree | None = field(default=None, repr=False)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The requests as paths: the tree that was given, or one made when first asked for."""
+        return self.grown or Tree.of(self.offsets, self.ids)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

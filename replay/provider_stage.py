@@ -131,10 +131,11 @@ class ProviderStage:
 
     def needed(self, model: Int32) -> bool:
         """Whether any call had a prompt cache on its day, under its logged model or under `model`."""
-        return self._logged_needs or any(True for _ in self._dated_rules(self._cells(model)))
+        return self.caches_logged or any(True for _ in self._dated_rules(self._cells(model)))
 
     @cached_property
-    def _logged_needs(self) -> bool:
+    def caches_logged(self) -> bool:
+        """Whether any call had a prompt cache on its day under its logged model."""
         return any(True for _ in self._dated_rules(self._cells(self.traffic.model)))
 
     @property
@@ -160,7 +161,7 @@ class ProviderStage:
 
     def prepare(self) -> None:
         """Simulate the logged side now: it is the same for every strategy and needs no stage's result."""
-        if self._logged_needs:
+        if self.caches_logged:
             _ = self._simulated_as_logged
 
     def _chains(self, prompts: Prompts) -> prompt_cache.BlockChains:
