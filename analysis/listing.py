@@ -225,5 +225,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_costs(con: Any, store: Store) -> None:
+    if con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]:
+        raise InputError("the store holds no calls yet", where=str(store.path), remedy="Run: hindcast ingest PATH")
     if "costs" not in {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}:
         raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")

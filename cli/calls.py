@@ -86,7 +86,9 @@ def _show(found: CallList) -> None:
     # what is the same in every row is said once
     same = {name: text for name, text in texts[0].items() if name in _WORDS and all(t[name] == text for t in texts)}
     if same:
-        say("All of " + ", ".join(f"{name} {text}" for name, text in same.items()) + ".")
+        say(
+            ("Shown, all of " if len(texts) > 1 else "It is of ") + ", ".join(f"{n} {t}" for n, t in same.items()) + "."
+        )
     say()
     shown = [name for name in texts[0] if name not in same]
     left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd")]

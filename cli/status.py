@@ -40,13 +40,17 @@ def standing(store: Any) -> dict[str, Any]:
     from analysis.diagnosis import diagnose
     from ingest.errors import InputError
 
+    with store.read() as con:
+        calls = con.execute("SELECT count(*) FROM calls").fetchall()[0][0]
+        quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
+    document = {"store": str(store.path), "calls": calls, "quarantined": quarantined, "total": None, "day": None}
+    if not calls:
+        return {**document, "next": "hindcast ingest PATH"}
     try:
         total = cost(store, by=()).to_json()["total"]
     except InputError:
-        return {"store": str(store.path), "total": None, "day": None, "next": "hindcast reprice"}
-    document = {"store": str(store.path), "total": total, "day": None, "next": "hindcast ingest PATH"}
-    if not total["calls"]:
-        return document
+        return {**document, "next": "hindcast reprice"}
+    document["total"] = total
     try:
         found = diagnose(store).to_json()
     except InputError:
@@ -61,10 +65,10 @@ def _show(path: Path, document: dict[str, Any]) -> None:
     from analysis.present import money
 
     total = document["total"]
-    if total is None:
-        say(f"{path} holds calls without a cost.")
-    elif not total["calls"]:
-        say(f"{path} holds no calls yet.")
+    if not document["calls"]:
+        say(f"{path} holds no calls yet.", style="bold")
+    elif total is None:
+        say(f"{path} holds {document['calls']:,} calls without a cost.", style="bold")
     else:
         day = document["day"]
         say(day["summary"] if day else "No call has both a time and a price.", style="bold")
@@ -72,6 +76,10 @@ def _show(path: Path, document: dict[str, Any]) -> None:
         say(f"{total['calls']:,} calls in {path}, {money(cost)} together.")
         if total["unpriced_calls"]:
             say(f"{total['unpriced_calls']:,} of them have no price and are in no total.", style="yellow")
+        if total["estimated_calls"]:
+            say(f"{total['estimated_calls']:,} of them are priced by estimated token counts.", style="yellow")
+    if document["quarantined"]:
+        say(f"{document['quarantined']:,} lines could not be read: hindcast dashboard shows them.", style="yellow")
     say()
     say(f"Next: {document['next']}")
 

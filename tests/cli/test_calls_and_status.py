@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import spiky as made
+from builder import build_store
 from typer.testing import CliRunner, Result
 
 from cli.app import app
@@ -102,3 +103,19 @@ def test_looking_for_logs_opens_none(tmp_path: Path) -> None:
     (folder / "a.jsonl").chmod(0)
     (found,) = whereabouts.usual_places(tmp_path, tmp_path)
     assert (found.what, found.files) == ("Codex", 1)
+
+
+def test_an_empty_store_asks_for_logs_and_an_unpriced_one_for_prices(tmp_path: Path) -> None:
+    empty, raw = (build_store(tmp_path / name, rows) for name, rows in (("empty", []), ("raw", made.rows()[:3])))
+    shown = hindcast("--store", str(empty.path)).stdout
+    assert "holds no calls yet" in shown
+    assert "Next: hindcast ingest PATH" in shown
+    assert "no calls yet" in str(hindcast("calls", "--store", str(empty.path)).exception)
+    shown = hindcast("--store", str(raw.path)).stdout
+    assert "holds 3 calls without a cost" in shown
+    assert "Next: hindcast reprice" in shown
+    assert "hindcast reprice" in str(hindcast("calls", "--store", str(raw.path)).exception)
+
+
+def test_hindcast_alone_counts_what_no_total_holds(store: Store) -> None:
+    assert "2 of them have no price and are in no total." in hindcast("--store", str(store.path)).stdout
