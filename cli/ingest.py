@@ -59,17 +59,20 @@ def ingest(
 
     Example: hindcast ingest logs/ more.jsonl.zst
     """
-    from cli.output import progress
-    from ingest.pipeline import ingest as run
-    from ingest.store import Store
-    from ingest.times import zone_named
-
     if not paths:
         _offer(store)
         return
     if explain:
         _explain(paths, mapping, format, json_)
         return
+    from ingest.workers import prepare
+
+    prepare(paths, workers)
+    from cli.output import progress
+    from ingest.pipeline import ingest as run
+    from ingest.store import Store
+    from ingest.times import zone_named
+
     target = Store(store)
     options: dict[str, Any] = {
         "format": format,

@@ -125,6 +125,11 @@ def texts(values: Sequence[str | None]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
+def some(values: Iterable[Any], kind: type) -> bool:
+    """Whether one of the values is of exactly this type."""
+    return kind in set(map(type, values))
+
+
 def constant(value: Any, size: int, kind: pa.DataType | None = None) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind or pa.string()), size)
 
@@ -139,10 +144,15 @@ def identities(names: Iterable[str]) -> dict[str, pa.Array]:
 
 def counts(values: Sequence[int | None]) -> tuple[Any, Any] | None:
     """(values with 0 for None, which are known); None if some value is no token count."""
-    array = np.fromiter([0 if value is None else value for value in values], dtype=np.int64, count=len(values))
-    known = np.ones(len(values), dtype=bool)
     if None in values:
         known = np.fromiter([value is not None for value in values], dtype=bool, count=len(values))
+        values = [value or 0 for value in values]
+    else:
+        known = np.ones(len(values), dtype=bool)
+    try:
+        array = np.array(values, dtype=np.int64)
+    except OverflowError:
+        return None
     if len(array) and (int(array.min()) < 0 or int(array.max()) >= TOKEN_LIMIT):
         return None
     return array, known

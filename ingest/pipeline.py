@@ -8,17 +8,16 @@ there, and calls that are in already are recognised by their identity.
 from __future__ import annotations
 
 import errno
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any, Protocol
 
 from ingest import reading
+from ingest import workers as processes
 from ingest.errors import GateError, HindcastError, InputError, StoreError
 from ingest.format import Context, Format, format_named
 from ingest.parsing import Piece, Task, run_task, run_task_whole
@@ -30,8 +29,7 @@ from ingest.store import Store
 from ingest.workplace import Workplace
 
 TASK_BYTES = 16 << 20
-PARALLEL_BYTES = 48 << 20
-PUBLISH_CALLS = 100_000  # about one row group: smaller ones are written again and again
+PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
 PUBLISH_SEGMENTS = 200
 PUBLISH_MEMORY = "400MB"
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
@@ -226,8 +224,8 @@ class _Run:
         size = sum(source.size - source.start for source in self.sources if source.mode != "unchanged")
         if self.progress:
             self.progress.total(size)
-        count = workers if workers is not None else min(os.cpu_count() or 1, 8)
-        if count > 1 and size >= PARALLEL_BYTES:
+        count = processes.count(workers)
+        if count > 1 and size >= processes.PARALLEL_BYTES:
             self._read_parallel(count)
         else:
             for task in self._tasks():
@@ -238,13 +236,13 @@ class _Run:
 
     def _read_parallel(self, count: int) -> None:
         """Tasks run ahead of publishing by a few, so that staging stays small and the order stays that of the files."""
-        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-        context.set_forkserver_preload(["ingest.worker"])
-        with ProcessPoolExecutor(count, mp_context=context) as pool:
+        with ProcessPoolExecutor(count, mp_context=processes.context()) as pool:
             running: deque[tuple[Task, Future[list[Segment]]]] = deque()
             try:
                 for task in self._tasks():
-                    running.append((task, pool.submit(run_task_whole, task, self.rules, self.place.folder)))
+                    with processes.without_main():
+                        future = pool.submit(run_task_whole, task, self.rules, self.place.folder)
+                    running.append((task, future))
                     if len(running) > count + 2:
                         self._collect(running)
                 while running:

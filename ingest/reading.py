@@ -5,6 +5,7 @@ What a file is is told from its first bytes, never from its name. Everything is 
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def open_file(path: Path) -> Any:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def file_kind(path: Path) -> FileKind:
+def file_kind(path: Path, size: int = HEAD_BYTES) -> FileKind:
+    """What the first `size` bytes tell. Raises InputError for a compressed file of which nothing can be read."""
     with open_file(path) as handle:
         magic = handle.read(4)
     compression: Literal["", "gz", "zst"] = ""
@@ -72,17 +74,17 @@ def file_kind(path: Path) -> FileKind:
         compression = "zst"
     head = b""
     try:
-        for block in blocks(path):
+        for block in blocks(path, min(size, _BLOCK)):
             head += block
-            if len(head) >= HEAD_BYTES:
+            if len(head) >= size:
                 break
     except StreamCutError as cut:
         if not head:
             raise InputError(f"nothing can be read from it: {cut}", where=str(path)) from None
-    return FileKind(compression, _shape(head, path), head)
+    return FileKind(compression, _shape(head, path, len(head) >= size), head)
 
 
-def _shape(head: bytes, path: Path) -> Shape:
+def _shape(head: bytes, path: Path, cut: bool) -> Shape:
     if head.startswith(b"PAR1"):
         return "parquet"
     body = head.removeprefix(BOM).lstrip()
@@ -91,7 +93,7 @@ def _shape(head: bytes, path: Path) -> Shape:
     if b"\x00" in head[:4096]:  # one damaged line does not make a log binary
         return "jsonl" if any(is_object(line) for line in body.split(b"\n")[:50]) else "binary"
     if body[:1] in b"{[":
-        return _json_shape(body, len(head) >= HEAD_BYTES)
+        return _json_shape(body, cut)
     first = body.split(b"\n", 1)[0]
     if first.startswith((b"event:", b"data:")):
         return "sse"
@@ -128,7 +130,7 @@ def is_object(line: bytes) -> bool:
         return False
 
 
-def blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
     """The file's decompressed bytes in pieces. Raises StreamCutError after the last whole piece of a damaged file."""
     with open_file(path) as handle:
         magic = handle.read(4)
@@ -138,7 +140,7 @@ def blocks(path: Path) -> Iterator[bytes]:
         elif magic == b"\x28\xb5\x2f\xfd":
             yield from _inflate(handle, lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj())
         else:
-            while block := handle.read(_BLOCK):
+            while block := handle.read(size):
                 yield block
 
 
@@ -230,9 +232,17 @@ def decoded(row: Row) -> Row:
     number, offset, line, *_ = row
     assert line is not None
     try:
-        return Row(number, offset, line, decode(line), None)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return Row(number, offset, line, decode(line), None)
+        except msgspec.ValidationError:  # a number beyond a double, which need not be one of ours
+            return Row(number, offset, line, _decode_wide(line), None)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return Row(number, offset, line, None, BadRecordError(json_reason(error)))
+
+
+def _decode_wide(line: bytes) -> Any:
+    """JSON whose numbers may be of any size: infinite beyond a double. Raises ValueError for what is no JSON."""
+    return json.loads(line, parse_int=lambda digits: int(digits) if len(digits) < 300 else float(digits))
 
 
 def json_reason(error: Exception) -> str:

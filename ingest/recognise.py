@@ -13,6 +13,7 @@ from ingest.format import Format, detect, format_named, formats, nearest_formats
 from ingest.reading import Shape
 
 SAMPLE = 50
+GLANCE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Recognised:
 
 def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) -> Recognised:
     """Raises InputError for what is empty, binary or of no known format, naming the nearest ones."""
+    if mapping is None and forced is None:
+        plain = _at_a_glance(path)
+        if plain is not None:
+            return plain
     kind = reading.file_kind(path)
     where = str(path)
     if kind.shape == "empty":
@@ -51,6 +56,20 @@ def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) 
         raise unknown_format(path, kind)
     splittable = found.splittable and kind.shape == "jsonl"
     return Recognised(found.name, found.name, kind.shape, compressed, splittable)
+
+
+def _at_a_glance(path: Path) -> Recognised | None:
+    """A log of one object a line whose first lines tell its format, as almost all do; None for any other file."""
+    kind = reading.file_kind(path, GLANCE_BYTES)
+    head = kind.head[: kind.head.rfind(b"\n") + 1]
+    first = head.removeprefix(reading.BOM).lstrip().split(b"\n", 1)[0]
+    if kind.shape != "jsonl" or not reading.is_object(first):
+        return None
+    rows = itertools.islice(reading.line_rows(head, 0, 0), SAMPLE)
+    found = detect(row.record for row in rows if row.error is None)
+    if found is None:
+        return None
+    return Recognised(found.name, found.name, kind.shape, bool(kind.compression), found.splittable)
 
 
 def sample(path: Path, kind: reading.FileKind, limit: int = SAMPLE) -> list[Any]:

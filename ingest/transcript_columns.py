@@ -273,21 +273,21 @@ class TranscriptColumns:
             **_answers(kept),
         }
         costs = [line.costUSD for line in lines]
-        if any(cost is not UNSET and cost is not None for cost in costs):
+        if columns.some(costs, float) or columns.some(costs, int):
             made["cost_pico"] = pa.array([_pico(cost) for cost in costs], pa.int64())
         return made
 
     def _callers(self, lines: list[_Line]) -> dict[str, pa.Array]:
         if self.subagent:
             agents = constant("subagent", len(lines))
-        elif any(line.isSidechain for line in lines):
+        elif True in {line.isSidechain for line in lines}:
             agents = texts(["subagent" if line.isSidechain else "main" for line in lines])
         else:
             agents = constant("main", len(lines))
         name = self._folder_name
         tasks = texts([name(line.cwd) if line.cwd else self.project for line in lines])
         source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
-        failed = any(line.isApiErrorMessage for line in lines)
+        failed = True in {line.isApiErrorMessage for line in lines}
         status = (
             texts(["error" if line.isApiErrorMessage else "ok" for line in lines])
             if failed
@@ -339,7 +339,7 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
         "tokens_source": constant("reported", len(usages)),
     }
     splits = [usage.cache_creation for usage in usages]
-    if any(isinstance(split, _Split) for split in splits):
+    if columns.some(splits, _Split):
         hours = [_given(split.ephemeral_1h_input_tokens) if isinstance(split, _Split) else None for split in splits]
         fives = [_given(split.ephemeral_5m_input_tokens) if isinstance(split, _Split) else None for split in splits]
         hour, is_hour = _counts(hours)
@@ -349,18 +349,19 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
             raise _Refuse
         made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
     details = [usage.output_tokens_details for usage in usages]
-    if any(isinstance(one, _Made) for one in details):
+    if columns.some(details, _Made):
         thought, is_thought = _counts(
             [_given(one.thinking_tokens) if isinstance(one, _Made) else None for one in details]
         )
         if (thought > output).any():
             raise _Refuse
         made["reasoning_output_tokens"] = integers(thought, is_thought)
-    for usage in usages:
-        if usage.iterations and any(item.get("type") != "message" for item in usage.iterations):
+    iterated = [usage.iterations for usage in usages]
+    for runs in iterated if columns.some(iterated, list) else ():
+        if isinstance(runs, list) and any(item.get("type") != "message" for item in runs):
             raise _Refuse  # model runs that become calls of their own
     tools = [usage.server_tool_use for usage in usages]
-    if any(isinstance(one, dict) for one in tools):
+    if columns.some(tools, dict):
         billed = [
             sum(n for name, n in one.items() if name != "web_fetch_requests" and n > 0) if isinstance(one, dict) else 0
             for one in tools
@@ -383,10 +384,11 @@ def _counts(values: list[Any]) -> tuple[Any, Any]:
 
 
 def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
-    if all(entry.end is None for entry in kept):
+    ends = [entry.end for entry in kept]
+    if not columns.some(ends, int):
         return {}
-    is_known = np.fromiter([entry.end is not None for entry in kept], dtype=bool)
-    end = np.fromiter([entry.end or 0 for entry in kept], dtype=np.int64)
+    is_known = np.array([end is not None for end in ends])
+    end = np.array([end or 0 for end in ends], dtype=np.int64)
     spent = (end - start) / 1000
     if (spent[is_known] < 0).any():
         raise _Refuse
@@ -394,6 +396,10 @@ def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
 
 
 def _tiers(usages: list[_Usage]) -> dict[str, pa.Array]:
+    if not any(
+        columns.some([getattr(one, name) for one in usages], str) for name in ("speed", "service_tier", "inference_geo")
+    ):
+        return {}
     tiers = ["fast" if one.speed == "fast" else None if one.service_tier in _PLAIN_TIERS else one.service_tier
              for one in usages]  # fmt: skip
     regions = [None if one.inference_geo in _NO_REGIONS else one.inference_geo for one in usages]

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from ingest.format import formats
-from ingest.parsing import run_task_whole  # noqa: F401
+import sys
+from typing import Any
+
+
+class _WithoutPandas:
+    """Keeps pandas out, which pyarrow imports at its first array to ask whether a list is a series: 0.3 s."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is kept out of the parsers", name=name)
+
+
+if any("multiprocessing" in argument for argument in sys.orig_argv):  # a process of ours, not one that imports this
+    sys.meta_path.insert(0, _WithoutPandas)
+
+from ingest import metadata  # noqa: E402, F401
+from ingest.format import formats  # noqa: E402
+from ingest.parsing import run_task_whole  # noqa: E402, F401
 
 formats()
