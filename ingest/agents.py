@@ -52,6 +52,8 @@ def from_tags(call: Call, tags: Any) -> None:
 
 def resolve(call: Call, hash_key: bytes | None = None) -> None:
     """The rest of the resolution order: tags, workflow, service, then the masked system prompt."""
+    if call.agent_source is not None and call.task_source is not None:
+        return
     if call.tags and (call.agent is None or call.task is None):
         from_tags(call, call.tags)
     if call.agent is None:

@@ -1,11 +1,12 @@
 """Message texts, stored once each: canonical JSON, its hash, and what can be counted in it.
 
 A message is known by its bytes first, as the log has them or as they are written again; everything dearer (sorting
-keys, hashing, counting words, masking) is done only for one whose bytes this process has not met lately.
+keys, hashing, counting words, masking) is done only for one that neither this segment nor the one before has met.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ingest.calls import BadRecordError
-from ingest.words import count_words
+from ingest.words import count_ascii_words, count_words
 
+_sha256 = hashlib.sha256
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -27,7 +29,19 @@ _DIGITS = b"0123456789"
 _SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
 _IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 MESSAGE, OUTPUT, TOOLS = "message", "output", "tools"
-MEMORY_BYTES = 12 << 20  # of contents that a process remembers, and of those that it remembered before them
+
+
+_PLAIN_HEAD, _PLAIN_MIDDLE, _SPOKEN_HEAD = b'{"role":"', b'","content":"', b'{"role"'
+
+
+class _Spoken(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What most messages are."""
+
+    role: str
+    content: str
+
+
+_decode_spoken = msgspec.json.Decoder(_Spoken).decode
 
 
 class Measured(NamedTuple):
@@ -42,6 +56,7 @@ class Measured(NamedTuple):
     chars: int | None
     words: int | None
     images: bool
+    asks: bool  # it asks for a tool
     tokens: tuple[str, int] | None  # (encoding, count), where the log gives it with a hash
 
 
@@ -55,51 +70,78 @@ class Content(NamedTuple):
     words: int
     images: bool
     hashed: bool  # the log gave a hash in place of the text
+    measured: Measured
+
+
+# as their `_make`, without a call in between
+_measured = functools.partial(tuple.__new__, Measured)
+_content = functools.partial(tuple.__new__, Content)
 
 
 class Measures:
-    """Measures contents, and remembers them by their bytes up to a limit."""
+    """Measures contents by the rules of one ingest."""
 
     def __init__(self, *, hash_key: bytes | None = None, redact: Callable[[bytes], bytes] | None = None) -> None:
         self._hash_key = hash_key
         self._redact = redact
-        self._known: dict[bytes, Measured] = {}
-        self._older: dict[bytes, Measured] = {}
-        self._held = 0
+
+    def of_logged(self, logged: bytes, tools: bool, path: str) -> Measured:
+        """The measures of a message as the log has it. Raises what its decoding raises, and as `of_value`."""
+        measured = None
+        if logged[:9] == _PLAIN_HEAD:
+            measured = self._of_plain(logged)
+        if measured is None and logged[:7] == _SPOKEN_HEAD:
+            measured = self._of_spoken(logged)
+        if measured is None:
+            value = _decode(logged)
+            measured = self.of_value(value, _encode(value), tools, path)
+        return measured
+
+    def _digest(self, data: bytes) -> bytes:
+        digest = _sha256(data).digest()[:16]
+        if self._hash_key is not None:  # of the hash, so that a log that gives only that is keyed the same
+            return hmac.digest(self._hash_key, digest, "sha256")[:16]
+        return digest
+
+    def _of_plain(self, logged: bytes) -> Measured | None:
+        """As `of_value`, for a message that is a role and a text in this order, compact and without an escape.
+
+        Such a one is written again as it stands. None for any other.
+        """
+        end = logged.find(b'"', 9)
+        start = end + len(_PLAIN_MIDDLE)
+        if logged[end:start] != _PLAIN_MIDDLE or b"\\" in logged or logged.count(b'"') != 8 or logged[-2:] != b'"}':
+            return None
+        role, text = logged[9:end], logged[start:-2]
+        canonical = b'{"content":"%b","role":"%b"}' % (text, role)
+        if text.isascii():
+            chars, words = len(text), count_ascii_words(text)
+        else:
+            decoded = text.decode()
+            chars, words = len(decoded), count_words(decoded)
+        return self._measured(canonical, logged, role.decode(), chars, words, images=False, asks=False)
+
+    def _of_spoken(self, logged: bytes) -> Measured | None:
+        """As `of_value`, for a message that is a role and a text in this order; None for any other."""
+        try:
+            spoken = _decode_spoken(logged)
+        except msgspec.ValidationError:
+            return None
+        content = spoken.content
+        role, text = _encode(spoken.role), _encode(content)
+        raw = b'{"role":%b,"content":%b}' % (role, text)
+        canonical = b'{"content":%b,"role":%b}' % (text, role)
+        words = count_words(content)
+        return self._measured(canonical, raw, spoken.role, len(content), words, images=False, asks=False)
 
     def of_value(self, value: Any, raw: bytes, tools: bool, path: str) -> Measured:
         """The measures of a message object, or of a list of tools; `raw` is its JSON.
 
         Raises BadRecordError for what is neither.
         """
-        known = self._known.get(raw) or self._older.get(raw)
-        return known if known is not None else self._keep(raw, self._measure(value, raw, tools, path))
-
-    def of_logged(self, logged: bytes, tools: bool, path: str) -> Measured:
-        """The measures of a message as the log has it. Raises what its decoding raises, and as `of_value`."""
-        known = self._known.get(logged) or self._older.get(logged)
-        if known is not None:
-            return known
-        value = _decode(logged)
-        return self._keep(logged, self._measure(value, _encode(value), tools, path))
-
-    def _keep(self, raw: bytes, measured: Measured) -> Measured:
-        self._held += len(raw) + len(measured.text or b"")
-        if self._held > MEMORY_BYTES:
-            self._older, self._known, self._held = self._known, {}, 0
-        self._known[raw] = measured
-        return measured
-
-    def _digest(self, data: bytes) -> bytes:
-        digest = hashlib.sha256(data).digest()[:16]
-        if self._hash_key is not None:  # of the hash, so that a log that gives only that is keyed the same
-            return hmac.digest(self._hash_key, digest, "sha256")[:16]
-        return digest
-
-    def _measure(self, value: Any, raw: bytes, tools: bool, path: str) -> Measured:
         role: str | None = None
         words: int | None = None
-        images = False
+        images = asks = False
         if tools:
             canonical = _encode_sorted(value)
             chars = len(canonical)
@@ -114,6 +156,7 @@ class Measures:
                 canonical = _encode_sorted({name: item for name, item in value.items() if item is not None})
             else:
                 canonical = _encode_sorted(value)
+            asks = asks_for_tools(value)
             content = value.get("content")
             if isinstance(content, str):
                 chars, words = len(content), count_words(content)
@@ -122,6 +165,19 @@ class Measures:
                 images = _collect_text(value, parts, 0)
                 chars = sum(map(len, parts))
                 words = sum(map(count_words, parts))
+        return self._measured(canonical, raw, role, chars, words, images=images, asks=asks)
+
+    def _measured(
+        self,
+        canonical: bytes,
+        raw: bytes,
+        role: str | None,
+        chars: int,
+        words: int | None,
+        *,
+        images: bool,
+        asks: bool,
+    ) -> Measured:
         if self._redact is not None:
             canonical = self._redact(canonical)
             raw = self._redact(raw)
@@ -135,7 +191,7 @@ class Measures:
             plain = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
             masked = self._digest(_NUMBER.sub(b"#", plain))
         logged = found if raw == canonical else self._digest(raw)
-        return Measured(found, key, masked, logged, canonical, role, chars, words, images, None)
+        return _measured((found, key, masked, logged, canonical, role, chars, words, images, asks, None))
 
     def _hashed(self, value: dict[str, Any], path: str) -> Measured:
         """A message that the log gives by its sha256, with or without its sizes."""
@@ -152,71 +208,92 @@ class Measures:
         given = None
         if type(counted) is int and counted >= 0:
             given = (str(value.get("encoding") or "o200k_base"), counted)
-        return Measured(digest, digest, digest, digest, None, role, chars, words, False, given)
+        return Measured(digest, digest, digest, digest, None, role, chars, words, False, asks_for_tools(value), given)
 
 
 class Contents:
-    """The distinct contents of one segment, in order of first appearance, as columns."""
+    """The distinct contents of one segment, numbered in order of first appearance.
 
-    def __init__(self, measures: Measures) -> None:
+    `before` are those of the segment before it: what that knew need not be measured again.
+    """
+
+    def __init__(self, measures: Measures, before: Contents | None = None) -> None:
         self._measures = measures
         self._seen: dict[bytes, Content] = {}  # by the bytes, as logged or as written again
-        self._by_hash: dict[bytes, int] = {}
-        self.hashes: list[bytes] = []
+        self._before: dict[bytes, Content] = {}
+        if before is not None:
+            self._before, before._before = before._seen, {}  # one segment back, and no further
+        self._numbers: dict[bytes, int] = {}  # by the hash
+        self.measured: list[Measured] = []
         self.kinds: list[str] = []
-        self.roles: list[str | None] = []
-        self.texts: list[bytes | None] = []
-        self.chars: list[int | None] = []
-        self.words: list[int | None] = []
         # token counts that the log gives for contents without text: (number, encoding, tokens)
         self.given_tokens: list[tuple[int, str, int]] = []
 
     def __len__(self) -> int:
-        return len(self.hashes)
+        return len(self.measured)
 
-    def add(self, value: Any, kind: str, path: str = "$.messages") -> Content:
+    def words(self, number: int) -> int | None:
+        return self.measured[number].words
+
+    def add_all(self, values: list[Any], path: str) -> list[Content]:
+        """The contents of a request's messages, at least one: the first is Raw only if all are. Raises as `add`."""
+        if type(values[0]) is not msgspec.Raw:
+            return [self.add(value, MESSAGE, path) for value in values]
+        written = [*map(bytes, values)]
+        found = [*map(self._seen.get, written)]
+        if None in found:
+            logged = self._add_logged
+            return [
+                one if one is not None else logged(raw, MESSAGE, path) for one, raw in zip(found, written, strict=True)
+            ]
+        return found  # type: ignore[return-value]
+
+    def add(self, value: Any, kind: str, path: str) -> Content:
         """The content of one message, as an object or as JSON (msgspec.Raw), or of a list of tools.
 
         Raises BadRecordError for what is neither, and for Raw what decoding it raises.
         """
-        logged = type(value) is msgspec.Raw
+        if type(value) is msgspec.Raw:
+            return self._add_logged(bytes(value), kind, path)
         try:
-            raw = bytes(value) if logged else _encode(value)
+            raw = _encode(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise BadRecordError(f"a message that cannot be written as JSON: {error}", path) from None
         found = self._seen.get(raw)
-        if found is not None:
-            return found
-        if logged:
-            measured = self._measures.of_logged(raw, kind == TOOLS, path)
-        else:
-            measured = self._measures.of_value(value, raw, kind == TOOLS, path)
-        number = self._number(measured, kind)
-        text = measured.text
-        found = Content(
-            number, measured.key, measured.masked, measured.raw, measured.words or 0, measured.images, text is None
-        )
-        self._seen[raw] = found
+        if found is None:
+            known = self._before.get(raw)
+            measured = known[-1] if known is not None else self._measures.of_value(value, raw, kind == TOOLS, path)
+            found = self._seen[raw] = self._numbered(measured, kind)
         return found
 
-    def _number(self, measured: Measured, kind: str) -> int:
-        known = self._by_hash.get(measured.hash)
-        if known is not None:
-            if measured.text is not None and self.texts[known] is None:  # first seen as a bare hash
-                self.texts[known] = measured.text
-                self.chars[known], self.words[known] = measured.chars, measured.words
-            return known
-        number = len(self.hashes)
-        self._by_hash[measured.hash] = number
-        self.hashes.append(measured.hash)
-        self.kinds.append(kind)
-        self.roles.append(measured.role)
-        self.texts.append(measured.text)
-        self.chars.append(measured.chars)
-        self.words.append(measured.words)
-        if measured.tokens is not None:
-            self.given_tokens.append((number, *measured.tokens))
-        return number
+    def _add_logged(self, logged: bytes, kind: str, path: str) -> Content:
+        found = self._seen.get(logged)
+        if found is None:
+            known = self._before.get(logged)
+            measured = known[-1] if known is not None else self._measures.of_logged(logged, kind == TOOLS, path)
+            found = self._seen[logged] = self._numbered(measured, kind)
+        return found
+
+    def _numbered(self, measured: Measured, kind: str) -> Content:
+        content_hash, key, masked, raw, text, _, _, words, images, _, tokens = measured
+        number = self._numbers.get(content_hash)
+        if number is None:
+            number = self._numbers[content_hash] = len(self.measured)
+            self.measured.append(measured)
+            self.kinds.append(kind)
+            if tokens is not None:
+                self.given_tokens.append((number, *tokens))
+        elif text is not None and self.measured[number].text is None:  # first seen as a bare hash
+            self.measured[number] = measured._replace(role=self.measured[number].role)
+        return _content((number, key, masked, raw, words or 0, images, text is None, measured))
+
+
+def asks_for_tools(message: dict[str, Any]) -> bool:
+    """Whether a message asks for a tool, as OpenAI's chat and Responses and Anthropic write it."""
+    if message.get("tool_calls") or message.get("type") == "function_call":
+        return True
+    content = message.get("content")
+    return isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "tool_use" for p in content)
 
 
 def _collect_text(value: Any, parts: list[str], depth: int) -> bool:

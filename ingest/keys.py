@@ -18,6 +18,7 @@ import msgspec
 from ingest.content import Content
 
 POLICIES = ("canonical", "masked", "litellm", "helicone", "portkey")
+_sha256 = hashlib.sha256
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -45,13 +46,20 @@ class RequestKeys:
         self.hashes: list[bytes] = []
 
     def numbers(
-        self, messages: list[Content], tools: Content | None, params: dict[str, Any] | None, tenant: bytes
+        self,
+        exact: bytes,
+        masked: bytes,
+        raw: bytes,
+        tools: Content | None,
+        params: dict[str, Any] | None,
+        tenant: bytes,
     ) -> tuple[int, int, int, int, int]:
-        """The key number under each policy, in the order of POLICIES. `tenant` is the request's metadata."""
+        """The key number under each policy, in the order of POLICIES.
+
+        `exact`, `masked` and `raw` are these digests of the messages, one after the other; `tenant` is the request's
+        metadata.
+        """
         canonical, litellm, body = self._parameters(params)
-        exact = b"".join([one.key for one in messages])
-        masked = b"".join([one.masked for one in messages])
-        raw = b"".join([one.raw for one in messages])
         if tools is not None:
             exact += b"t" + tools.key
             masked += b"t" + tools.key
@@ -70,10 +78,8 @@ class RequestKeys:
         )
 
     def _number(self, material: bytes) -> int:
-        if self._hash_key is not None:
-            digest = hmac.digest(self._hash_key, material, "sha256")[:16]
-        else:
-            digest = hashlib.sha256(material).digest()[:16]
+        key = self._hash_key
+        digest = (_sha256(material).digest() if key is None else hmac.digest(key, material, "sha256"))[:16]
         found = self._numbers.get(digest)
         if found is None:
             found = len(self.hashes)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
 
 from ingest.bodies import openai
-from ingest.calls import PENDING, TOKEN_LIMIT, BadRecordError, Call, text_or_none
+from ingest.calls import TOKEN_LIMIT, BadRecordError, Call, text_or_none
 from ingest.format import UNFORESEEN, Context
 from ingest.pairs import WRAPPER_KEYS, apply_wrapper, provider_of
 from ingest.times import time_us
@@ -25,7 +25,6 @@ _Count = Annotated[int, Meta(ge=0, lt=TOKEN_LIMIT)] | None
 _Refused = Literal["\0"]  # no log has it: a line with the key is read the ordinary way
 _NullOnly = _Refused | None
 _TEMPLATES = 2_000
-_CALLS_TOOLS = (b'"tool_calls"', b'"function_call"', b'"tool_use"', b"\\u")
 _decode_any = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
@@ -96,6 +95,7 @@ _Line = msgspec.defstruct(
     gc=False,
 )
 _FIRST_OTHER = 2 + len(_COMMON)
+_END_OTHERS = _FIRST_OTHER + len(_OTHERS)
 _NO_OTHERS = (UNSET,) * len(_OTHERS)
 _decode = msgspec.json.Decoder(_Line).decode
 
@@ -118,100 +118,103 @@ def reader(context: Context) -> Callable[[bytes], Call | None]:
 class _Lines:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._templates: dict[tuple[Any, ...], Call] = {}
+        self._templates: dict[tuple[object, ...], Call] = {}
         self._providers: dict[str, str | None] = {}
 
     def read(self, line: Any) -> Call | None:
-        context = self._context
         request: dict[str, Raw] = line.request
-        response: _Response = line.response
         messages = request.pop("messages", None)
-        if messages is None or "model" not in request:
+        if messages is None:
             return None
-        template = self._template(request)
+        key = (*request, b"\n".join(request.values()))
+        template = self._templates.get(key)
         if template is None:
-            return None
+            template = self._template(request, key)
+            if template is None:
+                return None
         call = copy(template)
+        response: _Response = line.response
         call.response_id = response.id or None
-        call.response_model = response.model or None
-        call.operation_name = "chat"
-        _apply_usage(call, response.usage)
+        model = call.response_model = response.model or None
+        usage = response.usage
+        _apply_usage(call, usage)
         if response.service_tier:  # what the response says is what was billed
             tier = response.service_tier
             call.service_tier = None if tier in openai.STANDARD_TIERS else tier
-        if not self._apply_choices(call, response.choices):
+        if response.choices and not _apply_choices(call, response.choices):
             return None
-        others = msgspec.structs.astuple(line)[_FIRST_OTHER : _FIRST_OTHER + len(_OTHERS)]
+        others = msgspec.structs.astuple(line)[_FIRST_OTHER:_END_OTHERS]
         if others == _NO_OTHERS:
             call.identity = call.response_id
-            if call.agent is None and line.agent:
+            if line.agent and call.agent is None:
                 call.agent, call.agent_source = line.agent, "attribute"
-            if call.task is None and line.task:
+            if line.task and call.task is None:
                 call.task, call.task_source = line.task, "attribute"
-            if line.timestamp is not None and line.timestamp != "":
-                call.start_us, call.time_precision = time_us(line.timestamp, "$.start_time", zone=context.zone)
             call.duration_ms = line.latency_ms
             call.conversation_id = line.session_id or None
-        else:
-            beside = {key: value for key, value in zip(_OTHERS, others, strict=True) if value is not UNSET}
-            if "tags" in beside and "metadata" in beside:
-                return None  # the order in which they stand would count
-            beside |= {key: value for key in _COMMON if (value := getattr(line, key)) is not None}
-            apply_wrapper(call, beside, context)
-            call.identity = call.response_id or text_or_none(beside.get("call_id"))
+            if line.timestamp is not None and line.timestamp != "":
+                call.start_us, call.time_precision = time_us(line.timestamp, "$.start_time", zone=self._context.zone)
+        elif not self._apply_others(call, line, others):
+            return None
         if call.start_us is None:
             if response.created is None:
                 return None
-            call.start_us, call.time_precision = time_us(response.created, "$.created", zone=context.zone)
-        model = call.response_model or call.request_model
+            call.start_us, call.time_precision = time_us(response.created, "$.created", zone=self._context.zone)
         if model is None:
-            return None
+            model = call.request_model
+            if model is None:
+                return None
         if call.provider_name is None:
             if model not in self._providers:
                 self._providers[model] = provider_of(model)
             call.provider_name = self._providers[model]
-        if context.want_text or call.agent is None:
-            call.messages = _messages(messages, agentless=call.agent is None)
+        if call.agent is None:  # its system prompt may name it
+            found: list[Any] = _decode_list(messages)
+            found[:2] = map(_decode_any, found[:2])
+            call.messages = found or None
+        elif self._context.want_text:
+            call.messages = _decode_list(messages) or None
         return call
 
-    def _template(self, request: dict[str, Raw]) -> Call | None:
+    def _template(self, request: dict[str, Raw], key: tuple[object, ...]) -> Call | None:
         """What a request tells beside its messages; requests that differ in them alone share it."""
-        key = (*request, *map(bytes, request.values()))
-        found = self._templates.get(key)
-        if found is None:
-            if "input" in request or "functions" in request or "prompt" in request:
+        if "model" not in request or "input" in request or "functions" in request or "prompt" in request:
+            return None
+        body = {name: _decode_any(raw) for name, raw in request.items()}
+        tools = body.pop("tools", None)
+        found = Call()
+        openai.apply_request(found, {**body, "messages": []})
+        if tools:
+            if not isinstance(tools, list):
                 return None
-            body = {name: _decode_any(raw) for name, raw in request.items()}
-            tools = body.pop("tools", None)
-            found = Call()
-            openai.apply_request(found, {**body, "messages": []})
-            if tools:
-                if not isinstance(tools, list):
-                    return None
-                found.tools = request["tools"].copy()
-                found.tool_count = len(tools)
-            if len(self._templates) >= _TEMPLATES:
-                self._templates.clear()
-            self._templates[key] = found
+            found.tools = request["tools"].copy()
+            found.tool_count = len(tools)
+        found.operation_name = "chat"
+        if len(self._templates) >= _TEMPLATES:
+            self._templates.clear()
+        self._templates[key] = found
         return found
 
-    def _apply_choices(self, call: Call, choices: list[_Choice] | None) -> bool:
-        """Take the answers; False if one is no object."""
-        if not choices:
-            return True
-        asks = False
-        for choice in choices:
-            raw = bytes(choice.message)
-            if raw[:1] != b"{":
-                return False
-            asks = asks or any(mark in raw for mark in _CALLS_TOOLS)
-            call.finish_reason = choice.finish_reason or call.finish_reason
-        if len(choices) > 1 or asks:
-            call.output = [_decode_any(choice.message) for choice in choices]
-        else:
-            call.output = [choices[0].message]
-            call.pending_tool_calls = call.finish_reason in PENDING
+    def _apply_others(self, call: Call, line: Any, others: tuple[Any, ...]) -> bool:
+        """Take what stands beside the pair by rarer names; False if the order in which it stands would count."""
+        beside = {key: value for key, value in zip(_OTHERS, others, strict=True) if value is not UNSET}
+        if "tags" in beside and "metadata" in beside:
+            return False
+        beside |= {key: value for key in _COMMON if (value := getattr(line, key)) is not None}
+        apply_wrapper(call, beside, self._context)
+        call.identity = call.response_id or text_or_none(beside.get("call_id"))
         return True
+
+
+def _apply_choices(call: Call, choices: list[_Choice]) -> bool:
+    """Take the answers; False if one is no object."""
+    for choice in choices:
+        call.finish_reason = choice.finish_reason or call.finish_reason
+    call.output = [choice.message for choice in choices]
+    if len(choices) > 1:  # they become one answer
+        call.output = [_decode_any(message) for message in call.output]
+        return all(isinstance(message, dict) for message in call.output)
+    return bytes(call.output[0])[:1] == b"{"
 
 
 def _apply_usage(call: Call, usage: _Usage) -> None:
@@ -224,20 +227,18 @@ def _apply_usage(call: Call, usage: _Usage) -> None:
     if made is not None:
         reasoning = made.reasoning_tokens
         call.audio_output_tokens, call.image_output_tokens = made.audio_tokens, made.image_tokens
-    settle(
-        call,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        cache_read=cached,
-        cache_write=written,
-        reasoning=reasoning,
-        total=usage.total_tokens,
-    )
-
-
-def _messages(raw: Raw, *, agentless: bool) -> list[Any] | None:
-    """The messages as written; where no agent is named, the first two as objects, for their system prompt."""
-    found: list[Any] = _decode_list(raw)
-    if agentless:
-        found[:2] = map(_decode_any, found[:2])
-    return found or None
+    asked, answered, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if (
+        (asked is None or answered is None or total != asked + answered)
+        or (cached or 0) + (written or 0) > asked
+        or (reasoning is not None and reasoning > answered)
+    ):  # something to repair or to flag
+        settle(
+            call, input_tokens=asked, output_tokens=answered, cache_read=cached, cache_write=written,
+            reasoning=reasoning, total=total,
+        )  # fmt: skip
+        return
+    call.input_tokens, call.output_tokens = asked, answered
+    call.cache_read_input_tokens, call.cache_creation_input_tokens = cached, written
+    call.reasoning_output_tokens = reasoning
+    call.tokens_source = "reported"

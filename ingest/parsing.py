@@ -16,7 +16,7 @@ import msgspec
 
 from ingest import layouts, reading
 from ingest.calls import BadRecordError, Bucket, Call, Skip
-from ingest.content import Measures
+from ingest.content import Contents
 from ingest.format import (
     UNFORESEEN,
     Context,
@@ -34,6 +34,7 @@ SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
 DIRECT_CHANCES = 200  # lines in a row that a direct reader may refuse before a file is read without it
 _EXCERPT = 200
+_LAST: dict[tuple[Any, ...], Contents] = {}  # of this process's last segment, by the rules that it was read by
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -78,36 +79,31 @@ def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]
 
 def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
     """Read the pieces call by call."""
-    measures = _measures(rules)
-    batches = (Batch(rules, folder / f"{task.number:06}-{count}", measures) for count in itertools.count())
-    batch = next(batches)
+    key = rules.hash_key, rules.keep, rules.redact and rules.redact.extra
+    number = itertools.count()
+
+    def fresh() -> Batch:
+        batch = Batch(rules, folder / f"{task.number:06}-{next(number)}", _LAST.get(key))
+        _LAST.clear()
+        _LAST[key] = batch.contents
+        return batch
+
+    batch = fresh()
     for piece in task.pieces:
         piece = loaded(piece)
         readers = Readers(piece)
         rows = rows_of(piece, reading.unread_rows if readers.direct else reading.line_rows)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
-            fresh = next(batches)
-            fresh.part(piece.source).last_row = batch.part(piece.source).last_row
-            batch = fresh
+            last_row = batch.part(piece.source).last_row
+            batch = fresh()
+            batch.part(piece.source).last_row = last_row
     yield batch.write()
 
 
-_MEASURES: dict[tuple[Any, ...], Measures] = {}
-
-
-def _measures(rules: ContentRules) -> Measures:
-    """This process's memory of contents, which holds for one set of rules."""
-    key = rules.hash_key if rules.keep == "hashes" else None
-    rule = (key, rules.redact.extra if rules.redact else None)
-    if rule not in _MEASURES:
-        _MEASURES.clear()
-        _MEASURES[rule] = Measures(hash_key=key, redact=rules.redact.redact_bytes if rules.redact else None)
-    return _MEASURES[rule]
-
-
 def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segment]:
-    """`run_task` for a worker process."""
+    """`run_task` for a worker process, in which nothing else makes cycles."""
+    gc.disable()
     return list(run_task(task, rules, folder))
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ingest import agents, tokens
 from ingest.calls import PENDING, BadRecordError, Bucket, Call, Skip
-from ingest.content import MESSAGE, OUTPUT, TOOLS, Contents, Measures
+from ingest.content import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
 from ingest.keys import POLICIES, RequestKeys
 from ingest.schema import CALL_COLUMNS
 from ingest.staged import write_table
@@ -30,6 +30,11 @@ _MADE = {
     "pending_tool_calls", *(f"key_{policy}" for policy in POLICIES),
 }  # fmt: skip
 FIELD_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in _MADE)
+_PLACED = (
+    "source", "source_row", "identity", "by_line", "messages", "tools", "output", "tool_count",
+    *(f"key_{policy}" for policy in POLICIES),
+)  # fmt: skip
+_NO_KEYS = (None,) * len(POLICIES)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
 
 
@@ -83,23 +88,15 @@ class ContentRules:
 class Batch:
     """Collects the outcomes of one segment's rows and stages them."""
 
-    def __init__(self, rules: ContentRules, folder: Path, measures: Measures | None = None) -> None:
+    def __init__(self, rules: ContentRules, folder: Path, before: Contents | None = None) -> None:
         self.rules = rules
         self.segment = Segment(folder)
         key = rules.hash_key if rules.keep == "hashes" else None
         redact = rules.redact.redact_bytes if rules.redact else None
-        self.contents = Contents(measures or Measures(hash_key=key, redact=redact))
+        self.contents = Contents(Measures(hash_key=key, redact=redact), before)
         self.keys = RequestKeys(hash_key=key)
         self._calls: list[Call] = []
-        self._sources: list[int] = []
-        self._rows: list[int] = []
-        self._identity: list[bytes] = []
-        self._by_line: list[bool] = []
-        self._messages: list[list[int] | None] = []
-        self._tools: list[int | None] = []
-        self._outputs: list[int | None] = []
-        self._tool_counts: list[int | None] = []
-        self._keys: list[tuple[int, ...] | None] = []
+        self._placed: list[tuple[Any, ...]] = []  # beside each call, what `_PLACED` names
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -138,7 +135,7 @@ class Batch:
     def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
         """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
         keep = self.rules.keep
-        complete(call, self.rules.hash_key if keep == "hashes" else None)
+        complete(call, self.rules.hash_key if keep == "hashes" else None, stored=keep != "none")
         if keep == "hashes" and call.error_type and " " in call.error_type:
             call.error_type = "error"  # a provider's message may quote the prompt
         messages = tools = output = numbers = None
@@ -154,34 +151,27 @@ class Batch:
         part = self.part(source)
         part.rows += 1
         part.calls += 1
-        self._tool_counts.append(call.tool_count or (len(call.tools) if call.tools else None))
+        count = call.tool_count or (len(call.tools) if call.tools else None)
         call.messages = call.output = call.tools = call.params = None  # free the texts
         self._calls.append(call)
-        self._sources.append(source)
-        self._rows.append(row)
-        self._identity.append(key)
-        self._by_line.append(by_line)
-        self._messages.append(messages)
-        self._tools.append(tools)
-        self._outputs.append(output)
-        self._keys.append(numbers)
+        self._placed.append((source, row, key, by_line, messages, tools, output, count, *(numbers or _NO_KEYS)))
 
     def _store_contents(self, call: Call) -> tuple[Any, ...]:
         add = self.contents.add
-        messages = numbers = tools = output = None
+        messages: Sequence[int] | None = None
+        numbers = tools = output = None
         words = call.input_words
         hashed = False
-        found = []
         if call.messages:
-            found = [add(message, MESSAGE, "$.messages") for message in call.messages]
-            messages = [one.number for one in found]
-            hashed = any(one.hashed for one in found)
+            found = self.contents.add_all(call.messages, "$.messages")
+            messages, exact, masked, raw, counted, images, bare, _ = zip(*found, strict=True)
+            hashed = True in bare
             if words is None and not hashed:
-                words = sum(one.words for one in found)
-            elif words is None and all(self.contents.words[n] is not None for n in messages):
-                words = sum(self.contents.words[n] or 0 for n in messages)
+                words = sum(counted)
+            elif words is None and all(self.contents.words(n) is not None for n in messages):
+                words = sum(self.contents.words(n) or 0 for n in messages)
             if call.has_images is None:
-                call.has_images = any(one.images for one in found)
+                call.has_images = True in images
         tool_content = add(call.tools, TOOLS, "$.tools") if call.tools else None
         if tool_content is not None:
             tools = tool_content.number
@@ -190,13 +180,16 @@ class Batch:
             value = call.output[0] if len(call.output) == 1 else {"role": "assistant", "choices": call.output}
             answer = add(value, OUTPUT, "$.output")
             output = answer.number
+            if call.pending_tool_calls is None and len(call.output) == 1:
+                call.pending_tool_calls = call.finish_reason in PENDING or answer.measured.asks
             hashed = hashed or answer.hashed
-        if found:
+        if messages is not None:
             tenant = f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
-            numbers = self.keys.numbers(found, tool_content, call.params, tenant)
+            materials = b"".join(exact), b"".join(masked), b"".join(raw)
+            numbers = self.keys.numbers(*materials, tool_content, call.params, tenant)
         state = "hashed" if hashed or self.rules.keep == "hashes" else call.content_state
         if state is None:
-            state = "redacted" if self.rules.redact else "full" if found else "absent"
+            state = "redacted" if self.rules.redact else "full" if messages is not None else "absent"
         return messages, tools, output, words, state, numbers
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -205,12 +198,12 @@ class Batch:
         """Write the segment's tables and return it."""
         segment = self.segment
         segment.calls = len(self._calls)
-        segment.hashed = self.rules.keep == "text" and None in self.contents.texts
+        segment.hashed = self.rules.keep == "text" and any(one.text is None for one in self.contents.measured)
         if self._calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
             write_table(self.call_table(), segment.folder, "calls")
             if len(self.contents):
-                write_table(self._content_table(), segment.folder, "contents", packed=True)
+                write_table(self._content_table(), segment.folder, "contents")
             if self.keys.hashes:
                 write_table(hash_table(self.keys.hashes), segment.folder, "keys")
             scores = self.scores()
@@ -236,25 +229,23 @@ class Batch:
         """The calls as columns, in order."""
         size = len(self._calls)
         fields = dict(zip(_CALL_FIELDS, zip(*map(msgspec.structs.astuple, self._calls), strict=True), strict=True))
-        columns: dict[str, Any] = hash_columns(self._identity)
-        columns["source"] = pa.array(self._sources, pa.int32())
-        columns["by_line"] = pa.array(self._by_line, pa.bool_())
+        placed = dict(zip(_PLACED, zip(*self._placed, strict=True), strict=True))
+        columns: dict[str, Any] = hash_columns(placed["identity"])
+        columns["source"] = pa.array(placed["source"], pa.int32())
+        columns["by_line"] = pa.array(placed["by_line"], pa.bool_())
         columns["replaces"] = pa.array(fields["replaces"], pa.bool_())
-        columns["source_row"] = pa.array(self._rows, pa.int64())
+        columns["source_row"] = pa.array(placed["source_row"], pa.int64())
         for name in ("start_us", "end_us", "cost_pico", "weight_micro"):
             columns[name] = _column(fields["logged_cost_pico" if name == "cost_pico" else name], pa.int64(), size)
         requested = fields["request_model"]
         served = [answered or asked for answered, asked in zip(fields["response_model"], requested, strict=True)]
         columns["model"] = pa.array(served, pa.string())
-        columns["tool_count"] = _column(self._tool_counts, pa.int16(), size)
+        columns["tool_count"] = _column(placed["tool_count"], pa.int16(), size)
         for name in ("input_words", "content_state", "has_images", "pending_tool_calls", *FIELD_COLUMNS):
             columns[name] = self._redacted(_column(fields[name], _ARROW[CALL_COLUMNS[name]], size))
-        columns["messages"] = _column(self._messages, pa.list_(pa.int32()), size)
-        columns["tools"] = _column(self._tools, pa.int32(), size)
-        columns["output"] = _column(self._outputs, pa.int32(), size)
-        for position, policy in enumerate(POLICIES):
-            numbers = [None if keys is None else keys[position] for keys in self._keys]
-            columns[f"key_{policy}"] = _column(numbers, pa.int32(), size)
+        columns["messages"] = _column(placed["messages"], pa.list_(pa.int32()), size)
+        for name in ("tools", "output", *(f"key_{policy}" for policy in POLICIES)):
+            columns[name] = _column(placed[name], pa.int32(), size)
         return pa.table(columns)
 
     def _redacted(self, column: Any) -> Any:
@@ -268,9 +259,10 @@ class Batch:
         """Counts that the log gives for texts it keeps to itself and, where texts are dropped here, their own."""
         found: list[tuple[int, str, int, list[int] | None]] = [(*given, None) for given in self.contents.given_tokens]
         if self.rules.keep == "hashes":
-            stored = self.contents
-            numbers = [number for number, text in enumerate(stored.texts) if text is not None]
-            items = [((stored.texts[number] or b"").decode(), stored.kinds[number]) for number in numbers]
+            kinds = self.contents.kinds
+            texts = [(number, one.text) for number, one in enumerate(self.contents.measured) if one.text is not None]
+            numbers = [number for number, _ in texts]
+            items = [(text.decode(), kinds[number]) for number, text in texts]
             for encoding in tokens.ENCODINGS:
                 measured = tokens.measure(items, encoding, self.rules.hash_key)
                 found.extend((n, encoding, count, blocks) for n, (count, blocks) in zip(numbers, measured, strict=True))
@@ -287,16 +279,17 @@ class Batch:
         )
 
     def _content_table(self) -> pa.Table:
-        stored = self.contents
-        texts = stored.texts if self.rules.keep == "text" else [None] * len(stored)
+        hashes, _, _, _, texts, roles, chars, words, _, _, _ = zip(*self.contents.measured, strict=True)
+        if self.rules.keep != "text":
+            texts = (None,) * len(hashes)
         return pa.table(
             {
-                **hash_columns(stored.hashes),
-                "kind": pa.array(stored.kinds, pa.string()),
-                "role": pa.array(stored.roles, pa.string()),
+                **hash_columns(hashes),
+                "kind": pa.array(self.contents.kinds, pa.string()),
+                "role": pa.array(roles, pa.string()),
                 "text": pa.array(texts, pa.binary()).view(pa.string()),
-                "chars": pa.array(stored.chars, pa.int32()),
-                "words": pa.array(stored.words, pa.int32()),
+                "chars": pa.array(chars, pa.int32()),
+                "words": pa.array(words, pa.int32()),
             }
         )
 
@@ -319,7 +312,7 @@ def _fit(value: Any, kind: pa.DataType) -> Any:
         return str(value) if kind == pa.string() and value is not None else None
 
 
-def hash_columns(hashes: list[bytes]) -> dict[str, Any]:
+def hash_columns(hashes: Sequence[bytes]) -> dict[str, Any]:
     """Two columns that make up 128-bit hashes: the signed upper and the unsigned lower 64 bits."""
     halves = np.frombuffer(b"".join(hashes), dtype=[("hi", ">i8"), ("lo", ">u8")])
     return {
@@ -332,8 +325,11 @@ def hash_table(hashes: list[bytes]) -> pa.Table:
     return pa.table(hash_columns(hashes))
 
 
-def complete(call: Call, hash_key: bytes | None = None) -> None:
-    """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged."""
+def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False) -> None:
+    """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged.
+
+    Whether an answer that is about to be `stored` asks for a tool is told then.
+    """
     start, end = call.start_us, call.end_us
     if call.duration_ms is None and start is not None and end is not None:
         call.duration_ms = (end - start) / 1000
@@ -354,7 +350,8 @@ def complete(call: Call, hash_key: bytes | None = None) -> None:
         call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
     if call.tokens_source is None:
         call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
-    if call.pending_tool_calls is None and (call.output or call.finish_reason):
+    later = stored and call.output is not None and len(call.output) == 1
+    if call.pending_tool_calls is None and not later and (call.output or call.finish_reason):
         call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
@@ -368,11 +365,12 @@ def without_values(reason: str) -> str:
 
 def _asks_for_tools(output: list[Any] | None) -> bool:
     for message in output or ():
-        if not isinstance(message, dict):
-            continue
-        if message.get("tool_calls") or message.get("type") == "function_call":
-            return True
-        content = message.get("content")
-        if isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "tool_use" for p in content):
+        if isinstance(message, msgspec.Raw):
+            raw = bytes(message)
+            # a key that asks for a tool has one of these in it; an escape may hide it
+            if not (b"_call" in raw or b"tool_use" in raw or b"\\u" in raw):
+                continue
+            message = msgspec.json.decode(raw)
+        if isinstance(message, dict) and asks_for_tools(message):
             return True
     return False

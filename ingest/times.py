@@ -22,6 +22,9 @@ _LOOSE = re.compile(
 )
 _OFFSET = re.compile(r"^[+-]\d\d:?\d\d$")
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+_PLAIN = {20: "s", 24: "ms", 27: "us"}  # lengths of `2026-10-01T12:34:56[.123[456]]Z`, with their precision
+_MINUTES: dict[str, int] = {}  # microseconds of the minutes met of late
+_MINUTES_LIMIT = 5_000
 
 
 def zone_named(name: str) -> tzinfo:
@@ -47,6 +50,9 @@ def time_us(value: Any, path: str, *, zone: tzinfo = UTC, unit: str | None = Non
     times before 2000 or after 2100, which are units or clocks gone wrong.
     """
     if isinstance(value, str):
+        precision = _PLAIN.get(len(value))
+        if precision is not None and (plain := _plain_us(value)) is not None:
+            return plain, precision
         if _NUMBER.match(value):
             return _number_us(float(value) if "." in value else int(value), path, unit)
         return _text_us(value, path, zone)
@@ -55,6 +61,27 @@ def time_us(value: Any, path: str, *, zone: tzinfo = UTC, unit: str | None = Non
     if isinstance(value, datetime):
         return _moment(value, path, zone, "us")
     raise BadRecordError("no time" if value is None else f"not a time: {str(value)[:40]!r}", path)
+
+
+def _plain_us(text: str) -> int | None:
+    """Microseconds of a UTC time as most logs write it; None for one that is written otherwise."""
+    if text[-1] != "Z" or text[16] != ":" or text[10] != "T" or not text.isascii():
+        return None
+    seconds, fraction = text[17:19], text[20:-1]
+    if not seconds.isdigit() or seconds > "59" or (fraction and (text[19] != "." or not fraction.isdigit())):
+        return None
+    minute = text[:16]
+    start = _MINUTES.get(minute)
+    if start is None:
+        try:
+            moment = datetime.fromisoformat(minute + ":00+00:00")
+            start = _moment(moment, "$", UTC, "s")[0]
+        except (ValueError, BadRecordError):
+            return None
+        if len(_MINUTES) >= _MINUTES_LIMIT:
+            _MINUTES.clear()
+        _MINUTES[minute] = start
+    return start + int(seconds) * 1_000_000 + int(fraction.ljust(6, "0") if fraction else 0)
 
 
 def _text_us(text: str, path: str, zone: tzinfo) -> tuple[int, str]:
@@ -89,7 +116,7 @@ def _moment(moment: datetime, path: str, zone: tzinfo, precision: str) -> tuple[
         precision = "assumed_tz"
     gap = moment - _EPOCH
     micros = (gap.days * 86_400 + gap.seconds) * 1_000_000 + gap.microseconds
-    return _plausible(micros, path, str(moment)), precision
+    return _plausible(micros, path, moment), precision
 
 
 def _number_us(number: float, path: str, unit: str | None) -> tuple[int, str]:
@@ -108,7 +135,7 @@ def _number_us(number: float, path: str, unit: str | None) -> tuple[int, str]:
     return _plausible(micros, path, f"{number} as {unit}"), precision
 
 
-def _plausible(micros: int, path: str, shown: str) -> int:
+def _plausible(micros: int, path: str, shown: object) -> int:
     if not _UTC_EPOCH_S * 1_000_000 <= micros < _MAX_S * 1_000_000:
         raise BadRecordError(f"a time outside 2000-2100: {shown}", path)
     return micros
