@@ -23,7 +23,7 @@ _CHECK = """
        AND NOT EXISTS (SELECT 1 FROM calls POSITIONAL JOIN ledger WHERE calls.call_no IS DISTINCT FROM ledger.call_no)
 """
 ROW_GROUP = 122_880  # rows that DuckDB stores and skips together
-PIECE = 5 * ROW_GROUP  # calls worth a thread; planning a piece takes some milliseconds
+PIECE = ROW_GROUP  # calls worth a thread of their own; planning a piece takes about a millisecond
 MOST_PIECES = 16
 
 
@@ -72,7 +72,7 @@ def _pieces(con: duckdb.DuckDBPyConnection, ranges: Sequence[Range]) -> list[Ran
     size = -(-size // ROW_GROUP) * ROW_GROUP
     found: list[Range] = []
     for first, last in ranges:
-        while last - first + 1 > size + size // 2:
+        while last - first + 1 > size + size // 4:
             cut = (first + size) // ROW_GROUP * ROW_GROUP
             found.append((first, cut - 1))
             first = cut

@@ -14,6 +14,8 @@ from analysis import present
 from analysis.leaves import DIMENSIONS, SCALE, window
 
 SAMPLE_ROWS: Final = 300_000  # beyond this many calls, whole sessions are sampled by hash
+# A question that reads its calls twice says NOT MATERIALIZED: it then reads only the columns of each use, on all
+# threads, where a copy of all columns would be made on one.
 _BASE: Final = """
     SELECT *, start_time::DATE = $day AS today, coalesce(conversation_id, request_id) AS session
     FROM {relation} WHERE {where} AND {scope}
@@ -36,11 +38,6 @@ class Facts:
     def known(self, name: str) -> bool:
         return self.figures[name][1] is not None
 
-    def added(self, name: str) -> float:
-        """The increase of a count per day as a share of the increase of calls."""
-        more = self.calls[1] - self.calls[0]
-        return (self.after(name) - self.before(name)) / more if more > 0 else 0.0
-
 
 Scope = Sequence[Mapping[str, str | None]]
 AMOUNT: Final = {
@@ -49,6 +46,16 @@ AMOUNT: Final = {
     "tokens": "(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight",
 }
 FIRST: Final = "coalesce(attempt, 1) = 1 AND retry_of IS NULL"  # no retry
+_ASKED: Final = f"key_canonical IS NOT NULL AND {FIRST}"
+_FIGURES: Final = {
+    "repeats": f"""count(*) FILTER ({_ASKED})
+                   - count(DISTINCT hash(start_time::DATE, key_canonical)) FILTER ({_ASKED})""",
+    "cut": "count(*) FILTER (finish_reason IN ('length', 'max_tokens'))",
+    "sessions": "count(DISTINCT hash(session)) FILTER (session IS NOT NULL)",
+    "tools": "avg(tool_count)",
+    "versions": "count(DISTINCT prompt_version)",
+}
+_PER_DAY: Final = ("calls", "repeats", "cut", "sessions")
 
 
 def scope_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
@@ -96,77 +103,28 @@ class Witness:
         where, values = window([self.day, *self.days])
         return int(self.ask(f"SELECT count(*) FROM calls WHERE {where}", values)[0][0])
 
-    def facts(self, scope: Scope) -> Facts:
-        """Counts per day on either side."""
+    def facts(self, scope: Scope, *names: str) -> Facts:
+        """`calls` and the figures of `names` on either side; counts are per day."""
         base, values = self.base(scope)
-        names = (
-            "calls", "retries", "errors", "repeats", "cut", "users", "top_user", "sessions", "top_session",
-            "max_tokens", "tools", "tool_sets", "versions", "missing", "efforts", "usd",
-        )  # fmt: skip
+        columns = "".join(f", {_FIGURES[name]}" for name in names)
         rows = self.ask(
-            f"""WITH base AS ({base}),
-                 users AS (SELECT today, user_id, sum(weight) AS n FROM base WHERE user_id IS NOT NULL GROUP BY ALL),
-                 sessions AS (SELECT today, session, sum(cost_usd) AS n FROM base
-                              WHERE session IS NOT NULL GROUP BY ALL),
-                 keys AS (SELECT today, start_time::DATE AS day, key_canonical, count(*) - 1 AS again FROM base
-                          WHERE key_canonical IS NOT NULL AND coalesce(attempt, 1) = 1 AND retry_of IS NULL
-                          GROUP BY ALL HAVING count(*) > 1)
-            SELECT today, sum(weight)::DOUBLE,
-                   count(*) FILTER (attempt > 1 OR retry_of IS NOT NULL),
-                   count(*) FILTER (status = 'error'),
-                   (SELECT coalesce(sum(again), 0) FROM keys WHERE keys.today = base.today),
-                   count(*) FILTER (finish_reason IN ('length', 'max_tokens')),
-                   (SELECT count(*) FROM users WHERE users.today = base.today),
-                   (SELECT max(n)::DOUBLE FROM users WHERE users.today = base.today),
-                   (SELECT count(*) FROM sessions WHERE sessions.today = base.today),
-                   (SELECT max(n)::DOUBLE FROM sessions WHERE sessions.today = base.today),
-                   avg(max_tokens), avg(tool_count), count(DISTINCT tools_id), count(DISTINCT prompt_version),
-                   count(*) FILTER (tokens_source = 'missing' OR cost_status = 'no_usage'),
-                   count(DISTINCT reasoning_effort), sum(cost_usd)::DOUBLE
-            FROM base GROUP BY today ORDER BY today""",
-            values,
+            f"SELECT today, sum(weight)::DOUBLE{columns} FROM ({base}) GROUP BY today ORDER BY today", values
         )
         sides: dict[bool, tuple[Any, ...]] = {row[0]: row[1:] for row in rows}
-        empty = (0.0,) * len(names)
-        per_day = {"calls", "retries", "errors", "repeats", "cut", "sessions", "missing", "usd"}
         figures = {}
-        for i, name in enumerate(names):
-            before, after = sides.get(False, empty)[i], sides.get(True, empty)[i]
-            if name in per_day and before is not None:
+        for i, name in enumerate(("calls", *names)):
+            before, after = (sides[side][i] if side in sides else 0.0 for side in (False, True))
+            if name in _PER_DAY and before is not None:
                 before = before / max(len(self.days), 1)
             figures[name] = (before, after)
         return Facts((float(figures["calls"][0] or 0), float(figures["calls"][1] or 0)), figures)
-
-    def sessions(self, scope: Scope) -> Facts:
-        """How calls gather in sessions, and how prompts grow along one: turn-1 tokens, growth per turn."""
-        base, values = self.base(scope)
-        rows = self.ask(
-            f"""WITH base AS ({base} AND coalesce(conversation_id, request_id) IS NOT NULL),
-                 size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
-                 turns AS (
-                    SELECT today, session, input_tokens, cost_usd, row_number() OVER (
-                        PARTITION BY start_time::DATE, session ORDER BY start_time, source_id, source_row) AS turn
-                    FROM base, size WHERE hash(session) % every = 0),
-                 long AS (SELECT today, session, count(*) AS n, sum(cost_usd)::DOUBLE AS usd FROM turns GROUP BY ALL),
-                 edge AS (SELECT quantile_cont(n, 0.99) AS p99 FROM long WHERE NOT today)
-            SELECT today, avg(n), max(n), sum(greatest(n - p99, 0)) / sum(n), count(*),
-                   count(*) FILTER (n > p99), max(usd) / sum(usd),
-                   (SELECT avg(input_tokens) FROM turns WHERE turn = 1 AND turns.today = long.today),
-                   (SELECT regr_slope(input_tokens, turn) FROM turns WHERE turns.today = long.today)
-            FROM long, edge GROUP BY today ORDER BY today""",
-            values,
-        )
-        names = ("turns", "longest", "beyond", "sessions", "long_sessions", "top_session", "first_tokens", "growth")
-        sides = {row[0]: row[1:] for row in rows}
-        none = (None,) * len(names)
-        figures = {name: (sides.get(False, none)[i], sides.get(True, none)[i]) for i, name in enumerate(names)}
-        return Facts((0.0, 0.0), figures)
 
     def turns(self, scope: Scope) -> list[tuple[int, float, float, float]]:
         """(turn of a session, calls on the day, input tokens of such a call on the baseline days, on the day)."""
         base, values = self.base(scope)
         return self.ask(
-            f"""WITH base AS ({base} AND conversation_id IS NOT NULL AND input_tokens IS NOT NULL AND {FIRST}),
+            f"""WITH base AS NOT MATERIALIZED (
+                    {base} AND conversation_id IS NOT NULL AND input_tokens IS NOT NULL AND {FIRST}),
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  turns AS (
                     SELECT today, input_tokens, row_number() OVER (
@@ -183,7 +141,8 @@ class Witness:
         sessions, calls of the pair on the day), most calls first. The same agent twice is one that repeats itself."""
         base, values = self.base([{"agent": agent} for agent in agents])
         rows = self.ask(
-            f"""WITH base AS ({base} AND coalesce(conversation_id, request_id) IS NOT NULL AND agent IS NOT NULL),
+            f"""WITH base AS NOT MATERIALIZED (
+                    {base} AND coalesce(conversation_id, request_id) IS NOT NULL AND agent IS NOT NULL),
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  steps AS (
                     SELECT today, session, agent, lag(agent) OVER (
@@ -199,27 +158,15 @@ class Witness:
         )
         return [(a, b, float(x), float(y), n, int(steps)) for a, b, x, y, n, steps in rows]
 
-    def movers(self, scope: Scope, dimension: str) -> list[tuple[str | None, float, float, float]]:
-        """Values of a dimension with dollars per baseline day, on the dearest baseline day, and on the day; largest
-        change first."""
-        base, values = self.base(scope)
-        rows = self.ask(
-            f"""WITH base AS ({base}),
-                 days AS (SELECT {DIMENSIONS[dimension]} AS value, today, start_time::DATE AS day,
-                                 coalesce(sum(cost_usd), 0)::DOUBLE AS usd FROM base GROUP BY ALL)
-            SELECT value, coalesce(sum(usd) FILTER (NOT today), 0) / {max(len(self.days), 1):d},
-                   coalesce(max(usd) FILTER (NOT today), 0), coalesce(sum(usd) FILTER (today), 0)
-            FROM days GROUP BY value""",
-            values,
-        )
-        return sorted(rows, key=lambda r: (-abs(r[3] - r[1]), str(r[0])))
-
     def without_usage(self, by: Sequence[str]) -> list[tuple[dict[str, str | None], float, float, float, float]]:
         """Segments with calls that have no usage on the day: (segment, such calls per baseline day, on the day, calls
         on the day, the amount of one of its other calls)."""
         base, values = self.base([{}])
         dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
         missing = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
+        # most logs have none, and then the day alone needs a look
+        if not self.ask(f"SELECT 1 FROM ({base}) WHERE today AND {missing} LIMIT 1", values):
+            return []
         rows = self.ask(
             f"""WITH base AS ({base})
             SELECT {dims}count(*) FILTER ({missing} AND NOT today), count(*) FILTER ({missing} AND today) AS after,

@@ -114,7 +114,7 @@ def claim(cause: Cause, witness: Witness) -> Cause:
     if cause.cause == "new_agent":
         return _new(cause, witness)
     if cause.cause == "output_growth":
-        facts = witness.facts(scope_of(cause))
+        facts = witness.facts(scope_of(cause), "cut")
         cut = [facts.figures["cut"][i] or 0.0 for i in (0, 1)]
         if facts.calls[1] and cut[1] / facts.calls[1] > 2 * cut[0] / max(facts.calls[0], 1) + 0.01:
             return _told(cause, f"{cut[1] / facts.calls[1]:.1%} of answers stop at the token limit")
@@ -133,7 +133,7 @@ def _told(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
 
 
 def _traffic(cause: Cause, witness: Witness) -> Cause:
-    facts = witness.facts(scope_of(cause))
+    facts = witness.facts(scope_of(cause), "sessions")
     more = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("sessions"):
         more += f" in {facts.before('sessions'):,.0f} -> {facts.after('sessions'):,.0f} sessions"
@@ -141,7 +141,7 @@ def _traffic(cause: Cause, witness: Witness) -> Cause:
 
 
 def _fan_out(cause: Cause, witness: Witness) -> Cause:
-    facts = witness.facts(scope_of(cause))
+    facts = witness.facts(scope_of(cause), "repeats")
     told = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("repeats") > 0.01 * facts.calls[1]:
         told += (
@@ -153,7 +153,7 @@ def _fan_out(cause: Cause, witness: Witness) -> Cause:
 
 def _prompt(cause: Cause, witness: Witness) -> Cause:
     scope = scope_of(cause)
-    facts = witness.facts(scope)
+    facts = witness.facts(scope, "tools", "versions")
     turns = witness.turns(scope) if cause.delta > 0 else []
     if sum(n for turn, n, *_ in turns if turn > 1) >= LATER:
         every, rising = _explained(turns, 0), _explained(turns, 1)

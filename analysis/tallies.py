@@ -68,7 +68,7 @@ class Counter:
         self.dims = "".join(f"{DIMENSIONS[name]} AS d{i}, " for i, name in enumerate(by))
         self.keys = "".join(f"d{i}, " for i in range(len(by)))
         base, self.values = witness.base(scope)
-        self.base = f"base AS (SELECT *, {self.dims}start_time::DATE AS day FROM ({base}))"
+        self.base = f"base AS NOT MATERIALIZED (SELECT *, {self.dims}start_time::DATE AS day FROM ({base}))"
         self.amount = AMOUNT[witness.metric]
 
     def _ask(self, sql: str, **more: Any) -> list[tuple[Any, ...]]:
@@ -124,7 +124,8 @@ class Counter:
                                GROUP BY ALL),
                      beyond AS (SELECT groups.*, coalesce(p99, 1) AS p99 FROM groups LEFT JOIN edges
                                 ON {self._same("groups", "edges")})
-                SELECT {self.keys}day, sum(greatest(n - p99, 0)), sum(amount * greatest(n - p99, 0) / n), max(n),
+                SELECT {self.keys}day, sum(greatest(n - p99, 0)),
+                       sum((amount * greatest(n - p99, 0) / n)::DECIMAL(38, 12)), max(n),
                        count(*), count(*) FILTER (n > p99), any_value(p99),
                        list(id ORDER BY n DESC, id) FILTER (today AND n >= 2 * p99 + 3)[:20]
                 FROM beyond GROUP BY {self.keys}day ORDER BY ALL"""
@@ -153,7 +154,8 @@ class Counter:
                           FROM base WHERE key_canonical IS NOT NULL AND {FIRST}
                               AND NOT coalesce(request_id IN (SELECT unnest($without::VARCHAR[])), false)
                           GROUP BY {self.keys}day, key_canonical HAVING count(*) > 1)
-            SELECT {self.keys}day, sum(n - 1), sum(amount * (n - 1) / n) FROM keys GROUP BY ALL ORDER BY ALL""",
+            SELECT {self.keys}day, sum(n - 1), sum((amount * (n - 1) / n)::DECIMAL(38, 12))
+            FROM keys GROUP BY ALL ORDER BY ALL""",
             without=list(without),
         )
         return self._tallies(rows, 1, 2)
