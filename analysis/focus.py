@@ -58,10 +58,11 @@ COLUMNS: Final = {
     "1.2": (
         "BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency",
         "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription",
-        "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit",
-        "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName", "ListCost",
-        "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingQuantity", "PricingUnit", "ProviderName",
-        "PublisherName", "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter",
+        "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "CommitmentDiscountStatus", "ConsumedQuantity",
+        "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName",
+        "ListCost", "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice",
+        "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit",
+        "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter",
         "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags", "x_Model",
         "x_ServiceTier", "x_TokenKind", "x_CallCount", "x_PriceSource",
     ),
@@ -195,13 +196,15 @@ def _charges(row: dict[str, Any], account: str, currency: str, spec: str) -> Ite
         list_cost = cost if listed is None else listed
         quantity = Decimal(row["calls"]) if tokens is None else Decimal(tokens) / MILLION
         own_price = _unit_price(cost, quantity, row["prices"].get(kind) if kind else None)
-        same = list_cost == cost
+        list_price = own_price if list_cost == cost else _unit_price(list_cost, quantity, None)
         sku = f"{provider}/{model}/{meter}"
         yield {
             **common,
             "BilledCost": _plain(cost), "ContractedCost": _plain(cost), "EffectiveCost": _plain(cost),
-            "ListCost": _plain(list_cost), "ContractedUnitPrice": own_price,
-            "ListUnitPrice": own_price if same else _unit_price(list_cost, quantity, None),
+            "ListCost": _plain(list_cost), "ContractedUnitPrice": own_price, "ListUnitPrice": list_price,
+            # priced and billed in the same currency
+            "PricingCurrencyEffectiveCost": _plain(cost), "PricingCurrencyContractedUnitPrice": own_price,
+            "PricingCurrencyListUnitPrice": list_price,
             "PricingQuantity": _plain(quantity), "PricingUnit": "Calls" if tokens is None else "1000000 Tokens",
             "ConsumedQuantity": _plain(Decimal(row["calls"]) if tokens is None else Decimal(tokens)),
             "ConsumedUnit": "Calls" if tokens is None else "Tokens",
