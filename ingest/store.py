@@ -11,6 +11,7 @@ import errno
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ except ImportError:  # pragma: no cover
 READ_PATIENCE_S = 10.0
 WRITE_PATIENCE_S = 60.0
 DEFAULT_PATH = "hindcast.duckdb"
+# Connections of one process share an instance, which a thread may meet before its Python functions are registered.
+_OPENING = threading.Lock()
 _BUSY = re.compile(r"Could not set lock|Conflicting lock|different configuration", re.IGNORECASE)
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 _SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true;"
@@ -135,8 +138,9 @@ class Store:
         deadline = time.monotonic() + patience
         while True:
             try:
-                con = duckdb.connect(str(self.path), read_only=read_only)
-                con.execute(_SETTINGS)
+                with _OPENING:
+                    con = duckdb.connect(str(self.path), read_only=read_only)
+                    con.execute(_SETTINGS)
                 return con
             except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
                 if not _BUSY.search(str(error)):
