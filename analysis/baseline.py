@@ -78,40 +78,43 @@ def fit_level(history: Mapping[date, float]) -> Level:
     weekday = np.array([day.weekday() for day in days])
     age = np.array([(days[-1] - day).days for day in days])
     recency = 0.5 ** (age / HALF_LIFE)
-    level, effects, noise = float(np.median(logs)), np.zeros(7), ORDINARY_NOISE
+    near = np.abs(age[:, None] - age[None, :]) <= 3
+    together, week = near.astype(np.float64), near.sum(axis=1)
+    level, effects, noise = _median(logs), np.zeros(7), ORDINARY_NOISE
     counts = np.bincount(weekday, minlength=7)
     prior = WEEKDAY_SPREAD**2
     for _ in range(ROUNDS):
         off = logs - level - effects[weekday]
         steady = np.minimum(1.0, 1.5 * noise / np.maximum(np.abs(off), 1e-12))
-        level = float(np.average(logs - effects[weekday], weights=recency * steady))
+        weights = recency * steady
+        level = float(((logs - effects[weekday]) * weights).sum() / weights.sum())
         weight = np.bincount(weekday, steady, 7)
-        mean = np.bincount(weekday, steady * (logs - _drift(logs, effects[weekday], age)), 7) / np.maximum(weight, 1e-9)
+        # the level along the history, the mean of the week around, so that a slow trend is not taken for a weekday
+        drift = (together @ (logs - effects[weekday])) / week
+        mean = np.bincount(weekday, steady * (logs - drift), 7) / np.maximum(weight, 1e-9)
         effects = np.where(counts > 0, mean * prior / (prior + noise**2 / np.maximum(weight, 1e-9)), 0.0)
         off = logs - level - effects[weekday]
-        own = 1.4826 * float(np.median(np.abs(off - np.median(off))))
+        own = 1.4826 * _median(np.abs(off - _median(off)))
         noise = sqrt((len(days) * own**2 + 7 * ORDINARY_NOISE**2) / (len(days) + 7))
         seen = counts > 0
-        spread = float(np.mean(mean[seen] ** 2)) - noise**2 * float(np.mean(1 / np.maximum(weight[seen], 1e-9)))
+        shared = 1 / np.maximum(weight[seen], 1e-9)
+        spread = float((mean[seen] ** 2).sum() / seen.sum()) - noise**2 * float(shared.sum() / seen.sum())
         prior = max(spread, 0.02**2)
     flat = logs - effects[weekday]
-    return Level(level, dict(enumerate(effects.tolist())), dict(zip(days, _week_around(flat, age), strict=True)))
+    return Level(level, dict(enumerate(effects.tolist())), dict(zip(days, _week_around(flat, near, week), strict=True)))
 
 
-def _week_around(flat: NDArray[np.float64], age: NDArray[np.int64]) -> list[float]:
-    """The median of the days at most three days away, for each day: rows sorted with the others behind at infinity."""
-    near = np.abs(age[:, None] - age[None, :]) <= 3
+def _median(values: NDArray[np.float64]) -> float:
+    """As numpy's, without its overhead on a few dozen values."""
+    ordered, n = np.sort(values), len(values)
+    return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
+
+
+def _week_around(flat: NDArray[np.float64], near: NDArray[np.bool_], count: NDArray[np.int64]) -> list[float]:
+    """The median of the days at most three days away (`near`), for each day: rows sorted, the others at infinity."""
     rows = np.sort(np.where(near, flat[None, :], np.inf), axis=1)
-    count = near.sum(axis=1)
     at = np.arange(len(flat))
     return ((rows[at, (count - 1) // 2] + rows[at, count // 2]) / 2).tolist()
-
-
-def _drift(logs: NDArray[np.float64], effect: NDArray[np.float64], age: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The level along the history, so that a slow trend is not taken for a weekday: the mean of the week around."""
-    flat = logs - effect
-    near = np.abs(age[:, None] - age[None, :]) <= 3
-    return np.asarray((near @ flat) / near.sum(axis=1), np.float64)
 
 
 def matched(
