@@ -120,9 +120,9 @@ def visit(browser: Any, url: str) -> None:
     page.get_by_role("heading", name="expected").first.wait_for(timeout=120_000)
     print(f"  {'  with the newest day explained':52} {time.perf_counter() - began:6.2f} s", flush=True)
     for again in ("", ", again"):
-        timed(page, f"Overview by model{again}", radio("model"), says("model model_"))
-        timed(page, f"Overview by task{again}", radio("task"), says("task task_"))
-        timed(page, f"Overview by agent{again}", radio("agent"), says("agent agent_"))
+        timed(page, f"Overview by model{again}", radio("model"), says("model 'model_"))
+        timed(page, f"Overview by task{again}", radio("task"), says("task 'task_"))
+        timed(page, f"Overview by agent{again}", radio("agent"), says("agent 'agent_"))
         timed(page, f"to Spike{again}", go("Spike"), named("Spike"))
         timed(page, f"another driver's sessions{again}", choose("Driver", 1))
         timed(page, f"another session, call by call{again}", choose("Session", 1))

@@ -61,7 +61,7 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
         lives=_points(by_life, range(len(by_life.at)), days, [_life(int(at)) for at in by_life.at]),
         rooms=_points(by_room, rooms, days, [f"{int(by_room.at[number]):,}" for number in rooms]),
         keys=[(p.name, p.hits, p.hit_rate, dollars(p.saved) / days, p.repeats.false_share) for p in policies],
-        repeated=policies[0].repeats.groups if policies else 0,
+        repeated=policies[0].repeats.groups_compared if policies else 0,
         one_answer=policies[0].repeats.groups_one_answer if policies else 0,
     )
 

@@ -104,8 +104,10 @@ def curve(
         hovertemplate="%{customdata}<extra></extra>",
     )
     axes(figure, x=x, y="USD saved per day")
-    ticks = _ticks(list(range(len(at))), 7)
-    figure.update_xaxes(type="log", tickvals=[at[i] for i in ticks], ticktext=[plain(labels[i]) for i in ticks])
+    ticks = _ticks(list(range(len(at))), 6)
+    figure.update_xaxes(
+        type="log", tickangle=0, tickvals=[at[i] for i in ticks], ticktext=[plain(labels[i]) for i in ticks]
+    )
     return figure.update_yaxes(rangemode="tozero")
 
 

@@ -21,6 +21,7 @@ from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340
 WIDEST_LABEL = 26
+LONG = 300  # days
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def trajectory(
             annotation={"text": f"budget {money(budget)} a day", "xanchor": "left", "x": 0, "font": {"size": 12}},
         )
     figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified")
-    return axes(figure, x=None, y=unit)
+    return years(axes(figure, x=None, y=unit), days)
 
 
 def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
@@ -151,7 +152,7 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
             figure.add_scatter(
                 x=[*line.days, *reversed(line.days)],
                 y=[*map(float, line.high), *map(float, reversed(line.low))],
-                fill="toself", fillcolor=fade(line.colour, 0.16), line={"width": 0}, hoverinfo="skip",
+                mode="none", fill="toself", fillcolor=fade(line.colour, 0.22), hoverinfo="skip",
                 showlegend=False, name=plain(f"{line.name} range"), legendgroup=plain(line.name),
             )  # fmt: skip
     for line in lines:
@@ -174,7 +175,7 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
                 _mark(figure, spike, at, day_text(spike))
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(rangemode="tozero")
-    return axes(figure, x=None, y="USD per day")
+    return years(axes(figure, x=None, y="USD per day"), [day for line in lines[:1] for day in line.days])
 
 
 # -- what all pictures share -------------------------------------------------------------------------------------------
@@ -203,6 +204,13 @@ def axes(figure: go.Figure, *, x: str | None, y: str | None) -> go.Figure:
             update(tickprefix="$", separatethousands=True)
     if x is None:
         figure.update_xaxes(type="date", tickformat="%-d %b", showgrid=False, hoverformat="%a %-d %b %Y", nticks=8)
+    return figure
+
+
+def years(figure: go.Figure, days: Sequence[date]) -> go.Figure:
+    """Months with their years on an axis of days, where the days span so many that a date alone would not tell."""
+    if days and (max(days) - min(days)).days > LONG:
+        figure.update_xaxes(tickformat="%b %Y", nticks=6)
     return figure
 
 

@@ -78,7 +78,7 @@ def gather(
         colours=palette.assign(views.ranked(store, "agent")),
         diagnosis=found,
         replay=replayed if replayed and replayed["strategies"] and replayed["baseline"]["daily"] else None,
-        ahead=outlook(costs, coverage.whole_days),
+        ahead=views.under_way(outlook(costs, coverage.whole_days), coverage),
     )
 
 

@@ -18,20 +18,20 @@ def movers(found: views.Document, limit: int = 3) -> Table:
     """The largest causes, or drivers where no cause is named."""
     named = [cause for cause in views.causes(found) if cause["surprising"]]
     rows: list[tuple[object, ...]] = [
-        (cause["title"], views.places(cause), Decimal(cause["delta"]), cause["share"], cause["fix"]) for cause in named
+        (Decimal(cause["delta"]), cause["share"], cause["title"], views.places(cause), cause["fix"]) for cause in named
     ]
     if not rows:
         rows = [
-            (views.what(driver), views.where(driver["segment"]), Decimal(driver["delta"]), driver["share"], None)
+            (Decimal(driver["delta"]), driver["share"], views.what(driver), views.where(driver["segment"]), None)
             for driver in found["drivers"]
         ]
     return Table(
         f"The largest movers of {found['day']}",
         (
+            Column("USD", lambda value: money(value, sign=True), figure=True),
+            Column("share", share, figure=True, about="Of the whole difference"),
             Column("what"),
             Column("where"),
-            Column("USD", lambda value: money(value, sign=True), figure=True),
-            Column("share of the change", share, figure=True),
             Column("what to do"),
         ),
         tuple(rows[:limit]),
@@ -39,8 +39,8 @@ def movers(found: views.Document, limit: int = 3) -> Table:
 
 
 def causes(found: views.Document) -> Table:
-    """Causes that would surprise: dollars, where, evidence, fix, what undoing saves."""
-    columns = (
+    """Causes that would surprise: dollars, where, evidence where there is any, fix, what undoing saves."""
+    columns: tuple[Column, ...] = (
         Column("USD", lambda value: money(value, sign=True), figure=True),
         Column("cause"),
         Column("where"),
@@ -49,7 +49,7 @@ def causes(found: views.Document) -> Table:
         Column("undo saves a day", lambda value: "-" if value is None or value <= 0 else money(value), figure=True),
         Column("confidence", share, figure=True, about="How much better this cause fits the calls than its rivals"),
     )
-    rows = tuple(
+    rows: tuple[tuple[object, ...], ...] = tuple(
         (
             Decimal(cause["delta"]),
             cause["title"],
@@ -61,6 +61,10 @@ def causes(found: views.Document) -> Table:
         )
         for cause in views.causes(found)
     )
+    at = [column.title for column in columns].index("evidence")
+    if not any(row[at] for row in rows):
+        columns = (*columns[:at], *columns[at + 1 :])
+        rows = tuple((*row[:at], *row[at + 1 :]) for row in rows)
     return Table(f"Causes of {found['day']}", columns, rows)
 
 
@@ -89,7 +93,7 @@ def drivers(found: views.Document) -> Table:
         for driver in found["drivers"]
     )
     total = (1.0 if views.amount(found["delta"]) else None, views.dollars(found["delta"]), "sums to the change",
-             f"{money(views.dollars(found['residual']))} unexplained", None, None, None)  # fmt: skip
+             f"{money(views.dollars(found['residual']))} unexplained", "", "", None)  # fmt: skip
     return Table(f"Drivers of {found['day']}", columns, rows, total=total)
 
 
@@ -162,14 +166,14 @@ def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
         Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
         Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
         Column("saved", share, figure=True),
-        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
+        Column("verdict", strong=lambda value: str(value).startswith("fails")),
         Column("quality (90 % lower)", figure=True,
                about="Relative to what was logged; in brackets the one-sided 90 % lower bound"),
-        Column("verdict", strong=lambda value: str(value).startswith("fails")),
+        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
         Column("range in total", figure=True, about="Where answer lengths of another model are not known: low to high"),
     )  # fmt: skip
     rows: list[tuple[object, ...]] = [
-        ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, None, "1.00", "baseline", None)
+        ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, "baseline", "1.00", None, None)
     ]
     for entry in result["strategies"]:
         low, high = views.dollars(entry["cost_low_usd"]), views.dollars(entry["cost_high_usd"])
@@ -178,9 +182,9 @@ def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
                 entry["name"],
                 views.dollars(entry["usd_per_day"]),
                 entry["saved_share"],
-                entry["hit_rate"] if entry["tier_hits"] else None,
-                views.quality(entry),
                 views.verdict(entry),
+                views.quality(entry),
+                entry["hit_rate"] if entry["tier_hits"] else None,
                 f"{money(low)} to {money(high)}" if low != high else money(low),
             )
         )

@@ -21,7 +21,8 @@ from dashboard.tables import Table
 AUDIENCES: Final = ("everyone", "stakeholders", "engineers")
 _STYLE: Final = Path(__file__).with_name("look.css")
 _PRINT: Final = Path(__file__).with_name("report.css")
-PRINTED: Final = {"stakeholders": 0.56}  # of a picture's height on the screen, to fit one page
+MOST_CAUSES: Final = 4  # in the picture for stakeholders
+PRINTED: Final = {"stakeholders": 0.62}  # of a picture's height on the screen, to fit one page
 WORDS: Final = (
     ("call", "one request to a language model and its answer"),
     ("model", "the language model that answers, such as gpt-4-turbo; a smaller one costs less a call"),
@@ -76,7 +77,7 @@ def _for_stakeholders(findings: Findings) -> str:
         (
             _head(findings),
             _pictures_of_choice(findings),
-            _section("Why it happened", _why_in_words(findings), _waterfall(findings)),
+            _section("Why it happened", _why_in_words(findings), _waterfall(findings, most=MOST_CAUSES)),
             _section("What to do", _paragraph(recommendation(findings)), cards.points_html(certainty(findings))),
             _words(),
         )
@@ -159,13 +160,16 @@ def _trajectory(findings: Findings) -> str:
     return _picture(figure, f"Daily cost by agent, {drawn.days[0]} to {drawn.days[-1]}.")
 
 
-def _waterfall(findings: Findings) -> str:
+def _waterfall(findings: Findings, most: int | None = None) -> str:
     found = findings.diagnosis
     if found is None or not found["drivers"]:
         return ""
-    steps = views.steps_by_cause(found) if views.causes(found) else views.steps_by_place(found)
+    steps = views.steps_by_cause(found, most) if views.causes(found) else views.steps_by_place(found)
     words = "; ".join(f"{step.label} {step.detail} {money(step.amount, sign=True)}" for step in steps[1:-1])
-    return _picture(figures.waterfall(steps), f"From {money(steps[0].amount)} to {money(steps[-1].amount)}: {words}.")
+    figure = figures.waterfall(steps)
+    if most is not None:
+        figure.update_yaxes(tickfont={"size": 11})
+    return _picture(figure, f"From {money(steps[0].amount)} to {money(steps[-1].amount)}: {words}.")
 
 
 def _causes(findings: Findings) -> str:

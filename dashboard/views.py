@@ -17,6 +17,7 @@ from analysis import narrative
 from analysis.aligned import costs_relation
 from analysis.cost import DIMENSIONS
 from analysis.days import complete_days
+from analysis.outlook import Outlook
 from analysis.present import day as day_text
 from analysis.present import money, share
 from dashboard.figures import Step
@@ -28,6 +29,7 @@ Document = Mapping[str, Any]
 MAX_STACKS = 8
 MOST_BARS = 150
 DRIVERS_SHOWN = 8
+STALE = 3  # days
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def trajectory_finding(
     top = max((name for name in parts if name != OTHER), key=lambda name: (abs(parts[name]), name), default=None)
     if top is None or len(parts) < 2 or not change or parts[top] / change <= 0:
         return said
-    return f"{said}: {share(float(parts[top] / change))} {of} {dimension} {top}"
+    return f"{said}: {share(float(parts[top] / change))} {of} {dimension} '{top}'"
 
 
 def _mean(amounts: Sequence[Decimal], at: Sequence[int]) -> Decimal:
@@ -231,6 +233,13 @@ def day_costs(report: Document) -> dict[date, Decimal]:
 def total_of(costs: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
     """The sum over some days; a day without calls adds nothing."""
     return sum((costs.get(day, Decimal(0)) for day in days), Decimal(0))
+
+
+def under_way(ahead: Outlook | None, coverage: Coverage) -> Outlook | None:
+    """The month's outlook, unless the log went on for days after that month: then no month is under way."""
+    if ahead is None or coverage.last is None or (coverage.last.date() - ahead.last).days > STALE:
+        return None
+    return ahead
 
 
 def change(now: Decimal, before: Decimal) -> float | None:
@@ -278,10 +287,18 @@ def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step
     return _between(diagnosis, steps)
 
 
-def steps_by_cause(diagnosis: Document) -> list[Step]:
-    """Expected, the causes in the order of the document, what is unexplained, actual."""
+def steps_by_cause(diagnosis: Document, limit: int | None = None) -> list[Step]:
+    """Expected, the causes in the order of the document, what is unexplained, actual.
+
+    With `limit` only as many causes, the others as one, and what is unexplained only where something is.
+    """
     steps = [Step(str(cause["title"]), amount(cause["delta"]), detail=places(cause)) for cause in causes(diagnosis)]
-    return _between(diagnosis, steps)
+    if limit is None:
+        return _between(diagnosis, steps)
+    kept = [step for step in steps if step.detail][:limit]
+    rest = sum((step.amount for step in steps if step not in kept), Decimal(0))
+    found = _between(diagnosis, [*kept, *([Step("smaller changes", rest)] if rest else [])])
+    return [step for step in found if step.label != "unexplained" or step.amount]
 
 
 def _between(diagnosis: Document, steps: list[Step]) -> list[Step]:
@@ -317,11 +334,11 @@ def verdict(result: Document) -> str:
 
 
 def quality(result: Document) -> str:
-    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or `? (0.957)`, or `unknown`."""
+    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or the bound alone."""
     mean, low = result["quality"].get("mean_ratio"), result["quality"].get("lower_90")
-    if low is None:
+    if not low and mean is None:
         return "unknown"
-    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
+    return f"at least {low:.3f}" if mean is None else f"{mean:.2f} ({low:.3f})"
 
 
 def recommended(replay: Document) -> Document | None:

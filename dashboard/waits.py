@@ -27,7 +27,7 @@ def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, 
     box = st.empty()
     with box.container():
         bar = st.progress(0.0, text=text)
-        st.button("Stop", key=f"stop-{errand}", on_click=lambda: st.session_state.update(stopped=name))
+        st.button("Stop this", key=f"stop-{errand}", on_click=lambda: st.session_state.update(stopped=name))
         began = time.monotonic()
 
         def tick(finished: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import streamlit as st
@@ -12,6 +13,7 @@ from dashboard.tables import Column, Table
 from ingest.errors import StrategyError
 from replay.traffic import KEY_POLICIES
 
+NEARLY = Decimal("0.9")
 TEMPERATURES = {"always": "cached like the others", "zero": "never cached", "pool": "a pool of four answers"}
 
 
@@ -43,25 +45,27 @@ def show() -> None:
         return
     elements.finding(headline(found), level=1)
     frame.remarks(view.coverage)
-    elements.finding(f"By time to live: of {money(found.spent)} a day")
+    elements.finding(knee(found.lives, "A life of {}"))
     elements.picture(
         charts.curve([p.at for p in found.lives], [p.rate for p in found.lives], [p.saved for p in found.lives],
                      [p.label for p in found.lives], x="time to live"),
         "cache-by-life",
         alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.lives),
     )  # fmt: skip
-    elements.finding("By room: a shared cache without expiry that drops what was used longest ago")
+    elements.finding(knee(found.rooms, "Room for {} answers"))
+    elements.note("A shared cache without expiry, which drops what was used longest ago.")
     elements.picture(
         charts.curve([p.at for p in found.rooms], [p.rate for p in found.rooms], [p.saved for p in found.rooms],
                      [p.label for p in found.rooms], x="entries"),
         "cache-by-room",
         alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.rooms),
     )  # fmt: skip
-    elements.finding("By what counts as the same request")
+    elements.finding(key_finding(found))
     elements.table(keys(found), "cache-keys")
     elements.note(
-        f"Of {found.repeated:,} requests that came again, {found.one_answer:,} always got the same answer: where they "
-        "did not, a cache freezes the first one."
+        f"Of {found.repeated:,} requests that came again and have their answers logged, {found.one_answer:,} always "
+        "got the same one; elsewhere a cache freezes the first. The curves take an answer as given at once; this table "
+        "takes it from the end of its call on."
     )
     _doctor(view)
 
@@ -73,6 +77,24 @@ def headline(found: caching.CacheCurves) -> str:
         f"A shared cache that keeps answers for 24 h would have served {share(day.rate)} of the calls "
         f"and saved {money(day.saved)} a day of {money(found.spent)}"
     )
+
+
+def knee(points: Sequence[caching.Point], what: str) -> str:
+    """The least setting that saves nearly as much as any."""
+    most = max(point.saved for point in points)
+    if most <= 0:
+        return f"{what.format('any size')} saves nothing"
+    enough = next(point for point in points if point.saved >= most * NEARLY)
+    return f"{what.format(enough.label)} is nearly enough: {money(enough.saved)} of at most {money(most)} a day"
+
+
+def key_finding(found: caching.CacheCurves) -> str:
+    """Which key saves most, of those that are compared."""
+    name, _, _, saved, _ = max(found.keys, key=lambda row: row[3])
+    least = min(row[3] for row in found.keys)
+    if saved == least:
+        return "What counts as the same request makes no difference here"
+    return f"The key '{name}' saves most: {money(saved)} a day, the strictest {money(least)}"
 
 
 def keys(found: caching.CacheCurves) -> Table:

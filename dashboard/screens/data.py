@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from analysis.present import share
@@ -56,7 +57,7 @@ def sources(found: Holdings) -> Table:
     """Files with their counts."""
     names = ("path", "format", "rows", "calls", "duplicates", "quarantined", "complete")
     columns = (
-        Column("file"), Column("format"), *(Column(name, _count, figure=True) for name in names[2:6]),
+        Column("file", _short), Column("format"), *(Column(name, _count, figure=True) for name in names[2:6]),
         Column("read to its end", lambda value: "yes" if value else "no", strong=lambda value: not value),
     )  # fmt: skip
     return Table("Files read", columns, tuple(tuple(source[name] for name in names) for source in found.sources))
@@ -64,7 +65,13 @@ def sources(found: Holdings) -> Table:
 
 def quarantine(found: Holdings) -> Table:
     """Lines with the reason, place and beginning of each."""
-    columns = (Column("file"), Column("line", figure=True), Column("reason"), Column("at"), Column("begins with"))
+    columns = (
+        Column("file", _short),
+        Column("line", figure=True),
+        Column("reason"),
+        Column("at"),
+        Column("begins with"),
+    )
     return Table("Quarantine", columns, tuple(found.quarantine))
 
 
@@ -76,6 +83,11 @@ def known(found: Holdings) -> Table:
     )  # fmt: skip
     rows = tuple((what, count, count / found.calls if found.calls else None) for what, count in found.known.items())
     return Table("What the log says", columns, rows)
+
+
+def _short(path: str | None) -> str:
+    """A file's folder and name; the CSV has the whole path."""
+    return "-" if path is None else "/".join(Path(path).parts[-2:])
 
 
 def _count(value: Any) -> str:

@@ -77,7 +77,9 @@ def matrix(report: views.Document, rows: str, columns: str) -> Table:
         (
             name,
             *(costs.get((name, column), "unpriced" if (name, column) in called else None) for column in shown),
-            sum((usd for (row, _), usd in costs.items() if row == name), Decimal(0)),
+            sum(known[1:], known[0])
+            if (known := [usd for (row, _), usd in costs.items() if row == name])
+            else "unpriced",
         )
         for name in dict.fromkeys(down)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import streamlit as st
@@ -45,7 +45,7 @@ def show() -> None:
     limits = read()
     with answer:
         elements.finding(views.sentences(found)[0] if found else _so_far(costs), level=1)
-        ahead = outlook(every, view.coverage.whole_days)
+        ahead = views.under_way(outlook(every, view.coverage.whole_days), view.coverage)
         elements.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
         frame.remarks(view.coverage, report)
     drawn = views.by_week(views.trajectory(report, dimension, cached.colours(*view.key, dimension)))
@@ -137,12 +137,14 @@ def _trajectory(
     view: frame.View, drawn: views.Trajectory, dimension: str, found: views.Document | None, budget: Decimal | None
 ) -> None:
     spike = views.stands_out_since(found) if found else None
+    if spike and drawn.weekly:
+        spike -= timedelta(days=spike.weekday())
     whole = set(view.coverage.whole_days)
     figure = figures.trajectory(
         drawn.days,
         drawn.stacks,
         cached.colours(*view.key, dimension),
-        spike=None if drawn.weekly else spike,
+        spike=spike,
         expected=None if drawn.weekly or not found else views.expected_range(found),
         budget=None if drawn.weekly else budget,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],

@@ -125,19 +125,19 @@ def headline(found: views.Document, part: str) -> str:
 
 
 def book(found: views.Document) -> Table:
-    """The rows: model, tier, since when, prices by kind, source."""
+    """The rows: model, prices by kind, tier, since when, for which requests, and the source."""
     columns = (
-        Column("provider"),
         Column("model"),
+        *(Column(title, _price, figure=True) for _, title in KINDS),
         Column("tier"),
         Column("from"),
         Column("requests", about="Prices of some models depend on the size of the request"),
-        *(Column(title, _price, figure=True) for _, title in KINDS),
         Column("source"),
     )
     rows: list[tuple[Any, ...]] = [
-        (row["provider"], row["model"], row["tier"], row["effective_from"] or "always", row["size"],
-         *(None if row[kind] is None else Decimal(row[kind]) for kind, _ in KINDS), row["source"])
+        ("/".join(part for part in (row["provider"], row["model"]) if part),
+         *(None if row[kind] is None else Decimal(row[kind]) for kind, _ in KINDS),
+         row["tier"], row["effective_from"] or "always", row["size"], row["source"])
         for row in found["rows"]
     ]  # fmt: skip
     return Table(f"Price book {found['price_book_version']}", columns, tuple(rows))

@@ -144,9 +144,6 @@ def _closer(entry: views.Document) -> None:
             charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, HUES, strict=False))), "hits",
             alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
         )  # fmt: skip
-    for reason, count in entry["stayed"].items():
-        if count:
-            elements.note(f"{views.plural(count, 'call')} stayed with the logged model: {reason}.")
     with st.expander("How quality was judged, and how to run this again"):
         elements.lead(proofs.evidence(entry))
         elements.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")

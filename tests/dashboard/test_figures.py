@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dashboard import figures, palette, tables, views
@@ -33,6 +33,7 @@ def test_the_spike_is_marked_on_its_day() -> None:
     assert "Tue 5 Mar: $9.00" in mark.text
 
 
+@settings(deadline=None)
 @given(some.lists(MONEY, max_size=8), MONEY)
 def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: Decimal) -> None:
     end = start + sum(changes, Decimal(0))
@@ -44,6 +45,7 @@ def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: De
     assert low <= min(0, float(end)) <= max(0, float(start)) <= max(high, 0)
 
 
+@settings(deadline=None)
 @given(some.text(max_size=60))
 def test_a_name_from_a_log_never_becomes_markup_of_a_label(name: str) -> None:
     shown = figures.plain(name)
@@ -91,6 +93,7 @@ def test_an_agent_keeps_its_colour_when_others_are_filtered_out() -> None:
     assert [colours[name] for name in drawn.stacks] == list(palette.HUES[1:3])
 
 
+@settings(deadline=None)
 @given(
     some.lists(
         some.tuples(some.sampled_from(DAYS), some.integers(0, 14), some.decimals(0, 99, places=6)),
@@ -105,6 +108,7 @@ def test_a_trajectory_keeps_every_dollar_however_many_names_there_are(rows: list
     assert sum(drawn.totals) == sum(usd for _, _, usd in rows)
 
 
+@settings(deadline=None)
 @given(some.dictionaries(some.dates(date(2023, 1, 1), date(2024, 12, 31)), some.decimals(0, 99, places=6), min_size=2))
 def test_weeks_of_a_long_log_keep_every_dollar(costs: dict[date, Decimal]) -> None:
     report = {"rows": [{"day": day.isoformat(), "agent": "a", "cost_usd": str(usd)} for day, usd in costs.items()]}

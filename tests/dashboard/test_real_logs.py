@@ -35,7 +35,8 @@ def real(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.Te
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_on_a_real_log(real: tuple[str, Store], open_page: Callable[..., Any], page: str) -> None:
     name, store = real
-    text = unescape("\n".join(part.value for part in open_page(store, page).html))
+    chosen = {"strategies": "routed"} if page == "strategies" else {}
+    text = unescape("\n".join(part.value for part in open_page(store, page, **chosen).html))
     assert "hc-finding" in text
     if page in ("overview", "spike", "explore", "cache-lab", "data"):
         assert f"No price, in no total: {UNPRICED[name]}." in text
@@ -43,7 +44,7 @@ def test_every_page_opens_on_a_real_log(real: tuple[str, Store], open_page: Call
 
 def test_reports_of_real_logs_say_what_they_lack(real: tuple[str, Store]) -> None:
     name, store = real
-    findings = gather(store, [load(path) for path in sample_logs.strategies()[1:3]])
+    findings = gather(store, [load(path) for path in sample_logs.strategies()[1:2]])
     for audience in report.AUDIENCES:
         assert UNPRICED[name] in unescape(report.html(findings, audience))
     assert "the log holds too few quality scores" in report.markdown(findings)
