@@ -13,6 +13,15 @@ from dashboard.figures import Line
 from dashboard.palette import GOOD, GREY, HUES
 from dashboard.tables import Column, Table
 
+ALERTS = {
+    "agent": "{}: dollars of this agent",
+    "hour": "{}: dollars of this hour",
+    "ratio": "{}",
+    "drift": "{}",
+    "new_agent": "{}: an agent that was not there before",
+    "unpriced": "{}",
+}
+
 
 def movers(found: views.Document, limit: int = 3) -> Table:
     """The largest causes, or drivers where no cause is named."""
@@ -66,6 +75,26 @@ def causes(found: views.Document) -> Table:
         columns = (*columns[:at], *columns[at + 1 :])
         rows = tuple((*row[:at], *row[at + 1 :]) for row in rows)
     return Table(f"Causes of {found['day']}", columns, rows)
+
+
+def alerts(found: views.Document) -> Table:
+    """What stands out on the day beside the total: agents, hours, ratios, drift, and rules that need no history."""
+    columns = (Column("what"), Column("on the day", figure=True), Column("expected", figure=True))
+    rows = tuple(
+        (ALERTS[alert["kind"]].format(alert["what"]), _measured(alert, "actual"), _measured(alert, "expected"))
+        for alert in found["alerts"]
+    )
+    return Table(f"What else stands out on {found['day']}", columns, rows)
+
+
+def _measured(alert: views.Document, side: str) -> str:
+    """A figure of an alert in its own unit."""
+    value = alert[side]
+    if value is None:
+        return "-"
+    if alert["kind"] in ("ratio", "unpriced"):
+        return share(value) if str(alert["what"]).startswith("share") else f"{value:,.1f}"
+    return money(Decimal(repr(value)))
 
 
 def drivers(found: views.Document) -> Table:

@@ -46,6 +46,9 @@ def show() -> None:
         elements.table(proofs.causes(found), f"causes-{found['day']}")
     elements.finding("The drivers, largest first")
     elements.table(proofs.drivers(found), f"drivers-{found['day']}", limit=TABLE_ROWS)
+    if found["alerts"]:
+        with st.expander(f"{views.plural(len(found['alerts']), 'thing')} beside the total that stood out"):
+            elements.table(proofs.alerts(found), f"alerts-{found['day']}")
     drill.from_driver(view, found)
 
 

@@ -72,6 +72,9 @@ def test_the_spike_page_says_what_diagnose_says(open_page: Opened, spiky: Store)
             assert money(Decimal(amount)) in text
         for driver in found["drivers"][:8]:
             assert money(Decimal(driver["delta"]), sign=True) in text
+        assert found["alerts"]
+        for alert in found["alerts"]:
+            assert alert["what"] in text
         for cause in found["causes"]:
             assert money(Decimal(cause["delta"]), sign=True) in text
         (steps,) = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
