@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import importlib.util
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    import duckdb
     import tiktoken
 
     from ingest.store import Store
@@ -30,6 +31,9 @@ ENCODINGS = ("cl100k_base", "o200k_base")
 BLOCK_TOKENS = 128
 FRAME_TOKENS = 4
 _BATCH = 20_000
+_SAMPLE = 500  # contents that a faster tokenizer has to count as tiktoken does before it is used
+_UNCOUNTED = """text IS NOT NULL AND NOT EXISTS (SELECT 1 FROM content_tokens t
+                                                  WHERE t.content_id = c.content_id AND t.encoding = $name)"""
 _CL100K_PATTERN = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|"""
     r"""\s+(?!\S)|\s"""
@@ -46,6 +50,9 @@ _O200K_PATTERN = "|".join(
     ]
 )
 _PATTERNS = {"cl100k_base": _CL100K_PATTERN, "o200k_base": _O200K_PATTERN}
+
+
+Encode = Callable[[str], Any]  # text -> a numpy array of uint32 token ids
 
 
 class Progress(Protocol):
@@ -134,16 +141,45 @@ def blocks(tokens: Any, key: bytes | None = None) -> list[int]:
     return found
 
 
-def measure(contents: Sequence[tuple[str, str]], encoding_name: str, key: bytes | None = None) -> list[Any]:
-    """(tokens, block hashes) of each (content, kind). Runs on all processors."""
-    encode = encoding(encoding_name).encode_to_numpy
+def measure(
+    contents: Sequence[tuple[str, str]], encoding_name: str, key: bytes | None = None, encode: Encode | None = None
+) -> list[Any]:
+    """(tokens, block hashes) of each (content, kind); `encode` in place of tiktoken. Runs on all processors."""
+    to_array = encode or _tiktoken(encoding_name)
 
     def one(item: tuple[str, str]) -> tuple[int, list[int]]:
-        found = encode(plain_text(*item), disallowed_special=())
+        found = to_array(plain_text(*item))
         return len(found) + (0 if item[1] == "tools" else FRAME_TOKENS), blocks(found, key)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return list(pool.map(one, contents, chunksize=256))
+
+
+def _tiktoken(name: str) -> Encode:
+    return functools.partial(encoding(name).encode_to_numpy, disallowed_special=())
+
+
+def _encoder(con: duckdb.DuckDBPyConnection, name: str) -> Encode:
+    """tiktoken, or the `[fast]` extra where that is installed, pays for its start, and says the same of a sample."""
+    from ingest import fast_tokens
+
+    plain = _tiktoken(name)
+    if not fast_tokens.available():
+        return plain
+    size, contents = con.execute(
+        f"SELECT coalesce(sum(strlen(text)), 0), count(*) FROM contents c WHERE {_UNCOUNTED}",
+        {"name": name},
+    ).fetchall()[0]
+    quick = fast_tokens.array_encoder(name) if size >= fast_tokens.WORTH_BYTES else None
+    if quick is None:
+        return plain
+    sample = con.execute(
+        f"""SELECT text, kind FROM contents c WHERE {_UNCOUNTED} AND content_id % $step = 0
+             ORDER BY content_id LIMIT {_SAMPLE}""",
+        {"name": name, "step": max(1, contents // _SAMPLE)},
+    ).fetchall()
+    texts = [plain_text(text, kind) for text, kind in sample]
+    return quick if all(quick(text).tolist() == plain(text).tolist() for text in texts) else plain
 
 
 def ensure_counted(store: Store, encodings: Iterable[str], progress: Progress | None = None) -> int:
@@ -153,21 +189,21 @@ def ensure_counted(store: Store, encodings: Iterable[str], progress: Progress | 
     counted = 0
     for name in encodings:
         encoding(name)
+        encode: Encode | None = None
         last = -1
         while True:
             with store.read() as con:
                 rows = con.execute(
-                    """SELECT content_id, text, kind FROM contents c
-                        WHERE content_id > $last AND text IS NOT NULL
-                          AND NOT EXISTS (SELECT 1 FROM content_tokens t
-                                           WHERE t.content_id = c.content_id AND t.encoding = $name)
-                        ORDER BY content_id LIMIT $limit""",
+                    f"""SELECT content_id, text, kind FROM contents c
+                         WHERE content_id > $last AND {_UNCOUNTED} ORDER BY content_id LIMIT $limit""",
                     {"last": last, "name": name, "limit": _BATCH},
                 ).fetchall()
+                if rows and encode is None:
+                    encode = _encoder(con, name)
             if not rows:
                 break
             last = rows[-1][0]
-            measured = measure([(text, kind) for _, text, kind in rows], name)
+            measured = measure([(text, kind) for _, text, kind in rows], name, encode=encode)
             table = pa.table(
                 {
                     "content_id": pa.array([row[0] for row in rows], pa.int32()),

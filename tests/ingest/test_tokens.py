@@ -7,10 +7,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import fast_tokens
 from ingest.errors import InputError
 from ingest.pipeline import ingest
 from ingest.store import Store
@@ -64,8 +66,6 @@ def test_an_unknown_encoding_is_told() -> None:
 
 @given(st.integers(0, 700), st.integers(0, 700))
 def test_blocks_agree_exactly_as_far_as_the_tokens_do(shared: int, more: int) -> None:
-    import numpy as np
-
     one = np.arange(shared + more, dtype=np.uint32)
     other = np.concatenate([one[:shared], one[shared:] + 1_000_000])
     first, second = blocks(one), blocks(other)
@@ -92,6 +92,62 @@ def test_each_text_is_counted_once_and_only_when_asked(tmp_path: Path) -> None:
         ).fetchall():
             assert tokens == count_content(text, kind, "o200k_base")
             assert len(parts) == 1
+
+
+def many_texts(folder: Path) -> Store:
+    """A store with texts of every kind that tokenizers stumble over."""
+    odd = [
+        "<|endoftext|> and <|im_start|>", "naïve e\u0301 \u2028 \U0001f600\U0001f468\u200d\U0001f469", "  \n\n\t x  ",
+        "12345.6789", "don't WE'LL I'D", "العربية 中文字符 हिन्दी", "def f(x):\n    return x**2\n", "",
+    ]  # fmt: skip
+    log = folder / "log.jsonl"
+    log.write_text("".join(
+        json.dumps({"hindcast": 1, "call_id": str(n), "start_time": "2026-01-01T00:00:00Z", "request_model": "gpt-4o",
+                    "input_tokens": 9, "output_tokens": 1, "tools": [{"name": f"f{n}"}],
+                    "input_messages": [
+                        {"role": "user", "content": f"{odd[n % 8] * (n % 5)} {n} {odd[n % 3]}" * (n % 40)}],
+                    "output_messages": [{"role": "assistant", "content": odd[n % 8], "tool_calls": [
+                        {"function": {"name": "g", "arguments": json.dumps({"n": n})}}]}]}) + "\n" for n in range(300)
+    ))  # fmt: skip
+    store = Store(folder / "s.duckdb")
+    ingest(store, [log], workers=1)
+    return store
+
+
+def counted(store: Store) -> list[Any]:
+    with store.read() as con:
+        return con.execute("SELECT * FROM content_tokens ORDER BY encoding, content_id").fetchall()
+
+
+@pytest.mark.skipif(not fast_tokens.available(), reason="needs the [fast] extra")
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_fast_extra_counts_and_hashes_blocks_as_tiktoken_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for folder in ("plain", "fast"):
+        (tmp_path / folder).mkdir()
+    plain, fast = many_texts(tmp_path / "plain"), many_texts(tmp_path / "fast")
+    ensure_counted(plain, [name])  # far too little text for the extra
+    used: list[str] = []
+    made = fast_tokens.array_encoder
+    monkeypatch.setattr(fast_tokens, "WORTH_BYTES", 1)
+    monkeypatch.setattr(fast_tokens, "array_encoder", lambda name: used.append(name) or made(name))  # type: ignore[func-returns-value]
+    ensure_counted(fast, [name])
+    assert used == [name]
+    assert counted(fast) == counted(plain)
+
+
+def test_a_fast_tokenizer_that_counts_otherwise_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = many_texts(tmp_path)
+    monkeypatch.setattr(fast_tokens, "available", lambda: True)
+    monkeypatch.setattr(fast_tokens, "WORTH_BYTES", 1)
+    monkeypatch.setattr(fast_tokens, "array_encoder", lambda _: lambda text: np.arange(len(text), dtype=np.uint32))
+    ensure_counted(store, ["o200k_base"])
+    with store.read() as con:
+        for text, kind, tokens in con.execute(
+            "SELECT text, kind, tokens FROM contents JOIN content_tokens USING (content_id)"
+        ).fetchall():
+            assert tokens == count_content(text, kind, "o200k_base")
 
 
 def test_counted_prompts_are_what_the_provider_counted(tmp_path: Path, data: Path) -> None:
