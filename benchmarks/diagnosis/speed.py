@@ -1,10 +1,17 @@
-"""Times a diagnosis of N calls with six dimensions, after ingest; prints seconds and peak memory.
+"""Times a diagnosis of N calls with six dimensions, after ingest; prints seconds, CPU seconds and peak memory.
 
-    python -m benchmarks.diagnosis.speed --calls 1000000 10000000
+    python -m benchmarks.diagnosis.speed --calls 1000000 10000000 --case prompts retries surge scattered
 
-The store is made by SQL: 30 days, 8 agents x 5 tasks x 4 models x 40 templates x 2,000 users, and on the last day one
-agent's prompts are longer. Each size is diagnosed three times, each in a process of its own; the median is printed.
-Timed: `diagnose()` from opening the store to the finished document, without the start of Python.
+The store is made by SQL: 30 days, 8 agents x 5 tasks x 4 models x 40 templates x 2,000 users. What happens on the last
+day, and how the calls lie in the store:
+
+    prompts    one agent's prompts are longer
+    retries    one agent asks again, in its own requests
+    surge      one agent takes calls from all others
+    scattered  as prompts, with long names and ids that are hashes, and calls from seven files, each over all days
+
+Each is diagnosed three times, each in a process of its own; the median is printed. Timed: `diagnose()` from opening
+the store to the finished document, without the start of Python.
 """
 
 from __future__ import annotations
@@ -17,36 +24,52 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 from analysis.ledger import CREATE_COSTS, CREATE_LEDGER
 from ingest.store import Store
 
-DAYS = 30
+DAYS: Final = 30
+FILES: Final = 7
+CASES: Final = ("prompts", "retries", "surge", "scattered")
+BY: Final = ("agent", "task", "model")
 
 
-def build(path: Path, calls: int) -> Store:
+def build(path: Path, calls: int, case: str = "prompts") -> Store:
     """A store of `calls` calls with a ledger of plausible, exact amounts."""
     store = Store(path)
+    scattered = case == "scattered"
+    last = f"nth >= {calls} // {DAYS} * {DAYS - 1}"
+    agent = f"CASE WHEN {last} AND g % 3 = 0 THEN 3 ELSE h % 8 END" if case == "surge" else "h % 8"
+    prompt = f"CASE WHEN h % 8 = 3 AND {last} THEN 4000 ELSE 0 END" if case in ("prompts", "scattered") else "0"
+    retry = f"h % 8 = 3 AND {last} AND g % 2 = 0" if case == "retries" else "false"
+    name = "research_department_" if scattered else ""
+    number = "md5(call_no::VARCHAR)" if scattered else "'request_' || call_no"
+    session = "md5((nth // 6)::VARCHAR)" if scattered else "'session_' || (nth // 6)"
     with store.write() as con:
-        con.execute("SET preserve_insertion_order = false")
+        con.execute("SET preserve_insertion_order = true")
         con.execute(
             f"""INSERT INTO calls BY NAME
-            WITH base AS (
-                SELECT i AS call_no, hash(i) AS h, hash(i + 1000000007) AS g FROM range({calls}) t(i)
+            WITH numbers AS (
+                SELECT i AS call_no, {f"i * {FILES} % {calls} + i * {FILES} // {calls}" if scattered else "i"} AS nth
+                FROM range({calls}) t(i)
+            ), base AS (
+                SELECT call_no, nth, hash(nth) AS h, hash(nth + 1000000007) AS g FROM numbers
             )
             SELECT call_no, call_no::HUGEINT AS call_key, 0 AS source_id, call_no AS source_row,
-                   TIMESTAMP '2024-03-01' + to_microseconds((call_no * {DAYS} * 86400000 // {calls})::BIGINT * 1000)
+                   TIMESTAMP '2024-03-01' + to_microseconds((nth * {DAYS} * 86400000 // {calls})::BIGINT * 1000)
                        AS start_time,
-                   'agent_' || (h % 8) AS agent, 'task_' || (h // 8 % 5) AS task,
-                   'openai' AS provider_name, 'model_' || (g % 4) AS model,
-                   'template_' || (g // 4 % 40) AS prompt_name, 'user_' || (g // 160 % 2000) AS user_id,
-                   'session_' || (call_no // 6) AS conversation_id,
-                   (500 + h // 40 % 2000 + CASE WHEN h % 8 = 3 AND call_no >= {calls} / {DAYS} * {DAYS - 1}
-                       THEN 4000 ELSE 0 END)::BIGINT AS input_tokens,
+                   '{name}agent_' || ({agent}) AS agent, '{name}task_' || (h // 8 % 5) AS task,
+                   'openai' AS provider_name, '{name}model_' || (g % 4) AS model,
+                   '{name}template_' || (g // 4 % 40) AS prompt_name, '{name}user_' || (g // 160 % 2000) AS user_id,
+                   {session} AS conversation_id, {number} AS request_id,
+                   CASE WHEN {retry} THEN 2 ELSE 1 END AS attempt,
+                   (500 + h // 40 % 2000 + {prompt})::BIGINT AS input_tokens,
                    (h // 80000 % 400)::BIGINT AS cache_read_input_tokens,
                    (100 + g // 320000 % 500)::BIGINT AS output_tokens,
-                   1 AS weight, 'ok' AS status, (h % 3000000)::INTEGER AS key_canonical
-            FROM base"""
+                   1 AS weight, CASE WHEN {retry} THEN 'error' ELSE 'ok' END AS status,
+                   (h % 3000000)::INTEGER AS key_canonical
+            FROM base ORDER BY call_no"""
         )
         con.execute(CREATE_LEDGER)
         con.execute(
@@ -62,42 +85,47 @@ def build(path: Path, calls: int) -> Store:
     return store
 
 
-def once(path: Path) -> None:
-    """Diagnose and print seconds, and peak memory in MB."""
+def once(path: Path, by: list[str]) -> None:
+    """Diagnose and print seconds, CPU seconds, peak memory in MB, and the first cause."""
     from analysis.diagnosis import diagnose
 
-    start = time.perf_counter()
-    found = diagnose(Store(path), by=("agent", "task", "model"))
+    start, cpu = time.perf_counter(), time.process_time()
+    found = diagnose(Store(path), by=by)
     found.to_json()
-    spent = time.perf_counter() - start
+    spent, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{spent:.3f} {peak:.0f} {found.causes[0].cause.cause} {found.causes[0].cause.segments}")
+    print(f"{spent:.3f} {cpu:.3f} {peak:.0f} {found.causes[0].cause.cause} {found.causes[0].cause.segments}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--case", nargs="+", choices=CASES, default=["prompts"])
+    parser.add_argument("--by", nargs="+", default=list(BY), help="the dimensions of a segment")
+    parser.add_argument("--keep", type=Path, help="make the stores in this folder, or use those that are there")
     parser.add_argument("--store", type=Path, help="diagnose this store once and print the figures")
     args = parser.parse_args()
     if args.store:
-        once(args.store)
+        once(args.store, args.by)
         return
-    for calls in args.calls:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "speed.duckdb"
-            build(path, calls)
-            lines = [
-                subprocess.run(
-                    [sys.executable, "-m", "benchmarks.diagnosis.speed", "--store", str(path)],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                ).stdout.split(maxsplit=2)
-                for _ in range(3)
-            ]
-            seconds = statistics.median(float(line[0]) for line in lines)
-            peak = max(float(line[1]) for line in lines)
-            print(f"{calls:>12,} calls   {seconds:6.2f} s   peak {peak:5.0f} MB   first cause: {lines[0][2].strip()}")
+    with tempfile.TemporaryDirectory() as folder:
+        for calls in args.calls:
+            for case in args.case:
+                path = (args.keep or Path(folder)) / f"{case}-{calls}.duckdb"
+                if not path.exists():
+                    build(path, calls, case)
+                command = [sys.executable, "-m", "benchmarks.diagnosis.speed", "--store", str(path), "--by", *args.by]
+                lines = [
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout.split(maxsplit=3)
+                    for _ in range(3)
+                ]
+                seconds, cpu = (statistics.median(float(line[i]) for line in lines) for i in (0, 1))
+                peak = max(float(line[2]) for line in lines)
+                print(
+                    f"{case:>9} {calls:>12,} calls   {seconds:6.2f} s   CPU {cpu:6.2f} s   peak {peak:5.0f} MB   "
+                    f"first cause: {lines[0][3].strip()}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
