@@ -111,7 +111,8 @@ class Engine:
     def __post_init__(self) -> None:
         """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
         named = routing_stage.named_models(self.strategy)
-        self.strategy = verbosity.informed(self.strategy, self.traffic, named)
+        lengths_told = self.shared.once(("lengths", *named), lambda: verbosity.known(self.traffic, named))
+        self.strategy = verbosity.informed(self.strategy, lengths_told)
         self.strategy, self.rework_notes = rework.informed(self.strategy, self.traffic, named)
 
     @cached_property
@@ -352,7 +353,10 @@ class Engine:
     @cached_property
     def input_ratios(self) -> input_ratio.InputRatios:
         """What the models that calls move to count for the same prompts."""
-        return input_ratio.learn(self.traffic, self.models, self.routed(frozenset({"route"})))
+        pairs = input_ratio.unlike(self.traffic, self.models, self.routed(frozenset({"route"})))
+        return self.shared.once(
+            ("input ratios", self.models, *pairs), lambda: input_ratio.learn(self.traffic, self.models, pairs)
+        )
 
     @cached_property
     def counts_differ(self) -> bool:

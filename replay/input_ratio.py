@@ -105,10 +105,10 @@ def _family(model: str | None) -> float:
 # -- learning ----------------------------------------------------------------------------------------------------------
 
 
-def learn(traffic: Traffic, models: Sequence[Pair], served: Int32) -> InputRatios:
-    """The ratios that the calls which move between unlike models need; nothing is read where none do."""
+def learn(traffic: Traffic, models: Sequence[Pair], pairs: Sequence[tuple[int, int]]) -> InputRatios:
+    """The ratios that moves between these (source, target) positions need; nothing is read where there are none."""
     models = tuple(models)
-    involved = sorted({place for pair in _unlike(traffic, models, served) for place in pair})
+    involved = sorted({place for pair in pairs for place in pair})
     if not involved:
         return InputRatios(models)
     providers = {models[place][0] for place in involved}
@@ -138,7 +138,8 @@ def learn(traffic: Traffic, models: Sequence[Pair], served: Int32) -> InputRatio
     return InputRatios(models, learned)
 
 
-def _unlike(traffic: Traffic, models: Sequence[Pair], served: Int32) -> list[tuple[int, int]]:
+def unlike(traffic: Traffic, models: Sequence[Pair], served: Int32) -> list[tuple[int, int]]:
+    """The (source, target) pairs that calls move between and that count otherwise."""
     moved = served != traffic.model
     width = len(models)
     pairs = np.flatnonzero(np.bincount((traffic.model.astype(np.int64) * width + served)[moved], minlength=1)).tolist()
@@ -202,7 +203,7 @@ def needs_counts(ratios: InputRatios, traffic: Traffic, served: Int32) -> bool:
 
 def moves(ratios: InputRatios, traffic: Traffic, served: Int32) -> Iterator[tuple[int, int, bool, Ratio]]:
     """(source, target, with tools, ratio) of the groups of calls that move between unlike models."""
-    for source, target in _unlike(traffic, ratios.models, served):
+    for source, target in unlike(traffic, ratios.models, served):
         mine = (traffic.model == source) & (served == target)
         tools = has_tools(traffic)[mine]
         for value in (False, True):

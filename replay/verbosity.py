@@ -25,12 +25,13 @@ LEAST: Final = 30
 Z90: Final = 1.6448536269514722
 
 
-def informed(strategy: Strategy, traffic: Traffic, models: Sequence[str]) -> Strategy:
-    """The strategy with measured length ratios after those of its file, which come first where both fit.
+def known(traffic: Traffic, models: Sequence[str]) -> tuple[LengthRatio, ...]:
+    """All measured length ratios of `models`, the names that calls may move to."""
+    return tuple(measured(traffic, models)) if models and len(traffic) else ()
 
-    `models` are the names that calls may move to.
-    """
-    rows = tuple(measured(traffic, models)) if models and len(traffic) else ()
+
+def informed(strategy: Strategy, rows: tuple[LengthRatio, ...]) -> Strategy:
+    """The strategy with measured length ratios after those of its file, which come first where both fit."""
     if not rows:
         return strategy
     return strategy.model_copy(update={"output_ratio": (*strategy.output_ratio, *rows)})

@@ -69,10 +69,10 @@ def test_shadow_answers_are_pairs_and_come_first(tmp_path: Path):
 def test_the_files_own_row_wins_over_the_measured_one(tmp_path: Path):
     traffic = load(store_of(tmp_path))
     told = parse("name: x\noutput_ratio: [{task: draft, ratio: 0.9}]")
-    informed = verbosity.informed(told, traffic, ["gpt-4o-mini"])
+    informed = verbosity.informed(told, verbosity.known(traffic, ["gpt-4o-mini"]))
     assert informed.output_ratio[0].ratio == 0.9
     assert len(informed.output_ratio) == 2
-    assert verbosity.informed(told, traffic, []) is told
+    assert verbosity.informed(told, verbosity.known(traffic, [])) is told
 
 
 def test_the_replay_prices_measured_lengths_within_a_narrower_band(tmp_path: Path):
