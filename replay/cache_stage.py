@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from ingest.errors import StrategyError
-from replay import rules, tiers
+from replay import cache_events, rules, tiers
 from replay.prompts import Prompts, Tree
 from replay.strategy import Cache
 from replay.traffic import Bool, Int32, Int64, Traffic
@@ -56,7 +56,8 @@ def simulate(
         process=processes(traffic, spec),
         size_bytes=traffic.size_bytes,
     )
-    return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, seed=spec.seed)
+    emptied = cache_events.events(traffic, spec, requests.key, requests.process)
+    return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, events=emptied, seed=spec.seed)
 
 
 def _key(body: Int64 | Int32, served: Int32) -> Int32:

@@ -12,92 +12,22 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from ingest.errors import StrategyError, did_you_mean
-from replay import compress, public_priors, rules, yaml_lines
-from replay.expressions import ExpressionError, check_expression
-from replay.units import duration_ms, duration_text, size_bytes
+from replay import compress, public_priors, yaml_lines
+from replay.cache_spec import Cache as Cache
+from replay.cache_spec import CacheTier as CacheTier
+from replay.parts import Name, Part, Ratio, Share, When
+from replay.parts import Selection as Selection
 
 STAGES: Final = ("compress", "route", "cache", "batch", "provider_cache")
 LOGGED: Final = "logged"  # as a model name: leave the call where it was
-
-Milliseconds = Annotated[
-    int, BeforeValidator(duration_ms), Field(ge=1), PlainSerializer(duration_text, when_used="json-unless-none")
-]
-Bytes = Annotated[int, BeforeValidator(size_bytes), Field(ge=1)]
-Name = Annotated[str, BeforeValidator(lambda value: str(value) if value is not None else value), Field(min_length=1)]
-Ratio = Annotated[float, Field(gt=0, le=100)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Part(BaseModel):
-    """A mapping of the file. An unknown key is an error that offers the nearest right one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            known = [field.alias or name for name, field in cls.model_fields.items()]
-            for key in value:
-                if key not in known and key not in cls.model_fields:
-                    hint = did_you_mean(str(key), known)
-                    raise PydanticCustomError("unknown_key", "unknown key '{key}'", {"key": str(key), "hint": hint})
-        return value
-
-
-def _condition(value: object) -> object:
-    try:
-        return rules.condition(value)
-    except ValueError as error:
-        raise PydanticCustomError("condition", "{why}", {"why": str(error)}) from error
-
-
-def _match(value: object) -> object:
-    if not isinstance(value, dict) or not value:
-        raise PydanticCustomError("match", "must map columns to values, as in {{task: 'summar*'}}", {})
-    checked = {}
-    for key, wanted in value.items():
-        if key not in rules.COLUMNS:
-            raise PydanticCustomError(
-                "unknown_key",
-                "unknown column '{key}'",
-                {"key": str(key), "hint": did_you_mean(str(key), rules.COLUMNS)},
-            )
-        try:
-            checked[key] = rules.condition(wanted, rules.COLUMNS[key])
-        except ValueError as error:
-            raise PydanticCustomError("condition", "{why}", {"why": str(error), "key": key}) from error
-    return checked
-
-
-def _when(text: str) -> str:
-    try:
-        check_expression(text)
-    except ExpressionError as error:
-        raise PydanticCustomError("when", "{why}", {"why": str(error), "hint": error.remedy or ""}) from error
-    return text
-
-
-Match = Annotated[dict[str, Any], BeforeValidator(_match)]
-When = Annotated[str, AfterValidator(_when)]
-
-
-class Selection(Part):
-    """Which calls a part of the file speaks of: a structured match, a boolean SQL expression, or both."""
-
-    match: Match | None = None
-    when: When | None = None
 
 
 class Escalate(Part):
@@ -155,32 +85,6 @@ class Classifier(Part):
     placed: Literal["before_cache", "after_cache"] = "before_cache"
 
 
-class CacheTier(Part):
-    """One tier, nearest first. No limit is set where a limit is not given."""
-
-    name: Name
-    scope: Literal["process", "shared"] = "shared"
-    ttl_ms: Milliseconds | None = Field(default=None, alias="ttl")
-    sliding: bool = False
-    max_entries: Annotated[int, Field(ge=1)] | None = None
-    max_bytes: Bytes | None = Field(default=None, alias="max_memory")
-    policy: str = "lru"
-    fill_on_lower_hit: bool = True
-
-
-class Cache(Part):
-    """Our own response cache. The key is of the compressed request and the routed model."""
-
-    key: Literal["canonical", "canonical+mask", "litellm", "helicone", "portkey"] = "canonical"
-    tiers: Annotated[tuple[CacheTier, ...], Field(min_length=1, max_length=6)]
-    in_flight: Literal["duplicate", "coalesced"] = "duplicate"
-    processes: Annotated[int, Field(ge=1, le=10_000)] = 1
-    assign: Literal["sticky", "round_robin"] = "sticky"
-    seed: Annotated[int, Field(ge=0)] = 0
-    max_temperature: Annotated[float, Field(ge=0)] | None = None  # hotter calls bypass the cache
-    skip: tuple[Selection, ...] = ()  # calls that must always reach the model
-
-
 class ProviderCache(Part):
     """The provider's own prompt cache: as its dated rules have it, switched off, or asked for on every call."""
 
@@ -192,7 +96,7 @@ class Compressor(Selection):
     """One compressor with its parameters, on the selected calls."""
 
     name: Name
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def lossless(self) -> bool:
@@ -255,7 +159,7 @@ class Quality(Part):
 
     floor: Annotated[float, Field(ge=0, le=2)] = 0.95
     relative_to: Literal["logged"] = "logged"
-    per_task: dict[str, Annotated[float, Field(ge=0, le=2)]] = {}
+    per_task: dict[str, Annotated[float, Field(ge=0, le=2)]] = Field(default_factory=dict)
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
     table: tuple[QualityRow, ...] = ()
     priors: tuple[PriorUse, ...] = ()
@@ -350,7 +254,7 @@ def parse(text: str, where: str = "strategy") -> Strategy:
             remedy="The shortest strategy: {name: all-small, route: [{default: gpt-4o-mini}]}",
         )
     try:
-        return Strategy.model_validate(value)
+        return Strategy.model_validate(value, context={"folder": Path(where).parent})
     except ValidationError as error:
         raise _explain(error, lines, where) from error
 

@@ -278,7 +278,7 @@ def _run_general(
         np.asarray(happens.time_ms, np.int64)[known],
         np.asarray(happens.key, np.int32)[known],
         np.asarray(happens.process, np.int32)[known],
-        _owners(requests, pair, pairs, events),
+        _owners(requests, pair, pairs, keys, events),
         np.empty(len(requests) if bool((end > start).any()) else 0, np.int32),
         np.full(keys if coalesce else 0, np.iinfo(np.int64).min, np.int64),
         outcomes,
@@ -302,14 +302,20 @@ def _pairs(requests: Requests, keys: int, tiers: Sequence[Tier]) -> tuple[Int32,
     return pair, len(firsts)
 
 
-def _owners(requests: Requests, pair: Int32, pairs: int, events: Events | None) -> Int32:
-    """The process and the key of each pair (2 x pairs), -1 where no call has it; only events need to know."""
-    owners = np.full((2, pairs if events else 0), -1, np.int32)
+def _owners(requests: Requests, pair: Int32, pairs: int, keys: int, events: Events | None) -> Any:
+    """Who asks for which pair (replay.kernels.tiered); only events need to know."""
+    from replay.kernels.tiered import Owners
+
+    process, key = np.full((2, pairs if events else 0), -1, np.int32)
     if events and len(pair):
         asked = pair >= 0
-        owners[0, pair[asked]] = requests.process[asked]
-        owners[1, pair[asked]] = requests.key[asked]
-    return owners
+        process[pair[asked]], key[pair[asked]] = requests.process[asked], requests.key[asked]
+    used = np.flatnonzero(key >= 0).astype(np.int32)
+    lists = []
+    for owner, count in ((key, keys), (process, int(requests.process.max(initial=0)) + 1)):
+        order = np.argsort(owner[used], kind="stable")
+        lists += [np.searchsorted(owner[used][order], np.arange(count + 1)), used[order]]
+    return Owners(process, *lists)
 
 
 def _columns(

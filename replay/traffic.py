@@ -91,7 +91,7 @@ class Traffic:
     agents: tuple[str | None, ...]
     task: Int32
     tasks: tuple[str | None, ...]
-    process: Int32  # -1 where the log names no process
+    process: Int32  # index into `processes`, -1 where the log names no process
     usage: pricing.Usage
     retry: Bool
     failed: Bool
@@ -104,6 +104,7 @@ class Traffic:
     has_durations: bool
     untimed_calls: int
     store: Store = field(repr=False)
+    processes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.call_no)
@@ -220,6 +221,7 @@ def load(
         has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
         untimed_calls=int(untimed),
         store=store,
+        processes=tuple(name for name in names["process"] if name is not None),
     )
 
 

@@ -35,6 +35,9 @@ Calls = namedtuple("Calls", "key pair process start end storable lookup size")
 BASE, INSTANCE, PER_PROCESS, TTL, SLIDING, POLICY, MAX_ENTRIES, MAX_BYTES, FILL, OVERHEAD, SLOTTED = range(11)
 # Mutable: expiry and bytes over nodes (bytes is empty when no tier counts bytes), used over instances.
 Entries = namedtuple("Entries", "expiry bytes used")
+# Who asks for which pair: the process of each pair, and the pairs of each key and of each process, one list after the
+# other from `first_of_...`.
+Owners = namedtuple("Owners", "process first_of_key of_key first_of_process of_process")
 
 
 @lean(forceinline=True)
@@ -131,21 +134,27 @@ def _pop(heap: Int32, size: int, end: Int64) -> np.int64:
 
 
 @lean()
-def _forget(s: Any, tiers: Int64, entries: Any, pairs: Int32, key: int, process: int) -> None:
+def _forget(s: Any, tiers: Int64, entries: Any, owners: Any, key: int, process: int) -> None:
     """Event: a key is invalidated everywhere (key >= 0), or a process restarts and its memory is empty."""
     for tier in range(len(tiers)):
-        own = tiers[tier, PER_PROCESS]
-        if key >= 0 and not own:
-            node = tiers[tier, BASE] + key
-            if entries.expiry[node] > RAN_OUT:
-                _remove(s, tiers, entries, tier, tiers[tier, INSTANCE], node, EVICTED)
-        elif own:
-            for pair in range(pairs.shape[1]):
-                if (key >= 0 and pairs[1, pair] == key) or (key < 0 and pairs[0, pair] == process):
-                    node = tiers[tier, BASE] + pair
-                    if entries.expiry[node] > RAN_OUT:
-                        instance = tiers[tier, INSTANCE] + pairs[0, pair]
-                        _remove(s, tiers, entries, tier, instance, node, EVICTED)
+        if tiers[tier, PER_PROCESS] == 0:
+            if key >= 0:
+                node = tiers[tier, BASE] + key
+                if entries.expiry[node] > RAN_OUT:
+                    _remove(s, tiers, entries, tier, tiers[tier, INSTANCE], node, EVICTED)
+        elif key >= 0:
+            for at in range(owners.first_of_key[key], owners.first_of_key[key + 1]):
+                _drop_pair(s, tiers, entries, tier, owners.process[owners.of_key[at]], owners.of_key[at])
+        else:
+            for at in range(owners.first_of_process[process], owners.first_of_process[process + 1]):
+                _drop_pair(s, tiers, entries, tier, process, owners.of_process[at])
+
+
+@lean()
+def _drop_pair(s: Any, tiers: Int64, entries: Any, tier: int, process: Any, pair: Any) -> None:
+    node = tiers[tier, BASE] + pair
+    if entries.expiry[node] > RAN_OUT:
+        _remove(s, tiers, entries, tier, tiers[tier, INSTANCE] + process, node, EVICTED)
 
 
 @lean()
@@ -158,14 +167,14 @@ def run(
     event_time: Int64,
     event_key: Int32,
     event_process: Int32,
-    pairs: Int32,
+    owners: Any,
     heap: Int32,
     landing: Int64,
     outcomes: Int8,
 ) -> None:
     """Fill `outcomes`. `heap` has room for every call where some call takes time, else none; `landing` (over keys, only
     when coalescing) is when the flight that equal calls may join ends. Events happen before a call of the same time.
-    `pairs` is (2 x number of pairs): the process and the key of each pair.
+    `owners` need only hold something where there are events.
     """
     waiting = 0
     event = 0
@@ -175,7 +184,7 @@ def run(
             due = waiting > 0 and calls.end[heap[0]] <= now
             until = calls.end[heap[0]] if due else now
             if event < event_time.size and event_time[event] <= until:
-                _forget(s, tiers, entries, pairs, event_key[event], event_process[event])
+                _forget(s, tiers, entries, owners, event_key[event], event_process[event])
                 event += 1
                 continue
             if not due:
