@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import background, cached, elements
 from dashboard.frame import View
+from ingest.errors import HindcastError
 
 
 def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, key: Hashable, of: int = 0) -> Any:
@@ -36,7 +37,11 @@ def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, 
             steps = f"{len(finished)} of {of} done" if of else finished[-1] if finished else "starting"
             bar.progress(min(1.0, len(finished) / of) if of else 0.0, text=f"{text}: {steps}, {spent}")
 
-        found = background.run(errand, cached.store_path(), cached.copy_path(view.version), arguments, tick)
+        try:
+            found = background.run(errand, cached.store_path(), cached.copy_path(view.version), arguments, tick)
+        except HindcastError:
+            box.empty()
+            raise
     box.empty()
     cached.keep(name, found)
     return found

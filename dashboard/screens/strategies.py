@@ -33,7 +33,8 @@ def show() -> None:
     answer = st.container()
     staged = [name for name, entry in entries.items() if entry.strategy and entry.strategy.stages()]
     chosen = st.multiselect(
-        "Strategies", [name for name, entry in entries.items() if entry.strategy], default=staged, key="strategies",
+        "Strategies", [name for name, entry in entries.items() if entry.strategy], key="strategies",
+        default=None if "strategies" in st.session_state else staged,
         bind="query-params", help="Files that come with Hindcast and those of ./strategies",
     )  # fmt: skip
     for entry in entries.values():
