@@ -22,18 +22,9 @@ from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
 from ingest.tokens import ensure_counted
-from replay import (
-    batching,
-    cache_stage,
-    compression,
-    input_ratio,
-    lengths,
-    rework,
-    routing_stage,
-    side_costs,
-    verbosity,
-)
+from replay import batching, cache_stage, compression, lengths, rework, routing_stage, side_costs, verbosity
 from replay.compression import DEFAULT_ENCODING
+from replay.input_ratio import InputStage
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
 from replay.prompts import Prompts
@@ -234,7 +225,7 @@ class Engine:
 
     def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
         """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
-        read = bound if "compress" in on or ("route" in on and self._input_banded) else "mid"
+        read = bound if "compress" in on or ("route" in on and self.reading.banded) else "mid"
         parts = "compress" in on, "route" in on
         if bound != "mid":
             given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
@@ -342,34 +333,18 @@ class Engine:
         return np.where(tokens < 0, tokens, np.maximum(tokens + self.compressed.delta(bound), 0))
 
     def _input(self, on: Stages, bound: str) -> Int64:
-        logged, model = self._logged_input(on, bound), self.routed(on)
-        if "route" not in on or not self.counts_differ:
+        logged = self._logged_input(on, bound)
+        if "route" not in on:
             return logged
-        prompts = None
-        if input_ratio.needs_counts(self.input_ratios, self.traffic, model):
-            prompts = self.compressed.prompts if "compress" in on else self.prompts
-        return input_ratio.input_tokens(self.input_ratios, self.traffic, model, logged, prompts, bound)
+        prompts = (lambda: self.compressed.prompts) if "compress" in on else (lambda: self.prompts)
+        return self.reading.tokens(logged, self.routed(on), prompts, bound)
 
     @cached_property
-    def input_ratios(self) -> input_ratio.InputRatios:
+    def reading(self) -> InputStage:
         """What the models that calls move to count for the same prompts."""
-        pairs = input_ratio.unlike(self.traffic, self.models, self.routed(frozenset({"route"})))
-        return self.shared.once(
-            ("input ratios", self.models, *pairs), lambda: input_ratio.learn(self.traffic, self.models, pairs)
-        )
-
-    @cached_property
-    def counts_differ(self) -> bool:
-        """Whether any call could move to a model that counts tokens otherwise: by the names alone."""
-        targets = self._index.values()
-        return any(not input_ratio.alike(pair, self.models[place]) for pair in self.traffic.models for place in targets)
-
-    @cached_property
-    def _input_banded(self) -> bool:
-        if not self.counts_differ:
-            return False
-        served = self.routed(frozenset({"route"}))
-        return any(ratio.low != ratio.high for *_, ratio in input_ratio.moves(self.input_ratios, self.traffic, served))
+        moved = frozenset({"route"})
+        targets = tuple(self._index.values())
+        return InputStage(self.traffic, self.models, targets, lambda: self.routed(moved), self.shared.once)
 
     def _output(self, on: Stages, bound: str) -> Int64:
         tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)

@@ -9,9 +9,10 @@ tokenizers are public, the prompts are counted under both. Else the logged count
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Final
 
 import duckdb
@@ -196,9 +197,45 @@ def _count(con: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> dict[int, 
 # -- applying ----------------------------------------------------------------------------------------------------------
 
 
-def needs_counts(ratios: InputRatios, traffic: Traffic, served: Int32) -> bool:
-    """Whether any moved call is counted under two public tokenizers, which needs the prompts."""
-    return any(ratio.kind == "counted" for _, _, _, ratio in moves(ratios, traffic, served))
+@dataclass
+class InputStage:
+    """The input tokens of routed calls in the serving model's count.
+
+    `targets` are the positions of the models that rules name, `routed` gives the routing whose moves need ratios, and
+    `once` keeps what several strategies over one traffic share.
+    """
+
+    traffic: Traffic
+    models: tuple[Pair, ...]
+    targets: tuple[int, ...]
+    routed: Callable[[], Int32]
+    once: Callable[[object, Callable[[], InputRatios]], InputRatios]
+
+    @cached_property
+    def counts_differ(self) -> bool:
+        """Whether any call could move to a model that counts otherwise: by the names alone."""
+        return any(not alike(pair, self.models[place]) for pair in self.traffic.models for place in self.targets)
+
+    @cached_property
+    def ratios(self) -> InputRatios:
+        """Learned once for all strategies whose calls move between the same models."""
+        pairs = unlike(self.traffic, self.models, self.routed())
+        key = ("input ratios", self.models, *pairs)
+        return self.once(key, lambda: learn(self.traffic, self.models, pairs))
+
+    @cached_property
+    def banded(self) -> bool:
+        """Whether the low and the high end differ."""
+        if not self.counts_differ:
+            return False
+        return any(ratio.low != ratio.high for *_, ratio in moves(self.ratios, self.traffic, self.routed()))
+
+    def tokens(self, logged: Int64, served: Int32, prompts: Callable[[], Prompts], bound: str) -> Int64:
+        """`logged` input tokens, of the logged model, as `served` counts them; texts are read only where needed."""
+        if not self.counts_differ:
+            return logged
+        counted = any(ratio.kind == "counted" for *_, ratio in moves(self.ratios, self.traffic, served))
+        return input_tokens(self.ratios, self.traffic, served, logged, prompts() if counted else None, bound)
 
 
 def moves(ratios: InputRatios, traffic: Traffic, served: Int32) -> Iterator[tuple[int, int, bool, Ratio]]:

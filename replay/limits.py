@@ -83,10 +83,10 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 
 def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
-    if not engine.counts_differ:
+    if not engine.reading.counts_differ:
         return
     seen: set[tuple[str, bool, str]] = set()
-    for source, target, tools, ratio in input_ratio.moves(engine.input_ratios, engine.traffic, outcome.model):
+    for source, target, tools, ratio in input_ratio.moves(engine.reading.ratios, engine.traffic, outcome.model):
         name, before = str(engine.models[target][1]), str(engine.models[source][1])
         with_tools = " with tools" if tools else ""
         band = f"range {ratio.low:.2f}-{ratio.high:.2f}x"

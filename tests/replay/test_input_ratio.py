@@ -60,7 +60,7 @@ MOVE = f"name: m\noutput_ratio: 1.0\nroute: [{{match: {{task: ours}}, model: {CL
 
 def ratio_of(store: Store) -> input_ratio.Ratio:
     engine = Engine(load(store), parse(MOVE))
-    (_, _, _, ratio), *rest = input_ratio.moves(engine.input_ratios, engine.traffic, engine.routed(engine.everything))
+    (_, _, _, ratio), *rest = input_ratio.moves(engine.reading.ratios, engine.traffic, engine.routed(engine.everything))
     assert not rest
     return ratio
 
@@ -109,7 +109,7 @@ def test_models_that_count_alike_need_no_ratio(tmp_path: Path):
     store = store_of(tmp_path)
     chosen = parse("name: m\noutput_ratio: 1.0\nroute: [{match: {task: ours}, model: gpt-4o-mini-2024-07-18}]")
     engine = Engine(load(store), chosen)
-    assert not list(input_ratio.moves(engine.input_ratios, engine.traffic, engine.routed(engine.everything)))
+    assert not list(input_ratio.moves(engine.reading.ratios, engine.traffic, engine.routed(engine.everything)))
     result = run(store, [chosen]).strategies[0]
     assert not any("input tokens" in limit for limit in result.limits)
 
@@ -125,7 +125,7 @@ def test_on_real_calls_the_ratio_is_that_of_the_sums(data: Path, tmp_path: Path)
     engine = Engine(traffic, parse(f"name: c\nroute: [{{default: {target}}}]"))
     names = [model for _, model in engine.models]
     place = names.index(target)
-    learned = engine.input_ratios.learned[place, False]
+    learned = engine.reading.ratios.learned[place, False]
     assert learned.own
     assert learned.calls == input_ratio.SAMPLE
     with store.read() as con:
@@ -139,5 +139,5 @@ def test_on_real_calls_the_ratio_is_that_of_the_sums(data: Path, tmp_path: Path)
     assert learned.ratio == pytest.approx(whole, rel=0.03)
     assert learned.low < learned.ratio < learned.high
     unlike = {names[source] for source, _, _, ratio in input_ratio.moves(
-        engine.input_ratios, traffic, np.full(len(traffic), place, np.int32)) if ratio.kind == "learned"}  # fmt: skip
+        engine.reading.ratios, traffic, np.full(len(traffic), place, np.int32)) if ratio.kind == "learned"}  # fmt: skip
     assert {"gpt-4.1", "ollama_chat/qwen2.5:7b"} <= unlike
