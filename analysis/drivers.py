@@ -23,12 +23,14 @@ from analysis.factors import (
     VOLUME,
     Cells,
     Float,
+    Int,
     States,
     segment_values,
     states,
 )
 
 _SCALES: Final = (VOLUME, CALLS_PER_REQUEST)
+_EVERY: Final = slice(None)  # segment
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Game:
             },
         )
 
-    def scale(self, volume: int, calls: int) -> Float:
-        return np.asarray(self.state.requests[volume] * self.state.calls_per_request[calls], np.float64)
+    def scale(self, volume: int, calls: int, at: Int | slice = _EVERY) -> Float:
+        return np.asarray(self.state.requests[volume, at] * self.state.calls_per_request[calls, at], np.float64)
 
     def segment(self, k: int) -> Float:
         """The segment's dollars under all 2^11 coalitions: bit i of a position is factor i of FACTORS."""
@@ -87,12 +89,13 @@ class Game:
     def undoing(self, segments: list[int], factors: Collection[str]) -> float:
         """What the day would save with these factors of these segments at their baseline values together."""
         saved = 0.0
+        at = np.array(segments, np.int64)
         on = {factor: factor not in factors for factor in FACTORS}
         for part, inner in PARTS.items():
             kept = sum(1 << i for i, name in enumerate(inner) if on[name])
-            full, less = self.values[part][-1], self.values[part][kept]
-            gone = self.scale(1, 1) * full - self.scale(int(on[VOLUME]), int(on[CALLS_PER_REQUEST])) * less
-            saved += float(gone[segments].sum())
+            full, less = self.values[part][-1, at], self.values[part][kept, at]
+            now, then = self.scale(1, 1, at), self.scale(int(on[VOLUME]), int(on[CALLS_PER_REQUEST]), at)
+            saved += float((now * full - then * less).sum())
         return saved
 
 

@@ -87,14 +87,15 @@ def _measure(compared: Comparison, mine: Any, side: int, factor: str) -> float |
         return float(sum(cells.of(side, name)[mine].sum() for name in names))
 
     top, bottom = {
-        "input_tokens": (total("uncached", "read", "write"), total("calls")),
-        "cache_read_share": (total("read"), total("uncached", "read", "write")),
-        "cache_write_share": (total("write"), total("uncached", "read", "write")),
-        "output_tokens": (total("output"), total("calls")),
-        "reasoning_tokens": (total("reasoning"), total("calls")),
-        "other": (total("other_usd") / 1e12, total("calls")),
+        "input_tokens": (("uncached", "read", "write"), ("calls",)),
+        "cache_read_share": (("read",), ("uncached", "read", "write")),
+        "cache_write_share": (("write",), ("uncached", "read", "write")),
+        "output_tokens": (("output",), ("calls",)),
+        "reasoning_tokens": (("reasoning",), ("calls",)),
+        "other": (("other_usd",), ("calls",)),
     }[factor]
-    return top / bottom if bottom else None
+    amount, base = total(*top) / (1e12 if factor == "other" else 1), total(*bottom)
+    return amount / base if base else None
 
 
 def _unit_price(compared: Comparison, mine: Any, side: int) -> float | None:
