@@ -29,6 +29,7 @@ from ingest.store import Store
 from ingest.workplace import Workplace
 
 TASK_BYTES = 16 << 20
+AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
 PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
 PUBLISH_SEGMENTS = 200
 PUBLISH_MEMORY = "400MB"
@@ -235,7 +236,7 @@ class _Run:
         self._publish()
 
     def _read_parallel(self, count: int) -> None:
-        """Tasks run ahead of publishing by a few, so that staging stays small and the order stays that of the files."""
+        """Tasks run ahead of publishing, in the order of the files: by as many as are parsed during one publish."""
         with ProcessPoolExecutor(count, mp_context=processes.context()) as pool:
             running: deque[tuple[Task, Future[list[Segment]]]] = deque()
             try:
@@ -243,7 +244,8 @@ class _Run:
                     with processes.without_main():
                         future = pool.submit(run_task_whole, task, self.rules, self.place.folder)
                     running.append((task, future))
-                    if len(running) > count + 2:
+                    held = any(piece.data is not None for piece in task.pieces)  # lines that wait in this process
+                    while len(running) > (count + 2 if held else AHEAD):
                         self._collect(running)
                 while running:
                     self._collect(running)
