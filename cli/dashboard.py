@@ -52,6 +52,10 @@ def serve(store: Path, *, port: int, host: str = "127.0.0.1", browser: bool = Fa
         "--global.developmentMode", "false",
     ]  # fmt: skip
     environment = {**os.environ, "HINDCAST_STORE": str(store.resolve())}
+    if os.name == "posix":  # the server takes this process's place: whoever ends it ends the server
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, command, environment)  # noqa: S606
     try:
         return subprocess.run(command, env=environment, check=False).returncode
     except KeyboardInterrupt:

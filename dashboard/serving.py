@@ -24,9 +24,11 @@ def prepare() -> None:
     from dashboard import cached
     from ingest.errors import HindcastError
 
-    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     while not runtime.exists():
         time.sleep(0.02)
+    time.sleep(0.2)  # until Streamlit has set the levels of its own loggers
+    # this thread belongs to no reader, which is no news
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     try:
         cached.warm()
         time.sleep(PATIENCE_S)

@@ -51,8 +51,11 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
+        """End the server; nobody answers at its port any more."""
         self.process.terminate()
         self.process.wait(20)
+        with socket.socket() as port:
+            assert port.connect_ex(("127.0.0.1", self.port)) != 0
 
 
 class Visit:
