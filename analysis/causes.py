@@ -18,6 +18,7 @@ from analysis.signatures import GENERIC, SURPRISING, Cause, cause_of, claim, goi
 
 MATERIAL: Final = 0.02  # of the day's change (or a hundredth of its cost), before a group is looked into
 NOTABLE: Final = 0.03  # of the day's cost
+AGAINST: Final = 0.7  # of its size, for the order of what runs against the day
 LOOKED_INTO: Final = 8  # groups that get call-level evidence
 
 
@@ -33,8 +34,9 @@ def find(
     """Causes, most telling first; the last gathers what is too small to look into. Amounts are integer units.
     `repriced` are the models of which every price changed."""
     floor = max(MATERIAL * abs(total), MATERIAL * actual / 2)
-    # what the whole day did to everything says little of which way its news runs
-    direction = 1 if total >= sum(e.delta for e in effects if e.shared) else -1
+    # an ordinary wobble of the whole day says little of which way its news runs
+    wobble = cause_of("traffic", [{}], [e for e in effects if e.shared])
+    direction = 1 if total >= (0 if wobble.surprising else wobble.delta) else -1
     causes, left = missing_usage(list(effects), universe, witness, by)
     found, left, universe = counted(left, universe, witness, by, floor, actual)
     causes += found
@@ -92,11 +94,11 @@ def _groups(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
 
 
 def _rank(cause: Cause, direction: int, actual: int) -> tuple[bool, float, str]:
-    """News of a notable size first; then by amount, discounted steeply the more ordinary it is and by half if it runs
-    against the day."""
+    """News of a notable size first; then by amount, discounted steeply the more ordinary it is and by AGAINST if it
+    runs against the day."""
     notable = cause.surprising and abs(cause.delta) >= NOTABLE * actual
-    news = 1 / (1 + (SURPRISING / max(cause.z, 0.1)) ** 6)
-    along = 1.0 if cause.delta * direction > 0 else 0.5
+    news = 1 / (1 + (SURPRISING / max(cause.z, 1.0)) ** 4)
+    along = 1.0 if cause.delta * direction > 0 else AGAINST
     return (not notable, -abs(cause.delta) * along * (1.0 if notable else news), cause.cause + str(cause.segments))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
+from math import log, sqrt
 from typing import Final
 
 from analysis.evidence import Witness
-from analysis.factors import FACTORS
+from analysis.factors import FACTORS, VOLUME
 from analysis.placement import HOT, Effect, Key, Segment, place
 from analysis.signatures import TELLING, Cause, cause_of
 from analysis.tallies import Counter, One, Tally
@@ -24,12 +24,14 @@ CROWD: Final = 20  # calls of one session or user, beyond what light users ever 
 NOTABLE: Final = 0.04  # of the day's amount
 LEAST: Final = 3  # calls, for a segment to be part of the place
 OWNED: Final = 0.5  # of what its segments grew by, for one session or one user to own it
-BEYOND: Final = 3.0  # times the dearest session of the baseline in the same segment, or a user's own day
+LONGEST: Final = 2.0  # times the dearest and the longest session of the baseline in the same segment
+BEYOND: Final = 3.0  # times a user's own day
 GROWING: Final = 1.0  # spreads above ordinary, for the calls of a segment to be counted
 PLACES: Final = 40  # segments named in a question; more, and it is asked of all calls
 SMALL: Final = 2_000_000  # calls, below which all of them are asked
 FIRST_FACTOR: Final = {"retry_storm": "calls_per_request", "loop": "calls_per_request"}
-POOL: Final = ("volume", "calls_per_request")
+MOST_MOVED: Final = 20.0  # times a driver, that the calls without counted ones may make of it
+POOL: Final = (VOLUME, "calls_per_request")
 Changes = dict[str, dict[Key, tuple[float, float]]]
 
 
@@ -99,6 +101,34 @@ class Pool:
             self.effects[at] = before[at]
             self.universe[effect.factor][at[1]] = (before[at].change, before[at].spread)
 
+    def without(self, segment: Segment, every: Sequence[float], theirs: Sequence[float]) -> None:
+        """What the segment's other calls look like without `theirs`, which are counted already: few requests that make
+        most of the calls would pass for longer or shorter prompts of all. What moves between a rate's driver and the
+        volume's is what those calls cost more or less than the others."""
+        key = key_of(segment)
+        n, tokens, read, output, reasoning = (a - b for a, b in zip(every, theirs, strict=True))
+        if n <= 0 or tokens <= 0 or (VOLUME, key) not in self.effects:
+            return
+        ratios = {
+            "input_tokens": tokens / n * every[0] / every[1],
+            "output_tokens": output / n * every[0] / every[3] if every[3] else 0.0,
+            "reasoning_tokens": reasoning / n * every[0] / every[4] if every[4] else 0.0,
+        }
+        shifts = {factor: log(ratio) for factor, ratio in ratios.items() if ratio > 0}
+        shifts["cache_read_share"] = read / tokens - every[2] / every[1]
+        for factor, shift in shifts.items():
+            change, spread = self.universe[factor].get(key, (0.0, 0.0))
+            if not change or not shift:
+                continue
+            self.universe[factor][key] = (change + shift, spread)
+            share = min(max((change + shift) / change, -MOST_MOVED), MOST_MOVED)
+            for i, effect in enumerate(self.others):
+                if effect.factor == factor and key_of(effect.segment) == key and not effect.follows:
+                    delta = round(effect.delta * share)
+                    volume = self.effects[VOLUME, key]
+                    self.effects[VOLUME, key] = replace(volume, delta=volume.delta + effect.delta - delta)
+                    self.others[i] = replace(effect, delta=delta, change=change + shift)
+
     def rest(self) -> list[Effect]:
         return [*self.others, *(e for e in self.effects.values() if e.delta)]
 
@@ -159,7 +189,7 @@ def counted(
         lambda held: [_instead(held, "calls") .replace(" calls", " calls repeat an earlier request of the day word for "
                       "word,", 1)],
     )  # fmt: skip
-    for one in counter.sessions(without["requests"], BEYOND, repeated):
+    for one in counter.sessions(without["requests"], LONGEST, repeated):
         if one.calls >= ENOUGH and _owns(one, pool, witness, actual):
             told = (
                 f"one session of {one.calls:,} calls comes to {witness.amount_words(one.after)}; the most before was "
@@ -167,8 +197,12 @@ def counted(
             )
             if note("long_session", one.tallies, lambda _, told=told: [told]):  # type: ignore[misc]
                 without["sessions"].append(one.name)
+    if without["requests"] or without["sessions"]:
+        for segment, every_call, theirs in counter.sizes(without["requests"], without["sessions"]):
+            pool.without(segment, every_call, theirs)
     for one in counter.users(without["requests"], without["sessions"], repeated):
-        if one.after >= max(BEYOND * one.before, 2 * one.most) and _owns(one, pool, witness, actual):
+        much = one.after >= max(BEYOND * one.before, 2 * one.most) and one.calls >= 2 * one.most_calls
+        if much and _owns(one, pool, witness, actual):
             told = (
                 f"user {one.name} went from {witness.amount_words(one.before)} to {witness.amount_words(one.after)} "
                 "a day"

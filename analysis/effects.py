@@ -53,7 +53,8 @@ def effects_of(
             common = noise * strayed.common / spread if f == 0 else 0.0
         elif driver.factor == VANISHED_SEGMENT:
             # a few calls may stay away by chance: exp(-n / CLUSTER) of the days, sqrt(2 n / CLUSTER) spreads
-            noise = abs(delta) / max(float(np.sqrt(2 * calls[0][k] / CLUSTER)), 1e-9)
+            expected = calls[0][k] * np.exp(min(strayed.shift, 0.0))
+            noise = abs(delta) / max(float(np.sqrt(2 * expected / CLUSTER)), 1e-9)
         if driver.factor == VOLUME and strayed.shift:
             shared = round(strayed.shared[k])
             delta -= shared

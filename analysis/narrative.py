@@ -184,6 +184,16 @@ def _reason(d: Diagnosis) -> list[str]:
         answer = f"{lead} {place(top.segment)}: {sentence(top)}."
     else:
         answer = f"{lead} {found.cause.kind.title} in {where}{told}."
+    largest = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), None)
+    if (
+        largest
+        and (largest.segment, largest.factor) not in inside
+        and largest.delta * 2 > d.delta > found.delta * 2 > 0
+    ):
+        answer += (
+            f" The largest part, {amount(d, largest.delta, sign=True)}, is {place(largest.segment)}: "
+            f"{sentence(largest)}, which its days before make no news."
+        )
     against = next((f for f in d.causes if (f.delta > 0) != (d.delta > 0)), None)
     if not whole and against:
         answer += f" Against it, {amount(d, against.delta, sign=True)}: {against.cause.kind.title}."

@@ -31,8 +31,9 @@ ORDINARY_RETRIES: Final = 0.04  # of all calls: their count wobbles even where i
 CLUSTER: Final = 2.0  # calls come in sessions of some: their count wobbles more than that of lone calls
 BASELINE_DAYS: Final = 8  # that a share of the baseline rests on, more or less, against one of the day
 FEW_RETRIES: Final = 3  # calls more or less are no news, however few there are beside them
+RAMP_DAYS: Final = 4  # days up to the day before, that a slow rise may already have changed
 CALL_VARIANCE: Final = {  # of one call around its segment's mean: logs for sizes, plain for shares
-    "input_tokens": 0.15, "output_tokens": 0.25, "reasoning_tokens": 0.1, "cache_read_share": 0.06,
+    "volume": 1.0, "input_tokens": 0.15, "output_tokens": 0.25, "reasoning_tokens": 0.1, "cache_read_share": 0.06,
     "cache_write_share": 0.06,
 }  # fmt: skip
 FROM_NOTHING: Final = 3.0  # the log change of a size that was 0, or is
@@ -62,8 +63,15 @@ def surprise(
         history[0] -= np.log(np.where(totals > 0, totals, 1.0))
     known = (~np.isnan(history)).sum(axis=2)
     spread = np.zeros(history.shape[:2])
+    old = [d for d, past in enumerate(sorted(weights)) if (max(weights) - past).days >= RAMP_DAYS]
     for f, factor in enumerate(FACTORS):
         own = _mad(history[f])
+        if len(old) >= FEW:
+            # a rise of the last days is no wobble: where the days before it were far calmer, they tell the spread
+            before = 1.2 * _mad(history[f][:, old])
+            own = np.where(before < own / 2, before, own)
+        # a baseline that lies off the middle of its own days is itself that much in doubt
+        own = np.hypot(own, _offset(history[f], weights))
         several = own[known[f] >= 3]
         n = len(several)
         typical = ((n * (float(np.median(several)) if n else 0.0) ** 2 + 2 * PRIOR[factor] ** 2) / (n + 2)) ** 0.5
@@ -72,11 +80,10 @@ def surprise(
     calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
     change = _changes(compared.cells, state)
     stake = _stake(compared.cells)
-    spread[0] = np.sqrt(spread[0] ** 2 + CLUSTER / np.maximum(calls, 1.0))
     some = np.maximum(calls, 1.0)
     spread[1] = np.sqrt(spread[1] ** 2 + ORDINARY_RETRIES / some + (FEW_RETRIES / some) ** 2)
     for f, factor in enumerate(FACTORS):
-        spread[f] = np.sqrt(spread[f] ** 2 + _sampled(factor, compared.cells) * CLUSTER / np.maximum(calls, 1.0))
+        spread[f] = np.maximum(spread[f], np.sqrt(_sampled(factor, compared.cells) * CLUSTER / some))
     moved = change[0] != 0
     shift, scale, own_amount = 0.0, common, phi[0].copy()
     if moved.sum() >= FEW:
@@ -155,6 +162,16 @@ def _mad(values: Float) -> Float:
         rows = values[some]
         out[some] = 1.4826 * np.nanmedian(np.abs(rows - np.nanmedian(rows, axis=1, keepdims=True)), axis=1)
     return out
+
+
+def _offset(values: Float, weights: Mapping[date, float]) -> Float:
+    """How far the weighted mean of each row lies from its median, days without a value apart."""
+    share = np.array([weights[day] for day in sorted(weights)])
+    known = ~np.isnan(values)
+    total = (known * share).sum(axis=1)
+    mean = np.where(known, values, 0.0) @ share / np.where(total > 0, total, 1.0)
+    middle = np.array([np.median(row[seen]) if seen.any() else 0.0 for row, seen in zip(values, known, strict=True)])
+    return np.where(total > 0, np.abs(mean - middle), 0.0)
 
 
 def _changes(cells: Cells, state: States) -> Float:

@@ -58,6 +58,7 @@ class One:
     most: float  # the dearest earlier session of the segment; of a user, its own dearest day
     calls: int
     tallies: list[Tally]
+    most_calls: int = 0  # of a user, on any baseline day
 
 
 class Counter:
@@ -170,18 +171,18 @@ class Counter:
         return told
 
     def sessions(self, requests: Sequence[str], beyond: float, repeats: bool) -> list[One]:
-        """The sessions that cost most beyond `beyond` times the dearest one that their segment ever had, calls of the
+        """The sessions that cost and call `beyond` times as much as any earlier one of their segment, calls of the
         `requests` (and repeats) apart. Set against an ordinary session of the segment."""
         rows = self._ask(
             f"""WITH {self.base},
                  sums AS (SELECT {self.keys}day, today, conversation_id AS id, count(*) AS n,
                                  sum({self.amount})::DOUBLE AS amount
                           FROM base WHERE conversation_id IS NOT NULL AND {self._others(repeats)} GROUP BY ALL),
-                 usual AS (SELECT {self.keys}max(amount) AS most, avg(amount) AS amount, avg(n) AS n FROM sums
-                           WHERE NOT today GROUP BY ALL)
+                 usual AS (SELECT {self.keys}max(amount) AS most, max(n) AS calls, avg(amount) AS amount, avg(n) AS n
+                           FROM sums WHERE NOT today GROUP BY ALL)
             SELECT {self._named("sums")}sums.n, sums.amount, usual.n, usual.amount, most, id
             FROM sums JOIN usual ON {self._same("sums", "usual")}
-            WHERE today AND sums.amount > {beyond:f} * most
+            WHERE today AND sums.amount > {beyond:f} * most AND sums.n > {beyond:f} * calls
             ORDER BY sums.amount - most DESC, id LIMIT {CANDIDATES:d}""",
             requests=list(requests),
         )
@@ -192,6 +193,28 @@ class Counter:
             one = Tally(dict(zip(self.by, row[:n], strict=True)), usual_calls, calls, usual, amount)
             found.append(One(name, amount, usual, most, int(calls), [one]))
         return found
+
+    def sizes(self, requests: Sequence[str], sessions: Sequence[str]) -> list[tuple[dict[str, str | None], Any, Any]]:
+        """Segments that hold calls of these requests and sessions on the day: (segment, figures of all its calls, of
+        those), figures being calls, input, cache-read, visible output and reasoning tokens."""
+        sums = """count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cache_read_input_tokens), 0),
+                  coalesce(sum(output_tokens - coalesce(reasoning_output_tokens, 0)), 0),
+                  coalesce(sum(reasoning_output_tokens), 0)"""
+        theirs = """(coalesce(request_id IN (SELECT unnest($requests::VARCHAR[])), false)
+                     OR coalesce(conversation_id IN (SELECT unnest($sessions::VARCHAR[])), false))"""
+        rows = self._ask(
+            f"""WITH {self.base}
+            SELECT {self.keys}{theirs} AS theirs, {sums} FROM base WHERE today GROUP BY ALL ORDER BY ALL""",
+            requests=list(requests),
+            sessions=list(sessions),
+        )
+        n = len(self.by)
+        own = {row[:n]: [float(v) for v in row[n + 1 :]] for row in rows if row[n]}
+        every = {key: [0.0] * 5 for key in own}
+        for row in rows:
+            if row[:n] in own:
+                every[row[:n]] = [a + float(b) for a, b in zip(every[row[:n]], row[n + 1 :], strict=True)]
+        return [(dict(zip(self.by, key, strict=True)), every[key], own[key]) for key in own]
 
     def _named(self, table: str) -> str:
         return "".join(f"{table}.d{i}, " for i in range(len(self.by)))
@@ -210,10 +233,12 @@ class Counter:
                  ids AS (SELECT id, sum(amount) FILTER (today) AS now,
                                 coalesce(sum(amount) FILTER (NOT today), 0) / {days:d} AS before,
                                 coalesce(max(amount) FILTER (NOT today), 0) AS most,
-                                coalesce(sum(n) FILTER (today), 0) AS calls
+                                coalesce(sum(n) FILTER (today), 0) AS calls,
+                                coalesce(max(n) FILTER (NOT today), 0) AS most_calls
                          FROM days GROUP BY id HAVING now > 0
                          ORDER BY now - before DESC, id LIMIT {CANDIDATES:d})
-            SELECT {self.keys}day, sums.n, sums.amount, ids.id, ids.now, ids.before, ids.most, ids.calls
+            SELECT {self.keys}day, sums.n, sums.amount, ids.id, ids.now, ids.before, ids.most, ids.calls,
+                   ids.most_calls
             FROM sums JOIN ids USING (id) ORDER BY ids.now - ids.before DESC, ids.id, day, {self.keys}sums.n""",
             requests=list(requests),
             sessions=list(sessions),
@@ -222,6 +247,6 @@ class Counter:
         found = []
         for name in dict.fromkeys(row[n + 3] for row in rows):
             own = [row for row in rows if row[n + 3] == name]
-            now, before, most, calls = own[0][n + 4 :]
-            found.append(One(name, now, before, most, int(calls), self._tallies(own, 1, 2)))
+            now, before, most, calls, most_calls = own[0][n + 4 :]
+            found.append(One(name, now, before, most, int(calls), self._tallies(own, 1, 2), int(most_calls)))
         return found

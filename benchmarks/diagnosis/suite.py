@@ -107,8 +107,11 @@ def grade(made: Case, size: float, found: Diagnosis, seconds: float) -> Score:
         found=[f"{f.cause.cause} {float(f.delta):.2f} z{f.cause.z:.1f}" for f in found.causes[:5]],
         cause_first=sorted(f.cause.cause for f in top) == sorted(i.cause for i in truths),
         factor_first=sorted(f.cause.factors[0] for f in top) == sorted(i.factor for i in truths),
-        hits=len(set(true_places) & set(named)) if truths else 0,
-        named=len(set(named)) if truths else 0,
+        hits=sum(
+            one is not None and covered(made, one.cause.segments) == place
+            for one, place in zip(matched, true_places, strict=True)
+        ),
+        named=len(named) if truths else 0,
         errors=errors,
         flagged=found.flagged,
         claimed=found.flagged and bool(beyond),

@@ -69,6 +69,7 @@ class World:
         places = []
         for a in range(int(rng.integers(5, 9))):
             weight = rng.lognormal(0, 0.6)
+            batch = float(rng.choice([0, 0, 0, 0.8]))
             for task in rng.choice(TASKS, int(rng.integers(2, 5)), replace=False):
                 model = int(rng.choice(4, p=[0.5, 0.2, 0.2, 0.1]))
                 places.append(
@@ -83,7 +84,7 @@ class World:
                         prefix=float(rng.uniform(0.4, 0.9)),
                         output=float(rng.lognormal(5.6, 0.5)),
                         reasoning=float(rng.lognormal(6.2, 0.3)) * (model == 3),
-                        batch=float(rng.choice([0, 0, 0, 0.8])),
+                        batch=batch,
                         template=f"t_{a}_{task}",
                         aside=float(rng.choice([0, 0, 0.15])) * (model == 0),
                         templates=int(rng.integers(1, 4)),

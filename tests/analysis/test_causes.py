@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,58 @@ def test_the_same_request_again_is_duplicates_and_not_traffic(tmp_path):
     rows += [{**row, "key_canonical": 5000, "request_id": f"r{n}"} for n, row in enumerate(calls(DAYS, 40))]
     _, first = top(tmp_path, rows)
     assert first.cause.cause == "duplicate_calls"
+
+
+def test_what_a_loop_costs_is_what_its_calls_cost(tmp_path):
+    extra = [*calls(DAYS, 40, requests=1, user="u1", session="round")]
+    _, first = top(tmp_path, [*quiet(DAYS + 1), *extra])
+    assert first.cause.cause == "loop"
+    assert first.cause.factors[0] == "calls_per_request"
+    # 40 calls of one request, where a request makes one: 39 calls of 20,000 x $10 + 500 x $30 per million are too many
+    assert first.undo_saves == pytest.approx(Decimal("0.215") * 39, rel=Decimal("0.03"))
+
+
+def test_one_session_is_told_from_a_loop_by_its_requests(tmp_path):
+    usual = [{**row, "attempt": 1} for row in quiet(DAYS + 1)]
+    retries = [{**row, "attempt": 2} for day in range(DAYS + 1) for row in calls(day, 1)]  # ids tell requests apart
+    extra = [{**row, "request_id": f"x{n}"} for n, row in enumerate(calls(DAYS, 50, session="endless", user="u3"))]
+    _, first = top(tmp_path, [*usual, *retries, *extra])
+    assert first.cause.cause == "long_session"
+    assert "50 calls" in first.cause.evidence[0]
+
+
+def test_longer_prompts_with_the_same_cached_part_broke_no_cache(tmp_path):
+    rows = [{**row, "cache_read_input_tokens": 8_000} for row in quiet(DAYS)]
+    rows += [{**row, "cache_read_input_tokens": 8_000} for row in calls(DAYS, 9, tokens=60_000)]
+    rows += [{**row, "cache_read_input_tokens": 8_000} for row in calls(DAYS, 6, agent="editor", task="review")]
+    found, first = top(tmp_path, rows)
+    assert first.cause.cause == "prompt_growth"
+    assert not any(f.cause.cause == "cache_breakage" and f.cause.surprising for f in found.causes)
+    assert first.undo_saves == Decimal("3.6")
+
+
+def test_a_quiet_day_of_everybody_is_no_segment_s_news(tmp_path):
+    """Five agents; on the last day all of them do a third less, and one writes prompts twice as long."""
+    rows = []
+    for day in range(DAYS + 1):
+        for n in range(5):
+            count = 8 if day == DAYS else 12
+            rows += calls(day, count, agent=f"a{n}", tokens=40_000 if (day, n) == (DAYS, 2) else 20_000)
+    found, first = top(tmp_path, rows)
+    assert first.cause.cause == "prompt_growth"
+    assert "a2" in first.cause.segments[0].values()
+    traffic = [f for f in found.causes if f.cause.cause == "traffic"]
+    assert [f.cause.segments for f in traffic if abs(f.delta) > Decimal("0.5")] == [[{}]]
+
+
+def test_lost_usage_is_told_and_priced_like_the_other_calls(tmp_path):
+    lost = {"input_tokens": None, "output_tokens": None, "tokens_source": "missing"}
+    asked = list(calls(DAYS, 9))
+    rows = [*quiet(DAYS), asked[0], *({**row, **lost} for row in asked[1:])]
+    rows += calls(DAYS, 6, agent="editor", task="review")
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "usage_missing"
+    assert first.undo_saves == -Decimal("0.215") * 8
 
 
 def test_one_user_is_named(tmp_path):
@@ -113,7 +166,8 @@ def test_an_ordinary_day_claims_nothing(tmp_path):
     "cause", ["new_agent", "prompt_growth", "retry_storm", "output_growth", "price_change", "tool_bloat"]
 )
 def test_generated_worlds_name_their_cause(tmp_path, cause):
-    scores = [score for seed in range(900, 912) if (score := run(tmp_path, seed, [cause], 1.0)) is not None][:2]
+    every = (run(tmp_path, seed, [cause], 1.0) for seed in range(900, 912))
+    scores = list(islice((score for score in every if score is not None), 2))
     assert scores
     assert all(score.cause_first for score in scores)
 
