@@ -217,14 +217,18 @@ def line_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
 def unread_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
     """The non-blank lines of `data`, not decoded yet: their record is UNREAD."""
     number = first_row
-    for line in data.split(b"\n"):
-        number += 1
-        size = len(line) + 1
-        if number == 1:
-            line = line.removeprefix(BOM)
-        if line and not line.isspace():
-            yield Row(number, offset, line, UNREAD, None)
-        offset += size
+    start = 0
+    while start <= len(data):
+        end = data.find(b"\n", start + _BLOCK)  # whole lines of about a block, so that few are copied at a time
+        for line in data[start : end if end >= 0 else len(data)].split(b"\n"):
+            number += 1
+            size = len(line) + 1
+            if number == 1:
+                line = line.removeprefix(BOM)
+            if line and not line.isspace():
+                yield Row(number, offset, line, UNREAD, None)
+            offset += size
+        start = end + 1 if end >= 0 else len(data) + 1
 
 
 def decoded(row: Row) -> Row:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import parsing
+from ingest import parsing, reading
 from ingest.calls import BadRecordError, Call
 from ingest.format import UNFORESEEN, Context, format_named
 from ingest.pipeline import ingest
@@ -147,3 +147,20 @@ def test_the_store_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(parsing.Readers, "line", lambda self, line: None)
     ingest(Store(tmp_path / "ordinary.duckdb"), [log], workers=1, **options)
     assert everything(Store(tmp_path / "direct.duckdb")) == everything(Store(tmp_path / "ordinary.duckdb"))
+
+
+@given(
+    st.lists(st.sampled_from([b"{}", b"\n", b" ", b"[1]\n", b"\n\n", b"\xef\xbb\xbf"]), max_size=12), st.integers(1, 9)
+)
+def test_lines_are_the_same_ones_whatever_is_copied_at_a_time(pieces: list[bytes], block: int) -> None:
+    data = b"".join(pieces)
+    expected = []
+    offset = 5
+    for number, line in enumerate(data.split(b"\n"), 1):
+        content = line.removeprefix(reading.BOM) if number == 1 else line
+        if content.strip():
+            expected.append((number, offset, content))
+        offset += len(line) + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_BLOCK", block)
+        assert [row[:3] for row in reading.unread_rows(data, 5, 0)] == expected
