@@ -49,6 +49,8 @@ def serve(store: Path, *, port: int, host: str = "127.0.0.1", browser: bool = Fa
         "--server.fileWatcherType", "none",
         "--browser.gatherUsageStats", "false",
         "--client.toolbarMode", "minimal",
+        "--logger.level", "error",
+        "--logger.hideWelcomeMessage", "true",
         "--global.developmentMode", "false",
     ]  # fmt: skip
     environment = {**os.environ, "HINDCAST_STORE": str(store.resolve())}

@@ -8,7 +8,6 @@ are known.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -26,9 +25,6 @@ def prepare() -> None:
 
     while not runtime.exists():
         time.sleep(0.02)
-    time.sleep(0.2)  # until Streamlit has set the levels of its own loggers
-    # this thread belongs to no reader, which is no news
-    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     try:
         cached.warm()
         time.sleep(PATIENCE_S)
@@ -39,6 +35,9 @@ def prepare() -> None:
 
 def main() -> None:
     """Serve until stopped."""
+    from streamlit.logger import set_log_level
+
+    set_log_level("ERROR")  # that pages are imported before there are readers is no news
     for screen in ("overview", "spike"):
         import_module(f"dashboard.screens.{screen}")
     threading.Thread(target=prepare, daemon=True).start()
