@@ -23,6 +23,7 @@ from ingest.reading import decoded, unread_rows
 from ingest.times import time_us
 
 _STAMP = b"0000-00-00T00:00:00"
+_BLOCK = 1 << 18
 _US_PER_DAY = 86_400_000_000
 
 
@@ -48,11 +49,15 @@ class ColumnReader(Protocol):
         ...
 
 
-def structs(data: bytes, decoder: Any) -> tuple[list[Any], list[tuple[int, int, bytes]]] | None:
-    """(a struct for every line, lines that are no JSON); None if a line is JSON of a shape that the decoder refuses.
+Left = list[tuple[int, int, bytes]]  # number, offset, line
+CHANCES = 200  # lines that a decoder may refuse, one and all, before it is given up
 
-    A blank line, and one that is no JSON, has None in the list. msgspec checks the syntax of what it skips, but not
-    that it is UTF-8, nor where lines end.
+
+def structs(data: bytes, decoder: Any, *, each: bool = False) -> tuple[list[Any], Left] | None:
+    """(a struct for every line, lines that are none); a blank line and one that is no struct has None in the list.
+
+    None if a line is JSON of a shape that the decoder refuses; with `each`, only if it refuses line after line.
+    msgspec checks the syntax of what it skips, but not that it is UTF-8, nor where lines end.
     """
     ends = line_ends(data)
     if ends is not None and is_text(data):
@@ -62,12 +67,12 @@ def structs(data: bytes, decoder: Any) -> tuple[list[Any], list[tuple[int, int, 
             found = []
         if len(found) == len(ends):
             return found, []
-    return _line_by_line(data, decoder)
+    return _line_by_line(data, decoder, each)
 
 
-def _line_by_line(data: bytes, decoder: Any) -> tuple[list[Any], list[tuple[int, int, bytes]]] | None:
+def _line_by_line(data: bytes, decoder: Any, each: bool) -> tuple[list[Any], Left] | None:
     found: list[Any] = []
-    left = []
+    left: Left = []
     for row in unread_rows(data, 0, 0):
         line = row.raw or b""
         found.extend([None] * (row.number - 1 - len(found)))
@@ -77,14 +82,14 @@ def _line_by_line(data: bytes, decoder: Any) -> tuple[list[Any], list[tuple[int,
                 continue
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
-        if decoded(row).error is None:
+        if (len(left) == len(found) == CHANCES) if each else decoded(row).error is None:
             return None
         left.append((row.number, row.offset, line))
         found.append(None)
     return found, left
 
 
-def numbered_lines(data: bytes, numbers: list[int]) -> list[tuple[int, int, bytes]]:
+def numbered_lines(data: bytes, numbers: list[int]) -> Left:
     """(number, offset, line) of the lines with these 1-based numbers, in order."""
     if not numbers:
         return []
@@ -110,7 +115,9 @@ def line_ends(data: bytes) -> Any | None:
     if not data:
         return None
     seen = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(seen == 10)
+    # by blocks that stay in the processor's cache
+    blocks = [np.flatnonzero(seen[at : at + _BLOCK] == 10) + at for at in range(0, len(seen), _BLOCK)]
+    ends = np.concatenate(blocks)
     if not len(ends) or ends[-1] != len(data) - 1:
         ends = np.append(ends, len(data))
     if ends[0] == 0 or seen[0] != 123 or (seen[ends[:-1] + 1] != 123).any() or (seen[ends - 1] != 125).any():

@@ -78,8 +78,7 @@ class _Held:
         part.calls += len(found.rows)
         part.duplicates += found.duplicates
         part.skipped.update(found.skipped)
-        lines = data.count(b"\n")
-        part.last_row = lines + (data[-1:] not in (b"\n", b""))
+        part.last_row = int(found.rows[-1]) if len(found.rows) else 0
         parsing.finish_part(part, piece)
         self.parts[piece.source] = part
         self._take(piece, found, batch)

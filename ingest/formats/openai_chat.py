@@ -10,6 +10,7 @@ from typing import Any
 from ingest import pair_lines
 from ingest.bodies import openai
 from ingest.format import Format, stateless
+from ingest.pair_columns import PairColumns
 from ingest.pairs import read_pair, split
 
 
@@ -33,5 +34,6 @@ FORMAT = Format(
     open=stateless(read_pair),
     strict=True,
     direct=pair_lines.reader,
+    columns=PairColumns,
     rank=80,
 )
