@@ -37,6 +37,10 @@ def curve(
     key: Key = "canonical",
     temperature: Temperature = "always",
     tenant: Tenant = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=0.25, help="Share of the keys that the capacities are estimated from, 4 times."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +53,9 @@ def curve(
     traffic, asks = _load(store, since, until, key, temperature, tenant)
     window = _within(asks)
     by_ttl = curves.ttl_curve(*window)
-    by_room = curves.capacity_curve(*window)
+    if sample is None and len(window[1]) > curves.MANY_CALLS:
+        sample = curves.SAMPLE
+    by_room = curves.sampled_capacity_curve(*window, rate=sample) if sample else curves.capacity_curve(*window)
     keys = key_policies.compare(traffic, temperature=_temperature(temperature), tenant=tenant)
     spent = sum(int(one) for one in asks.worth[asks.window])
     if as_json:
@@ -72,14 +78,23 @@ def curve(
                     }
                     for one in keys
                 ],
+                "capacity_sample": sample,
                 "unpriced_calls": _unpriced(traffic),
             }
         )
         return
-    _show_curves(traffic, asks, by_ttl, by_room, keys, spent)
+    _show_curves(traffic, asks, by_ttl, by_room, keys, spent, sample)
 
 
-def _show_curves(traffic: Traffic, asks: Demand, by_ttl: Curve, by_room: Curve, keys: list[Any], spent: int) -> None:
+def _show_curves(
+    traffic: Traffic,
+    asks: Demand,
+    by_ttl: Curve,
+    by_room: Curve,
+    keys: list[Any],
+    spent: int,
+    sample: float | None,
+) -> None:
     from analysis.present import share
 
     if not by_ttl.asked:
@@ -100,10 +115,18 @@ def _show_curves(traffic: Traffic, asks: Demand, by_ttl: Curve, by_room: Curve, 
     table(["time to live", "hits", "hit rate", "saved/day"], rows)
     say()
     rows = [
-        [f"{by_room.at[n]:,}", f"{by_room.hits[n]:,}", _rate(by_room, n), _per_day(by_room.saved[n], asks)]
+        [
+            f"{by_room.at[n]:,}",
+            f"{by_room.hits[n]:,}",
+            _rate(by_room, n),
+            *([f"{100 * by_room.error[n]:.1f}"] if by_room.error is not None else []),
+            _per_day(by_room.saved[n], asks),
+        ]
         for n in _rooms(by_room)
     ]
-    table(["LRU entries", "hits", "hit rate", "saved/day"], rows)
+    table(["LRU entries", "hits", "hit rate", *(["± points"] if sample else []), "saved/day"], rows)
+    if sample:
+        say(f"Estimated from 4 samples of {share(sample)} of the keys each; ± is one standard error of their mean.")
     if (asks.requests.end_ms > asks.requests.start_ms).any():
         say("These two curves take answers as given at once; below, a call finds an answer from its end on.")
     say()
@@ -298,7 +321,10 @@ def _name(cell: Cell) -> str:
 def _rooms(curve: Curve) -> list[int]:
     """Positions of the shown capacities: the round ones, and the last, which holds every key."""
     known = len(curve.at)
-    return [*(room - 1 for room in CAPACITIES if room < known), *([known - 1] if known else [])]
+    if not known:
+        return []
+    shown = [room for room in CAPACITIES if room < curve.at[-1]]
+    return [*(int(place) for place in curve.at.searchsorted(shown)), known - 1]
 
 
 def _rate(curve: Curve, number: int) -> str:
@@ -322,7 +348,14 @@ def _usd(pico: Any) -> str | None:
 def _point(curve: Curve, number: int, name: str) -> dict[str, Any]:
     hits = int(curve.hits[number])
     rate = hits / curve.asked if curve.asked else None
-    return {name: int(curve.at[number]), "hits": hits, "hit_rate": rate, "saved_usd": _usd(curve.saved[number])}
+    error = {} if curve.error is None else {"hit_rate_error": float(curve.error[number])}
+    return {
+        name: int(curve.at[number]),
+        "hits": hits,
+        "hit_rate": rate,
+        **error,
+        "saved_usd": _usd(curve.saved[number]),
+    }
 
 
 def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:

@@ -25,6 +25,8 @@ TTLS = (
     *(HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY),
 )
 WINDOW = 1 << 18
+MANY_CALLS = 100_000_000  # above which the capacity curve is sampled
+SAMPLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def sampled_capacity_curve(
 ) -> Curve:
     """The capacity curve from a share of the keys: SHARDS with its adjustment (Waldspurger et al., FAST 2015).
 
-    For over 100 M calls. `samples` disjoint sets of keys, each `rate` of all, are drawn by hash; the calls that a set
+    For over MANY_CALLS. `samples` disjoint sets of keys, each `rate` of all, are drawn by hash; the calls that a set
     has too many or too few count at the smallest distance, which corrects for hot keys; the curve is their mean, and
     `error` their standard deviation over the square root of their number. Dollars follow the hits of the sample.
     """
@@ -87,7 +89,8 @@ def sampled_capacity_curve(
     keys = int(key.max(initial=-1)) + 1
     worth = np.ascontiguousarray(worth, np.int64)
     asked = int((key >= 0).sum())
-    at = np.unique(np.geomspace(1, max(keys, 1), points).astype(np.int64))
+    round_ones = [10**power for power in range(len(str(keys)))]  # those that tables show
+    at = np.unique(np.append(np.geomspace(1, max(keys, 1), points).astype(np.int64), round_ones))
     mixed = (np.arange(keys, dtype=np.uint64) + np.uint64(seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(31)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)

@@ -57,6 +57,16 @@ def test_the_curve_in_json_never_falls_and_adds_up(store):
     assert (keys["canonical"]["hits"], keys["canonical+mask"]["hits"], keys["litellm"]["hits"]) == (160, 180, 0)
 
 
+def test_a_sampled_curve_says_its_share_and_its_error(store):
+    found = json.loads(run("cache", "curve", "--store", store, "--sample", "0.25", "--json"))
+    assert found["capacity_sample"] == 0.25
+    assert all(point["hit_rate_error"] >= 0 for point in found["capacity"])
+    assert found["capacity"][-1]["entries"] == 40
+    text = run("cache", "curve", "--store", store, "--sample", "0.25")
+    assert "± points" in text
+    assert "4 samples of 25.0 % of the keys" in text
+
+
 def test_the_grid_ranks_by_what_is_left_after_paying_for_memory(store):
     words = ["cache", "grid", "--store", store, "--ttl", "1m,24h,never", "--entries", "10,all", "--policy", "lru,sieve"]
     found = json.loads(run(*words, "--json"))
