@@ -17,7 +17,7 @@ from dashboard.tables import Column, Table
 
 BY = ("agent", "model", "task")
 WEEK = 7
-DRAWING_S = 1.5  # what a browser needs to draw the first picture
+DRAWING_S = 2.0  # what a browser needs to draw the first picture
 
 
 def show() -> None:
