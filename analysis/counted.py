@@ -263,6 +263,11 @@ def _claim(
         if sum(e.delta for e in taken) < floor / 2:
             pool.put_back(taken, saved)
             continue
+        if segments == [{}]:
+            # everything that was counted, which is not everything there is
+            agents = {h.segment.get("agent") for h in inside}
+            if agents < {dict(key).get("agent") for key in pool.universe["volume"]}:
+                segments = [{"agent": agent} for agent in sorted(agents, key=str)]
         where = [{**segment, **more} for segment in segments]
         made = cause_of(name, where, taken, told([own[key_of(hit.segment)] for hit in inside]))
         factors = sorted(made.factors, key=lambda factor: factor != first)
