@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date
@@ -79,18 +78,24 @@ def diagnosed(path: str, version: str, day: date | None) -> Document | None:
     return found
 
 
-def diagnosis(path: str, version: str, day: date | None, *, after_s: float = 0) -> Document:
-    """As `hindcast diagnose --json`. With `after_s` the work begins only then: a browser may have a page to draw."""
+def begun(path: str, version: str, day: date | None) -> None:
+    """Begin a diagnosis if none is under way. Raises what it raised if it has ended badly."""
+    job = _diagnosing(path, version, day)
+    if job.done():
+        job.result()
+
+
+def diagnosis(path: str, version: str, day: date | None) -> Document:
+    """As `hindcast diagnose --json`."""
     if (found := diagnosed(path, version, day)) is not None:
         return found
     with st.spinner("Comparing the day with earlier ones"):
         place = st.empty()
-        for _ in range(round(after_s / TICK_S)):
-            time.sleep(TICK_S)
-            place.empty()
         job = _diagnosing(path, version, day)
         while not wait([job], timeout=TICK_S).done:
             place.empty()  # another click ends this run of the page here; the job goes on
+    if job.exception():
+        _jobs()[1].pop((path, version, day), None)  # a page that is opened again tries again
     return job.result()
 
 
@@ -110,7 +115,7 @@ def _diagnosing(path: str, version: str, day: date | None) -> Future[Document]:
     job = jobs.get(key)
     if job is None:
         job = jobs[key] = executor.submit(_diagnose, path, version, day)
-        job.add_done_callback(lambda _done: jobs.pop(key, None))
+        job.add_done_callback(lambda done: None if done.exception() else jobs.pop(key, None))
     return job
 
 

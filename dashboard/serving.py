@@ -13,7 +13,7 @@ import threading
 import time
 from importlib import import_module
 
-PATIENCE_S = 3.0  # a reader who opens the page at once should find the processor free for it
+PATIENCE_S = 8.0  # a reader who opens the page at once should find the processor free for it
 
 
 def prepare() -> None:

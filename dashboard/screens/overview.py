@@ -14,10 +14,10 @@ from dashboard import cached, elements, figures, frame, proofs, views
 from dashboard.cards import Kpi
 from dashboard.settings import Settings, read
 from dashboard.tables import Column, Table
+from ingest.errors import HindcastError
 
 BY = ("agent", "model", "task")
 WEEK = 7
-DRAWING_S = 2.0  # what a browser needs to draw the first picture
 
 
 def show() -> None:
@@ -58,8 +58,23 @@ def show() -> None:
     _proof(report, dimension)
     if not found:
         with answer:
-            cached.diagnosis(*view.key, None, after_s=DRAWING_S)
+            _compare(*view.key)
+
+
+@st.fragment(run_every=1.0)
+def _compare(path: str, version: str) -> None:
+    """Has the newest day explained once the browser has drawn the page: only then does it ask for this part again."""
+    if cached.diagnosed(path, version, None) is not None:
         st.rerun()
+    drawn = ("drawn", path, version)
+    if st.session_state.get("awaited") == drawn:
+        try:
+            cached.begun(path, version, None)
+        except HindcastError as error:
+            elements.nothing(error.what, error.remedy or "")
+            return
+    st.session_state["awaited"] = drawn
+    elements.note("The newest day is being compared with earlier ones.")
 
 
 def _so_far(costs: dict[date, Decimal]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from html import unescape
@@ -52,6 +53,26 @@ def test_the_overview_says_what_cost_and_diagnose_say(open_page: Opened, spiky: 
     (march,) = (row for row in month["rows"] if row["month"] == "2024-03")
     assert money(Decimal(march["cost_usd"])) in text
     assert f"No price, in no total: {month['total']['unpriced_calls']} of {month['total']['calls']:,} calls." in text
+
+
+def test_a_large_store_is_drawn_before_its_newest_day_is_explained(
+    open_page: Opened, spiky: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dashboard import cached
+
+    own = tmp_path / "large.duckdb"
+    own.write_bytes(spiky.path.read_bytes())
+    monkeypatch.setattr(cached, "AT_ONCE", 0)
+    page = open_page(own)
+    assert "being compared with earlier ones" in said(page)
+    assert page.get("plotly_chart")
+    found = ask(spiky, "diagnose")
+    for _ in range(60):
+        page.run()
+        if money(Decimal(found["actual"])) in said(page):
+            break
+        time.sleep(0.5)
+    assert found["summary"].split(" in one day.")[0] in said(page)
 
 
 def test_the_daily_bars_are_the_ledger_s(open_page: Opened, spiky: Store) -> None:
