@@ -222,6 +222,12 @@ def matches(item: Override, name: Sequence[str | None]) -> bool:
     )
 
 
+def unused(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
+    """The overrides that match no call of the store, whatever its day and tier."""
+    names = con.execute("SELECT DISTINCT provider_name, model, agent, team FROM calls").fetchall()
+    return [item for item in items if not any(matches(item, name) for name in names)]
+
+
 def apply(
     rows: Sequence[tuple[int, PriceRow]], overrides: Sequence[tuple[int, Override]], key: Key
 ) -> list[tuple[int, PriceRow, int | None]]:

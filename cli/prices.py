@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
+from cli.output import note as remark
 
 if TYPE_CHECKING:
     from analysis.explain import Explanation
@@ -278,6 +279,11 @@ def set_prices(
     done = [_count(len(items), "override")] if items else []
     done += [_count(len(aliases), "alias", "aliases")] if aliases else []
     _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
+    with handle.read() as con:
+        idle = own.unused(con, items)
+    for item in idle:
+        names = ", ".join(f"{name} {glob}" for name, glob in vars(item.match).items() if glob)
+        remark(f"No call matches {names}. As logged: hindcast cost --by provider,model")
 
 
 def unset(

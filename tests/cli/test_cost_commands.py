@@ -97,6 +97,17 @@ def test_setting_a_price_reprices_and_unsetting_brings_the_old_one_back(store: s
         run("prices", "unset", "7", "--store", store)
 
 
+def test_a_price_that_matches_no_call_says_so(store: str) -> None:
+    def told(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["prices", "set", *arguments, "--store", store], catch_exceptions=False)
+        return done.stderr
+
+    assert "No call matches provider azure, model gpt-4o*. As logged:" in told(
+        "gpt-4o*", "--provider", "azure", "--input", "2.75"
+    )
+    assert "No call matches" not in told("house*", "--input", "1", "--output", "2")
+
+
 def test_an_alias_prices_one_name_as_another(store: str) -> None:
     run("prices", "set", "house-7b", "--as", "openai/gpt-3.5-turbo", "--store", store)
     assert document("cost", "--store", store)["total"]["cost_usd"] == "0.03965"
