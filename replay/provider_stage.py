@@ -292,6 +292,9 @@ class ProviderStage:
         if textless.any():
             yield f"the prompt cache of {int(textless.sum()):,} calls without text or hashes is taken as logged"
         checks = self.checks()
+        if not checks:
+            yield "the providers' prompt caches are simulated, and the log has no cached tokens to check that against"
+            return
         for check in checks[:NAMED]:
             yield check.sentence()
         if len(checks) > NAMED:

@@ -106,3 +106,17 @@ def test_switching_the_provider_cache_off_costs_its_discount(store: Store) -> No
     result = run(store, [parse("{name: o, provider_cache: 'off'}")]).strategies[0]
     assert result.cost > result.baseline
     assert set(result.savings) == {"provider_cache"}
+
+
+def test_a_result_that_rests_on_the_simulation_shows_it_beside_the_log_and_takes_its_band(store: Store) -> None:
+    result = run(store, [parse("{name: w, compress: [{history_window: 6}]}")]).strategies[0]
+    (check,) = result.to_json()["prompt_cache"]
+    assert check["logged_tokens"] > 1024
+    assert check["factor_low"] <= check["factor"] <= check["factor_high"]
+    assert any("the rules foresee" in limit for limit in result.limits)
+    assert result.low <= result.cost <= result.high
+
+
+def test_a_result_that_does_not_rest_on_it_shows_none(store: Store) -> None:
+    result = run(store, [parse("{name: l}")]).strategies[0]
+    assert result.prompt_cache == ()

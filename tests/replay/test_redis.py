@@ -161,7 +161,9 @@ def test_an_entry_is_alive_at_the_millisecond_of_its_expiry_and_dead_at_the_next
         "local t = redis.call('TIME') return {t[1] * 1000 + math.floor(t[2] / 1000), redis.call('EXISTS', KEYS[1])}"
     )
     at_expiry, after = [], []
-    for trial in range(20):
+    for trial in range(400):
+        if len(at_expiry) > 60:  # a busy machine may miss the millisecond of many a trial
+            break
         key = f"b{trial}"
         redis.ask("SET", key, "x", "PX", 8)
         expiry = redis.ask("PEXPIRETIME", key)
