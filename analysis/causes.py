@@ -99,7 +99,7 @@ def _rank(cause: Cause, direction: int, actual: int) -> tuple[bool, float, str]:
     notable = cause.surprising and abs(cause.delta) >= NOTABLE * actual
     news = 1 / (1 + (SURPRISING / max(cause.z, 1.0)) ** 4)
     along = 1.0 if cause.delta * direction > 0 else AGAINST
-    return (not notable, -abs(cause.delta) * along * (1.0 if notable else news), cause.cause + str(cause.segments))
+    return (not notable, -abs(cause.delta) * along * news, cause.cause + str(cause.segments))
 
 
 def _merge(causes: Sequence[Cause]) -> list[Cause]:

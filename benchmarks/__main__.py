@@ -25,6 +25,10 @@ def main() -> None:
     for name in chosen:
         module = importlib.import_module(f"benchmarks.{name}")
         print(f"\n== {name}")
+        if not hasattr(module, "main"):
+            print(f"several programs: {' '.join((module.__doc__ or '').split())}")
+            continue
+        sys.argv = [f"benchmarks.{name}"]  # a benchmark's own options are given with python -m benchmarks.NAME
         module.main()
 
 
