@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import Since, Until, parse_day
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
     from replay.backtest import Backtest
     from replay.verify import Verification
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
-
 
 def register(app: typer.Typer) -> None:
     @app.command()
     def backtest(
-        split: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The first day that is held out.")],
+        split: Annotated[
+            date, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="The first day that is held out.")
+        ],
         strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimiser chooses.")] = None,
         quality_floor: Annotated[float, typer.Option(help="The floor, if the optimiser chooses.")] = 0.95,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -42,16 +43,15 @@ def register(app: typer.Typer) -> None:
         from replay.strategy import load
 
         priors = load_priors(scores) if scores else None
-        first = since.date() if since else None
         with progress("Backtesting", unit="policies") as bar:
             if strategy is not None:
                 chosen = load(strategy)
             else:
-                before = split.date() - timedelta(days=1)
+                before = split - timedelta(days=1)
                 chosen = optimise(
                     Store(store),
                     floor=quality_floor,
-                    since=first,
+                    since=since,
                     until=before,
                     priors=priors,
                     done=lambda _label: bar.advance(1),
@@ -59,9 +59,9 @@ def register(app: typer.Typer) -> None:
             result = held_out.backtest(
                 Store(store),
                 chosen,
-                split=split.date(),
-                since=first,
-                until=until.date() if until else None,
+                split=split,
+                since=since,
+                until=until,
                 priors=priors,
             )
         if as_json:
@@ -72,9 +72,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def verify(
         strategy: Annotated[Path, typer.Argument(help="The strategy file that was rolled out.")],
-        rollout: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The day of the rollout.")],
-        since: Day = None,
-        until: Day = None,
+        rollout: Annotated[
+            date, typer.Option("--from", parser=parse_day, metavar="YYYY-MM-DD", help="The day of the rollout.")
+        ],
+        since: Since = None,
+        until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -89,9 +91,9 @@ def register(app: typer.Typer) -> None:
         result = check.verify(
             Store(store),
             load(strategy),
-            rollout=rollout.date(),
-            since=since.date() if since else None,
-            until=until.date() if until else None,
+            rollout=rollout,
+            since=since,
+            until=until,
         )
         if as_json:
             emit_json(result.to_json())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from replay.traffic import Traffic
 
 cache = typer.Typer(help="What a cache would have done with your traffic.", no_args_is_help=True)
-Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First UTC day.")]
-Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day, inclusive.")]
 Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, helicone or portkey.")]
 Temperature = Annotated[str, typer.Option(help="Calls hotter than 0: 'always' cached, 'zero' never, or a 'pool' of 4.")]
 Tenant = Annotated[str | None, typer.Option(help="Keep tenants apart: user_id or team in the key.")]
@@ -234,7 +233,7 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
 
 
 def _load(
-    store: str, since: datetime | None, until: datetime | None, key: str, temperature: str, tenant: str | None
+    store: str, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
 ) -> tuple[Traffic, Demand]:
     from ingest.errors import InputError, did_you_mean
     from ingest.store import Store
@@ -245,7 +244,7 @@ def _load(
         raise InputError(f"unknown key policy '{key}'", remedy=did_you_mean(key, KEY_POLICIES))
     if tenant not in (None, "user_id", "team"):
         raise InputError(f"unknown tenant column '{tenant}'", remedy="Use user_id or team.")
-    traffic = load(Store(store), since=since.date() if since else None, until=until.date() if until else None)
+    traffic = load(Store(store), since=since, until=until)
     return traffic, demand(traffic, key=key, temperature=_temperature(temperature), tenant=tenant)
 
 

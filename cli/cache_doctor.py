@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cache import Since, Until, cache
+from cli.cache import cache
+from cli.given import Since, Until
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def doctor(
     held = Store(store)
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)
-    traffic = load(held, since=since.date() if since else None, until=until.date() if until else None)
+    traffic = load(held, since=since, until=until)
     with progress("Examining templates", unit="templates") as bar:
         bar.total(limit)
         found = diagnose(traffic, limit=limit, done=lambda: bar.advance(1))

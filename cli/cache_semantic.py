@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cache import Since, Until, cache
+from cli.cache import cache
+from cli.given import Since, Until
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def semantic(
     from replay.prompt_loader import load_prompts
     from replay.traffic import load
 
-    traffic = load(Store(store), since=since.date() if since else None, until=until.date() if until else None)
+    traffic = load(Store(store), since=since, until=until)
     vectors = None
     if embeddings:
         asked = similar.questions(traffic, load_prompts(traffic, texts=True))

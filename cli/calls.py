@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.given import Since, Until, parse_day, parse_pairs
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ def calls(
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Any other dimension: --where cost_status=unknown_model.")
     ] = None,
-    day: Annotated[str | None, typer.Option("--day", help="One UTC day, YYYY-MM-DD.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    day: Annotated[
+        date | None, typer.Option("--day", parser=parse_day, metavar="YYYY-MM-DD", help="One UTC day.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
     order: Annotated[str, typer.Option("--order", help="cost, time, tokens or duration.")] = "cost",
     limit: Annotated[int, typer.Option("--limit", help="How many to list.", min=1, max=100_000)] = 20,
     show: Annotated[int | None, typer.Option("--show", help="Print the messages of the call with this number.")] = None,
@@ -52,9 +56,9 @@ def calls(
     keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
     found = listing.calls(
         Store(store),
-        {**keep, **_pairs(where or [])},
-        since=_day(day or since),
-        until=_day(day or until),
+        {**keep, **parse_pairs(where or [])},
+        since=day or since,
+        until=day or until,
         order=order,
         limit=limit,
     )
@@ -120,28 +124,3 @@ def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
         say()
         say(part.role or part.kind, style="bold")
         say(listing.readable(part))
-
-
-def _pairs(items: list[str]) -> dict[str, str | None]:
-    from ingest.errors import InputError
-
-    found: dict[str, str | None] = {}
-    for item in items:
-        name, mark, value = item.partition("=")
-        if not mark:
-            raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
-        found[name.strip()] = value
-    return found
-
-
-def _day(text: str | None) -> Any:
-    from datetime import date
-
-    from ingest.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
     from replay.leave_one_out import LeaveOneOut, View
-
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +19,8 @@ def register(app: typer.Typer) -> None:
     def compression(
         strategy: Annotated[Path, typer.Argument(help="A strategy file with compressors.")],
         call: Annotated[int | None, typer.Option(help="Show this call's prompt before and after.")] = None,
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -49,9 +47,7 @@ def register(app: typer.Typer) -> None:
             else:
                 show_view(view)
             return
-        result = worth.leave_one_out(
-            Store(store), chosen, since=since.date() if since else None, until=until.date() if until else None
-        )
+        result = worth.leave_one_out(Store(store), chosen, since=since, until=until)
         if as_json:
             emit_json(result.to_json())
         else:

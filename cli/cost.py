@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.given import Since, Until, parse_day_or_today, parse_pairs
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -22,13 +24,19 @@ def cost(
     by: Annotated[str, typer.Option("--by", help="Dimensions, comma-separated: day, agent, task, model, ...")] = (
         "day,model"
     ),
-    since: Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    since: Since = None,
+    until: Until = None,
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Keep one value: --where agent=research_agent.")
     ] = None,
     prices_of: Annotated[
-        str | None, typer.Option("--prices-of", help="Price every call as if made on this day, or 'today'.")
+        date | None,
+        typer.Option(
+            "--prices-of",
+            parser=parse_day_or_today,
+            metavar="DAY",
+            help="Price every call as on this day, or 'today'.",
+        ),
     ] = None,
     components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
     top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = 30,
@@ -40,23 +48,17 @@ def cost(
     Example: hindcast cost --by agent,model --since 2024-03-01
     """
     from analysis.cost import cost as report_cost
-    from ingest.errors import GateError, InputError
+    from ingest.errors import GateError
     from ingest.store import Store
 
-    keep = {}
-    for item in where or []:
-        name, mark, value = item.partition("=")
-        if not mark:
-            raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
-        keep[name.strip()] = value
     report = report_cost(
         Store(store),
         [part.strip() for part in by.split(",") if part.strip()],
-        _day(since),
-        _day(until),
-        keep,
+        since,
+        until,
+        parse_pairs(where or []),
         components=components,
-        prices_of=_day(prices_of),
+        prices_of=prices_of,
     )
     if json:
         emit_json(report.to_json())
@@ -220,18 +222,3 @@ def _text(value: Any) -> str:
     if value is None:
         return "(none)"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _day(text: str | None) -> Any:
-    from datetime import UTC, date, datetime
-
-    from ingest.errors import InputError
-
-    if text is None:
-        return None
-    if text == "today":
-        return datetime.now(UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import parse_day
 from cli.output import JsonOption, StoreOption, emit_json, note, say, table
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     store: StoreOption = "hindcast.duckdb",
-    day: Annotated[str | None, typer.Option("--day", help="The UTC day to explain; else the newest odd one.")] = None,
+    day: Annotated[
+        date | None,
+        typer.Option(
+            "--day", parser=parse_day, metavar="YYYY-MM-DD", help="UTC day to explain; else the newest odd one."
+        ),
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Days to compare with, A..B; else days like it.")
     ] = None,
@@ -46,14 +53,13 @@ def diagnose(
     if mark:
         from analysis.feedback import mark as remember
 
-        chosen = parse_day(day)
-        if chosen is None:
+        if day is None:
             raise InputError("--mark needs a day", remedy="Name it: --day 2024-03-05 --mark planned")
-        remember(Store(store), chosen, mark, remark)
-        note(f"{chosen} is marked as {mark}: it raises no flag and counts as history")
+        remember(Store(store), day, mark, remark)
+        note(f"{day} is marked as {mark}: it raises no flag and counts as history")
     found = explain_day(
         Store(store),
-        day=parse_day(day),
+        day=day,
         baseline=parse_range(baseline) if baseline else None,
         by=[part.strip() for part in by.split(",") if part.strip()],
         metric=metric,
@@ -62,19 +68,6 @@ def diagnose(
         emit_json(found.to_json())
         return
     show(found, every=every)
-
-
-def parse_day(text: str | None) -> Any:
-    from datetime import date
-
-    from ingest.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error
 
 
 def show(found: Diagnosis, *, every: bool = False) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, note
 
 
@@ -20,8 +21,8 @@ def focus(
         Path | None, typer.Option("-o", "--output", help="Where to write; without it, to stdout.")
     ] = None,
     spec: Annotated[str, typer.Option("--spec", help="FOCUS version: 1.4 or 1.2.")] = "1.4",
-    since: Annotated[str | None, typer.Option("--since", help="First UTC day.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")] = None,
+    since: Since = None,
+    until: Until = None,
     account: Annotated[str, typer.Option("--account", help="BillingAccountId and name.")] = "default",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price and so no row.")] = False,
     store: StoreOption = "hindcast.duckdb",
@@ -38,14 +39,13 @@ def focus(
 
     if json and output is None:
         raise InputError("--json reports on the file, which then needs a place", remedy="Add: -o costs.csv")
-    days = {"since": _day(since), "until": _day(until)}
     if output is None:
-        done = export(Store(store), sys.stdout, spec=spec, account=account, **days)
+        done = export(Store(store), sys.stdout, spec=spec, account=account, since=since, until=until)
     else:
         with Store(store).read():  # a store that cannot be read must not cost the file its content
             pass
         with output.open("w", encoding="utf-8", newline="") as out:
-            done = export(Store(store), out, spec=spec, account=account, **days)
+            done = export(Store(store), out, spec=spec, account=account, since=since, until=until)
     if json:
         emit_json(
             {
@@ -61,14 +61,3 @@ def focus(
         note(f"{done.untimed_calls:,} calls have no time and so no row.")
     if strict and done.unpriced_calls + done.untimed_calls:
         raise GateError(f"{done.unpriced_calls + done.untimed_calls:,} calls are not in the file")
-
-
-def _day(text: str | None) -> Any:
-    from datetime import date
-
-    from ingest.errors import InputError
-
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

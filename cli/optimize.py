@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
     from replay.optimise import Optimum, Point
-
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +25,8 @@ def register(app: typer.Typer) -> None:
         max_models: Annotated[int | None, typer.Option(help="At most so many models besides the logged ones.")] = None,
         latency_p95: Annotated[float | None, typer.Option(help="Leave out models slower than this, in ms.")] = None,
         by_template: Annotated[bool, typer.Option(help="Tell the prompt templates of a task apart.")] = False,
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the strategy.")] = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
@@ -48,8 +46,8 @@ def register(app: typer.Typer) -> None:
                 Store(store),
                 floor=quality_floor,
                 models=[name.strip() for name in models.split(",")] if models else None,
-                since=since.date() if since else None,
-                until=until.date() if until else None,
+                since=since,
+                until=until,
                 base=strategy.load(base) if base else None,
                 per_task=_floors(task_floor or []),
                 max_models=max_models,

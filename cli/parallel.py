@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
     from replay.critical_path import Report
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
-
 
 def register(app: typer.Typer) -> None:
     @app.command()
     def parallel(
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         sessions: Annotated[int, typer.Option(min=1, help="Sessions to analyse, evenly spread.")] = 2000,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
@@ -33,8 +31,8 @@ def register(app: typer.Typer) -> None:
 
         found = critical_path(
             Store(store),
-            since=since.date() if since else None,
-            until=until.date() if until else None,
+            since=since,
+            until=until,
             most=sessions,
         )
         if as_json:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.given import parse_day_or_today, today
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 from cli.output import note as remark
 
@@ -24,6 +26,10 @@ def register(app: typer.Typer) -> None:
 
 
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="The provider as logged.")]
+At = Annotated[
+    date | None,
+    typer.Option("--at", parser=parse_day_or_today, metavar="DAY", help="UTC day, YYYY-MM-DD; today if not given."),
+]
 
 
 def list_prices(
@@ -83,7 +89,7 @@ def list_prices(
 
 def explain_price(
     model: Annotated[str, typer.Argument(help="The model as logged.")],
-    at: Annotated[str | None, typer.Option("--at", help="UTC day, YYYY-MM-DD; default today.")] = None,
+    at: At = None,
     provider: ProviderOption = None,
     tier: Annotated[str, typer.Option("--tier", help="standard, batch, flex, priority or fast.")] = "standard",
     tokens: Annotated[int, typer.Option("--tokens", help="Input tokens of the request, for context tiers.")] = 0,
@@ -98,12 +104,11 @@ def explain_price(
     from ingest.store import Store
 
     handle = Store(store)
-    day = _day(at)
     if handle.exists():
         with handle.read() as con:
-            found = explain(con, model, provider=provider, at=day, tier=tier, input_tokens=tokens)
+            found = explain(con, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
     else:
-        found = explain(None, model, provider=provider, at=day, tier=tier, input_tokens=tokens)
+        found = explain(None, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
     if json:
         emit_json(found.to_json())
     else:
@@ -175,7 +180,7 @@ def _size(row: dict[str, Any]) -> str:
 
 def diff(
     file: Annotated[str, typer.Argument(help="litellm's model_prices_and_context_window.json.")],
-    at: Annotated[str | None, typer.Option("--at", help="UTC day of our prices; default today.")] = None,
+    at: At = None,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -189,7 +194,7 @@ def diff(
     from analysis.second_book import compare
     from ingest.store import Store
 
-    found, missing = compare(Store(store), Path(file), _day(at))
+    found, missing = compare(Store(store), Path(file), at or today())
     if json:
         emit_json({"differences": [item.to_json() for item in found], "missing": missing})
         return
@@ -323,16 +328,3 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
     say(f"{what}: {summary.calls:,} calls cost {present.money(summary.cost_usd)} (before: {present.money(before)}).")
     if summary.unpriced_calls:
         say(f"Still without a price: {_count(summary.unpriced_calls, 'call')}.")
-
-
-def _day(text: str | None) -> Any:
-    from datetime import UTC, date, datetime
-
-    from ingest.errors import InputError
-
-    if text is None:
-        return datetime.now(UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

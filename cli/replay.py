@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def replay(
         strategies: Annotated[list[Path], typer.Argument(help="Strategy files (YAML).", show_default=False)],
-        since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First UTC day.")] = None,
-        until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day, inclusive.")] = None,
+        since: Since = None,
+        until: Until = None,
         cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         store: StoreOption = DEFAULT_STORE,
@@ -42,8 +42,8 @@ def register(app: typer.Typer) -> None:
             result = run(
                 Store(store),
                 chosen,
-                since=since.date() if since else None,
-                until=until.date() if until else None,
+                since=since,
+                until=until,
                 cold=cold,
                 scores=quality.load_priors(scores) if scores else None,
                 done=lambda _name: bar.advance(1),

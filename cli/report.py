@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.given import parse_day
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress
 
 if TYPE_CHECKING:
@@ -24,7 +26,12 @@ def report(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
     audience: Annotated[str, typer.Option("--for", help="everyone, stakeholders or engineers.")] = "everyone",
-    day: Annotated[str | None, typer.Option("--day", help="Explain this UTC day, not the newest odd one.")] = None,
+    day: Annotated[
+        date | None,
+        typer.Option(
+            "--day", parser=parse_day, metavar="YYYY-MM-DD", help="UTC day to explain, not the newest odd one."
+        ),
+    ] = None,
     md: Annotated[bool, typer.Option("--md", help="Markdown for a pull request.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="PDF, printed by Chromium or Chrome.")] = False,
     store: StoreOption = DEFAULT_STORE,
@@ -52,7 +59,7 @@ def report(
     chosen = _strategies(strategies)
     with progress("Replaying", unit="strategies") as bar:
         bar.total(max(len(chosen), 1))
-        findings = gather(Store(store), chosen, day=_day(day), done=lambda _name: bar.advance(1))
+        findings = gather(Store(store), chosen, day=day, done=lambda _name: bar.advance(1))
     target = output or Path("report.md" if md else "report.pdf" if pdf else "report.html")
     if md:
         _write(target, markdown(findings, audience))
@@ -101,16 +108,3 @@ def _document(findings: Findings, target: Path) -> dict[str, object]:
         "diagnosis": findings.diagnosis,
         "replay": findings.replay,
     }
-
-
-def _day(text: str | None) -> Any:
-    from datetime import date
-
-    from ingest.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy="Write days as YYYY-MM-DD.") from error

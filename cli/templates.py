@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, note, say, table
 
 SHOWN = 15
-Since = Annotated[str | None, typer.Option("--since", help="First UTC day, YYYY-MM-DD.")]
-Until = Annotated[str | None, typer.Option("--until", help="Last UTC day, inclusive.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +30,9 @@ def templates(
     """
     from analysis import present
     from analysis.templates import templates as find
-    from cli.diagnose import parse_day
     from ingest.store import Store
 
-    report = find(Store(store), since=parse_day(since), until=parse_day(until))
+    report = find(Store(store), since=since, until=until)
     if json:
         emit_json(report.to_json())
         return
@@ -80,10 +78,9 @@ def duplicates(
     from analysis import present
     from analysis.duplicates import Repeats
     from analysis.duplicates import duplicates as find
-    from cli.diagnose import parse_day
     from ingest.store import Store
 
-    report = find(Store(store), since=parse_day(since), until=parse_day(until), near=near)
+    report = find(Store(store), since=since, until=until, near=near)
     if json:
         emit_json(report.to_json())
         return

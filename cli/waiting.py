@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.given import Since, Until
 from cli.output import JsonOption, StoreOption, emit_json, say, table
-
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def register(app: typer.Typer) -> None:
     @app.command()
     def batch(
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -30,7 +28,7 @@ def register(app: typer.Typer) -> None:
         from ingest.store import Store
         from replay.waiting import candidates
 
-        rows = candidates(Store(store), since=since.date() if since else None, until=until.date() if until else None)
+        rows = candidates(Store(store), since=since, until=until)
         if as_json:
             emit_json([row.to_json() for row in rows])
             return
@@ -68,8 +66,8 @@ def register(app: typer.Typer) -> None:
         usd_per_hour: Annotated[str, typer.Option(help="What one server costs.")],
         tokens_per_second: Annotated[float, typer.Option(help="What one server serves, in and out together.")],
         fixed: Annotated[str, typer.Option(help="Dollars a day on top, as for fine-tuning.")] = "0",
-        since: Day = None,
-        until: Day = None,
+        since: Since = None,
+        until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -99,8 +97,8 @@ def register(app: typer.Typer) -> None:
             usd_per_hour=hourly,
             tokens_per_second=tokens_per_second,
             fixed_usd_per_day=daily,
-            since=since.date() if since else None,
-            until=until.date() if until else None,
+            since=since,
+            until=until,
         )
         if as_json:
             emit_json(found.to_json())
