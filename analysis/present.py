@@ -38,6 +38,11 @@ def tokens(count: int | None) -> str:
     return f"{count:,}"
 
 
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 call`, `1,204 calls`; `many` where the plural is not in -s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def share(ratio: float | None) -> str:
     """A ratio as a percentage with one decimal; `-` where there is none."""
     return "-" if ratio is None else f"{100 * ratio:.1f} %"

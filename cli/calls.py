@@ -69,10 +69,10 @@ def calls(
 
 
 def _show(found: CallList) -> None:
-    from analysis.present import money, tokens
+    from analysis.present import count, money, tokens
 
     unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
-    say(f"{found.matched:,} calls match, {money(found.cost_usd)} together{unpriced}.", style="bold")
+    say(f"{count(found.matched, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
     if not found.rows:
         return
     texts = [

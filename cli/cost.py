@@ -47,6 +47,7 @@ def cost(
 
     Example: hindcast cost --by agent,model --since 2024-03-01
     """
+    from analysis import present
     from analysis.cost import cost as report_cost
     from ingest.errors import GateError
     from ingest.store import Store
@@ -66,7 +67,7 @@ def cost(
         _show(report, top)
     if strict and report.total["unpriced_calls"]:
         raise GateError(
-            f"{report.total['unpriced_calls']:,} calls have no price",
+            f"{present.count(report.total['unpriced_calls'], 'call')} without a price",
             remedy="Set prices with: hindcast prices set MODEL --input USD --output USD",
         )
 
@@ -77,7 +78,7 @@ def _show(report: CostReport, top: int) -> None:
     total = report.total
     spent = present.money(total["cost_usd"])
     say(
-        f"{spent} for {total['calls']:,} calls, {present.tokens(total['input_tokens'])} tokens in "
+        f"{spent} for {present.count(total['calls'], 'call')}, {present.tokens(total['input_tokens'])} tokens in "
         f"and {present.tokens(total['output_tokens'])} out."
     )
     say()
@@ -204,9 +205,9 @@ def reprice(
     if json:
         emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
         return
-    say(f"{summary.calls:,} calls now cost {present.money(summary.cost_usd)}.")
+    say(f"{present.count(summary.calls, 'call')}, now {present.money(summary.cost_usd)}.")
     if summary.unpriced_calls:
-        say(f"{summary.unpriced_calls:,} calls have no price.")
+        say(f"{present.count(summary.unpriced_calls, 'call')} without a price.")
     if estimates is not None:
         say(
             f"Of the calls without usage {estimates.exact:,} were counted exactly, {estimates.estimated:,} estimated; "

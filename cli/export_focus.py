@@ -56,8 +56,8 @@ def focus(
     else:
         note(f"{done.rows:,} FOCUS {spec} rows, {present.money(done.billed_usd)}.")
     if done.unpriced_calls:
-        note(f"{done.unpriced_calls:,} calls have no price and so no row (hindcast cost names them).")
+        note(f"{present.count(done.unpriced_calls, 'call')} without a price and so without a row (see hindcast cost).")
     if done.untimed_calls:
-        note(f"{done.untimed_calls:,} calls have no time and so no row.")
+        note(f"{present.count(done.untimed_calls, 'call')} without a time and so without a row.")
     if strict and done.unpriced_calls + done.untimed_calls:
-        raise GateError(f"{done.unpriced_calls + done.untimed_calls:,} calls are not in the file")
+        raise GateError(f"not in the file: {present.count(done.unpriced_calls + done.untimed_calls, 'call')}")

@@ -107,13 +107,14 @@ def ingest(
 
 
 def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
+    from analysis.present import count
     from cli.output import note
     from ingest.follow import follow
 
     def tell(report: Any) -> None:
         _price(store)
         bad = f", {report.quarantined:,} unusable rows" if report.quarantined else ""
-        note(f"{report.calls:,} new calls from {len(report.files):,} files{bad}")
+        note(f"{count(report.calls, 'new call')} from {count(len(report.files), 'file')}{bad}")
 
     note(f"Following {', '.join(str(path) for path in paths)}; Ctrl-C ends it.")
     try:
@@ -138,7 +139,7 @@ def _price(store: Any) -> dict[str, Any]:
 
 
 def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
-    from analysis.present import money, usd
+    from analysis.present import count, money, usd
     from cli.output import emit_json, say, table
 
     if json_:
@@ -155,8 +156,8 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
         )
         return
     cost = f", {money(costs['cost_usd'])} in the store" if costs["cost_usd"] is not None else ""
-    files = "1 file" if len(report.files) == 1 else f"{len(report.files):,} files"
-    say(f"{report.calls:,} new calls from {files}{cost}.", style="bold")
+    files = count(len(report.files), "file")
+    say(f"{count(report.calls, 'new call')} from {files}{cost}.", style="bold")
     rows = [
         [
             Path(file["path"]).name,
@@ -175,11 +176,13 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
         say(f"... and {len(report.files) - 20:,} more files")
     notes = []
     if costs["unpriced_calls"]:
-        notes.append(f"{costs['unpriced_calls']:,} calls in the store have no price (hindcast cost names their models)")
+        notes.append(
+            f"{count(costs['unpriced_calls'], 'call')} of the store without a price (hindcast cost names their models)"
+        )
     if costs["logged_cost_usd"] is not None:
         notes.append(f"logged cost in the store: {money(costs['logged_cost_usd'])}")
     if report.quarantined:
-        notes.append(f"{report.quarantined:,} rows could not be used; each is in quarantine with its reason:")
+        notes.append(f"not usable: {count(report.quarantined, 'row')}, each in quarantine with its reason:")
         for file in report.files:
             for bad in file["bad_rows"][:3]:
                 notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
@@ -188,7 +191,7 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
     if elsewhere:
         notes.append(f"{elsewhere:,} of the duplicates are in another tool's log under another name")
     if report.passed_over:
-        notes.append(f"{len(report.passed_over):,} files were passed over, such as {report.passed_over[0]}")
+        notes.append(f"passed over: {count(len(report.passed_over), 'file')}, such as {report.passed_over[0]}")
     if notes:
         say()
         for text in notes:
@@ -199,6 +202,7 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
 
 def _offer(store: str) -> None:
     """Without a path: say which logs were found at their usual places, and how to read them."""
+    from analysis.present import count
     from cli.output import say
     from ingest.discovery import usual_places
 
@@ -209,7 +213,7 @@ def _offer(store: str) -> None:
     option = "" if store == DEFAULT_STORE else f" --store {store}"
     say("Found on this machine; nothing was read yet:")
     for place in found:
-        say(f"  {place.title}: {place.files:,} files, {place.size / 1e6:,.0f} MB")
+        say(f"  {place.title}: {count(place.files, 'file')}, {place.size / 1e6:,.0f} MB")
         say(f"    hindcast ingest {place.folder}{option}")
 
 

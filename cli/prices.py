@@ -53,7 +53,8 @@ def list_prices(
         if json:
             emit_json(own)
             return
-        say(f"Set: {_count(len(own['overrides']), 'override')}, {_count(len(own['aliases']), 'alias', 'aliases')}.")
+        aliases = present.count(len(own["aliases"]), "alias", "aliases")
+        say(f"Set: {present.count(len(own['overrides']), 'override')}, {aliases}.")
         for item in own["overrides"]:
             say(f"  {item['override_id']:>3}  {item['text']}")
         for alias, target in own["aliases"].items():
@@ -255,6 +256,7 @@ def set_prices(
     from pathlib import Path
 
     from analysis import overrides as own
+    from analysis import present
     from ingest.errors import InputError
     from ingest.store import Store
 
@@ -281,8 +283,8 @@ def set_prices(
     with handle.write() as con:
         own.store_overrides(con, items, replace_all=file is not None)
         own.store_aliases(con, aliases, replace_all=file is not None)
-    done = [_count(len(items), "override")] if items else []
-    done += [_count(len(aliases), "alias", "aliases")] if aliases else []
+    done = [present.count(len(items), "override")] if items else []
+    done += [present.count(len(aliases), "alias", "aliases")] if aliases else []
     _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
     with handle.read() as con:
         idle = own.unused(con, items)
@@ -311,10 +313,6 @@ def unset(
     _reprice(handle, f"override {number} removed", json)
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def _reprice(handle: Any, what: str, json: bool) -> None:
     from analysis import present
     from analysis.ledger import total_cost, update
@@ -327,4 +325,4 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
         return
     say(f"{what}: {summary.calls:,} calls cost {present.money(summary.cost_usd)} (before: {present.money(before)}).")
     if summary.unpriced_calls:
-        say(f"Still without a price: {_count(summary.unpriced_calls, 'call')}.")
+        say(f"Still without a price: {present.count(summary.unpriced_calls, 'call')}.")

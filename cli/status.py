@@ -62,24 +62,24 @@ def standing(store: Any) -> dict[str, Any]:
 def _show(path: Path, document: dict[str, Any]) -> None:
     from decimal import Decimal
 
-    from analysis.present import money
+    from analysis.present import count, money
 
     total = document["total"]
     if not document["calls"]:
         say(f"{path} holds no calls yet.", style="bold")
     elif total is None:
-        say(f"{path} holds {document['calls']:,} calls without a cost.", style="bold")
+        say(f"{path} holds {count(document['calls'], 'call')} without a cost.", style="bold")
     else:
         day = document["day"]
         say(day["summary"] if day else "No call has both a time and a price.", style="bold")
         cost = None if total["cost_usd"] is None else Decimal(total["cost_usd"])
-        say(f"{total['calls']:,} calls in {path}, {money(cost)} together.")
+        say(f"{count(total['calls'], 'call')} in {path}, {money(cost)} together.")
         if total["unpriced_calls"]:
-            say(f"{total['unpriced_calls']:,} of them have no price and are in no total.", style="yellow")
+            say(f"{total['unpriced_calls']:,} of them without a price and in no total.", style="yellow")
         if total["estimated_calls"]:
-            say(f"{total['estimated_calls']:,} of them are priced by estimated token counts.", style="yellow")
+            say(f"{total['estimated_calls']:,} of them priced by estimated token counts.", style="yellow")
     if document["quarantined"]:
-        say(f"{document['quarantined']:,} lines could not be read: hindcast dashboard shows them.", style="yellow")
+        say(f"Not read: {count(document['quarantined'], 'line')}; hindcast dashboard shows why.", style="yellow")
     say()
     say(f"Next: {document['next']}")
 

@@ -76,7 +76,7 @@ def test_hindcast_alone_says_what_the_newest_odd_day_cost(store: Store) -> None:
     assert found["next"] == "hindcast diagnose"
     shown = hindcast("--store", str(store.path)).stdout
     assert shown.splitlines()[0].startswith(found["day"]["summary"][:40])
-    assert "2 of them have no price" in shown
+    assert "2 of them without a price" in shown
 
 
 def test_a_store_named_before_a_command_is_that_command_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,4 +118,4 @@ def test_an_empty_store_asks_for_logs_and_an_unpriced_one_for_prices(tmp_path: P
 
 
 def test_hindcast_alone_counts_what_no_total_holds(store: Store) -> None:
-    assert "2 of them have no price and are in no total." in hindcast("--store", str(store.path)).stdout
+    assert "2 of them without a price and in no total." in hindcast("--store", str(store.path)).stdout

@@ -65,7 +65,7 @@ def test_cost_json_keeps_its_contract(store: str) -> None:
 
 
 def test_strict_exits_1_where_a_call_has_no_price(store: str) -> None:
-    with pytest.raises(GateError, match="1 calls have no price") as failed:
+    with pytest.raises(GateError, match="1 call without a price") as failed:
         run("cost", "--store", store, "--strict")
     assert failed.value.exit_code == 1
     run("cost", "--store", store, "--strict", "--where", "provider=openai")
