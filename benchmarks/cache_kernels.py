@@ -109,11 +109,11 @@ def against_libcachesim(ids: np.ndarray, start: np.ndarray) -> None:
 
             def ours(name: str = name) -> int:
                 if name == "FIFO":
-                    return int(plain.fifo(key, room, np.zeros(keys, np.int8), np.empty(room, np.int32), outcomes))
+                    return int(plain.fifo(key, room, np.full(keys, -room, np.int32), outcomes))
                 if name == "SIEVE":
                     link = np.empty((keys + 1, 2), np.int32)
                     return int(plain.sieve(key, room, np.zeros(keys, np.int8), link, outcomes))
-                return int(plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes)[0])
+                return int(plain.lru(key, room, np.zeros(keys, np.int32), plain.words(n), outcomes))
 
             fast, slow, ratio = paired(ours, theirs)
             line(f"{name}, {room:,} entries: libCacheSim", n, slow, None, "")

@@ -187,11 +187,11 @@ def _run_plain(key: Int32, policy: str, room: int, keys: int, outcomes: Int8) ->
     from replay.kernels import plain
 
     if policy == "fifo":
-        plain.fifo(key, room, np.zeros(keys, np.int8), np.empty(room, np.int32), outcomes)
+        plain.fifo(key, room, np.full(keys, -room, np.int32), outcomes)
     elif policy == "sieve":
         plain.sieve(key, room, np.zeros(keys, np.int8), np.empty((keys + 1, 2), np.int32), outcomes)
     else:
-        plain.lru(key, room, np.full((keys + 1, 2), -1, np.int32), outcomes)
+        plain.lru(key, room, np.zeros(keys, np.int32), plain.words(len(key)), outcomes)
 
 
 def _run_lru(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.instructions import fetch
 from replay.kernels.lean import lean
 
 Int32 = NDArray[np.int32]
@@ -15,6 +16,7 @@ Int64 = NDArray[np.int64]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _START = 1 << 12
 _GROWTH = 4
+_AHEAD = 16  # rows
 
 
 @lean(forceinline=True)
@@ -43,8 +45,9 @@ def _factorise(values: Int64, skip: Any, ids: Int32, firsts: Int32, table: Int64
     Goes on from row `first` with `known` ids until the table is half full. Returns the next row and the ids.
     """
     mask = np.uint64(len(table) - 1)
-    row = first
+    row, last = first, values.size - 1
     while row < values.size:
+        fetch(table, _home(values[min(row + _AHEAD, last)], mask) << np.uint64(1))
         value = values[row]
         if value == skip:
             ids[row] = -1
