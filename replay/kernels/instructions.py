@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.cgutils import ir
+
 from numba.extending import intrinsic
 
 _READ, _KEEP, _DATA = 0, 3, 1  # LLVM language reference, llvm.prefetch: rw, locality, cache type
