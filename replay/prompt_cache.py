@@ -25,6 +25,8 @@ Bool = NDArray[np.bool_]
 
 THREADS = 2
 FEW_CALLS = 200_000  # below which a second thread gains nothing
+SAMPLED = 16  # of so many calls, one tells how many calls each part has
+MINUTE = 60_000
 
 __all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for", "rules_of", "simulate"]
 
@@ -61,7 +63,7 @@ class BlockChains:
         if len(self) < FEW_CALLS:
             return part
         calls = np.zeros(self.chains, np.int64)
-        prefix.heads(self.routes, self.steps, self.path, calls)
+        prefix.heads(self.routes, self.steps, np.ascontiguousarray(self.path[::SAMPLED]), calls)
         first = np.flatnonzero(calls)
         owner, held = np.zeros(self.chains, np.int8), [0] * THREADS
         for segment in first[np.argsort(-calls[first], kind="stable")].tolist():
@@ -179,13 +181,14 @@ def simulate(
     ready = np.empty(0, np.int64) if ready_ms is None else np.maximum(ready_ms, start_ms).astype(np.int64, copy=False)
     limited, aged = bool((table[:, prefix.RPM] > 0).any()), bool((table[:, prefix.MAX_AGE] > 0).any())
     cached, written = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    state = np.zeros((2 if limited else 1, chains.chains, 2), np.int64)
+    state = np.zeros((chains.chains, 2 if limited else 1), np.int64)
     born = np.empty((chains.chains if aged else 0, 2), np.int64)
-    load = np.zeros((chains.chains if limited else 0, 3), np.int64)
+    load = np.zeros((chains.chains if limited else 0, 2), np.int64)
+    epoch = _epochs(start_ms, ready, int(scope.max(initial=0)) + 1, int(table[:, prefix.TTL].max(initial=0)))
 
     def run(order: Int32) -> None:
         prefix.run(
-            order, scope, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends,
+            order, scope, epoch, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends,
             np.ascontiguousarray(input_tokens, np.int64), table, state, born, load, cached, written,
         )  # fmt: skip
 
@@ -202,6 +205,14 @@ def simulate(
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(run, pieces))
     return Cached(cached, written)
+
+
+def _epochs(start_ms: Int64, ready_ms: Int64, scopes: int, longest: int) -> Int64:
+    """What to add to the times of each scope, in whole minutes: a scope begins when no life of the one before lasts."""
+    first = int(start_ms.min()) // MINUTE * MINUTE if len(start_ms) else 0
+    last = max(int(times.max(initial=first)) for times in (start_ms, ready_ms))
+    apart = ((last - first + longest) // MINUTE + 2) * MINUTE
+    return np.arange(1, scopes + 1, dtype=np.int64) * apart - first
 
 
 def _row(rule: PromptCacheRule | None) -> list[int]:

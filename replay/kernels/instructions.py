@@ -10,7 +10,6 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-
 from numba.extending import intrinsic
 
 _READ, _KEEP, _DATA = 0, 3, 1  # LLVM language reference, llvm.prefetch: rw, locality, cache type
@@ -24,7 +23,7 @@ def _fetch(_: Any, array: Any, _item: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        place, word = builder.gep(data, [values[1]]), ir.IntType(32)
+        place, word = builder.bitcast(builder.gep(data, [values[1]]), cgutils.voidptr_t), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(prefetch, [place, word(_READ), word(_KEEP), word(_DATA)])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.kernels.chains import KNOWN, REST, START, STOP
+from replay.kernels.instructions import fetch
 from replay.kernels.lean import lean
 
 Int8 = NDArray[np.int8]
@@ -83,6 +84,7 @@ def _actual(matched: Any, known: Any, unknown: Any, unknown_matched: Any, whole:
 def run(
     order: Int32,
     scope: Int32,
+    epoch: Int64,
     start: Int64,
     ready: Int64,
     rule: Int32,
@@ -97,50 +99,46 @@ def run(
     load: Int64,
     cached: Int64,
     written: Int64,
-) -> Any:
+) -> None:
     """Fill `cached` and `written` (tokens) for the rows of `order`. The arrays from `state` on are over segments.
 
-    `state` is (machines x segments x 2), all zero: the scope, plus 1, that what is known of the segment belongs to, and
-    its last use there. Rows come scope by scope, so it needs no clearing. `born` (segments x 2) is the first writing at
-    each machine, `load` (segments x 3) a scope, a minute and its requests; both are empty where no rule needs them.
-    `ready` is empty where it is the start. Returns a sum without meaning: it keeps the reads by which the rows of a
-    group wait for memory together.
+    `state` is (segments x machines), all zero: the last use at each machine. Rows come scope by scope, and `epoch`
+    (over scopes) is added to the times of a scope: it is further from the one before than any life lasts, so what
+    other scopes have used counts as forgotten. `born` (segments x 2) is the first writing at each machine, `load`
+    (segments x 2) a minute and its requests; both are empty where no rule needs them. `ready` is empty where it is the
+    start. The rows of the next groups have their memory fetched step by step, while those of one are gone through.
     """
-    aged, limited = len(born) > 0, len(load) > 0
-    warm = np.int64(0)
+    aged, limited, machines = len(born) > 0, len(load) > 0, state.shape[1]
     for step in range(order.size):
         if step % GROUP == 0:
-            group = min(step + GROUP, order.size)
-            for at in range(step, group):
-                warm += routes[path[order[at]], START]
-            for at in range(step, group):
-                warm += steps[max(routes[path[order[at]], STOP] - 1, 0), 0]
-            for at in range(step, group):
-                one = steps[max(routes[path[order[at]], STOP] - 1, 0), 0]
-                warm += state[0, one, 1] + state[len(state) - 1, one, 1]
+            for at in range(min(step + 2 * GROUP, order.size), min(step + 3 * GROUP, order.size)):
+                fetch(routes, 4 * np.int64(path[order[at]]))
+            for at in range(min(step + GROUP, order.size), min(step + 2 * GROUP, order.size)):
+                place = path[order[at]]
+                fetch(steps, 2 * routes[place, START])
+                fetch(steps, 2 * routes[place, STOP] - 2)
+            for at in range(step, min(step + GROUP, order.size)):
+                fetch(state, machines * steps[max(routes[path[order[at]], STOP] - 1, 0), 0])
         row = order[step]
-        place, now, mine = path[row], start[row], np.int64(scope[row]) + 1
+        place, now = path[row], start[row] + epoch[scope[row]]
         r = rules[rule[row]]
         first, stop, known, rest = routes[place, START], routes[place, STOP], routes[place, KNOWN], routes[place, REST]
         if first == stop:
             continue
         unknown = (rest & 0xFFFFFFFF) >> 1
-        done = ready[row] if ready.size > 0 else now
+        done = ready[row] + epoch[scope[row]] if ready.size > 0 else now
         total = whole[row] if whole[row] >= 0 else known
         scaled = (rest & 1) == 1 or 5 * (total - known) <= known + 320
         if r[MODE] == BREAKPOINTS:
             _breakpoints(
-                row, now, done, mine, r, first, stop, steps, ends, known, unknown, whole[row], scaled, state[0],
-                cached, written,
+                row, now, done, r, first, stop, steps, ends, known, unknown, whole[row], scaled, state, cached, written
             )  # fmt: skip
             continue
-        machine = _machine(load, rest >> 32, mine, now, r[RPM]) if limited and r[RPM] > 0 else 0
+        machine = _machine(load, rest >> 32, now, r[RPM]) if limited and r[RPM] > 0 else 0
         matched, unknown_matched, found = 0, 0, first - 1
         for at in range(first, stop):
             one = steps[at, 0]
-            if state[machine, one, 0] != mine:
-                break
-            seen = state[machine, one, 1]
+            seen = state[one, machine]
             if now - seen > r[TTL] or seen > now:  # idle for too long, or its first prompt is still being read
                 break
             if aged and r[MAX_AGE] > 0 and now - born[one, machine] > r[MAX_AGE]:
@@ -161,28 +159,25 @@ def run(
         if r[WRITES] > 0:
             written[row] = total - total % r[INCREMENT] - matched
         for at in range(first, found + 1):
-            state[machine, steps[at, 0], 1] = now
+            state[steps[at, 0], machine] = now
         for at in range(found + 1, stop):
             one = steps[at, 0]
-            other = state[machine, one, 1] if state[machine, one, 0] == mine else now
+            other = state[one, machine]
             when = min(other, done) if other > now else done  # an equal prompt may be read just now
             if aged:
                 born[one, machine] = when
-            state[machine, one, 0] = mine
-            state[machine, one, 1] = when
-    return warm
+            state[one, machine] = when
 
 
 @lean(forceinline=True)
-def _machine(load: Int64, lead: Any, mine: Any, now: Any, limit: Any) -> int:
+def _machine(load: Int64, lead: Any, now: Any, limit: Any) -> int:
     """0 for the machine that serves this head of prompts, 1 where it has had its requests of this minute."""
     minute = now // MINUTE_MS
-    if load[lead, 0] != mine or load[lead, 1] != minute:
-        load[lead, 0] = mine
-        load[lead, 1] = minute
-        load[lead, 2] = 0
-    load[lead, 2] += 1
-    return 1 if load[lead, 2] > limit else 0
+    if load[lead, 0] != minute:
+        load[lead, 0] = minute
+        load[lead, 1] = 0
+    load[lead, 1] += 1
+    return 1 if load[lead, 1] > limit else 0
 
 
 @lean()
@@ -190,7 +185,6 @@ def _breakpoints(
     row: Any,
     now: Any,
     ready: Any,
-    mine: Any,
     r: Int64,
     first: Any,
     stop: Any,
@@ -219,7 +213,7 @@ def _breakpoints(
             if ends[at] > 0:
                 back += 1
                 chain = steps[at, 0]
-                if state[chain, 0] == mine and state[chain, 1] <= now and now - state[chain, 1] <= r[TTL]:
+                if state[chain, 0] <= now and now - state[chain, 0] <= r[TTL]:
                     found = at
                     break
             at -= 1
@@ -234,17 +228,15 @@ def _breakpoints(
             unknown_head -= size if at <= head else 0
     if found >= first:
         matched = _actual(matched, known, unknown, unknown_matched, whole, scaled)
-        state[steps[found, 0], 1] = now
+        state[steps[found, 0], 0] = now
     cached[row] = matched
     if total >= r[MINIMUM]:
         if found < stop - 1:
             written[row] = total - matched
-            state[steps[stop - 1, 0], 0] = mine
-            state[steps[stop - 1, 0], 1] = ready
+            state[steps[stop - 1, 0], 0] = ready
         if head >= first and head < stop - 1:
             if head > found:
                 if _actual(sum_head, known, unknown, unknown_head, whole, scaled) >= r[MINIMUM]:
-                    state[steps[head, 0], 0] = mine
-                    state[steps[head, 0], 1] = ready
-            elif state[steps[head, 0], 0] == mine and now - state[steps[head, 0], 1] <= r[TTL]:
-                state[steps[head, 0], 1] = now
+                    state[steps[head, 0], 0] = ready
+            elif now - state[steps[head, 0], 0] <= r[TTL]:
+                state[steps[head, 0], 0] = now
