@@ -204,10 +204,9 @@ def _run_lru(
     rooms = [_slots(tier, processes, keys) for tier in tiers]
     alone = [tier for tier, room in zip(tiers, rooms, strict=True) if not room]
     pair, pairs = _pairs(requests, keys, alone)
-    columns, nodes, instances = _columns(requests, tiers, keys, pairs, rooms)
+    columns, nodes, _ = _columns(requests, tiers, keys, pairs, rooms)
     timed = bool((end > start).any())
-    entries = np.empty((nodes + instances, 2), np.int64)
-    lru_flights.empty(entries, nodes)
+    linked = any(tier.limited and not room for tier, room in zip(tiers, rooms, strict=True))
     lru_flights.run(
         np.ascontiguousarray(requests.key, np.int32),
         pair,
@@ -218,14 +217,27 @@ def _run_lru(
         np.ascontiguousarray(requests.storable, np.bool_),
         np.ascontiguousarray(requests.lookup, np.bool_),
         columns,
-        entries,
+        np.full(nodes, tiered.NEVER_STORED, np.int64),
+        np.full(nodes if linked else sum(rooms), lru_flights.NOWHERE, np.int32),
+        *lru_flights.logs(*_limits(requests, tiers)),
         *empty_slots(sum(rooms), int((columns[:, tiered.SLOTTED] > 0).sum()) * processes * keys),
-        np.zeros(instances, np.int64),
         np.empty(len(requests) if timed else 0, np.int64),
         np.empty(len(requests) if timed else 0, np.int32),
         np.full(keys if coalesce else 0, np.iinfo(np.int64).min, np.int64),
         outcomes,
     )
+
+
+def _limits(requests: Requests, tiers: Sequence[Tier]) -> tuple[Int64, Int64]:
+    """The most entries of each instance, 0 for no limit, and the most uses: a call looks up once and stores once."""
+    limits: list[int] = []
+    uses: list[int] = []
+    calls = np.bincount(requests.process, minlength=1)
+    for tier in tiers:
+        own = [2 * len(requests)] if tier.scope == "shared" else (2 * calls).tolist()
+        limits += [tier.max_entries or 0] * len(own)
+        uses += own
+    return np.array(limits, np.int64), np.array(uses, np.int64)
 
 
 def _slots(tier: Tier, processes: int, keys: int) -> int:

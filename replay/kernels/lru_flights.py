@@ -1,8 +1,9 @@
 """Tiers that evict by LRU or not at all, counted in entries: the usual two-tier cache, with or without durations.
 
-The same semantics as the general kernel, call by call, at several times its speed. An entry's expiry and its place in
-the list of its instance lie side by side, so that a look-up touches one line of memory. A tier whose processes can hold
-only a few of the pairs that they are asked for has slots (replay.kernels.slots) in place of a node per pair.
+The same semantics as the general kernel, call by call, at several times its speed. Instead of a list of links, each
+instance has a log of the entries in the order of their use, and a bit for each place of it: set where the entry was
+last used. So a use writes at the end of the log, and the lowest bit is the entry that goes next. A tier whose processes
+can hold only a few of the pairs that they are asked for has slots (replay.kernels.slots) in place of a node per pair.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.kernels import slots
+from replay.kernels.instructions import fetch, lowest_bit
 from replay.kernels.lean import lean
-from replay.kernels.single import EVICTED, FOREVER, NEVER_STORED, RAN_OUT
+from replay.kernels.single import EVICTED, FOREVER, RAN_OUT
 from replay.kernels.tiered import BASE, FILL, INSTANCE, MAX_ENTRIES, PER_PROCESS, SLIDING, SLOTTED, TTL
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
 
@@ -23,76 +25,117 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
+Words = NDArray[np.uint64]
 
-EXPIRY: Final = 0
-LINKS: Final = 1  # older << 32 | newer
 AHEAD: Final = 8  # calls
+LONGER: Final = 4  # how many times the entries of an instance its log is
+NOWHERE: Final = -1  # the place of what is not held
+FIRST, OLDEST, TOP, END, HELD = range(5)  # columns of `spans`, over instances; OLDEST is a word, the others are places
+
+
+def logs(rooms: Int64, uses: Int64) -> tuple[Int32, Words, Int64]:
+    """Empty logs of instances with room for so many entries (0: no limit, so no log), their bits, and `spans`.
+
+    `uses`: how many there can be of each instance, which a log need not be longer than.
+    """
+    places = np.minimum(LONGER * rooms, uses)
+    ends = np.concatenate([[0], np.cumsum(-(-places // 64) * 64)])
+    spans = np.zeros((rooms.size, 5), np.int64)
+    spans[:, FIRST] = spans[:, TOP] = ends[:-1]
+    spans[:, OLDEST], spans[:, END] = ends[:-1] >> 6, ends[1:]
+    return np.empty(int(ends[-1]), np.int32), np.zeros(int(ends[-1]) >> 6, np.uint64), spans
+
+
+@lean(forceinline=True)
+def _bit(at: Any) -> Any:
+    return np.uint64(1) << np.uint64(at & 63)
+
+
+@lean(forceinline=True)
+def _forget(place: Int32, live: Words, node: Any) -> None:
+    """Take an entry out of its log."""
+    at = np.int64(place[node])
+    live[at >> 6] &= ~_bit(at)
+    place[node] = NOWHERE
+
+
+@lean(forceinline=True)
+def _use(place: Int32, log: Int32, live: Words, spans: Int64, instance: Any, node: Any) -> None:
+    """Make an entry the newest of its instance."""
+    top, before = spans[instance, TOP], np.int64(place[node])
+    if before == top - 1 and before != NOWHERE:
+        return
+    if before != NOWHERE:
+        live[before >> 6] &= ~_bit(before)
+    if top == spans[instance, END]:
+        top = _close_up(place, log, live, spans, instance)
+    log[top] = node
+    live[top >> 6] |= _bit(top)
+    place[node] = top
+    spans[instance, TOP] = top + 1
 
 
 @lean()
-def empty(entries: Int64, nodes: int) -> None:
-    """Nothing stored in `entries`, (nodes + instances) x 2; instance i's list closes at row nodes + i."""
-    for node in range(len(entries)):
-        entries[node, EXPIRY] = NEVER_STORED
-    for node in range(nodes, len(entries)):
-        entries[node, LINKS] = (np.int64(node) << 32) | node
+def _close_up(place: Int32, log: Int32, live: Words, spans: Int64, instance: Any) -> Any:
+    """Move the entries of a full log to its start, in order; returns its new top."""
+    top = spans[instance, FIRST]
+    for word in range(spans[instance, OLDEST], spans[instance, END] >> 6):
+        found = live[word]
+        live[word] = 0
+        while found != 0:
+            at = (np.int64(word) << 6) + lowest_bit(found)
+            found &= found - np.uint64(1)
+            log[top] = log[at]
+            place[log[at]] = top
+            live[top >> 6] |= _bit(top)
+            top += 1
+    spans[instance, OLDEST] = spans[instance, FIRST] >> 6
+    return top
 
 
 @lean(forceinline=True)
-def _unlink(entries: Int64, node: Any) -> None:
-    links = entries[node, LINKS]
-    older, newer = links >> 32, links & 0xFFFFFFFF
-    entries[newer, LINKS] = (older << 32) | (entries[newer, LINKS] & 0xFFFFFFFF)
-    entries[older, LINKS] = (entries[older, LINKS] & ~np.int64(0xFFFFFFFF)) | newer
-
-
-@lean(forceinline=True)
-def _to_front(entries: Int64, head: Any, node: Any) -> None:
-    """Newest of its instance: `head`'s older neighbour is the newest entry, its newer one the oldest."""
-    newest = entries[head, LINKS] >> 32
-    entries[node, LINKS] = (newest << 32) | head
-    entries[newest, LINKS] = (entries[newest, LINKS] & ~np.int64(0xFFFFFFFF)) | node
-    entries[head, LINKS] = (np.int64(node) << 32) | (entries[head, LINKS] & 0xFFFFFFFF)
+def _oldest(log: Int32, live: Words, spans: Int64, instance: Any) -> Any:
+    """The entry that was used longest ago; there is one."""
+    word = spans[instance, OLDEST]
+    while live[word] == 0:
+        word += 1
+    spans[instance, OLDEST] = word
+    return np.int64(log[(word << 6) + lowest_bit(live[word])])
 
 
 @lean(forceinline=True)
 def _store(
-    entries: Int64, held: Int64, table: Int32, owner: Int64, free: Int32, ended: Bits, tiers: Int64, tier: Any,
-    key: Any, pair: Any, process: Any, keys: Any, expiry: Any,
+    expiries: Int64, place: Int32, log: Int32, live: Words, spans: Int64, table: Int32, owner: Int64, free: Int32,
+    ended: Bits, tiers: Int64, tier: Any, key: Any, pair: Any, process: Any, keys: Any, absent: Any, expiry: Any,
 ) -> None:  # fmt: skip
-    """SET: replaces the entry's life, or admits it after the oldest entry has gone."""
+    """SET: replaces the entry's life, or admits it after the oldest entry has gone. `absent`: it is known to be out."""
     own = tiers[tier, PER_PROCESS] == 1
     limit = tiers[tier, MAX_ENTRIES]
     instance = tiers[tier, INSTANCE] + (process if own else 0)
-    head = len(entries) - held.size + instance
     slotted = tiers[tier, SLOTTED] > 0
     if slotted:
         code = tiers[tier, SLOTTED] - 1 + process * keys + key
-        node = slots.find(table, owner, code)
+        node = np.int64(-1) if absent else slots.find(table, owner, code)
         present = node >= 0
     else:
         code = np.int64(0)
         node = tiers[tier, BASE] + (pair if own else key)
-        present = entries[node, EXPIRY] > RAN_OUT
+        present = expiries[node] > RAN_OUT
     if limit > 0:
-        if present:
-            if entries[head, LINKS] >> 32 != node:
-                _unlink(entries, node)
-                _to_front(entries, head, node)
-        else:
-            if held[instance] >= limit:
-                oldest = entries[head, LINKS] & 0xFFFFFFFF
-                _unlink(entries, oldest)
+        if not present:
+            if spans[instance, HELD] >= limit:
+                oldest = _oldest(log, live, spans, instance)
+                _forget(place, live, oldest)
                 if slotted:
                     slots.remove(table, owner, free, oldest)
                 else:
-                    entries[oldest, EXPIRY] = EVICTED
+                    expiries[oldest] = EVICTED
             else:
-                held[instance] += 1
+                spans[instance, HELD] += 1
             if slotted:
                 node = slots.insert(table, owner, free, ended, code)
-            _to_front(entries, head, node)
-    entries[node, EXPIRY] = expiry
+        _use(place, log, live, spans, instance, node)
+    expiries[node] = expiry
 
 
 @lean()
@@ -106,33 +149,42 @@ def run(
     storable: Bool,
     lookup: Bool,
     tiers: Int64,
-    entries: Int64,
+    expiries: Int64,
+    place: Int32,
+    log: Int32,
+    live: Words,
+    spans: Int64,
     table: Int32,
     owner: Int64,
     free: Int32,
     ended: Bits,
-    held: Int64,
     heap_end: Int64,
     heap_row: Int32,
     landing: Int64,
     outcomes: Int8,
-) -> Any:
-    """`tiers` and `landing` as in the general kernel, `entries` as `empty` makes them; `held` counts an instance's
-    entries. The heap has room for as many calls as can be in flight at once. From `table` to `ended`: the slots of the
-    tiers that are SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
-    Returns a sum without meaning, which keeps the reads that bring the lowest tier's entries near in time.
+) -> None:
+    """`tiers` and `landing` as in the general kernel; `log`, `live` and `spans` as `logs` makes them. Over nodes:
+    `expiries`, all NEVER_STORED, and `place`, all NOWHERE, which may be empty where no tier has a limit. The heap has
+    room for as many calls as can be in flight at once. From `table` to `ended`: the slots of the tiers that are
+    SLOTTED, whose numbers are the first nodes; `pair` is empty where no other tier is of a process.
     """
     count = len(tiers)
-    first = len(entries) - held.size
     coalesce = landing.size > 0
     paired = pair.size > 0
     waiting = 0
-    lowest, last, near = tiers[count - 1, BASE], key.size - 1, np.int64(0)
-    ahead = AHEAD if tiers[count - 1, PER_PROCESS] == 0 else key.size
+    last = key.size - 1
     for row in range(key.size):
         now = start[row]
-        if row + ahead <= last:
-            near += entries[lowest + max(key[row + ahead], 0), EXPIRY]
+        later = min(row + AHEAD, last)
+        for tier in range(count):
+            if tiers[tier, SLOTTED] > 0:
+                slots.fetch_place(table, ended, tiers[tier, SLOTTED] - 1 + process[later] * keys + key[later])
+            elif tiers[tier, PER_PROCESS] == 0:
+                fetch(expiries, tiers[tier, BASE] + key[later])
+                fetch(place, tiers[tier, BASE] + key[later])
+            else:
+                fetch(expiries, tiers[tier, BASE] + pair[later])
+                fetch(place, tiers[tier, BASE] + pair[later])
         while waiting > 0 and heap_end[0] <= now:
             landed, done = heap_row[0], heap_end[0]
             waiting -= 1
@@ -157,20 +209,9 @@ def run(
             for tier in range(count):
                 life = FOREVER if tiers[tier, TTL] < 0 else done + tiers[tier, TTL]
                 _store(
-                    entries,
-                    held,
-                    table,
-                    owner,
-                    free,
-                    ended,
-                    tiers,
-                    tier,
-                    key[landed],
-                    mine,
-                    process[landed],
-                    keys,
-                    life,
-                )
+                    expiries, place, log, live, spans, table, owner, free, ended, tiers, tier, key[landed], mine,
+                    process[landed], keys, False, life,
+                )  # fmt: skip
         x = key[row]
         if x < 0 or not lookup[row]:
             outcomes[row] = BYPASSED
@@ -185,40 +226,38 @@ def run(
                 code = tiers[tier, SLOTTED] - 1 + process[row] * keys + x
                 node = slots.find(table, owner, code)
                 if node >= 0:
-                    until = entries[node, EXPIRY]
+                    until = expiries[node]
                 else:
                     until = RAN_OUT if slots.has_ended(ended, code) else EVICTED
             else:
                 node = tiers[tier, BASE] + (mine if own else x)
-                until = entries[node, EXPIRY]
+                until = expiries[node]
             if now <= until:
                 if tiers[tier, SLIDING] == 1 and tiers[tier, TTL] >= 0:
                     until = now + tiers[tier, TTL]
-                    entries[node, EXPIRY] = until
+                    expiries[node] = until
                 if tiers[tier, MAX_ENTRIES] > 0:
-                    head = first + tiers[tier, INSTANCE] + (process[row] if own else 0)
-                    if entries[head, LINKS] >> 32 != node:
-                        _unlink(entries, node)
-                        _to_front(entries, head, node)
+                    _use(place, log, live, spans, tiers[tier, INSTANCE] + (process[row] if own else 0), node)
                 outcome = HIT + tier
                 served = tier
                 for upper in range(tier):
                     if tiers[upper, FILL] == 1:
                         life = until if tiers[upper, TTL] < 0 else min(until, now + tiers[upper, TTL])
                         _store(
-                            entries, held, table, owner, free, ended, tiers, upper, x, mine, process[row], keys, life
-                        )
+                            expiries, place, log, live, spans, table, owner, free, ended, tiers, upper, x, mine,
+                            process[row], keys, True, life,
+                        )  # fmt: skip
                 break
             if until >= RAN_OUT:
                 outcome = EXPIRED
                 if until > RAN_OUT:
                     if tiers[tier, MAX_ENTRIES] > 0:
-                        _unlink(entries, node)
-                        held[tiers[tier, INSTANCE] + (process[row] if own else 0)] -= 1
+                        _forget(place, live, node)
+                        spans[tiers[tier, INSTANCE] + (process[row] if own else 0), HELD] -= 1
                     if slotted:
                         slots.end(table, owner, free, ended, node)
                     else:
-                        entries[node, EXPIRY] = RAN_OUT
+                        expiries[node] = RAN_OUT
         if served == count:
             if coalesce and landing[x] > now:
                 outcome = COALESCED
@@ -227,7 +266,10 @@ def run(
                 if due <= now:
                     for tier in range(count):
                         life = FOREVER if tiers[tier, TTL] < 0 else now + tiers[tier, TTL]
-                        _store(entries, held, table, owner, free, ended, tiers, tier, x, mine, process[row], keys, life)
+                        _store(
+                            expiries, place, log, live, spans, table, owner, free, ended, tiers, tier, x, mine,
+                            process[row], keys, True, life,
+                        )  # fmt: skip
                 else:
                     at = waiting
                     waiting += 1
@@ -242,4 +284,3 @@ def run(
                     if coalesce:
                         landing[x] = due
         outcomes[row] = outcome
-    return near

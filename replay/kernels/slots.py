@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.instructions import fetch
 from replay.kernels.lean import lean
 
 Int32 = NDArray[np.int32]
@@ -35,6 +36,13 @@ def empty_slots(room: int, codes: int) -> tuple[Int32, Int64, Int32, Bits]:
 def _home(code: Any, mask: Any) -> Any:
     mixed = np.uint64(code) * _MIX
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+
+
+@lean(forceinline=True)
+def fetch_place(table: Int32, ended: Bits, code: Any) -> None:
+    """Bring near what `find` and `has_ended` will read."""
+    fetch(table, _home(code, table.size - 1))
+    fetch(ended, code >> 3)
 
 
 @lean(forceinline=True)
