@@ -26,7 +26,7 @@ InFlight = Literal["duplicate", "coalesced"]
 POLICIES = ("lru", "fifo", "sieve", "lfu", "s3fifo", "allkeys-lru", "allkeys-lfu")
 FEW_SLOTS = 4  # how many times fewer entries than pairs make slots worth their look-ups
 MANY_PAIRS = 4_000_000  # whose nodes no longer fit the processor's caches
-MOST_CODES = 1 << 33  # pairs that a bit each is kept for
+MOST_CODES, MOST_SLOTS = 1 << 30, 1 << 27  # pairs that a bit each is kept for, and slots for them, of one tier
 REDIS_OVERHEAD_BYTES = 200
 """What Redis 7 keeps for an entry beside its value: measured with a time to live, keys of 64 hexadecimal digits and
 values of 500 to 2,000 bytes (193 to 229)."""
@@ -245,7 +245,7 @@ def _slots(tier: Tier, processes: int, keys: int) -> int:
     if tier.scope != "process" or tier.max_entries is None or not MANY_PAIRS <= processes * keys <= MOST_CODES:
         return 0
     room = processes * tier.max_entries
-    return room if FEW_SLOTS * room <= processes * keys else 0
+    return room if FEW_SLOTS * room <= processes * keys and room < MOST_SLOTS else 0
 
 
 def _run_general(

@@ -94,18 +94,23 @@ def _close_up(place: Int32, log: Int32, live: Words, spans: Int64, instance: Any
 
 
 @lean(forceinline=True)
-def _oldest(log: Int32, live: Words, spans: Int64, instance: Any) -> Any:
-    """The entry that was used longest ago; there is one."""
+def _take_oldest(place: Int32, log: Int32, live: Words, spans: Int64, instance: Any, owner: Int64) -> Any:
+    """Take the entry that was used longest ago, of which there is one, out of its log."""
     word = spans[instance, OLDEST]
     while live[word] == 0:
         word += 1
     spans[instance, OLDEST] = word
-    return np.int64(log[(word << 6) + lowest_bit(live[word])])
+    at = (word << 6) + lowest_bit(live[word])
+    live[word] &= live[word] - np.uint64(1)
+    node = np.int64(log[at])
+    place[node] = NOWHERE
+    fetch(owner, log[min(at + 1, log.size - 1)])  # of the next one, where it has a slot
+    return node
 
 
 @lean(forceinline=True)
 def _store(
-    expiries: Int64, place: Int32, log: Int32, live: Words, spans: Int64, table: Int32, owner: Int64, free: Int32,
+    expiries: Int64, place: Int32, log: Int32, live: Words, spans: Int64, table: Int64, owner: Int64, free: Int32,
     ended: Bits, tiers: Int64, tier: Any, key: Any, pair: Any, process: Any, keys: Any, absent: Any, expiry: Any,
 ) -> None:  # fmt: skip
     """SET: replaces the entry's life, or admits it after the oldest entry has gone. `absent`: it is known to be out."""
@@ -115,7 +120,7 @@ def _store(
     slotted = tiers[tier, SLOTTED] > 0
     if slotted:
         code = tiers[tier, SLOTTED] - 1 + process * keys + key
-        node = np.int64(-1) if absent else slots.find(table, owner, code)
+        node = np.int64(-1) if absent else slots.find(table, code)
         present = node >= 0
     else:
         code = np.int64(0)
@@ -124,8 +129,7 @@ def _store(
     if limit > 0:
         if not present:
             if spans[instance, HELD] >= limit:
-                oldest = _oldest(log, live, spans, instance)
-                _forget(place, live, oldest)
+                oldest = _take_oldest(place, log, live, spans, instance, owner)
                 if slotted:
                     slots.remove(table, owner, free, oldest)
                 else:
@@ -154,7 +158,7 @@ def run(
     log: Int32,
     live: Words,
     spans: Int64,
-    table: Int32,
+    table: Int64,
     owner: Int64,
     free: Int32,
     ended: Bits,
@@ -224,7 +228,7 @@ def run(
             slotted = tiers[tier, SLOTTED] > 0
             if slotted:
                 code = tiers[tier, SLOTTED] - 1 + process[row] * keys + x
-                node = slots.find(table, owner, code)
+                node = slots.find(table, code)
                 if node >= 0:
                     until = expiries[node]
                 else:
