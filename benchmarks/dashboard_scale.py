@@ -1,9 +1,10 @@
 """The dashboard in a browser over ten million calls: first paint, each interaction, memory of the server.
 
 The store is made by SQL (30 days, 8 agents x 5 tasks x 4 models, 1.7 M sessions), or HINDCAST_BENCH_STORE names one.
-A paint is timed from the request until the figures of merit and the picture stand; an interaction from the click until
-the page is drawn to its end. Each interaction is timed twice: as the first reader finds it, and again. Asked: paint
-below 3 s after the server is up, an interaction below 1 s, server below 1 GB. Needs Chromium.
+A paint is timed from the request until the figures of merit and the picture stand, first as a sketch of its bars, then
+as the figure that answers the mouse; an interaction from the click until the page is drawn to its end. Each interaction
+is timed twice: as the first reader finds it, and again. Asked: paint below 3 s after the server is up, an interaction
+below 1 s, server below 1 GB. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -21,6 +22,17 @@ from pathlib import Path
 from typing import Any
 
 CALLS = int(os.environ.get("HINDCAST_BENCH_SCALE", "10000000"))
+# the browser's own clock, frame by frame: asking it from outside waits for whatever keeps its one thread busy
+MARKS = """
+window.marks = {};
+const look = () => {
+    const seen = {words: ".hc-kpi", sketch: ".hc-columns i", figure: ".barlayer .point"};
+    for (const [name, what] of Object.entries(seen))
+        if (!(name in marks) && document.querySelector(what)) marks[name] = performance.now() / 1000;
+    requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
 DRAWN = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
@@ -44,8 +56,10 @@ class Served:
                 urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2)
                 break
             except OSError:
+                if self.process.poll() is not None:
+                    raise SystemExit("  the server ended before it answered") from None
                 time.sleep(0.05)
-        print(f"  {'server up':52} {time.perf_counter() - began:6.2f} s")
+        print(f"  {'server up':52} {time.perf_counter() - began:6.2f} s", flush=True)
 
     def peak_mb(self) -> int:
         """Peak resident memory of the process that serves, in MB; long work in processes of its own is not in it."""
@@ -106,11 +120,14 @@ def visit(browser: Any, url: str) -> None:
 
         return act
 
+    page.add_init_script(MARKS)
     began = time.perf_counter()
     page.goto(url)
-    page.locator(".hc-kpi").first.wait_for(timeout=60_000)
     page.locator(".barlayer .point").first.wait_for(timeout=60_000)
-    print(f"  {'FIRST PAINT: figures and picture':52} {time.perf_counter() - began:6.2f} s", flush=True)
+    marks = page.evaluate("marks")
+    first = max(marks["words"], marks.get("sketch", marks["figure"]))
+    print(f"  {'FIRST PAINT: figures and picture':52} {first:6.2f} s", flush=True)
+    print(f"  {'  with the picture answering the mouse':52} {marks['figure']:6.2f} s", flush=True)
     page.get_by_role("heading", name="expected").first.wait_for(timeout=120_000)
     print(f"  {'  with the newest day explained':52} {time.perf_counter() - began:6.2f} s", flush=True)
     for again in ("", ", again"):

@@ -22,8 +22,8 @@ from ingest import errors
 from ingest.errors import HindcastError
 
 TICK_S: Final = 0.25
-GENTLE: Final = {"diagnosis": 10}  # it is begun before anyone asks: the browser on this machine comes first
-Tick = Callable[[list[str]], None]
+GENTLE: Final = {"diagnosis": 10, "look_ahead": 15}  # begun before anyone asks: the browser here comes first
+Tick = Callable[[list[Any]], None]
 
 
 def run(errand: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick) -> Any:
@@ -51,7 +51,7 @@ def run(errand: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick
 def _listen(replies: IO[bytes], tick: Tick) -> Any:
     heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_hear, args=(replies, heard), daemon=True).start()
-    finished: list[str] = []
+    finished: list[Any] = []
     while True:
         try:
             kind, value = heard.get(timeout=TICK_S)

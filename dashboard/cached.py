@@ -8,9 +8,11 @@ The values are the documents that the commands print with --json, so a page and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date
@@ -23,17 +25,16 @@ from analysis import listing
 from analysis.cost import CostReport
 from analysis.cost import cost as cost_report
 from analysis.diagnosis import diagnose
-from dashboard import background, rollup, views
+from dashboard import ahead, background, rollup, views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
-from ingest.errors import PriceError, StoreBusyError
+from ingest.errors import HindcastError, PriceError, StoreBusyError
 from ingest.store import Store
 
 Document = dict[str, Any]
 MAX_KEPT = 100
 AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
 TICK_S = 0.25
-SESSIONS = 8  # the dearest of a segment, as pages list them
 
 
 def store_path() -> Path:
@@ -43,19 +44,39 @@ def store_path() -> Path:
 
 def version(path: Path) -> str:
     """Changes with each publish and with each new file at `path`. While a long publish runs, the last one known."""
+    before = _state(path)  # read first: what is written meanwhile changes it again
+    state, known = _seen().get(str(path), (None, ""))
+    if state == before:
+        return known
     try:
         found = f"{path.stat().st_ino}-{Store(path).publish_number()}"
-        _seen()[str(path)] = found
-        return found
     except StoreBusyError:
-        if str(path) in _seen():
-            return _seen()[str(path)]
+        if known:
+            return known
         raise
+    _seen()[str(path)] = before, found
+    return found
+
+
+def _state(path: Path) -> tuple[tuple[int, int, int], ...]:
+    """File number, length and time of the store and of its log: no write leaves both as they are."""
+    found = []
+    for part in (path, path.with_name(f"{path.name}.wal")):
+        with contextlib.suppress(FileNotFoundError):
+            said = part.stat()
+            found.append((said.st_ino, said.st_size, said.st_mtime_ns))
+    return tuple(found)
 
 
 @st.cache_resource
-def _seen() -> dict[str, str]:
+def _seen() -> dict[str, tuple[object, str]]:
     return {}
+
+
+@st.cache_resource
+def sound() -> set[tuple[str, str]]:
+    """Paths and versions of stores that were found fit to be shown."""
+    return set()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -126,7 +147,27 @@ def _diagnose(path: str, version: str, day: date | None) -> Document:
     else:
         found = diagnose(Store(path), day=day).to_json()
     keep(("diagnosis", path, version, day), found)
+    if day is None and coverage(path, version).calls > AT_ONCE:
+        threading.Thread(target=_look_ahead, args=(path, version, found), daemon=True).start()
     return dict(found)
+
+
+@st.cache_resource
+def _foreseen() -> dict[Hashable, Any]:
+    """Answers that were worked out before anyone asked, by version and question; of the newest version only."""
+    return {}
+
+
+def _look_ahead(path: str, version: str, found: Document) -> None:
+    answers = _foreseen()
+    answers.clear()
+
+    def hear(told: list[Any]) -> None:
+        answers.update(((path, version, *question), answer) for question, answer in told)
+        told.clear()
+
+    with contextlib.suppress(HindcastError):  # what fails here fails again on the page, in words
+        background.run("look_ahead", Path(path), copy_path(version), {"found": found}, hear)
 
 
 def warm() -> None:
@@ -144,10 +185,6 @@ def warm_more() -> None:
     path = store_path()
     key = str(path), version(path)
     _diagnosing(*key, None).result()
-    for dimension in ("model", "task"):
-        colours(*key, dimension)
-    sessions(*key, (), None, None, SESSIONS)
-    holdings(*key)
     prices(*key, None)
 
 
@@ -162,34 +199,38 @@ def colours(path: str, version: str, dimension: str) -> dict[str, str]:
     """The lasting colour of each agent, model or task."""
     from dashboard import palette
 
-    return palette.assign(views.ranked(Store(path), dimension))
+    return palette.assign(_foreseen().get((path, version, "ranked", dimension)) or views.ranked(Store(path), dimension))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def sessions(
     path: str,
     version: str,
-    where: tuple[tuple[str, str | None], ...],
+    where: ahead.Filter,
     since: date | None,
     until: date | None,
     limit: int,
 ) -> list[Document]:
     """The dearest sessions of a segment."""
-    return listing.plain_rows(listing.sessions(Store(path), dict(where), since=since, until=until, limit=limit))
+    question = where, since, until, limit
+    found: list[Document] | None = _foreseen().get((path, version, "sessions", *question))
+    return ahead.sessions(Store(path), *question) if found is None else found
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def calls(
     path: str,
     version: str,
-    where: tuple[tuple[str, str | None], ...],
+    where: ahead.Filter,
     since: date | None,
     until: date | None,
     order: str,
     limit: int,
 ) -> Document:
     """As `hindcast calls --json`."""
-    return listing.calls(Store(path), dict(where), since=since, until=until, order=order, limit=limit).to_json()
+    question = where, since, until, order, limit
+    found: Document | None = _foreseen().get((path, version, "calls", *question))
+    return ahead.calls(Store(path), *question) if found is None else found
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
@@ -232,7 +273,8 @@ def price_differences(path: str, version: str, file: bytes, at: date) -> Documen
 @st.cache_data(max_entries=16, show_spinner=False)
 def holdings(path: str, version: str) -> Holdings:
     """Files, quarantine, remarks and coverage."""
-    return stored(Store(path))
+    found: Holdings | None = _foreseen().get((path, version, "holdings"))
+    return stored(Store(path)) if found is None else found
 
 
 # -- results of long work ----------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.present import money, share
-from dashboard.figures import WIDEST_LABEL, axes, canvas, plain
+from dashboard.figures import WIDEST_LABEL, axes, canvas, legend, plain
 from dashboard.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order
+
+MOST_AREAS = 80  # beyond, the innermost are drawn where a reader goes into one: they would be too small for a word
 
 
 def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> go.Figure:
@@ -22,7 +24,7 @@ def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
         figure.add_scatter(
             x=[call["start_time"] for call in mine],
             y=[float(call["cost_usd"] or 0) for call in mine],
-            mode="markers", name=plain(name, 32),
+            mode="markers", name=legend(name),
             marker={"color": colour(colours, name), "size": 9, "line": {"width": 0},
                     "symbol": ["x" if call["cost_usd"] is None else "circle" for call in mine]},
             error_y={"type": "data", "symmetric": False, "array": [0] * len(mine), "width": 0, "thickness": 1.2,
@@ -79,7 +81,7 @@ def treemap(rows: Sequence[tuple[str, str, str, Decimal]], colours: Mapping[str,
             texttemplate="%{label}<br>%{text}",
             hovertemplate="%{label}: %{text}, %{percentRoot:.1%} of all<extra></extra>",
             marker={"colors": [colour(colours, path[0]) for path in paths], "line": {"width": 1}},
-            maxdepth=3,
+            maxdepth=3 if len(paths) <= MOST_AREAS else 2,
             sort=True,
         )
     )

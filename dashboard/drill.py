@@ -10,13 +10,12 @@ import streamlit as st
 
 from analysis import listing
 from analysis.present import money, tokens
-from dashboard import cached, charts, elements, views
+from dashboard import ahead, cached, charts, elements, views
+from dashboard.ahead import Filter
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 
-Filter = tuple[tuple[str, str | None], ...]
-SHOWN = 8
-CALLS = 200
+SHOWN = ahead.SEGMENTS
 
 
 def from_driver(view: View, found: views.Document) -> None:
@@ -32,21 +31,18 @@ def from_driver(view: View, found: views.Document) -> None:
     )  # fmt: skip
     segment = found["drivers"][int(number or 0)]["segment"]
     day = date.fromisoformat(found["day"])
-    where: Filter = tuple((name, None if value is None else str(value)) for name, value in segment.items())
-    of_segment(view, where, day, day)
+    of_segment(view, views.filter_of(segment), day, day)
 
 
 def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:
     """The dearest sessions of a segment, and a chosen one call by call."""
-    rows = cached.sessions(*view.key, where, since, until, cached.SESSIONS)
+    rows = cached.sessions(*view.key, where, since, until, ahead.SESSIONS)
     if not rows:
         elements.note("No calls here in these days.")
         return
     named = [row for row in rows if row["session"] is not None]
     if named:
-        elements.note(
-            f"The {len(rows)} dearest sessions." if len(rows) == cached.SESSIONS else f"{len(rows)} sessions."
-        )
+        elements.note(f"The {len(rows)} dearest sessions." if len(rows) == ahead.SESSIONS else f"{len(rows)} sessions.")
         elements.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
         session = st.selectbox("Session", options, key="session", bind="query-params", help="One session, call by call")
@@ -60,7 +56,7 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
 
 def of_session(view: View, where: Mapping[str, str | None], since: date | None, until: date | None) -> None:
     """A session as a timeline with the cost per call, and the prompt of one call."""
-    found = cached.calls(*view.key, tuple(where.items()), since, until, "time", CALLS)
+    found = cached.calls(*view.key, tuple(where.items()), since, until, "time", ahead.CALLS)
     rows = found["calls"]
     if not rows:
         return
@@ -99,9 +95,15 @@ def session_table(rows: list[dict[str, Any]]) -> Table:
     columns = (
         Column("session"),
         Column("calls", count, figure=True),
-        Column("distinct requests", count, figure=True, about="By exact request key; fewer than calls means repeats"),
-        Column("input tokens", tokens, figure=True),
-        Column("output tokens", tokens, figure=True),
+        Column(
+            "distinct requests",
+            count,
+            figure=True,
+            minor=True,
+            about="By exact request key; fewer than calls means repeats",
+        ),
+        Column("input tokens", tokens, figure=True, minor=True),
+        Column("output tokens", tokens, figure=True, minor=True),
         Column("USD", money, figure=True),
     )
     return Table(
@@ -119,14 +121,16 @@ def call_table(rows: list[dict[str, Any]]) -> Table:
     """Calls in the order given."""
     columns = (
         Column("call"),
-        Column("time (UTC)", lambda value: "-" if value is None else str(value)[:19].replace("T", " ")),
+        Column(
+            "time (UTC)", minor=True, text=lambda value: "-" if value is None else str(value)[:19].replace("T", " ")
+        ),
         Column("agent"),
-        Column("task"),
+        Column("task", minor=True),
         Column("model"),
-        Column("input", tokens, figure=True),
-        Column("output", tokens, figure=True),
+        Column("input", tokens, figure=True, minor=True),
+        Column("output", tokens, figure=True, minor=True),
         Column("USD", money, figure=True),
-        Column("status"),
+        Column("status", minor=True),
     )
     return Table(
         "Calls",

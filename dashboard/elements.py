@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import tables
+from dashboard import sketch, tables
 from dashboard.cards import Kpi, kpis_html, points_html, prose
 from dashboard.tables import Table
 
 _LOOK = Path(__file__).with_name("look.css")
 ROWS_SHOWN = 30
+FIRST_WORDS_S = 0.35
 
 
 def look() -> None:
@@ -61,6 +64,29 @@ def picture(figure: go.Figure, name: str, *, alt: str, select: bool = False) -> 
     return st.plotly_chart(figure, key=f"picture-{name}", config=config, alt=alt)
 
 
+def first_picture(figure: go.Figure, name: str, *, alt: str) -> Callable[[], None]:
+    """A place for a picture of bars, on a visit's first page with a sketch of it; the page's end draws the figure.
+
+    A browser takes a second or more to load what draws figures, and draws nothing else meanwhile: so the first time it
+    is given the page's words and the sketch, and a moment for them.
+    """
+    place = st.container(key="first-picture")
+    sketched = bool(st.session_state.get("sketched"))
+    if sketched:
+        place.empty()
+    else:
+        place.html(sketch.bars(figure, alt))
+
+    def draw() -> None:
+        if not sketched:
+            time.sleep(FIRST_WORDS_S)
+        with place:
+            picture(figure, name, alt=alt)
+        st.session_state["sketched"] = True
+
+    return draw
+
+
 def table(proof: Table, name: str, *, limit: int = ROWS_SHOWN) -> None:
     """A proof table with its CSV; rows beyond `limit` are in the file only, and it says so."""
     st.html(tables.html(proof, limit=limit))
@@ -88,13 +114,14 @@ def points(texts: Sequence[str], *, shown: int) -> None:
 
 
 def command(text: str) -> None:
-    """The next useful command, ready to copy."""
-    st.code(text, language=None, wrap_lines=True)
+    """The next useful command: a click selects it whole."""
+    # not st.code: its highlighter of two hundred languages takes a browser half a second to load
+    st.html(f'<pre class="hc-code hc-command">{escape(text)}</pre>')
 
 
 def log_text(text: str) -> None:
     """Text out of a log, as it stands: no markup of any kind is acted on."""
-    st.code(text, language=None, wrap_lines=True, height=320 if len(text) > 900 else "content")
+    st.html(f'<pre class="hc-code" tabindex="0" role="region" aria-label="Text of the log">{escape(text)}</pre>')
 
 
 def nothing(what: str, remedy: str, *, run: str | None = None) -> None:

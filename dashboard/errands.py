@@ -124,6 +124,14 @@ def duplicates(store: Store, since: date | None, until: date | None, say: Say) -
     return find(store, since=since, until=until).to_json()
 
 
+def look_ahead(store: Store, found: Document, say: Callable[[Any], None]) -> None:
+    """Tells what readers ask for next, as pairs of question and answer."""
+    from dashboard.ahead import answers
+
+    for pair in answers(store, found):
+        say(pair)
+
+
 ERRANDS: Final[dict[str, Callable[..., Any]]] = {
-    errand.__name__: errand for errand in (diagnosis, replay, search, caches, doctor, templates, duplicates)
+    errand.__name__: errand for errand in (diagnosis, replay, search, caches, doctor, templates, duplicates, look_ahead)
 }

@@ -21,7 +21,9 @@ from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340
 WIDEST_LABEL = 26
+LEGEND_CHARS = 24  # two columns of names fit beside each other on a phone
 LONG = 300  # days
+ROOM = 0.26  # of a waterfall's width: an amount in thousands fits there on a phone
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ def plain(text: str, width: int | None = None) -> str:
     return "<br>".join(safe)
 
 
+def legend(name: str) -> str:
+    """A name for a legend: a long one loses its middle, as ends tell names apart. Hovering shows it whole."""
+    flat = " ".join(str(name).split())
+    half = (LEGEND_CHARS - 1) // 2
+    return plain(flat if len(flat) <= LEGEND_CHARS else f"{flat[: LEGEND_CHARS - 1 - half]}…{flat[-half:]}")
+
+
 def trajectory(
     days: Sequence[date],
     stacks: Mapping[str, Sequence[Decimal]],
@@ -79,7 +88,7 @@ def trajectory(
         figure.add_bar(
             x=list(days),
             y=[float(amount) for amount in amounts],
-            name=plain(name, 32),
+            name=legend(name),
             marker={"color": colour(colours, name), "opacity": opacity, "line": {"width": 0}},
             customdata=[money(amount) for amount in amounts],
             hovertemplate=f"{plain(name, 40)}: %{{customdata}}<extra></extra>",
@@ -136,8 +145,8 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         showgrid=False, automargin=True,
     )  # fmt: skip
     low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
-    if any(end < 0.16 * high for end in _falls(steps)):
-        low = min(low, -0.16 * high)  # the figure stands left of a bar that falls: room for it beside the names
+    if any(end < ROOM * high for end in _falls(steps)):
+        low = min(low, -ROOM * high)  # the figure stands left of a bar that falls: room for it beside the names
     figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
     # room beside the bars for their figures: on the left only where a bar ends there
     figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
@@ -159,7 +168,7 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
         figure.add_scatter(
             x=list(line.days),
             y=[None if amount is None else float(amount) for amount in line.usd],
-            name=plain(line.name),
+            name=legend(line.name),
             legendgroup=plain(line.name),
             mode="lines+markers" if len(line.days) < 3 else "lines",
             line={"color": line.colour, "width": 2.5, "dash": "dot" if line.dashed else "solid"},
@@ -187,7 +196,15 @@ def canvas(height: int = HEIGHT) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 8, "t": 8, "b": 0, "pad": 4},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "traceorder": "normal"},
+        legend={
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "xanchor": "left",
+            "x": 0,
+            "traceorder": "normal",
+            "font": {"size": 11.5},
+        },
         font={"size": 13},
         dragmode=False,
         hoverlabel={"align": "left"},

@@ -46,6 +46,9 @@ def check(path: Path) -> None:
     """Raise what stops every page, with the command that mends it."""
     if not path.exists():
         raise StoreError(f"there is no store at {path}", remedy="Make one with: hindcast ingest PATH")
+    this = str(path), cached.version(path)
+    if this in cached.sound():
+        return
     with Store(path).read() as con:
         found = {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}
         empty = con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]
@@ -53,6 +56,7 @@ def check(path: Path) -> None:
         raise InputError("the store holds no calls yet", remedy="Ingest some logs: hindcast ingest PATH")
     if "costs" not in found:
         raise InputError("the calls have no cost yet", remedy="Price them: hindcast reprice")
+    cached.sound().add(this)
 
 
 def view(*, dates: bool = True) -> View:

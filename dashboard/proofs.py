@@ -38,10 +38,10 @@ def movers(found: views.Document, limit: int = 3) -> Table:
         f"The largest movers of {found['day']}",
         (
             Column("USD", lambda value: money(value, sign=True), figure=True),
-            Column("share", share, figure=True, about="Of the whole difference"),
+            Column("share", share, figure=True, about="Of the whole difference", minor=True),
             Column("what"),
             Column("where"),
-            Column("what to do"),
+            Column("what to do", minor=True),
         ),
         tuple(rows[:limit]),
     )
@@ -53,10 +53,21 @@ def causes(found: views.Document) -> Table:
         Column("USD", lambda value: money(value, sign=True), figure=True),
         Column("cause"),
         Column("where"),
-        Column("evidence"),
-        Column("what to do"),
-        Column("undo saves a day", lambda value: "-" if value is None or value <= 0 else money(value), figure=True),
-        Column("confidence", share, figure=True, about="How much better this cause fits the calls than its rivals"),
+        Column("evidence", lambda value: "-" if value is None else str(value).replace("->", "→"), minor=True),
+        Column("what to do", minor=True),
+        Column(
+            "undo saves a day",
+            lambda value: "-" if value is None or value <= 0 else money(value),
+            figure=True,
+            minor=True,
+        ),
+        Column(
+            "confidence",
+            share,
+            figure=True,
+            about="How much better this cause fits the calls than its rivals",
+            minor=True,
+        ),
     )
     rows: tuple[tuple[object, ...], ...] = tuple(
         (
@@ -100,14 +111,14 @@ def _measured(alert: views.Document, side: str) -> str:
 def drivers(found: views.Document) -> Table:
     """Segment, factor, dollars, share, before and after, and what undoing it saves."""
     columns = (
-        Column("share", share, figure=True, about="Of the whole difference"),
+        Column("share", share, figure=True, about="Of the whole difference", minor=True),
         Column("USD", lambda value: money(value, sign=True), figure=True),
         Column("where"),
         Column("what"),
-        Column("before", figure=True),
-        Column("after", figure=True),
+        Column("before", figure=True, minor=True),
+        Column("after", figure=True, minor=True),
         Column("undo saves a day", lambda value: "-" if value is None else money(value), figure=True,
-               about="What the day would cost less if this alone went back to its baseline"),
+               about="What the day would cost less if this alone went back to its baseline", minor=True),
     )  # fmt: skip
     rows = tuple(
         (
@@ -196,10 +207,12 @@ def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
         Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
         Column("saved", share, figure=True),
         Column("verdict", strong=lambda value: str(value).startswith("fails")),
-        Column("quality (90 % lower)", figure=True,
+        Column("quality (90 % lower)", figure=True, minor=True,
                about="Relative to what was logged; in brackets the one-sided 90 % lower bound"),
-        Column("hit rate", share, figure=True, about="Calls that a cache tier answers, of all calls that ask anew"),
-        Column("range in total", figure=True, about="Where answer lengths of another model are not known: low to high"),
+        Column("hit rate", share, figure=True, minor=True,
+               about="Calls that a cache tier answers, of all calls that ask anew"),
+        Column("range in total", figure=True, minor=True,
+               about="Where answer lengths of another model are not known: low to high"),
     )  # fmt: skip
     rows: list[tuple[object, ...]] = [
         ("logged", views.dollars(result["baseline"]["usd_per_day"]), None, "baseline", "1.00", None, None)

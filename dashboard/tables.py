@@ -22,7 +22,7 @@ class Column:
     """One column: its heading, how a value reads, and whether it is a figure (right-aligned).
 
     `about` explains a term of the field; `swatch` gives the colour of the small square before a name; `strong` marks
-    what is wrong; `shade` (0 to 1) tints a cell by its weight.
+    what is wrong; `shade` (0 to 1) tints a cell by its weight. On a phone a `minor` column is shown when asked for.
     """
 
     title: str
@@ -32,6 +32,7 @@ class Column:
     swatch: Callable[[Any], str | None] | None = None
     strong: Callable[[Any], bool] | None = None
     shade: Callable[[Any], float] | None = None
+    minor: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,14 @@ def html(table: Table, *, limit: int | None = None) -> str:
     body = "".join(_row(table.columns, row) for row in shown)
     if table.total is not None:
         body += _row(table.columns, table.total, kind="total")
+    minor = sum(column.minor for column in table.columns)
+    more = (
+        f'<label class="hc-more"><input type="checkbox"> {minor} more column{"s" * (minor > 1)}</label>'
+        if minor
+        else ""
+    )
     return (
-        f'<div class="hc-scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
+        f'<div class="hc-scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}">{more}'
         f'<table class="hc-table"><caption>{escape(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -121,6 +128,7 @@ def _row(columns: Sequence[Column], row: Sequence[Any], kind: str = "") -> str:
 def _side(column: Column, text: str = "") -> str:
     """Figures align right; a short word stays on one line, a long text keeps some width."""
     kinds = ["hc-figure"] * column.figure + ["hc-short"] * (0 < len(text) <= SHORT) + ["hc-long"] * (len(text) > LONG)
+    kinds += ["hc-minor"] * column.minor
     return f' class="{" ".join(kinds)}"' if kinds else ""
 
 

@@ -255,6 +255,11 @@ def where(segment: Mapping[str, Any]) -> str:
     return narrative.place(dict(segment))
 
 
+def filter_of(segment: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
+    """The calls of a driver's segment, as `hindcast calls` is asked for them."""
+    return tuple((name, None if value is None else str(value)) for name, value in segment.items())
+
+
 def what(driver: Document) -> str:
     """The factor of a driver as the terminal says it, with the model or the price it is about."""
     name = narrative.WHAT.get(driver["factor"], str(driver["factor"]))

@@ -104,7 +104,7 @@ def keys(found: caching.CacheCurves) -> Table:
         Column("hits", lambda value: f"{value:,}", figure=True),
         Column("hit rate", share, figure=True),
         Column("saved a day", money, figure=True),
-        Column("repeats answered differently", share, figure=True,
+        Column("repeats answered differently", share, figure=True, minor=True,
                about="Of requests that came again, those whose logged answers differ: the risk of caching"),
     )  # fmt: skip
     return Table("Hit rate by key policy, without expiry", columns, tuple(found.keys))
@@ -129,10 +129,16 @@ def _doctor(view: frame.View) -> None:
         columns = (
             Column("template"),
             Column("what varies"),
-            Column("at token", lambda value: f"{value:,}", figure=True),
+            Column("at token", lambda value: f"{value:,}", figure=True, minor=True),
             Column("calls", lambda value: f"{value:,}", figure=True),
             Column("moving saves a day", _gain, figure=True, about="Moved to the prompt's end, behind what repeats"),
-            Column("masking saves a day", _gain, figure=True, about="Left out of the key: one's answer for another"),
+            Column(
+                "masking saves a day",
+                _gain,
+                figure=True,
+                minor=True,
+                about="Left out of the key: one's answer for another",
+            ),
         )
         elements.table(Table("What makes prompts miss", columns, tuple(rows)), "doctor")
 

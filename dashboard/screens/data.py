@@ -57,8 +57,10 @@ def sources(found: Holdings) -> Table:
     """Files with their counts."""
     names = ("path", "format", "rows", "calls", "duplicates", "quarantined", "complete")
     columns = (
-        Column("file", _short), Column("format"), *(Column(name, _count, figure=True) for name in names[2:6]),
-        Column("read to its end", lambda value: "yes" if value else "no", strong=lambda value: not value),
+        Column("file", _short), Column("format", minor=True),
+        *(Column(name, _count, figure=True, minor=name in ("rows", "duplicates")) for name in names[2:6]),
+        Column("read to its end", minor=True, text=lambda value: "yes" if value else "no",
+               strong=lambda value: not value),
     )  # fmt: skip
     return Table("Files read", columns, tuple(tuple(source[name] for name in names) for source in found.sources))
 
@@ -69,7 +71,7 @@ def quarantine(found: Holdings) -> Table:
         Column("file", _short),
         Column("line", figure=True),
         Column("reason"),
-        Column("at"),
+        Column("at", minor=True),
         Column("begins with"),
     )
     return Table("Quarantine", columns, tuple(found.quarantine))

@@ -134,14 +134,16 @@ def _prompts(view: View, _report: views.Document) -> None:
              newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
         )  # fmt: skip
     columns = (
-        Column("where"),
+        Column("where", minor=True),
         Column("opens with"),
         Column("calls", drill.count, figure=True),
         Column("USD", money, figure=True),
-        Column("tokens a call", lambda value: "-" if value is None else f"{value:,.0f}", figure=True),
-        Column("slots", lambda value: f"{value:g}", figure=True, about="Places where the text varies by call"),
-        Column("versions", figure=True),
-        Column("changed on"),
+        Column("tokens a call", lambda value: "-" if value is None else f"{value:,.0f}", figure=True, minor=True),
+        Column(
+            "slots", lambda value: f"{value:g}", figure=True, minor=True, about="Places where the text varies by call"
+        ),
+        Column("versions", figure=True, minor=True),
+        Column("changed on", minor=True),
     )
     elements.table(Table("Prompt templates, dearest first", columns, tuple(rows)), "templates")
     if found["calls_without_messages"]:
@@ -157,11 +159,15 @@ def _repeats(view: View, _report: views.Document) -> None:
     )
     columns = (
         Column("where"),
-        Column("requests asked again", drill.count, figure=True),
+        Column("requests asked again", drill.count, figure=True, minor=True),
         Column("repeats", drill.count, figure=True),
         Column("USD", money, figure=True),
-        Column("USD a day", money, figure=True),
-        Column("same answer", about="Repeated requests whose logged answers were all the same, of those with answers"),
+        Column("USD a day", money, figure=True, minor=True),
+        Column(
+            "same answer",
+            minor=True,
+            about="Repeated requests whose logged answers were all the same, of those with answers",
+        ),
     )
     for kind, title in (("exact", "Word for word"), ("near", "Nearly the same")):
         rows = tuple(

@@ -71,10 +71,10 @@ def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
             elements.note(f"{error.what}. {error.remedy or ''}", warn=True)
     saved = found["saved_share"]
     elements.finding(f"The strategy: {money(views.dollars(found['cost_usd']))}, {share(saved)} saved")
-    columns = (Column("agent"), Column("task"), Column("model"), Column("evidence"))
+    columns = (Column("agent"), Column("task"), Column("model"), Column("evidence", minor=True))
     rows = tuple((row["agent"], row["task"], row["model"], row["evidence"]) for row in found["assignment"])
     elements.table(Table("Which model for which task", columns, rows), "assignment")
-    st.code(text, language="yaml")
+    st.code(text, language="yaml", wrap_lines=True)
     left, right = st.columns(2)
     left.download_button("Download", text, file_name="optimised.yaml", mime="text/yaml", on_click="ignore")
     if right.button("Save to ./strategies", help="Then it stands on the Strategies page"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -52,10 +53,11 @@ def show() -> None:
     with heading:
         elements.finding(views.trajectory_finding(drawn, dimension, found, view.coverage.whole_days))
     with picture:
-        _trajectory(view, drawn, dimension, found, limits.daily)
+        draw = _trajectory(view, drawn, dimension, found, limits.daily)
     if found:
         _movers(found)
     _proof(report, dimension)
+    draw()
     if not found:
         with answer:
             _compare(*view.key)
@@ -150,7 +152,8 @@ def signed(ratio: float) -> str:
 
 def _trajectory(
     view: frame.View, drawn: views.Trajectory, dimension: str, found: views.Document | None, budget: Decimal | None
-) -> None:
+) -> Callable[[], None]:
+    """A place for the picture and its notes; the result draws the picture there."""
     spike = views.stands_out_since(found) if found else None
     if spike and drawn.weekly:
         spike -= timedelta(days=spike.weekday())
@@ -166,7 +169,7 @@ def _trajectory(
         unit="USD per week" if drawn.weekly else "USD per day",
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
-    elements.picture(
+    draw = elements.first_picture(
         figure,
         f"daily-cost-by-{dimension}",
         alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
@@ -176,6 +179,7 @@ def _trajectory(
         elements.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
     elif any(day not in whole for day in drawn.days):
         elements.note("Pale bars are days that the log covers in part.")
+    return draw
 
 
 def _movers(found: views.Document) -> None:

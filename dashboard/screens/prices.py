@@ -94,7 +94,7 @@ def differences(found: views.Document) -> Table:
         Column("kind"),
         Column("book", _price, figure=True, about="USD per million tokens"),
         Column("file", _price, figure=True, about="USD per million tokens"),
-        Column("tokens", tokens, figure=True),
+        Column("tokens", tokens, figure=True, minor=True),
         Column(
             "file less book",
             lambda value: "-" if value is None else money(value, sign=True),
@@ -128,11 +128,11 @@ def book(found: views.Document) -> Table:
     """The rows: model, prices by kind, tier, since when, for which requests, and the source."""
     columns = (
         Column("model"),
-        *(Column(title, _price, figure=True) for _, title in KINDS),
-        Column("tier"),
+        *(Column(title, _price, figure=True, minor=kind.startswith("cache")) for kind, title in KINDS),
+        Column("tier", minor=True),
         Column("from"),
-        Column("requests", about="Prices of some models depend on the size of the request"),
-        Column("source"),
+        Column("requests", minor=True, about="Prices of some models depend on the size of the request"),
+        Column("source", minor=True),
     )
     rows: list[tuple[Any, ...]] = [
         ("/".join(part for part in (row["provider"], row["model"]) if part),

@@ -33,15 +33,16 @@ def test_the_spike_is_marked_on_its_day() -> None:
     assert "Tue 5 Mar: $9.00" in mark.text
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(some.lists(MONEY, max_size=8), MONEY)
 def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: Decimal) -> None:
     end = start + sum(changes, Decimal(0))
     steps = [Step("from", start, "total"), *(Step("x", change) for change in changes), Step("to", end, "total")]
-    (trace,) = figures.waterfall(steps).data
+    figure = figures.waterfall(steps)
+    (trace,) = figure.data
     assert trace.measure[0] == trace.measure[-1] == "absolute"
     assert trace.x[0] + sum(trace.x[1:-1]) == pytest.approx(float(end), abs=1e-6)
-    low, high = figures.waterfall(steps).layout.xaxis.range
+    low, high = figure.layout.xaxis.range
     assert low <= min(0, float(end)) <= max(0, float(start)) <= max(high, 0)
 
 

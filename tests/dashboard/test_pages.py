@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from cli.app import app
 from ingest.store import Store
 
 Opened = Callable[..., Any]
-PAGES = ("overview", "spike", "explore", "strategies", "cache-lab", "optimise", "prices", "data")
 
 
 def said(page: Any) -> str:
@@ -34,12 +33,6 @@ def ask(store: Store, *arguments: str) -> Any:
     result = CliRunner().invoke(app, [*arguments, "--store", str(store.path), "--json"])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_opens(open_page: Opened, spiky: Store, page: str) -> None:
-    chosen = {"strategies": "routed"} if page == "strategies" else {}
-    assert "hc-finding" in said(open_page(spiky, page, **chosen))
 
 
 def test_the_overview_says_what_cost_and_diagnose_say(open_page: Opened, spiky: Store) -> None:
@@ -137,7 +130,7 @@ def test_a_prompt_is_drilled_to_and_stands_there_as_it_was_written(open_page: Op
     found = ask(spiky, "diagnose")
     number = next(i for i, driver in enumerate(found["drivers"]) if driver["segment"]["agent"] == made.HOSTILE_AGENT)
     page = open_page(spiky, "spike").selectbox(key="driver").set_value(str(number)).run()
-    assert made.HOSTILE_TEXT in [part.value for part in page.code]
+    assert any(f">{escape(made.HOSTILE_TEXT)}<" in part.value for part in page.html)
 
 
 def test_a_missing_store_says_what_to_do(open_page: Opened, tmp_path: Path) -> None:

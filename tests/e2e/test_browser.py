@@ -132,6 +132,7 @@ def test_a_wrong_strategy_says_where_and_what_is_right(visit: Visit) -> None:
     editor.fill("name: mine\nrout:\n  - {default: gpt-3.5-turbo}\n")
     editor.press("Control+Enter")
     visit.page.get_by_text("Did you mean 'route'?").wait_for()
+    assert "yaml:2" in visit.text()
     editor.fill("name: mine\nroute:\n  - {default: gpt-3.5-turbo}\n")
     editor.press("Control+Enter")
     visit.page.get_by_role("button", name="Run it").click()
@@ -169,13 +170,12 @@ def tour(server: Server, context: Any, name: str) -> dict[str, str]:
     visited = Visit(context)
     said = {}
     try:
-        visited.open(f"{server.url}/strategies?strategies=routed")
-        for title in TITLES:
+        for title in ("Strategies", *(title for title in TITLES if title != "Strategies")):
             visited.look(WIDE, "light")
-            if title != "Strategies":
-                visited.go(title)
-            else:
+            if title == "Strategies":
                 visited.open(f"{server.url}/strategies?strategies=routed")
+            else:
+                visited.go(title)
             for size, theme in LOOKS if "HINDCAST_LOOK" in os.environ else LOOKS[:1]:
                 visited.look(size, theme)
                 assert visited.page.evaluate("document.documentElement.scrollWidth") <= size[0], title
@@ -201,8 +201,9 @@ def test_every_page_opens_on_real_logs(data: Path, context: Any, tmp_path: Path)
     finally:
         for server in servers.values():
             server.stop()
-    assert "219 of 1,933 calls" in said["chatdev"]["Overview"]
-    assert "732 of 4,018 calls" in said["tau2"]["Overview"]
+    for name, unpriced in (("chatdev", "219 of 1,933 calls"), ("tau2", "732 of 4,018 calls")):
+        for title in ("Overview", "Spike", "Explore", "Cache lab", "Data"):
+            assert f"No price, in no total: {unpriced}." in said[name][title]
     assert "the log cannot say" in said["tau2"]["Strategies"]
 
 

@@ -1,0 +1,59 @@
+"""What readers of a large store ask for next, worked out before they ask: by a process of its own, once a publish.
+
+Each answer is told as soon as it is known, as (question, answer); `dashboard.cached` looks there before it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Final
+
+from analysis import listing
+from dashboard import views
+from dashboard.holdings import holdings
+from ingest.store import Store
+
+Filter = tuple[tuple[str, str | None], ...]
+Question = tuple[Any, ...]
+
+SESSIONS: Final = 8  # the dearest of a segment, as pages list them
+CALLS: Final = 200
+SEGMENTS: Final = 8  # drivers, and agents
+
+
+def answers(store: Store, found: views.Document) -> Iterator[tuple[Question, Any]]:
+    """The sessions behind each driver of the diagnosis `found`, colours, what the store holds, sessions by agent."""
+    day = date.fromisoformat(found["day"])
+    segments = list(dict.fromkeys(views.filter_of(driver["segment"]) for driver in found["drivers"][:SEGMENTS]))
+    for number, where in enumerate(segments):
+        yield from _drilled(store, where, day, day)
+        if number == 0:
+            for dimension in ("model", "task"):
+                yield ("ranked", dimension), views.ranked(store, dimension)
+    yield from _drilled(store, (), None, None)
+    yield ("holdings",), holdings(store)
+    for name in views.ranked(store, "agent")[:SEGMENTS]:
+        yield from _drilled(store, (("agent", name),), None, None)
+
+
+def _drilled(store: Store, where: Filter, since: date | None, until: date | None) -> Iterator[tuple[Question, Any]]:
+    """The sessions of a segment, and the calls of the first one that has a name."""
+    rows = sessions(store, where, since, until, SESSIONS)
+    yield ("sessions", where, since, until, SESSIONS), rows
+    named = next((row["session"] for row in rows if row["session"] is not None), None)
+    if rows:
+        inside: Filter = where if named is None else (*where, ("session", named))
+        yield ("calls", inside, since, until, "time", CALLS), calls(store, inside, since, until, "time", CALLS)
+
+
+def sessions(store: Store, where: Filter, since: date | None, until: date | None, limit: int) -> list[dict[str, Any]]:
+    """The dearest sessions of a segment, as plain rows."""
+    return listing.plain_rows(listing.sessions(store, dict(where), since=since, until=until, limit=limit))
+
+
+def calls(
+    store: Store, where: Filter, since: date | None, until: date | None, order: str, limit: int
+) -> dict[str, Any]:
+    """As `hindcast calls --json`."""
+    return listing.calls(store, dict(where), since=since, until=until, order=order, limit=limit).to_json()

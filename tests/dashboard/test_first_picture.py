@@ -1,0 +1,80 @@
+"""What a large store shows first: a sketch that agrees with the figure, and answers worked out before the question."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from html import unescape
+
+import pytest
+import spiky as made
+from hypothesis import given
+from hypothesis import strategies as some
+
+from analysis.diagnosis import diagnose
+from dashboard import ahead, figures, palette, sketch, views
+from dashboard.holdings import holdings
+from ingest.store import Store
+
+DAYS = [date(2024, 3, 1) + timedelta(days=number) for number in range(4)]
+
+
+def drawn(stacks: dict[str, list[Decimal]]) -> str:
+    return sketch.bars(figures.trajectory(DAYS, stacks, palette.assign(list(stacks))), "what it shows")
+
+
+@given(some.floats(1e-6, 1e9))
+def test_the_scale_has_few_round_ticks_and_holds_every_bar(most: float) -> None:
+    step, top = sketch.scale(most)
+    assert top >= most * (1 - 1e-9)
+    assert 1 <= round(top / step) <= sketch.TICKS + 1
+    assert f"{step:.0e}"[0] in "125"
+
+
+def test_a_sketched_bar_is_as_high_as_the_day_is_dear_and_striped_as_the_figure() -> None:
+    page = drawn({"a": [Decimal(n) for n in range(4)], "b": [Decimal(1)] * 4})
+    heights = [float(found) for found in re.findall(r"<i style=\"height:([\d.]+)%", page)]
+    assert heights == [25.0, 50.0, 75.0, 100.0]  # of an axis to $4
+    blue, amber = palette.HUES[:2]
+    assert f"linear-gradient(0deg,{blue} 0.0% 50.0%,{amber} 50.0% 100.0%)" in page
+    assert re.findall(r">(\$[\d.,]+)<", page) == ["$0", "$1", "$2", "$3", "$4"]
+    assert "<span>1 Mar</span><span>USD per day</span><span>4 Mar</span>" in page
+
+
+def test_a_name_from_a_log_is_text_in_the_sketch_and_in_the_legend() -> None:
+    page = drawn({made.HOSTILE_AGENT: [Decimal(1)] * 4})
+    assert "<script" not in page
+    assert "<b>agent" not in page
+    long = figures.legend("customer-facing-research-department-agent-3")
+    assert len(long) <= figures.LEGEND_CHARS
+    assert long.startswith("customer-f")
+    assert long.endswith("-agent-3")
+
+
+def test_nothing_to_draw_is_an_empty_sketch() -> None:
+    assert "hc-sketch" in sketch.bars(figures.trajectory([], {}, {}), "")
+
+
+@pytest.fixture(scope="module")
+def told(spiky: Store) -> dict[ahead.Question, object]:
+    return dict(ahead.answers(spiky, diagnose(spiky).to_json()))
+
+
+def test_what_is_worked_out_ahead_is_what_a_reader_would_be_told(
+    spiky: Store, told: dict[ahead.Question, object]
+) -> None:
+    ask = {"sessions": ahead.sessions, "calls": ahead.calls, "ranked": views.ranked, "holdings": holdings}
+    for (name, *question), answer in told.items():
+        assert ask[name](spiky, *question) == answer
+
+
+def test_every_driver_shown_and_every_agent_is_looked_into_ahead(
+    spiky: Store, told: dict[ahead.Question, object]
+) -> None:
+    found = diagnose(spiky).to_json()
+    day = date.fromisoformat(found["day"])
+    for driver in found["drivers"][: ahead.SEGMENTS]:
+        assert ("sessions", views.filter_of(driver["segment"]), day, day, ahead.SESSIONS) in told
+    for agent in views.ranked(spiky, "agent"):
+        assert ("sessions", (("agent", unescape(agent)),), None, None, ahead.SESSIONS) in told
