@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.instructions import fetch
 from replay.kernels.lean import lean
 
 Int8 = NDArray[np.int8]
@@ -20,6 +21,7 @@ Int64 = NDArray[np.int64]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _PLACES: Final = 1 << 12  # that a table starts with
 _GROUP: Final = 64  # rows whose look-ups wait for memory together
+_AHEAD: Final = 16  # nodes whose memory is fetched before their turn
 BLOCK_TOKENS: Final = 128
 START, STOP, KNOWN, REST = range(4)  # columns of BlockChains.routes
 
@@ -60,43 +62,38 @@ def _child(table: Int64, key: Any, known: Any) -> Any:
 
 @lean()
 def _paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int32, first: int, known: int) -> Any:
-    """Goes on from row `first` with `known` nodes until the table is half full. Returns the next row and the nodes.
+    """Goes on from row `first` with `known` nodes until the table is three quarters full: returns the next row, the nodes.
 
-    All but the last content of a group of rows come first, then the places of the last ones are looked at, then they
-    are taken up: so the reads of one group wait for memory together.
+    All but the last two contents of a group of rows come first, and the place of the next one is fetched; then comes
+    that one for all rows, and then the last: so the reads of one group wait for memory together.
     """
     rows, row = offsets.size - 1, first
-    warm = np.int64(0)
     mask = np.uint64(len(table) - 1)
     while row < rows:
         stop = min(row + _GROUP, rows)
-        if 2 * (known + offsets[stop] - offsets[row]) >= len(table):
+        if 4 * (known + offsets[stop] - offsets[row]) >= 3 * len(table):
             stop = row + 1
-            if 2 * (known + offsets[stop] - offsets[row]) >= len(table):
-                return row, known, warm
-        for one in range(row, stop):
-            node = np.int64(0)
-            for at in range(offsets[one], offsets[one + 1] - 1):
-                key = (node << 32) | np.int64(contents[at])
-                node = _child(table, key, known)
-                if node == known:
-                    keys[known] = key
-                    known += 1
-            path[one] = node
-        for one in range(row, stop):
-            if offsets[one] < offsets[one + 1]:
-                key = (np.int64(path[one]) << 32) | np.int64(contents[offsets[one + 1] - 1])
-                warm += table[_home(key, mask), 1]
-        for one in range(row, stop):
-            if offsets[one] < offsets[one + 1]:
-                key = (np.int64(path[one]) << 32) | np.int64(contents[offsets[one + 1] - 1])
-                node = _child(table, key, known)
-                if node == known:
-                    keys[known] = key
-                    known += 1
+            if 4 * (known + offsets[stop] - offsets[row]) >= 3 * len(table):
+                return row, known
+        for back in range(2, -1, -1):  # how many contents the step leaves to the next ones
+            for one in range(row, stop):
+                end = offsets[one + 1] - back
+                if back == 2:
+                    node, at = np.int64(0), offsets[one]
+                else:
+                    node, at = np.int64(path[one]), max(end - 1, offsets[one])
+                while at < end:
+                    key = (node << 32) | np.int64(contents[at])
+                    node = _child(table, key, known)
+                    if node == known:
+                        keys[known] = key
+                        known += 1
+                    at += 1
                 path[one] = node
+                if offsets[one] <= end < offsets[one + 1]:
+                    fetch(table, _home((node << 32) | np.int64(contents[end]), mask) << np.uint64(1))
         row = stop
-    return row, known, warm
+    return row, known
 
 
 def paths(offsets: Int64, contents: Int32, keys: Int64, path: Int32) -> int:
@@ -105,12 +102,12 @@ def paths(offsets: Int64, contents: Int32, keys: Int64, path: Int32) -> int:
     Node 0 is the empty prompt; nodes come after their parents. `keys[node]` is (parent << 32 | content).
     """
     table = np.zeros((_PLACES, 2), np.int64)
-    row, known, _ = _paths(offsets, contents, table, keys, path, 0, 1)
+    row, known = _paths(offsets, contents, table, keys, path, 0, 1)
     while row < len(offsets) - 1:
         wide = np.zeros((2 * len(table), 2), np.int64)
         _move(table, wide)
         table = wide
-        row, known, _ = _paths(offsets, contents, table, keys, path, row, known)
+        row, known = _paths(offsets, contents, table, keys, path, row, known)
     return int(known)
 
 
@@ -145,13 +142,23 @@ def _points(
     begin: int,
     known: Any,
 ) -> Any:
-    """Goes on from node `begin` until the table is two thirds full. Returns the next node and the points."""
+    """Goes on from node `begin` until the table is three quarters full. Returns the next node and the points.
+
+    What the nodes to come will read is fetched in steps, each of which needs what the one before has brought.
+    """
+    last = keys.size - 1
     for node in range(begin, keys.size):
+        fetch(block_offsets, keys[min(node + 3 * _AHEAD, last)] & 0xFFFFFFFF)
+        fetch(hashes, block_offsets[keys[min(node + 2 * _AHEAD, last)] & 0xFFFFFFFF])
+        later = keys[min(node + _AHEAD, last)]
+        opening = block_offsets[later & 0xFFFFFFFF]
+        if opening < hashes.size:
+            fetch(table, _branch(point_of[later >> 32], hashes[opening]) & (len(table) - 1))
         content = keys[node] & 0xFFFFFFFF
         at = np.int64(point_of[keys[node] >> 32])
         block, stop = block_offsets[content], block_offsets[content + 1]
         while block < stop:
-            if 3 * (known + 2) >= 2 * len(table):
+            if 4 * (known + 2) >= 3 * len(table):
                 return node, known
             mask = len(table) - 1
             bits = _branch(at, hashes[block])
@@ -260,7 +267,13 @@ def lay_out(
     `head[content]` 1: system, 2: tools. START and STOP of `routes` are given. A content's last block has what the
     content counts beyond its whole blocks of 128 tokens, and at least one token.
     """
+    last = wanted.size - 1
     for number in range(wanted.size):
+        later = wanted[min(number + _AHEAD, last)]
+        fetch(counts, keys[later] & 0xFFFFFFFF)
+        fetch(block_offsets, keys[later] & 0xFFFFFFFF)
+        fetch(up, point_of[later])
+        fetch(size, point_of[later])
         node = np.int64(wanted[number])
         at = routes[number, STOP]
         leading, tools, top = -1, 0, 0
