@@ -14,11 +14,12 @@ from typing import Final
 from analysis.counted import counted
 from analysis.evidence import Witness
 from analysis.placement import Effect, Universe, place
-from analysis.signatures import GENERIC, SURPRISING, Cause, cause_of, claim, going_round, missing_usage
+from analysis.signatures import GENERIC, SURPRISING, Cause, cause_of, claim, going_round, missing_usage, without
 
 MATERIAL: Final = 0.02  # of the day's change (or a hundredth of its cost), before a group is looked into
-NOTABLE: Final = 0.03  # of the day's cost
+STEEP: Final = 4  # power of the distance, by which what is ordinary loses rank
 AGAINST: Final = 0.7  # of its size, for the order of what runs against the day
+WHOLE_DAY: Final = 0.6  # of its spreads, what a day's own shift is worth beside a segment's
 LOOKED_INTO: Final = 8  # groups that get call-level evidence
 
 
@@ -35,13 +36,13 @@ def find(
     `repriced` are the models of which every price changed."""
     floor = max(MATERIAL * abs(total), MATERIAL * actual / 2)
     # an ordinary wobble of the whole day says little of which way its news runs
-    wobble = cause_of("traffic", [{}], [e for e in effects if e.shared])
+    wobble = _whole_day([e for e in effects if e.shared])
     direction = 1 if total >= (0 if wobble.surprising else wobble.delta) else -1
     causes, left = missing_usage(list(effects), universe, witness, by)
     found, left, universe = counted(left, universe, witness, by, floor, actual)
     causes += found
     day = [e for e in left if e.shared]
-    placed = [cause_of("traffic", [{}], day)] if day else []
+    placed = [_whole_day(day)] if day else []
     telling: set[int] = set()  # places that stood out, by identity: what is left over there has no signature
     rest: list[Effect] = []
     listed = [e for e in left if e.factor == "price" and repriced]
@@ -54,9 +55,10 @@ def find(
         for segments, members, stood_out in place(groups[name], universe):
             factor = members[0].factor
             if stood_out:
-                inside = [m.segment for m in members]
-                members += [f for f in followers if f.follows == factor and f.segment in inside]
-                followers = [f for f in followers if not any(f is m for m in members)]
+                inside = {tuple(m.segment.items()) for m in members}
+                mine = [f for f in followers if f.follows == factor and tuple(f.segment.items()) in inside]
+                followers = without(followers, mine)
+                members = [*members, *mine]
             cause = cause_of(GENERIC[factor], segments, members)
             if not stood_out:
                 calm.setdefault(GENERIC[factor], []).extend(members)
@@ -72,15 +74,22 @@ def find(
         else:
             placed.append(cause)
     rest += followers
-    placed.sort(key=lambda cause: _rank(cause, direction, actual))
+    placed.sort(key=lambda cause: _rank(cause, direction))
     causes += [
         claim(cause, witness) if id(cause) in telling and i < LOOKED_INTO else cause for i, cause in enumerate(placed)
     ]
     causes = _merge(going_round(causes, witness))
-    causes.sort(key=lambda cause: _rank(cause, direction, actual))
+    causes.sort(key=lambda cause: _rank(cause, direction))
     if rest:
         causes.append(replace(cause_of("smaller", [], rest), z=0.0))
     return causes
+
+
+def _whole_day(effects: list[Effect]) -> Cause:
+    """What all segments did alike. Whole days go astray by holidays and campaigns, far more often than their ordinary
+    size tells, so the same distance says less."""
+    cause = cause_of("traffic", [{}], effects)
+    return replace(cause, z=WHOLE_DAY * cause.z)
 
 
 def _groups(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
@@ -93,24 +102,20 @@ def _groups(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
     return groups
 
 
-def _rank(cause: Cause, direction: int, actual: int) -> tuple[bool, float, str]:
-    """News of a notable size first; then by amount, discounted steeply the more ordinary it is and by AGAINST if it
-    runs against the day."""
-    notable = cause.surprising and abs(cause.delta) >= NOTABLE * actual
-    news = 1 / (1 + (SURPRISING / max(cause.z, 1.0)) ** 4)
+def _rank(cause: Cause, direction: int) -> tuple[float, str]:
+    """By amount, discounted steeply the more ordinary it is and by AGAINST if it runs against the day."""
+    news = 1 / (1 + (SURPRISING / max(cause.z, 1.0)) ** STEEP)
     along = 1.0 if cause.delta * direction > 0 else AGAINST
-    return (not notable, -abs(cause.delta) * along * news, cause.cause + str(cause.segments))
+    return -abs(cause.delta) * along * news, cause.cause + str(cause.segments)
 
 
 def _merge(causes: Sequence[Cause]) -> list[Cause]:
-    """The same cause in several tasks of one agent is one cause in several places."""
-    found: dict[tuple[str, str, bool, bool], Cause] = {}
+    """The same cause in several tasks of one agent, or in one task of several agents: one cause in several places."""
+    found: list[Cause] = []
     for cause in causes:
-        agents = {segment.get("agent") for segment in cause.segments}
-        where = str(agents) if len(agents) == 1 and agents != {None} else str(cause.segments)
-        key = (cause.cause, where, cause.delta > 0, cause.surprising)
-        if key in found:
-            one = found[key]
+        at = next((i for i, one in enumerate(found) if _akin(one, cause)), None)
+        if at is not None:
+            one = found[at]
             both = [*one.effects, *cause.effects]
             places = [*one.segments, *(s for s in cause.segments if s not in one.segments)]
             merged = cause_of(cause.cause, places, both, list(dict.fromkeys([*one.evidence, *cause.evidence])))
@@ -119,7 +124,23 @@ def _merge(causes: Sequence[Cause]) -> list[Cause]:
                 # two drivers of one place share one count
                 again = places == one.segments
                 saves = max(one.saves, cause.saves) if again else one.saves + cause.saves
-            found[key] = replace(merged, z=max(merged.z, one.z, cause.z), saves=saves)
+            # what was counted has no noise of its own to weigh it by
+            own = merged.z if any(effect.noise for effect in both) else 0.0
+            found[at] = replace(merged, z=max(own, one.z, cause.z), saves=saves)
         else:
-            found[key] = cause
-    return list(found.values())
+            found.append(cause)
+    return found
+
+
+def _akin(one: Cause, other: Cause) -> bool:
+    """Whether two causes are one: alike in name, direction and news, and in the same places, or in places that have the
+    value of one dimension in common."""
+    if (one.cause, one.delta > 0, one.surprising) != (other.cause, other.delta > 0, other.surprising):
+        return False
+    if one.segments == other.segments:
+        return True
+    places = [*one.segments, *other.segments]
+    names = set.intersection(*(set(segment) for segment in places)) if places else set()
+    if "user" in names and "user" not in {e for effect in one.effects for e in effect.segment}:
+        return len({segment["user"] for segment in places}) == 1
+    return any(len({segment[name] for segment in places}) == 1 and places[0][name] is not None for name in names)

@@ -52,13 +52,38 @@ class Elements:
         self._groups: dict[int, tuple[Int, int]] = {}
 
     @cached_property
-    def codes(self) -> list[Int]:
-        """Per dimension, the number of each segment's value."""
+    def _numbered(self) -> list[tuple[Int, dict[str | None, int]]]:
         found = []
         for values in zip(*([value for _, value in key] for key in self.keys), strict=True):
             number: dict[str | None, int] = {}
-            found.append(np.array([number.setdefault(value, len(number)) for value in values], np.int64))
+            codes = np.array([number.setdefault(value, len(number)) for value in values], np.int64)
+            found.append((codes, number))
         return found
+
+    @property
+    def codes(self) -> list[Int]:
+        """Per dimension, the number of each segment's value."""
+        return [codes for codes, _ in self._numbered]
+
+    def holding(self, element: Segment) -> NDArray[np.bool_]:
+        """Which segments an element holds."""
+        held = np.ones(len(self.keys), np.bool_)
+        names = [name for name, _ in self.keys[0]] if self.keys else []
+        for name, (codes, number) in zip(names, self._numbered, strict=True):
+            if name in element:
+                held &= codes == number.get(element[name], -1)
+        return held
+
+    def common(self, element: Segment, hot: Int) -> Segment:
+        """What all segments that speak for `element` have in common, and the segments of rows `hot` with them: it
+        reaches no further than its evidence."""
+        own = hot[hot < self.members]
+        sign = 1 if self.change[own].sum() > 0 else -1
+        spoke = self.heard & (self.spread > 0) & (sign * self.change > self.spread)
+        rows = np.concatenate([np.flatnonzero(spoke & self.holding(element)[: self.members]), hot])
+        first = rows[0]
+        alike = [(codes[rows] == codes[first]).all() for codes in self.codes]
+        return {name: value for (name, value), same in zip(self.keys[first], alike, strict=True) if same}
 
     def groups(self, mask: int) -> tuple[Int, int]:
         """The element of each segment among those that name the dimensions of `mask`, and how many there are."""
@@ -83,46 +108,46 @@ class Elements:
 
         Between equals the one that names most dimensions, then by name.
         """
-        ordered = sorted(hot, key=lambda effect: effect.change)
-        keys: list[Key] = [tuple(effect.segment.items()) for effect in ordered]
-        rows = np.array([self.row[key] for key in keys], np.int64)
-        sizes = [abs(effect.delta) for effect in ordered]
-        changes = [effect.change for effect in ordered]
-        found: list[tuple[float, Key]] = []
-        for mask in range(1 << len(keys[0])):
+        rows = np.array([self.row[tuple(effect.segment.items())] for effect in hot], np.int64)
+        changes = np.array([effect.change for effect in hot], np.float64)
+        return self.best_of(rows, changes, np.array([abs(effect.delta) for effect in hot], np.int64))
+
+    def best_of(self, rows: Int, changes: Float, sizes: Int) -> Segment:
+        """As `best`, of effects given by the rows of their segments, their changes and the sizes of their amounts."""
+        order = np.argsort(changes, kind="stable")
+        rows, changes, sizes = rows[order], changes[order], sizes[order]
+        found: list[tuple[int, int]] = []  # (mask, row of a segment that the element holds)
+        best = -np.inf
+        for mask in range(1 << len(self.keys[0])):
             group, count = self.groups(mask)
-            gain, held = self._gains(group, count, group[rows], changes, sizes)
+            gain, held, first = self._gains(group, count, group[rows], changes, sizes)
             most = float(gain[held].max())
-            if found and most < found[0][0]:
+            if most < best:
                 continue
-            if found and most > found[0][0]:
-                found = []
-            named = dict(zip(group[rows].tolist(), keys, strict=True))
-            for element in held[gain[held] == most].tolist():
-                found.append((most, tuple(item for i, item in enumerate(named[element]) if mask >> i & 1)))
-        chosen: Key = sorted((key for _, key in found), key=lambda key: (-len(key), str(key)))[0]
+            if most > best:
+                found, best = [], most
+            found += [(mask, int(rows[i])) for i in first[gain[held] == most].tolist()]
+        named: list[Key] = [
+            tuple(item for i, item in enumerate(self.keys[row]) if mask >> i & 1) for mask, row in found
+        ]
+        chosen: Key = sorted(named, key=lambda key: (-len(key), str(key)))[0]
         return dict(chosen)
 
-    def _gains(
-        self, group: Int, count: int, hot: Int, changes: Sequence[float], sizes: Sequence[int]
-    ) -> tuple[Float, Int]:
+    def _gains(self, group: Int, count: int, hot: Int, changes: Float, sizes: Int) -> tuple[Float, Int, Int]:
         """Log likelihood of a common change of all members over none, less the choice among `count` elements of this
-        kind; and which of them hold an effect. `hot` are the elements of the effects, in order of change."""
-        kinds = len(np.unique(group[: self.members][self.heard]))
+        kind; which of them hold an effect; and the first effect of each. `hot` are the elements of the effects, in
+        order of change: the level of an element is the median of its effects, by size."""
+        kinds = int(np.count_nonzero(np.bincount(group[: self.members][self.heard], minlength=1)))
         level = np.zeros(count)
-        totals: dict[int, int] = {}
-        elements = hot.tolist()
-        for element, size in zip(elements, sizes, strict=True):
-            totals[element] = totals.get(element, 0) + size
-        reached = dict.fromkeys(totals, 0)
-        done = set()
-        for i, (element, size) in enumerate(zip(elements, sizes, strict=True)):
-            if element not in done:
-                reached[element] += size
-                if reached[element] >= totals[element] / 2:
-                    done.add(element)
-                    level[element] = changes[i]
-        held = np.array(sorted(totals), np.int64)
+        held, first, inverse = np.unique(hot, return_index=True, return_inverse=True)
+        together = np.argsort(inverse, kind="stable")
+        summed = np.cumsum(sizes[together])
+        last = np.flatnonzero(np.diff(inverse[together], append=len(held)))  # of each element
+        before = np.concatenate([[0], summed[last[:-1]]])
+        half = 2 * (summed - before[inverse[together]]) >= (summed[last] - before)[inverse[together]]
+        middle = np.flatnonzero(half)
+        which, at = np.unique(inverse[together][middle], return_index=True)
+        level[held[which]] = changes[together[middle[at]]]
         wanted = np.zeros(count, np.bool_)
         wanted[held] = True
         mine = np.flatnonzero(self.heard & (self.spread > 0) & wanted[group[: self.members]])
@@ -137,4 +162,5 @@ class Elements:
         against = -np.bincount(where, np.minimum(said, 0.0), count)
         # several separate places must not pass for one that holds them all and calm segments too
         split = -LOUDEST * int(self.heard.sum()) - against
-        return np.where(against > DISSENT * for_it, split, for_it - against - log(max(kinds, 1))), held
+        gains = np.where(against > DISSENT * for_it, split, for_it - against - log(max(kinds, 1)))
+        return gains, np.asarray(held, np.int64), np.asarray(first, np.int64)

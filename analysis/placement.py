@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log, sqrt
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.elements import Elements, Key, Segment
 
-__all__ = ["HOT", "Effect", "Key", "Segment", "Universe", "holds", "place"]
+__all__ = ["HOT", "Effect", "Key", "Segment", "Universe", "holds", "place", "stands_out"]
 
 HOT: Final = 2.5  # spreads, for a segment to start a place
+DOZENS: Final = 40  # segments, up to which HOT holds
+Rows = NDArray[np.int64]
 # factor -> segment -> (change, spread): every segment that could have moved, moved or not
 Universe = Mapping[str, Mapping[Key, tuple[float, float]]]
 
@@ -41,39 +47,43 @@ class Effect:
         return self.change / self.spread if self.spread else 0.0
 
 
+def stands_out(segments: int) -> float:
+    """The spreads that start a place among so many segments: of thousands some lie far off by chance, and about as many
+    may pass by chance as of a few dozen (a normal tail: exp(-z^2 / 2) falls as the number grows)."""
+    return sqrt(HOT**2 + 2 * log(max(segments / DOZENS, 1.0)))
+
+
 def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segment], list[Effect], bool]]:
     """Effects of one factor and sign, split into places: (partial segments, members, whether anything stood out)."""
     found: list[tuple[list[Segment], list[Effect], bool]] = []
-    left = list(effects)
-    explained: set[Key] = set()  # a segment speaks once
-    elements: dict[str, Elements] = {}
-    while True:
-        hot = [e for e in left if abs(e.z) >= HOT]
-        if not hot:
-            break
-        members = {key: seen for key, seen in universe[hot[0].factor].items() if key not in explained}
-        if hot[0].factor not in elements:
-            elements[hot[0].factor] = Elements(universe[hot[0].factor], (effect.segment for effect in effects))
-        elements[hot[0].factor].silence(explained)
-        best = elements[hot[0].factor].best(hot)
-        best = _common([e.segment for e in hot if holds(best, e.segment)], best, members)
-        inside = [e for e in left if holds(best, e.segment)]
-        found.append(([best], inside, True))
-        explained |= {tuple(e.segment.items()) for e in inside}
-        left = [e for e in left if not holds(best, e.segment)]
-    if left:
-        found.append(([{}], left, False))
+    left = np.ones(len(effects), np.bool_)
+    far = np.array([abs(e.z) >= stands_out(len(universe[e.factor])) for e in effects], np.bool_)
+    keys: list[Key] = [tuple(e.segment.items()) for e in effects]
+    changes = np.array([e.change for e in effects], np.float64)
+    sizes = np.array([abs(e.delta) for e in effects], np.int64)
+    explained: list[Key] = []  # a segment speaks once
+    scans: dict[str, tuple[Elements, Rows]] = {}
+    while (far & left).any():
+        hot = np.flatnonzero(far & left)
+        factor = effects[hot[0]].factor
+        if factor not in scans:
+            elements = Elements(universe[factor], (effect.segment for effect in effects))
+            elements.silence(explained)
+            scans[factor] = elements, np.array([elements.row[key] for key in keys], np.int64)
+        elements, rows = scans[factor]
+        best = elements.best_of(rows[hot], changes[hot], sizes[hot])
+        inside = elements.holding(best)[rows]
+        best = elements.common(best, rows[hot[inside[hot]]])
+        members: list[int] = np.flatnonzero(left & elements.holding(best)[rows]).tolist()
+        found.append(([best], [effects[i] for i in members], True))
+        new = list(dict.fromkeys(keys[i] for i in members))
+        explained += new
+        for elements, _ in scans.values():
+            elements.silence(new)
+        left[members] = False
+    if left.any():
+        found.append(([{}], [effects[i] for i in np.flatnonzero(left).tolist()], False))
     return found
-
-
-def _common(hot: Sequence[Segment], element: Segment, members: Mapping[Key, tuple[float, float]]) -> Segment:
-    """What all segments that speak for the element have in common: it reaches no further than its evidence."""
-    level = [members[tuple(segment.items())][0] for segment in hot]
-    sign = 1 if sum(level) > 0 else -1
-    spoke = [dict(key) for key, (change, spread) in members.items() if spread > 0 and sign * change > spread]
-    inside = [segment for segment in spoke if holds(element, segment)] + list(hot)
-    first = inside[0]
-    return {name: value for name, value in first.items() if all(other[name] == value for other in inside)}
 
 
 def holds(element: Mapping[str, str | None], segment: Mapping[str, str | None]) -> bool:

@@ -95,8 +95,16 @@ def cause_of(name: str, segments: list[Segment], effects: list[Effect], evidence
     delta = sum(e.delta for e in effects)
     own = sqrt(sum(max(e.noise**2 - e.common**2, 0.0) for e in effects) + sum(e.common for e in effects) ** 2)
     z = min(abs(delta) / own, 99.0) if own else 99.0 if delta else 0.0
-    factors = sorted({e.factor for e in effects}, key=lambda f: (-abs(_sum(effects, f)), f))
+    # what moved by itself names a cause, not what merely followed it, however much that is worth
+    own_factors = {e.factor for e in effects if not e.follows}
+    factors = sorted({e.factor for e in effects}, key=lambda f: (f not in own_factors, -abs(_sum(effects, f)), f))
     return Cause(name, segments, factors, delta, z, effects, list(evidence))
+
+
+def without(effects: Sequence[Effect], taken: Sequence[Effect]) -> list[Effect]:
+    """The effects but those very ones."""
+    gone = {id(effect) for effect in taken}
+    return [effect for effect in effects if id(effect) not in gone]
 
 
 def _sum(effects: Sequence[Effect], factor: str) -> int:
@@ -216,7 +224,7 @@ def missing_usage(
             told += f"; at the price of the others they cost {witness.amount_words(worth)}"
         made = replace(cause_of("usage_missing", segments, own, [told]), saves=-round(worth * witness.unit))
         found.append(replace(made, z=max(made.z, TELLING)))
-    return found, [e for e in effects if not any(e is m for m in mine)]
+    return found, without(effects, mine)
 
 
 def going_round(causes: list[Cause], witness: Witness) -> list[Cause]:
@@ -255,7 +263,7 @@ def going_round(causes: list[Cause], witness: Witness) -> list[Cause]:
         loop = cause_of("loop", [{"agent": one}, {"agent": other}], caught, told)
         kept = []
         for cause in causes:
-            left = [e for e in cause.effects if not any(e is c for c in caught)]
+            left = without(cause.effects, caught)
             if len(left) == len(cause.effects):
                 kept.append(cause)
             elif left:

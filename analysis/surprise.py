@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.factors import FACTORS, MEASURES, Cells, Float, States
+from analysis.factors import FACTORS, MEASURES, Cells, Float, Int, States
 from analysis.leaves import Comparison, DaySums
 
 PRIOR_DAYS: Final = 4
@@ -36,8 +36,10 @@ CALL_VARIANCE: Final = {  # of one call around its segment's mean: logs for size
     "volume": 1.0, "input_tokens": 0.15, "output_tokens": 0.25, "reasoning_tokens": 0.1, "cache_read_share": 0.06,
     "cache_write_share": 0.06,
 }  # fmt: skip
+THINNEST: Final = 9.0  # times fewer calls than usual, up to which a mean is taken to wobble the more
 FROM_NOTHING: Final = 3.0  # the log change of a size that was 0, or is
 _AT: Final = {name: i for i, name in enumerate(MEASURES)}
+_MIX, _BATCH = FACTORS.index("model_mix"), FACTORS.index("batch_share")
 
 
 @dataclass(frozen=True)
@@ -57,30 +59,45 @@ def surprise(
     sums: DaySums, compared: Comparison, state: States, weights: Mapping[date, float], phi: Float, common: float
 ) -> Surprise:
     """`phi` are the Shapley amounts, `common` the log error of the whole day's forecast (`detect.error_scale`)."""
-    history = _history(sums, compared, sorted(weights))
+    change = _changes(compared.cells, state)
+    moved_model, rose = _mover(compared.cells)
+    history = _history(sums, compared, sorted(weights), moved_model)
+    toward = np.sign(change)  # which way each factor went; a moved share is told by its size alone
+    toward[_MIX], toward[_BATCH] = rose, np.sign(_tier_rise(compared))
     if history.shape[2] > 1:  # what all segments share is `common`, measured on many more days
         totals = np.nansum(np.exp(history[0]), axis=0)
         history[0] -= np.log(np.where(totals > 0, totals, 1.0))
     known = (~np.isnan(history)).sum(axis=2)
     spread = np.zeros(history.shape[:2])
     old = [d for d, past in enumerate(sorted(weights)) if (max(weights) - past).days >= RAMP_DAYS]
+    new = [d for d in range(history.shape[2]) if d not in old]
     for f, factor in enumerate(FACTORS):
         own = _mad(history[f])
-        if len(old) >= FEW:
-            # a rise of the last days is no wobble: where the days before it were far calmer, they tell the spread
-            before = 1.2 * _mad(history[f][:, old])
-            own = np.where(before < own / 2, before, own)
-        # a baseline that lies off the middle of its own days is itself that much in doubt
-        own = np.hypot(own, _offset(history[f], weights))
+        off = _offset(history[f], weights)
+        if len(old) >= FEW and new:
+            # last days that lean toward the day are a change under way, and no wobble: what was before them tells
+            # the spread, and how far the day is from what was
+            before = _mad(history[f][:, old])
+            calm = _middle(history[f][:, old])
+            leaning = np.nan_to_num((_middle(history[f][:, new]) - calm) * toward[f], nan=-1.0) > before
+            own = np.where((1.2 * before < own / 2) | leaning, np.minimum(own, 1.2 * before), own)
+            begun = np.nan_to_num(_mean(history[f], weights) - calm, nan=0.0)
+            begun = np.where(leaning & (begun * toward[f] > 0), np.abs(begun), 0.0)
+            change[f] += np.sign(change[f]) * np.minimum(begun, np.abs(change[f]))
+        # a baseline that lies off the middle of its own days is itself that much in doubt, unless it lies toward the
+        # day: then the change only looks smaller than it is
+        own = np.hypot(own, np.where(off * toward[f] > 0, 0.0, off))
         several = own[known[f] >= 3]
         n = len(several)
         typical = ((n * (float(np.median(several)) if n else 0.0) ** 2 + 2 * PRIOR[factor] ** 2) / (n + 2)) ** 0.5
         spare = np.maximum(known[f] - 1, 0)
         spread[f] = np.sqrt((spare * own**2 + PRIOR_DAYS * typical**2) / (spare + PRIOR_DAYS))
     calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
-    change = _changes(compared.cells, state)
+    usual = np.bincount(compared.cells.segment, compared.cells.of(0, "calls"), compared.cells.segments)
     stake = _stake(compared.cells)
     some = np.maximum(calls, 1.0)
+    # the spread was measured on days of more calls: the mean of few wobbles more
+    spread *= np.sqrt(np.clip(usual / some, 1.0, THINNEST))
     spread[1] = np.sqrt(spread[1] ** 2 + ORDINARY_RETRIES / some + (FEW_RETRIES / some) ** 2)
     for f, factor in enumerate(FACTORS):
         spread[f] = np.maximum(spread[f], np.sqrt(_sampled(factor, compared.cells) * CLUSTER / some))
@@ -113,8 +130,35 @@ def _own_part(amount: Float, stake: Float, change: Float, own: Float) -> Float:
     return np.where(small, stake * own, part)
 
 
-def _history(sums: DaySums, compared: Comparison, days: list[date]) -> Float:
-    """Factor values, shape (FACTORS, segments, days); NaN where a segment has no calls."""
+def _mover(cells: Cells) -> tuple[Int, Float]:
+    """Per segment the model whose share of calls moved most, and 1 or -1 for which way it went (0: none moved)."""
+    calls = [np.bincount(cells.segment, cells.of(s, "calls"), cells.segments) for s in (0, 1)]
+    found, size = np.zeros(cells.segments, np.int64), np.zeros(cells.segments)
+    for model in np.unique(cells.model):
+        mine = cells.model == model
+        part = [np.bincount(cells.segment, cells.of(s, "calls") * mine, cells.segments) for s in (0, 1)]
+        shares = [p / np.where(c > 0, c, 1.0) for p, c in zip(part, calls, strict=True)]
+        moved = shares[1] - shares[0]
+        found = np.where(np.abs(moved) > np.abs(size), model, found)
+        size = np.where(np.abs(moved) > np.abs(size), moved, size)
+    return found, np.sign(size)
+
+
+def _tier_rise(compared: Comparison) -> Float:
+    """Per segment the change of the share of calls that are not at the standard tier."""
+    cells = compared.cells
+    other = np.array([tier != "standard" for tier in compared.tiers], np.bool_)[cells.tier]
+    shares = []
+    for side in (0, 1):
+        calls = np.bincount(cells.segment, cells.of(side, "calls"), cells.segments)
+        part = np.bincount(cells.segment, cells.of(side, "calls") * other, cells.segments)
+        shares.append(np.asarray(part / np.where(calls > 0, calls, 1.0), np.float64))
+    return shares[1] - shares[0]
+
+
+def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int) -> Float:
+    """Factor values, shape (FACTORS, segments, days); NaN where a segment has no calls. The mix is the share of the
+    model `mover[k]`."""
     k_of = {segment: k for k, segment in enumerate(compared.segments)}
     shape = (len(k_of), len(days))
     totals = np.zeros((len(MEASURES), *shape))
@@ -138,7 +182,7 @@ def _history(sums: DaySums, compared: Comparison, days: list[date]) -> Float:
         values = [
             np.log(np.where(requests > 0, requests, calls)),
             np.log(per_request),
-            models.max(axis=0, initial=0.0) / calls,
+            models[mover, np.arange(len(mover))] / calls,
             np.log(tokens / calls),
             totals[_AT["read"]] / tokens,
             totals[_AT["write"]] / tokens,
@@ -154,24 +198,32 @@ def _history(sums: DaySums, compared: Comparison, days: list[date]) -> Float:
     return history
 
 
+def _middle(rows: Float) -> Float:
+    """The median of each row without its NaN; NaN for a row of nothing else."""
+    ordered, known = np.sort(rows, axis=1), (~np.isnan(rows)).sum(axis=1)  # NaN last
+    if not rows.shape[1]:
+        return np.full(len(rows), np.nan)
+    at = np.arange(len(rows))
+    low, high = ordered[at, np.maximum(known - 1, 0) // 2], ordered[at, np.minimum(known // 2, rows.shape[1] - 1)]
+    return np.where(known > 0, (low + high) / 2, np.nan)
+
+
 def _mad(values: Float) -> Float:
     """The robust spread of each row, without its NaN; 0 for a row without values."""
-    out = np.zeros(len(values))
-    some = ~np.isnan(values).all(axis=1)
-    if some.any():
-        rows = values[some]
-        out[some] = 1.4826 * np.nanmedian(np.abs(rows - np.nanmedian(rows, axis=1, keepdims=True)), axis=1)
-    return out
+    return np.nan_to_num(1.4826 * _middle(np.abs(values - _middle(values)[:, None])), nan=0.0)
 
 
-def _offset(values: Float, weights: Mapping[date, float]) -> Float:
-    """How far the weighted mean of each row lies from its median, days without a value apart."""
+def _mean(values: Float, weights: Mapping[date, float]) -> Float:
+    """The weighted mean of each row, days without a value apart; 0 for a row without values."""
     share = np.array([weights[day] for day in sorted(weights)])
     known = ~np.isnan(values)
     total = (known * share).sum(axis=1)
-    mean = np.where(known, values, 0.0) @ share / np.where(total > 0, total, 1.0)
-    middle = np.array([np.median(row[seen]) if seen.any() else 0.0 for row, seen in zip(values, known, strict=True)])
-    return np.where(total > 0, np.abs(mean - middle), 0.0)
+    return np.asarray(np.where(known, values, 0.0) @ share / np.where(total > 0, total, 1.0), np.float64)
+
+
+def _offset(values: Float, weights: Mapping[date, float]) -> Float:
+    """How far the weighted mean of each row lies above its median, days without a value apart."""
+    return np.asarray(np.nan_to_num(_mean(values, weights) - _middle(values), nan=0.0), np.float64)
 
 
 def _changes(cells: Cells, state: States) -> Float:

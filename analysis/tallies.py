@@ -5,15 +5,16 @@ Amounts are in the metric's unit (dollars, calls or tokens); a baseline day is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 from analysis.evidence import AMOUNT, FIRST, Scope, Witness
 from analysis.leaves import DIMENSIONS
 
 FEW: Final = 3  # groups (or a fifth of them) make a runaway; more are a change of habit
-CANDIDATES: Final = 3  # sessions or users looked at, those that rose most first
+CANDIDATES: Final = 4  # sessions or users looked at, those that rose most first
 
 
 @dataclass
@@ -55,10 +56,36 @@ class One:
     name: str
     after: float
     before: float  # its own per baseline day
-    most: float  # the dearest earlier session of the segment; of a user, its own dearest day
+    most: float  # the dearest earlier session of the segment; of a user, its own dearest day in all segments
     calls: int
     tallies: list[Tally]
-    most_calls: int = 0  # of a user, on any baseline day
+    days: Mapping[Any, Mapping[date, tuple[float, float]]] = field(default_factory=dict)  # segment -> calls, amount
+    records: Mapping[Any, float] = field(default_factory=dict)  # segment -> most calls of any user on an earlier day
+
+    def within(self, segments: Sequence[Mapping[str, str | None]], day: date) -> tuple[float, float, float, float]:
+        """In these segments alone: calls of the day, of the busiest other day, amount of the day, of the dearest other
+        day."""
+        sums: dict[date, list[float]] = {}
+        for segment in segments:
+            for when, (calls, amount) in self.days.get(tuple(segment.values()), {}).items():
+                one = sums.setdefault(when, [0.0, 0.0])
+                one[0] += calls
+                one[1] += amount
+        now = sums.pop(day, [0.0, 0.0])
+        most = [max((values[i] for values in sums.values()), default=0.0) for i in (0, 1)]
+        return now[0], most[0], now[1], most[1]
+
+
+@dataclass
+class Sizes:
+    """Of some calls of a segment: calls, input, cache-read, visible output and reasoning tokens; and calls by model."""
+
+    figures: list[float] = field(default_factory=lambda: [0.0] * 5)
+    models: dict[str | None, float] = field(default_factory=dict)
+
+    def add(self, model: str | None, figures: Sequence[Any]) -> None:
+        self.figures = [a + float(b) for a, b in zip(self.figures, figures, strict=True)]
+        self.models[model] = self.models.get(model, 0.0) + float(figures[0])
 
 
 class Counter:
@@ -194,27 +221,43 @@ class Counter:
             found.append(One(name, amount, usual, most, int(calls), [one]))
         return found
 
-    def sizes(self, requests: Sequence[str], sessions: Sequence[str]) -> list[tuple[dict[str, str | None], Any, Any]]:
-        """Segments that hold calls of these requests and sessions on the day: (segment, figures of all its calls, of
-        those), figures being calls, input, cache-read, visible output and reasoning tokens."""
-        sums = """count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cache_read_input_tokens), 0),
-                  coalesce(sum(output_tokens - coalesce(reasoning_output_tokens, 0)), 0),
-                  coalesce(sum(reasoning_output_tokens), 0)"""
+    def sizes(
+        self, requests: Sequence[str], sessions: Sequence[str], *, repeats: bool, retries: bool
+    ) -> list[tuple[dict[str, str | None], Sizes, Sizes, Mapping[str | None, float]]]:
+        """Segments that hold counted calls on the day, those of the requests and sessions, and repeats or retries where
+        they count: (segment, sizes of all its calls, of the counted ones, the models' calls in the baseline)."""
         theirs = """(coalesce(request_id IN (SELECT unnest($requests::VARCHAR[])), false)
-                     OR coalesce(conversation_id IN (SELECT unnest($sessions::VARCHAR[])), false))"""
+                     OR coalesce(conversation_id IN (SELECT unnest($sessions::VARCHAR[])), false)"""
+        if repeats:
+            theirs += f""" OR coalesce(key_canonical IN (SELECT key_canonical FROM base
+                WHERE today AND key_canonical IS NOT NULL AND {FIRST} GROUP BY key_canonical HAVING count(*) > 1),
+                false)"""
+        theirs += f" OR NOT ({FIRST}))" if retries else ")"
         rows = self._ask(
             f"""WITH {self.base}
-            SELECT {self.keys}{theirs} AS theirs, {sums} FROM base WHERE today GROUP BY ALL ORDER BY ALL""",
+            SELECT {self.keys}today, today AND {theirs} AS theirs, model, count(*), coalesce(sum(input_tokens), 0),
+                   coalesce(sum(cache_read_input_tokens), 0),
+                   coalesce(sum(output_tokens - coalesce(reasoning_output_tokens, 0)), 0),
+                   coalesce(sum(reasoning_output_tokens), 0)
+            FROM base GROUP BY ALL ORDER BY ALL""",
             requests=list(requests),
             sessions=list(sessions),
         )
         n = len(self.by)
-        own = {row[:n]: [float(v) for v in row[n + 1 :]] for row in rows if row[n]}
-        every = {key: [0.0] * 5 for key in own}
+        own = {row[:n]: Sizes() for row in rows if row[n + 1]}
+        every = {key: Sizes() for key in own}
+        before: dict[Any, dict[str | None, float]] = {key: {} for key in own}
         for row in rows:
-            if row[:n] in own:
-                every[row[:n]] = [a + float(b) for a, b in zip(every[row[:n]], row[n + 1 :], strict=True)]
-        return [(dict(zip(self.by, key, strict=True)), every[key], own[key]) for key in own]
+            key, (today, counted, model), figures = row[:n], row[n : n + 3], row[n + 3 :]
+            if key not in own:
+                continue
+            if not today:
+                before[key][model] = before[key].get(model, 0.0) + float(figures[0])
+                continue
+            every[key].add(model, figures)
+            if counted:
+                own[key].add(model, figures)
+        return [(dict(zip(self.by, key, strict=True)), every[key], own[key], before[key]) for key in own]
 
     def _named(self, table: str) -> str:
         return "".join(f"{table}.d{i}, " for i in range(len(self.by)))
@@ -233,13 +276,14 @@ class Counter:
                  ids AS (SELECT id, sum(amount) FILTER (today) AS now,
                                 coalesce(sum(amount) FILTER (NOT today), 0) / {days:d} AS before,
                                 coalesce(max(amount) FILTER (NOT today), 0) AS most,
-                                coalesce(sum(n) FILTER (today), 0) AS calls,
-                                coalesce(max(n) FILTER (NOT today), 0) AS most_calls
+                                coalesce(sum(n) FILTER (today), 0) AS calls
                          FROM days GROUP BY id HAVING now > 0
-                         ORDER BY now - before DESC, id LIMIT {CANDIDATES:d})
-            SELECT {self.keys}day, sums.n, sums.amount, ids.id, ids.now, ids.before, ids.most, ids.calls,
-                   ids.most_calls
-            FROM sums JOIN ids USING (id) ORDER BY ids.now - ids.before DESC, ids.id, day, {self.keys}sums.n""",
+                         ORDER BY now - before DESC, id LIMIT {CANDIDATES:d}),
+                 records AS (SELECT {self.keys}max(n) AS record FROM sums WHERE NOT today GROUP BY ALL)
+            SELECT {self._named("sums")}day, sums.n, sums.amount, ids.id, ids.now, ids.before, ids.most, ids.calls,
+                   coalesce(record, 0)
+            FROM sums JOIN ids USING (id) LEFT JOIN records ON {self._same("sums", "records")}
+            ORDER BY ids.now - ids.before DESC, ids.id, day, {self._named("sums")}sums.n""",
             requests=list(requests),
             sessions=list(sessions),
         )
@@ -247,6 +291,10 @@ class Counter:
         found = []
         for name in dict.fromkeys(row[n + 3] for row in rows):
             own = [row for row in rows if row[n + 3] == name]
-            now, before, most, calls, most_calls = own[0][n + 4 :]
-            found.append(One(name, now, before, most, int(calls), self._tallies(own, 1, 2), int(most_calls)))
+            now, before, most, calls = own[0][n + 4 : n + 8]
+            each: dict[Any, dict[date, tuple[float, float]]] = {}
+            for row in own:
+                each.setdefault(row[:n], {})[row[n]] = (float(row[n + 1]), float(row[n + 2]))
+            records = {row[:n]: float(row[n + 8]) for row in own}
+            found.append(One(name, now, before, most, int(calls), self._tallies(own, 1, 2), each, records))
         return found

@@ -23,7 +23,7 @@ from benchmarks.diagnosis.injections import (
     rough_cost,
     scopes,
 )
-from benchmarks.diagnosis.world import MODELS, World, billed, table, with_retries
+from benchmarks.diagnosis.world import MODELS, Place, World, billed, table, with_retries
 from ingest.store import Store
 
 # what a null case may look like a spike for; `plain` is any day
@@ -33,7 +33,8 @@ KINDS = ("input", "read", "write", "output")
 
 @dataclass(frozen=True)
 class Case:
-    """`usd[i]` is what cause i of `made` truly cost on the last day."""
+    """`usd[i]` is what cause i of `made` truly cost on the last day, `touched[i]` the agents' tasks where it changed
+    any call of that day: of an agent with three tasks, a loop may have touched one."""
 
     world: World
     made: tuple[Injection, ...]
@@ -41,6 +42,7 @@ class Case:
     usd: tuple[float, ...]
     total_usd: float  # of all causes together
     decoy: str = ""
+    touched: tuple[frozenset[tuple[str, str]], ...] = ()
 
 
 def blank_store(folder: Path) -> Path:
@@ -120,6 +122,20 @@ def last_day_usd(prices: Any, world: World, calls: dict[str, Any]) -> float:
     return float(((amounts * each).sum(axis=1) * c["repriced"] * ~c["missing"]).sum())
 
 
+def changed(world: World, before: dict[str, Any], after: dict[str, Any], more: Sequence[Place]) -> frozenset[Any]:
+    """The agents' tasks whose calls of the last day are not the same in both worlds."""
+    places = [(place.agent, place.task) for place in (*world.places, *more)]
+    sides: list[list[set[Any]]] = []
+    for calls in (before, after):
+        held: list[set[Any]] = [set() for _ in places]
+        last = calls["day"] == world.days - 1
+        names = sorted(set(calls) - {"place", "day"})
+        for number, *row in zip(calls["place"][last], *(calls[name][last] for name in names), strict=True):
+            held[number].add(tuple(row))
+        sides.append(held)
+    return frozenset(place for i, place in enumerate(places) if sides[0][i] != sides[1][i])
+
+
 def case(folder: Path, seed: int, causes: Sequence[str], size: float) -> Case | None:
     """A world with one or two causes on its last day, each `size` times the day's cost; None where it has no place."""
     world = World.draw(seed)
@@ -157,7 +173,8 @@ def case(folder: Path, seed: int, causes: Sequence[str], size: float) -> Case | 
     else:
         one, two = cost[frozenset([0])], cost[frozenset([1])]
         usd = ((one - nothing + everything - two) / 2, (two - nothing + everything - one) / 2)
-    return Case(world, tuple(made), store, usd, everything - nothing)
+    touched = tuple(changed(world, base, worlds[frozenset([i])], injection.places) for i, injection in enumerate(made))
+    return Case(world, tuple(made), store, usd, everything - nothing, touched=touched)
 
 
 def null_case(folder: Path, seed: int) -> Case:
@@ -166,7 +183,9 @@ def null_case(folder: Path, seed: int) -> Case:
     world = World.draw(seed)
     decoy = DECOYS[seed % len(DECOYS)]
     if decoy == "monday":
-        world = replace(world, days=29)
+        # what would have happened on the days cut off never did
+        holiday, odd = (day if day < 29 else -1 for day in (world.holiday, world.odd))
+        world = replace(world, days=29, holiday=holiday, odd=odd)
     elif decoy == "holiday":
         world = replace(world, holiday=world.days - 1)
     elif decoy == "growth":

@@ -4,8 +4,8 @@
 
 Development seeds are 0-999; seeds from 10,000 on are for checking only. Sizes and shapes take turns over the cases.
 Each line of the report is a rate over cases: right cause first, right factor first, exact place (micro F1 over the
-places named: the same agents and tasks, and the user where the cause has one), the median error of the dollars
-against the paired worlds, and how often the detector flagged the day.
+places named: the same agents and tasks, or precisely those of them where the cause changed a call, and the user where
+it has one), the median error of the dollars against the paired worlds, and how often the detector flagged the day.
 """
 
 from __future__ import annotations
@@ -83,6 +83,15 @@ def covered(made: Case, segments: Sequence[dict[str, Any]]) -> frozenset[Any]:
     return frozenset(held)
 
 
+def exact(made: Case, number: int, named: frozenset[Any], true: frozenset[Any]) -> bool:
+    """Whether the places named are those of the cause: all that it was meant for, or precisely those where it changed
+    a call. A loop of two requests, meant for an agent, touches one task of it: naming that task is no mistake."""
+    if named == true:
+        return True
+    touched = made.touched[number] if made.touched else frozenset()
+    return bool(touched) and named == {place for place in true if place[:2] in touched}
+
+
 def grade(made: Case, size: float, found: Diagnosis, seconds: float) -> Score:
     truths = made.made if made.usd else ()
     top = [f for f in found.causes if f.cause.cause != "smaller"][: max(len(truths), 1)]
@@ -108,8 +117,8 @@ def grade(made: Case, size: float, found: Diagnosis, seconds: float) -> Score:
         cause_first=sorted(f.cause.cause for f in top) == sorted(i.cause for i in truths),
         factor_first=sorted(f.cause.factors[0] for f in top) == sorted(i.factor for i in truths),
         hits=sum(
-            one is not None and covered(made, one.cause.segments) == place
-            for one, place in zip(matched, true_places, strict=True)
+            one is not None and exact(made, i, covered(made, one.cause.segments), place)
+            for i, (one, place) in enumerate(zip(matched, true_places, strict=True))
         ),
         named=len(named) if truths else 0,
         errors=errors,
