@@ -62,7 +62,7 @@ def _child(table: Int64, key: Any, known: Any) -> Any:
 
 @lean()
 def _paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int32, first: int, known: int) -> Any:
-    """Goes on from row `first` with `known` nodes until the table is three quarters full: returns the next row, the nodes.
+    """Goes on from row `first` with `known` nodes until the table is three quarters full. Returns the next of both.
 
     All but the last two contents of a group of rows come first, and the place of the next one is fetched; then comes
     that one for all rows, and then the last: so the reads of one group wait for memory together.
