@@ -54,7 +54,7 @@ def simulate(
         storable=traffic.storable & lookup,
         lookup=lookup,
         process=processes(traffic, spec),
-        size_bytes=traffic.size_bytes,
+        size_bytes=traffic.size_bytes if any(tier.max_bytes for tier in spec.tiers) else np.zeros(0, np.int64),
     )
     emptied = cache_events.events(traffic, spec, requests.key, requests.process)
     return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, events=emptied, seed=spec.seed)
@@ -62,9 +62,9 @@ def simulate(
 
 def _key(body: Int64 | Int32, served: Int32) -> Int32:
     """Request and model in one dense id; ids without a call are allowed, as long as they fit 31 bits."""
-    from replay.kernels.dense import factorise, joined
+    from replay.kernels.dense import count, factorise, joined
 
-    used = np.flatnonzero(np.bincount(served, minlength=1))
+    used = np.flatnonzero(count(served, int(served.max(initial=0)) + 1))
     rank = np.zeros(int(used[-1]) + 1 if len(used) else 1, np.int32)
     rank[used] = np.arange(len(used))
     most = (int(body.max(initial=-1)) + 1) * len(used)
@@ -93,7 +93,9 @@ def processes(traffic: Traffic, spec: Cache) -> Int32:
     `sticky` keeps a conversation on one process; a call without a conversation is its own.
     """
     if (traffic.process >= 0).any():
-        return np.where(traffic.process < 0, traffic.process.max() + 1, traffic.process).astype(np.int32)
+        if (traffic.process >= 0).all():
+            return traffic.process
+        return np.where(traffic.process < 0, traffic.process.max() + 1, traffic.process).astype(np.int32, copy=False)
     if spec.processes == 1:
         return np.zeros(len(traffic), np.int32)
     if spec.assign == "round_robin":

@@ -120,10 +120,13 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
 
 def _distinct(nodes_of: Int32, nodes: int) -> tuple[Int32, Int32]:
     """The nodes that end some prompt, rising, and each prompt's position among them."""
+    from replay.kernels.dense import mark, pick
+
     used = np.zeros(nodes, np.bool_)
-    used[nodes_of] = True
-    position = np.cumsum(used, dtype=np.int32) - 1
-    return np.flatnonzero(used).astype(np.int32), position[nodes_of]
+    mark(nodes_of, used)
+    position = np.cumsum(used, dtype=np.int32)
+    position -= 1
+    return np.flatnonzero(used).astype(np.int32), pick(position, nodes_of)
 
 
 def _counts(prompts: Prompts, encoding: str | None) -> Int32:

@@ -31,11 +31,11 @@ def load_prompts(traffic: Traffic, *, texts: bool, tree: bool = False) -> Prompt
 
     A call without stored messages has an empty list.
     """
-    from replay.kernels.dense import renumber
+    from replay.kernels.dense import mark, renumber
 
     offsets, ids = _lists(traffic)
     there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
-    there[ids] = True
+    mark(ids, there)
     used = np.flatnonzero(there).astype(np.int32)
     if len(used) < len(there):
         number = np.cumsum(there, dtype=np.int32) - np.int32(1)

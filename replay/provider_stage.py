@@ -93,18 +93,23 @@ class ProviderStage:
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; a rule that has to be asked for holds where the log shows its use."""
+        from replay.kernels.dense import pick
+
         cell = self._cells(model)
         rules = prompt_cache_rules.rules()
         table = np.full(len(self.models) * self._days, -1, np.int32)
         for place, rule in self._dated_rules(cell):
             table[place] = rules.index(rule)
-        return table[cell], rules
+        return pick(table, cell), rules
 
     def _cells(self, model: Int32) -> Int32:
         """The number of each call's (model, day)."""
         if not len(model):
             return np.zeros(0, np.int32)
-        return model * np.int32(self._days) + (self.traffic.day - self.traffic.day[0])
+        cell = model * np.int32(self._days)
+        cell += self.traffic.day
+        cell -= self.traffic.day[0]
+        return cell
 
     @property
     def _days(self) -> int:
@@ -113,7 +118,9 @@ class ProviderStage:
 
     def _dated_rules(self, cell: Int32) -> Iterator[tuple[int, prompt_cache.PromptCacheRule]]:
         """The (model, day) cells that have calls and a rule."""
-        for place in np.flatnonzero(np.bincount(cell, minlength=1)).tolist():
+        from replay.kernels.dense import count
+
+        for place in np.flatnonzero(count(cell, len(self.models) * self._days)).tolist():
             provider, name = self.models[place // self._days]
             rule = prompt_cache.rule_for(
                 provider, name, EPOCH + timedelta(int(self.traffic.day[0]) + place % self._days)

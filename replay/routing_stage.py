@@ -34,9 +34,11 @@ def named_models(strategy: Strategy) -> list[str]:
 
 def route(traffic: Traffic, strategy: Strategy, models: Pairs, index: dict[str, int], input_tokens: Int64) -> Routing:
     """Apply the rules. `index`: the position in `models` of each name; `input_tokens`: as they would be sent."""
+    from replay.kernels.dense import pick
+
     targets, number = destinations(traffic, strategy)
     position = np.array([*(index[name] for name in rules.targets(strategy)), -1], np.int32)
-    wanted = position[targets]  # a target of -1 takes the last
+    wanted = pick(position, targets)  # a target of -1 takes the last
     np.copyto(wanted, traffic.model, where=wanted < 0)
     tried: list[tuple[Bool, int]] = []
     unscored = 0
@@ -58,6 +60,8 @@ def route(traffic: Traffic, strategy: Strategy, models: Pairs, index: dict[str, 
 
 def destinations(traffic: Traffic, strategy: Strategy) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(first target, number of the rule that decided or -1) of each call."""
+    from replay.kernels.dense import pick
+
     columns = rules.columns_of(strategy.route)
     if strategy.route_by == "conversation":
         columns = sorted({*columns, "conversation_id"})
@@ -67,7 +71,7 @@ def destinations(traffic: Traffic, strategy: Strategy) -> tuple[NDArray[np.int32
         return rules.destinations(strategy, traffic.rule_frame(columns))
     number, frame = distinct
     target, rule = rules.destinations(strategy, frame)
-    return target[number], rule[number]
+    return pick(target, number), pick(rule, number)
 
 
 def _cascade(

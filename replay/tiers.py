@@ -82,7 +82,7 @@ class Requests:
     storable: Bool  # its answer may fill a cache: no error, not cut off, no tool call pending
     lookup: Bool  # False: not demand (a retry), neither looked up nor stored: BYPASSED
     process: Int32  # 0..: the process that held the memory cache
-    size_bytes: Int64  # of the answer
+    size_bytes: Int64  # of the answer; may be empty where no tier counts bytes
 
     def __len__(self) -> int:
         return len(self.key)
@@ -115,7 +115,9 @@ def simulate(
     keys = int(requests.key.max(initial=-1)) + 1
     tiers = _binding(requests, tiers, keys)
     start = np.ascontiguousarray(requests.start_ms, np.int64)
-    end = np.maximum(np.asarray(requests.end_ms, np.int64), start)
+    end = np.ascontiguousarray(requests.end_ms, np.int64)
+    if bool((end < start).any()):
+        end = np.maximum(end, start)
     outcomes = np.empty(len(requests), np.int8)
     entries_only = events is None and not any(tier.max_bytes for tier in tiers)
     plain = entries_only and not bool((end > start).any())
@@ -230,9 +232,11 @@ def _run_lru(
 
 def _limits(requests: Requests, tiers: Sequence[Tier]) -> tuple[Int64, Int64]:
     """The most entries of each instance, 0 for no limit, and the most uses: a call looks up once and stores once."""
+    from replay.kernels.dense import count
+
     limits: list[int] = []
     uses: list[int] = []
-    calls = np.bincount(requests.process, minlength=1)
+    calls = count(requests.process, int(requests.process.max(initial=0)) + 1)
     for tier in tiers:
         own = [2 * len(requests)] if tier.scope == "shared" else (2 * calls).tolist()
         limits += [tier.max_entries or 0] * len(own)
@@ -262,6 +266,7 @@ def _run_general(
     from replay.kernels import tiered
 
     pair, pairs = _pairs(requests, keys, tiers)
+    sized = any(tier.max_bytes is not None for tier in tiers)
     calls = tiered.Calls(
         key=np.ascontiguousarray(requests.key, np.int32),
         pair=pair,
@@ -270,10 +275,9 @@ def _run_general(
         end=end,
         storable=np.ascontiguousarray(requests.storable, np.bool_),
         lookup=np.ascontiguousarray(requests.lookup, np.bool_),
-        size=np.ascontiguousarray(requests.size_bytes, np.int64),
+        size=np.ascontiguousarray(requests.size_bytes if sized else np.zeros(len(requests)), np.int64),
     )
     columns, nodes, instances = _columns(requests, tiers, keys, pairs)
-    sized = any(tier.max_bytes is not None for tier in tiers)
     entries = tiered.Entries(
         expiry=np.full(nodes, tiered.NEVER_STORED, np.int64),
         bytes=np.zeros(nodes if sized else 0, np.int64),

@@ -69,6 +69,7 @@ _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
 _CHUNK = 500_000  # call numbers read at once
 _READERS = 2
 _USAGE = tuple(column.name for column in fields(pricing.Usage) if column.name != "start_ms")
+_DAY_MS = 86_400_000
 _ONE = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
@@ -112,7 +113,11 @@ class Traffic:
     @cached_property
     def day(self) -> Int32:
         """Days since 1970-01-01, UTC."""
-        return (self.start_ms // 86_400_000).astype(np.int32)
+        if not len(self):
+            return np.zeros(0, np.int32)
+        first, last = (int(self.start_ms[place]) // _DAY_MS for place in (0, -1))
+        starts = np.searchsorted(self.start_ms, np.arange(first, last + 2) * _DAY_MS)  # the calls are in order of time
+        return np.repeat(np.arange(first, last + 1, dtype=np.int32), np.diff(starts))
 
     @cached_property
     def days(self) -> list[date]:
