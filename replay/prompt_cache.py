@@ -96,15 +96,14 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     nodes = len(keys)
     up, first, size = np.empty(2 * nodes, np.int32), np.empty(2 * nodes, np.int64), np.empty(2 * nodes, np.int32)
     point_of = np.zeros(nodes, np.int32)
-    chains = kernel.points(keys, block_offsets, hashes, up, first, size, point_of)
     depth, known, unknown = np.zeros(nodes, np.int32), np.zeros(nodes, np.int64), np.zeros(nodes, np.int32)
-    kernel.accumulate(keys, counts, block_offsets, up, point_of, depth, known, unknown)
-    wanted, path = _distinct(node_of, nodes)
+    with ThreadPoolExecutor(1) as beside:
+        distinct = beside.submit(_distinct, node_of, nodes)
+        chains = kernel.points(keys, block_offsets, hashes, up, first, size, point_of)
+        kernel.accumulate(keys, counts, block_offsets, up, point_of, depth, known, unknown)
+        wanted, path = distinct.result()
     routes = np.empty((len(wanted), 4), np.int64)
-    np.cumsum(depth[wanted], out=routes[:, kernel.STOP])
-    routes[:, kernel.START] = routes[:, kernel.STOP] - depth[wanted]
-    routes[:, kernel.KNOWN], routes[:, kernel.REST] = known[wanted], unknown[wanted]
-    laid = int(routes[-1, kernel.STOP]) if len(routes) else 0
+    laid = int(kernel.begin(wanted, depth, known, unknown, routes))
     steps, ends = np.empty((laid, 2), np.int32), np.empty(laid, np.int8)
     head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("system", "developer")]).astype(np.int8)
     head[contents.kind == KINDS.index("tools")] = 2

@@ -249,6 +249,20 @@ def accumulate(
 
 
 @lean()
+def begin(wanted: Int32, depth: Int32, known: Int64, unknown: Int32, routes: Int64) -> int:
+    """Fill `routes` from the sums of the wanted nodes, REST with the blocks alone; returns how many steps there are."""
+    at = np.int64(0)
+    for number in range(wanted.size):
+        node = np.int64(wanted[number])
+        routes[number, START] = at
+        at += depth[node]
+        routes[number, STOP] = at
+        routes[number, KNOWN] = known[node]
+        routes[number, REST] = unknown[node]
+    return int(at)
+
+
+@lean()
 def lay_out(
     wanted: Int32,
     keys: Int64,
