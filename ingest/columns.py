@@ -53,11 +53,12 @@ Left = list[tuple[int, int, bytes]]  # number, offset, line
 CHANCES = 200  # lines that a decoder may refuse, one and all, before it is given up
 
 
-def structs(data: bytes, decoder: Any, *, each: bool = False) -> tuple[list[Any], Left] | None:
+def structs(data: bytes, decoder: Any, *, each: bool = False, before: int = 0) -> tuple[list[Any], Left] | None:
     """(a struct for every line, lines that are none); a blank line and one that is no struct has None in the list.
 
     None if a line is JSON of a shape that the decoder refuses; with `each`, only if it refuses line after line.
-    msgspec checks the syntax of what it skips, but not that it is UTF-8, nor where lines end.
+    `before` lines of the piece stand before `data`; lines are numbered in the piece. msgspec checks the syntax of what
+    it skips, but not that it is UTF-8, nor where lines end.
     """
     ends = line_ends(data)
     if ends is not None and is_text(data):
@@ -67,15 +68,15 @@ def structs(data: bytes, decoder: Any, *, each: bool = False) -> tuple[list[Any]
             found = []
         if len(found) == len(ends):
             return found, []
-    return _line_by_line(data, decoder, each)
+    return _line_by_line(data, decoder, each, before)
 
 
-def _line_by_line(data: bytes, decoder: Any, each: bool) -> tuple[list[Any], Left] | None:
+def _line_by_line(data: bytes, decoder: Any, each: bool, before: int) -> tuple[list[Any], Left] | None:
     found: list[Any] = []
     left: Left = []
-    for row in unread_rows(data, 0, 0):
+    for row in unread_rows(data, 0, before):
         line = row.raw or b""
-        found.extend([None] * (row.number - 1 - len(found)))
+        found.extend([None] * (row.number - before - 1 - len(found)))
         if is_text(line):
             try:
                 found.append(decoder.decode(line))

@@ -32,6 +32,8 @@ MESSAGE, OUTPUT, TOOLS = "message", "output", "tools"
 
 
 _PLAIN_HEAD, _PLAIN_MIDDLE, _SPOKEN_HEAD = b'{"role":"', b'","content":"', b'{"role"'
+_MIDDLE_SIZE = len(_PLAIN_MIDDLE)
+_ROLES = 100  # names of roles that are kept
 
 
 class _Spoken(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -84,6 +86,8 @@ class Measures:
     def __init__(self, *, hash_key: bytes | None = None, redact: Callable[[bytes], bytes] | None = None) -> None:
         self._hash_key = hash_key
         self._redact = redact
+        self._bare = hash_key is None and redact is None
+        self._roles: dict[bytes, tuple[str, bytes]] = {}
 
     def of_logged(self, logged: bytes, tools: bool, path: str) -> Measured:
         """The measures of a message as the log has it. Raises what its decoding raises, and as `of_value`."""
@@ -109,17 +113,40 @@ class Measures:
         Such a one is written again as it stands. None for any other.
         """
         end = logged.find(b'"', 9)
-        start = end + len(_PLAIN_MIDDLE)
+        start = end + _MIDDLE_SIZE
         if logged[end:start] != _PLAIN_MIDDLE or b"\\" in logged or logged.count(b'"') != 8 or logged[-2:] != b'"}':
             return None
-        role, text = logged[9:end], logged[start:-2]
-        canonical = b'{"content":"%b","role":"%b"}' % (text, role)
-        if text.isascii():
-            chars, words = len(text), count_ascii_words(text)
-        else:
+        role = self._roles.get(logged[9:end])
+        if role is None:
+            role = self._role(logged[9:end])
+        name, tail = role
+        text = logged[start:-2]
+        canonical = b'{"content":"' + text + tail
+        if not logged.isascii():
             decoded = text.decode()
             chars, words = len(decoded), count_words(decoded)
-        return self._measured(canonical, logged, role.decode(), chars, words, images=False, asks=False)
+            return self._measured(canonical, logged, name, chars, words, images=False, asks=False)
+        words = count_ascii_words(text)
+        if not self._bare:
+            return self._measured(canonical, logged, name, len(text), words, images=False, asks=False)
+        # as `_measured`, spelled out for what most contents are
+        found = masked = _sha256(canonical).digest()[:16]
+        if len(canonical.translate(None, _DIGITS)) != len(canonical):
+            masked = self._masked(canonical)
+        raw = _sha256(logged).digest()[:16]
+        return _measured((found, found, masked, raw, canonical, name, len(text), words, False, False, None))
+
+    def _role(self, written: bytes) -> tuple[str, bytes]:
+        """A role's name, and how the canonical text of its message ends."""
+        found = written.decode(), b'","role":"%b"}' % written
+        if len(self._roles) < _ROLES:
+            self._roles[written] = found
+        return found
+
+    def _masked(self, canonical: bytes) -> bytes:
+        """The digest with numbers, dates and ids masked."""
+        plain = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
+        return self._digest(_NUMBER.sub(b"#", plain))
 
     def _of_spoken(self, logged: bytes) -> Measured | None:
         """As `of_value`, for a message that is a role and a text in this order; None for any other."""
@@ -188,8 +215,7 @@ class Measures:
                 key = self._digest(unicodedata.normalize("NFC", text).encode())
         masked = key
         if len(canonical.translate(None, _DIGITS)) != len(canonical):
-            plain = _UUID.sub(b"#", canonical) if canonical.count(b"-") >= 4 else canonical
-            masked = self._digest(_NUMBER.sub(b"#", plain))
+            masked = self._masked(canonical)
         logged = found if raw == canonical else self._digest(raw)
         return _measured((found, key, masked, logged, canonical, role, chars, words, images, asks, None))
 
@@ -242,7 +268,7 @@ class Contents:
         written = [*map(bytes, values)]
         found = [*map(self._seen.get, written)]
         if None in found:
-            logged = self._add_logged
+            logged = self.add_logged
             return [
                 one if one is not None else logged(raw, MESSAGE, path) for one, raw in zip(found, written, strict=True)
             ]
@@ -254,7 +280,7 @@ class Contents:
         Raises BadRecordError for what is neither, and for Raw what decoding it raises.
         """
         if type(value) is msgspec.Raw:
-            return self._add_logged(bytes(value), kind, path)
+            return self.add_logged(bytes(value), kind, path)
         try:
             raw = _encode(value)
         except (TypeError, ValueError, RecursionError) as error:
@@ -266,7 +292,8 @@ class Contents:
             found = self._seen[raw] = self._numbered(measured, kind)
         return found
 
-    def _add_logged(self, logged: bytes, kind: str, path: str) -> Content:
+    def add_logged(self, logged: bytes, kind: str, path: str) -> Content:
+        """As `add`, for JSON."""
         found = self._seen.get(logged)
         if found is None:
             known = self._before.get(logged)

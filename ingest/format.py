@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ingest.calls import BadRecordError, Bucket, Call, Skip
 from ingest.columns import ColumnReader
 from ingest.errors import InputError, did_you_mean
+from ingest.reading import Row
 
 Outcome = Call | Skip | Bucket | BadRecordError
 
@@ -62,6 +63,17 @@ class Reader(Protocol):
         ...
 
 
+class TextReader(Protocol):
+    """Reads pieces of a log whose plain calls become columns with their contents."""
+
+    def read(self, data: bytes, batch: Any, source: int, other: Callable[[Row], None]) -> Any | None:
+        """Take the plain lines into the `batch` and hand over each `other` one in its turn; the numbers of those taken.
+
+        None if all must be read row by row.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Format:
     """One log format. `fingerprints`: alternative sets of keys, any one of which marks a record as this format's.
@@ -85,6 +97,8 @@ class Format:
     direct: Callable[[Context], Callable[[bytes], Call | None]] | None = None
     # a reader of whole pieces as columns, for an ingest that keeps no message; the calls are those of `open`
     columns: Callable[[Context], ColumnReader] | None = None
+    # the same for an ingest that keeps them
+    texts: Callable[[Context], TextReader] | None = None
 
 
 class Stateless:

@@ -51,15 +51,15 @@ class RequestKeys:
         masked: bytes,
         raw: bytes,
         tools: Content | None,
-        params: dict[str, Any] | None,
+        params: tuple[bytes, bytes, bytes],
         tenant: bytes,
     ) -> tuple[int, int, int, int, int]:
         """The key number under each policy, in the order of POLICIES.
 
-        `exact`, `masked` and `raw` are these digests of the messages, one after the other; `tenant` is the request's
-        metadata.
+        `exact`, `masked` and `raw` are these digests of the messages, one after the other; `params` comes from
+        `parameters`, and `tenant` is the request's metadata.
         """
-        canonical, litellm, body = self._parameters(params)
+        canonical, litellm, body = params
         if tools is not None:
             exact += b"t" + tools.key
             masked += b"t" + tools.key
@@ -87,7 +87,7 @@ class RequestKeys:
             self.hashes.append(digest)
         return found
 
-    def _parameters(self, params: dict[str, Any] | None) -> tuple[bytes, bytes, bytes]:
+    def parameters(self, params: dict[str, Any] | None) -> tuple[bytes, bytes, bytes]:
         """(canonical, litellm, whole body) forms of the parameters."""
         if not params:
             return (b"", b"", b"")

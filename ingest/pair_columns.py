@@ -1,7 +1,7 @@
 """OpenAI chat pairs as columns: what `ingest.pairs` makes of plain ones, when no content is kept.
 
 A line is plain if it has a request, its chat completion with an id, a time and an agent's name, and none of the rarer
-keys that `ingest.pairs` would look at. Every other line is left to that reader.
+keys that `ingest.pairs` would look at. Every other line is left to that reader. (`ingest.pair_texts` keeps content.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ingest.pairs import WRAPPER_KEYS, provider_of
 _Count = Annotated[int, Meta(ge=0, lt=TOKEN_LIMIT)]
 _NullOnly = Literal["\0"] | None  # no log has it: a line with the key is left to the ordinary reader
 _Name = Annotated[str, Meta(min_length=1)]
-_INT_LIMIT, _TOOLS_LIMIT = 1 << 62, 32_767
+INT_LIMIT, TOOLS_LIMIT = 1 << 62, 32_767
 _LIST = ord("[")
 
 
@@ -68,14 +68,19 @@ class _Choice(Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Response(Struct, gc=False):
+class Response(Struct, gc=False):
+    """A chat completion; the classes below say what is read of its choices."""
+
     object: Literal["chat.completion", "chat.completion.chunk"]
     id: _Name
     model: _Name
     usage: _Usage
-    choices: list[_Choice] | None = None
     service_tier: str | None = None
     metadata: _NullOnly = None
+
+
+class _Response(Response, gc=False):
+    choices: list[_Choice] | None = None
 
 
 _Request = msgspec.defstruct(
@@ -100,25 +105,32 @@ _Request = msgspec.defstruct(
 _TAKEN = ("timestamp", "agent", "task", "session_id", "latency_ms")
 # keys by which the line itself would be an answer
 _ANSWERS = ("object", "choices", "type", "usageMetadata", "usage_metadata", "candidates", "stopReason")
-_Line = msgspec.defstruct(
-    "_Line",
-    [
-        ("request", _Request),
-        ("response", _Response),
-        ("timestamp", _Name),
-        ("agent", _Name),
-        ("task", str | None, None),
-        ("session_id", str | None, None),
-        ("latency_ms", Annotated[float, Meta(ge=0, lt=1e12)] | None, None),
-        *(
-            (f"other_{place}", Literal["\0"], msgspec.field(name=key, default="\0"))
-            for place, key in enumerate((*WRAPPER_KEYS, "call_id", *_ANSWERS))
-            if key not in (*_TAKEN, "request", "response")
-        ),
-    ],
-    gc=False,
-)
-_decoder = msgspec.json.Decoder(_Line)
+
+
+def line_decoder(request: Any, response: type[Response]) -> msgspec.json.Decoder[Any]:
+    """A decoder of plain lines, given what is to be read of the request and the response."""
+    line = msgspec.defstruct(
+        "Line",
+        [
+            ("request", request),
+            ("response", response),
+            ("timestamp", _Name),
+            ("agent", _Name),
+            ("task", str | None, None),
+            ("session_id", str | None, None),
+            ("latency_ms", Annotated[float, Meta(ge=0, lt=1e12)] | None, None),
+            *(
+                (f"other_{place}", Literal["\0"], msgspec.field(name=key, default="\0"))
+                for place, key in enumerate((*WRAPPER_KEYS, "call_id", *_ANSWERS))
+                if key not in (*_TAKEN, "request", "response")
+            ),
+        ],
+        gc=False,
+    )
+    return msgspec.json.Decoder(line)
+
+
+_decoder = line_decoder(_Request, _Response)
 
 
 class PairColumns:
@@ -147,27 +159,31 @@ class PairColumns:
         return Columns(_columns(plain, *when), rows, left=left)
 
 
-def _odd(lines: list[Any]) -> Any:
-    """The lines whose counts contradict each other, or whose answer is made of parts."""
-    usages = [line.response.usage for line in lines]
+def contradictory(usages: list[_Usage]) -> Any:
+    """Which of the usages hold counts that contradict each other."""
     asked = np.array([usage.prompt_tokens for usage in usages], dtype=np.int64)
     answered = np.array([usage.completion_tokens for usage in usages], dtype=np.int64)
     total = np.array([-1 if (t := usage.total_tokens) is None else t for usage in usages], dtype=np.int64)
     odd = (total >= 0) & (total != asked + answered)
     cached, written, thought = (_values(one)[0] for one in _details(usages)[:3])
-    odd |= (cached + written > asked) | (thought > answered)
+    return odd | (cached + written > asked) | (thought > answered)
+
+
+def _odd(lines: list[Any]) -> Any:
+    """The lines whose counts contradict each other, or whose answer is made of parts."""
+    odd = contradictory([line.response.usage for line in lines])
     requests = [line.request for line in lines]
     for name in ("max_tokens", "max_completion_tokens"):
         limits = [getattr(request, name) for request in requests]
         if columns.some(limits, int):
-            odd |= np.array([limit is not None and not -_INT_LIMIT < limit < _INT_LIMIT for limit in limits])
+            odd |= np.array([limit is not None and not -INT_LIMIT < limit < INT_LIMIT for limit in limits])
     for place, line in enumerate(lines):
         for choice in line.response.choices or ():
             content = choice.message.content
             if content is not UNSET and memoryview(content)[0] == _LIST:
                 odd[place] = True
         tools = line.request.tools
-        if tools is not None and len(tools) > _TOOLS_LIMIT:
+        if tools is not None and len(tools) > TOOLS_LIMIT:
             odd[place] = True
     return odd
 
@@ -195,9 +211,9 @@ def _values(counts: list[int | None]) -> tuple[Any, Any]:
     return np.array([count or 0 for count in counts], dtype=np.int64), known
 
 
-def _columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array]:
+def pair_columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array]:
+    """The columns of plain lines that neither the request nor the choices tell."""
     size = len(lines)
-    requests = [line.request for line in lines]
     responses = [line.response for line in lines]
     usages = [response.usage for response in responses]
     models = texts([response.model for response in responses])
@@ -214,7 +230,6 @@ def _columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array
         "conversation_id": texts([line.session_id or None for line in lines]),
         "operation_name": constant("chat", size),
         "provider_name": providers.take(coded.indices),
-        "request_model": texts([request.model for request in requests]),
         "response_model": models,
         "model": models,
         "input_tokens": pa.array(np.array([usage.prompt_tokens for usage in usages], dtype=np.int64)),
@@ -226,7 +241,20 @@ def _columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array
         "agent_source": constant("attribute", size),
         "task": texts(tasks),
         "task_source": texts([task and "attribute" for task in tasks]),
-        "content_state": constant("absent", size),
+        **_lasting(lines, start),
+    }
+    for name, counts in zip(_TOKENS, _details(usages), strict=True):
+        if columns.some(counts, int):
+            made[name] = integers(*_values(counts))
+    return made
+
+
+def _columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array]:
+    requests = [line.request for line in lines]
+    return {
+        **pair_columns(lines, start, precision),
+        "request_model": texts([request.model for request in requests]),
+        "content_state": constant("absent", len(lines)),
         "temperature": pa.array([request.temperature for request in requests], pa.float64()),
         "stream": pa.array([request.stream for request in requests], pa.bool_()),
         "reasoning_effort": texts([request.reasoning_effort or None for request in requests]),
@@ -238,13 +266,8 @@ def _columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.Array
             ],
             pa.int64(),
         ),
-        **_lasting(lines, start),
-        **_answers(responses),
+        **_answers([line.response for line in lines]),
     }
-    for name, counts in zip(_TOKENS, _details(usages), strict=True):
-        if columns.some(counts, int):
-            made[name] = integers(*_values(counts))
-    return made
 
 
 _TOKENS = (

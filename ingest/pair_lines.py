@@ -115,6 +115,23 @@ def reader(context: Context) -> Callable[[bytes], Call | None]:
     return read
 
 
+def request_call(request: dict[str, Raw]) -> Call | None:
+    """What a request tells beside its messages; None where it has to be read the ordinary way."""
+    if "model" not in request or "input" in request or "functions" in request or "prompt" in request:
+        return None
+    body = {name: _decode_any(raw) for name, raw in request.items()}
+    tools = body.pop("tools", None)
+    found = Call()
+    openai.apply_request(found, {**body, "messages": []})
+    if tools:
+        if not isinstance(tools, list):
+            return None
+        found.tools = request["tools"].copy()
+        found.tool_count = len(tools)
+    found.operation_name = "chat"
+    return found
+
+
 class _Lines:
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -177,22 +194,11 @@ class _Lines:
         return call
 
     def _template(self, request: dict[str, Raw], key: tuple[object, ...]) -> Call | None:
-        """What a request tells beside its messages; requests that differ in them alone share it."""
-        if "model" not in request or "input" in request or "functions" in request or "prompt" in request:
-            return None
-        body = {name: _decode_any(raw) for name, raw in request.items()}
-        tools = body.pop("tools", None)
-        found = Call()
-        openai.apply_request(found, {**body, "messages": []})
-        if tools:
-            if not isinstance(tools, list):
-                return None
-            found.tools = request["tools"].copy()
-            found.tool_count = len(tools)
-        found.operation_name = "chat"
-        if len(self._templates) >= _TEMPLATES:
-            self._templates.clear()
-        self._templates[key] = found
+        found = request_call(request)
+        if found is not None:
+            if len(self._templates) >= _TEMPLATES:
+                self._templates.clear()
+            self._templates[key] = found
         return found
 
     def _apply_others(self, call: Call, line: Any, others: tuple[Any, ...]) -> bool:

@@ -32,6 +32,7 @@ from ingest.staging import Batch, ContentRules, Part, Quarantined, Segment
 
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
+PLAIN_BYTES = 1 << 18  # making columns of less costs more than it spares
 DIRECT_CHANCES = 200  # lines in a row that a direct reader may refuse before a file is read without it
 _EXCERPT = 200
 _LAST: dict[tuple[Any, ...], Contents] = {}  # of this process's last segment, by the rules that it was read by
@@ -92,6 +93,11 @@ def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment
     for piece in task.pieces:
         piece = loaded(piece)
         readers = Readers(piece)
+        if _read_plain(piece, readers, batch, rules):
+            if len(batch) >= SEGMENT_CALLS:
+                yield batch.write()
+                batch = fresh()
+            continue
         rows = rows_of(piece, reading.unread_rows if readers.direct else reading.line_rows)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
@@ -157,6 +163,32 @@ class Readers:
             yield from reader.close()
 
 
+def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRules) -> bool:
+    """Read a whole piece, its plain calls as columns; False if it must be read row by row."""
+    format = readers.main
+    if format is None or format.texts is None or piece.data is None or len(piece.data) < PLAIN_BYTES:
+        return False
+    if piece.shape != "jsonl" or piece.cut is not None or rules.keep == "none" or rules.redact is not None:
+        return False
+    key = rules.hash_key if rules.keep == "hashes" else None
+    counts = batch.part(piece.source)
+
+    def other(row: Row) -> None:
+        row = row._replace(offset=piece.start + row.offset)
+        counts.last_row = row.number
+        if not _read_line(row, readers, batch, piece.source, key):
+            read_row(reading.decoded(row), readers, batch, piece.source, key)
+
+    rows = format.texts(piece.context).read(piece.data, batch, piece.source, other)
+    if rows is None:
+        return False
+    counts.rows += len(rows)
+    counts.calls += len(rows)
+    counts.last_row = max(counts.last_row, int(rows[-1]) if len(rows) else 0)
+    _close(piece, readers, batch, key)
+    return True
+
+
 def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch, rules: ContentRules) -> bool:
     """Read rows of a piece until the batch is full (True) or the piece ends (False)."""
     key = rules.hash_key if rules.keep == "hashes" else None
@@ -178,6 +210,13 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
     if cut is not None:
         batch.quarantine(piece.source, Quarantined(counts.last_row + 1, 0, cut, "$", "", None))
         counts.problem = cut
+    _close(piece, readers, batch, key)
+    return False
+
+
+def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> None:
+    """Take in what the readers held back, at the end of a piece."""
+    counts = batch.part(piece.source)
     for outcome in readers.close():
         end = Row(outcome.row or counts.last_row if isinstance(outcome, Call) else counts.last_row, 0, b"", None, None)
         try:
@@ -187,7 +226,6 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
         except BadRecordError as bad:
             _quarantine(bad, end, batch, piece.source, key)
     finish_part(counts, piece)
-    return False
 
 
 def finish_part(counts: Part, piece: Piece) -> None:
@@ -195,7 +233,7 @@ def finish_part(counts: Part, piece: Piece) -> None:
     counts.complete = piece.last
     counts.end_offset = 0
     if piece.data is not None:
-        counts.lines = piece.data.count(b"\n")
+        counts.lines = reading.line_ends(piece.data)
         # a last line without its end may still be being written: it is read again when the file has grown
         whole = piece.data.rfind(b"\n") + 1 if piece.last else len(piece.data)
         counts.end_offset = piece.start + whole

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest import agents, tokens
+from ingest.blocks import Block, merged
 from ingest.calls import PENDING, BadRecordError, Bucket, Call, Skip
 from ingest.content import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
 from ingest.keys import POLICIES, RequestKeys
@@ -97,8 +98,13 @@ class Batch:
         self.keys = RequestKeys(hash_key=key)
         self._calls: list[Call] = []
         self._placed: list[tuple[Any, ...]] = []  # beside each call, what `_PLACED` names
+        self._blocks: list[Block] = []  # other calls, as columns
 
     def __len__(self) -> int:
+        return len(self._calls) + sum(len(block.table) for block in self._blocks)
+
+    def singles(self) -> int:
+        """How many calls came one by one."""
         return len(self._calls)
 
     def part(self, source: int) -> Part:
@@ -156,6 +162,10 @@ class Batch:
         self._calls.append(call)
         self._placed.append((source, row, key, by_line, messages, tools, output, count, *(numbers or _NO_KEYS)))
 
+    def block(self, table: pa.Table, first: int) -> None:
+        """Take in plain calls of one piece as columns; its other calls are the single ones from number `first` on."""
+        self._blocks.append(Block(first, len(self._calls), table))
+
     def _store_contents(self, call: Call) -> tuple[Any, ...]:
         add = self.contents.add
         messages: Sequence[int] | None = None
@@ -184,9 +194,8 @@ class Batch:
                 call.pending_tool_calls = call.finish_reason in PENDING or answer.measured.asks
             hashed = hashed or answer.hashed
         if messages is not None:
-            tenant = f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
             materials = b"".join(exact), b"".join(masked), b"".join(raw)
-            numbers = self.keys.numbers(*materials, tool_content, call.params, tenant)
+            numbers = self.keys.numbers(*materials, tool_content, self.keys.parameters(call.params), tenant(call))
         state = "hashed" if hashed or self.rules.keep == "hashes" else call.content_state
         if state is None:
             state = "redacted" if self.rules.redact else "full" if messages is not None else "absent"
@@ -197,27 +206,35 @@ class Batch:
     def write(self) -> Segment:
         """Write the segment's tables and return it."""
         segment = self.segment
-        segment.calls = len(self._calls)
+        segment.calls = len(self)
         segment.hashed = self.rules.keep == "text" and any(one.text is None for one in self.contents.measured)
-        if self._calls:
+        if segment.calls:
             segment.folder.mkdir(parents=True, exist_ok=True)
-            write_table(self.call_table(), segment.folder, "calls")
+            table, places = self._all_calls()
+            segment.issues = [(int(places[call]), code, detail) for call, code, detail in segment.issues]
+            write_table(table, segment.folder, "calls")
             if len(self.contents):
                 write_table(self._content_table(), segment.folder, "contents")
             if self.keys.hashes:
                 write_table(hash_table(self.keys.hashes), segment.folder, "keys")
             scores = self.scores()
             if scores:
-                rows, models, values = zip(*scores, strict=True)
-                table = pa.table({"call": pa.array(rows, pa.int64()), "model": models, "score": values})
+                calls, models, values = zip(*scores, strict=True)
+                table = pa.table({"call": pa.array(places[list(calls)], pa.int64()), "model": models, "score": values})
                 write_table(table, segment.folder, "scores")
             counted = self._token_table()
             if counted is not None:
                 write_table(counted, segment.folder, "content_tokens")
         return segment
 
+    def _all_calls(self) -> tuple[pa.Table, Any]:
+        """All calls in order, and the places among them of those that came one by one."""
+        if not self._blocks:
+            return self.call_table(), np.arange(len(self._calls))
+        return merged(self.call_table() if self._calls else None, self._blocks)
+
     def scores(self) -> list[tuple[int, str, float]]:
-        """(call, model, score) of every score that a call brings."""
+        """(call, model, score) of every score that a single call brings."""
         return [
             (number, model, score)
             for number, call in enumerate(self._calls)
@@ -226,7 +243,7 @@ class Batch:
         ]
 
     def call_table(self) -> pa.Table:
-        """The calls as columns, in order."""
+        """The single calls as columns, in order."""
         size = len(self._calls)
         fields = dict(zip(_CALL_FIELDS, zip(*map(msgspec.structs.astuple, self._calls), strict=True), strict=True))
         placed = dict(zip(_PLACED, zip(*self._placed, strict=True), strict=True))
@@ -279,19 +296,23 @@ class Batch:
         )
 
     def _content_table(self) -> pa.Table:
-        hashes, _, _, _, texts, roles, chars, words, _, _, _ = zip(*self.contents.measured, strict=True)
-        if self.rules.keep != "text":
-            texts = (None,) * len(hashes)
+        measured = self.contents.measured
+        kept = self.rules.keep == "text"
         return pa.table(
             {
-                **hash_columns(hashes),
+                **hash_columns([one[0] for one in measured]),
                 "kind": pa.array(self.contents.kinds, pa.string()),
-                "role": pa.array(roles, pa.string()),
-                "text": pa.array(texts, pa.binary()).view(pa.string()),
-                "chars": pa.array(chars, pa.int32()),
-                "words": pa.array(words, pa.int32()),
+                "role": pa.array([one[5] for one in measured], pa.string()),
+                "text": pa.array([one[4] if kept else None for one in measured], pa.binary()).view(pa.string()),
+                "chars": pa.array([one[6] for one in measured], pa.int32()),
+                "words": pa.array([one[7] for one in measured], pa.int32()),
             }
         )
+
+
+def tenant(call: Call) -> bytes:
+    """Whose request it is, for the caches that keep those apart."""
+    return f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
 
 
 def _column(values: Sequence[Any], kind: pa.DataType, size: int) -> Any:

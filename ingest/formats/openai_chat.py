@@ -11,6 +11,7 @@ from ingest import pair_lines
 from ingest.bodies import openai
 from ingest.format import Format, stateless
 from ingest.pair_columns import PairColumns
+from ingest.pair_texts import PairTexts
 from ingest.pairs import read_pair, split
 
 
@@ -35,5 +36,6 @@ FORMAT = Format(
     strict=True,
     direct=pair_lines.reader,
     columns=PairColumns,
+    texts=PairTexts,
     rank=80,
 )

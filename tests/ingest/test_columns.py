@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import columns, metadata
+from ingest import columns, metadata, pair_texts, parsing
 from ingest.calls import BadRecordError
 from ingest.pipeline import ingest
 from ingest.store import Store
@@ -238,6 +238,103 @@ def test_plain_pairs_are_read_as_columns(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("ingest.parsing.read_row", None)  # would fail if a line were left
     found = stored(tmp_path, written(tmp_path, [pair(number) for number in range(50)]), by_columns=True)
     assert len(found["calls"]) == 50
+
+
+@pytest.fixture
+def every_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of any size are read as columns, a few lines at a time."""
+    monkeypatch.setattr(parsing, "PLAIN_BYTES", 0)
+    monkeypatch.setattr(pair_texts, "BLOCK_BYTES", 3000)
+
+
+def with_texts(folder: Path, log: Path, *, by_columns: bool, **options: Any) -> dict[str, list[Any]]:
+    """All tables of a store made of `log` with its messages, or with their hashes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not by_columns:
+            patch.setattr(parsing, "PLAIN_BYTES", 1 << 40)
+        store = Store(folder / f"{by_columns}.duckdb")
+        store.path.unlink(missing_ok=True)
+        (folder / "key").write_text("0" * 64)
+        ingest(store, [log], workers=1, hash_key=folder / "key", **options)
+    with store.read() as con:
+        return {name: con.execute(f"SELECT * FROM {name}").fetchall() for name in (*TABLES, "content_tokens")}
+
+
+def same_texts(folder: Path, log: Path, **options: Any) -> dict[str, list[Any]]:
+    found = with_texts(folder, log, by_columns=True, **options)
+    assert found == with_texts(folder, log, by_columns=False, **options)
+    return found
+
+
+def talk(number: int, **changes: Any) -> dict[str, Any]:
+    """A call of one of three sessions, each of which resends what was said before."""
+    said = [{"role": "system", "content": "You plan."}]
+    for turn in range(number // 3 + 1):
+        said += [{"role": "user", "content": f"Ask {turn}, é"}, {"role": "assistant", "content": "Yes."}]
+    return changed(pair(number, request__messages=said[:-1]), changes)
+
+
+TEXT_CHANGES: list[dict[str, Any]] = [
+    *PAIR_CHANGES, {"request__messages": []}, {"request__messages": [{"role": "user"}, 5]},
+    {"request__messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+    {"request__messages": [{"role": "user", "content": "a\n\"b\" \\ 12 May"}, {"content": "no role  "}]},
+    {"request__messages": [{"role": "user", "sha256": "ab" * 32, "words": 3}]}, {"request__prompt": "hello"},
+    {"response__choices": [{"message": {"role": "assistant", "content": "a"}}, {"message": {"content": "b"}}]},
+    {"response__choices__0__message": None}, {"request__user": "u", "request__metadata": {"z": 1}},
+    {"request__tools": TOOL_CALL, "request__tool_choice": "auto", "request__top_p": 1},
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("every_piece")
+@pytest.mark.parametrize("text", [True, False])
+def test_odd_pairs_among_plain_ones_are_stored_the_same_with_their_texts(tmp_path: Path, text: bool) -> None:
+    records: list[Any] = []
+    for number, change in enumerate(TEXT_CHANGES):
+        records += [talk(2 * number), talk(2 * number + 1, **change)]
+    records += [talk(3), b'{"request": {', b"", b"\xef\xbb\xbf" + json.dumps(pair(901)).encode()]
+    records += [json.dumps(pair(900)).encode().replace(b"Yes.", b"\xff"), line(1), talk(400), talk(403)]
+    found = same_texts(tmp_path, written(tmp_path, records), format="openai_chat", text=text)
+    assert len(found["calls"]) > 1.6 * len(TEXT_CHANGES)
+    assert found["contents"]
+    assert found["quarantine"]
+
+
+@pytest.mark.usefixtures("every_piece")
+@pytest.mark.parametrize("change", TEXT_CHANGES, ids=str)
+def test_a_log_of_odd_pairs_alone_is_stored_the_same_with_its_texts(tmp_path: Path, change: dict[str, Any]) -> None:
+    same_texts(tmp_path, written(tmp_path, [talk(number, **change) for number in range(4)]), format="openai_chat")
+
+
+@pytest.mark.usefixtures("every_piece")
+def test_plain_pairs_are_read_as_columns_with_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.parsing.read_row", None)  # would fail if a line were left
+    monkeypatch.setattr("ingest.parsing._read_line", None)
+    found = with_texts(tmp_path, written(tmp_path, [talk(number) for number in range(50)]), by_columns=True)
+    assert len(found["calls"]) == 50
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 8), st.just({}) | st.sampled_from(TEXT_CHANGES)), min_size=1, max_size=12),
+    spaced=st.booleans(),
+    bites=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=3)), max_size=2),
+)
+@pytest.mark.usefixtures("every_piece")
+def test_mangled_pairs_are_stored_the_same_with_their_texts(
+    tmp_path: Path, rows: list[tuple[int, dict[str, Any]]], spaced: bool, bites: list[tuple[int, bytes]]
+) -> None:
+    records = [talk(1), *(talk(number, **copy.deepcopy(change)) for number, change in rows)]
+    separators = (", ", ": ") if spaced else (",", ":")
+    text = bytearray(b"\n".join(json.dumps(one, separators=separators).encode() for one in records) + b"\n")
+    for place, bite in bites:
+        at = 700 + place % len(text)
+        text[at : at + 2] = bite
+    log = tmp_path / "pairs.jsonl"
+    log.write_bytes(bytes(text))
+    found = same_texts(tmp_path, log, format="openai_chat")
+    for source in found["sources"]:
+        rows_, calls, duplicates, quarantined, skipped = source[5:10]
+        assert rows_ == calls + duplicates + quarantined + skipped
 
 
 changes = st.dictionaries(
