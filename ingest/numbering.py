@@ -89,7 +89,7 @@ class _Locals:
         free id.
         """
         high, low = self.high[wanted], self.low[wanted]
-        order = np.lexsort((high, low))
+        order = _grouped(high, low)
         again = np.zeros(len(wanted), dtype=bool)
         again[1:] = (low[order][1:] == low[order][:-1]) & (high[order][1:] == high[order][:-1])
         group = np.cumsum(~again) - 1
@@ -115,6 +115,15 @@ class _Locals:
         ids[fresh] = start + np.arange(len(fresh))
         ids[wanted[order]] = ids[firsts[group]]
         return ids, fresh
+
+
+def _grouped(high: Any, low: Any) -> Any:
+    """An order in which equal hashes stand together."""
+    order = np.argsort(low)
+    ranked_low, ranked_high = low[order], high[order]
+    if np.any((ranked_low[1:] == ranked_low[:-1]) & (ranked_high[1:] != ranked_high[:-1])):
+        return np.lexsort((high, low))  # different ones with the same half
+    return order
 
 
 def with_contents(con: duckdb.DuckDBPyConnection, staged: Staged) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -17,9 +18,14 @@ class _WithoutPandas:
 
 if any("multiprocessing" in argument for argument in sys.orig_argv):  # a process of ours, not one that imports this
     sys.meta_path.insert(0, _WithoutPandas)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that turn around waiting for work
+
+import pyarrow as pa  # noqa: E402
 
 from ingest import metadata  # noqa: E402, F401
 from ingest.format import formats  # noqa: E402
 from ingest.parsing import run_task_whole  # noqa: E402, F401
 
 formats()
+if sys.meta_path and sys.meta_path[0] is _WithoutPandas:
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own gives pages back, to ask for them again at once

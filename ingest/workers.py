@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 PARALLEL_BYTES = 48 << 20  # less is parsed before a worker has started
+BEHIND = 3  # steps of niceness after which two parsers together get no more time than the publisher
 _FORKSERVER = "forkserver"
 
 
@@ -48,6 +49,12 @@ def _many_bytes(paths: Iterable[Path]) -> bool:
             if size >= PARALLEL_BYTES:
                 return True
     return False
+
+
+def give_way() -> None:
+    """Let the process that publishes go first: nobody else can do its work, and only what is read later waits."""
+    with suppress(AttributeError, OSError):  # not on every system
+        os.nice(BEHIND)
 
 
 @contextmanager
