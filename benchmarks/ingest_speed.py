@@ -7,8 +7,8 @@ interleaved as real traffic is), then times, each in a process of its own:
 - a loop over the lines with the standard library's json that sums the tokens by model: the least any reader does;
 - `hindcast ingest --metadata-only` and plain `hindcast ingest`, into a fresh store, without pricing;
 - with --count-tokens, the token counting that the first replay would do.
-CPU and peak memory are those of the process and its workers, sampled every 50 ms. Ratios matter, and CPU seconds more
-than wall seconds on a machine that others use too.
+CPU and peak memory are those of the process and its workers, sampled five times a second: looking at a process's memory
+stops it for some milliseconds. Ratios matter, and CPU seconds more than wall seconds on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def timed(code: str, *arguments: str) -> tuple[float, float, float]:
         spent: dict[str, int] = {}
         while process.poll() is None:
             peak = max(peak, look(process.pid, spent))
-            time.sleep(0.05)
+            time.sleep(0.2)
         wall = time.perf_counter() - started
         if process.returncode:
             raise SystemExit(f"a measured program failed: {arguments}")
