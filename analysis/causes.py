@@ -17,8 +17,9 @@ from analysis.placement import Effect, Universe, place
 from analysis.signatures import GENERIC, SURPRISING, Cause, cause_of, claim, going_round, missing_usage, without
 
 MATERIAL: Final = 0.02  # of the day's change (or a hundredth of its cost), before a group is looked into
-STEEP: Final = 4  # power of the distance, by which what is ordinary loses rank
+STEEP: Final = 6  # power of the distance, by which what is ordinary loses rank
 AGAINST: Final = 0.7  # of its size, for the order of what runs against the day
+COMES_AND_GOES: Final = {"new_agent": "traffic", "gone": "traffic"}
 WHOLE_DAY: Final = 0.6  # of its spreads, what a day's own shift is worth beside a segment's
 LOOKED_INTO: Final = 8  # groups that get call-level evidence
 
@@ -61,7 +62,8 @@ def find(
                 members = [*members, *mine]
             cause = cause_of(GENERIC[factor], segments, members)
             if not stood_out:
-                calm.setdefault(GENERIC[factor], []).extend(members)
+                # a few calls that come or stay away by chance are wobble of the traffic
+                calm.setdefault(COMES_AND_GOES.get(GENERIC[factor], GENERIC[factor]), []).extend(members)
             elif abs(cause.delta) < floor:
                 rest += members
             else:

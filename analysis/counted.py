@@ -25,7 +25,7 @@ NOTABLE: Final = 0.04  # of the day's amount
 LEAST: Final = 3  # calls, for a segment to be part of the place
 OWNED: Final = 0.5  # of what its segments grew by, for one session or one user to own it
 VISITS: Final = 15  # calls, for a user to be more than a session or two
-PART: Final = 0.1  # of a user's largest extra amount, for another segment to be part of the place
+PART: Final = 0.15  # of a user's largest number of extra calls, for another segment to be part of the place
 LONGEST: Final = 2.0  # times the dearest and the longest session of the baseline in the same segment
 BEYOND: Final = 3.0  # times a user's own day
 GROWING: Final = 1.0  # spreads above ordinary, for the calls of a segment to be counted
@@ -279,8 +279,8 @@ def _apart(one: One, pool: Pool) -> list[Tally]:
         alike = tally.before * max(after / before if before > 0 else 1.0, 1.0)
         if _more(tally) and tally.after >= 2 * alike:
             held.append(tally)
-    most = max((t.extra for t in held), default=0.0)
-    return [t for t in held if t.extra >= PART * most]
+    most = max((t.after - t.before for t in held), default=0.0)
+    return [t for t in held if t.after - t.before >= min(PART * most, VISITS / 2)]
 
 
 def _surges(one: One, held: Sequence[Tally], witness: Witness) -> tuple[bool, bool]:

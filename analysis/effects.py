@@ -7,6 +7,7 @@ share into what longer prompts made by themselves and what broke.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 from typing import Any, Final
 
 import numpy as np
@@ -36,9 +37,19 @@ def effects_of(
         }
         for f, factor in enumerate(FACTORS)
     }
+    # calls on one side only may be chance where they are few: staying away has the chance exp(-n / CLUSTER), all of
+    # them falling on one of the days a chance of one in days + 1 for each cluster; -2 log of it is a distance squared
+    usual = calls[0] * np.exp(min(strayed.shift, 0.0))
+    one_sided = {
+        NEW_SEGMENT: np.sqrt(2 * log(strayed.days + 1) * calls[1] / CLUSTER),
+        VANISHED_SEGMENT: np.sqrt(2 * usual / CLUSTER),
+    }
     for factor, side in ((NEW_SEGMENT, 0), (VANISHED_SEGMENT, 1)):
+        absent = calls[side] <= 0
+        width = np.where(absent, 1 / np.maximum(one_sided[factor], 1e-9), 0.0)
         universe[factor] = {
-            tuple(names[k].items()): (float(calls[side][k] <= 0), ONE_SIDED_SPREAD) for k in range(len(names))
+            tuple(names[k].items()): (float(absent[k]), max(float(width[k]), ONE_SIDED_SPREAD))
+            for k in range(len(names))
         }
     found = []
     diluted = dilution(compared.cells)
@@ -51,10 +62,8 @@ def effects_of(
             f = FACTORS.index(driver.factor)
             noise = float(strayed.noise[f, k])
             common = noise * strayed.common / spread if f == 0 else 0.0
-        elif driver.factor == VANISHED_SEGMENT:
-            # a few calls may stay away by chance: exp(-n / CLUSTER) of the days, sqrt(2 n / CLUSTER) spreads
-            expected = calls[0][k] * np.exp(min(strayed.shift, 0.0))
-            noise = abs(delta) / max(float(np.sqrt(2 * expected / CLUSTER)), 1e-9)
+        else:
+            noise = abs(delta) / max(float(one_sided[driver.factor][k]), 1e-9)
         if driver.factor == VOLUME and strayed.shift:
             shared = round(strayed.shared[k])
             delta -= shared

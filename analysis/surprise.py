@@ -36,6 +36,7 @@ CALL_VARIANCE: Final = {  # of one call around its segment's mean: logs for size
     "volume": 1.0, "input_tokens": 0.15, "output_tokens": 0.25, "reasoning_tokens": 0.1, "cache_read_share": 0.06,
     "cache_write_share": 0.06,
 }  # fmt: skip
+SPARSE: Final = 8.0  # calls a day, below which a segment comes and goes by chance
 THINNEST: Final = 9.0  # times fewer calls than usual, up to which a mean is taken to wobble the more
 FROM_NOTHING: Final = 3.0  # the log change of a size that was 0, or is
 _AT: Final = {name: i for i, name in enumerate(MEASURES)}
@@ -53,6 +54,7 @@ class Surprise:
     shared: Float  # per segment, the part of its volume's amount that the whole day explains
     shift: float  # the log change of volume of the whole day, and its ordinary size
     shift_scale: float
+    days: int  # of the baseline
 
 
 def surprise(
@@ -104,7 +106,11 @@ def surprise(
     moved = change[0] != 0
     shift, scale, own_amount = 0.0, common, phi[0].copy()
     if moved.sum() >= FEW:
-        shift, common = _common_shift(change[0][moved], spread[0][moved], common)
+        if usual[usual < SPARSE].sum() > usual.sum() / 2:
+            # logarithms of a call or two lean downward, and who stays away has none: their sum tells the day
+            shift = float(np.clip(np.log(max(calls.sum(), 1e-9) / max(usual.sum(), 1e-9)), -2.5, 2.5))
+        else:
+            shift, common = _common_shift(change[0][moved], spread[0][moved], common)
         own_amount = np.where(moved, _own_part(phi[0], stake[0], change[0], change[0] - shift), phi[0])
         change[0] = np.where(moved, change[0] - shift, 0.0)
     spread[0] = np.sqrt(spread[0] ** 2 + common**2)
@@ -112,7 +118,7 @@ def surprise(
     phi = np.vstack([own_amount[None], phi[1:]])
     size = np.abs(change)
     noise = np.where(size > spread, np.abs(phi) * spread / np.maximum(size, 1e-12), spread * stake)
-    return Surprise(change, spread, noise, common, shared, shift, scale)
+    return Surprise(change, spread, noise, common, shared, shift, scale, len(weights))
 
 
 def _sampled(factor: str, cells: Cells) -> Float | float:

@@ -89,7 +89,18 @@ def exact(made: Case, number: int, named: frozenset[Any], true: frozenset[Any]) 
     if named == true:
         return True
     touched = made.touched[number] if made.touched else frozenset()
+    if any(place[0] == "model" for place in true):
+        # a model's own price: the agents' tasks that use it and no other model that day are the same calls
+        return bool(touched) and named == {(*place, None) for place in touched} and _one_model(made, touched)
     return bool(touched) and named == {place for place in true if place[:2] in touched}
+
+
+def _one_model(made: Case, places: frozenset[tuple[str, str]]) -> bool:
+    with made.store.read() as con:
+        rows = con.execute(
+            "SELECT DISTINCT agent, task, model FROM calls WHERE start_time::DATE = ?", [made.world.last.date()]
+        ).fetchall()
+    return len({model for agent, task, model in rows if (agent, task) in places}) == 1
 
 
 def grade(made: Case, size: float, found: Diagnosis, seconds: float) -> Score:
