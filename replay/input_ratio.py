@@ -141,9 +141,12 @@ def learn(traffic: Traffic, models: Sequence[Pair], pairs: Sequence[tuple[int, i
 
 def unlike(traffic: Traffic, models: Sequence[Pair], served: Int32) -> list[tuple[int, int]]:
     """The (source, target) pairs that calls move between and that count otherwise."""
-    moved = served != traffic.model
+    from replay.kernels import moves as kernel
+
     width = len(models)
-    pairs = np.flatnonzero(np.bincount((traffic.model.astype(np.int64) * width + served)[moved], minlength=1)).tolist()
+    counts = np.zeros(width * width, np.int64)
+    kernel.pairs(traffic.model, served, width, counts)
+    pairs = np.flatnonzero(counts).tolist()
     return [(p // width, p % width) for p in pairs if not alike(models[p // width], models[p % width])]
 
 

@@ -20,18 +20,20 @@ Pairs = tuple[tuple[str | None, str | None], ...]
 
 def output_tokens(traffic: Traffic, models: Pairs, served: Int32, strategy: Strategy, bound: str) -> Int64:
     """Output tokens of the serving model; as logged for a call that keeps its model. UNKNOWN stays."""
+    from replay.kernels import moves
+
     logged = traffic.usage.output
-    moved = served != traffic.model
-    if not moved.any():
-        return logged
     tasks = len(traffic.tasks)
-    cell = served * np.int32(tasks) + traffic.task
-    ratio = np.ones(len(models) * tasks)
-    for number in np.flatnonzero(np.bincount(cell[moved], minlength=len(ratio))).tolist():
+    counts = np.zeros(len(models) * tasks, np.int64)
+    moves.tasks(traffic.model, served, traffic.task, tasks, counts)
+    ratio = np.ones(len(counts))
+    for number in np.flatnonzero(counts).tolist():
         ratio[number] = ratio_for(strategy, traffic.tasks[number % tasks], models[number // tasks][1], bound)
     if (ratio == 1).all():
         return logged
-    return np.where((logged < 0) | ~moved, logged, np.rint(logged * ratio[cell]).astype(np.int64))
+    found = np.empty(len(logged), np.int64)
+    moves.stretch(np.ascontiguousarray(logged), traffic.model, served, traffic.task, tasks, ratio, found)
+    return found
 
 
 def ratio_for(strategy: Strategy, task: str | None, model: str | None, bound: str) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from replay import public_priors
 from replay.intervals import Moments, lower_bound, paired, unpaired
-from replay.scores import Priors, Scores, load_priors, stored_scores
+from replay.scores import Priors, Scores, load_priors, score_rows, stored_scores
 
 if TYPE_CHECKING:
     from replay.engine import Engine, Outcome
@@ -152,7 +152,7 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
             models=names,
             tasks=traffic.tasks,
         ),
-        scores=stored_scores(traffic, names),
+        scores=stored_scores(traffic, names, engine.shared.once("scores", lambda: score_rows(traffic))),
         priors=priors or Priors(),
     )
 

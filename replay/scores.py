@@ -52,12 +52,38 @@ def scores(call: Any, model: Any, score: Any) -> Scores:
     return Scores(pair // width, (pair % width).astype(np.int32), mean)
 
 
-def stored_scores(traffic: Traffic, models: list[str | None]) -> Scores:
+@dataclass(frozen=True)
+class ScoreRows:
+    """The stored scores of a traffic: the call's position, the model it names or None, the score."""
+
+    call: Int64
+    model: tuple[str | None, ...]
+    score: Floats
+
+
+def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | None = None) -> Scores:
     """All scores of the traffic's calls. A score of a call's own answer counts for its logged model.
 
-    `models` are the names that the traffic's model codes index, then those that a strategy adds. A score that names
-    the requested model counts for the model that was billed. On a call that a shadow run scored, only its scores count:
-    they are pairs by one judge.
+    `models` are the names that the traffic's model codes index, then those that a strategy adds; `rows` are read where
+    they are not given.
+    """
+    rows = rows or score_rows(traffic)
+    index: dict[str, int] = {}
+    for number, name in enumerate(models):
+        if name is not None:
+            index.setdefault(name.lower(), number)
+            index.setdefault(name.lower().rpartition("/")[2], number)
+    named = np.array([-1 if name is None else index.get(name, -2) for name in rows.model], np.int64)
+    model = np.where(named == -1, traffic.model[rows.call], named)
+    known = model >= 0
+    return scores(rows.call[known], model[known], rows.score[known])
+
+
+def score_rows(traffic: Traffic) -> ScoreRows:
+    """Reads the scores of the traffic's calls.
+
+    A score that names the requested model counts for the model that was billed. On a call that a shadow run scored,
+    only its scores count: they are pairs by one judge.
     """
     with traffic.store.read() as con:
         rows = con.sql(
@@ -80,16 +106,7 @@ def stored_scores(traffic: Traffic, models: list[str | None]) -> Scores:
     inside = place < len(order)
     inside[inside] &= traffic.call_no[order][place[inside]] == numbers[inside]
     rows = rows.filter(inside)
-    call = order[place[inside]]
-    index: dict[str, int] = {}
-    for number, name in enumerate(models):
-        if name is not None:
-            index.setdefault(name.lower(), number)
-            index.setdefault(name.lower().rpartition("/")[2], number)
-    named = np.array([-1 if name is None else index.get(name, -2) for name in rows["model"].to_list()], np.int64)
-    model = np.where(named == -1, traffic.model[call], named)
-    known = model >= 0
-    return scores(call[known], model[known], rows["score"].to_numpy()[known])
+    return ScoreRows(order[place[inside]], tuple(rows["model"].to_list()), rows["score"].to_numpy())
 
 
 def scored_models(traffic: Traffic) -> list[str]:
