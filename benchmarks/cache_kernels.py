@@ -111,8 +111,9 @@ def against_libcachesim(ids: np.ndarray, start: np.ndarray) -> None:
                 if name == "FIFO":
                     return int(plain.fifo(key, room, np.full(keys, -room, np.int32), outcomes))
                 if name == "SIEVE":
-                    link = np.empty((keys + 1, 2), np.int32)
-                    return int(plain.sieve(key, room, np.zeros(keys, np.int8), link, outcomes))
+                    queue, bits = np.empty(plain.LONGER * room, np.int32), plain.words(plain.LONGER * room)
+                    place = np.zeros(keys, np.int32)
+                    return int(plain.sieve(key, room, place, queue, bits, bits.copy(), outcomes))
                 return int(plain.lru(key, room, np.zeros(keys, np.int32), plain.words(n), outcomes))
 
             fast, slow, ratio = paired(ours, theirs)

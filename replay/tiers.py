@@ -191,7 +191,9 @@ def _run_plain(key: Int32, policy: str, room: int, keys: int, outcomes: Int8) ->
     if policy == "fifo":
         plain.fifo(key, room, np.full(keys, -room, np.int32), outcomes)
     elif policy == "sieve":
-        plain.sieve(key, room, np.zeros(keys, np.int8), np.empty((keys + 1, 2), np.int32), outcomes)
+        places = min(plain.LONGER * room, len(key) + 1)  # no more entries come than there are calls
+        queue, live, seen = np.empty(places, np.int32), plain.words(places), plain.words(places)
+        plain.sieve(key, room, np.zeros(keys, np.int32), queue, live, seen, outcomes)
     else:
         plain.lru(key, room, np.zeros(keys, np.int32), plain.words(len(key)), outcomes)
 

@@ -1,13 +1,13 @@
 """One shared cache of entries without expiry, where every answer is stored at once: the leanest loops.
 
 With no time to live an entry needs no more than a number that tells its place in the order. LRU and FIFO work out what
-a call does without a branch on whether it hits, which no processor can foresee: hence their unsigned arithmetic.
+a call does without a branch on whether it hits, which no processor can foresee: hence the unsigned arithmetic.
 Outcomes equal those of `replay.kernels.single` with `ttl` -1. `key` is -1 for calls that are never looked up.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ Int32 = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 AHEAD: Final = 16  # calls
+LONGER: Final = 4  # how many times the entries SIEVE's queue is
+ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 ONE: Final = np.uint64(1)
 WORD: Final = np.uint64(6)  # a place's word, by shifting
 BIT: Final = np.uint64(63)  # and its bit there, by masking
@@ -92,43 +94,83 @@ def fifo(key: Int32, room: int, born: Int32, outcomes: Int8) -> int:
 
 
 @lean()
-def sieve(key: Int32, room: int, held: Int8, link: Int32, outcomes: Int8) -> int:
-    """`held` (over keys) is 0 everywhere: 1 for an entry, 2 for one used since the hand passed.
+def sieve(key: Int32, room: int, place: Int32, queue: Int32, live: Words, seen: Words, outcomes: Int8) -> int:
+    """`place` (over keys) is 0 everywhere: one more than where an entry stands in `queue`, in order of insertion.
 
-    `link` is (keys + 1) x 2, in order of insertion: the next older and newer entry; the last row closes the circle.
+    `queue` has LONGER times `room` places; `live` and `seen` are its `words`: whether an entry stands there still, and
+    whether it was used since the hand passed. The hand passes 64 places at once.
     """
-    head = len(link) - 1
-    link[head, 0] = link[head, 1] = head
-    count, hits, hand = 0, 0, head
+    room_left, hand, tail, size = np.uint64(room), np.uint64(0), np.uint64(0), np.uint64(queue.size)
+    hits, last = 0, key.size - 1
     for row in range(key.size):
+        fetch(place, key[min(row + AHEAD, last)])
         x = key[row]
         if x < 0:
             outcomes[row] = BYPASSED
             continue
-        if held[x]:
+        k = np.uint64(x)
+        at = np.uint64(place[k])
+        if at > 0:
             outcomes[row] = HIT
             hits += 1
-            held[x] = 2
+            at -= ONE
+            seen[at >> WORD] |= ONE << (at & BIT)
             continue
         outcomes[row] = MISS
-        if count >= room:
-            old = hand if hand != head else link[head, 1]
-            while held[old] == 2:
-                held[old] = 1
-                old = link[old, 1]
-                if old == head:
-                    old = link[head, 1]
-            older, newer = link[old, 0], link[old, 1]
-            hand = newer
-            link[newer, 0] = older
-            link[older, 1] = newer
-            held[old] = 0
+        if room_left > 0:
+            room_left -= ONE
         else:
-            count += 1
-        held[x] = 1
-        first = link[head, 0]
-        link[head, 0] = x
-        link[x, 1] = head
-        link[x, 0] = first
-        link[first, 1] = x
+            hand = _evict(place, queue, live, seen, hand, tail)
+        if tail == size:
+            tail, hand = _close_up(place, queue, live, seen, hand)
+        queue[tail] = x
+        live[tail >> WORD] |= ONE << (tail & BIT)
+        tail += ONE
+        place[k] = tail
     return hits
+
+
+@lean(forceinline=True)
+def _evict(place: Int32, queue: Int32, live: Words, seen: Words, hand: Any, tail: Any) -> Any:
+    """Move the hand to the next entry that was not used, which goes; returns the place after it."""
+    word = hand >> WORD
+    ahead = ALL << (hand & BIT)
+    found = live[word] & ~seen[word] & ahead
+    while found == 0:
+        seen[word] &= ~ahead
+        word += ONE
+        if word << WORD >= tail:
+            word = np.uint64(0)
+        ahead = ALL
+        found = live[word] & ~seen[word]
+    bit = np.uint64(lowest_bit(found))
+    one = ONE << bit
+    seen[word] &= ~(ahead & (one - ONE))
+    live[word] &= ~one
+    hand = (word << WORD) + bit
+    place[queue[hand]] = 0
+    hand += ONE
+    # where the newest went the hand begins again, and does not meet the one that comes now
+    return np.uint64(0) if hand == tail else hand
+
+
+@lean()
+def _close_up(place: Int32, queue: Int32, live: Words, seen: Words, hand: Any) -> Any:
+    """Move the entries of a full queue to its start, in order; returns its new end and the hand's new place."""
+    count, moved = np.uint64(0), np.uint64(0)
+    for number in range(live.size):
+        word = np.uint64(number)
+        found, used = live[word], seen[word]
+        live[word] = seen[word] = 0
+        while found > 0:
+            bit = np.uint64(lowest_bit(found))
+            found &= found - ONE
+            at = (word << WORD) + bit
+            moved += np.uint64(at < hand)
+            x = queue[at]
+            queue[count] = x
+            live[count >> WORD] |= ONE << (count & BIT)
+            seen[count >> WORD] |= ((used >> bit) & ONE) << (count & BIT)
+            count += ONE
+            place[x] = count
+    return count, moved
