@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tiers import drifting
 
-from replay.kernels.dense import factorise
+from replay import tiers
+from replay.kernels.dense import count, factorise, pick
 from replay.tiers import Requests, Tier, simulate
 
 
@@ -73,3 +74,38 @@ def test_dense_ids_count_up_in_order_of_first_appearance(values):
     expected = [-1 if value == -1 else known.setdefault(value, len(known)) for value in values]
     assert ids.tolist() == expected
     assert [values[row] for row in firsts] == list(known)
+
+
+@given(values=st.lists(st.integers(0, 40), max_size=300))
+def test_counting_and_picking_by_id_are_numpys(values):
+    ids, table = np.array(values, np.int32), np.arange(41) ** 2
+    assert count(ids, 41).tolist() == np.bincount(ids, minlength=41).tolist()
+    assert pick(table, ids).tolist() == table[ids].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    rooms=st.tuples(st.integers(1, 6), st.none() | st.integers(1, 40)),
+    ttls=st.tuples(st.none() | st.integers(1, 500), st.none() | st.integers(1, 5000)),
+    slow=st.booleans(),
+)
+def test_slots_serve_as_a_place_per_pair_does(seed, rooms, ttls, slow):
+    calls = drifting(seed, 1500, keys=120, processes=3, slow=slow)
+    stack = [Tier("memory", "process", ttl_ms=ttls[0], max_entries=rooms[0]), Tier("redis", "shared", ttls[1])]
+    stack[1] = replace(stack[1], max_entries=rooms[1])
+    expected = oracles.tiers(calls, stack).tolist()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tiers, "MANY_PAIRS", 1)
+        assert simulate(calls, stack).tolist() == expected
+    assert simulate(calls, stack).tolist() == expected
+
+
+@pytest.mark.parametrize("policy", ["lru", "fifo", "sieve"])
+def test_the_leanest_loops_agree_with_the_general_kernel_on_a_long_log(policy):
+    calls = replace(at_once(5, 60_000, keys=5000), storable=np.ones(60_000, bool))
+    general = np.empty(60_000, np.int8)
+    for room in (1, 63, 64, 700):
+        stack = [Tier("t", max_entries=room, policy=policy)]
+        tiers._run_general(calls, stack, 5000, calls.start_ms, calls.end_ms, False, None, 0, general)
+        assert (simulate(calls, stack) == general).all()
