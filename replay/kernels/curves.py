@@ -6,11 +6,12 @@ at once. A call whose answer may not be stored can hit, but neither stores nor t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.instructions import fetch
 from replay.kernels.lean import lean
 
 Int32 = NDArray[np.int32]
@@ -18,14 +19,20 @@ Int64 = NDArray[np.int64]
 UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 
+AHEAD: Final = 16  # calls
+LINE: Final = 8  # numbers of 64 bits in a line of memory
+
 
 @lean()
 def ttl_from_insert(
     key: Int32, start: Int64, storable: Bool, worth: Int64, ttls: Int64, until: Int64, hits: Int64, dollars: Int64
 ) -> None:
     """Hits and their worth for each of `ttls` (ms). `until` is (keys x ttls), NEVER_STORED everywhere."""
-    every = storable.size == 0
+    every, last = storable.size == 0, key.size - 1
     for row in range(key.size):
+        later = np.int64(key[min(row + AHEAD, last)]) * ttls.size
+        for at in range(0, ttls.size, LINE):
+            fetch(until, later + at)
         x = key[row]
         if x < 0:
             continue
