@@ -277,7 +277,7 @@ def _run_general(
         end=end,
         storable=np.ascontiguousarray(requests.storable, np.bool_),
         lookup=np.ascontiguousarray(requests.lookup, np.bool_),
-        size=np.ascontiguousarray(requests.size_bytes if sized else np.zeros(len(requests)), np.int64),
+        size=np.ascontiguousarray(requests.size_bytes if sized else np.zeros(len(requests), np.int64), np.int64),
     )
     columns, nodes, instances = _columns(requests, tiers, keys, pairs)
     entries = tiered.Entries(
