@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 import numpy as np
 
+from analysis import present
 from analysis.activity import agent_days, hours
 from analysis.detect import FLOOR_USD, Judgement, judge, judge_hours
 
@@ -40,6 +42,41 @@ class Alert:
             "kind": self.kind, "what": self.what, "actual": self.actual, "expected": self.expected,
             "p_value": self.p_value,
         }  # fmt: skip
+
+
+def in_words(found: Sequence[Alert]) -> list[str]:
+    """Each alert as a line, amounts against what was expected; the hours share one."""
+    lines = []
+    for alert in found:
+        if alert.kind == "hour":
+            continue
+        values = [_figure(alert, value) for value in (alert.actual, alert.expected)]
+        lines.append(
+            {
+                "agent": f"agent {alert.what}: {values[0]}, expected {values[1]}",
+                "ratio": f"{alert.what}: {values[0]}, expected {values[1]}",
+                "drift": f"{alert.what} day after day: {values[0]}, {values[1]} when it began",
+                "new_agent": f"new agent {alert.what}: {values[0]}",
+                "unpriced": f"{alert.what}: {values[0]}, expected {values[1]}",
+            }[alert.kind]
+        )
+    odd = [alert for alert in found if alert.kind == "hour"]
+    if odd:
+        worst = max(odd, key=lambda alert: (abs((alert.actual or 0.0) - (alert.expected or 0.0)), alert.what))
+        count = f"{len(odd)} hours" if len(odd) > 1 else "one hour"
+        values = [_figure(worst, value) for value in (worst.actual, worst.expected)]
+        lines.append(f"{count}, most of all {worst.what} with the hour before it: {values[0]}, expected {values[1]}")
+    return lines
+
+
+def _figure(alert: Alert, value: float | None) -> str:
+    if alert.kind == "unpriced":
+        return f"{value or 0.0:,.0f}"
+    if alert.kind == "ratio":
+        if alert.what.startswith("share"):
+            return present.share(value)
+        return f"{value or 0.0:,.2f}" if abs(value or 0.0) < 100 else f"{value or 0.0:,.0f}"
+    return present.money(None if value is None else Decimal(repr(round(value, 6))))
 
 
 def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement]) -> list[Alert]:

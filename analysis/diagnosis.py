@@ -32,6 +32,8 @@ from ingest.store import Store
 
 __all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
 
+LEAST_MEMORY: Final = 700_000_000  # bytes that DuckDB may hold while it answers
+BYTES_A_CALL: Final = 70  # beyond that
 DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
 
 
@@ -53,6 +55,7 @@ def diagnose(
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     with store.read() as con:
         _require_costs(con, store)
+        _bound_memory(con)
         relation = costs_relation(con)
         past = activity(con, metric, relation)
         costs = past.totals
@@ -114,6 +117,18 @@ def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
 def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     if not con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'costs'").fetchall():
         raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+
+
+def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:
+    """Keep DuckDB from holding every block it has read: what a diagnosis works on at a time is far less. A setting of
+    the user's own that is lower stays."""
+    calls = con.execute("SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'calls'").fetchone()
+    size = max(LEAST_MEMORY, BYTES_A_CALL * (calls[0] if calls else 0))
+    held = con.execute(
+        "SELECT parse_formatted_bytes(current_setting('memory_limit')) <= $size", {"size": size}
+    ).fetchone()
+    if held and not held[0]:
+        con.execute(f"SET memory_limit = '{size:d}B'")
 
 
 def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:

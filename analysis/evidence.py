@@ -13,7 +13,7 @@ import duckdb
 from analysis import present
 from analysis.leaves import DIMENSIONS, SCALE, window
 
-SAMPLE_ROWS: Final = 300_000  # beyond this many calls, whole sessions are sampled by hash
+SAMPLE_ROWS: Final = 25_000  # beyond this many calls, whole sessions are sampled by hash
 # A question that reads its calls twice says NOT MATERIALIZED: it then reads only the columns of each use, on all
 # threads, where a copy of all columns would be made on one.
 _BASE: Final = """
@@ -128,7 +128,7 @@ class Witness:
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  turns AS (
                     SELECT today, input_tokens, row_number() OVER (
-                        PARTITION BY start_time::DATE, session ORDER BY start_time, source_id, source_row) AS turn
+                        PARTITION BY start_time::DATE, hash(session) ORDER BY start_time, source_id, source_row) AS turn
                     FROM base, size WHERE hash(session) % every = 0)
             SELECT turn, count(*) FILTER (today)::DOUBLE AS n, avg(input_tokens) FILTER (NOT today),
                    avg(input_tokens) FILTER (today)
@@ -146,7 +146,7 @@ class Witness:
                  size AS (SELECT greatest(count(*) // {SAMPLE_ROWS:d}, 1) AS every FROM base),
                  steps AS (
                     SELECT today, session, agent, lag(agent) OVER (
-                        PARTITION BY today, session ORDER BY start_time, source_id, source_row) AS prior
+                        PARTITION BY today, hash(session) ORDER BY start_time, source_id, source_row) AS prior
                     FROM base, size WHERE hash(session) % every = 0),
                  pairs AS (
                     SELECT today, session, least(agent, prior) AS a, greatest(agent, prior) AS b,

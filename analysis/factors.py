@@ -14,6 +14,7 @@ A cell is (segment, model, tier, gateway hit). Money is float pico-dollars here;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -67,6 +68,14 @@ class Cells:
 
     def of(self, side: int, measure: str) -> Float:
         return self.sums[side][_AT[measure]]
+
+    @cached_property
+    def _first(self) -> list[int]:
+        return np.searchsorted(self.segment, np.arange(self.segments + 1)).tolist()
+
+    def within(self, segment: int) -> slice:
+        """The cells of a segment: they stand in its order."""
+        return slice(self._first[segment], self._first[segment + 1])
 
 
 @dataclass(frozen=True)

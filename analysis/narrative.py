@@ -48,7 +48,7 @@ def values(compared: Comparison, state: States, driver: Driver) -> tuple[float |
     """The factor's value before and after in the driver's segment, its unit, and what moved inside it."""
     k, factor = driver.segment, driver.factor
     cells = compared.cells
-    mine = np.arange(*np.searchsorted(cells.segment, [k, k + 1]))  # cells stand in order of their segments
+    mine = cells.within(k)
     calls = [cells.of(side, "calls")[mine] for side in (0, 1)]
     if factor in (NEW_SEGMENT, VANISHED_SEGMENT):
         return float(calls[0].sum()), float(calls[1].sum()), "calls", None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.findings import Diagnosis
 
 SHOWN = 8
+NOTICED = 6
 CAUSES = 5
 
 
@@ -37,6 +38,7 @@ def diagnose(
     mark: Annotated[
         str | None, typer.Option("--mark", help="Say of --day: expected, planned or wrong. It raises no flag again.")
     ] = None,
+    unmark: Annotated[bool, typer.Option("--unmark", help="Forget what was said of --day.")] = False,
     remark: Annotated[str | None, typer.Option("--note", help="Why, kept with --mark.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
     json: JsonOption = False,
@@ -50,13 +52,20 @@ def diagnose(
     from ingest.errors import InputError
     from ingest.store import Store
 
-    if mark:
-        from analysis.feedback import mark as remember
+    if mark and unmark:
+        raise InputError("--mark and --unmark say opposite things", remedy="Leave one of them out.")
+    if mark or unmark:
+        from analysis import feedback
 
         if day is None:
-            raise InputError("--mark needs a day", remedy="Name it: --day 2024-03-05 --mark planned")
-        remember(Store(store), day, mark, remark)
-        note(f"{day} is marked as {mark}: it raises no flag and counts as history")
+            option = "--mark planned" if mark else "--unmark"
+            raise InputError(f"{option.split()[0]} needs a day", remedy=f"Name it: --day 2024-03-05 {option}")
+        if mark:
+            feedback.mark(Store(store), day, mark, remark)
+            note(f"{day} is marked as {mark}: it raises no flag and counts as history")
+        else:
+            feedback.unmark(Store(store), day)
+            note(f"{day} is no longer marked: it is judged like any other day")
     found = explain_day(
         Store(store),
         day=day,
@@ -73,6 +82,7 @@ def diagnose(
 def show(found: Diagnosis, *, every: bool = False) -> None:
     """The answer, the table that proves it, what is not in it, and what to do next."""
     from analysis import narrative, present
+    from analysis.alerts import in_words
 
     for sentence in narrative.summary(found):
         say(sentence)
@@ -85,6 +95,13 @@ def show(found: Diagnosis, *, every: bool = False) -> None:
         say()
         table(["usd" if found.metric == "cost" else found.metric, "cause", "where", "fix", "undo saves"], causes,
               left=(1, 2, 3))  # fmt: skip
+    noticed = in_words(found.alerts)
+    if noticed:
+        say()
+        for i, line in enumerate(noticed[:NOTICED]):
+            say(f"{'Also stands out:' if not i else ' ' * 16} {line}")
+        if len(noticed) > NOTICED:
+            say(f"{' ' * 16} and {len(noticed) - NOTICED} more (--json)")
     if hidden:
         note(f"{hidden} smaller drivers: --all")
     day_unpriced, before_unpriced = found.unpriced

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
+from analysis.counted import Pool
 from analysis.diagnosis import diagnose
+from analysis.factors import FACTORS
 from analysis.ledger import update
+from analysis.placement import Effect
+from analysis.tallies import Sizes
 from benchmarks.diagnosis.suite import run
 
 DAYS = 15
@@ -192,3 +196,63 @@ def test_chatdev_names_the_review_loops(tmp_path, data):
     assert {segment["agent"] for segment in first.segments} == {"Programmer", "Code Reviewer"}
     assert "488 of the day's 617 calls (79%" in first.evidence[1]
     assert sum((line.delta for line in found.drivers), Decimal(0)) + found.residual == found.delta
+
+
+def test_a_rise_of_the_last_days_is_a_change_under_way_and_no_wobble(tmp_path):
+    rows = [row for row in quiet(DAYS + 1) if row["agent"] != "editor"]
+    for day in range(DAYS + 1):
+        rising = max(day - (DAYS - 4), 0)
+        rows += calls(day, 6, agent="editor", task="review", tokens=20_000 + 12_000 * rising)
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "prompt_growth"
+    assert first.cause.surprising
+    assert {"agent": "editor"} in [{k: v for k, v in s.items() if k == "agent"} for s in first.cause.segments]
+
+
+def test_a_busy_user_among_many_more_calls_of_everybody_is_traffic(tmp_path):
+    rows = [*quiet(DAYS + 1), *calls(DAYS, 60)]  # u0..u4 take turns, as before
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "traffic"
+
+
+def test_what_counted_calls_did_to_the_mix_of_models_is_not_told_again():
+    key = (("agent", "writer"),)
+    changes = {factor: {key: (0.0, 0.1)} for factor in FACTORS}
+    changes |= {"volume": {key: (2.0, 0.2)}, "model_mix": {key: (0.6, 0.05)}}
+    drivers = [
+        Effect(dict(key), "volume", 900, 2.0, 0.2, 1.0, whole=900),
+        Effect(dict(key), "model_mix", -600, 0.6, 0.05, 1.0, whole=-600),
+    ]
+    pool = Pool(drivers, changes)
+    whole = Sizes([100.0, 1000.0, 0.0, 100.0, 0.0], {"dear": 40.0, "cheap": 60.0})
+    own = Sizes([60.0, 600.0, 0.0, 60.0, 0.0], {"cheap": 60.0})
+    pool.without(dict(key), whole, own, {"dear": 400.0})
+    left = {effect.factor: effect for effect in pool.rest()}
+    assert pool.universe["model_mix"][key][0] == left["model_mix"].change == 0.0
+    assert (left["volume"].delta, left["model_mix"].delta) == (300, 0)
+
+
+def test_a_cause_is_led_by_the_factor_that_moved_by_itself(tmp_path):
+    """Longer prompts read less of themselves from the cache, which can be worth more than their tokens."""
+    rows = []
+    for day in range(DAYS + 1):
+        size = 60_000 if day == DAYS else 20_000
+        rows += calls(day, 9, tokens=size, cache_read_input_tokens=18_000)
+        rows += calls(day, 6, agent="editor", task="review")
+    _, first = top(tmp_path, rows)
+    assert first.cause.cause == "prompt_growth"
+    assert first.cause.factors[0] == "input_tokens"
+
+
+def test_users_who_come_and_go_are_no_news(tmp_path):
+    """Segments of a call or two: some stay away each day, some were never seen before."""
+    rows = []
+    for day in range(DAYS + 1):
+        for user in range(200):
+            if (user * 7919 + day * 104_729) % 11 < 4:
+                rows += calls(day, 1, agent="writer", user=f"u{user}", session=f"s{day}-{user}")
+    store = build_store(tmp_path / "s.duckdb", rows)
+    update(store)
+    found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date(), by=("agent", "user"))
+    assert sum((f.delta for f in found.causes), Decimal(0)) + found.residual == found.delta
+    assert not [f for f in found.causes if f.cause.cause in ("gone", "new_agent") and f.cause.surprising]

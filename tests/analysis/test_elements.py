@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.elements import ALIKE, DISSENT, LOUDEST, Elements
-from analysis.placement import Effect, holds
+from analysis.placement import HOT, Effect, holds, place, stands_out
 
 VALUES = st.sampled_from([None, "a", "b", "c"])
 SEGMENTS = st.integers(0, 3).flatmap(lambda n: st.sets(st.tuples(*[VALUES] * n), min_size=1, max_size=20))
@@ -68,3 +68,19 @@ def test_a_member_that_was_explained_counts_no_more(segments: set[tuple[Any, ...
     elements = Elements(members)
     elements.silence(gone)
     assert elements.best(hot) == Elements({k: v for k, v in members.items() if k not in gone}).best(hot)
+
+
+def test_among_thousands_of_segments_a_place_needs_more_to_start() -> None:
+    assert stands_out(2) == stands_out(40) == HOT
+    assert stands_out(16_000) > 4.0
+
+
+def test_a_place_reaches_no_further_than_its_evidence() -> None:
+    members = {(("agent", a), ("task", t)): (0.0, 0.1) for a in "ab" for t in "xyz"}
+    members[("agent", "a"), ("task", "x")] = (1.0, 0.1)
+    effects = [
+        Effect(dict(key), "volume", 9 if change else 1, change, 0.1, 0.0) for key, (change, _) in members.items()
+    ]
+    (segments, inside, stood), (rest, others, calm) = place(effects, {"volume": members})
+    assert (segments, len(inside), stood) == ([{"agent": "a", "task": "x"}], 1, True)
+    assert (rest, len(others), calm) == ([{}], 5, False)
