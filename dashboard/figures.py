@@ -21,9 +21,8 @@ from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340
 WIDEST_LABEL = 26
-LEGEND_CHARS = 24  # two columns of names fit beside each other on a phone
+LEGEND_CHARS = 20  # two columns of names fit beside each other on a phone
 LONG = 300  # days
-ROOM = 0.26  # of a waterfall's width: an amount in thousands fits there on a phone
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ def trajectory(
         )
     totals = {day: sum((amounts[i] for amounts in stacks.values()), Decimal(0)) for i, day in enumerate(days)}
     if spike in totals:
-        _mark(figure, spike, totals[spike], f"{day_text(spike)}: {money(totals[spike])}")
+        when = f"week of {day_text(spike)}" if unit.endswith("week") else day_text(spike)
+        _mark(figure, spike, totals[spike], f"{when}: {money(totals[spike])}")
     if expected is not None:
         low, high = expected
         figure.add_hrect(
@@ -120,6 +120,7 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
     """
     figure = canvas(height=80 + 42 * len(steps))
     positions = list(range(len(steps)))
+    figures = [money(step.amount, sign=step.kind != "total") for step in steps]
     up, down = (ACCENT, GOOD) if worse_is_up else (GOOD, ACCENT)
     figure.add_trace(
         go.Waterfall(
@@ -127,10 +128,9 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
             y=positions,
             x=[float(step.amount) for step in steps],
             measure=["absolute" if step.kind == "total" else "relative" for step in steps],
-            text=[money(step.amount, sign=step.kind != "total") for step in steps],
-            textposition="outside",
-            cliponaxis=False,
             customdata=[plain(f"{step.label}, {step.detail}".strip(", "), 60) for step in steps],
+            text=figures,
+            textposition="none",
             hovertemplate="%{customdata}: %{text}<extra></extra>",
             connector={"line": {"color": SOFT_GREY, "width": 1}},
             increasing={"marker": {"color": up}},
@@ -138,6 +138,11 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
             totals={"marker": {"color": GREY}},
         )
     )
+    # at the right end of each bar, also of one that falls: on its left they would cover the names
+    figure.add_scatter(
+        x=_right_ends(steps), y=positions, mode="text", text=[f" {text}" for text in figures],
+        textposition="middle right", cliponaxis=False, hoverinfo="skip",
+    )  # fmt: skip
     reach = _reach(steps)
     figure.update_layout(showlegend=False, waterfallgap=0.35)
     figure.update_yaxes(
@@ -145,11 +150,8 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         showgrid=False, automargin=True,
     )  # fmt: skip
     low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
-    if any(end < ROOM * high for end in _falls(steps)):
-        low = min(low, -ROOM * high)  # the figure stands left of a bar that falls: room for it beside the names
     figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
-    # room beside the bars for their figures: on the left only where a bar ends there
-    figure.update_layout(margin={"r": 78, "l": 70 if reach[0] < 0 else 0})
+    figure.update_layout(margin={"r": 82})  # room beside the bars for their figures
     return axes(figure, x="USD", y=None)
 
 
@@ -203,7 +205,7 @@ def canvas(height: int = HEIGHT) -> go.Figure:
             "xanchor": "left",
             "x": 0,
             "traceorder": "normal",
-            "font": {"size": 11.5},
+            "font": {"size": 11},
         },
         font={"size": 13},
         dragmode=False,
@@ -244,13 +246,13 @@ def _two_lines(step: Step) -> str:
     return plain(step.label, WIDEST_LABEL + 8) + small
 
 
-def _falls(steps: Sequence[Step]) -> list[float]:
-    """The levels at which falling bars end."""
+def _right_ends(steps: Sequence[Step]) -> list[float]:
+    """The level at which each bar ends on its right."""
     level, ends = 0.0, []
     for step in steps:
-        level = float(step.amount) if step.kind == "total" else level + float(step.amount)
-        if step.kind != "total" and step.amount < 0:
-            ends.append(level)
+        before = 0.0 if step.kind == "total" else level
+        level = before + float(step.amount)
+        ends.append(max(before, level))
     return ends
 
 

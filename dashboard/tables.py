@@ -49,7 +49,8 @@ def html(table: Table, *, limit: int | None = None) -> str:
     """The table as HTML. Every cell is escaped: text from logs stays text."""
     shown = table.rows if limit is None else table.rows[:limit]
     head = "".join(
-        f'<th scope="col"{_side(column)}{_about(column)}>{escape(column.title)}</th>' for column in table.columns
+        f'<th scope="col"{_side(column, heading=True)}{_about(column)}>{escape(column.title)}</th>'
+        for column in table.columns
     )
     body = "".join(_row(table.columns, row) for row in shown)
     if table.total is not None:
@@ -125,10 +126,10 @@ def _row(columns: Sequence[Column], row: Sequence[Any], kind: str = "") -> str:
     return f"<tr{f' class=hc-{kind}' if kind else ''}>{''.join(cells)}</tr>"
 
 
-def _side(column: Column, text: str = "") -> str:
-    """Figures align right; a short word stays on one line, a long text keeps some width."""
+def _side(column: Column, text: str = "", *, heading: bool = False) -> str:
+    """Figures align right; a short word stays on one line, a long text keeps some width, headings break at spaces."""
     kinds = ["hc-figure"] * column.figure + ["hc-short"] * (0 < len(text) <= SHORT) + ["hc-long"] * (len(text) > LONG)
-    kinds += ["hc-minor"] * column.minor
+    kinds += ["hc-minor"] * column.minor + ["hc-wrap"] * (heading and " " in column.title)
     return f' class="{" ".join(kinds)}"' if kinds else ""
 
 

@@ -13,6 +13,7 @@ from dashboard.frame import View
 from dashboard.tables import Column, Table
 
 ROWS = 12
+NARROW = 2  # columns of a matrix on a phone
 ANY = "any"
 
 
@@ -70,7 +71,7 @@ def matrix(report: views.Document, rows: str, columns: str) -> Table:
     shown = dict.fromkeys(across)
     heads = (
         Column(rows),
-        *(Column(name, text, figure=True, shade=weight) for name in shown),
+        *(Column(name, text, figure=True, shade=weight, minor=place >= NARROW) for place, name in enumerate(shown)),
         Column("all", text, figure=True),
     )
     body = tuple(

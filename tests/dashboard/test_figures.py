@@ -39,7 +39,8 @@ def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: De
     end = start + sum(changes, Decimal(0))
     steps = [Step("from", start, "total"), *(Step("x", change) for change in changes), Step("to", end, "total")]
     figure = figures.waterfall(steps)
-    (trace,) = figure.data
+    trace, said = figure.data
+    assert said.x[-1] == pytest.approx(max(0.0, float(end)))
     assert trace.measure[0] == trace.measure[-1] == "absolute"
     assert trace.x[0] + sum(trace.x[1:-1]) == pytest.approx(float(end), abs=1e-6)
     low, high = figure.layout.xaxis.range

@@ -91,7 +91,7 @@ def test_the_spike_page_says_what_diagnose_says(open_page: Opened, spiky: Store)
             assert alert["what"] in text
         for cause in found["causes"]:
             assert money(Decimal(cause["delta"]), sign=True) in text
-        (steps,) = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
+        steps = json.loads(page.get("plotly_chart")[0].proto.spec)["data"][0]
         amounts = _plain(steps["x"])
         assert amounts[0] == float(found["expected"])
         assert amounts[-1] == float(found["actual"])
