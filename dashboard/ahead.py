@@ -23,18 +23,22 @@ SEGMENTS: Final = 8  # drivers, and agents
 
 
 def answers(store: Store, found: views.Document) -> Iterator[tuple[Question, Any]]:
-    """The sessions behind each driver of the diagnosis `found`, colours, what the store holds, sessions by agent."""
+    """The first driver's sessions, colours, sessions by agent, what the store holds, the other drivers' sessions.
+
+    After what the next page shows, what takes longest to read: a driver has one day, an agent has all.
+    """
     day = date.fromisoformat(found["day"])
     segments = list(dict.fromkeys(views.filter_of(driver["segment"]) for driver in found["drivers"][:SEGMENTS]))
-    for number, where in enumerate(segments):
+    for where in segments[:1]:
         yield from _drilled(store, where, day, day)
-        if number == 0:
-            for dimension in ("model", "task"):
-                yield ("ranked", dimension), views.ranked(store, dimension)
+    for dimension in ("model", "task"):
+        yield ("ranked", dimension), views.ranked(store, dimension)
     yield from _drilled(store, (), None, None)
-    yield ("holdings",), holdings(store)
     for name in views.ranked(store, "agent")[:SEGMENTS]:
         yield from _drilled(store, (("agent", name),), None, None)
+    yield ("holdings",), holdings(store)
+    for where in segments[1:]:
+        yield from _drilled(store, where, day, day)
 
 
 def _drilled(store: Store, where: Filter, since: date | None, until: date | None) -> Iterator[tuple[Question, Any]]:

@@ -62,17 +62,6 @@ class Aside(Store):
             ) from error
 
 
-class OneThread(Store):
-    """A store that is read by one thread: the other processors stay free for who waits."""
-
-    @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read."""
-        with super().read() as con:
-            con.execute("SET threads = 1")
-            yield con
-
-
 def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
     """As `hindcast diagnose --json`."""
     from analysis.diagnosis import diagnose
@@ -139,7 +128,7 @@ def look_ahead(store: Store, found: Document, say: Callable[[Any], None]) -> Non
     """Tells what readers ask for next, as pairs of question and answer."""
     from dashboard.ahead import answers
 
-    for pair in answers(OneThread(store.path), found):
+    for pair in answers(store, found):
         say(pair)
 
 

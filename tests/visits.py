@@ -98,6 +98,8 @@ class Visit:
         """Wait until the page has been drawn to its end."""
         self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=90_000)
         self.page.locator('[data-testid="stSkeleton"]').first.wait_for(state="detached", timeout=20_000)
+        # what a run has yet to draw again is paler
+        self.page.locator('[data-stale="true"]').first.wait_for(state="detached", timeout=20_000)
         return self
 
     def choose(self, label: str, text: str) -> None:
