@@ -150,7 +150,7 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
         showgrid=False, automargin=True,
     )  # fmt: skip
     low, high = reach[0] * 1.02, reach[1] * 1.02 or 1.0
-    figure.update_xaxes(range=[low, high], nticks=5, tickangle=0)
+    figure.update_xaxes(range=[low, high], nticks=3, tickangle=0)  # each bar carries its figure
     figure.update_layout(margin={"r": 82})  # room beside the bars for their figures
     return axes(figure, x="USD", y=None)
 
