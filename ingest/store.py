@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -71,6 +71,8 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot create {self.path.parent}: {error.strerror}") from error
         with self._gate(exclusive=True, patience=WRITE_PATIENCE_S):
+            if not self.exists():
+                self._create()
             con = self._connect(read_only=False, patience=WRITE_PATIENCE_S)
             try:
                 self._migrate(con)
@@ -190,6 +192,18 @@ class Store:
         version = int(rows[0][0])
         if version > SCHEMA_VERSION:
             raise self._newer(f"store schema {version}, this program knows {SCHEMA_VERSION}")
+
+    def _create(self) -> None:
+        """A new store appears whole: a kill before its tables are committed leaves none."""
+        fresh = self.path.with_name(self.path.name + ".new")
+        for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+        try:
+            with closing(duckdb.connect(str(fresh))) as con:
+                self._migrate(con)
+            fresh.replace(self.path)
+        except duckdb.Error as error:
+            raise self._explain(error) from error
 
     def _migrate(self, con: duckdb.DuckDBPyConnection) -> None:
         """Create what is missing. A foreign or newer file is refused before anything is touched."""

@@ -36,6 +36,19 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert store.publish_number() == before
 
 
+def test_what_a_killed_creation_left_beside_a_store_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    half = path.with_name("s.duckdb.new")
+    duckdb.connect(str(half)).close()  # a database without a table: the kill came before the first commit
+    half.with_name("s.duckdb.new.wal").write_bytes(b"cut off")
+    assert not Store(path).exists()
+    store = build_store(path, [{}])
+    with store.read() as con:
+        assert con.execute("SELECT count(*) FROM calls").fetchall() == [(1,)]
+    assert not half.exists()
+    assert not half.with_name("s.duckdb.new.wal").exists()
+
+
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = build_store(tmp_path / "s.duckdb", [])
     with store.write() as con:
