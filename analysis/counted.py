@@ -196,9 +196,9 @@ def counted(
     if not any((small or pool.z(s) >= HOT) and pool.growth(s) >= floor for s in growing):
         return [], list(effects), pool.universe
     every = small or len(growing) > PLACES
-    counter = Counter(witness, by, [{}] if every else growing)
+    counter = Counter(witness, by, None if every else growing)
     found: list[Cause] = []
-    without: dict[str, list[str]] = {"requests": [], "sessions": []}
+    without: dict[str, list[int]] = {"requests": [], "sessions": []}
 
     def note(
         name: str,
@@ -244,7 +244,7 @@ def counted(
                 f"{witness.amount_words(one.most)}"
             )
             if note("long_session", held, lambda _, told=told: [told]):  # type: ignore[misc]
-                without["sessions"].append(one.name)
+                without["sessions"].append(one.id)
     if found:
         counts = {"repeats": repeated, "retries": retried}
         for segment, every_call, own, before in counter.sizes(without["requests"], without["sessions"], **counts):

@@ -109,7 +109,7 @@ _MONEY: Final = (
 Counts = dict[date, dict[tuple[str | None, ...], list[Any]]]
 
 
-def _segment_hash(by: Sequence[str]) -> str:
+def segment_hash(by: Sequence[str]) -> str:
     """A whole number in place of a segment's names; it serves within one run."""
     return f"hash({', '.join(DIMENSIONS[name] for name in by)})" if by else "0::UBIGINT"
 
@@ -132,7 +132,7 @@ def _cells(
                (sum((t_in + t_out){times}) * 1000000)::HUGEINT::VARCHAR,
                min(price_id), max(price_id) {money},
                count(*), count(request_id), count(conversation_id), min(weight) = 1 AND max(weight) = 1,
-               {_segment_hash(by)}
+               {segment_hash(by)}
         FROM (
             SELECT *, start_time::DATE AS day, {_CLEAN},
                    CASE WHEN is_batch THEN 'batch' ELSE coalesce(service_tier, 'standard') END AS tier,
@@ -160,8 +160,8 @@ def _cells(
         rows.setdefault(day, {})[key] = amounts
         exact.setdefault(day, {})[key] = total
         ids.setdefault(day, {})[key] = frozenset(i for i in numbers[8:10] if i is not None)
-        calls, asked, talked, plain, segment_hash = numbers[17:]
-        count = counts.setdefault(day, {}).setdefault(segment, [0, 0, 0, True, segment_hash])
+        calls, asked, talked, plain, number = numbers[17:]
+        count = counts.setdefault(day, {}).setdefault(segment, [0, 0, 0, True, number])
         count[0] += calls
         count[1] += asked
         count[2] += talked
@@ -204,7 +204,7 @@ def _requests(
     def distinct(column: str) -> dict[tuple[date, int], float]:
         sql = f"""
             SELECT day, segment, count(*) FROM (
-                SELECT DISTINCT start_time::DATE AS day, {_segment_hash(by)} AS segment, hash({column}) AS id
+                SELECT DISTINCT start_time::DATE AS day, {segment_hash(by)} AS segment, hash({column}) AS id
                 FROM {relation} WHERE {where} AND {priced} AND {column} IS NOT NULL)
             GROUP BY day, segment"""
         return {(row[0], row[1]): row[2] for row in con.execute(sql, values).fetchall()}
