@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock, RLock
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,14 +29,13 @@ from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.prompt_loader import load_prompts
 from replay.prompts import Prompts
 from replay.provider_stage import ProviderStage
+from replay.repricing import Repricing
 from replay.routing_stage import Routing
 from replay.strategy import STAGES, Strategy
-from replay.traffic import Bool, Int8, Int32, Int64, Traffic, take
+from replay.traffic import Bool, Int8, Int32, Int64, Traffic
 
 Stages = frozenset[str]
 _T = TypeVar("_T")
-CHUNK: Final = 500_000  # calls priced at once
-THREADS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class Engine:
     shared: Shared = field(default_factory=Shared, repr=False)
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
     rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
-    _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
@@ -196,7 +194,7 @@ class Engine:
             cache_write=written,
         )
         # the strategy's caches replace the gateway's, whose hits must then be paid for
-        cost, same = self._priced(changed, "cache" in on and bool(traffic.gateway_hit.any()))
+        cost, same = self._repricing.price(changed, gateway_paid="cache" in on and bool(traffic.gateway_hit.any()))
         if ours.any():
             same = same & ~ours
             cost = np.where(ours, np.where(traffic.cost == pricing.UNPRICED, pricing.UNPRICED, 0), cost)
@@ -217,6 +215,10 @@ class Engine:
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+
+    @cached_property
+    def _repricing(self) -> Repricing:
+        return Repricing(self.traffic, lambda: self.rates)
 
     def _changes_prompts(self, on: Stages) -> bool:
         """Whether the stages of `on` can change what the provider's cache sees."""
@@ -242,74 +244,6 @@ class Engine:
             ("tier", "compress" in on, "route" in on),
             lambda: batching.tiers(self.strategy, self.traffic, self.rates, model),
         )
-
-    def _priced(self, usage: pricing.Usage, gateway_paid: bool) -> tuple[Int64, Bool]:
-        """(cost of each call if it reaches the provider, whether it is as logged).
-
-        The newest is kept: with and without our caches the provider's price is mostly one and the same.
-        """
-        asked = (gateway_paid, *(getattr(usage, column.name) for column in fields(usage)))
-        if self._newest is not None:
-            before, answer = self._newest
-            if all(one is other for one, other in zip(asked, before, strict=True)):
-                return answer
-        traffic = self.traffic
-        same = np.ones(len(traffic), np.bool_)
-        for name in ("model", "tier", "input", "output", "cache_read", "cache_write"):
-            now, logged = getattr(usage, name), getattr(traffic.usage, name)
-            if name == "tier":
-                logged = traffic.tier
-            if now is not logged:
-                same &= now == (traffic.tokens(name) if logged is None else logged)
-        if gateway_paid:
-            same &= ~traffic.gateway_hit
-        answer = self._price_rest(usage, same), same
-        self._newest = asked, answer
-        return answer
-
-    def _price_rest(self, usage: pricing.Usage, same: Bool) -> Int64:
-        """The ledger's cost where a call is as logged, else its price: in pieces, which bounds the memory."""
-        logged = self.traffic.cost
-        if same.all():
-            return logged
-        moved = usage.model != self.traffic.model
-        usage = replace(
-            usage,
-            cache_write_1h=self._hour_writes(usage.cache_write),
-            reasoning=self._reasoning(moved, usage.output),
-        )
-        cost = np.empty(len(same), np.int64)
-
-        def price(first: int) -> None:
-            here = slice(first, first + CHUNK)
-            keep = same[here]
-            rows = np.flatnonzero(~keep)
-            cost[here] = logged[here]
-            if len(rows) == len(keep):
-                cost[here] = self.rates.price(take(usage, here)).total
-            elif len(rows):
-                cost[first + rows] = self.rates.price(take(usage, first + rows)).total
-
-        pieces = range(0, len(same), CHUNK)
-        if len(pieces) == 1:
-            price(0)
-        else:
-            _ = self.rates
-            with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(price, pieces))
-        return cost
-
-    def _hour_writes(self, written: Int64 | None) -> Int64 | None:
-        """The one-hour part of cache writes: in the logged proportion."""
-        hour, before = self.traffic.usage.cache_write_1h, self.traffic.usage.cache_write
-        if hour is None or written is None or before is None:
-            return hour
-        return np.where((before > 0) & (hour > 0), hour * np.maximum(written, 0) // np.maximum(before, 1), hour)
-
-    def _reasoning(self, moved: Bool, output_tokens: Int64) -> Int64 | None:
-        """Another model's reasoning is not known apart from its output, of which it is a part."""
-        logged = self.traffic.usage.reasoning
-        return None if logged is None else np.where(moved, pricing.UNKNOWN, np.minimum(logged, output_tokens))
 
     # -- stages ----------------------------------------------------------------------------------------------------
 

@@ -8,20 +8,19 @@ the means inside the cells are estimated, from the best evidence there is for ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replay import public_priors
-from replay.intervals import Moments, lower_bound, paired, unpaired
-from replay.scores import Priors, Scores, load_priors, score_rows, stored_scores
+from replay.evidence_ladder import EVIDENCE, MIN_SCORED, Demand, Evidence, Ladder
+from replay.intervals import Moments, lower_bound
+from replay.scores import Priors, load_priors, score_rows, stored_scores
 
 if TYPE_CHECKING:
     from replay.engine import Engine, Outcome
-    from replay.strategy import Quality, QualityRow
 
 __all__ = [
     "EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "cells_of", "evidence_for",
@@ -29,47 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 Bools = NDArray[np.bool_]
-Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
-
-MIN_SCORED: Final = 5  # fewer scored calls than this say nothing about a cell
-EVIDENCE: Final = {
-    "kept": "same model, same content: equal to logged by declaration",
-    "paired": "both models scored on the same calls of the cell",
-    "paired_task": "both models scored on the same calls of the task",
-    "unpaired": "each model scored on calls of its own in the task",
-    "table": "the strategy's or the user's own table",
-    "merged": "both models scored, on other tasks of the same pair",
-    "prior": "a public benchmark of other people's tasks: counts only where the file accepts it",
-    "none": "unknown",
-}
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What happened to each call. Codes index `models` and `tasks`; `counted` marks the demand that is judged.
-
-    `risky`: a lossy compressor, a masked key or a semantic hit may have changed the answer, and no score says how.
-    """
-
-    logged: Int32
-    served: Int32
-    task: Int32
-    counted: Bools
-    risky: Bools
-    weight: Int64
-    models: Sequence[str | None]
-    tasks: Sequence[str | None]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything `assess` looks at."""
-
-    spec: Quality
-    demand: Demand
-    scores: Scores
-    priors: Priors = field(default_factory=Priors)
 
 
 @dataclass(frozen=True)
@@ -213,14 +172,14 @@ def cells_of(evidence: Evidence) -> list[Cell]:
         number, served = divmod(number, models)
         task, logged = divmod(number, models)
         members = by_cell[position]
-        pool = _Pool(evidence, task, logged, served, scores, score_task)
+        ladder = Ladder(evidence, task, logged, served, scores, score_task)
         kept = served == logged and not risky
         if kept:
-            moments, kind = _kept(logged_score[members], pool, size[position]), "kept"
+            moments, kind = ladder.kept(logged_score[members], size[position]), "kept"
         elif risky:
             moments, kind = None, "none"
         else:
-            moments, kind = pool.best(logged_score[members], served_score[members], size[position])
+            moments, kind = ladder.best(logged_score[members], served_score[members], size[position])
             if kind == "prior" and not evidence.spec.accept_priors:
                 moments = None
         cells.append(
@@ -231,8 +190,8 @@ def cells_of(evidence: Evidence) -> list[Cell]:
                 share=float(share[position] / whole),
                 evidence=kind,
                 moments=moments,
-                told=pool.told if kind == "prior" else None,
-                logged_mean=None if moments else pool.logged_mean(),
+                told=ladder.told if kind == "prior" else None,
+                logged_mean=None if moments else ladder.logged_mean(),
             )
         )
     return _merge_thin(cells)
@@ -253,103 +212,6 @@ def _members(cell_of: Int64, count: int, scored: Bools) -> list[Int64]:
     places = np.flatnonzero(scored)
     order = places[np.argsort(cell_of[places], kind="stable")]
     return np.split(order, np.searchsorted(cell_of[order], np.arange(1, count)))
-
-
-def _kept(logged: NDArray[np.float64], pool: _Pool, size: float) -> Moments:
-    """A call that keeps its model: served equals logged, whatever that is."""
-    known = logged[~np.isnan(logged)]
-    if len(known) < min(MIN_SCORED, size):
-        known = pool.values(pool.logged)
-    if len(known) < min(MIN_SCORED, size):
-        return Moments(0, 1.0, 1.0, 0.0, 0.0, 0.0, scored=False)
-    return paired(known, known, same=True)
-
-
-@dataclass
-class _Pool:
-    """The evidence ladder of one cell."""
-
-    evidence: Evidence
-    task: int
-    logged: int
-    served: int
-    scores: Scores
-    score_task: Int32
-    told: str | None = None
-
-    def values(self, model: int) -> NDArray[np.float64]:
-        """All scores of a model on the task, whichever calls they are of."""
-        chosen = (self.score_task == self.task) & (self.scores.model == model)
-        return self.scores.score[chosen]
-
-    def logged_mean(self) -> float | None:
-        values = self.values(self.logged)
-        return float(values.mean()) if len(values) else None
-
-    def best(self, logged: NDArray[np.float64], served: NDArray[np.float64], size: float) -> tuple[Moments | None, str]:
-        """The best evidence on a cell of `size` calls, and its name in EVIDENCE."""
-        both = ~np.isnan(logged) & ~np.isnan(served)
-        thin: Moments | None = None
-        if both.sum() >= min(MIN_SCORED, size):
-            return paired(served[both], logged[both]), "paired"
-        if both.any():
-            thin = paired(served[both], logged[both])
-        on_task = self._same_calls()
-        if len(on_task[0]) >= MIN_SCORED:
-            return paired(*on_task), "paired_task"
-        mine, theirs = self.values(self.served), self.values(self.logged)
-        if len(mine) >= MIN_SCORED and len(theirs) >= MIN_SCORED:
-            return unpaired(mine, theirs), "unpaired"
-        told = self._table(theirs)
-        if told is not None:
-            return told, "table"
-        prior = self._prior() if thin is None else None
-        return (thin, "none") if prior is None else (prior, "prior")
-
-    def _same_calls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        scores = self.scores
-        of_task = self.score_task == self.task
-        served = of_task & (scores.model == self.served)
-        logged = of_task & (scores.model == self.logged)
-        _, left, right = np.intersect1d(scores.call[served], scores.call[logged], return_indices=True)
-        return scores.score[served][left], scores.score[logged][right]
-
-    def _table(self, theirs: NDArray[np.float64]) -> Moments | None:
-        served, logged = self._rows("table")
-        if served is None:
-            return None
-        if logged is not None:
-            mean, variance = logged.quality, _binomial(logged.quality, logged.n)
-        elif len(theirs) >= MIN_SCORED:
-            mean, variance = float(theirs.mean()), float(theirs.var(ddof=1) / len(theirs))
-        else:
-            return None
-        n = served.n or 1_000_000
-        return Moments(n, served.quality, mean, _binomial(served.quality, served.n) * n, variance * n, 0.0, scored=True)
-
-    def _rows(self, kind: str) -> tuple[QualityRow | None, QualityRow | None]:
-        """The first rows of one kind of evidence on the serving and on the logged model."""
-        task = self.evidence.demand.tasks[self.task] if self.evidence.demand.tasks else None
-        spec = self.evidence.spec
-        rows = (*spec.table, *self.evidence.priors.rows, *(public_priors.rows(spec.priors) if kind == "prior" else ()))
-        served, logged = (
-            next((r for r in rows if r.evidence == kind and _fits(r.task, task) and _fits(r.model, name)), None)
-            for name in (self.evidence.demand.models[model] for model in (self.served, self.logged))
-        )
-        return served, logged
-
-    def _prior(self) -> Moments | None:
-        """What a public benchmark says of the two models, as if seen on few calls."""
-        served, logged = self._rows("prior")
-        if served is None or logged is None:
-            return None
-        self.told = public_priors.words(served, logged)
-        return public_priors.moments(served, logged)
-
-
-def _binomial(mean: float, n: int | None) -> float:
-    """Variance of a mean of n scores in 0..1: at most p(1-p)/n. Without n the value is taken as certain."""
-    return mean * (1 - mean) / n if n else 0.0
 
 
 def _merge_thin(cells: list[Cell]) -> list[Cell]:
@@ -440,10 +302,6 @@ def _highest_floor(bound: Any) -> float:
         else:
             high = middle
     return low
-
-
-def _fits(pattern: str | None, value: str | None) -> bool:
-    return pattern is None or (value is not None and fnmatchcase(value.lower(), pattern.lower()))
 
 
 def _rounded(value: float | None) -> float | None:
