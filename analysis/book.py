@@ -152,11 +152,25 @@ def append_rows(
     overrides: Sequence[int | None] | None = None,
 ) -> None:
     """Insert price rows under the given ids, and the numbers of the overrides that made them."""
+    if rows:
+        _insert(con, _table(rows, version, overrides))
+
+
+def _insert(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    con.execute(CREATE_PRICES)
+    new_prices = rows  # noqa: F841  read by DuckDB
+    con.execute(
+        "INSERT INTO prices SELECT * REPLACE (effective_from::DATE AS effective_from, effective_to::DATE AS "
+        "effective_to) FROM new_prices ORDER BY price_id"
+    )
+
+
+def _table(
+    rows: Sequence[tuple[int, PriceRow]], version: str, overrides: Sequence[int | None] | None = None
+) -> pa.Table:
+    """Rows of `prices`, their days as texts."""
     import pyarrow as pa
 
-    if not rows:
-        return
-    con.execute(CREATE_PRICES)
     columns: dict[str, pa.Array] = {
         "price_id": pa.array([i for i, _ in rows], pa.int32()),
         **{
@@ -175,11 +189,7 @@ def append_rows(
         "is_current": pa.array([True] * len(rows), pa.bool_()),
         "override_id": pa.array(overrides or [None] * len(rows), pa.int32()),
     }  # fmt: skip
-    new_prices = pa.table(columns)  # noqa: F841  read by DuckDB
-    con.execute(
-        "INSERT INTO prices SELECT * REPLACE (effective_from::DATE AS effective_from, effective_to::DATE AS "
-        "effective_to) FROM new_prices ORDER BY price_id"
-    )
+    return pa.table(columns)
 
 
 def stored_version(con: duckdb.DuckDBPyConnection) -> str | None:
@@ -197,14 +207,33 @@ def sync_book(con: duckdb.DuckDBPyConnection) -> bool:
     """Bring the store's prices up to this program's book; True if anything was written."""
     if stored_version(con) == book_version():
         return False
-    book = compile_book()
-    store_book(con, book)
+    if _has_meta(con):
+        book = compile_book()
+        store_book(con, book)
+        as_of = book.as_of.isoformat()
+    else:
+        rows = first_rows()
+        _insert(con, rows)
+        as_of = rows.schema.metadata[b"as_of"].decode()
     con.execute("DELETE FROM meta WHERE key IN ('price_book_version', 'price_book_as_of')")
     con.execute(
         "INSERT INTO meta VALUES ('price_book_version', ?), ('price_book_as_of', ?)",
-        [book.version, book.as_of.isoformat()],
+        [book_version(), as_of],
     )
     return True
+
+
+def first_rows() -> pa.Table:
+    """The book as the rows of a store without prices, from this machine's copy or compiled and kept there."""
+    from analysis import book_copy
+
+    rows = book_copy.load_rows(book_version())
+    if rows is None:
+        book = compile_book()
+        rows = _table(list(enumerate(book.rows)), book.version)
+        rows = rows.replace_schema_metadata({"as_of": book.as_of.isoformat()})
+        book_copy.keep_rows(book.version, rows)
+    return rows
 
 
 def price_rows(

@@ -11,7 +11,8 @@ import duckdb
 
 from analysis.book import FIRST_OVERRIDE_ID, PriceRow, book_version, from_the_start, price_rows
 from analysis.kinds import KINDS, PARENT
-from analysis.overrides import apply, load_overrides, matches
+from analysis.overrides import apply, matches
+from analysis.own_prices import load_overrides
 from analysis.present import usd
 from analysis.resolve import Resolution, load_aliases, resolve_with
 

@@ -20,7 +20,7 @@ import duckdb
 
 from analysis.kinds import KINDS, PARENT
 from analysis.ledger import revalue
-from analysis.overrides import load_overrides
+from analysis.own_prices import load_overrides
 from analysis.resolve import PROVIDERS
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store

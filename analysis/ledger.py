@@ -22,7 +22,7 @@ from analysis.book import book_version, stored_version, sync_book
 from analysis.hidden_cache import infer
 from analysis.ledger_tables import COMPONENTS, CREATE_COSTS, CREATE_LEDGER, NULL_STATUSES, costs_source, total_cost
 from analysis.machine_hours import spread
-from analysis.overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
+from analysis.own_prices import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from analysis.present import usd
 from analysis.priced_calls import ledger_table, priced_rows
 from analysis.pricing import Usage

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.overrides import Override, load_overrides
+from analysis.own_prices import load_overrides
+
+if TYPE_CHECKING:
+    from analysis.overrides import Override
 
 Int64 = NDArray[np.int64]
 _HOUR_MS = 3_600_000

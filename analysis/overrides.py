@@ -21,6 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from analysis.book import Key, PriceRow, clip
 from analysis.kinds import KINDS, TIERS
+from analysis.own_prices import CREATE_OVERRIDES
 from ingest.errors import PriceError, did_you_mean
 
 Price = Annotated[Decimal, BeforeValidator(lambda value: Decimal(str(value))), Field(ge=0, lt=10**9, decimal_places=9)]
@@ -138,13 +139,6 @@ def _explain(error: ValidationError) -> str:
 
 # -- in the store ------------------------------------------------------------------------------------------------------
 
-_PRICE_COLUMNS = ", ".join(f"{kind} DECIMAL(18,9)" for kind in KINDS)
-CREATE_OVERRIDES = f"""
-    CREATE TABLE IF NOT EXISTS price_overrides (
-        override_id INTEGER, provider VARCHAR, model VARCHAR, account VARCHAR, agent VARCHAR, tier VARCHAR,
-        effective_from DATE, effective_until DATE, kind VARCHAR, {_PRICE_COLUMNS}, multiplier DECIMAL(18,9),
-        per_hour DECIMAL(18,9), basis VARCHAR, note VARCHAR)
-"""
 CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provider VARCHAR, model VARCHAR)"
 
 
@@ -179,33 +173,6 @@ def remove_override(con: duckdb.DuckDBPyConnection, number: int) -> None:
     found = con.execute("DELETE FROM price_overrides WHERE override_id = ? RETURNING override_id", [number]).fetchall()
     if not found:
         raise PriceError(f"there is no override {number}", remedy="See them with: hindcast prices list --overrides")
-
-
-def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]:
-    """Every override in the order it was set."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "price_overrides" not in tables:
-        return []
-    rows = con.execute(
-        f"""SELECT override_id, provider, model, account, agent, tier, effective_from, effective_until, kind,
-                   multiplier, per_hour, basis, note, {", ".join(KINDS)} FROM price_overrides ORDER BY override_id"""
-    ).fetchall()
-    return [
-        (
-            row[0],
-            make(
-                match=dict(zip(("provider", "model", "account", "agent"), row[1:5], strict=True)),
-                tier=row[5], start=row[6], end=row[7], zero=row[8] == "zero", multiplier=row[9], per_hour=row[10],
-                basis=row[11], note=row[12] or "", **dict(zip(KINDS, row[13:], strict=True)),
-            ),
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def need_agent_or_account(overrides: Sequence[tuple[int, Override]]) -> bool:
-    """Whether the price of a call depends on more than its provider and model."""
-    return any(item.match.agent is not None or item.match.account is not None for _, item in overrides)
 
 
 # -- applied to price rows ---------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.book import PriceRow, compile_book
 from analysis.kinds import KINDS
-from analysis.overrides import Override, load_overrides
+from analysis.overrides import Override
+from analysis.own_prices import load_overrides
 from analysis.present import tokens, usd
 from analysis.resolve import load_aliases, resolve_all
 from ingest.errors import PriceError

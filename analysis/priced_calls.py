@@ -26,6 +26,7 @@ from ingest.errors import PriceError
 
 WORKERS: Final = 2
 AHEAD: Final = 3  # chunks under way or waiting to be taken
+FEW: Final = 4  # chunks that are priced before compiled code is loaded
 
 
 def priced_rows(
@@ -45,6 +46,7 @@ def priced_rows(
     """
     kinds = used_kinds(con, where)
     guessed = estimated_calls(con)
+    few = len(chunks) <= FEW
 
     def rows(free: SimpleQueue[duckdb.DuckDBPyConnection], chunk: str) -> pa.Table | None:
         reader = free.get()
@@ -54,7 +56,7 @@ def priced_rows(
             free.put(reader)
         if not len(call_no):
             return None
-        priced = rates.price(change(usage) if change else usage)
+        priced = rates.price(change(usage) if change else usage, once=few)
         _set_gateway_hits(priced, np.flatnonzero(gateway))
         _mark_estimated(priced, call_no, guessed)
         _guard(usage, priced)

@@ -7,6 +7,7 @@ and every replay call the same `RateTable.price`, so the same usage always costs
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ Int64 = NDArray[np.int64]
 _REASONING = KINDS.index("reasoning")
 _DAY_MS = 86_400_000
 _FOREVER = 2**63 - 1
+_FEW_WEIGHTS = 10_000  # calls that stand for others, which arrays take one by one
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,11 @@ class RateTable:
             as_of_ms=as_of_ms,
         )
 
-    def price(self, usage: Usage) -> Priced:
-        """The cost of every call, in the order given. Pure integers; equal usage gives equal bytes."""
+    def price(self, usage: Usage, *, once: bool = False) -> Priced:
+        """The cost of every call, in the order given. Pure integers; equal usage gives equal bytes.
+
+        `once`: little will be priced after it, so that compiled code would take longer to load than it saves.
+        """
         n = len(usage)
         columns = []
         for name in _COLUMNS:
@@ -171,9 +176,7 @@ class RateTable:
         amounts = np.zeros((7, n), np.int64)
         status = np.zeros(n, np.int8)
         price_id = np.full(n, -1, np.int32)
-        from analysis.kernel import price_calls  # numba: a second of import that only pricing needs
-
-        kernel: Any = price_calls
+        kernel = _kernel(once and int(np.count_nonzero(weight != 1_000_000)) <= _FEW_WEIGHTS)
         kernel(
             np.ascontiguousarray(usage.model, np.int32),
             tier,
@@ -184,6 +187,16 @@ class RateTable:
         )  # fmt: skip
         names = ("total", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
         return Priced(**dict(zip(names, amounts, strict=True)), status=status, price_id=price_id)
+
+
+def _kernel(once: bool) -> Any:
+    if once and "analysis.kernel" not in sys.modules:
+        from analysis.array_kernel import price_calls as over_arrays
+
+        return over_arrays
+    from analysis.kernel import price_calls  # numba: half a second of import that only much pricing needs
+
+    return price_calls
 
 
 def load_rates(con: duckdb.DuckDBPyConnection, models: Sequence[tuple[str | None, str | None]]) -> RateTable:

@@ -18,7 +18,7 @@ from analysis.book import (
     stored_version,
     to_rate,
 )
-from analysis.overrides import apply, load_overrides, matches
+from analysis.own_prices import load_overrides
 from analysis.pricing import RateTable
 from analysis.resolve import resolve_all
 
@@ -40,6 +40,11 @@ def load_rates(
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
         base = from_the_start(rows[found.key]) if found.key else []
+        if not mine:
+            models.append([(price_id, row, None) for price_id, row in base])
+            continue
+        from analysis.overrides import apply, matches
+
         own = [entry for entry in mine if matches(entry[1], name)]
         key: Key = found.key or (name[0] or "", name[1] or "")
         models.append(apply(base, own, key))

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import duckdb
 
+from analysis import book_copy
 from analysis.book import Key, book_version, stored_version
-from analysis.history import history_key
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
 
@@ -157,6 +157,8 @@ def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | N
     """The model among the provider's own, then among those it resells."""
     if provider is None:
         return None
+    from analysis.history import history_key  # a schema library, which names that were met before do not need
+
     lower = name.lower()
     for sold_by in (provider, *(_providers()[provider].fallback_model_providers or ())):
         resold = [] if sold_by == provider else [f"sold by {provider} at {sold_by}'s price"]
@@ -268,7 +270,28 @@ def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[R
             key = (to_provider, to_model) if to_model is not None else None
             known[provider, model] = Resolution(key, rule, confidence)
     aliases = load_aliases(con)
+    if not aliases and any(name not in known for name in names):
+        return resolve_names(names, known)
     return [known[name] if name in known else resolve_with(aliases, *name) for name in names]
+
+
+def resolve_names(names: Sequence[Name], known: Mapping[Name, Resolution]) -> list[Resolution]:
+    """Each logged (provider, model) by the rules, if it is not `known`: those of earlier runs without the catalogue."""
+    kept = {(row[0], row[1]): row for row in book_copy.load_names(book_version())}
+    before = len(kept)
+    found = []
+    for name in names:
+        hit = known.get(name)
+        if hit is None and name in kept:
+            provider, model, rule, confidence = kept[name][2:]
+            hit = Resolution((provider, model) if model is not None else None, rule, confidence)
+        if hit is None:
+            hit = resolve(*name)
+            kept[name] = [*name, *(hit.key or (None, None)), hit.rule, hit.confidence]
+        found.append(hit)
+    if len(kept) > before:
+        book_copy.keep_names(book_version(), list(kept.values()))
+    return found
 
 
 def remember(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:

@@ -16,7 +16,6 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.models import model_info
 from ingest.store import Store
 from ingest.tokens import FRAME_TOKENS, ensure_counted
 
@@ -104,6 +103,8 @@ def estimate(store: Store, progress: Progress | None = None) -> Estimates:
             con.execute(CREATE)
             con.execute("DELETE FROM estimated_usage")
         return Estimates(0, 0, 0)
+    from analysis.models import model_info  # a schema library, for those who estimate
+
     encodings = {model: model_info(None, model).encoding for model in models}
     ensure_counted(store, sorted({name or OTHER_ENCODING for name in encodings.values()}), progress)
     with store.write() as con:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # `from builder import build_sto
 # the same examples in every run; HINDCAST_FUZZ=1 looks for new ones
 settings.register_profile("house", derandomize=not os.environ.get("HINDCAST_FUZZ"))
 settings.load_profile("house")
+
+# what the program keeps between runs is kept among the tests alone
+os.environ["HINDCAST_CACHE"] = str(Path(tempfile.gettempdir()) / f"hindcast-tests-{os.getuid()}")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("HINDCAST_DATA", ROOT.parent / "shared" / "data"))

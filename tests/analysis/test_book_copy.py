@@ -1,0 +1,78 @@
+"""A new store takes its prices from this machine's copy of the book, which says the same as the book itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from analysis import book_copy
+from analysis.book import book_version, compile_book, stored_rows, sync_book
+from analysis.resolve import resolve, resolve_all
+
+NAMES = [("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-20250514"), (None, "no such model"), ("vllm", "x")]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HINDCAST_CACHE", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+def store() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect()
+    con.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
+    return con
+
+
+def everything(con: duckdb.DuckDBPyConnection) -> tuple[object, object]:
+    meta = con.execute("SELECT * FROM meta ORDER BY key").fetchall()
+    return meta, con.execute("SELECT * FROM prices ORDER BY price_id").fetchall()
+
+
+def test_prices_are_the_same_with_a_copy_and_without(empty_folder: Path) -> None:
+    first, second = store(), store()
+    sync_book(first)
+    assert list(empty_folder.glob("prices-*"))
+    sync_book(second)
+    assert everything(first) == everything(second)
+    assert tuple(row for _, row in stored_rows(second, "true", [])) == compile_book().rows
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"\x00" * 4000])
+def test_a_damaged_copy_is_made_anew(empty_folder: Path, damage: bytes) -> None:
+    first, second = store(), store()
+    sync_book(first)
+    (copy,) = empty_folder.glob("prices-*")
+    copy.write_bytes(damage)
+    sync_book(second)
+    assert everything(first) == everything(second)
+    assert book_copy.load_rows(book_version()) is not None
+
+
+def test_names_resolve_as_the_rules_say_when_they_are_met_again(empty_folder: Path) -> None:
+    expected = [resolve(*name) for name in NAMES]
+    con = store()
+    assert resolve_all(con, NAMES) == expected
+    assert [row[:2] for row in book_copy.load_names(book_version())] == [list(name) for name in NAMES]
+    assert resolve_all(con, NAMES) == expected
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HINDCAST_CACHE", str(tmp_path / "file" / "below"))
+    con = store()
+    assert sync_book(con)
+    assert resolve_all(con, NAMES) == [resolve(*name) for name in NAMES]
+
+
+def test_another_book_does_not_take_this_ones_copy() -> None:
+    con = store()
+    sync_book(con)
+    assert book_copy.load_rows("another version") is None
+    for number in range(2 * book_copy.COPIES):
+        book_copy.keep_names(f"version {number}", [])
+    assert len(list(book_copy.folder().glob("names-*"))) == book_copy.COPIES
