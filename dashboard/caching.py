@@ -94,7 +94,7 @@ def _points(curve: Any, numbers: Sequence[int], days: int, labels: Sequence[str]
 
 
 def _life(ms: int) -> str:
-    for size, unit in ((DAY_MS, "d"), (3_600_000, "h"), (60_000, "m")):
+    for size, unit in ((DAY_MS, "d"), (3_600_000, "h"), (60_000, "min")):
         if ms % size == 0:
             return "24 h" if ms == DAY_MS else f"{ms // size} {unit}"
     return f"{ms / 1000:g} s"

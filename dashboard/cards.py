@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+
+_QUOTED = re.compile(r"`([^`]*)`")  # as the terminal sets off a name
 
 
 @dataclass(frozen=True)
@@ -40,4 +43,5 @@ def prose(text: str) -> str:
 
 def points_html(texts: Sequence[str]) -> str:
     """Short remarks as a list."""
-    return f'<ul class="hc-limits">{"".join(f"<li>{prose(text)}</li>" for text in texts)}</ul>'
+    said = (_QUOTED.sub(r"'\1'", text) for text in texts)
+    return f'<ul class="hc-limits">{"".join(f"<li>{prose(text)}</li>" for text in said)}</ul>'

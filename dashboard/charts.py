@@ -17,7 +17,7 @@ MOST_AREAS = 80  # beyond, the innermost are drawn where a reader goes into one:
 
 def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> go.Figure:
     """Calls of a session in time order: height is dollars, colour is the agent. Takes rows of `hindcast calls`."""
-    figure = canvas(height=260)
+    figure = canvas(height=280)
     names = legend_order(colours, (str(call["agent"] or UNNAMED) for call in calls))
     for name in names:
         mine = [call for call in calls if str(call["agent"] or UNNAMED) == name]
@@ -113,18 +113,17 @@ def curve(
     return figure.update_yaxes(rangemode="tozero")
 
 
-def front(points: Sequence[tuple[Decimal, float, str]], *, chosen: Decimal, floor: float, logged: Decimal) -> go.Figure:
-    """Policies between cost and quality: (dollars, least quality, what is in it); the chosen one stands out."""
+def front(
+    points: Sequence[tuple[Decimal, float, str]], *, chosen: tuple[Decimal, float], floor: float, logged: Decimal
+) -> go.Figure:
+    """Policies between cost and quality: (dollars, least quality, what is in it), and the chosen one as replayed."""
     figure = canvas(height=360)
     figure.add_scatter(
         x=[float(usd) for usd, _, _ in points],
         y=[100 * quality for _, quality, _ in points],
         mode="lines+markers",
         line={"color": GREY, "width": 1.5, "shape": "hv"},
-        marker={
-            "size": [15 if usd == chosen else 10 for usd, _, _ in points],
-            "color": [GOOD if usd == chosen else HUES[0] if quality >= floor else ACCENT for usd, quality, _ in points],
-        },
+        marker={"size": 10, "color": [HUES[0] if quality >= floor else ACCENT for _, quality, _ in points]},
         customdata=[
             f"{money(usd)}, at least {share(quality)} of today's quality: {plain(what)}"
             for usd, quality, what in points
@@ -132,10 +131,14 @@ def front(points: Sequence[tuple[Decimal, float, str]], *, chosen: Decimal, floo
         hovertemplate="%{customdata}<extra></extra>",
         name="policies",
     )
-    figure.add_scatter(
-        x=[float(logged)], y=[100.0], mode="markers", marker={"size": 12, "color": GREY, "symbol": "diamond"},
-        customdata=[f"logged: {money(logged)}"], hovertemplate="%{customdata}<extra></extra>", name="logged",
-    )  # fmt: skip
+    marked = (("logged", logged, 1.0, GREY, "diamond"), ("this strategy", *chosen, GOOD, "star"))
+    for name, usd, quality, hue, symbol in marked:
+        figure.add_scatter(
+            x=[float(usd)], y=[100 * quality], mode="markers+text", marker={"size": 15, "color": hue, "symbol": symbol},
+            text=[name], textposition="bottom center", cliponaxis=False, name=name,
+            customdata=[f"{name}: {money(usd)}, at least {share(quality)} of today's quality"],
+            hovertemplate="%{customdata}<extra></extra>",
+        )  # fmt: skip
     figure.add_hline(
         y=100 * floor, line={"color": ACCENT, "width": 1.5, "dash": "dash"},
         annotation={"text": f"floor {share(floor)}", "xanchor": "right", "x": 1, "font": {"size": 12}},

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from analysis import listing
 from analysis.present import money, tokens
-from dashboard import ahead, cached, charts, elements, views
+from dashboard import ahead, cached, charts, elements, regions, views
 from dashboard.ahead import Filter
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 
 SHOWN = ahead.SEGMENTS
+CALLS_SHOWN = 15
 
 
+@regions.region
 def from_driver(view: View, found: views.Document) -> None:
     """Choose a driver, then see the sessions and calls of its segment on that day."""
     elements.finding("Look at the calls")
@@ -69,22 +72,34 @@ def of_session(view: View, where: Mapping[str, str | None], since: date | None, 
             alt=f"{len(timed)} calls in time order, each with its cost; "
             f"{money(views.dollars(found['total']['cost_usd']))} together.",
         )
-    elements.table(call_table(rows), "calls")
-    options = [int(row["call_no"]) for row in rows]
+    elements.table(call_table(rows), "calls", limit=CALLS_SHOWN)
+    options = {int(row["call_no"]): _named(row) for row in rows}
     number = st.selectbox(
-        "Call", options, key="call", bind="query-params",
-        format_func=lambda chosen: f"call {chosen}", help="What was sent and what came back",
+        "Call", list(options), key="call", bind="query-params",
+        format_func=lambda chosen: options[int(chosen)], help="What was sent and what came back",
     )  # fmt: skip
     if number is not None:
         prompt(view, int(number))
 
 
+def _named(row: Mapping[str, Any]) -> str:
+    """A call among those of its session: number, time of day, what it cost."""
+    time = [str(row["start_time"])[11:19]] if row["start_time"] else []
+    return ", ".join([f"call {row['call_no']}", *time, money(views.dollars(row["cost_usd"]))])
+
+
 def prompt(view: View, call_no: int) -> None:
-    """The messages of one call, as they stand in the log."""
-    for part in cached.messages(*view.key, call_no):
+    """The messages of one call, as they stand in the log; what was asked last is open."""
+    parts = cached.messages(*view.key, call_no)
+    if not parts:
+        elements.note("The store keeps no text of this call.")
+        return
+    asked = [number for number, part in enumerate(parts) if part.role == "user"]
+    for number, part in enumerate(parts):
         chars = "" if part.chars is None else f" ({part.chars:,} characters)"
-        with st.expander(f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"):
-            elements.log_text(listing.readable(part))
+        title = f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"
+        text = partial(elements.log_text, listing.readable(part))
+        regions.fold(title, f"part-{call_no}-{number}", text, opened=number in asked[-1:])
 
 
 ROLES = {"system", "user", "assistant", "tool", "developer", "function"}

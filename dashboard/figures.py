@@ -21,7 +21,7 @@ from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340
 WIDEST_LABEL = 26
-LEGEND_CHARS = 20  # two columns of names fit beside each other on a phone
+LEGEND_CHARS = 18  # two columns of names fit beside each other on a phone
 LONG = 300  # days
 
 
@@ -95,7 +95,13 @@ def trajectory(
     totals = {day: sum((amounts[i] for amounts in stacks.values()), Decimal(0)) for i, day in enumerate(days)}
     if spike in totals:
         when = f"week of {day_text(spike)}" if unit.endswith("week") else day_text(spike)
-        _mark(figure, spike, totals[spike], f"{when}: {money(totals[spike])}")
+        _mark(
+            figure,
+            spike,
+            totals[spike],
+            f"{when}: {money(totals[spike])}",
+            over=max([*totals.values(), *(expected or ()), budget or Decimal(0)]),
+        )
     if expected is not None:
         low, high = expected
         figure.add_hrect(
@@ -183,7 +189,8 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
         for line in lines[:1]:
             at = dict(zip(line.days, line.usd, strict=True)).get(spike)
             if at is not None:
-                _mark(figure, spike, at, day_text(spike))
+                reach = [usd for drawn in lines for usd in (*drawn.usd, *(drawn.high or ())) if usd is not None]
+                _mark(figure, spike, at, day_text(spike), over=max(reach))
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(rangemode="tozero")
     return years(axes(figure, x=None, y="USD per day"), [day for line in lines[:1] for day in line.days])
@@ -233,11 +240,14 @@ def years(figure: go.Figure, days: Sequence[date]) -> go.Figure:
     return figure
 
 
-def _mark(figure: go.Figure, day: date, height: Decimal, text: str) -> None:
+def _mark(figure: go.Figure, day: date, height: Decimal, text: str, *, over: Decimal) -> None:
+    """Name a day over its bar or point, above all that reaches up to `over`: on a phone neighbours are close."""
     figure.add_annotation(
         x=day, y=float(height), text=f"<b>{plain(text)}</b>", showarrow=True, arrowhead=0, arrowwidth=1.5,
-        arrowcolor=ACCENT, ax=0, ay=-24, font={"color": ACCENT, "size": 13}, xanchor="auto",
+        arrowcolor=ACCENT, ax=0, ayref="y", ay=float(over) * 1.1, yanchor="bottom",
+        font={"color": ACCENT, "size": 13}, xanchor="auto",
     )  # fmt: skip
+    figure.update_yaxes(range=[0, float(over) * 1.2 or 1.0])
 
 
 def _two_lines(step: Step) -> str:

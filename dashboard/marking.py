@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from analysis.feedback import mark, unmark
 from analysis.present import day as day_text
-from dashboard import elements, views
+from dashboard import elements, regions, views
 from dashboard.frame import View
 from ingest.errors import HindcastError
 from ingest.store import Store
@@ -21,6 +22,7 @@ MEANING: Final = {
 }
 
 
+@regions.region
 def of_day(view: View, found: views.Document) -> None:
     """What was said of the day, with a way to take it back; else a form to say it."""
     day = date.fromisoformat(found["day"])
@@ -34,7 +36,12 @@ def of_day(view: View, found: views.Document) -> None:
         )
         st.button("Take it back", on_click=_forget, args=(view, day), type="tertiary", icon=":material/undo:")
         return
-    with st.expander(f"Was {day_text(day)} expected? Say so, and it raises no flag again"), st.form("feedback"):
+    title = f"Was {day_text(day)} expected? Say so, and it raises no flag again"
+    regions.fold(title, f"marking-{day}", partial(_form, view, found, day))
+
+
+def _form(view: View, found: views.Document, day: date) -> None:
+    with st.form("feedback"):
         st.segmented_control(
             "The day was", list(MEANING), format_func=lambda verdict: MEANING[verdict], key="verdict",
             default="planned" if found["flagged"] else "expected", required=True,

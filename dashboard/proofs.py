@@ -12,7 +12,10 @@ from dashboard import views
 from dashboard.figures import Line
 from dashboard.palette import GOOD, GREY, HUES
 from dashboard.tables import Column, Table
+from replay.evidence_ladder import EVIDENCE
 
+MOST_SHARE = 2.0
+SHARE = "Of the whole difference; none where rises and falls nearly cancel"
 ALERTS = {
     "agent": "{}: dollars of this agent",
     "hour": "{}: dollars of this hour",
@@ -27,7 +30,8 @@ def movers(found: views.Document, limit: int = 3) -> Table:
     """The largest causes, or drivers where no cause is named."""
     named = [cause for cause in views.causes(found) if cause["surprising"]]
     rows: list[tuple[object, ...]] = [
-        (Decimal(cause["delta"]), cause["share"], cause["title"], views.places(cause), cause["fix"]) for cause in named
+        (Decimal(cause["delta"]), cause["share"], cause["title"], views.places(cause), _advice(cause))
+        for cause in named
     ]
     if not rows:
         rows = [
@@ -38,13 +42,54 @@ def movers(found: views.Document, limit: int = 3) -> Table:
         f"The largest movers of {found['day']}",
         (
             Column("USD", lambda value: money(value, sign=True), figure=True),
-            Column("share", share, figure=True, about="Of the whole difference", minor=True),
+            Column("share", _part, figure=True, about=SHARE, minor=True),
             Column("what"),
             Column("where"),
             Column("what to do", minor=True),
         ),
         tuple(rows[:limit]),
     )
+
+
+def _part(value: float | None) -> str:
+    """A share of the change; none is given where changes up and down cancel so far that it says nothing."""
+    return "-" if value is None or abs(value) > MOST_SHARE else share(value)
+
+
+def days(report: views.Document, drawn: views.Trajectory, dimension: str) -> Table:
+    """What the bars show: each day's dollars by name and in all, and its calls; the newest day first.
+
+    `drawn` has the report's days and names, before days are put into weeks.
+    """
+    calls: dict[date, int] = {}
+    priced: set[date] = set()
+    for row in report["rows"]:
+        if row["day"] is not None:
+            day = date.fromisoformat(row["day"])
+            calls[day] = calls.get(day, 0) + row["calls"]
+            if row["cost_usd"] is not None:
+                priced.add(day)
+    at = {day: position for position, day in enumerate(drawn.days)}
+    rows = tuple(
+        (
+            day,
+            *(amounts[at[day]] or None for amounts in drawn.stacks.values()),
+            drawn.totals[at[day]] if day in priced else "unpriced",
+            calls[day],
+        )
+        for day in sorted(calls, reverse=True)
+    )
+    columns = (
+        Column("day", lambda day: f"{day:%a} {day.day} {day:%b %Y}"),
+        *(Column(name, _dollars_or_dash, figure=True, minor=True) for name in drawn.stacks),
+        Column("all, USD", _dollars_or_dash, figure=True),
+        Column("calls", lambda value: f"{value:,}", figure=True),
+    )
+    return Table(f"Cost per day by {dimension}, in USD", columns, rows)
+
+
+def _dollars_or_dash(value: object) -> str:
+    return money(value) if isinstance(value, Decimal) else "-" if value is None else str(value)
 
 
 def causes(found: views.Document) -> Table:
@@ -75,7 +120,7 @@ def causes(found: views.Document) -> Table:
             cause["title"],
             views.places(cause),
             "; ".join(cause["evidence"]) or None,
-            cause["fix"],
+            _advice(cause),
             views.dollars(cause["undo_saves"]),
             cause["confidence"] if cause["surprising"] else None,
         )
@@ -86,6 +131,11 @@ def causes(found: views.Document) -> Table:
         columns = (*columns[:at], *columns[at + 1 :])
         rows = tuple((*row[:at], *row[at + 1 :]) for row in rows)
     return Table(f"Causes of {found['day']}", columns, rows)
+
+
+def _advice(cause: views.Document) -> str | None:
+    """What to do about a cause; nothing where it saved money."""
+    return str(cause["fix"]) if Decimal(cause["delta"]) > 0 else None
 
 
 def alerts(found: views.Document) -> Table:
@@ -111,7 +161,7 @@ def _measured(alert: views.Document, side: str) -> str:
 def drivers(found: views.Document) -> Table:
     """Segment, factor, dollars, share, before and after, and what undoing it saves."""
     columns = (
-        Column("share", share, figure=True, about="Of the whole difference", minor=True),
+        Column("share", _part, figure=True, about=SHARE, minor=True),
         Column("USD", lambda value: money(value, sign=True), figure=True),
         Column("where"),
         Column("what"),
@@ -237,8 +287,8 @@ def evidence(entry: views.Document) -> str:
     """What the verdict rests on."""
     quality = entry["quality"]
     parts = [f"Verdict: {views.verdict(entry)}."]
-    for key, text in (("evidence", "Evidence: {}."), ("unknown_share", "Share of calls with unknown quality: {}.")):
-        value = quality.get(key)
-        if value not in (None, "", {}):
-            parts.append(text.format(share(value) if key == "unknown_share" else value))
+    if kind := quality.get("evidence"):
+        parts.append(f"What is known of the answers, at its weakest: {EVIDENCE.get(kind, kind)}.")
+    if quality.get("unknown_share") is not None:
+        parts.append(f"Share of calls with unknown quality: {share(quality['unknown_share'])}.")
     return " ".join(parts)

@@ -56,6 +56,11 @@ class Coverage:
     def whole_days(self) -> list[date]:
         return complete_days(self.days, self.first, self.last)
 
+    def named(self, day: date) -> str:
+        """A day as a heading names it: with its year where the log goes on into another one."""
+        late = self.last is not None and self.last.year != day.year
+        return f"{day_text(day)} {day.year}" if late else day_text(day)
+
     def remarks(self) -> list[str]:
         """One sentence per kind of call that a total misses or guesses; empty if there is none."""
         kinds = (

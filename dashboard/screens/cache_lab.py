@@ -14,6 +14,7 @@ from ingest.errors import StrategyError
 from replay.traffic import KEY_POLICIES
 
 NEARLY = Decimal("0.9")
+RISKY = 0.1  # of the repeats: a cache would freeze answers that differ
 TEMPERATURES = {"always": "cached like the others", "zero": "never cached", "pool": "a pool of four answers"}
 
 
@@ -104,7 +105,8 @@ def keys(found: caching.CacheCurves) -> Table:
         Column("hits", lambda value: f"{value:,}", figure=True),
         Column("hit rate", share, figure=True),
         Column("saved a day", money, figure=True),
-        Column("repeats answered differently", share, figure=True, minor=True,
+        Column("repeats answered differently", share, figure=True,
+               strong=lambda value: value is not None and value > RISKY,
                about="Of requests that came again, those whose logged answers differ: the risk of caching"),
     )  # fmt: skip
     return Table("Hit rate by key policy, without expiry", columns, tuple(found.keys))
@@ -115,10 +117,11 @@ def _doctor(view: frame.View) -> None:
     if not cached.holdings(*view.key).known["message text"]:
         elements.note("The doctor reads prompts, and this store keeps no text.")
         return
-    if not st.session_state.get("examined") and not st.button("Examine the prompts", help="Takes some seconds"):
+    if not st.session_state.get("examined"):
+        st.button("Examine the prompts", help="Takes some seconds",
+                  on_click=lambda: st.session_state.update(examined=True))  # fmt: skip
         elements.command("hindcast cache doctor")
         return
-    st.session_state["examined"] = True
     arguments = {"since": view.since, "until": view.until}
     rows = waits.result(view, "doctor", arguments, "Examining prompts", key=(view.since, view.until))
     if rows is None:

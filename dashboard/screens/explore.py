@@ -8,7 +8,7 @@ from decimal import Decimal
 import streamlit as st
 
 from analysis.present import money, share
-from dashboard import cached, charts, drill, elements, frame, views, waits
+from dashboard import cached, charts, drill, elements, frame, regions, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 
@@ -42,6 +42,16 @@ def headline(report: views.Document) -> str:
     total = views.amount(report["total"]["cost_usd"])
     part = f" ({share(float(most / total))} of {money(total)})" if total else ""
     return f"{agent} on {model} costs most: {money(most)}{part}"
+
+
+def dearest(report: views.Document, dimension: str) -> str:
+    """Which name of a dimension costs most, and what part of all."""
+    found = sums(report, (dimension,))
+    total = sum(found.values(), Decimal(0))
+    if not total:
+        return f"By {dimension}"
+    (name,), most = next(iter(found.items()))
+    return f"{dimension.capitalize()} '{name}' costs most: {money(most)} ({share(float(most / total))})"
 
 
 def sums(report: views.Document, dimensions: tuple[str, ...]) -> dict[tuple[str, ...], Decimal]:
@@ -89,8 +99,9 @@ def matrix(report: views.Document, rows: str, columns: str) -> Table:
 
 def _matrix(_view: View, report: views.Document) -> None:
     elements.table(matrix(report, "agent", "model"), "agent-by-model", limit=40)
-    elements.finding("The same by task")
-    elements.table(matrix(report, "task", "model"), "task-by-model", limit=40)
+    across = "model" if len({row["model"] for row in report["rows"]}) > 1 else "agent"  # one model alone says nothing
+    elements.finding(dearest(report, "task"))
+    elements.table(matrix(report, "task", across), f"task-by-{across}", limit=40)
 
 
 def _treemap(view: View, report: views.Document) -> None:
@@ -125,7 +136,7 @@ def _prompts(view: View, _report: views.Document) -> None:
         return
     changed = sum(len(template["versions"]) > 1 for template in found["templates"])
     count = views.plural(len(found["templates"]), "template")
-    elements.finding(f"{count} make {views.plural(found['calls'], 'call')}; {changed} of them changed")
+    elements.finding(f"{count} make {views.plural(found['calls'], 'call')}; {changed or 'none'} of them changed")
     rows = []
     for template in found["templates"]:
         newest = template["versions"][-1]
@@ -135,8 +146,8 @@ def _prompts(view: View, _report: views.Document) -> None:
              newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
         )  # fmt: skip
     columns = (
-        Column("where", minor=True),
-        Column("opens with"),
+        Column("where"),
+        Column("opens with", minor=True),
         Column("calls", drill.count, figure=True),
         Column("USD", money, figure=True),
         Column("tokens a call", lambda value: "-" if value is None else f"{value:,.0f}", figure=True, minor=True),
@@ -180,11 +191,13 @@ def _repeats(view: View, _report: views.Document) -> None:
         if rows:
             elements.finding(title)
             elements.table(Table(f"Repeats: {title.lower()}", columns, rows), f"repeats-{kind}", limit=ROWS)
+    elements.note("Calls that failed, and those that ask again after a failure, are not counted here.")
     if not found["compared_requests"]:
         elements.note("Nearly equal requests need message texts, which this store does not keep.")
     st.page_link(st.session_state["pages"]["cache-lab"], label="What a cache would save", icon=":material/cached:")
 
 
+@regions.region
 def _sessions(view: View, report: views.Document) -> None:
     where: list[tuple[str, str | None]] = []
     for place, name in zip(st.columns(3), ("agent", "task", "model"), strict=True):

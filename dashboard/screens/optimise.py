@@ -11,6 +11,7 @@ from dashboard import charts, elements, frame, shelf, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 from ingest.errors import InputError
+from replay.evidence_ladder import EVIDENCE
 
 
 def show() -> None:
@@ -56,13 +57,16 @@ def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
     points = [(Decimal(p["cost_usd"]), float(p["quality_lower"]), p["knobs"]) for p in found["front"]]
     elements.finding("Cost against quality: every point is a whole policy")
     selected = elements.picture(
-        charts.front(points, chosen=views.amount(found["cost_usd"]), floor=floor,
-                     logged=views.amount(found["baseline_cost_usd"])),
+        charts.front(points, chosen=(views.amount(found["cost_usd"]), found["quality"].get("lower_90") or 1.0),
+                     floor=floor, logged=views.amount(found["baseline_cost_usd"])),
         "front",
         alt="; ".join(f"{money(usd)} at {share(quality)}" for usd, quality, _ in points[:12]),
         select=True,
     )  # fmt: skip
-    elements.note("Least quality is the lower bound that the scores support. Click a point for its strategy file.")
+    elements.note(
+        "Least quality is the lower bound that the scores support, so one moved task lowers it. Points are as the "
+        "search foresees them; the star is the strategy below, replayed whole. Click a point for its strategy file."
+    )
     quality = clicked(selected, points)
     if quality is not None and quality != found["quality"].get("lower_90"):
         try:
@@ -71,9 +75,15 @@ def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
             elements.note(f"{error.what}. {error.remedy or ''}", warn=True)
     saved = found["saved_share"]
     elements.finding(f"The strategy: {money(views.dollars(found['cost_usd']))}, {share(saved)} saved")
-    columns = (Column("agent"), Column("task"), Column("model"), Column("evidence", minor=True))
-    rows = tuple((row["agent"], row["task"], row["model"], row["evidence"]) for row in found["assignment"])
-    elements.table(Table("Which model for which task", columns, rows), "assignment")
+    moved = [row for row in found["assignment"] if row["evidence"] != "kept"]
+    columns = (Column("agent"), Column("task"), Column("model"), Column("what is known of its answers", minor=True))
+    rows = tuple((row["agent"], row["task"], row["model"], EVIDENCE[row["evidence"]]) for row in moved)
+    if rows:
+        elements.table(Table("Which task goes to which model", columns, rows), "assignment")
+    rest = len(found["assignment"]) - len(moved)
+    if rest:
+        elements.note(f"{'Another ' if moved else ''}{views.plural(rest, 'task')} of an agent keep{'s' * (rest == 1)} "
+                      "the logged model.")  # fmt: skip
     st.code(text, language="yaml", wrap_lines=True)
     left, right = st.columns(2)
     left.download_button("Download", text, file_name="optimised.yaml", mime="text/yaml", on_click="ignore")

@@ -11,14 +11,15 @@ import streamlit as st
 from analysis.outlook import Outlook, outlook
 from analysis.present import day as day_text
 from analysis.present import money, share
-from dashboard import cached, elements, figures, frame, proofs, views
+from dashboard import cached, elements, figures, frame, proofs, regions, views
 from dashboard.cards import Kpi
 from dashboard.settings import Settings, read
-from dashboard.tables import Column, Table
 from ingest.errors import HindcastError
 
 BY = ("agent", "model", "task")
 WEEK = 7
+DAYS_SHOWN = 40
+MANY = 10  # times as much: easier to grasp than a change in per cent
 
 
 def show() -> None:
@@ -55,8 +56,8 @@ def show() -> None:
     with picture:
         draw = _trajectory(view, drawn, dimension, found, limits.daily)
     if found:
-        _movers(found)
-    _proof(report, dimension)
+        _movers(view, found)
+    _proof(view, report, dimension)
     draw()
     if not found:
         with answer:
@@ -93,7 +94,7 @@ def figures_of_merit(
     settings: Settings,
 ) -> list[Kpi]:
     """The KPI row: the day that matters, the last seven days against the seven before, the month, the unpriced."""
-    row = [_day(found)] if found else [Kpi("Newest day", "...", "being compared with earlier days")]
+    row = [_day(found, coverage)] if found else [Kpi("Newest day", "...", "being compared with earlier days")]
     whole = [day for day in coverage.whole_days if min(costs) <= day <= max(costs)]
     if len(whole) >= WEEK and any(costs.get(day) for day in whole[-WEEK:]):
         recent, before = whole[-WEEK:], whole[-2 * WEEK : -WEEK]
@@ -103,7 +104,9 @@ def figures_of_merit(
             Kpi(
                 f"Last {WEEK} complete days",
                 money(now),
-                "no full week before" if moved is None else f"{signed(moved)} against the {WEEK} days before",
+                "no full week before"
+                if moved is None
+                else f"{signed(moved)} {'as' if moved + 1 >= MANY else 'against'} the {WEEK} days before",
                 tone="bad" if moved is not None and moved > 0.5 else "",
             )
         )
@@ -133,11 +136,11 @@ def figures_of_merit(
     return row
 
 
-def _day(found: views.Document) -> Kpi:
+def _day(found: views.Document, coverage: views.Coverage) -> Kpi:
     actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
     ratio = views.change(actual, expected) if actual is not None and expected is not None else None
     return Kpi(
-        f"{day_text(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
+        f"{coverage.named(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
         money(actual),
         f"expected {money(expected)}" + (f", {signed(ratio)}" if ratio is not None else ""),
         tone="bad" if found["flagged"] else "",
@@ -146,7 +149,9 @@ def _day(found: views.Document) -> Kpi:
 
 
 def signed(ratio: float) -> str:
-    """`+12.0 %`."""
+    """`+12.0 %`; a large one as `59 times as much`."""
+    if ratio + 1 >= MANY:
+        return f"{ratio + 1:,.0f} times as much"
     return f"{'+' if ratio >= 0 else '-'}{share(abs(ratio))}"
 
 
@@ -182,28 +187,19 @@ def _trajectory(
     return draw
 
 
-def _movers(found: views.Document) -> None:
+def _movers(view: frame.View, found: views.Document) -> None:
     if not found["drivers"]:
         return
     day = date.fromisoformat(found["day"])
-    elements.finding(f"What moved most on {day_text(day)}")
+    elements.finding(f"What moved most on {view.coverage.named(day)}")
     elements.table(proofs.movers(found), "movers")
     st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
 
 
-def _proof(report: views.Document, dimension: str) -> None:
-    with st.expander("Every day in figures"):
-        rows = tuple(
-            (date.fromisoformat(row["day"]), views.label(row[dimension]), views.dollars(row["cost_usd"]), row["calls"])
-            for row in report["rows"]
-            if row["day"] is not None
-        )
-        elements.table(
-            Table(
-                f"Cost per day and {dimension}",
-                (Column("day", day_text), Column(dimension), Column("USD", money, figure=True),
-                 Column("calls", lambda value: f"{value:,}", figure=True)),
-                rows,
-            ),
-            f"cost-by-day-{dimension}",
-        )  # fmt: skip
+@regions.region
+def _proof(view: frame.View, report: views.Document, dimension: str) -> None:
+    def every_day() -> None:
+        drawn = views.trajectory(report, dimension, cached.colours(*view.key, dimension))
+        elements.table(proofs.days(report, drawn, dimension), f"cost-by-day-{dimension}", limit=DAYS_SHOWN)
+
+    regions.fold("Every day in figures", "every-day", every_day)

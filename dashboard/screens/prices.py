@@ -37,7 +37,8 @@ def show() -> None:
     else:
         elements.table(book(found), "prices", limit=60)
     own = cached.own_prices(*view.key)
-    elements.finding(f"Your own: {len(own['overrides'])} prices, {len(own['aliases'])} aliases")
+    kinds = [views.plural(len(own[kind]), name) for kind, name in (("overrides", "price"), ("aliases", "other name"))]
+    elements.finding(f"Your own: {', '.join(kinds)}" if any(own.values()) else "No prices of your own")
     said = [item["text"] for item in own["overrides"]]
     said += [f"{alias} is priced as {target}" for alias, target in own["aliases"].items()]
     if said:

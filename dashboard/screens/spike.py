@@ -6,9 +6,8 @@ from datetime import date
 
 import streamlit as st
 
-from analysis.present import day as day_text
 from analysis.present import money
-from dashboard import cached, drill, elements, figures, frame, marking, proofs, views
+from dashboard import cached, drill, elements, figures, frame, marking, proofs, regions, views
 from dashboard.cards import Kpi
 
 TABLE_ROWS = 12
@@ -32,7 +31,7 @@ def show() -> None:
     elements.finding(sentences[0], level=1)
     if len(sentences) > 1:
         elements.lead(" ".join(sentences[1:]))
-    elements.kpis(figures_of_merit(found))
+    elements.kpis(figures_of_merit(found, view.coverage))
     for text in notes(found):
         elements.note(text, warn=True)
     frame.remarks(view.coverage)
@@ -40,7 +39,7 @@ def show() -> None:
     if not found["drivers"]:
         elements.nothing("Nothing to take apart", "The day cost what was expected, or there is no day to compare with.")
         return
-    _waterfall(found)
+    _waterfall(view, found)
     if views.causes(found):
         elements.finding("The causes, and what to do about them")
         elements.table(proofs.causes(found), f"causes-{found['day']}")
@@ -52,7 +51,8 @@ def show() -> None:
     drill.from_driver(view, found)
 
 
-def _waterfall(found: views.Document) -> None:
+@regions.region
+def _waterfall(_view: frame.View, found: views.Document) -> None:
     expected, actual = money(views.dollars(found["expected"])), money(views.dollars(found["actual"]))
     elements.finding(f"From {expected} expected to {actual}")
     choices = ["by cause", "by place"] if views.causes(found) else ["by place"]
@@ -69,15 +69,16 @@ def _waterfall(found: views.Document) -> None:
     )
 
 
-def figures_of_merit(found: views.Document) -> list[Kpi]:
+def figures_of_merit(found: views.Document, coverage: views.Coverage) -> list[Kpi]:
     """The day, what was expected, the difference, and what no driver explains."""
     actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
     low, high = views.expected_range(found) or (None, None)
     between = f"range {money(low)} to {money(high)}" if low is not None else "no range: not enough history"
     delta = views.dollars(found["delta"])
     bad = bool(found["flagged"])
+    day = coverage.named(date.fromisoformat(found["day"]))
     return [
-        Kpi(day_text(date.fromisoformat(found["day"])), money(actual), "stands out" if bad else "does not stand out",
+        Kpi(day, money(actual), "stands out" if bad else "does not stand out",
             tone="bad" if bad else ""),
         Kpi("Expected", money(expected), between, about=baseline_words(found["baseline"])),
         Kpi("Difference", money(delta, sign=True), "the drivers and the unexplained part sum to it"),

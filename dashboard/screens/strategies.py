@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import streamlit as st
 
@@ -48,7 +50,8 @@ def show() -> None:
             if result is not None and best is not None:
                 elements.finding(proofs.sentence(result, best), level=1)
         if result is not None and best is not None:
-            _answer(view, result, best, newest)
+            again = {name: _again(entries[name], since, until, cold) for name in chosen}
+            _answer(view, result, best, newest, again)
     else:
         with answer:
             elements.nothing("No strategy chosen", "Choose one here, or write one below.")
@@ -96,7 +99,19 @@ def _key(strategy: Strategy, since: date | None, until: date | None, cold: bool)
     return strategy.canonical_json(), since, until, cold
 
 
-def _answer(view: View, result: views.Document, best: views.Document, newest: views.Document) -> None:
+def _again(entry: shelf.Entry, since: date | None, until: date | None, cold: bool) -> str:
+    """The command that says the same; empty for a strategy that is in no file yet."""
+    if not entry.path:
+        return ""
+    path = Path(entry.path)
+    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    days = [f"--{name} {day}" for name, day in (("since", since), ("until", until)) if day]
+    return " ".join(["hindcast replay", shlex.quote(str(near)), *days, *(["--cold"] if cold else [])])
+
+
+def _answer(
+    view: View, result: views.Document, best: views.Document, newest: views.Document, again: dict[str, str]
+) -> None:
     if result["baseline"]["unpriced_calls"]:
         elements.note(
             f"Without a price, on neither side: {views.plural(result['baseline']['unpriced_calls'], 'call')}.",
@@ -115,24 +130,38 @@ def _answer(view: View, result: views.Document, best: views.Document, newest: vi
         alt="Daily cost in USD as logged, and under each strategy: "
         + "; ".join(f"{entry['name']} {views.per_day(entry)} a day" for entry in result["strategies"]),
     )
+    if any(line.dashed for line in lines):
+        elements.note("Dotted: quality falls below the floor, or the log cannot say. Bands: where the cost is a range.")
     elements.table(proofs.comparison(result, colours), "strategies")
     name = st.selectbox(
         "Look closer at", [entry["name"] for entry in result["strategies"]],
         index=[entry["name"] for entry in result["strategies"]].index(best["name"]), key="closer", bind="query-params",
     )  # fmt: skip
     closer = next(entry for entry in result["strategies"] if entry["name"] == name)
-    _closer(closer)
-    limits = list(dict.fromkeys(limit for entry in result["strategies"] for limit in entry["limits"]))
-    if limits:
-        elements.finding("What the log cannot say")
-        elements.points(limits, shown=6)
+    _closer(closer, result, again.get(closer["name"], ""))
+    _limits(closer, result)
 
 
-def _closer(entry: views.Document) -> None:
+def _limits(closer: views.Document, result: views.Document) -> None:
+    """What is assumed or left out: of the strategy that is looked at, and folded away of the others."""
+    if closer["limits"]:
+        elements.finding(f"What the log cannot say of {closer['name']}")
+        elements.points(closer["limits"], shown=6)
+    others = [entry for entry in result["strategies"] if entry is not closer and entry["limits"]]
+    if others:
+        with st.expander("What it cannot say of the others"):
+            for entry in others:
+                elements.finding(entry["name"])
+                elements.points(entry["limits"], shown=len(entry["limits"]))
+
+
+def _closer(entry: views.Document, result: views.Document, again: str) -> None:
     saved = views.amount(entry["baseline_cost_usd"]) - views.amount(entry["cost_usd"])
     if entry["savings"]:
         stages = " · ".join(f"{stage} {money(views.dollars(part))}" for stage, part in entry["savings"].items())
-        elements.finding(f"Where the {money(saved)} come from: {stages}")
+        days = [row["day"] for row in result["baseline"]["daily"]]
+        over = f" saved in {views.plural(len(days), 'day')}" if days else ""
+        elements.finding(f"Where the {money(saved)}{over} come from: {stages}")
         elements.picture(
             figures.waterfall(views.savings_steps(entry)), "savings",
             alt=f"From {money(views.dollars(entry['baseline_cost_usd']))} logged to "
@@ -142,12 +171,14 @@ def _closer(entry: views.Document) -> None:
         elements.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
         tiers = {name: [hits / entry["demand_calls"]] for name, hits in entry["tier_hits"].items()}
         elements.picture(
-            charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, HUES, strict=False))), "hits",
+            charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, reversed(HUES), strict=False))), "hits",
             alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
         )  # fmt: skip
     with st.expander("How quality was judged, and how to run this again"):
         elements.lead(proofs.evidence(entry))
         elements.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
+        if again:
+            elements.command(again)
 
 
 def _editor(entries: dict[str, shelf.Entry]) -> None:

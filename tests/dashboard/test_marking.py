@@ -25,10 +25,15 @@ def own(tmp_path: Path) -> Store:
     return made.make(tmp_path / "own.duckdb")
 
 
+def opened_form(page: Any, day: str) -> Any:
+    page.session_state[f"marking-{day}"] = True
+    return page.run()
+
+
 def test_a_day_marked_as_planned_raises_no_flag_until_it_is_taken_back(own: Store, open_page: Opened) -> None:
     before = diagnose(own).to_json()
     assert before["flagged"]
-    page = open_page(own, "spike")
+    page = opened_form(open_page(own, "spike"), before["day"])
     page.text_input(key="why").set_value("**launch** <b>day</b>")
     next(button for button in page.button if button.label == "Remember").click().run()
     assert not page.exception
@@ -49,7 +54,7 @@ def test_a_store_that_cannot_be_written_says_so(own: Store, open_page: Opened, m
     from dashboard import marking
     from ingest.errors import StoreBusyError
 
-    page = open_page(own, "spike")
+    page = opened_form(open_page(own, "spike"), diagnose(own).to_json()["day"])
 
     def busy(*_arguments: Any) -> None:
         raise StoreBusyError("process 7 is using the store")

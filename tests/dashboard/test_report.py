@@ -87,7 +87,7 @@ def test_engineers_get_every_driver_and_every_limit(findings: Findings) -> None:
         assert money(Decimal(driver["delta"]), sign=True) in text
     for entry in findings.replay["strategies"]:
         for limit in entry["limits"]:
-            assert limit in text
+            assert limit.replace("`", "'") in text
 
 
 def test_what_is_unpriced_stands_in_every_report(findings: Findings) -> None:
