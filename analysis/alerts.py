@@ -63,9 +63,9 @@ def in_words(found: Sequence[Alert]) -> list[str]:
     odd = [alert for alert in found if alert.kind == "hour"]
     if odd:
         worst = max(odd, key=lambda alert: (abs((alert.actual or 0.0) - (alert.expected or 0.0)), alert.what))
-        count = f"{len(odd)} hours" if len(odd) > 1 else "one hour"
         values = [_figure(worst, value) for value in (worst.actual, worst.expected)]
-        lines.append(f"{count}, most of all {worst.what} with the hour before it: {values[0]}, expected {values[1]}")
+        hour = f"{worst.what} with the hour before it: {values[0]}, expected {values[1]}"
+        lines.append(f"{len(odd)} hours, most of all {hour}" if len(odd) > 1 else f"the hour {hour}")
     return lines
 
 

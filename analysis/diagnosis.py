@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis import baseline as baselines
-from analysis import narrative
+from analysis import drilldown, narrative
 from analysis.activity import activity
 from analysis.alerts import Alert, alerts
 from analysis.aligned import costs_relation, ranges_relation
@@ -88,10 +89,12 @@ def diagnose(
         witness = Witness(con, day, base.weights, relation, metric)
         total = sum(compared.after)
         causes = find(effects, universe, witness, total - sum(compared.before), total, by, repriced(compared))
+        telling = [cause for cause in causes if cause.surprising][: drilldown.LOOKED_INTO]
+        inside = dict(zip(map(id, telling), drilldown.inside(telling, witness), strict=True))
     return _assemble(
         compared, drivers, game, causes,
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
-        said=said.get(day),
+        said=said.get(day), inside=inside,
     )  # fmt: skip
 
 
@@ -169,6 +172,7 @@ def _assemble(
     residual: int,
     noticed: list[Alert],
     said: Feedback | None,
+    inside: Mapping[int, list[drilldown.Inside]],
 ) -> Diagnosis:
     unit = Decimal(SCALE[metric])
     actual, expected = sum(compared.after), sum(compared.before)
@@ -221,11 +225,15 @@ def _assemble(
         baseline=base,
         alerts=noticed,
         feedback=said,
-        causes=[_finding(cause, compared, game, by, actual - expected, unit) for cause in causes],
+        causes=[
+            replace(_finding(cause, compared, game, by, actual - expected, unit), inside=inside.get(id(cause), []))
+            for cause in causes
+        ],
         unpriced=(
             sums.unpriced.get(day, 0),
             sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
         ),
+        priced=(float(compared.cells.of(1, "calls").sum()), float(compared.cells.of(0, "calls").sum())),
     )
 
 

@@ -46,6 +46,7 @@ AMOUNT: Final = {
     "tokens": "(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight",
 }
 FIRST: Final = "coalesce(attempt, 1) = 1 AND retry_of IS NULL"  # no retry
+MISSING_USAGE: Final = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
 _ASKED: Final = f"key_canonical IS NOT NULL AND {FIRST}"
 _FIGURES: Final = {
     "repeats": f"""count(*) FILTER ({_ASKED})
@@ -58,14 +59,15 @@ _FIGURES: Final = {
 _PER_DAY: Final = ("calls", "repeats", "cut", "sessions")
 
 
-def scope_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
-    """A condition that holds for the calls of any of the segments. Values are parameters, names are allow-listed."""
+def scope_condition(scope: Scope, prefix: str = "s") -> tuple[str, dict[str, Any]]:
+    """A condition that holds for the calls of any of the segments. Values are parameters, whose names start with the
+    prefix; names of dimensions are allow-listed."""
     parts, values = [], {}
     for i, segment in enumerate(scope):
         terms = []
         for j, (name, value) in enumerate(segment.items()):
-            terms.append(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM $s{i}_{j}")
-            values[f"s{i}_{j}"] = value
+            terms.append(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM ${prefix}{i}_{j}")
+            values[f"{prefix}{i}_{j}"] = value
         parts.append("(" + " AND ".join(terms or ["true"]) + ")")
     return "(" + " OR ".join(parts or ["true"]) + ")", values
 
@@ -163,7 +165,7 @@ class Witness:
         on the day, the amount of one of its other calls)."""
         base, values = self.base([{}])
         dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
-        missing = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
+        missing = MISSING_USAGE
         # most logs have none, and then the day alone needs a look
         if not self.ask(f"SELECT 1 FROM ({base}) WHERE today AND {missing} LIMIT 1", values):
             return []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from analysis import narrative
+from analysis import drilldown, narrative
 from analysis.alerts import Alert
 from analysis.baseline import Baseline
+from analysis.drilldown import Inside
 from analysis.feedback import Feedback
 from analysis.present import usd
 from analysis.signatures import Cause
@@ -39,6 +40,7 @@ class Finding:
     delta: Decimal
     share: float | None
     undo_saves: Decimal
+    inside: list[Inside] = field(default_factory=list)  # the model, template and hours that hold most of it
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,20 @@ class Diagnosis:
     alerts: list[Alert]  # what stands out beside the total
     feedback: Feedback | None  # what a person said of the day
     unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
+    priced: tuple[float, float]  # calls in the figures, likewise
 
     @property
     def delta(self) -> Decimal:
         return self.actual - self.expected
+
+    @property
+    def day_before(self) -> date:
+        """The newest day of the baseline; the day itself where there is none."""
+        return max(self.baseline.weights, default=self.day)
+
+    def day_of(self, found: Finding) -> date:
+        """The day whose calls show a cause: what no longer runs has none on the day itself."""
+        return self.day_before if found.cause.cause == "gone" else self.day
 
     @property
     def low_history(self) -> bool:
@@ -76,7 +88,9 @@ class Diagnosis:
     def summary(self) -> str:
         return " ".join(narrative.summary(self))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, store: str | None = None) -> dict[str, Any]:
+        """The document of `hindcast diagnose --json`; `store` is named in its commands."""
+
         def amount(value: Decimal | None) -> Any:
             if self.metric == "cost" or value is None:
                 return usd(value)
@@ -121,7 +135,7 @@ class Diagnosis:
             "causes": [
                 {
                     "cause": found.cause.cause,
-                    "title": found.cause.kind.title,
+                    "title": found.cause.title,
                     "segments": found.cause.segments,
                     "factors": found.cause.factors,
                     "delta": amount(found.delta),
@@ -130,7 +144,15 @@ class Diagnosis:
                     "surprising": found.cause.surprising,
                     "confidence": round(found.cause.confidence, 4),
                     "evidence": found.cause.evidence,
-                    "fix": found.cause.kind.fix,
+                    "fix": found.cause.fix,
+                    "inside": [
+                        {"dimension": one.dimension, "value": one.value, "share": round(one.share, 4)}
+                        for one in found.inside
+                    ],
+                    "commands": drilldown.commands(
+                        found.cause.segments, self.day_of(found), cause=found.cause.cause, store=store
+                    ),
+                    "sql": drilldown.sql(found.cause.segments, self.day_of(found), cause=found.cause.cause),
                 }
                 for found in self.causes
             ],

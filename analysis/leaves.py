@@ -203,10 +203,8 @@ def _requests(
 
     def distinct(column: str) -> dict[tuple[date, int], float]:
         sql = f"""
-            SELECT day, segment, count(*) FROM (
-                SELECT DISTINCT start_time::DATE AS day, {segment_hash(by)} AS segment, hash({column}) AS id
-                FROM {relation} WHERE {where} AND {priced} AND {column} IS NOT NULL)
-            GROUP BY day, segment"""
+            SELECT start_time::DATE AS day, {segment_hash(by)} AS segment, count(DISTINCT hash({column}))
+            FROM {relation} WHERE {where} AND {priced} AND {column} IS NOT NULL GROUP BY day, segment"""
         return {(row[0], row[1]): row[2] for row in con.execute(sql, values).fetchall()}
 
     every = [count for found in counts.values() for count in found.values()]

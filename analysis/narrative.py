@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import present
+from analysis import drilldown, present
 from analysis.drivers import Driver
 from analysis.factors import NEW_SEGMENT, VANISHED_SEGMENT, States
 from analysis.leaves import Comparison
@@ -31,6 +32,21 @@ WHAT = {
     "vanished_segment": "gone",
 }
 
+
+LOST = 0.1  # of a day's calls, by which those without a price differ from before, to be said with the answer
+CROSSED = 1.5  # of the change, that a single part comes to where parts run against each other
+
+# titles that a sentence needs in other words
+_AS_NOUN = {
+    "loop": "a loop",
+    "new agent or feature": "a new agent or feature",
+    "conversations carry more history": "conversations that carry more history",
+    "prompt cache no longer hits": "a prompt cache that no longer hits",
+    "prompt cache hits more often": "a prompt cache that hits more often",
+    "price change": "a price change",
+    "work left the batch tier": "work that left the batch tier",
+    "no longer runs": "what no longer runs",
+}
 
 # causes that say more than their factor does
 SPECIFIC = (
@@ -135,29 +151,57 @@ def figure(value: float | None, unit: str) -> str:
     return f"{value:,.1f}" if 0 < abs(value) < 10 and value != int(value) else present.tokens(round(value))
 
 
+def pair(line: Line) -> tuple[str, str]:
+    """The factor's value before and after, in as many digits as it takes to tell them apart."""
+    before, after = figure(line.before, line.unit), figure(line.after, line.unit)
+    if before == after and line.before is not None and line.after is not None and line.before != line.after:
+        for digits in (1, 2, 3):
+            if line.unit.startswith("share"):
+                texts = [f"{100 * value:.{digits + 1}f} %" for value in (line.before, line.after)]
+            else:
+                texts = [f"{value:,.{digits}f}" for value in (line.before, line.after)]
+            if texts[0] != texts[1]:
+                return texts[0], texts[1]
+    return before, after
+
+
 def change(line: Line) -> str:
-    return f"{figure(line.before, line.unit)} -> {figure(line.after, line.unit)}"
+    return " -> ".join(pair(line))
 
 
 def summary(diagnosis: Diagnosis) -> list[str]:
-    """Two sentences: how much against what was expected, and what most of it is."""
+    """How much against what was expected, what most of it is, and what the figures do not hold."""
     d = diagnosis
     noun = {"cost": "cost", "calls": "had", "tokens": "used"}[d.metric]
     things = {"cost": "", "calls": " calls", "tokens": " tokens"}[d.metric]
+    head = f"{present.day(d.day)} {noun} {amount(d, d.actual)}{things}"
+    if d.baseline.kind == "none":
+        return [f"{head}; there is no earlier day to compare it with.", *_reason(d), *_without_price(d)]
     within = f" (range {_whole(d, d.low)}-{_whole(d, d.high)})" if d.low is not None else ""
-    basis = ""
     if d.baseline.kind == "low_history":
         n = len(d.baseline.weights)
-        basis = f" (mean of {n} earlier {'day' if n == 1 else 'days'}; not enough history for a range)"
-    elif d.baseline.kind == "none":
-        basis = " (no earlier day to compare with)"
+        within = f" (mean of {present.count(n, 'earlier day')}; not enough history for a range)"
     elif d.baseline.kind == "range":
-        basis = f" (mean of {len(d.baseline.weights)} days of {d.baseline.days[0]}..{d.baseline.days[-1]})"
-    head = (
-        f"{present.day(d.day)} {noun} {amount(d, d.actual)}{things}, expected {amount(d, d.expected)}"
-        f"{basis or within}: {amount(d, d.delta, sign=True)} in one day."
-    )
-    return [head, *_reason(d)]
+        n = len(d.baseline.weights)
+        within = f" (mean of {present.count(n, 'day')} of {d.baseline.days[0]}..{d.baseline.days[-1]})"
+    delta = f"{amount(d, d.delta, sign=True)} in one day" if d.delta else "no change"
+    return [f"{head}, expected {amount(d, d.expected)}{within}: {delta}.", *_reason(d), *_without_price(d)]
+
+
+def _without_price(d: Diagnosis) -> list[str]:
+    """A warning where calls without a price may be what the change is made of."""
+    now, before = d.unpriced
+    shares = [n / (n + priced) if n + priced else 0.0 for n, priced in zip((now, before), d.priced, strict=True)]
+    if d.metric != "cost" or abs(shares[0] - shares[1]) < LOST:
+        return []
+    return [
+        f"But {_of(now, d.priced[0])} calls of the day have no price, against {_of(before, d.priced[1])} a day before: "
+        "what they cost is in no figure, and part of the change may be theirs."
+    ]
+
+
+def _of(part: float, rest: float) -> str:
+    return f"{part:,.0f} of {part + rest:,.0f}"
 
 
 def _whole(d: Diagnosis, value: Decimal | None) -> str:
@@ -168,22 +212,30 @@ def _whole(d: Diagnosis, value: Decimal | None) -> str:
 
 def _reason(d: Diagnosis) -> list[str]:
     if not d.drivers or not d.delta:
-        return ["Nothing moved."] if not d.delta else []
+        return []
     began = [f"It began on {present.day(d.onset)}."] if d.onset and d.onset != d.day else []
     found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
     if found is None:
         top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
-        calm = "Nothing in it is beyond the ordinary from day to day; the largest part is"
-        return [f"{calm} {place(top.segment)}: {sentence(top)}.", *began]
+        return [f"{_unremarkable(d)} {place(top.segment)}: {sentence(top)}.", *began]
     inside = [(e.segment, e.factor) for e in found.cause.effects]
     top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
     whole = 0 < (found.share or 0) <= 1
     lead = f"{100 * (found.share or 0):.0f} % of it is" if whole else f"{amount(d, found.delta, sign=True)} is"
+    # what is worth more than the whole day is worth it only beside what runs against it
+    beyond = d.delta > 0 and found.delta > d.actual and 0 < found.undo_saves < d.actual
+    if beyond:
+        lead = "What stands out is"
     where, told = places(found.cause.segments), f": {'; '.join(found.cause.evidence)}" if found.cause.evidence else ""
     if len(inside) == 1 and found.cause.cause not in SPECIFIC:
         answer = f"{lead} {place(top.segment)}: {sentence(top)}."
     else:
-        answer = f"{lead} {found.cause.kind.title} in {where}{told}."
+        answer = f"{lead} {as_noun(found.cause.title)} in {where}{told}."
+    more = [one for one in found.inside if one.value not in answer]
+    if more:
+        answer += f" Where it sits: {drilldown.sits(more)}."
+    if beyond:
+        answer += f" Without it alone the day would have come to {amount(d, d.actual - found.undo_saves)}."
     largest = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), None)
     if (
         largest
@@ -192,12 +244,29 @@ def _reason(d: Diagnosis) -> list[str]:
     ):
         answer += (
             f" The largest part, {amount(d, largest.delta, sign=True)}, is {place(largest.segment)}: "
-            f"{sentence(largest)}, which its days before make no news."
+            f"{sentence(largest)}, which by itself is within the ordinary."
         )
     against = next((f for f in d.causes if (f.delta > 0) != (d.delta > 0)), None)
     if not whole and against:
-        answer += f" Against it, {amount(d, against.delta, sign=True)}: {against.cause.kind.title}."
+        size = "" if beyond else f", {amount(d, against.delta, sign=True)}"
+        answer += f" Against it{size}: {against.cause.title}."
     return [answer, *began]
+
+
+def _unremarkable(d: Diagnosis) -> str:
+    """What can be said where no cause stands out."""
+    if d.baseline.kind == "none":
+        return "The largest part is"
+    if d.verdict == "not_enough_history":
+        return "There is too little history to say what is out of the ordinary; the largest part is"
+    if d.flagged:
+        return "The day is out of the ordinary, but no part of it by itself; the largest is"
+    return "Nothing in it is beyond the ordinary from day to day; the largest part is"
+
+
+def as_noun(title: str) -> str:
+    """A cause's title as the end of a sentence: `a loop`."""
+    return _AS_NOUN.get(title, title)
 
 
 def places(segments: list[dict[str, str | None]]) -> str:
@@ -210,7 +279,7 @@ def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
     found = [f for f in diagnosis.causes if f.cause.surprising][:limit]
     return [
         [
-            _signed(diagnosis, f.delta), f.cause.kind.title, places(f.cause.segments), f.cause.kind.fix,
+            _signed(diagnosis, f.delta), f.cause.title, places(f.cause.segments), f.cause.fix,
             f"{amount(diagnosis, f.undo_saves)}/day" if f.undo_saves > 0 else "-",
         ]
         for f in found
@@ -219,7 +288,7 @@ def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
 
 def sentence(line: Line) -> str:
     """What the factor did, as a clause."""
-    before, after = figure(line.before, line.unit), figure(line.after, line.unit)
+    before, after = pair(line)
     thing = line.unit.rstrip("s") if line.unit != "calls" else "call"
     clauses = {
         "volume": f"{after} {line.unit} instead of {before}",
@@ -252,7 +321,7 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     cents = [Decimal(value) / per for value in whole]
     found = []
     for line, value in zip(shown, cents, strict=False):
-        saves = "-" if line.undo_saves is None else f"{amount(d, line.undo_saves)}/day"
+        saves = f"{amount(d, line.undo_saves)}/day" if line.undo_saves is not None and line.undo_saves > 0 else "-"
         what = WHAT[line.factor] + (f": {line.detail}" if line.detail else "")
         found.append([present.share(line.share), _signed(d, value), place(line.segment), what, change(line), saves])
     if rest:
@@ -268,17 +337,37 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     return found, len(rest)
 
 
+def crossed(diagnosis: Diagnosis) -> bool:
+    """Whether parts run against each other so far that their shares need a word."""
+    return any(abs(line.share or 0.0) > CROSSED for line in diagnosis.drivers)
+
+
 def _signed(d: Diagnosis, value: Decimal) -> str:
+    """An amount with its sign and without a unit; in cents beside a change of dollars."""
+    if d.metric == "cost" and abs(d.delta) >= 1:
+        return f"{value:+,.2f}"
     return amount(d, value, sign=True).replace("$", "") if d.metric == "cost" else amount(d, value, sign=True)
 
 
-def next_step(diagnosis: Diagnosis) -> str:
-    """The commands that show the calls behind the first driver."""
+def behind(diagnosis: Diagnosis, store: str | None = None) -> list[str]:
+    """For the causes that stand out: where inside their place they sit, and commands that list their calls and
+    sessions, each a line of its own. Causes of one place share them."""
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for found in [f for f in diagnosis.causes if f.cause.surprising][: drilldown.LOOKED_INTO]:
+        where = f" ({drilldown.sits(found.inside)})" if found.inside else ""
+        listed = drilldown.commands(found.cause.segments, diagnosis.day_of(found), cause=found.cause.cause, store=store)
+        titles.setdefault(tuple(listed), []).append(f"{found.cause.title}, {places(found.cause.segments)}{where}:")
+    return [line for listed, named in titles.items() for line in (*named, *(f"  {command}" for command in listed))]
+
+
+def next_step(diagnosis: Diagnosis, store: str | None = None) -> str:
+    """What to do next: the calls behind the first driver where no cause has named its own, and a replay."""
     d = diagnosis
-    filters = ""
-    if d.drivers:
-        for name, value in d.drivers[0].segment.items():
-            if value is not None:
-                quoted = value if value.replace("_", "").replace("-", "").isalnum() else f"'{value}'"
-                filters += f" --{name} {quoted}"
-    return f"Evidence: hindcast calls{filters} --day {d.day}   ·   Try: hindcast replay sample_logs/strategies/*.yaml"
+    evidence = ""
+    if not any(f.cause.surprising for f in d.causes):
+        first = d.drivers[:1]
+        day = d.day_before if first and first[0].factor == VANISHED_SEGMENT else d.day
+        command = drilldown.commands([line.segment for line in first], day, store=store)[0]
+        evidence = f"Evidence: {command}   ·   "
+    where = f" --store {shlex.quote(store)}" if store else ""
+    return f"{evidence}Try: hindcast replay sample_logs/strategies/*.yaml{where}"

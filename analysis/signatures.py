@@ -30,28 +30,33 @@ MOST: Final = 0.6  # of the added calls or dollars, for a signature to own a gro
 class Kind:
     title: str
     fix: str
+    less: str | None = None  # the title where it goes the other way and lowers the amount
 
 
 KINDS: Final[dict[str, Kind]] = {
     "new_agent": Kind("new agent or feature", "set a budget gate for it and a cheaper default model"),
-    "model_switch": Kind("calls moved to another model", "route back by task the calls that do not need it"),
-    "prompt_growth": Kind("longer prompts", "trim or compress the prompt, retrieve less"),
+    "model_switch": Kind("calls moved to another model", "route back by task the calls that do not need it",
+                         "calls moved to another model"),
+    "prompt_growth": Kind("longer prompts", "trim or compress the prompt, retrieve less", "shorter prompts"),
     "context_accumulation": Kind("conversations carry more history", "summarise or window the history, cache it"),
     "loop": Kind("loop", "cap the rounds of a session, break loops that repeat a request"),
     "retry_storm": Kind("retries", "back off, give retries a budget, fix what fails"),
-    "cache_breakage": Kind("prompt cache no longer hits", "put what changes last, keep the prefix stable"),
-    "output_growth": Kind("longer answers", "set max_tokens, ask for a shorter format"),
-    "reasoning_growth": Kind("more reasoning", "lower the effort, route simple tasks elsewhere"),
-    "traffic": Kind("more traffic", "none needed: put it in the forecast"),
-    "price_change": Kind("price change", "renegotiate, or route to another provider"),
-    "batch_to_realtime": Kind("work left the batch tier", "send what can wait through the batch API again"),
+    "cache_breakage": Kind("prompt cache no longer hits", "put what changes last, keep the prefix stable",
+                           "prompt cache hits more often"),
+    "output_growth": Kind("longer answers", "set max_tokens, ask for a shorter format", "shorter answers"),
+    "reasoning_growth": Kind("more reasoning", "lower the effort, route simple tasks elsewhere", "less reasoning"),
+    "traffic": Kind("more traffic", "none needed: put it in the forecast", "less traffic"),
+    "price_change": Kind("price change", "renegotiate, or route to another provider", "price change"),
+    "batch_to_realtime": Kind("work left the batch tier", "send what can wait through the batch API again",
+                              "more work at a cheaper tier"),
     "tool_bloat": Kind("larger tool definitions", "load tools on demand"),
     "duplicate_calls": Kind("the same request again", "put an exact cache in front"),
     "user_surge": Kind("one user", "set a quota per user"),
     "long_session": Kind("one session", "set a budget per session"),
     "usage_missing": Kind("calls without usage", "ask for usage in streamed answers"),
-    "fan_out": Kind("more calls per request", "run fewer agents side by side, share what they ask for"),
-    "other_fees": Kind("fees, audio or images", "see the calls behind it"),
+    "fan_out": Kind("more calls per request", "run fewer agents side by side, share what they ask for",
+                    "fewer calls per request"),
+    "other_fees": Kind("fees, audio or images", "see the calls behind it", "fees, audio or images"),
     "gone": Kind("no longer runs", "none needed"),
     "smaller": Kind("smaller changes", "none needed"),
 }  # fmt: skip
@@ -78,8 +83,16 @@ class Cause:
     saves: int | None = None  # integer units, where it was counted in the calls
 
     @property
-    def kind(self) -> Kind:
-        return KINDS[self.cause]
+    def title(self) -> str:
+        """What it is called: what shrank is no growth."""
+        kind = KINDS[self.cause]
+        return kind.less or kind.title if self.delta < 0 else kind.title
+
+    @property
+    def fix(self) -> str:
+        """What to do about it; nothing about what lowers the amount."""
+        kind = KINDS[self.cause]
+        return "none needed: it lowers the amount" if self.delta < 0 and kind.less else kind.fix
 
     @property
     def surprising(self) -> bool:

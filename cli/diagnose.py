@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.given import parse_day
-from cli.output import JsonOption, StoreOption, emit_json, note, say, table
+from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
 
 if TYPE_CHECKING:
     from analysis.findings import Diagnosis
@@ -74,12 +75,17 @@ def diagnose(
         metric=metric,
     )
     if json:
-        emit_json(found.to_json())
+        emit_json(found.to_json(named(store)))
         return
-    show(found, every=every)
+    show(found, every=every, store=named(store))
 
 
-def show(found: Diagnosis, *, every: bool = False) -> None:
+def named(store: str) -> str | None:
+    """The store as a pasted command must name it; None where the command finds it by itself."""
+    return None if store == os.environ.get("HINDCAST_STORE", DEFAULT_STORE) else store
+
+
+def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> None:
     """The answer, the table that proves it, what is not in it, and what to do next."""
     from analysis import narrative, present
     from analysis.alerts import in_words
@@ -90,11 +96,17 @@ def show(found: Diagnosis, *, every: bool = False) -> None:
     rows, hidden = narrative.rows(found, len(found.drivers) if every else SHOWN)
     table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
            "undo saves"], rows, left=(2, 3))  # fmt: skip
+    if narrative.crossed(found):
+        say("Parts run against each other, so that one alone can be more than 100 % of the change.")
     causes = narrative.cause_rows(found, CAUSES)
     if causes:
         say()
         table(["usd" if found.metric == "cost" else found.metric, "cause", "where", "fix", "undo saves"], causes,
               left=(1, 2, 3))  # fmt: skip
+        say()
+        say("The calls behind them (as SQL: --json):")
+        for line in narrative.behind(found, store):
+            say(f"  {line}")
     noticed = in_words(found.alerts)
     if noticed:
         say()
@@ -107,8 +119,8 @@ def show(found: Diagnosis, *, every: bool = False) -> None:
     day_unpriced, before_unpriced = found.unpriced
     if day_unpriced or before_unpriced:
         say(
-            f"Unpriced, in no figure above: {day_unpriced:,} calls on {present.day(found.day)}, "
+            f"Unpriced, in no figure above: {present.count(day_unpriced, 'call')} on {present.day(found.day)}, "
             f"{before_unpriced:,.1f} per baseline day."
         )
     say()
-    say(narrative.next_step(found))
+    say(narrative.next_step(found, store))
