@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ def ingest(
         return
     from ingest.workers import prepare
 
-    prepare(paths, workers)
+    waits = prepare(paths, workers)
     from cli.output import progress
     from ingest.pipeline import ingest as run
     from ingest.store import Store
@@ -89,6 +90,8 @@ def ingest(
     if follow:
         _follow(target, paths, every, options)
         return
+    if waits:
+        _load_pricing()
     with progress("Reading") as bar:
         report = run(target, paths, progress=bar, **options)
     if count_tokens:
@@ -121,6 +124,20 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
         follow(store, paths, every=every, on_report=tell, **options)
     except KeyboardInterrupt:
         note("Stopped; everything read so far is in the store.")
+
+
+def _load_pricing() -> None:
+    """Load what `_price` will need in a thread, while this process waits for those that parse."""
+    from threading import Thread
+
+    def load() -> None:
+        with suppress(Exception):  # whoever needs it meets the same error
+            from analysis import array_kernel, ledger  # noqa: F401
+            from analysis.book import first_rows
+
+            first_rows()
+
+    Thread(target=load, daemon=True).start()
 
 
 def _price(store: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ingest.workplace import Workplace
 TASK_BYTES = 16 << 20
 AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
 PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
+PUBLISH_BARE_CALLS = 4 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
 PUBLISH_SEGMENTS = 200
 LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: nothing is parsed during the last one
 PUBLISH_MEMORY = "300MB"
@@ -325,8 +326,12 @@ class _Run:
     def _staged(self, segment: Segment) -> None:
         self.pending.append(segment)
         calls = sum(one.calls for one in self.pending)
-        ending = calls >= LAST_CALLS and self._pending_bytes >= self._left_bytes > 0
-        if len(self.pending) >= PUBLISH_SEGMENTS or calls >= PUBLISH_CALLS or ending:
+        if self.rules.keep == "none":
+            enough = calls >= PUBLISH_BARE_CALLS
+        else:
+            ending = calls >= LAST_CALLS and self._pending_bytes >= self._left_bytes > 0
+            enough = calls >= PUBLISH_CALLS or ending
+        if len(self.pending) >= PUBLISH_SEGMENTS or enough:
             self._publish()
 
     def _publish(self) -> None:

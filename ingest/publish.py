@@ -118,7 +118,8 @@ def _fresh(con: duckdb.DuckDBPyConnection, high: Any, low: Any) -> Any:
     """The places of the calls that are neither in the store nor repeat an earlier one of these, in order."""
     size = len(low)
     first = np.ones(size, dtype=bool)
-    if len(np.unique(low)) < size:
+    ranked = np.sort(low)
+    if (ranked[1:] == ranked[:-1]).any():
         order = np.lexsort((np.arange(size), high, low))
         same = (low[order][1:] == low[order][:-1]) & (high[order][1:] == high[order][:-1])
         first[order[1:][same]] = False
