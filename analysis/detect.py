@@ -132,7 +132,11 @@ def error_scale(errors: list[float]) -> float:
 def tail(error: float, errors: list[float], scale: float) -> float:
     """How often an ordinary day errs this much: a Student tail, but no rarer than it has been."""
     worse = sum(abs(past) >= abs(error) for past in errors)
-    return max(two_sided(abs(error) / scale), worse / (len(errors) + 1))
+    return _tail(error, worse, len(errors), scale)
+
+
+def _tail(error: float, worse: int, known: int, scale: float) -> float:
+    return max(two_sided(abs(error) / scale), worse / (known + 1))
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,8 @@ def judge_hours(costs: Mapping[datetime, float], *, floor: float = FLOOR_USD) ->
     for hour, cost in costs.items():
         grid[int((hour - first).total_seconds() // 3600)] = cost
     table = grid.reshape(days, 24)
-    errors: list[float] = []
+    sizes = np.empty(days * 24)  # of the errors of ordinary hours, the first `known` of them
+    known = 0
     found = []
     for d in range(MIN_HISTORY, days):
         usual = np.median(table[max(0, d - HOUR_DAYS) : d], axis=0)
@@ -176,15 +181,13 @@ def judge_hours(costs: Mapping[datetime, float], *, floor: float = FLOOR_USD) ->
             then = (usual[h] + usual[h - 1]) * busy
             # a tenth of a usual hour on both sides keeps quiet hours quiet
             error = log((now + 0.1 * size) / (then + 0.1 * size))
-            past = errors[-HOUR_DAYS * 24 :]
-            scale = sqrt((len(past) * _mad(past) ** 2 + 48 * PRIOR_HOUR**2) / (len(past) + 48))
-            p_value = tail(error, past, scale)
+            past = sizes[max(0, known - HOUR_DAYS * 24) : known]
+            own = 1.4826 * float(np.median(past)) if len(past) else 0.0
+            scale = sqrt((len(past) * own**2 + 48 * PRIOR_HOUR**2) / (len(past) + 48))
+            p_value = _tail(error, int((past >= abs(error)).sum()), len(past), scale)
             flagged = p_value < HOUR_ALPHA and abs(now - then) >= floor
             found.append(HourJudgement(first + timedelta(hours=d * 24 + h), float(now), float(then), p_value, flagged))
             if not flagged:
-                errors.append(error)
+                sizes[known] = abs(error)
+                known += 1
     return found
-
-
-def _mad(values: list[float]) -> float:
-    return 1.4826 * float(np.median(np.abs(values))) if values else 0.0

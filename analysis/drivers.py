@@ -88,14 +88,17 @@ class Game:
 
     def undoing(self, segments: list[int], factors: Collection[str]) -> float:
         """What the day would save with these factors of these segments at their baseline values together."""
-        saved = 0.0
+        return float(self.undoing_each(segments, factors).sum())
+
+    def undoing_each(self, segments: list[int], factors: Collection[str]) -> Float:
+        """As `undoing`, segment by segment."""
         at = np.array(segments, np.int64)
+        saved = np.zeros(len(at))
         on = {factor: factor not in factors for factor in FACTORS}
+        now, then = self.scale(1, 1, at), self.scale(int(on[VOLUME]), int(on[CALLS_PER_REQUEST]), at)
         for part, inner in PARTS.items():
             kept = sum(1 << i for i, name in enumerate(inner) if on[name])
-            full, less = self.values[part][-1, at], self.values[part][kept, at]
-            now, then = self.scale(1, 1, at), self.scale(int(on[VOLUME]), int(on[CALLS_PER_REQUEST]), at)
-            saved += float((now * full - then * less).sum())
+            saved += now * self.values[part][-1, at] - then * self.values[part][kept, at]
         return saved
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from analysis.drivers import Driver, Game
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, VOLUME
 from analysis.leaves import Comparison
-from analysis.placement import HOT, Effect, Segment, Universe
+from analysis.placement import HOT, Effect, Key, Universe
 from analysis.signatures import Cause
 from analysis.surprise import CLUSTER, Surprise, dilution
 
@@ -29,13 +29,11 @@ def effects_of(
     names = [dict(zip(by, segment, strict=True)) for segment in compared.segments]
     calls = [np.bincount(compared.cells.segment, compared.cells.of(s, "calls"), len(names)) for s in (0, 1)]
     both = (calls[0] > 0) & (calls[1] > 0)
-    universe: dict[str, dict[Any, tuple[float, float]]] = {
-        factor: {
-            tuple(names[k].items()): (float(strayed.change[f, k]), float(strayed.spread[f, k]))
-            for k in range(len(names))
-            if both[k]
-        }
-        for f, factor in enumerate(FACTORS)
+    keys: list[Key] = [tuple(name.items()) for name in names]
+    known = np.flatnonzero(both).tolist()
+    changes, spreads = strayed.change.tolist(), strayed.spread.tolist()
+    universe: dict[str, dict[Key, tuple[float, float]]] = {
+        factor: {keys[k]: (changes[f][k], spreads[f][k]) for k in known} for f, factor in enumerate(FACTORS)
     }
     # calls on one side only may be chance where they are few: staying away has the chance exp(-n / CLUSTER), all of
     # them falling on one of the days a chance of one in days + 1 for each cluster; -2 log of it is a distance squared
@@ -48,14 +46,13 @@ def effects_of(
         absent = calls[side] <= 0
         width = np.where(absent, 1 / np.maximum(one_sided[factor], 1e-9), 0.0)
         universe[factor] = {
-            tuple(names[k].items()): (float(absent[k]), max(float(width[k]), ONE_SIDED_SPREAD))
-            for k in range(len(names))
+            keys[k]: (float(absent[k]), max(float(width[k]), ONE_SIDED_SPREAD)) for k in range(len(names))
         }
     found = []
     diluted = dilution(compared.cells)
     for driver in drivers:
         k = driver.segment
-        change, spread = universe[driver.factor][tuple(names[k].items())]
+        change, spread = universe[driver.factor][keys[k]]
         noise = common = 0.0
         delta = driver.delta
         if driver.factor in FACTORS:
@@ -71,18 +68,18 @@ def effects_of(
             found.append(
                 Effect(names[k], VOLUME, shared, strayed.shift, strayed.shift_scale, wobble, wobble, driver.delta, True)
             )
-        if driver.factor == "cache_read_share" and diluted[k] and abs(_z(universe, "input_tokens", names[k])) >= HOT:
+        if driver.factor == "cache_read_share" and diluted[k] and abs(_z(universe["input_tokens"][keys[k]])) >= HOT:
             part = round(delta * diluted[k])
             delta -= part
             noise *= 1 - diluted[k]
-            longer = universe["input_tokens"][tuple(names[k].items())]
+            longer = universe["input_tokens"][keys[k]]
             found.append(Effect(names[k], driver.factor, part, *longer, 0.0, 0.0, driver.delta, follows="input_tokens"))
         found.append(Effect(names[k], driver.factor, delta, change, spread, noise, common, driver.delta))
     return found, universe
 
 
-def _z(universe: Universe, factor: str, segment: Segment) -> float:
-    change, spread = universe[factor][tuple(segment.items())]
+def _z(moved: tuple[float, float]) -> float:
+    change, spread = moved
     return change / spread if spread else 0.0
 
 
@@ -113,14 +110,18 @@ def saved(cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...]) -
         pair[0] += effect.delta
     saves = 0.0
     together: dict[frozenset[str], list[int]] = {}
+    apart: dict[tuple[frozenset[str], frozenset[str]], list[tuple[int, float]]] = {}
     for k, factors in held.items():
         parts = {f: had / whole for f, (had, whole) in factors.items() if had != whole and whole}
-        if not parts:
+        if parts:
+            every = frozenset(factors)
+            apart.setdefault((every - set(parts), every), []).append((k, min(parts.values(), key=abs)))
+        else:
             together.setdefault(frozenset(factors), []).append(k)
-            continue
-        kept = set(factors) - set(parts)
-        alone = game.undoing([k], kept)
-        saves += alone + (game.undoing([k], set(factors)) - alone) * min(parts.values(), key=abs)
+    for (kept, every), some in apart.items():
+        where, shares = [k for k, _ in some], np.array([share for _, share in some])
+        alone = game.undoing_each(where, kept)
+        saves += float((alone + (game.undoing_each(where, every) - alone) * shares).sum())
     for names, where in together.items():
         whole = names & {NEW_SEGMENT, VANISHED_SEGMENT}
         saves += sum(compared.after[k] for k in where) if whole else game.undoing(where, names)

@@ -73,6 +73,12 @@ class Cells:
     def _first(self) -> list[int]:
         return np.searchsorted(self.segment, np.arange(self.segments + 1)).tolist()
 
+    @cached_property
+    def totals(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Per side and measure the sum of each segment."""
+        first, second = ([np.bincount(self.segment, row, self.segments).tolist() for row in side] for side in self.sums)
+        return first, second
+
     def within(self, segment: int) -> slice:
         """The cells of a segment: they stand in its order."""
         return slice(self._first[segment], self._first[segment + 1])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from analysis import drilldown, present
 from analysis.drivers import Driver
-from analysis.factors import NEW_SEGMENT, VANISHED_SEGMENT, States
+from analysis.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
 from analysis.leaves import Comparison
 
 if TYPE_CHECKING:
@@ -65,9 +65,8 @@ def values(compared: Comparison, state: States, driver: Driver) -> tuple[float |
     k, factor = driver.segment, driver.factor
     cells = compared.cells
     mine = cells.within(k)
-    calls = [cells.of(side, "calls")[mine] for side in (0, 1)]
     if factor in (NEW_SEGMENT, VANISHED_SEGMENT):
-        return float(calls[0].sum()), float(calls[1].sum()), "calls", None
+        return cells.totals[0][0][k], cells.totals[1][0][k], "calls", None
     if factor == "volume":
         return float(state.requests[0, k]), float(state.requests[1, k]), compared.unit[k], None
     if factor == "calls_per_request":
@@ -75,14 +74,14 @@ def values(compared: Comparison, state: States, driver: Driver) -> tuple[float |
         return before, after, f"calls per {compared.unit[k].rstrip('s')}", None
     if factor in ("model_mix", "batch_share"):
         key = cells.model[mine] if factor == "model_mix" else cells.tier[mine]
-        shares = [_shares(key, side) for side in calls]
+        shares = [_shares(key, cells.of(side, "calls")[mine]) for side in (0, 1)]
         top = max(shares[1], key=lambda name: (shares[1][name] - shares[0][name], -name))
         label = compared.models[top] if factor == "model_mix" else compared.tiers[top]
         return shares[0][top], shares[1][top], "share of calls", label or "(no model)"
     if factor == "price":
         rates = [_unit_price(compared, mine, side) for side in (0, 1)]
         return rates[0], rates[1], "usd per million tokens", None
-    return _measure(compared, mine, 0, factor), _measure(compared, mine, 1, factor), _unit(factor), None
+    return _measure(cells, k, 0, factor), _measure(cells, k, 1, factor), _unit(factor), None
 
 
 def _shares(key: Any, calls: Any) -> dict[int, float]:
@@ -96,22 +95,21 @@ def _unit(factor: str) -> str:
     return "usd per call" if factor == "other" else "tokens per call"
 
 
-def _measure(compared: Comparison, mine: Any, side: int, factor: str) -> float | None:
-    cells = compared.cells
+_RATIOS: Final = {
+    "input_tokens": (("uncached", "read", "write"), ("calls",)),
+    "cache_read_share": (("read",), ("uncached", "read", "write")),
+    "cache_write_share": (("write",), ("uncached", "read", "write")),
+    "output_tokens": (("output",), ("calls",)),
+    "reasoning_tokens": (("reasoning",), ("calls",)),
+    "other": (("other_usd",), ("calls",)),
+}
+_AT: Final = {name: i for i, name in enumerate(MEASURES)}
 
-    def total(*names: str) -> float:
-        return float(sum(cells.of(side, name)[mine].sum() for name in names))
 
-    top, bottom = {
-        "input_tokens": (("uncached", "read", "write"), ("calls",)),
-        "cache_read_share": (("read",), ("uncached", "read", "write")),
-        "cache_write_share": (("write",), ("uncached", "read", "write")),
-        "output_tokens": (("output",), ("calls",)),
-        "reasoning_tokens": (("reasoning",), ("calls",)),
-        "other": (("other_usd",), ("calls",)),
-    }[factor]
-    amount, base = total(*top) / (1e12 if factor == "other" else 1), total(*bottom)
-    return amount / base if base else None
+def _measure(cells: Cells, k: int, side: int, factor: str) -> float | None:
+    top, bottom = (sum(cells.totals[side][_AT[name]][k] for name in names) for names in _RATIOS[factor])
+    amount = top / (1e12 if factor == "other" else 1)
+    return amount / bottom if bottom else None
 
 
 def _unit_price(compared: Comparison, mine: Any, side: int) -> float | None:
@@ -194,9 +192,12 @@ def _without_price(d: Diagnosis) -> list[str]:
     shares = [n / (n + priced) if n + priced else 0.0 for n, priced in zip((now, before), d.priced, strict=True)]
     if d.metric != "cost" or abs(shares[0] - shares[1]) < LOST:
         return []
+    told = [f"{_of(now, d.priced[0])} calls of the day", f"{_of(before, d.priced[1])} a day before"]
+    if shares[0] < shares[1]:
+        told = [f"{_of(before, d.priced[1])} calls a day before", f"{_of(now, d.priced[0])} of the day"]
     return [
-        f"But {_of(now, d.priced[0])} calls of the day have no price, against {_of(before, d.priced[1])} a day before: "
-        "what they cost is in no figure, and part of the change may be theirs."
+        f"But {told[0]} have no price, against {told[1]}: what they cost is in no figure, and part of the change may "
+        "be theirs."
     ]
 
 

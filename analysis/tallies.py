@@ -148,7 +148,8 @@ class Counter:
         """Rows of (place, day, figures): figures `calls` and `amount` summed on either side."""
         found: dict[int, Tally] = {}
         for row in rows:
-            one = found.setdefault(row[0], Tally(self._segment(row[0])))
+            if (one := found.get(row[0])) is None:
+                one = found[row[0]] = Tally(self._segment(row[0]))
             count, worth = float(row[1 + calls] or 0), float(row[1 + amount] or 0)
             if row[1] == self.witness.day:
                 one.after += count
