@@ -17,6 +17,7 @@ from analysis.alerts import Alert, alerts
 from analysis.aligned import costs_relation, ranges_relation
 from analysis.baseline import Baseline
 from analysis.causes import find
+from analysis.comparison import Comparison, compare
 from analysis.days import complete_days
 from analysis.detect import Judgement, error_scale, judge
 from analysis.drivers import Driver, Game, explain, order_range, undoing
@@ -25,7 +26,7 @@ from analysis.evidence import Witness
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
 from analysis.feedback import Feedback, marks
 from analysis.findings import Diagnosis, Finding, Line
-from analysis.leaves import METRICS, SCALE, Comparison, compare, day_sums, dimensions
+from analysis.leaves import METRICS, SCALE, day_sums, dimensions
 from analysis.signatures import Cause
 from analysis.surprise import surprise
 from ingest.errors import InputError, did_you_mean

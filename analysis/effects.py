@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
+from analysis.comparison import Comparison
 from analysis.drivers import Driver, Game
 from analysis.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT, VOLUME
-from analysis.leaves import Comparison
 from analysis.placement import HOT, Effect, Key, Universe
 from analysis.signatures import Cause
 from analysis.surprise import CLUSTER, Surprise, dilution

@@ -6,12 +6,10 @@ import shlex
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from analysis import drilldown, present
+from analysis.comparison import Comparison
 from analysis.drivers import Driver
 from analysis.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
-from analysis.leaves import Comparison
 
 if TYPE_CHECKING:
     from analysis.findings import Diagnosis, Line
@@ -85,8 +83,11 @@ def values(compared: Comparison, state: States, driver: Driver) -> tuple[float |
 
 
 def _shares(key: Any, calls: Any) -> dict[int, float]:
-    total = calls.sum()
-    return {int(name): float(calls[key == name].sum() / total) if total else 0.0 for name in np.unique(key)}
+    sums: dict[int, float] = {}
+    for name, n in zip(key.tolist(), calls.tolist(), strict=True):
+        sums[name] = sums.get(name, 0.0) + n
+    total = sum(sums.values())
+    return {name: sums[name] / total if total else 0.0 for name in sorted(sums)}
 
 
 def _unit(factor: str) -> str:

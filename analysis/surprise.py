@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from analysis.comparison import Comparison
 from analysis.factors import FACTORS, MEASURES, Cells, Float, Int, States
-from analysis.leaves import Comparison, DaySums
+from analysis.leaves import DaySums
 
 PRIOR_DAYS: Final = 4
 PRIOR: Final = {  # an ordinary day's spread where the log itself says nothing: log for sizes, plain for shares
@@ -165,22 +166,23 @@ def _tier_rise(compared: Comparison) -> Float:
 def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int) -> Float:
     """Factor values, shape (FACTORS, segments, days); NaN where a segment has no calls. The mix is the share of the
     model `mover[k]`."""
-    k_of = {segment: k for k, segment in enumerate(compared.segments)}
-    shape = (len(k_of), len(days))
+    shape = (len(compared.segments), len(days))
     totals = np.zeros((len(MEASURES), *shape))
     batch = np.zeros(shape)
     models = np.zeros((len(compared.models), *shape))
     requests = np.zeros(shape)
-    number = {model: i for i, model in enumerate(compared.models)}
+    other = np.array([tier != "standard" for tier in compared.tiers], np.bool_)
     for d, day in enumerate(days):
-        for (segment, model, tier, _), amounts in sums.rows.get(day, {}).items():
-            k = k_of[segment]
-            totals[:, k, d] += amounts
-            models[number[model], k, d] += amounts[0]
-            batch[k, d] += amounts[0] if tier != "standard" else 0.0
-        for segment, counts in sums.requests.get(day, {}).items():
-            if segment in k_of:
-                requests[k_of[segment], d] = counts[1] or counts[3]
+        if day not in sums.days:
+            continue
+        one = sums.days[day]
+        segment = sums.segment[one.cell]
+        for row, amounts in zip(totals, one.measures, strict=True):
+            np.add.at(row[:, d], segment, amounts)
+        np.add.at(models[:, :, d], (sums.model[one.cell], segment), one.measures[0])
+        np.add.at(batch[:, d], segment, one.measures[0] * other[sums.tier[one.cell]])
+        table = sums.requests[day]
+        requests[:, d] = np.where(table[1] > 0, table[1], table[3])
     with np.errstate(divide="ignore", invalid="ignore"):
         calls = np.where(totals[0] > 0, totals[0], np.nan)
         tokens = totals[_AT["uncached"]] + totals[_AT["read"]] + totals[_AT["write"]]
