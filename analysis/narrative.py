@@ -193,13 +193,11 @@ def _without_price(d: Diagnosis) -> list[str]:
     shares = [n / (n + priced) if n + priced else 0.0 for n, priced in zip((now, before), d.priced, strict=True)]
     if d.metric != "cost" or abs(shares[0] - shares[1]) < LOST:
         return []
-    told = [f"{_of(now, d.priced[0])} calls of the day", f"{_of(before, d.priced[1])} a day before"]
+    day, usual = _of(now, d.priced[0]), _of(before, d.priced[1])
+    told = f"{day} calls of the day have no price, against {usual} a day before"
     if shares[0] < shares[1]:
-        told = [f"{_of(before, d.priced[1])} calls a day before", f"{_of(now, d.priced[0])} of the day"]
-    return [
-        f"But {told[0]} have no price, against {told[1]}: what they cost is in no figure, and part of the change may "
-        "be theirs."
-    ]
+        told = f"{usual} calls a day before had no price, against {day} now"
+    return [f"But {told}: what they cost is in no figure, and part of the change may be theirs."]
 
 
 def _of(part: float, rest: float) -> str:
