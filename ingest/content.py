@@ -93,7 +93,7 @@ class Measures:
         """The measures of a message as the log has it. Raises what its decoding raises, and as `of_value`."""
         measured = None
         if logged[:9] == _PLAIN_HEAD:
-            measured = self._of_plain(logged)
+            measured = self.of_plain(logged)
         if measured is None and logged[:7] == _SPOKEN_HEAD:
             measured = self._of_spoken(logged)
         if measured is None:
@@ -107,7 +107,7 @@ class Measures:
             return hmac.digest(self._hash_key, digest, "sha256")[:16]
         return digest
 
-    def _of_plain(self, logged: bytes) -> Measured | None:
+    def of_plain(self, logged: bytes) -> Measured | None:
         """As `of_value`, for a message that is a role and a text in this order, compact and without an escape.
 
         Such a one is written again as it stands. None for any other.
@@ -116,10 +116,8 @@ class Measures:
         start = end + _MIDDLE_SIZE
         if logged[end:start] != _PLAIN_MIDDLE or b"\\" in logged or logged.count(b'"') != 8 or logged[-2:] != b'"}':
             return None
-        role = self._roles.get(logged[9:end])
-        if role is None:
-            role = self._role(logged[9:end])
-        name, tail = role
+        written = logged[9:end]
+        name, tail = self._roles.get(written) or self._role(written)
         text = logged[start:-2]
         canonical = b'{"content":"' + text + tail
         if not logged.isascii():
@@ -265,14 +263,8 @@ class Contents:
         """The contents of a request's messages, at least one: the first is Raw only if all are. Raises as `add`."""
         if type(values[0]) is not msgspec.Raw:
             return [self.add(value, MESSAGE, path) for value in values]
-        written = [*map(bytes, values)]
-        found = [*map(self._seen.get, written)]
-        if None in found:
-            logged = self.add_logged
-            return [
-                one if one is not None else logged(raw, MESSAGE, path) for one, raw in zip(found, written, strict=True)
-            ]
-        return found  # type: ignore[return-value]
+        seen, logged = self._seen.get, self.add_logged
+        return [seen(raw) or logged(raw, MESSAGE, path) for raw in map(bytes, values)]
 
     def add(self, value: Any, kind: str, path: str) -> Content:
         """The content of one message, as an object or as JSON (msgspec.Raw), or of a list of tools.
@@ -292,6 +284,16 @@ class Contents:
             found = self._seen[raw] = self._numbered(measured, kind)
         return found
 
+    def add_plain(self, logged: bytes, kind: str) -> Content | None:
+        """As `add_logged`, for what may be more than one message: None unless it is one of a role and a plain text."""
+        found = self._seen.get(logged)
+        if found is None and logged[:9] == _PLAIN_HEAD:
+            known = self._before.get(logged)
+            measured = known[-1] if known is not None else self._measures.of_plain(logged)
+            if measured is not None:
+                found = self._seen[logged] = self._numbered(measured, kind)
+        return found
+
     def add_logged(self, logged: bytes, kind: str, path: str) -> Content:
         """As `add`, for JSON."""
         found = self._seen.get(logged)
@@ -303,9 +305,9 @@ class Contents:
 
     def _numbered(self, measured: Measured, kind: str) -> Content:
         content_hash, key, masked, raw, text, _, _, words, images, _, tokens = measured
-        number = self._numbers.get(content_hash)
-        if number is None:
-            number = self._numbers[content_hash] = len(self.measured)
+        new = len(self.measured)
+        number = self._numbers.setdefault(content_hash, new)
+        if number == new:
             self.measured.append(measured)
             self.kinds.append(kind)
             if tokens is not None:

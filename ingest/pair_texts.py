@@ -7,7 +7,7 @@ again, only what follows them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from ingest import columns
 from ingest.bodies import openai
 from ingest.calls import PENDING, BadRecordError, Call
 from ingest.columns import constant, texts
-from ingest.content import OUTPUT, TOOLS, Content, Contents
+from ingest.content import MESSAGE, OUTPUT, TOOLS, Content, Contents
 from ingest.format import UNFORESEEN, Context
 from ingest.keys import POLICIES, RequestKeys
 from ingest.pair_columns import INT_LIMIT, TOOLS_LIMIT, Response, contradictory, line_decoder, pair_columns
@@ -68,16 +68,23 @@ class _Asked:
         self.tools: Content | None = None
 
 
-class _Told(NamedTuple):
-    """The messages of a session's last call."""
+class _Told:
+    """The messages of a session's last call, and its answer, with which the next one's go on as a rule."""
 
-    written: bytes  # the list as logged, without its last bracket
-    numbers: list[int]
-    exact: bytes  # digests, one after the other
-    masked: bytes
-    raw: bytes
-    words: int
-    images: bool
+    __slots__ = ("answer", "answered", "exact", "images", "masked", "numbers", "raw", "words", "written")
+
+    def __init__(
+        self, written: bytes, numbers: list[int], exact: bytes, masked: bytes, raw: bytes, words: int, images: bool
+    ) -> None:
+        self.written = written  # the list as logged, without its last bracket
+        self.numbers = numbers
+        self.exact = exact  # digests, one after the other
+        self.masked = masked
+        self.raw = raw
+        self.words = words
+        self.images = images
+        self.answered = b""  # as logged, between commas
+        self.answer: Content | None = None
 
 
 _NOTHING_TOLD = _Told(b"", [], b"", b"", b"", 0, False)
@@ -171,16 +178,11 @@ class _Calls:
     def take(self, line: Any, row: int) -> bool:
         """Take a line's call in; False if it must be read the ordinary way."""
         try:
-            if not self._take(line):
-                return False
+            return self._take(line, row)
         except _REFUSALS:
             return False
-        line.request = line.response.choices = None  # they keep the bytes of the block
-        self.lines.append(line)
-        self.rows.append(row)
-        return True
 
-    def _take(self, line: Any) -> bool:
+    def _take(self, line: Any, row: int) -> bool:
         request: dict[str, Raw] = line.request
         messages = request.pop("messages", None)
         if messages is None:
@@ -192,7 +194,8 @@ class _Calls:
             asked = self._request_of(request, key)
         if asked is None:
             return False
-        choices = line.response.choices
+        response = line.response
+        choices = response.choices
         if choices and len(choices) > 1:
             return False
         told = self._told(bytes(messages), line.session_id)
@@ -209,6 +212,8 @@ class _Calls:
             if content.hashed:
                 return False
             output = content.number
+            told.answered = b",%b," % answer
+            told.answer = content
             reason = choices[0].finish_reason or None
             pending = reason in PENDING or content.measured.asks
         keys = self.keys.numbers(told.exact, told.masked, told.raw, asked.tools, asked.params, asked.tenant)
@@ -221,25 +226,31 @@ class _Calls:
         self._outputs.append(output)
         self._reasons.append(reason)
         self._pending.append(pending)
+        line.request = response.choices = None  # they keep the bytes of the block
+        self.lines.append(line)
+        self.rows.append(row)
         return True
 
     def _told(self, written: bytes, session: str | None) -> _Told | None:
         """The messages of a call; None if there are none, or if one is known by its hash alone."""
         before = self._sessions.get(session, _NOTHING_TOLD) if session else _NOTHING_TOLD
-        given, numbers, exact, masked, raw, words, images = before
+        given = before.written
         size = len(given)
-        if size and written.startswith(given) and written[size] == _COMMA:
-            new = _decode_list(b"[" + written[size + 1 :])
-        else:
+        if not size or not written.startswith(given) or written[size] != _COMMA:
+            before = _NOTHING_TOLD
             new = _decode_list(written)
             if not new:
                 return None
-            numbers, exact, masked, raw, words, images = [], b"", b"", b"", 0, False
-        found = self.contents.add_all(new, "$.messages") if new else []
-        numbers = numbers + [one[0] for one in found]
-        for _, its_key, its_masked, its_raw, its_words, its_images, hashed, _ in found:
+            found = self.contents.add_all(new, "$.messages")
+        else:
+            found = self._further(written, size, before)
+        exact, masked, raw = before.exact, before.masked, before.raw
+        words, images = before.words, before.images
+        numbers = before.numbers.copy()
+        for number, its_key, its_masked, its_raw, its_words, its_images, hashed, _ in found:
             if hashed:
                 return None
+            numbers.append(number)
             exact += its_key
             masked += its_masked
             raw += its_raw
@@ -249,6 +260,16 @@ class _Calls:
         if session:
             self._sessions[session] = told
         return told
+
+    def _further(self, written: bytes, size: int, before: _Told) -> list[Content]:
+        """The messages after the first `size` bytes, which are those of the call before, and its answer as a rule."""
+        answer = before.answer
+        if answer is not None and written.startswith(before.answered, size):
+            said = self.contents.add_plain(written[size + len(before.answered) : -1], MESSAGE)
+            if said is not None:
+                return [answer, said]
+        new = _decode_list(b"[" + written[size + 1 :])
+        return self.contents.add_all(new, "$.messages") if new else []
 
     def _request_of(self, request: dict[str, Raw], key: tuple[object, ...]) -> _Asked | None:
         call = request_call(request)
