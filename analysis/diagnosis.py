@@ -227,7 +227,7 @@ def _assemble(
         alerts=noticed,
         feedback=said,
         causes=[
-            replace(_finding(cause, compared, game, by, actual - expected, unit), inside=inside.get(id(cause), []))
+            replace(_finding(cause, compared, game, actual - expected, unit), inside=inside.get(id(cause), []))
             for cause in causes
         ],
         unpriced=(
@@ -238,10 +238,8 @@ def _assemble(
     )
 
 
-def _finding(
-    cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...], change: int, unit: Decimal
-) -> Finding:
-    saves = saved(cause, compared, game, by) if cause.saves is None else float(cause.saves)
+def _finding(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> Finding:
+    saves = saved(cause, compared, game) if cause.saves is None else float(cause.saves)
     return Finding(
         cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )

@@ -50,19 +50,20 @@ def effects_of(
         }
     found = []
     diluted = dilution(compared.cells)
+    ordinary = dict(zip(FACTORS, strayed.noise.tolist(), strict=True))
+    shares = strayed.shared.tolist()
     for driver in drivers:
         k = driver.segment
         change, spread = universe[driver.factor][keys[k]]
         noise = common = 0.0
         delta = driver.delta
-        if driver.factor in FACTORS:
-            f = FACTORS.index(driver.factor)
-            noise = float(strayed.noise[f, k])
-            common = noise * strayed.common / spread if f == 0 else 0.0
+        if driver.factor in ordinary:
+            noise = ordinary[driver.factor][k]
+            common = noise * strayed.common / spread if driver.factor == FACTORS[0] else 0.0
         else:
             noise = abs(delta) / max(float(one_sided[driver.factor][k]), 1e-9)
         if driver.factor == VOLUME and strayed.shift:
-            shared = round(strayed.shared[k])
+            shared = round(shares[k])
             delta -= shared
             wobble = abs(shared) * strayed.shift_scale / abs(strayed.shift)
             found.append(
@@ -99,13 +100,13 @@ def repriced(compared: Comparison) -> list[str]:
     return found
 
 
-def saved(cause: Cause, compared: Comparison, game: Game, by: tuple[str, ...]) -> float:
+def saved(cause: Cause, compared: Comparison, game: Game) -> float:
     """What the day would save with the cause's factors of its segments at their baseline together. A cause that holds
     a part of a driver saves that part."""
     number = {segment: k for k, segment in enumerate(compared.segments)}
     held: dict[int, dict[str, list[int]]] = {}  # segment -> factor -> (part held, whole driver)
     for effect in cause.effects:
-        k = number[tuple(effect.segment[name] for name in by)]
+        k = number[tuple(effect.segment.values())]
         pair = held.setdefault(k, {}).setdefault(effect.factor, [0, effect.whole])
         pair[0] += effect.delta
     saves = 0.0

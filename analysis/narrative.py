@@ -96,21 +96,27 @@ def _unit(factor: str) -> str:
     return "usd per call" if factor == "other" else "tokens per call"
 
 
+def _rows(*measures: str) -> list[int]:
+    return [MEASURES.index(name) for name in measures]
+
+
+_INPUT: Final = _rows("uncached", "read", "write")
+_CALLS: Final = _rows("calls")
 _RATIOS: Final = {
-    "input_tokens": (("uncached", "read", "write"), ("calls",)),
-    "cache_read_share": (("read",), ("uncached", "read", "write")),
-    "cache_write_share": (("write",), ("uncached", "read", "write")),
-    "output_tokens": (("output",), ("calls",)),
-    "reasoning_tokens": (("reasoning",), ("calls",)),
-    "other": (("other_usd",), ("calls",)),
+    "input_tokens": (_INPUT, _CALLS),
+    "cache_read_share": (_rows("read"), _INPUT),
+    "cache_write_share": (_rows("write"), _INPUT),
+    "output_tokens": (_rows("output"), _CALLS),
+    "reasoning_tokens": (_rows("reasoning"), _CALLS),
+    "other": (_rows("other_usd"), _CALLS),
 }
-_AT: Final = {name: i for i, name in enumerate(MEASURES)}
 
 
 def _measure(cells: Cells, k: int, side: int, factor: str) -> float | None:
-    top, bottom = (sum(cells.totals[side][_AT[name]][k] for name in names) for names in _RATIOS[factor])
-    amount = top / (1e12 if factor == "other" else 1)
-    return amount / bottom if bottom else None
+    totals = cells.totals[side]
+    top, bottom = _RATIOS[factor]
+    amount, base = sum([totals[i][k] for i in top]), sum([totals[i][k] for i in bottom])
+    return (amount / 1e12 if factor == "other" else amount) / base if base else None
 
 
 def _unit_price(compared: Comparison, mine: Any, side: int) -> float | None:
