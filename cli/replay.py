@@ -57,14 +57,14 @@ def register(app: typer.Typer) -> None:
 def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
     from analysis.money import dollars
-    from analysis.present import money, share
+    from analysis.present import count, money, share
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
         return
     best = recommended(result)
     if best is not None:
-        say(sentence(result, best), style="bold")
+        say(sentence(best), style="bold")
         say()
     unit = "usd/day" if result.whole_days else "usd/day*"
     rows = []
@@ -87,16 +87,20 @@ def show(result: Replay) -> None:
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
     if not result.whole_days:
         say("* the log covers no day whole; mean over the days it touches", style="dim")
-    if best is not None and best.savings:
+    if best is not None and best.savings and best.priced_calls:
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings.items()]
         whole = money(dollars(best.baseline - best.cost))
         say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
-    for count, text in (
-        (result.unpriced_calls, "calls have no price and are on neither side"),
-        (result.untimed_calls, "calls have no time and cannot be replayed"),
+    for number, why in (
+        (result.unpriced_calls, "without a price: on neither side"),
+        (result.untimed_calls, "without a time: not replayed"),
     ):
-        if count:
-            say(f"Not included: {count:,} {text}", style="yellow")
+        if number:
+            say(f"Not included: {count(number, 'call')} {why}", style="yellow")
+    for entry in result.strategies:
+        if entry.newly_unpriced:
+            moved = f"{count(entry.newly_unpriced, 'call')} would have no price, and stand on neither side"
+            say(f"Not to be compared with the others: under {entry.name} {moved}", style="yellow")
     if best is not None and best.limits:
         say(f"Assumed or left out for {best.name}:")
         for limit in best.limits:
@@ -107,17 +111,23 @@ def show(result: Replay) -> None:
 
 def recommended(result: Replay) -> StrategyResult | None:
     """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
-    passing = [entry for entry in result.strategies if entry.quality["verdict"] == "passes" and entry.savings]
-    return min(passing or list(result.strategies), key=lambda entry: (entry.cost, entry.name), default=None)
+    from replay import recommend
+
+    place = recommend.recommended([entry.to_json() for entry in result.strategies])
+    return None if place is None else result.strategies[place]
 
 
-def sentence(result: Replay, best: StrategyResult) -> str:
-    """The answer in one sentence."""
-    from analysis.present import money, share
+def sentence(best: StrategyResult) -> str:
+    """The answer in one sentence: always against the logged cost of the very same calls."""
+    from analysis.present import count, money, share
 
-    saved = best.saved_share
-    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
-    text = f"{best.name} would have cost {money(best.per_day())}/day instead of {money(result.per_day())}{change}"
+    if not best.priced_calls:
+        return f"{best.name}: none of the calls has a price under it, so what it would have cost cannot be said."
+    saved, size = best.saved_share or 0.0, share(abs(best.saved_share or 0.0))
+    change = f" ({'-' if saved > 0 else '+'}{size})" if size != share(0.0) else ""
+    logged = money(best.logged_per_day())
+    of = f" for the {count(best.priced_calls, 'call')} with a price under both" if best.newly_unpriced else ""
+    text = f"{best.name} would have cost {money(best.per_day())}/day instead of {logged}{change}{of}"
     verdict = best.quality["verdict"]
     if verdict == "unknown":
         return f"{text}; whether quality holds, the log cannot say."

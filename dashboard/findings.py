@@ -115,10 +115,16 @@ def recommendation(findings: Findings) -> str:
     best, replay = findings.best, findings.replay
     if best is None or replay is None:
         return "No policy was compared: name strategy files to have them replayed."
-    price = f"{views.per_day(best)} a day instead of {views.per_day(replay['baseline'])}"
     verdict, quality = best["quality"]["verdict"], best["quality"]
     saved = best["saved_share"]
-    if verdict == "passes" and saved is not None and saved > 0:
+    if saved is None:
+        return f"Nothing can be said of '{best['name']}': the models that it asks for have no price."
+    price = f"{views.per_day(best)} a day instead of {money(views.dollars(best['baseline_usd_per_day']))}"
+    if best["newly_unpriced_calls"]:
+        price += " for the calls that have a price under both"
+    if saved <= 0:
+        return f"Keep what you have: '{best['name']}', the best of the policies compared, would have cost {price}."
+    if verdict == "passes":
         adopt = f"Adopt '{best['name']}': the same traffic would have cost {price}, {share(saved)} less."
         floor = f"the floor asked for is {share(quality['floor'])}."
         if quality["mean_ratio"] is None:
@@ -143,7 +149,7 @@ def certainty(findings: Findings) -> list[str]:
     """How sure the figures are: the range, and what is counted but not in them."""
     best = findings.best
     said = []
-    if best is not None:
+    if best is not None and best["cost_usd"] is not None:
         low, high = views.dollars(best["cost_low_usd"]), views.dollars(best["cost_high_usd"])
         whole = views.dollars(best["baseline_cost_usd"])
         if low != high:
@@ -153,6 +159,9 @@ def certainty(findings: Findings) -> list[str]:
             )
         else:
             said.append("The cost figure needs no assumption: it is exact for the logged traffic.")
+        if best["newly_unpriced_calls"]:
+            lost = views.plural(best["newly_unpriced_calls"], "call")
+            said.append(f"{lost} would have no price under '{best['name']}' and stand on neither side.")
     return said + findings.coverage.remarks()
 
 
@@ -168,12 +177,19 @@ def numbers(findings: Findings) -> list[tuple[str, str, str]]:
             (f"Since {day_text(spike)}", money(findings.since()), "a day, mean of the complete days since"),
         ]
     if best is not None:
-        found.append((f"With '{best['name']}'", views.per_day(best), f"a day, {share(best['saved_share'])} less"))
+        found.append((f"With '{best['name']}'", views.per_day(best), _less(best["saved_share"])))
     if findings.ahead is not None and len(found) < 3:
         ahead = findings.ahead
         text = f"{ahead.first:%B}, if this week goes on"
         found.append((text, money(ahead.expected), f"{money(ahead.low)} to {money(ahead.high)}"))
     return found[:3]
+
+
+def _less(saved: float | None) -> str:
+    """`a day, 78.5 % less`, or more; what is against what is told elsewhere."""
+    if saved is None:
+        return "nothing it asks for has a price"
+    return f"a day, {share(abs(saved))} {'less' if saved >= 0 else 'more'}"
 
 
 def method(findings: Findings) -> list[str]:

@@ -187,12 +187,15 @@ def drivers(found: views.Document) -> Table:
     return Table(f"Drivers of {found['day']}", columns, rows, total=total)
 
 
-def sentence(result: views.Document, best: views.Document) -> str:
+def sentence(best: views.Document) -> str:
     """The answer: dollars a day, saved share and what is known of quality."""
-    saved = best["saved_share"]
-    change = "" if saved is None else f" ({'-' if saved >= 0 else '+'}{share(abs(saved))})"
-    logged = views.per_day(result["baseline"])
-    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}"
+    if best["cost_usd"] is None:
+        return f"{best['name']}: none of the calls has a price under it, so what it would have cost cannot be said."
+    saved, size = best["saved_share"] or 0.0, share(abs(best["saved_share"] or 0.0))
+    change = f" ({'-' if saved > 0 else '+'}{size})" if size != share(0.0) else ""
+    logged = money(views.dollars(best["baseline_usd_per_day"]))
+    of = " for the calls that have a price under both" if best["newly_unpriced_calls"] else ""
+    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}{of}"
     if best["quality"]["verdict"] == "unknown":
         return f"{text}; whether quality holds, the log cannot say."
     return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
@@ -221,12 +224,12 @@ def trajectories(
     for entry in result["strategies"]:
         if not entry["savings"]:
             continue  # declares no stage: the logged line
-        daily = _by_day(entry, "cost_usd")
+        daily, asked = _by_day(entry, "cost_usd"), {date.fromisoformat(row["day"]) for row in entry["daily"]}
         first, last = min(daily, default=None), max(daily, default=None)
         if first is None or last is None:
             continue
-        # a day without calls cost nothing under any policy
-        quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in daily}
+        # a day without calls cost nothing under any policy; one whose calls have no price is left out
+        quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in asked}
         daily = dict(sorted({**daily, **quiet}.items()))
         low = high = None
         if entry["cost_low_usd"] != entry["cost_high_usd"]:
@@ -247,7 +250,7 @@ def trajectories(
 
 
 def _by_day(entry: views.Document, name: str) -> dict[date, Decimal]:
-    return {date.fromisoformat(row["day"]): Decimal(row[name]) for row in entry["daily"]}
+    return {date.fromisoformat(row["day"]): Decimal(row[name]) for row in entry["daily"] if row[name] is not None}
 
 
 def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:

@@ -24,6 +24,7 @@ from dashboard.figures import Step
 from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
+from replay import recommend
 
 Document = Mapping[str, Any]
 MAX_STACKS = 8
@@ -352,10 +353,10 @@ def quality(result: Document) -> str:
 
 
 def recommended(replay: Document) -> Document | None:
-    """The cheapest strategy that passes its quality floor and declares a stage; if none passes, the cheapest of all."""
-    results = list(replay["strategies"])
-    passing = [result for result in results if result["quality"]["verdict"] == "passes" and result["savings"]]
-    return min(passing or results, key=lambda result: (amount(result["cost_usd"]), result["name"]), default=None)
+    """The strategy to name first, as the terminal does."""
+    place = recommend.recommended(replay["strategies"])
+    found: Document | None = None if place is None else replay["strategies"][place]
+    return found
 
 
 def per_day(document: Document) -> str:

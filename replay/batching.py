@@ -20,23 +20,27 @@ def tiers(strategy: Strategy, traffic: Traffic, rates: pricing.RateTable, model:
 
     A call keeps its logged tier where no rule fits, or where the book has no price of that tier for its model.
     """
+    wanted = asked(strategy, traffic)
+    chosen = np.flatnonzero(wanted >= 0)
+    sold = chosen[_sold(rates, model[chosen], traffic.start_ms[chosen], wanted[chosen])]
     tier = traffic.tier.copy()
-    free = np.ones(len(tier), bool)
+    tier[sold] = wanted[sold]
+    return tier
+
+
+def asked(strategy: Strategy, traffic: Traffic) -> NDArray[np.int8]:
+    """The tier that the first rule which fits a call asks for; -1 where none fits."""
+    tier = np.full(len(traffic), -1, np.int8)
     frame = traffic.rule_frame(rules.columns_of(strategy.batch))
     for part, mask in zip(strategy.batch, rules.masks(strategy.batch, frame), strict=True):
-        chosen = np.flatnonzero(mask & free)
-        free &= ~mask
-        number = pricing.TIERS.index(part.tier)
-        tier[chosen[_sold(rates, model[chosen], traffic.start_ms[chosen], number)]] = number
+        tier[mask & (tier < 0)] = pricing.TIERS.index(part.tier)
     return tier
 
 
 def _sold(
-    rates: pricing.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: int
+    rates: pricing.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: NDArray[np.int8]
 ) -> NDArray[np.bool_]:
-    """Whether the book has a price of this tier for each call's model on its day."""
+    """Whether the book has a price of each call's tier for its model on its day."""
     one = np.ones(len(model), np.int64)
-    usage = pricing.Usage(
-        model=model, start_ms=start_ms, input=one, output=one, tier=np.full(len(model), tier, np.int8)
-    )
+    usage = pricing.Usage(model=model, start_ms=start_ms, input=one, output=one, tier=tier)
     return np.asarray(rates.price(usage).total != pricing.UNPRICED)

@@ -172,6 +172,10 @@ class Engine:
             codes = self.cached(on)
             if prepared is not None:
                 prepared.result()
+        # the strategy's caches replace the gateway's; without them what the gateway answered is touched by no stage
+        answered = None if "cache" in on or not traffic.gateway_hit.any() else traffic.gateway_hit
+        if answered is not None and model is not traffic.model:
+            model = np.where(answered, traffic.model, model)
         ours = (codes >= HIT) & (codes <= COALESCED)
         input_tokens, output_tokens = self._tokens(on, bound)
         cached, written = self.provider.tokens(
@@ -184,6 +188,8 @@ class Engine:
             bound=bound,
         )
         tier = self._tier(on, model)
+        if answered is not None and tier is not traffic.tier:
+            tier = np.where(answered, traffic.tier, tier)
         changed = replace(
             traffic.usage,
             model=model,
@@ -193,8 +199,7 @@ class Engine:
             cache_read=cached,
             cache_write=written,
         )
-        # the strategy's caches replace the gateway's, whose hits must then be paid for
-        cost, same = self._repricing.price(changed, gateway_paid="cache" in on and bool(traffic.gateway_hit.any()))
+        cost, same = self._repricing.price(changed, gateway_paid="cache" in on)
         if ours.any():
             same = same & ~ours
             cost = np.where(ours, np.where(traffic.cost == pricing.UNPRICED, pricing.UNPRICED, 0), cost)
@@ -209,7 +214,7 @@ class Engine:
                 self.routing(on),
                 input_tokens=self._logged_input(on, bound),
                 cost=cost,
-                served_by_us=ours,
+                served=ours if answered is None else ours | answered,
                 bound=bound,
             )
             for amounts in side.values():

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis import pricing
-from analysis.present import share
-from replay import input_ratio, lengths, rules, waiting
+from analysis.present import count, share
+from replay import batching, input_ratio, lengths, rules, waiting
 from replay.engine import Engine, Outcome
 from replay.quality import QualityReport
 from replay.traffic import Bool
@@ -38,8 +38,8 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from engine.provider.limits(outcome.model)
     unpriced = inside & (engine.traffic.cost != pricing.UNPRICED) & ~engine.comparable
     if unpriced.any():
-        models = sorted({str(engine.models[number][1]) for number in np.unique(outcome.model[unpriced])})
-        yield f"{_calls(unpriced)} would go to a model without a price ({', '.join(models[:NAMED])}): on neither side"
+        names = _unpriced(engine, outcome, unpriced)
+        yield f"{_calls(unpriced)} would ask a model without a price ({names}): on neither side"
 
 
 def quality_limits(report: QualityReport) -> Iterator[str]:
@@ -58,9 +58,19 @@ def quality_limits(report: QualityReport) -> Iterator[str]:
     yield f"quality of {share(report.unknown_share)} of the demand: no score of the model that would serve ({where})"
 
 
+def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
+    """The models that leave these calls without a price: of the routing itself, else the serving ones."""
+    asked = {"classifier": engine.strategy.classifier and engine.strategy.classifier.model,
+             "on_error": engine.strategy.on_error}  # fmt: skip
+    lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == pricing.UNPRICED).any()}
+    names = {model for kind, model in asked.items() if kind in lost and model}
+    serving = {str(engine.models[number][1]) for number in np.unique(outcome.model[calls])}
+    return ", ".join(sorted(names or serving)[:NAMED])
+
+
 def _time(engine: Engine) -> Iterator[str]:
     if engine.traffic.untimed_calls:
-        yield f"{engine.traffic.untimed_calls:,} calls have no time and are not replayed"
+        yield f"without a time, not replayed: {count(engine.traffic.untimed_calls, 'call')}"
 
 
 def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
@@ -78,8 +88,8 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
         where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
     yield from _input(engine, outcome)
-    for reason, count in engine.routing(engine.everything).stayed.items():
-        yield f"{count:,} calls stay with their logged model: they do not fit the target ({reason})"
+    for reason, number in engine.routing(engine.everything).stayed.items():
+        yield f"left with the logged model: {count(number, 'call')}, which the target does not fit ({reason})"
 
 
 def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
@@ -104,8 +114,8 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
     routing = engine.routing(engine.everything)
     if routing.unscored:
         yield (
-            f"{routing.unscored:,} calls of cascades have no score: they escalate as often as the scored ones, and"
-            " all of them where none is scored"
+            f"without a score, in a cascade: {count(routing.unscored, 'call')}; such calls escalate as often as the"
+            " scored ones, and all of them where none is scored"
         )
     if engine.strategy.on_error:
         yield "a failed call that falls back is taken to get an answer of the log's median length"
@@ -121,9 +131,15 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
     traffic = engine.traffic
+    wanted = batching.asked(engine.strategy, traffic)
+    unsold = traffic.window & (wanted >= 0) & (wanted != outcome.tier)
+    if unsold.any():
+        models = sorted({str(engine.models[number][1]) for number in np.unique(outcome.model[unsold])})
+        names = ", ".join(models[:NAMED])
+        yield f"no batch or flex price for {names} on the day of {_calls(unsold)}: taken as logged"
     slow = traffic.window & (outcome.tier != traffic.tier) & waiting.waited_for(traffic)
     if slow.any():
-        yield f"{_calls(slow)} of a batch were gone on with at once: a chain of them takes a batch for each step"
+        yield f"gone on with at once: {_calls(slow)} of a batch; a chain of them takes a batch for each step"
 
 
 def _asks_who_waits(engine: Engine) -> bool:
@@ -137,7 +153,7 @@ def _cache(engine: Engine) -> Iterator[str]:
     assert spec is not None
     keyless = traffic.window & traffic.demand & (traffic.key < 0)
     if keyless.any():
-        yield f"{_calls(keyless)} have neither text nor hashes, so they cannot hit a cache"
+        yield f"without text or hashes: {_calls(keyless)}, which cannot hit a cache"
     if not traffic.has_durations:
         yield "some calls have no duration: their answers are taken to be in the cache at once"
     if any(tier.max_bytes for tier in spec.tiers):
@@ -148,9 +164,8 @@ def _cache(engine: Engine) -> Iterator[str]:
         yield f"the log names no processes; the memory tier is simulated with {count}"
     retries = traffic.window & traffic.retry
     if retries.any():
-        yield f"{_calls(retries)} are retries: paid, but not new demand, and never cached"
+        yield f"{_calls(retries)} of the log: a retry is paid, but is not new demand, and never cached"
 
 
 def _calls(mask: Bool) -> str:
-    count = int(mask.sum())
-    return "1 call" if count == 1 else f"{count:,} calls"
+    return count(int(mask.sum()), "call")

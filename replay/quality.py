@@ -96,6 +96,8 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
     risky = np.zeros(n, bool)
     if "compress" in engine.players:
         risky |= engine.compressed.lossy
+        if engine.strategy.cache is None:
+            risky &= ~traffic.gateway_hit  # answered before any stage could change the request
     if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
         risky |= outcome.hits
     names = [model for _, model in engine.models]
@@ -121,6 +123,8 @@ def assess(evidence: Evidence) -> QualityReport:
     spec = evidence.spec
     cells = cells_of(evidence)
     total = _judge(cells, spec.floor, spec.confidence)
+    if not cells:  # nothing was asked for: there is nothing to hold a floor with
+        total |= {"verdict": "unknown", "mean_ratio": None, "lower_90": None}
     verdict = total["verdict"]
     per_task = []
     for pattern, floor in sorted(spec.per_task.items()):

@@ -27,6 +27,8 @@ class Repricing:
     def price(self, usage: pricing.Usage, *, gateway_paid: bool) -> tuple[Int64, Bool]:
         """(cost of each call if it reaches the provider, whether it is as logged).
 
+        What the log's own gateway answered stays as logged, unless `gateway_paid`: then it reaches the provider too.
+
         The newest is kept: with and without our caches the provider's price is mostly one and the same.
         """
         asked = (gateway_paid, *(getattr(usage, column.name) for column in fields(usage)))
@@ -42,8 +44,8 @@ class Repricing:
                 logged = traffic.tier
             if now is not logged:
                 same &= now == (traffic.tokens(name) if logged is None else logged)
-        if gateway_paid:
-            same &= ~traffic.gateway_hit
+        if traffic.gateway_hit.any():
+            same = same & ~traffic.gateway_hit if gateway_paid else same | traffic.gateway_hit
         answer = self._rest(usage, same), same
         self._newest = asked, answer
         return answer

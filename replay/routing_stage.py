@@ -110,12 +110,12 @@ def _cascade(
 def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: Pairs) -> tuple[Bool, Bool]:
     """(escalates past this step, no score says so) per call.
 
-    Where the rule goes by score, an unscored call escalates as often as the scored ones do, drawn by its number; if
+    Where the rule goes by score, an unscored call escalates as often as the scored ones do, drawn by its identity; if
     none is scored every call escalates, which is the dearer end.
     """
     spec = rule.escalate
     assert spec is not None
-    draw = _uniform(traffic.call_no, place)
+    draw = _uniform(traffic.identity, place)
     if spec.share is not None:
         return draw < spec.share, np.zeros(len(traffic), np.bool_)
     if spec.when is not None:
@@ -128,10 +128,10 @@ def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: P
     return low | (~known & (draw < share)), ~known
 
 
-def _uniform(call_no: Int64, stream: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each call that depends on its number alone (splitmix64, Steele et al. 2014)."""
+def _uniform(identity: Int64, stream: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each call that depends on its identity alone (splitmix64, Steele et al. 2014)."""
     with np.errstate(over="ignore"):
-        x = call_no.astype(np.uint64) + np.uint64(stream + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x = identity.astype(np.uint64) + np.uint64(stream + 1) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)

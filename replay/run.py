@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,43 +22,46 @@ from replay import limits as said
 from replay import quality
 from replay.engine import Engine, Outcome, Shared
 from replay.outcomes import COALESCED, HIT
+from replay.run_id import digest, run_id
 from replay.savings import shapley, split_by
 from replay.strategy import Strategy
-from replay.traffic import EPOCH, Traffic, load
-
-ENGINE_VERSION = 1
-"""Part of every run id: grows when the same input would give another result."""
+from replay.traffic import EPOCH, MICRO, Traffic, load
 
 
 @dataclass(frozen=True)
 class Day:
-    """One UTC day under one policy. `cost` in pico-dollars, of the calls that have a price.
+    """One UTC day under one policy. `cost` in pico-dollars, of the `priced` calls; unknown where there is none.
 
-    `low` and `high` are the day's cost at either end of every assumption; None for what was logged.
+    `calls` counts a row that stands for several calls as many. `low` and `high` are the day's cost at either end of
+    every assumption; None for what was logged.
     """
 
     day: date
     cost: int
     calls: int
     hits: int = 0
+    priced: int = 1
     low: int | None = None
     high: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         row = {
             "day": self.day.isoformat(),
-            "cost_usd": usd(dollars(self.cost)),
+            "cost_usd": _usd(self.cost, self.priced),
             "calls": self.calls,
             "hits": self.hits,
         }
         if self.low is not None and self.high is not None:
-            row |= {"cost_low_usd": usd(dollars(self.low)), "cost_high_usd": usd(dollars(self.high))}
+            row |= {"cost_low_usd": _usd(self.low, self.priced), "cost_high_usd": _usd(self.high, self.priced)}
         return row
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """What one strategy would have cost over the window. Money in pico-dollars."""
+    """What one strategy would have cost over the window. Money in pico-dollars, of the `priced_calls`.
+
+    Those have a price both as logged and under the strategy; where there is none, nothing is known of the cost.
+    """
 
     name: str
     run_id: str
@@ -77,7 +78,10 @@ class StrategyResult:
     savings: dict[str, int]
     tier_savings: dict[str, int]
     quality: dict[str, Any]
+    priced_calls: int
     unpriced_calls: int
+    newly_unpriced: int  # of these, the calls that have a price as logged and none under the strategy
+    logged_daily: dict[date, int]  # the logged cost of the very calls that `daily` is of
     side: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
@@ -91,20 +95,24 @@ class StrategyResult:
     def saved_share(self) -> float | None:
         return (self.baseline - self.cost) / self.baseline if self.baseline else None
 
-    def per_day(self, amounts: dict[date, int] | None = None) -> Decimal | None:
-        """Mean dollars a day over the complete days; over all days where none is complete."""
-        costs = amounts or {row.day: row.cost for row in self.daily}
-        return mean_per_day(costs, self.whole_days)
+    def per_day(self) -> Decimal | None:
+        """Mean dollars a day over the complete days, or all days where none is complete. None: nothing has a price."""
+        return mean_per_day({row.day: row.cost for row in self.daily}, self.whole_days) if self.priced_calls else None
+
+    def logged_per_day(self) -> Decimal | None:
+        """The same mean of what the very same calls cost as logged."""
+        return mean_per_day(self.logged_daily, self.whole_days) if self.priced_calls else None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "run_id": self.run_id,
-            "baseline_cost_usd": usd(dollars(self.baseline)),
-            "cost_usd": usd(dollars(self.cost)),
-            "cost_low_usd": usd(dollars(self.low)),
-            "cost_high_usd": usd(dollars(self.high)),
+            "baseline_cost_usd": _usd(self.baseline, self.priced_calls),
+            "cost_usd": _usd(self.cost, self.priced_calls),
+            "cost_low_usd": _usd(self.low, self.priced_calls),
+            "cost_high_usd": _usd(self.high, self.priced_calls),
             "usd_per_day": usd(self.per_day()),
+            "baseline_usd_per_day": usd(self.logged_per_day()),
             "saved_share": self.saved_share,
             "daily": [row.to_json() for row in self.daily],
             "demand_calls": self.demand,
@@ -112,11 +120,12 @@ class StrategyResult:
             "coalesced": self.coalesced,
             "hit_rate": self.hit_rate,
             "tier_hits": self.tier_hits,
-            "savings": {stage: usd(dollars(amount)) for stage, amount in self.savings.items()},
-            "savings_by_tier": {tier: usd(dollars(amount)) for tier, amount in self.tier_savings.items()},
+            "savings": {stage: _usd(amount, self.priced_calls) for stage, amount in self.savings.items()},
+            "savings_by_tier": {tier: _usd(amount, self.priced_calls) for tier, amount in self.tier_savings.items()},
             "quality": self.quality,
             "unpriced_calls": self.unpriced_calls,
-            "side_costs": {kind: usd(dollars(amount)) for kind, amount in self.side.items()},
+            "newly_unpriced_calls": self.newly_unpriced,
+            "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side.items()},
             "stayed": self.stayed,
             "prompt_cache": list(self.prompt_cache),
             "limits": list(self.limits),
@@ -136,7 +145,9 @@ class Replay:
     strategies: tuple[StrategyResult, ...] = field(default=())
 
     def per_day(self) -> Decimal | None:
-        return mean_per_day({row.day: row.cost for row in self.daily}, self.whole_days)
+        """Mean dollars a day of the priced calls; None where there is none."""
+        costs = {row.day: row.cost for row in self.daily}
+        return mean_per_day(costs, self.whole_days) if self.baseline is not None else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -188,7 +199,7 @@ def run(
         baseline=exact_sum(traffic.cost[priced]) if priced.any() else None,
         daily=_daily(traffic, traffic.cost, priced, None),
         whole_days=whole,
-        unpriced_calls=int((traffic.window & ~priced).sum()),
+        unpriced_calls=_calls(traffic, traffic.window & ~priced),
         untimed_calls=traffic.untimed_calls,
         price_book_version=book_version,
         strategies=tuple(results),
@@ -213,7 +224,7 @@ def _replay_one(
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     return StrategyResult(
         name=engine.strategy.name,
-        run_id=run_id(engine, book_version),
+        run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
         baseline=exact_sum(traffic.cost[kept]),
         cost=exact_sum(result.cost[kept]),
         low=sum(row.cost for row in low),
@@ -223,14 +234,17 @@ def _replay_one(
             for row, least, most in zip(_daily(traffic, result.cost, kept, hits), low, high, strict=True)
         ),
         whole_days=whole,
-        demand=int(demand.sum()),
-        hits=int((hits & demand).sum()),
-        coalesced=int((demand & (result.codes == COALESCED)).sum()),
+        demand=_calls(traffic, demand),
+        hits=_calls(traffic, hits & demand),
+        coalesced=_calls(traffic, demand & (result.codes == COALESCED)),
         tier_hits={name: int((hits & (result.codes == HIT + tier)).sum()) for tier, name in enumerate(tier_names)},
         savings=savings,
         tier_savings=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
         quality=assessed.to_json(),
-        unpriced_calls=int((traffic.window & ~kept).sum()),
+        priced_calls=int(kept.sum()),
+        unpriced_calls=_calls(traffic, traffic.window & ~kept),
+        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != pricing.UNPRICED) & ~kept),
+        logged_daily={row.day: row.cost for row in _daily(traffic, traffic.cost, kept, None)},
         side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
         stayed=engine.routing(everything).stayed,
         limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
@@ -242,18 +256,6 @@ def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, .
     """Sums per day at one end of every assumption."""
     cost = engine.evaluate(on, bound=bound).cost
     return _daily(engine.traffic, cost, engine.comparable & (cost != pricing.UNPRICED), None)
-
-
-def run_id(engine: Engine, book_version: str) -> str:
-    """Names data + prices + strategy + window: equal ids mean equal results, byte for byte."""
-    digest = hashlib.sha256()
-    traffic = engine.traffic
-    digest.update(
-        f"{ENGINE_VERSION}\n{book_version}\n{json.dumps(engine.strategy.document(), sort_keys=True)}\n".encode()
-    )
-    for column in (traffic.call_no, traffic.start_ms, traffic.cost, traffic.key, traffic.window):
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()[:16]
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
@@ -290,12 +292,25 @@ def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarra
     rows = []
     for number, (start, stop) in enumerate(pairwise(bounds)):
         inside = slice(start, stop)
-        calls = int(np.count_nonzero(traffic.window[inside]))
-        if calls:
-            served = int(np.count_nonzero(hits[inside])) if hits is not None else 0
+        if traffic.window[inside].any():
+            served = _calls(traffic, hits, inside) if hits is not None else 0
             day = EPOCH + timedelta(days=first + number)
-            rows.append(Day(day, exact_sum(cost[inside][kept[inside]]), calls, served))
+            priced = int(np.count_nonzero(kept[inside]))
+            calls = _calls(traffic, traffic.window, inside)
+            rows.append(Day(day, exact_sum(cost[inside][kept[inside]]), calls, served, priced))
     return tuple(rows)
+
+
+def _calls(traffic: Traffic, chosen: np.ndarray, inside: slice = slice(None)) -> int:
+    """How many calls the chosen rows stand for, as a whole number."""
+    if traffic.usage.weight_micro is None:
+        return int(np.count_nonzero(chosen[inside]))
+    return round(Fraction(int(traffic.weight_micro[inside][chosen[inside]].sum()), MICRO))
+
+
+def _usd(pico: int, priced: int) -> str | None:
+    """An amount for JSON; null where no call has a price."""
+    return usd(dollars(pico)) if priced else None
 
 
 def outcome_frame(engine: Engine, outcome: Outcome) -> dict[str, np.ndarray]:

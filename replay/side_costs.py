@@ -30,17 +30,18 @@ def side_costs(
     *,
     input_tokens: Int64,
     cost: Int64,
-    served_by_us: Bool,
+    served: Bool,
     bound: str,
 ) -> dict[str, Int64]:
     """Pico-dollars per call by kind, only the kinds that the strategy has; pricing.UNPRICED where unknown.
 
-    `input_tokens` are the request's in the logged model's count; `cost` is what the serving call cost.
+    `input_tokens` are the request's in the logged model's count; `cost` is what the serving call cost. `served` marks
+    what a cache answered: ours, or the log's own gateway.
     """
     found: dict[str, Int64] = {}
     if strategy.classifier:
         spec = strategy.classifier
-        asked = traffic.demand & (~served_by_us if spec.placed == "after_cache" else True)
+        asked = traffic.demand & (~served if spec.placed == "after_cache" else True)
         tokens = np.full(len(traffic), spec.input_tokens), np.full(len(traffic), spec.output_tokens)
         found["classifier"] = _price(traffic, rates, asked, index[spec.model], *tokens)
     if routing.tried:
@@ -51,11 +52,11 @@ def side_costs(
             total = add(total, _price(traffic, rates, calls, number, input_tokens, output))
         found["cascade"] = total
     if strategy.on_error:
-        failed = traffic.demand & traffic.failed & ~served_by_us
+        failed = traffic.demand & traffic.failed & ~served
         output = np.full(len(traffic), _usual_output(traffic))
         found["on_error"] = _price(traffic, rates, failed, index[strategy.on_error], input_tokens, output)
     if strategy.rework:
-        found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served_by_us, bound)
+        found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served, bound)
     return found
 
 
@@ -93,18 +94,18 @@ def _rework(
     traffic: Traffic,
     strategy: Strategy,
     models: lengths.Pairs,
-    served: Int32,
+    model_of: Int32,
     cost: Int64,
-    served_by_us: Bool,
+    served: Bool,
     bound: str,
 ) -> Int64:
     """Extra rounds of calls that were moved to a weaker model, each as dear as the call itself."""
     extra = np.zeros(len(traffic))
-    moved = (served != traffic.model) & ~served_by_us
+    moved = (model_of != traffic.model) & ~served
     for row in reversed(strategy.rework):  # the first row that fits decides
         of_model = [_fits(row.model, name) for _, name in models]
         of_task = [_fits(row.task, name) for name in traffic.tasks] or [False]
-        extra[moved & np.array(of_model)[served] & np.array(of_task)[traffic.task]] = row.at(bound)
+        extra[moved & np.array(of_model)[model_of] & np.array(of_task)[traffic.task]] = row.at(bound)
     known = cost != pricing.UNPRICED
     return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), pricing.UNPRICED)
 

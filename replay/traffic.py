@@ -70,7 +70,7 @@ _CHUNK = 500_000  # call numbers read at once
 _READERS = 2
 _USAGE = tuple(column.name for column in fields(pricing.Usage) if column.name != "start_ms")
 _DAY_MS = 86_400_000
-_ONE = 1_000_000  # the weight of a plain call, in millionths
+MICRO = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
 
@@ -138,12 +138,24 @@ class Traffic:
     def weight_micro(self) -> Int64:
         """Calls that each row stands for, x 10^6."""
         weight = self.usage.weight_micro
-        return np.full(len(self), 1_000_000, np.int64) if weight is None else weight
+        return np.full(len(self), MICRO, np.int64) if weight is None else weight
 
     @cached_property
     def tier(self) -> Int8:
         """The logged service tier, an index into pricing.TIERS."""
         return np.zeros(len(self), np.int8) if self.usage.tier is None else self.usage.tier
+
+    @cached_property
+    def identity(self) -> Int64:
+        """63 bits that name each call, whatever its number in this store: what a seeded draw may go by."""
+        with self.store.read() as con:
+            rows = con.sql(
+                f"SELECT call_no, (call_key & {2**63 - 1}::HUGEINT)::BIGINT AS name FROM calls WHERE {self.where}"
+            ).to_arrow_table()
+        numbers, names = (rows.column(name).to_numpy() for name in ("call_no", "name"))
+        place = in_order(numbers, self.call_no)
+        found: Int64 = names if place is None else names[place]
+        return found
 
     def tokens(self, kind: str) -> Int64:
         """A token count of `pricing.Usage` by name, pricing.UNKNOWN where the log has none."""
@@ -258,9 +270,9 @@ def _read(
     def column(name: str, like: NDArray[Any]) -> NDArray[Any] | None:
         with lock:
             if name not in columns:
-                if name == "weight_micro" and bool((like == _ONE).all()):
+                if name == "weight_micro" and bool((like == MICRO).all()):
                     return None  # so far no row stands for more or less than itself
-                made = np.full(count, _ONE) if name == "weight_micro" else np.empty(count, like.dtype)
+                made = np.full(count, MICRO) if name == "weight_micro" else np.empty(count, like.dtype)
                 columns[name] = made
             found: NDArray[Any] = columns[name]
             return found
@@ -308,7 +320,10 @@ def _piece(
 
 
 def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, start_ms: Int64) -> Int64 | None:
-    """The permutation that sorts by (start, source, row); None where the rows stand so already."""
+    """The permutation that sorts by (start, file, row); None where the rows stand so already.
+
+    Files of calls of the same microsecond go by name, so that it does not matter which was ingested first.
+    """
     if bool((start_ms[1:] > start_ms[:-1]).all()):
         return None
     rows = con.sql(
@@ -317,6 +332,11 @@ def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, star
     columns = [rows.column(name).to_numpy() for name in rows.column_names]
     place = in_order(columns[0], call_no)
     start, source, row = columns[1:] if place is None else [column[place] for column in columns[1:]]
+    by_name = con.execute("SELECT source_id FROM sources ORDER BY path, source_id").fetchnumpy()["source_id"]
+    if len(by_name):
+        rank = np.zeros(max(int(by_name.max()), int(source.max())) + 1, np.int32)
+        rank[by_name] = np.arange(len(by_name))
+        source = rank[source]
     behind = np.flatnonzero(start[1:] <= start[:-1])
     tied = start[behind] == start[behind + 1]
     later = (source[behind] < source[behind + 1]) | (

@@ -48,7 +48,7 @@ def show() -> None:
             result = _replay(view, strategies, since, until, cold)
             best = views.recommended(result) if result else None
             if result is not None and best is not None:
-                elements.finding(proofs.sentence(result, best), level=1)
+                elements.finding(proofs.sentence(best), level=1)
         if result is not None and best is not None:
             again = {name: _again(entries[name], since, until, cold) for name in chosen}
             _answer(view, result, best, newest, again)
@@ -157,7 +157,7 @@ def _limits(closer: views.Document, result: views.Document) -> None:
 
 def _closer(entry: views.Document, result: views.Document, again: str) -> None:
     saved = views.amount(entry["baseline_cost_usd"]) - views.amount(entry["cost_usd"])
-    if entry["savings"]:
+    if entry["savings"] and entry["cost_usd"] is not None:
         stages = " · ".join(f"{stage} {money(views.dollars(part))}" for stage, part in entry["savings"].items())
         days = [row["day"] for row in result["baseline"]["daily"]]
         over = f" saved in {views.plural(len(days), 'day')}" if days else ""

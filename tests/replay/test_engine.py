@@ -129,12 +129,23 @@ def test_a_retry_is_paid_but_never_asks_a_cache(tmp_path: Path) -> None:
 
 def test_a_gateway_hit_stays_free_unless_the_strategy_brings_its_own_cache(tmp_path: Path) -> None:
     rows = calls(3)
+    for row in rows:  # when batches had a price
+        row["start_time"] += timedelta(days=90)
     rows[0].update(status="gateway_cache_hit")
     store = store_of(tmp_path, rows)
-    routed = Engine(load(store), parse("{name: r, route: [{match: {task: nothing}, model: gpt-3.5-turbo}]}"))
-    assert routed.evaluate(routed.everything).cost[0] == 0
+    for stage in (
+        "route: [{default: gpt-3.5-turbo}]",
+        "route: [{default: gpt-3.5-turbo}], classifier: {model: gpt-3.5-turbo, placed: after_cache}",
+        "batch: [{match: {task: '*'}}]",
+    ):
+        engine = Engine(load(store), parse(f"{{name: r, {stage}}}"))
+        outcome = engine.evaluate(engine.everything)
+        assert outcome.cost[0] == 0
+        assert (outcome.model[0], outcome.tier[0]) == (engine.traffic.model[0], engine.traffic.tier[0])
+        assert (outcome.cost[1:] != engine.traffic.cost[1:]).all()
     cached = Engine(load(store), parse("{name: c, cache: {tiers: [{name: m, ttl: 1h}]}}"))
     assert cached.evaluate(cached.everything).cost[0] > 0
+    assert cached.evaluate(frozenset()).cost[0] == 0
 
 
 def test_an_unpriced_call_leaves_both_sides_and_is_counted(tmp_path: Path) -> None:

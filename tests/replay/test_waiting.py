@@ -72,6 +72,7 @@ def test_a_discount_that_came_later_saves_nothing_before(tmp_path: Path):
     march, june = (row.cost for row in found.daily if row.calls)
     assert march == 2 * june
     assert found.unpriced_calls == 0
+    assert "no batch or flex price for gpt-4-turbo on the day of 1 call: taken as logged" in found.limits
 
 
 def test_servers_are_counted_for_the_busiest_hour(tmp_path: Path):
