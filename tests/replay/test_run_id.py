@@ -1,0 +1,70 @@
+"""The name of a run: of what was logged, not of how it came into the store."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import ledger
+from ingest.pipeline import ingest
+from ingest.store import Store
+from replay.run import run
+from replay.scores import Priors
+from replay.strategy import QualityRow, parse
+
+STRATEGY = """
+name: all of it
+route:
+  - {match: {task: draft}, cascade: [gpt-3.5-turbo, logged], escalate: {share: 0.4}}
+cache: {tiers: [{name: shared, ttl: 1h, max_entries: 5}]}
+"""
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    """Two files whose calls come at the same times."""
+    paths = []
+    for name in ("left", "right"):
+        path = tmp_path / f"{name}.jsonl"
+        with path.open("w") as out:
+            for n in range(60):
+                row: dict[str, Any] = {
+                    "hindcast": 1,
+                    "start_time": (datetime(2024, 3, 5) + timedelta(minutes=n // 2)).isoformat() + "Z",
+                    "provider_name": "openai", "request_model": "gpt-4-turbo", "agent": name,
+                    "task": ("draft", "plan")[n % 2], "input_tokens": 900 + n, "output_tokens": 100 + n,
+                    "input_messages": [{"role": "user", "content": f"question {n % 3} of {n % 2}"}],
+                }  # fmt: skip
+                out.write(json.dumps(row) + "\n")
+        paths.append(path)
+    return paths
+
+
+def replayed(folder: Path, *parts: list[Path]) -> Any:
+    store = Store(folder / "s.duckdb")
+    for part in parts:
+        ingest(store, part)
+    ledger.update(store)
+    return run(store, [parse(STRATEGY)]).to_json()
+
+
+def test_the_order_in_which_files_are_ingested_changes_nothing(tmp_path: Path, logs: list[Path]) -> None:
+    at_once = replayed(tmp_path / "a", logs)
+    assert at_once["strategies"][0]["hits"] > 0
+    assert replayed(tmp_path / "b", logs[1:], logs[:1]) == at_once
+    assert replayed(tmp_path / "c", logs[:1], logs[1:]) == at_once
+
+
+def test_another_score_another_name(tmp_path: Path, logs: list[Path]) -> None:
+    before = replayed(tmp_path, logs)["strategies"][0]["run_id"]
+    store = Store(tmp_path / "s.duckdb")
+    own = Priors((QualityRow(task="draft", model="gpt-3.5-turbo", quality=0.9, n=50),))
+    told = run(store, [parse(STRATEGY)], scores=own).strategies[0].run_id
+    with store.write() as con:
+        con.execute("INSERT INTO scores VALUES (0, 'gpt-4-turbo', 0.5, 'test')")
+    scored = run(store, [parse(STRATEGY)]).strategies[0].run_id
+    assert len({before, told, scored}) == 3
