@@ -9,23 +9,71 @@ import gc
 import importlib
 import os
 import pkgutil
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command_name
 
 import cli
+from cli.output import note
 from ingest.errors import HindcastError
 
 # most commands are over before a collection would find anything: imports are faster with fewer of them
 gc.set_threshold(100_000, 50, 100)
 
+
+class _InterruptedError(Exception):
+    """Ctrl-C during a command."""
+
+
+class _UnreadError(Exception):
+    """The reader of our output went away, as `| head` does."""
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    try:
+        try:
+            yield
+        finally:  # what is still to be written fails here, where it can be told from a defect
+            sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        raise _InterruptedError from error
+    except BrokenPipeError as error:
+        if not _reader_is_gone():  # another pipe, such as that to a worker
+            raise RuntimeError(str(error)) from error
+        raise _UnreadError from error
+
+
+class _Commands(TyperGroup):
+    """Lets Ctrl-C and a closed pipe through to `main`; typer itself ends on them without a word, the pipe with 1."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _heard():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        with _heard():
+            return super().invoke(*args, **kwargs)
+
+
+def _reader_is_gone() -> bool:
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 app = typer.Typer(
     name="hindcast",
+    cls=_Commands,
     help="Explain a jump in the LLM bill, and replay your own traffic through other policies, offline.",
     no_args_is_help=False,
     rich_markup_mode=None,
@@ -86,24 +134,24 @@ def main() -> None:
     except HindcastError as error:
         if debug:
             raise
-        print(f"hindcast: {error}", file=sys.stderr)
+        note(f"hindcast: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except _UnreadError:  # what was asked for has been read: no failure, and no gate that failed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except (_InterruptedError, KeyboardInterrupt):
+        with suppress(BrokenPipeError):
+            note("hindcast: interrupted; the store is sound. Run the same command again to go on.")
+        sys.exit(130)
     except Exception as error:
         if debug:
             raise
         what = str(error).splitlines()[0] if str(error) else ""
-        print(
+        note(
             f"hindcast: a defect of this program: {type(error).__name__}: {what}\n"
-            "The store is as it was before the command. The same command with --debug shows where it happened.",
-            file=sys.stderr,
+            "The store is as it was before the command. The same command with --debug shows where it happened."
         )
         sys.exit(70)
-    except KeyboardInterrupt:
-        print("hindcast: interrupted; the store is sound. Run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ Everything that is not the result (progress, warnings, errors) goes to stderr.
 from __future__ import annotations
 
 import json
-import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from cli.layout import lay_out
+
+WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
 DEFAULT_STORE = "hindcast.duckdb"
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="HINDCAST_STORE", help="The DuckDB file that holds the calls.")
@@ -29,67 +33,67 @@ class Progress(Protocol):
     def total(self, amount: float) -> None: ...
 
 
+# Unicode's categories Cc, Cf, Cs, Zl and Zp: what moves the cursor, turns the direction or shows nothing. Without the
+# line feed, the tab, and the joiner where an emoji follows.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200c\u200e\u200f"
+    "\u2028-\u202e\u2060-\u2064\u2066-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+    "|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
+)
+
+
+def safe(text: str) -> str:
+    """Text of a log as a terminal may have it: control and direction characters and lone surrogates are escaped."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def emit_json(document: Any) -> None:
     """Write one JSON document. Keys keep their order, so equal input gives equal bytes."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """Print a line of the answer. The text is data: never markup."""
-    if _plain(text):
-        sys.stdout.write(text + "\n")
-        return
-    from rich.text import Text
-
-    console().print(Text(text, style=style or ""), soft_wrap=True)
+    _write(safe(text), style)
 
 
 def note(text: str) -> None:
     """A remark on stderr."""
-    print(text, file=sys.stderr)
-
-
-def console() -> Any:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width())
-
-
-def _width() -> int:
-    return int(os.environ.get("COLUMNS", "110"))
-
-
-def _plain(text: str) -> bool:
-    """Whether rich would print the text as it is: then it is not imported, which takes longer than most answers."""
-    return (not text or (max(text) < "\u0300" and text.isprintable())) and not sys.stdout.isatty()
+    print(safe(text), file=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> None:
     """A plain table; the columns in `left` read from the left, all others are figures and align right."""
-    lines = [headers, *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(headers))]
-    widths[-1] = widths[-1] or 1
-    fits = sum(widths) + 2 * len(widths) - 2 <= _width()
-    if fits and all(_plain(cell) and cell == cell.strip() for line in lines for cell in line):
-        for line in lines:
-            cells = zip(line, widths, range(len(line)), strict=True)
-            text = "  ".join(cell.ljust(wide) if index in left else cell.rjust(wide) for cell, wide, index in cells)
-            sys.stdout.write(text + "\n")
+    lines = [[safe(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in line] for line in (headers, *rows)]
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    for text, is_header in lay_out(lines[0], lines[1:], left=left, width=width):
+        _write(text, "dim" if is_header else None)
+
+
+def _write(text: str, style: str | None) -> None:
+    if style is None or not sys.stdout.isatty():  # rich takes longer to import than most answers
+        sys.stdout.write(text + "\n")
         return
-    from rich.table import Table
+    from rich.console import Console
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index, header in enumerate(headers):
-        grid.add_column(Text(header), justify="left" if index in left else "right", overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    console().print(grid)
+    Console(file=sys.stdout, highlight=False).print(Text(text, style=style), soft_wrap=True)
+
+
+class _Silent:
+    def advance(self, amount: float) -> None: ...
+
+    def total(self, amount: float) -> None: ...
 
 
 @contextmanager
 def progress(label: str, unit: str = "B") -> Iterator[Progress]:
     """A progress bar with rate and time left on stderr, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield _Silent()
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -101,7 +105,6 @@ def progress(label: str, unit: str = "B") -> Iterator[Progress]:
     )
     from rich.progress import Progress as RichProgress
 
-    shown = sys.stderr.isatty()
     count = [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn()]
     bar = RichProgress(
         TextColumn("{task.description}"),
@@ -110,7 +113,6 @@ def progress(label: str, unit: str = "B") -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         transient=True,
-        disable=not shown,
     )
     with bar:
         task = bar.add_task(label, total=None)

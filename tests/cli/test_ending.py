@@ -1,0 +1,61 @@
+"""How a command ends: interrupted it says so and exits 130; a reader that goes away is no failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builder import build_store
+
+from analysis.ledger import update
+
+ROOT = Path(__file__).resolve().parents[2]
+HINDCAST = [sys.executable, "-m", "cli.app"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [{"conversation_id": f"session-{i:06}", "input_tokens": 10, "output_tokens": 1} for i in range(20_000)]
+    built = build_store(tmp_path_factory.mktemp("ending") / "s.duckdb", rows)
+    update(built)
+    return built.path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_interrupted_ingest_says_so_and_exits_130(tmp_path: Path) -> None:
+    line = json.dumps({"hindcast": 1, "start_time": "2024-03-05T09:00:00Z", "request_model": "gpt-4o"})
+    (tmp_path / "many.jsonl").write_text(f"{line}\n" * 200_000)
+    running = subprocess.Popen(
+        [*HINDCAST, "ingest", str(tmp_path / "many.jsonl"), "--store", str(tmp_path / "s.duckdb")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "s.duckdb.ingest.lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, "")
+    assert err == "hindcast: interrupted; the store is sound. Run the same command again to go on.\n"
+
+
+@pytest.mark.parametrize("form", [["--by", "session", "--top", "0"], ["--by", "session", "--json"], ["--help"]])
+def test_a_reader_that_goes_away_is_no_failure(store: Path, form: list[str]) -> None:
+    running = subprocess.Popen(
+        [*HINDCAST, "cost", "--store", str(store), *form],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.stdout is not None
+    assert running.stderr is not None
+    if form == ["--help"]:
+        running.stdout.close()  # before anything is written
+    else:
+        assert running.stdout.readline()
+        running.stdout.close()
+    assert (running.wait(30), running.stderr.read()) == (0, b"")
+    running.stderr.close()
