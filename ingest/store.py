@@ -35,7 +35,7 @@ DEFAULT_PATH = "hindcast.duckdb"
 _OPENING = threading.Lock()
 _BUSY = re.compile(r"Could not set lock|Conflicting lock|different configuration", re.IGNORECASE)
 _HOLDER = re.compile(r"\(PID (\d+)\)")
-_SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true;"
+_SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true; SET enable_progress_bar=false;"
 
 
 class Store:
