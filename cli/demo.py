@@ -84,7 +84,7 @@ def show(story: Story, store_path: Path) -> None:
         style="bold",
     )
     say()
-    diagnose.show(story.diagnosis)
+    diagnose.show(story.diagnosis, store=diagnose.named(str(store_path)))
     say()
     replay.show(story.replay)
     best = replay.recommended(story.replay)
