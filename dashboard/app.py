@@ -12,7 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cached, elements, frame
+from dashboard import cached, choices, elements, frame
 from ingest.errors import HindcastError
 
 # a file of ours: a named icon would be fetched from a font server
@@ -54,6 +54,7 @@ page = st.navigation(list(pages.values()))
 st.set_page_config(page_title=f"{page.title} · Hindcast")
 try:
     frame.check(cached.store_path())
+    choices.bring(page.url_path)
     page.run()
 except HindcastError as error:
     elements.nothing(error.what, error.remedy or "Look at the output of `hindcast dashboard`.")

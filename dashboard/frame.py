@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.present import day as day_text
-from dashboard import cached, elements, views
+from dashboard import cached, choices, elements, views
 from ingest.errors import InputError, StoreError
 from ingest.store import Store
 
@@ -67,6 +67,7 @@ def view(*, dates: bool = True) -> View:
     since = until = None
     if dates and coverage.first is not None and coverage.last is not None:
         low, high = coverage.first.date(), coverage.last.date()
+        choices.bring_days(low, high)
         with st.sidebar:
             since = st.date_input(
                 "From", value=low, min_value=low, max_value=high, key="since", bind="query-params", help="First UTC day"
@@ -77,6 +78,7 @@ def view(*, dates: bool = True) -> View:
             )  # fmt: skip
         if since > until:
             raise InputError(f"the window ends ({until}) before it begins ({since})", remedy="Choose other days.")
+        choices.keep_days(since, until)
     return View(
         path=str(path),
         version=version,

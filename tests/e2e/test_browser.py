@@ -97,6 +97,20 @@ def test_the_address_carries_what_was_chosen(visit: Visit) -> None:
     assert "of the change is model 'gpt" in visit.text()
 
 
+def test_what_was_chosen_holds_on_the_way_through_the_pages_and_back(visit: Visit, served: Server) -> None:
+    visit.open(f"{served.url}/?since=2024-03-01&until=2024-03-03&by=model")
+    visit.go("Explore")
+    assert "of $18.43)" in visit.text()  # of those days
+    visit.page.get_by_role("radio", name="areas").click()
+    visit.page.get_by_text("Click an area").wait_for()
+    visit.go("Spike")
+    visit.page.go_back()
+    visit.page.get_by_text("Click an area").wait_for()
+    visit.settle()
+    assert "look=areas" in visit.page.url
+    visit.open(served.url)
+
+
 def test_the_reader_chooses_the_theme(visit: Visit) -> None:
     colour = "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     light = visit.page.evaluate(colour)
@@ -162,6 +176,45 @@ def test_a_hostile_prompt_is_drilled_to_and_does_nothing(visit: Visit) -> None:
     visit.go("Spike")
     visit.choose("Driver", "script")
     visit.page.get_by_text("onerror=window.hit=1").first.wait_for()  # what was asked stands open
+
+
+def test_two_readers_see_a_store_grow_vanish_and_come_back(context: Any, tmp_path: Path) -> None:
+    store = made.make(tmp_path / "own.duckdb")
+    server = Server(store.path, tmp_path).ready()
+    one, two = Visit(context), Visit(context)
+    try:
+        before = one.open(server.url).page.locator("h1").inner_text()
+        two.open(f"{server.url}/spike")
+        one.page.get_by_role("radio", name="model").click()
+        one.page.get_by_role("heading", name="model 'gpt").first.wait_for()
+        assert two.page.locator("h1").inner_text() == before
+        with store.write() as con:  # as a second ingest publishes: the newest day's calls once more, by other names
+            con.execute(
+                """INSERT INTO calls BY NAME
+                   SELECT * REPLACE (call_no + 10000 AS call_no, call_key + 10000 AS call_key) FROM calls
+                   WHERE start_time::DATE = DATE '2024-03-08'"""
+            )
+        ledger.update(store)
+        two.choose("Driver", "critique")  # a part of the page alone would show the store of before
+        for reader in (one, two):
+            if reader is one:
+                one.page.get_by_role("radio", name="task").click()
+            reader.page.locator("h1").filter(has_text="Fri 8 Mar cost $31").wait_for(timeout=30_000)
+            reader.settle()
+        hidden = store.path.rename(tmp_path / "hidden.duckdb")
+        two.page.get_by_role("radio", name="by place").click()
+        one.page.get_by_test_id("stSidebarNav").get_by_role("link", name="Explore", exact=True).click()
+        for reader in (one, two):
+            reader.page.get_by_role("heading", name="there is no store at").wait_for()
+            assert "hindcast ingest" in reader.settle().text()
+        hidden.rename(store.path)
+        assert "Fri 8 Mar cost $31" in one.go("Data").go("Overview").text()
+        one.sound()
+        two.sound()
+    finally:
+        one.close()
+        two.close()
+        server.stop()
 
 
 def tour(server: Server, context: Any, name: str) -> dict[str, str]:

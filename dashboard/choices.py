@@ -1,0 +1,66 @@
+"""What a reader chose on a page holds when they come back to it, by the menu or by the browser's Back.
+
+On the way to another page the browser is given the bare address of the page that is left, so Back would show that
+page as nobody has seen it. The address itself always wins: a shared one shows what it names.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+# by page, the choices that no publish can take away
+FIXED: Final = {
+    "": ("by",), "spike": ("apart",), "explore": ("look",), "strategies": ("days", "cold"),
+    "cache-lab": ("key", "hot"), "optimise": ("floor",),
+}  # fmt: skip
+_SEEN: Final = "choices-seen"  # the page that was drawn last, and what was chosen on each
+_DAYS: Final = "*"  # the days, which all pages share
+_MOVED: Final = "choices-moved"
+_AGAIN: Final = "choices-again"
+
+
+def bring(page: str) -> None:
+    """Before a page is drawn: what was chosen on it before, if the reader comes from another one."""
+    last, chosen = _seen()
+    if last is not None:  # a run may have been cut short by the click that led here, so this is noted now
+        found = {name: st.session_state[name] for name in FIXED.get(last, ()) if name in st.session_state}
+        chosen.setdefault(last, {}).update(found)
+    moved = last not in (None, page)
+    wanted = {name: value for name, value in chosen.get(page, {}).items() if name not in st.query_params}
+    again = st.session_state.pop(_AGAIN, False)
+    if moved and _came_back() and not again and (wanted or chosen.get(_DAYS)):
+        # in a run that follows the browser's history, what an address does not name is put back to its default
+        st.session_state[_AGAIN] = True
+        st.rerun()
+    st.session_state[_SEEN], st.session_state[_MOVED] = (page, chosen), moved
+    if moved:
+        for name, value in wanted.items():
+            st.session_state[name] = value
+
+
+def bring_days(low: date, high: date) -> None:
+    """Before a choice of days from `low` to `high` is drawn: the days chosen on another page hold here too."""
+    if st.session_state[_MOVED]:
+        for name, day in _seen()[1].get(_DAYS, {}).items():
+            if name not in st.query_params and low <= day <= high:
+                st.session_state[name] = day
+
+
+def keep_days(since: date, until: date) -> None:
+    """After a choice of days."""
+    _seen()[1][_DAYS] = {"since": since, "until": until}
+
+
+def _came_back() -> bool:
+    """Whether this run follows the browser's Back or Forward."""
+    run = get_script_run_ctx()
+    return bool(getattr(run, "is_history_navigation", False))
+
+
+def _seen() -> tuple[str | None, dict[str, dict[str, Any]]]:
+    found: tuple[str | None, dict[str, dict[str, Any]]] = st.session_state.setdefault(_SEEN, (None, {}))
+    return found
