@@ -284,8 +284,9 @@ class TranscriptColumns:
             agents = texts(["subagent" if line.isSidechain else "main" for line in lines])
         else:
             agents = constant("main", len(lines))
-        name = self._folder_name
-        tasks = texts([name(line.cwd) if line.cwd else self.project for line in lines])
+        folders = [line.cwd for line in lines]
+        names = {folder: self._folder_name(folder) if folder else self.project for folder in set(folders)}
+        tasks = texts([names[folder] for folder in folders])
         source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
         failed = True in {line.isApiErrorMessage for line in lines}
         status = (
@@ -329,8 +330,10 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
     """The token columns. Raises _Refuse where a count is impossible or contradicts another one of its call."""
     fresh = _counts([usage.input_tokens for usage in usages])[0]
     output = _counts([usage.output_tokens for usage in usages])[0]
-    written, is_written = _counts([_given(usage.cache_creation_input_tokens) for usage in usages])
-    read, is_read = _counts([_given(usage.cache_read_input_tokens) for usage in usages])
+    written, is_written = _counts(
+        [None if (count := usage.cache_creation_input_tokens) is UNSET else count for usage in usages]
+    )
+    read, is_read = _counts([None if (count := usage.cache_read_input_tokens) is UNSET else count for usage in usages])
     made = {
         "input_tokens": pa.array(fresh + written + read),
         "output_tokens": pa.array(output),
@@ -396,8 +399,10 @@ def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
 
 
 def _tiers(usages: list[_Usage]) -> dict[str, pa.Array]:
-    if not any(
-        columns.some([getattr(one, name) for one in usages], str) for name in ("speed", "service_tier", "inference_geo")
+    if not (
+        columns.some([one.speed for one in usages], str)
+        or columns.some([one.service_tier for one in usages], str)
+        or columns.some([one.inference_geo for one in usages], str)
     ):
         return {}
     tiers = ["fast" if one.speed == "fast" else None if one.service_tier in _PLAIN_TIERS else one.service_tier
