@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from analysis.aligned import costs_relation
-from analysis.cost import DIMENSIONS
+from analysis.cost import condition
+from analysis.present import NONE as NONE
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
@@ -24,18 +25,20 @@ ORDERS: Final = {
 COLUMNS: Final = (
     "call_no", "start_time", "provider_name", "model", "agent", "task", "conversation_id", "status", "finish_reason",
     "input_tokens", "cache_read_input_tokens", "output_tokens", "reasoning_output_tokens", "duration_ms", "cost_usd",
-    "cost_status", "content_state", "source_id", "source_row",
+    "cost_status", "weight", "content_state", "source_id", "source_row",
 )  # fmt: skip
-NONE: Final = "(none)"
-"""How a filter names the calls that lack a value."""
 
 
 @dataclass(frozen=True)
 class CallList:
-    """The first rows in the asked order, and what all that matched come to."""
+    """The first rows in the asked order, and what all `matched` rows come to.
+
+    `calls` counts a row that stands for several calls (its `weight`) as many.
+    """
 
     rows: list[dict[str, Any]]
     matched: int
+    calls: int
     cost_usd: Decimal | None
     unpriced_calls: int
 
@@ -43,7 +46,7 @@ class CallList:
         return {
             "calls": [_plain(row) for row in self.rows],
             "total": {
-                "calls": self.matched,
+                "calls": self.calls,
                 "cost_usd": usd(self.cost_usd),
                 "unpriced_calls": self.unpriced_calls,
             },
@@ -93,13 +96,13 @@ def calls(
                 WHERE call_no IN (SELECT unnest(?::BIGINT[])) ORDER BY {ORDERS[order]}""",
             [chosen],
         ).fetchall()
-        matched, cost, unpriced = con.execute(
-            f"""SELECT count(*), sum(cost_usd), count(*) FILTER (cost_usd IS NULL)
+        matched, stood_for, cost, unpriced = con.execute(
+            f"""SELECT count(*), sum(weight), sum(cost_usd), coalesce(sum(weight) FILTER (cost_usd IS NULL), 0)
                 FROM {relation} AS costs WHERE {keep}""",
             values,
         ).fetchall()[0]
     rows = [dict(zip((*COLUMNS, "source"), row, strict=True)) for row in found]
-    return CallList(rows, matched, cost, unpriced)
+    return CallList(rows, matched, round(stood_for or 0), cost, round(unpriced))
 
 
 def sessions(
@@ -178,27 +181,6 @@ def readable(message: Message) -> str:
     ):
         return "\n".join(part["text"] for part in content)
     return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def condition(where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> tuple[str, list[Any]]:
-    """SQL over the view `costs`, and its values. Only names of DIMENSIONS reach the text."""
-    conditions: list[str] = ["true"]
-    values: list[Any] = []
-    for name, value in (where or {}).items():
-        if name not in DIMENSIONS:
-            raise InputError(f"no dimension '{name}'", remedy=did_you_mean(name, DIMENSIONS))
-        if value is None or value == NONE:
-            conditions.append(f"({DIMENSIONS[name]}) IS NULL")
-        else:
-            conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
-            values.append(value)
-    if since:
-        conditions.append("start_time >= ?::DATE")
-        values.append(since.isoformat())
-    if until:
-        conditions.append("start_time < ?::DATE + 1")
-        values.append(until.isoformat())
-    return " AND ".join(conditions), values
 
 
 def _relation(con: Any, where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> str:

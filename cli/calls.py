@@ -72,9 +72,10 @@ def _show(found: CallList) -> None:
     from analysis.present import count, money, tokens
 
     unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
-    say(f"{count(found.matched, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
+    say(f"{count(found.calls, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
     if not found.rows:
         return
+    weighted = any(row["weight"] != 1 for row in found.rows)
     texts = [
         {
             "call": str(row["call_no"]),
@@ -83,6 +84,7 @@ def _show(found: CallList) -> None:
             "input": tokens(row["input_tokens"]),
             "output": tokens(row["output_tokens"]),
             "usd": money(row["cost_usd"], symbol=""),
+            **({"stands for": f"{row['weight'].normalize():f}"} if weighted else {}),
             "in the log at": f"{Path(row['source'] or '-').name}:{row['source_row']}",
         }
         for row in found.rows
@@ -95,7 +97,7 @@ def _show(found: CallList) -> None:
         )
     say()
     shown = [name for name in texts[0] if name not in same]
-    left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd")]
+    left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd", "stands for")]
     table(shown, [[row[name] for name in shown] for row in texts], left=left)
     say()
     if found.matched > len(found.rows):

@@ -12,6 +12,7 @@ import spiky as made
 from builder import build_store
 from typer.testing import CliRunner, Result
 
+from analysis import ledger
 from cli.app import app
 from ingest import whereabouts
 from ingest.store import Store
@@ -119,3 +120,14 @@ def test_an_empty_store_asks_for_logs_and_an_unpriced_one_for_prices(tmp_path: P
 
 def test_hindcast_alone_counts_what_no_total_holds(store: Store) -> None:
     assert "2 of them without a price and in no total." in hindcast("--store", str(store.path)).stdout
+
+
+def test_a_row_that_stands_for_several_calls_counts_as_many_and_says_so(tmp_path: Path) -> None:
+    rows = [{**row, "weight": 2.5} for row in made.rows()[:4]]
+    weighted = build_store(tmp_path / "w.duckdb", rows)
+    ledger.update(weighted)
+    at = ("calls", "--store", str(weighted.path))
+    assert document(*at)["total"]["calls"] == document("cost", "--store", str(weighted.path))["total"]["calls"] == 10
+    shown = hindcast(*at).stdout
+    assert shown.startswith("10 calls, ")
+    assert "stands for" in shown
