@@ -12,7 +12,7 @@ import duckdb
 
 from analysis.hidden_cache import HiddenReads, study
 from analysis.ledger_tables import COMPONENTS, costs_source
-from analysis.present import usd
+from analysis.present import meant, usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store
 
@@ -89,12 +89,13 @@ def cost(
     by: Sequence[str] = ("day", "model"),
     since: date | None = None,
     until: date | None = None,
-    where: Mapping[str, str] | None = None,
+    where: Mapping[str, str | None] | None = None,
     *,
     components: bool = False,
     prices_of: date | None = None,
 ) -> CostReport:
-    """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value.
+    """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value
+    (None or `(none)`: is not known).
 
     Times sort upwards, everything else by cost downwards. With `components` each row also splits its cost into
     uncached input, cache reads and writes, output, reasoning and other. With `prices_of` every call is priced as if it
@@ -102,20 +103,9 @@ def cost(
     dimension.
     """
     names = tuple(dict.fromkeys(by))
-    for name in (*names, *(where or {})):
-        if name not in DIMENSIONS:
-            raise InputError(f"no dimension '{name}'", remedy=did_you_mean(name, DIMENSIONS))
-    conditions, values = ["true"], []
-    if since:
-        conditions.append("start_time >= ?::DATE")
-        values.append(since.isoformat())
-    if until:
-        conditions.append("start_time < ?::DATE + 1")
-        values.append(until.isoformat())
-    for name, value in (where or {}).items():
-        conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
-        values.append(value)
-    keep = " AND ".join(conditions)
+    for name in names:
+        _require_dimension(name)
+    keep, values = condition(where, since, until)
     order = [f'"{name}" NULLS LAST' for name in names if name in TIMES]
     order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
@@ -159,6 +149,35 @@ def cost(
         prices_of=prices_of,
         price_book_version=version[0][0] if version else "",
     )
+
+
+def condition(where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> tuple[str, list[Any]]:
+    """SQL over the view `costs`, and its values: what `where` says of dimensions, in inclusive UTC days.
+
+    None and `(none)` stand for the calls that lack a value. Only names of DIMENSIONS reach the text.
+    """
+    conditions: list[str] = ["true"]
+    values: list[Any] = []
+    for name, text in (where or {}).items():
+        _require_dimension(name)
+        value = None if text is None else meant(text)
+        if value is None:
+            conditions.append(f"({DIMENSIONS[name]}) IS NULL")
+        else:
+            conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
+            values.append(value)
+    if since:
+        conditions.append("start_time >= ?::DATE")
+        values.append(since.isoformat())
+    if until:
+        conditions.append("start_time < ?::DATE + 1")
+        values.append(until.isoformat())
+    return " AND ".join(conditions), values
+
+
+def _require_dimension(name: str) -> None:
+    if name not in DIMENSIONS:
+        raise InputError(f"no dimension '{name}'", remedy=did_you_mean(name, DIMENSIONS))
 
 
 def _whole(row: dict[str, Any]) -> None:

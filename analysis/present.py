@@ -6,11 +6,15 @@ Tokens: 1.24M and 3,610. Shares with one decimal. Dates as Tue 5 Mar.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
 UNPRICED = "unpriced"
+NONE = "(none)"
+"""How a table names what the log does not tell, and a filter asks for it."""
 _CENT = Decimal("0.01")
+_LIKE_NONE = re.compile(r'"*\(none\)"*')
 
 
 def money(amount: Decimal | None, *, sign: bool = False, symbol: str = "$") -> str:
@@ -43,9 +47,28 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def share(ratio: float | None) -> str:
-    """A ratio as a percentage with one decimal; `-` where there is none."""
-    return "-" if ratio is None else f"{100 * ratio:.1f} %"
+def share(ratio: float | None, *, sign: bool = False) -> str:
+    """A ratio as a percentage with one decimal; `-` where there is none. What rounds to `0.0 %` has no sign."""
+    if ratio is None:
+        return "-"
+    text = f"{100 * ratio:{'+' if sign else ''}.1f} %"
+    return text[1:] if text in ("-0.0 %", "+0.0 %") else text
+
+
+def named(value: object) -> str:
+    """A dimension's value: `(none)` where the log has none; where that is the very text of the log, in quotes."""
+    if value is None:
+        return NONE
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    return f'"{text}"' if _LIKE_NONE.fullmatch(text) else text
+
+
+def meant(text: str) -> str | None:
+    """The value that `named` shows as this text; None for `(none)`."""
+    if text == NONE:
+        return None
+    quoted = _LIKE_NONE.fullmatch(text) and text[0] == text[-1] == '"'
+    return text[1:-1] if quoted else text
 
 
 def day(value: date) -> str:

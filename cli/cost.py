@@ -27,7 +27,8 @@ def cost(
     since: Since = None,
     until: Until = None,
     where: Annotated[
-        list[str] | None, typer.Option("--where", help="Keep one value: --where agent=research_agent.")
+        list[str] | None,
+        typer.Option("--where", help="Keep one value: --where agent=research_agent; (none) is the unknown."),
     ] = None,
     prices_of: Annotated[
         date | None,
@@ -95,7 +96,7 @@ def _show(report: CostReport, top: int) -> None:
         [*report.by, *columns.values(), "unpriced"],
         [
             [
-                *(_text(row[name]) for name in report.by),
+                *(present.named(row[name]) for name in report.by),
                 *(_cell(name, row.get(name), row) for name in columns),
                 f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
             ]
@@ -217,9 +218,3 @@ def reprice(
             origin = f"from {item.calls:,} calls of yours" if item.calls else "a default of its family"
             say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
     say(f"Prices: {summary.price_book_version}")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

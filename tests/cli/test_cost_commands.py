@@ -53,6 +53,21 @@ def test_text_of_a_log_is_never_markup(store: str) -> None:
     assert "[red]x[/red]" in run("cost", "--store", store, "--by", "agent")
 
 
+def test_none_is_the_unknown_in_every_filter_and_an_agent_of_that_name_is_shown_quoted(tmp_path: Path) -> None:
+    agents = [None, "(none)", '"(none)"', "writer"]
+    rows = [{"agent": agent, "input_tokens": 10 * (n + 1), "output_tokens": 0} for n, agent in enumerate(agents)]
+    built = build_store(tmp_path / "s.duckdb", rows)
+    update(built)
+    at = ["--store", str(built.path)]
+    text = run("cost", *at, "--by", "agent")
+    for number, (agent, shown) in enumerate(zip(agents, ["(none)", '"(none)"', '""(none)""', "writer"], strict=True)):
+        (row,) = document("cost", *at, "--by", "agent", "--where", f"agent={shown}")["rows"]
+        assert (row["agent"], row["input_tokens"]) == (agent, 10 * (number + 1))
+        (call,) = document("calls", *at, "--agent", shown)["calls"]
+        assert call["agent"] == agent
+        assert any(line.startswith(f"{shown} ") for line in text.splitlines())
+
+
 def test_cost_json_keeps_its_contract(store: str) -> None:
     found = document("cost", "--store", store, "--by", "day,model")
     assert set(found["rows"][0]) >= {
