@@ -10,6 +10,7 @@ from ingest.errors import StrategyError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000
+_BOOLEAN = "tag:yaml.org,2002:bool"
 Path = tuple[str | int, ...]
 
 
@@ -68,4 +69,6 @@ def _value(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, (*path, i), lines, where, budget) for i, item in enumerate(node.value)]
+    if node.tag == _BOOLEAN and node.value.lower() not in ("true", "false"):
+        return node.value  # YAML 1.2: `off` and `no` are words, and so may be the name of a strategy or a task
     return loader.construct_object(node, deep=True)

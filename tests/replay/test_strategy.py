@@ -118,6 +118,12 @@ def test_a_bare_off_means_off():
     assert strategy.parse("name: x\nprovider_cache: off").stages() == ("provider_cache",)
 
 
+def test_a_bare_word_is_a_name_and_only_true_and_false_are_not():
+    chosen = strategy.parse("{name: off, route: [{match: {task: on}, model: no}], quality: {accept_priors: true}}")
+    assert (chosen.name, chosen.route[0].match["task"], chosen.route[0].model) == ("off", "on", "no")
+    assert chosen.quality.accept_priors is True
+
+
 def test_a_written_strategy_reads_back_the_same():
     chosen = strategy.parse(DESIGN)
     again = strategy.parse(yaml.safe_dump(chosen.document(), sort_keys=False))
