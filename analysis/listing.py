@@ -25,16 +25,20 @@ ORDERS: Final = {
 COLUMNS: Final = (
     "call_no", "start_time", "provider_name", "model", "agent", "task", "conversation_id", "status", "finish_reason",
     "input_tokens", "cache_read_input_tokens", "output_tokens", "reasoning_output_tokens", "duration_ms", "cost_usd",
-    "cost_status", "content_state", "source_id", "source_row",
+    "cost_status", "weight", "content_state", "source_id", "source_row",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CallList:
-    """The first rows in the asked order, and what all that matched come to."""
+    """The first rows in the asked order, and what all `matched` rows come to.
+
+    `calls` counts a row that stands for several calls (its `weight`) as many.
+    """
 
     rows: list[dict[str, Any]]
     matched: int
+    calls: int
     cost_usd: Decimal | None
     unpriced_calls: int
 
@@ -42,7 +46,7 @@ class CallList:
         return {
             "calls": [_plain(row) for row in self.rows],
             "total": {
-                "calls": self.matched,
+                "calls": self.calls,
                 "cost_usd": usd(self.cost_usd),
                 "unpriced_calls": self.unpriced_calls,
             },
@@ -92,13 +96,13 @@ def calls(
                 WHERE call_no IN (SELECT unnest(?::BIGINT[])) ORDER BY {ORDERS[order]}""",
             [chosen],
         ).fetchall()
-        matched, cost, unpriced = con.execute(
-            f"""SELECT count(*), sum(cost_usd), count(*) FILTER (cost_usd IS NULL)
+        matched, stood_for, cost, unpriced = con.execute(
+            f"""SELECT count(*), sum(weight), sum(cost_usd), coalesce(sum(weight) FILTER (cost_usd IS NULL), 0)
                 FROM {relation} AS costs WHERE {keep}""",
             values,
         ).fetchall()[0]
     rows = [dict(zip((*COLUMNS, "source"), row, strict=True)) for row in found]
-    return CallList(rows, matched, cost, unpriced)
+    return CallList(rows, matched, round(stood_for or 0), cost, round(unpriced))
 
 
 def sessions(
