@@ -70,7 +70,7 @@ def report(
     if json:
         emit_json(_document(findings, target))
     else:
-        note(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB).")
+        note(f"Wrote {target} ({max(1, target.stat().st_size // 1000):,} kB).")
 
 
 def _strategies(paths: list[Path] | None) -> list[Strategy]:

@@ -22,6 +22,7 @@ from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 HEIGHT = 340
 WIDEST_LABEL = 26
 LEGEND_CHARS = 18  # two columns of names fit beside each other on a phone
+STEP_CHARS = 36
 LONG = 300  # days
 
 
@@ -57,11 +58,11 @@ def plain(text: str, width: int | None = None) -> str:
     return "<br>".join(safe)
 
 
-def legend(name: str) -> str:
+def legend(name: str, most: int = LEGEND_CHARS) -> str:
     """A name for a legend: a long one loses its middle, as ends tell names apart. Hovering shows it whole."""
     flat = " ".join(str(name).split())
-    half = (LEGEND_CHARS - 1) // 2
-    return plain(flat if len(flat) <= LEGEND_CHARS else f"{flat[: LEGEND_CHARS - 1 - half]}…{flat[-half:]}")
+    half = (most - 1) // 2
+    return plain(flat if len(flat) <= most else f"{flat[: most - 1 - half]}…{flat[-half:]}")
 
 
 def trajectory(
@@ -251,9 +252,9 @@ def _mark(figure: go.Figure, day: date, height: Decimal, text: str, *, over: Dec
 
 
 def _two_lines(step: Step) -> str:
-    """A step's place, and under it in small what changed there."""
-    small = f'<br><span style="font-size:11px">{plain(step.detail, 34)}</span>' if step.detail else ""
-    return plain(step.label, WIDEST_LABEL + 8) + small
+    """A step's place, and under it in small what changed there; a third line would run into the next step."""
+    small = f'<br><span style="font-size:11px">{legend(step.detail, STEP_CHARS)}</span>' if step.detail else ""
+    return legend(step.label, STEP_CHARS) + small
 
 
 def _right_ends(steps: Sequence[Step]) -> list[float]:

@@ -212,12 +212,22 @@ def _stages(entry: views.Document) -> str:
 def _limits(findings: Findings, shown: int | None) -> str:
     if findings.replay is None:
         return ""
-    said = list(dict.fromkeys(limit for entry in findings.replay["strategies"] for limit in entry["limits"]))
+    said = _said_of(findings.replay["strategies"])
     kept = said if shown is None else said[:shown]
     more = (
         f'<p class="hc-note">And {len(said) - len(kept)} more: --for engineers lists them.</p>' if kept != said else ""
     )
     return _section("What the log cannot say", cards.points_html(kept), more) if said else ""
+
+
+def _said_of(strategies: Sequence[views.Document]) -> list[str]:
+    """Each limit once, after the strategies that it holds for; alone where it holds for all that declare a stage."""
+    names: dict[str, list[str]] = {}
+    for entry in strategies:
+        for limit in entry["limits"]:
+            names.setdefault(limit, []).append(entry["name"])
+    every = sum(bool(entry["savings"]) for entry in strategies)
+    return [limit if len(of) >= every else f"{', '.join(of)}: {limit}" for limit, of in names.items()]
 
 
 def _words() -> str:
@@ -262,8 +272,8 @@ def markdown(findings: Findings, audience: str = "everyone") -> str:
         parts += ["", "### What was compared", "", tables.markdown(compared)]
     parts += ["", "### What to do", "", md(recommendation(findings)), "", *_bullets(certainty(findings))]
     if audience != "stakeholders":
-        said = [limit for entry in (findings.replay or {"strategies": []})["strategies"] for limit in entry["limits"]]
-        parts += ["", "### What the log cannot say", "", *_bullets(dict.fromkeys(said))] if said else []
+        said = _said_of(findings.replay["strategies"]) if findings.replay else []
+        parts += ["", "### What the log cannot say", "", *_bullets(said)] if said else []
         parts += ["", "### How it was computed", "", *_bullets(method(findings))]
     return "\n".join(parts) + "\n"
 
@@ -274,5 +284,5 @@ def _proof_of_why(found: views.Document, audience: str) -> Table:
     return proofs.causes(found)
 
 
-def _bullets(texts: Sequence[str] | dict[str, None]) -> list[str]:
+def _bullets(texts: Sequence[str]) -> list[str]:
     return [f"- {tables.escape_markdown(text)}" for text in texts]
