@@ -74,7 +74,8 @@ def _price_block(  # type: ignore[no-untyped-def]
     calls = calls[~free]
 
     def of(values: Any) -> Any:
-        return np.broadcast_to(values, size)[calls]
+        whole = np.broadcast_to(values, size)
+        return whole if len(calls) == size else whole[calls]
 
     total_in, total_out = of(n_input), of(n_output)
     # an embedding has no output price, and its log no output count: that one is not unknown
@@ -168,11 +169,12 @@ def _rows(calls: Any, slot: Any, at: Any, tokens: Any, first: Any, bounds: Any) 
 def _amounts(tokens: Any, rate: Any, weight: Any) -> Any:
     """Pico-dollars of `tokens` at `rate` nano-dollars per million, times weight; -1 beyond MAX_PICO."""
     plain = (weight == _WHOLE) & (tokens.astype(np.float64) * rate.astype(np.float64) < _PLAIN)
-    product = np.where(plain, tokens, 0) * rate
+    all_plain = bool(plain.all())
+    product = (tokens if all_plain else np.where(plain, tokens, 0)) * rate
     whole = product // 1000
     rest = product - whole * 1000
     whole += (rest > 500) | ((rest == 500) & (whole & 1 == 1))
-    for place in np.flatnonzero(~plain).tolist():
+    for place in () if all_plain else np.flatnonzero(~plain).tolist():
         whole[place] = _wide(int(np.broadcast_to(tokens, plain.shape)[place]), int(rate[place]), int(weight[place]))
     return whole
 

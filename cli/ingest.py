@@ -68,7 +68,7 @@ def ingest(
         return
     from ingest.workers import prepare
 
-    waits = prepare(paths, workers)
+    prepare(paths, workers)
     from cli.output import progress
     from ingest.pipeline import ingest as run
     from ingest.store import Store
@@ -90,10 +90,8 @@ def ingest(
     if follow:
         _follow(target, paths, every, options)
         return
-    if waits:
-        _load_pricing()
     with progress("Reading") as bar:
-        report = run(target, paths, progress=bar, **options)
+        report = run(target, paths, progress=bar, meanwhile=_load_pricing, **options)
     if count_tokens:
         from ingest.tokens import ENCODINGS, ensure_counted
 
@@ -127,17 +125,12 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
 
 
 def _load_pricing() -> None:
-    """Load what `_price` will need in a thread, while this process waits for those that parse."""
-    from threading import Thread
+    """Load what `_price` will need."""
+    with suppress(Exception):  # whoever needs it meets the same error
+        from analysis import array_kernel, ledger  # noqa: F401
+        from analysis.book import first_rows
 
-    def load() -> None:
-        with suppress(Exception):  # whoever needs it meets the same error
-            from analysis import array_kernel, ledger  # noqa: F401
-            from analysis.book import first_rows
-
-            first_rows()
-
-    Thread(target=load, daemon=True).start()
+        first_rows()
 
 
 def _price(store: Any) -> dict[str, Any]:

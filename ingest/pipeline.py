@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -119,29 +120,28 @@ def ingest(
     progress: Progress | None = None,
     wait: float = 60.0,
     match_formats: bool = True,
+    meanwhile: Callable[[], None] | None = None,
 ) -> IngestReport:
     """Read logs into the store. A file that cannot be used is told in `problems` and does not stop the others.
 
     `text=False` keeps keyed hashes of the messages in place of their texts, `metadata_only` keeps nothing of them,
     `match_formats=False` keeps calls that another format's log has too, where no shared id tells.
-    `redact` masks built-in and given patterns before anything is stored. Raises InputError if there is nothing to
+    `redact` masks built-in and given patterns before anything is stored. `meanwhile` is run in a thread once this
+    process waits for those that parse, if it comes to that. Raises InputError if there is nothing to
     read at all, StoreError if the store cannot be written, GateError if more than `max_bad_ratio` of the rows are bad.
     """
-    from ingest.mapping import load_mapping
-    from ingest.privacy import Redactor, load_key
+    chosen = None
+    if mapping is not None:
+        from ingest.mapping import load_mapping
 
-    chosen = load_mapping(Path(mapping)) if mapping is not None else None
+        chosen = load_mapping(Path(mapping))
     forced = format_named(format) if format is not None else None
-    keep = "none" if metadata_only else "text" if text else "hashes"
-    rules = ContentRules(
-        keep=keep,
-        hash_key=load_key(hash_key, store.path) if keep == "hashes" else None,
-        redact=Redactor(tuple(redact)) if redact is not None else None,
-    )
+    rules = _rules(store, "none" if metadata_only else "text" if text else "hashes", hash_key, redact)
     report = IngestReport()
     with Workplace(store.path, wait=wait) as place:
         run = _Run(store, rules, place, zone, chosen, forced, report, progress)
         run.match_formats = match_formats
+        run.meanwhile = meanwhile
         run.find(paths)
         try:
             run.read(workers)
@@ -155,6 +155,18 @@ def ingest(
     if max_bad_ratio is not None:
         report.check(max_bad_ratio)
     return report
+
+
+def _rules(store: Store, keep: str, hash_key: Path | None, redact: Sequence[str] | None) -> ContentRules:
+    if keep != "hashes" and redact is None:
+        return ContentRules(keep)
+    from ingest.privacy import Redactor, load_key
+
+    return ContentRules(
+        keep=keep,
+        hash_key=load_key(hash_key, store.path) if keep == "hashes" else None,
+        redact=Redactor(tuple(redact)) if redact is not None else None,
+    )
 
 
 class _Run:
@@ -185,6 +197,7 @@ class _Run:
         self._pending_bytes = 0  # of the log
         self._left_bytes = 0  # to be read, or read and not taken over yet; 0 where nothing is parsed meanwhile
         self.match_formats = True
+        self.meanwhile: Callable[[], None] | None = None
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
@@ -262,6 +275,9 @@ class _Run:
                 raise
 
     def _collect(self, running: deque[tuple[Task, Future[list[Segment]]]]) -> None:
+        if self.meanwhile is not None:
+            Thread(target=self.meanwhile, daemon=True).start()
+            self.meanwhile = None
         task, future = running.popleft()
         found = future.result()
         size = _task_bytes(task)

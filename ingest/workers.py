@@ -27,19 +27,15 @@ def count(workers: int | None) -> int:
     return workers if workers is not None else min(os.cpu_count() or 1, 8)
 
 
-def prepare(paths: Iterable[Path], workers: int | None) -> bool:
-    """Let the server of workers import the parsers while this process imports its own, if there is much to read.
-
-    Whether it was started: this process will then wait for others now and then.
-    """
+def prepare(paths: Iterable[Path], workers: int | None) -> None:
+    """Let the server of workers import the parsers while this process imports its own, if there is much to read."""
     if count(workers) < 2 or _FORKSERVER not in get_all_start_methods() or not _many_bytes(paths):
-        return False
+        return
     from multiprocessing import forkserver
 
     context()
     with without_main():
         forkserver.ensure_running()
-    return True
 
 
 def _many_bytes(paths: Iterable[Path]) -> bool:
