@@ -23,13 +23,10 @@ SEGMENTS: Final = 8  # drivers, and agents
 
 
 def answers(store: Store, found: views.Document) -> Iterator[tuple[Question, Any]]:
-    """The first driver's sessions, colours, sessions by agent, what the store holds, the other drivers' sessions.
-
-    After what the next page shows, what takes longest to read: a driver has one day, an agent has all.
-    """
+    """Each driver's sessions, as the next page shows them; colours, sessions by agent, what the store holds."""
     day = date.fromisoformat(found["day"])
     segments = list(dict.fromkeys(views.filter_of(driver["segment"]) for driver in found["drivers"][:SEGMENTS]))
-    for where in segments[:1]:
+    for where in segments:
         yield from _drilled(store, where, day, day)
     for dimension in ("model", "task"):
         yield ("ranked", dimension), views.ranked(store, dimension)
@@ -37,8 +34,6 @@ def answers(store: Store, found: views.Document) -> Iterator[tuple[Question, Any
     for name in views.ranked(store, "agent")[:SEGMENTS]:
         yield from _drilled(store, (("agent", name),), None, None)
     yield ("holdings",), holdings(store)
-    for where in segments[1:]:
-        yield from _drilled(store, where, day, day)
 
 
 def _drilled(store: Store, where: Filter, since: date | None, until: date | None) -> Iterator[tuple[Question, Any]]:

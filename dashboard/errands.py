@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -125,11 +126,17 @@ def duplicates(store: Store, since: date | None, until: date | None, say: Say) -
 
 
 def look_ahead(store: Store, found: Document, say: Callable[[Any], None]) -> None:
-    """Tells what readers ask for next, as pairs of question and answer."""
+    """Tells what readers ask for next, as pairs of question and answer; between them it rests as long as it worked.
+
+    It begins when a reader has just been told of the newest day, and looks at what follows on the same machine.
+    """
     from dashboard.ahead import answers
 
+    began = time.monotonic()
     for pair in answers(store, found):
         say(pair)
+        time.sleep(time.monotonic() - began)
+        began = time.monotonic()
 
 
 ERRANDS: Final[dict[str, Callable[..., Any]]] = {

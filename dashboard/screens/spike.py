@@ -46,9 +46,15 @@ def show() -> None:
     elements.finding("The drivers, largest first")
     elements.table(proofs.drivers(found), f"drivers-{found['day']}", limit=TABLE_ROWS)
     if found["alerts"]:
-        with st.expander(f"{views.plural(len(found['alerts']), 'thing')} beside the total that stood out"):
-            elements.table(proofs.alerts(found), f"alerts-{found['day']}")
+        _alerts(view, found)
     drill.from_driver(view, found)
+
+
+@regions.region
+def _alerts(_view: frame.View, found: views.Document) -> None:
+    name = f"alerts-{found['day']}"
+    title = f"{views.plural(len(found['alerts']), 'thing')} beside the total that stood out"
+    regions.fold(title, f"fold-{name}", lambda: elements.table(proofs.alerts(found), name))
 
 
 @regions.region
