@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.store import Store
 
 EDGE = timedelta(hours=1)
 
@@ -22,3 +26,23 @@ def complete_days(days: Sequence[date], first: datetime | None, last: datetime |
     if datetime.combine(last.date() + timedelta(days=1), time.min) - last > EDGE:
         cut.add(last.date())
     return [day for day in days if day not in cut]
+
+
+def nothing_logged(store: Store, since: date | None, until: date | None) -> str | None:
+    """That no call falls on these UTC days (inclusive), in a sentence with the days that the log has; None if one does,
+    and where the store holds no calls at all."""
+    with store.read() as con:
+        found = con.execute(
+            "SELECT 1 FROM calls WHERE start_time >= ?::DATE AND start_time < ?::DATE + 1 LIMIT 1",
+            [(since or date.min).isoformat(), (until or date.max).isoformat()],
+        ).fetchall()
+        if found:
+            return None
+        first, last, calls = con.execute(
+            "SELECT min(start_time)::DATE, max(start_time)::DATE, count(*) FROM calls"
+        ).fetchall()[0]
+    if not calls:
+        return None
+    days = f"from {since} to {until}" if since and until else f"from {since} on" if since else f"up to {until}"
+    has = f"The log has {first} to {last}." if first else "No call of the log has a time."
+    return f"Nothing is logged {f'on {since}' if since == until else days}. {has}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until, parse_day
+from cli.given import Since, Until, parse_day, silent
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def register(app: typer.Typer) -> None:
         from replay.strategy import load
 
         priors = load_priors(scores) if scores else None
+        if silent(store, since, until, as_json=as_json):
+            return
         with progress("Backtesting", unit="policies") as bar:
             if strategy is not None:
                 chosen = load(strategy)
@@ -88,9 +90,12 @@ def register(app: typer.Typer) -> None:
         from replay import verify as check
         from replay.strategy import load
 
+        chosen = load(strategy)
+        if silent(store, since, until, as_json=as_json):
+            return
         result = check.verify(
             Store(store),
-            load(strategy),
+            chosen,
             rollout=rollout,
             since=since,
             until=until,

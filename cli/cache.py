@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def curve(
     """
     from replay import curves, key_policies
 
+    if silent(store, since, until, as_json=as_json):
+        return
     traffic, asks = _load(store, since, until, key, temperature, tenant)
     window = _within(asks)
     by_ttl = curves.ttl_curve(*window)
@@ -166,6 +168,8 @@ def grid(
     """
     from replay import grid as sweeps
 
+    if silent(store, since, until, as_json=as_json):
+        return
     traffic, asks = _load(store, since, until, key, temperature, tenant)
     chosen = sweeps.settings(
         [_parse_life(part) for part in ttl.split(",")],

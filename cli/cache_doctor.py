@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.cache import cache
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def doctor(
     from replay.prompt_cache_choice import choices
     from replay.traffic import load
 
+    if silent(store, since, until, as_json=as_json):
+        return
     held = Store(store)
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)

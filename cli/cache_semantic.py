@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.cache import cache
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def semantic(
     from replay.prompt_loader import load_prompts
     from replay.traffic import load
 
+    if silent(store, since, until, as_json=as_json):
+        return
     traffic = load(Store(store), since=since, until=until)
     vectors = None
     if embeddings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.given import Since, Until, parse_day, parse_pairs
+from cli.given import Since, Until, parse_day, parse_pairs, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -54,33 +54,38 @@ def calls(
         return
     given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
     keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    keep |= parse_pairs(where or [])
+    since, until = day or since, day or until
+    if silent(store, since, until, as_json=json):
+        return
     found = listing.calls(
         Store(store),
-        {**keep, **parse_pairs(where or [])},
-        since=day or since,
-        until=day or until,
+        keep,
+        since=since,
+        until=until,
         order=order,
         limit=limit,
     )
     if json:
         emit_json(found.to_json())
-    else:
+    elif found.rows:
         _show(found)
+    else:
+        asked = " and ".join(f"{name}={value}" for name, value in keep.items()) or "this"
+        say(f"No call has {asked}{' in these days' if since or until else ''}.")
 
 
 def _show(found: CallList) -> None:
-    from analysis.present import count, money, tokens
+    from analysis.present import count, money, named, tokens
 
     unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
     say(f"{count(found.calls, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
-    if not found.rows:
-        return
     weighted = any(row["weight"] != 1 for row in found.rows)
     texts = [
         {
             "call": str(row["call_no"]),
             "time (UTC)": "-" if row["start_time"] is None else f"{row['start_time']:%Y-%m-%d %H:%M:%S}",
-            **{name: row[name] or "-" for name in ("agent", "task", "model", "status")},
+            **{name: named(row[name]) for name in ("agent", "task", "model", "status")},
             "input": tokens(row["input_tokens"]),
             "output": tokens(row["output_tokens"]),
             "usd": money(row["cost_usd"], symbol=""),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def register(app: typer.Typer) -> None:
                 )
             else:
                 show_view(view)
+            return
+        if silent(store, since, until, as_json=as_json):
             return
         result = worth.leave_one_out(Store(store), chosen, since=since, until=until)
         if as_json:

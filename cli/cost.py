@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.given import Since, Until, parse_day_or_today, parse_pairs
+from cli.given import Since, Until, parse_day_or_today, parse_pairs, silent
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -53,19 +53,24 @@ def cost(
     from ingest.errors import GateError
     from ingest.store import Store
 
+    keep = parse_pairs(where or [])
+    if silent(store, since, until, as_json=json):
+        return
     report = report_cost(
         Store(store),
         [part.strip() for part in by.split(",") if part.strip()],
         since,
         until,
-        parse_pairs(where or []),
+        keep,
         components=components,
         prices_of=prices_of,
     )
     if json:
         emit_json(report.to_json())
-    else:
+    elif report.total["calls"]:
         _show(report, top)
+    else:
+        say(f"No call has {' and '.join(where)}." if where else "The store holds no calls yet: hindcast ingest PATH")
     if strict and report.total["unpriced_calls"]:
         raise GateError(
             f"{present.count(report.total['unpriced_calls'], 'call')} without a price",

@@ -33,6 +33,7 @@ def focus(
     Example: hindcast export focus --spec 1.4 -o costs.csv
     """
     from analysis import present
+    from analysis.days import nothing_logged
     from analysis.focus import export
     from ingest.errors import GateError, InputError
     from ingest.store import Store
@@ -55,6 +56,9 @@ def focus(
         )  # fmt: skip
     else:
         note(f"{done.rows:,} FOCUS {spec} rows, {present.money(done.billed_usd)}.")
+    nothing = None if done.rows or not (since or until) else nothing_logged(Store(store), since, until)
+    if nothing:
+        note(nothing)
     if done.unpriced_calls:
         note(f"{present.count(done.unpriced_calls, 'call')} without a price and so without a row (see hindcast cost).")
     if done.untimed_calls:

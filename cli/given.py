@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cli.output import say
+
 _FORM = "YYYY-MM-DD"
 
 
@@ -44,7 +46,34 @@ def parse_pairs(items: Sequence[str]) -> dict[str, str]:
     return found
 
 
-Since = Annotated[date | None, typer.Option("--since", parser=parse_day, metavar=_FORM, help="First UTC day.")]
+def silent(store: str, since: date | None, until: date | None, *, as_json: bool = False) -> bool:
+    """Whether nothing is logged on these days: then a person is told so, with the days that the log has."""
+    if as_json or (since is None and until is None):
+        return False
+    from analysis.days import nothing_logged
+    from ingest.store import Store
+
+    told = nothing_logged(Store(store), since, until)
+    if told:
+        say(told)
+    return told is not None
+
+
+def in_order(context: typer.Context, value: date | None) -> date | None:
+    """Raises InputError where --since is after --until; whichever of the two is read last sees both."""
+    from ingest.errors import InputError
+
+    since, until = context.params.get("since") or value, context.params.get("until") or value
+    if since and until and since > until:
+        raise InputError(f"--since {since} is after --until {until}", remedy="Give the earlier day to --since.")
+    return value
+
+
+Since = Annotated[
+    date | None,
+    typer.Option("--since", parser=parse_day, callback=in_order, metavar=_FORM, help="First UTC day."),
+]
 Until = Annotated[
-    date | None, typer.Option("--until", parser=parse_day, metavar=_FORM, help="Last UTC day, inclusive.")
+    date | None,
+    typer.Option("--until", parser=parse_day, callback=in_order, metavar=_FORM, help="Last UTC day, inclusive."),
 ]

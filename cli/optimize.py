@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def register(app: typer.Typer) -> None:
         from replay.policy import written
         from replay.scores import load_priors
 
+        if silent(store, since, until, as_json=as_json):
+            return
         with progress("Trying policies", unit="policies") as bar:
             found = optimise(
                 Store(store),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def register(app: typer.Typer) -> None:
         from ingest.store import Store
         from replay.critical_path import critical_path
 
+        if silent(store, since, until, as_json=as_json):
+            return
         found = critical_path(
             Store(store),
             since=since,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def register(app: typer.Typer) -> None:
         from replay.strategy import load
 
         chosen = [load(path) for path in strategies]
+        if silent(store, since, until, as_json=as_json):
+            return
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
             result = run(

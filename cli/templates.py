@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, note, say, table
 
 SHOWN = 15
@@ -32,6 +32,8 @@ def templates(
     from analysis.templates import templates as find
     from ingest.store import Store
 
+    if silent(store, since, until, as_json=json):
+        return
     report = find(Store(store), since=since, until=until)
     if json:
         emit_json(report.to_json())
@@ -80,6 +82,8 @@ def duplicates(
     from analysis.duplicates import duplicates as find
     from ingest.store import Store
 
+    if silent(store, since, until, as_json=json):
+        return
     report = find(Store(store), since=since, until=until, near=near)
     if json:
         emit_json(report.to_json())

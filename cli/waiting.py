@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.given import Since, Until
+from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -28,6 +28,8 @@ def register(app: typer.Typer) -> None:
         from ingest.store import Store
         from replay.waiting import candidates
 
+        if silent(store, since, until, as_json=as_json):
+            return
         rows = candidates(Store(store), since=since, until=until)
         if as_json:
             emit_json([row.to_json() for row in rows])
@@ -91,9 +93,12 @@ def register(app: typer.Typer) -> None:
             ) from None
         if hourly < 0 or tokens_per_second <= 0:
             raise InputError("a server costs something and serves something")
+        chosen = load(strategy)
+        if silent(store, since, until, as_json=as_json):
+            return
         found = break_even(
             Store(store),
-            load(strategy),
+            chosen,
             usd_per_hour=hourly,
             tokens_per_second=tokens_per_second,
             fixed_usd_per_day=daily,
