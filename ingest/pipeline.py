@@ -35,7 +35,7 @@ from ingest.workplace import Workplace
 TASK_BYTES = 16 << 20
 AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
 PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
-PUBLISH_BARE_CALLS = 4 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
+PUBLISH_BARE_CALLS = 2 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
 PUBLISH_SEGMENTS = 200
 LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: nothing is parsed during the last one
 PUBLISH_MEMORY = "300MB"
