@@ -77,7 +77,7 @@ def _keep(name: str, data: bytes) -> None:
     """Write a copy, whole or not at all, and remove the oldest ones: another version is installed now and then."""
     with suppress(OSError, RuntimeError):
         place = folder()
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = place / f".{name}.{os.getpid()}"
         fresh.write_bytes(hashlib.sha256(data).digest() + data)
         fresh.replace(place / name)

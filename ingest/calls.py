@@ -7,6 +7,7 @@ by a named rule (`Skip`). Token counts here are inclusive, as in `ingest.schema`
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 TOKEN_LIMIT = 1 << 40
+_GROUPED = re.compile(r"[0-9]{1,3}([.][0-9]{3})+")  # where a comma marks decimals a dot may group thousands
 PICO = Decimal(10**12)
 MICRO = 1_000_000
 ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
@@ -159,6 +161,8 @@ def token_count(value: Any, path: str, leaf: str = "") -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
+        if _GROUPED.fullmatch(value):
+            raise BadRecordError(f"a token count that may be meant a thousand times larger: {value[:40]!r}", path + leaf)
         try:
             value = float(value) if "." in value or "e" in value.lower() else int(value)
         except ValueError:
