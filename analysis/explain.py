@@ -11,7 +11,7 @@ import duckdb
 
 from analysis.book import FIRST_OVERRIDE_ID, PriceRow, book_version, from_the_start, price_rows
 from analysis.kinds import KINDS, PARENT
-from analysis.overrides import apply, matches
+from analysis.overrides import apply, speaking_for
 from analysis.own_prices import load_overrides
 from analysis.present import usd
 from analysis.resolve import Resolution, load_aliases, resolve_with
@@ -63,10 +63,11 @@ def explain(
     """
     with duckdb.connect() as memory:
         source = con or memory
-        found = resolve_with(load_aliases(source), provider, model)
+        aliases = load_aliases(source)
+        found = resolve_with(aliases, provider, model)
         rows, _ = price_rows(source, [found.key] if found.key else [])
         base = from_the_start(rows[found.key]) if found.key else []
-        own = [entry for entry in load_overrides(source) if matches(entry[1], (provider, model))]
+        own = speaking_for(load_overrides(source), (provider, model), found.key, aliases)
     final = apply(base, own, found.key or (provider or "", model))
     day = datetime(at.year, at.month, at.day, tzinfo=UTC).date().isoformat()
     listed = sorted(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from ingest.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
@@ -30,6 +33,14 @@ def total_cost(store: Store) -> Decimal | None:
             return None
         total: Decimal | None = con.execute("SELECT sum(cost_usd) FROM ledger").fetchall()[0][0]
         return total
+
+
+def unpriced_calls(store: Store) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The numbers of the calls without a price in the ledger as it stands; all calls where there is none yet."""
+    with store.read() as con:
+        tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        rows = "ledger WHERE cost_usd IS NULL" if "ledger" in tables else "calls"
+        return con.execute(f"SELECT call_no FROM {rows}").fetchnumpy()["call_no"]
 
 
 def costs_source(con: duckdb.DuckDBPyConnection, table: str = "ledger") -> str:

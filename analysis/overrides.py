@@ -7,10 +7,11 @@ several match the same moment, the one that was set last holds alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -19,12 +20,21 @@ import duckdb
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from analysis.book import Key, PriceRow, clip
+from analysis.book import Key, PriceRow, clip, compile_book
 from analysis.kinds import KINDS, TIERS
-from analysis.own_prices import CREATE_OVERRIDES
+from analysis.own_prices import CREATE_OVERRIDES, load_overrides
+from analysis.resolve import resolve_with
 from ingest.errors import PriceError, did_you_mean
 
-Price = Annotated[Decimal, BeforeValidator(lambda value: Decimal(str(value))), Field(ge=0, lt=10**9, decimal_places=9)]
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"'{value}' is not a number with a point, such as 2.75") from None
+
+
+Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=10**9, decimal_places=9)]
 Basis = Literal["busy", "hours"]
 TOKEN_KINDS: Final = KINDS[:-2]  # the rest are per thousand uses, and keep their list price under a multiplier
 
@@ -186,6 +196,55 @@ def matches(item: Override, name: Sequence[str | None]) -> bool:
     return all(
         glob is None or (value is not None and fnmatchcase(value.lower(), glob.lower()))
         for glob, value in (*wanted, (item.match.account, account))
+    )
+
+
+def speaking_for(
+    overrides: Sequence[tuple[int, Override]],
+    name: Sequence[str | None],
+    key: Key | None,
+    aliases: Mapping[str, tuple[str | None, str]],
+) -> list[tuple[int, Override]]:
+    """The overrides that hold for a logged name: those that match it; and where an alias leads to a model without a
+    list price (`key` is None), those that match that model."""
+    names = [name]
+    target = aliases.get((name[1] or "").strip().lower()) if key is None else None
+    if target is not None:
+        provider, _, model = target[1].rpartition("/")
+        names += [(name[0], target[1], *name[2:]), (target[0] or provider or name[0], model, *name[2:])]
+    return [entry for entry in overrides if any(matches(entry[1], one) for one in names)]
+
+
+def check_aliases(
+    con: duckdb.DuckDBPyConnection, aliases: Mapping[str, str], overrides: Sequence[Override], *, replace_all: bool
+) -> None:
+    """Raise PriceError, with the nearest names, for an alias to a model that has no price: neither in the book nor by
+    one of `overrides` or, unless they will be replaced, by one that was set before."""
+    held = [] if replace_all else [item for _, item in load_overrides(con)]
+    own = list(enumerate([*held, *overrides]))
+    for alias, target in aliases.items():
+        means = {alias.strip().lower(): (None, target)}
+        logged = con.execute(
+            "SELECT DISTINCT provider_name, model FROM calls WHERE lower(trim(model)) = ? ORDER BY ALL",
+            [alias.strip().lower()],
+        ).fetchall()
+        for provider, model in logged or [(None, alias)]:
+            found = resolve_with(means, provider, model)
+            if found.key is None and not speaking_for(own, (provider, model), None, means):
+                raise PriceError(
+                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
+                )
+
+
+def _near(model: str) -> str:
+    known = {row.key for row in compile_book().rows}
+    names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
+    close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
+    own = f"set its price first: hindcast prices set {model} --input USD --output USD"
+    return (
+        f"Did you mean {' or '.join(close)}? Else {own}"
+        if close
+        else f"Look one up: hindcast prices list PART. Or {own}"
     )
 
 

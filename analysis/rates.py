@@ -20,7 +20,7 @@ from analysis.book import (
 )
 from analysis.own_prices import load_overrides
 from analysis.pricing import RateTable
-from analysis.resolve import resolve_all
+from analysis.resolve import load_aliases, resolve_all
 
 Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
 
@@ -37,15 +37,16 @@ def load_rates(
     rows, as_of = price_rows(con, [found.key for found in resolved if found.key is not None])
     mine = load_overrides(con) if overrides else []
     free = {number for number, item in mine if item.kind == "zero"}
+    aliases = load_aliases(con) if mine else {}
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
         base = from_the_start(rows[found.key]) if found.key else []
         if not mine:
             models.append([(price_id, row, None) for price_id, row in base])
             continue
-        from analysis.overrides import apply, matches
+        from analysis.overrides import apply, speaking_for
 
-        own = [entry for entry in mine if matches(entry[1], name)]
+        own = speaking_for(mine, name, found.key, aliases)
         key: Key = found.key or (name[0] or "", name[1] or "")
         models.append(apply(base, own, key))
     ids = _override_ids(con, models, register=register)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until, parse_day, silent
+from cli.given import FLOOR, Since, Until, parse_day, silent
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
             date, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="The first day that is held out.")
         ],
         strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimiser chooses.")] = None,
-        quality_floor: Annotated[float, typer.Option(help="The floor, if the optimiser chooses.")] = 0.95,
+        quality_floor: Annotated[
+            float, typer.Option(callback=FLOOR, help="The floor, if the optimiser chooses.")
+        ] = 0.95,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         since: Since = None,
         until: Until = None,

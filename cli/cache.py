@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.given import Since, Until, silent
+from cli.given import Since, Until, between, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def curve(
     tenant: Tenant = None,
     sample: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=0.25, help="Share of the keys that the capacities are estimated from, 4 times."),
+        typer.Option(
+            callback=between(0.0001, 0.25), help="Share of the keys that the capacities are estimated from, 4 times."
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -152,13 +154,15 @@ def grid(
     entries: Annotated[str, typer.Option(help="Capacities in entries, or 'all'.")] = "100,1000,10000,100000,all",
     policy: Annotated[str, typer.Option(help="lru, fifo, sieve, lfu, s3fifo, allkeys-lru, allkeys-lfu.")] = "lru,sieve",
     tiers: Annotated[str, typer.Option(help="shared, process, two (memory before shared).")] = "shared,two",
-    memory_usd: Annotated[float, typer.Option(help="Dollars for a GB of cache memory and month.")] = 10.0,
+    memory_usd: Annotated[
+        float, typer.Option(callback=between(0, 1e9), help="Dollars for a GB of cache memory and month.")
+    ] = 10.0,
     since: Since = None,
     until: Until = None,
     key: Key = "canonical",
     temperature: Temperature = "always",
     tenant: Tenant = None,
-    top: Annotated[int, typer.Option(help="Rows shown.")] = 15,
+    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 15,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def doctor(
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(help="How many templates are examined, most sent first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="How many templates are examined, most sent first.")
+    ] = 20,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.cache import cache
-from cli.given import Since, Until, silent
+from cli.given import POSITIVE, SHARE, Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 @cache.command()
 def semantic(
-    target: Annotated[float, typer.Option(help="The false-hit rate that is acceptable, at the interval's end.")] = 0.05,
-    ttl_hours: Annotated[float | None, typer.Option(help="Hours to live; no limit by default.")] = None,
+    target: Annotated[
+        float, typer.Option(callback=SHARE, help="The false-hit rate that is acceptable, at the interval's end.")
+    ] = 0.05,
+    ttl_hours: Annotated[
+        float | None, typer.Option(callback=POSITIVE, help="Hours to live; no limit by default.")
+    ] = None,
     embeddings: Annotated[
         str | None, typer.Option(help="URL of an OpenAI-compatible endpoint: compare by vectors. Sends it the texts.")
     ] = None,

@@ -38,7 +38,9 @@ def calls(
     until: Until = None,
     order: Annotated[str, typer.Option("--order", help="cost, time, tokens or duration.")] = "cost",
     limit: Annotated[int, typer.Option("--limit", help="How many to list.", min=1, max=100_000)] = 20,
-    show: Annotated[int | None, typer.Option("--show", help="Print the messages of the call with this number.")] = None,
+    show: Annotated[
+        int | None, typer.Option("--show", min=0, max=2**62, help="Print the messages of the call with this number.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:

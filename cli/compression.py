@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def compression(
         strategy: Annotated[Path, typer.Argument(help="A strategy file with compressors.")],
-        call: Annotated[int | None, typer.Option(help="Show this call's prompt before and after.")] = None,
+        call: Annotated[
+            int | None, typer.Option(min=0, max=2**62, help="Show this call's prompt before and after.")
+        ] = None,
         since: Since = None,
         until: Until = None,
         store: StoreOption = "hindcast.duckdb",

@@ -40,7 +40,7 @@ def cost(
         ),
     ] = None,
     components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
-    top: Annotated[int, typer.Option("--top", help="Rows of the table; 0 for all.")] = 30,
+    top: Annotated[int, typer.Option("--top", min=0, help="Rows of the table; 0 for all.")] = 30,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
     json: JsonOption = False,
 ) -> None:

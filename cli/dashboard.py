@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def dashboard(
-        port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
+        port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
         host: Annotated[str, typer.Option(help="Address to bind; the default is this machine only.")] = "127.0.0.1",
         browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = False,
         store: StoreOption = DEFAULT_STORE,

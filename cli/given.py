@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,44 @@ def parse_pairs(items: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
         found[name.strip()] = value
     return found
+
+
+def between(least: float, most: float) -> Callable[..., Any]:
+    """For an option: a number (or nothing) from `least` to `most`; NaN and infinity are none. Raises InputError."""
+
+    def check(param: typer.CallbackParam, value: float | None) -> float | None:
+        from ingest.errors import InputError
+
+        if value is not None and not least <= value <= most:
+            name = param.opts[-1]
+            raise InputError(f"{name} {value:g} is not between {least:g} and {most:g}", remedy="See: --help")
+        return value
+
+    return check
+
+
+SHARE = between(0, 1)
+FLOOR = between(0, 2)
+POSITIVE = between(1e-9, 1e12)
+
+
+def amount(param: typer.CallbackParam, value: str | None) -> str | None:
+    """For an option: dollars, or a factor, as a plain decimal from 0 to below a billion. Raises InputError."""
+    from decimal import Decimal, InvalidOperation
+
+    from ingest.errors import InputError
+
+    if value is not None:
+        try:
+            number = Decimal(value.removeprefix("$"))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not (number.is_finite() and 0 <= number < 10**9):
+            name = param.opts[-1]
+            raise InputError(
+                f"{name} '{value}' is not a number from 0 to a billion", remedy=f"Write it with a point: {name} 2.75"
+            )
+    return value and value.removeprefix("$")
 
 
 def silent(store: str, since: date | None, until: date | None, *, as_json: bool = False) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.given import SHARE, between
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption
 
 
@@ -36,7 +37,7 @@ def ingest(
     ] = None,
     timezone: Annotated[str, typer.Option(help="The zone of times that name none.")] = "UTC",
     max_bad_ratio: Annotated[
-        float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", min=0, max=1)
+        float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", callback=SHARE)
     ] = None,
     count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
     explain: Annotated[
@@ -45,14 +46,19 @@ def ingest(
     follow: Annotated[
         bool, typer.Option("--follow", help="Keep reading as the files grow and new ones appear; Ctrl-C ends it.")
     ] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two looks while following.", min=0.1)] = 2.0,
+    every: Annotated[
+        float, typer.Option(help="Seconds between two looks while following.", callback=between(0.1, 86_400))
+    ] = 2.0,
     match_formats: Annotated[
         bool,
         typer.Option(help="Take a call once that two tools logged: same model and tokens, starts within 2 s."),
     ] = True,
-    wait: Annotated[float, typer.Option(help="Seconds to wait while another ingest works on the store.")] = 60.0,
+    wait: Annotated[
+        float,
+        typer.Option(help="Seconds to wait while another ingest works on the store.", callback=between(0, 86_400)),
+    ] = 60.0,
     workers: Annotated[
-        int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).")
+        int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).", min=1, max=64)
     ] = None,
     json_: JsonOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.given import Since, Until, silent
+from cli.given import FLOOR, POSITIVE, Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     @app.command()
     def optimize(
-        quality_floor: Annotated[float, typer.Option(help="Least quality, as a share of the logged one.")] = 0.95,
+        quality_floor: Annotated[
+            float, typer.Option(callback=FLOOR, help="Least quality, as a share of the logged one.")
+        ] = 0.95,
         models: Annotated[str | None, typer.Option(help="Candidates, comma-separated; by default all scored.")] = None,
         base: Annotated[Path | None, typer.Option(help="A strategy whose cache and compression to try too.")] = None,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         task_floor: Annotated[list[str] | None, typer.Option(help="A floor for one task: draft=0.98")] = None,
-        max_models: Annotated[int | None, typer.Option(help="At most so many models besides the logged ones.")] = None,
-        latency_p95: Annotated[float | None, typer.Option(help="Leave out models slower than this, in ms.")] = None,
+        max_models: Annotated[
+            int | None, typer.Option(min=1, max=1000, help="At most so many models besides the logged ones.")
+        ] = None,
+        latency_p95: Annotated[
+            float | None, typer.Option(callback=POSITIVE, help="Leave out models slower than this, in ms.")
+        ] = None,
         by_template: Annotated[bool, typer.Option(help="Tell the prompt templates of a task apart.")] = False,
         since: Since = None,
         until: Until = None,
@@ -83,8 +89,8 @@ def _floors(texts: list[str]) -> dict[str, float]:
         try:
             floors[task] = float(value)
         except ValueError:
-            floors[""] = 0.0
-        if not task:
+            floors[task] = -1
+        if not task or not 0 <= floors[task] <= 2:
             raise InputError(f"--task-floor {text} is not TASK=FLOOR", remedy="As in: --task-floor draft=0.98")
     return floors
 

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     def parallel(
         since: Since = None,
         until: Until = None,
-        sessions: Annotated[int, typer.Option(min=1, help="Sessions to analyse, evenly spread.")] = 2000,
+        sessions: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Sessions to analyse, evenly spread.")] = 2000,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:

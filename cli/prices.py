@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.given import parse_day_or_today, today
+from cli.given import amount, parse_day_or_today, today
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 from cli.output import note as remark
 
@@ -93,7 +93,9 @@ def explain_price(
     at: At = None,
     provider: ProviderOption = None,
     tier: Annotated[str, typer.Option("--tier", help="standard, batch, flex, priority or fast.")] = "standard",
-    tokens: Annotated[int, typer.Option("--tokens", help="Input tokens of the request, for context tiers.")] = 0,
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=0, max=2**40, help="Input tokens of the request, for context tiers.")
+    ] = 0,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -228,16 +230,28 @@ def set_prices(
     provider: ProviderOption = None,
     account: Annotated[str | None, typer.Option("--account", help="Only calls of this team.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only calls of this agent.")] = None,
-    input_price: Annotated[str | None, typer.Option("--input", help="USD per million input tokens.")] = None,
-    output_price: Annotated[str | None, typer.Option("--output", help="USD per million output tokens.")] = None,
-    cache_read: Annotated[str | None, typer.Option("--cache-read", help="USD per million cached tokens.")] = None,
-    cache_write: Annotated[str | None, typer.Option("--cache-write", help="USD per million written tokens.")] = None,
-    reasoning: Annotated[str | None, typer.Option("--reasoning", help="USD per million reasoning tokens.")] = None,
+    input_price: Annotated[
+        str | None, typer.Option("--input", callback=amount, help="USD per million input tokens.")
+    ] = None,
+    output_price: Annotated[
+        str | None, typer.Option("--output", callback=amount, help="USD per million output tokens.")
+    ] = None,
+    cache_read: Annotated[
+        str | None, typer.Option("--cache-read", callback=amount, help="USD per million cached tokens.")
+    ] = None,
+    cache_write: Annotated[
+        str | None, typer.Option("--cache-write", callback=amount, help="USD per million written tokens.")
+    ] = None,
+    reasoning: Annotated[
+        str | None, typer.Option("--reasoning", callback=amount, help="USD per million reasoning tokens.")
+    ] = None,
     multiplier: Annotated[
-        str | None, typer.Option("--multiplier", help="Times the list price, 0.9 = 10 % off.")
+        str | None, typer.Option("--multiplier", callback=amount, help="Times the list price, 0.9 = 10 % off.")
     ] = None,
     zero: Annotated[bool, typer.Option("--zero", help="It costs nothing.")] = False,
-    per_hour: Annotated[str | None, typer.Option("--per-hour", help="USD per machine hour, self-hosted.")] = None,
+    per_hour: Annotated[
+        str | None, typer.Option("--per-hour", callback=amount, help="USD per machine hour, self-hosted.")
+    ] = None,
     basis: Annotated[
         str, typer.Option("--basis", help="Hours billed: busy (any call runs) or hours (clock).")
     ] = "busy",
@@ -280,6 +294,9 @@ def set_prices(
         }  # fmt: skip
         given = {name: value for name, value in values.items() if value is not None}
         items = [own.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
+    if aliases:
+        with handle.read() as con:
+            own.check_aliases(con, aliases, items, replace_all=file is not None)
     with handle.write() as con:
         own.store_overrides(con, items, replace_all=file is not None)
         own.store_aliases(con, aliases, replace_all=file is not None)
@@ -294,7 +311,9 @@ def set_prices(
 
 
 def unset(
-    number: Annotated[int, typer.Argument(help="The override's number: hindcast prices list --overrides.")],
+    number: Annotated[
+        int, typer.Argument(min=1, max=2**31 - 1, help="The override's number: hindcast prices list --overrides.")
+    ],
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -314,15 +333,27 @@ def unset(
 
 
 def _reprice(handle: Any, what: str, json: bool) -> None:
+    import numpy as np
+
     from analysis import present
     from analysis.ledger import total_cost, update
+    from analysis.ledger_tables import unpriced_calls
 
-    before = total_cost(handle)
+    before, unpriced = total_cost(handle), unpriced_calls(handle)
     with progress("repricing", unit="calls") as bar:
         summary = update(handle, progress=bar, rebuild=True)
+    left = unpriced_calls(handle)
     if json:
         emit_json({"before_usd": present.usd(before), **summary.to_json()})
         return
-    say(f"{what}: {summary.calls:,} calls cost {present.money(summary.cost_usd)} (before: {present.money(before)}).")
-    if summary.unpriced_calls:
-        say(f"Still without a price: {present.count(summary.unpriced_calls, 'call')}.")
+    cost = "costs" if summary.calls == 1 else "cost"
+    say(
+        f"{what}: {present.count(summary.calls, 'call')} {cost} {present.money(summary.cost_usd)} "
+        f"(before: {present.money(before)})."
+    )
+    won, lost = (len(np.setdiff1d(*pair, assume_unique=True)) for pair in ((unpriced, left), (left, unpriced)))
+    changed = [f"{present.count(n, 'call')} {word} a price" for n, word in ((won, "won"), (lost, "lost")) if n]
+    if changed:
+        say(f"{' and '.join(changed)}.")
+    if len(left):
+        say(f"{'Still without a price' if not lost else 'Without a price now'}: {present.count(len(left), 'call')}.")

@@ -18,9 +18,11 @@ def reconcile(
     mapping: Annotated[str | None, typer.Option("--mapping", help="Mapping file for a CSV of your own.")] = None,
     zone: Annotated[
         int | None,
-        typer.Option("--zone-hours", help="Hours the invoice's days begin before UTC's; found if not given."),
+        typer.Option(
+            "--zone-hours", min=-14, max=14, help="Hours the invoice's days begin before UTC's; found if not given."
+        ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="Largest single differences to list.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=0, help="Largest single differences to list.")] = 10,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.given import SHARE
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -14,7 +15,9 @@ def register(app: typer.Typer) -> None:
     def router(
         strong: Annotated[str, typer.Option(help="The dearer, better model.")],
         weak: Annotated[str, typer.Option(help="The cheaper one.")],
-        quality: Annotated[float, typer.Option(help="The share of the strong model's quality to reach.")] = 0.95,
+        quality: Annotated[
+            float, typer.Option(callback=SHARE, help="The share of the strong model's quality to reach.")
+        ] = 0.95,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:

@@ -20,12 +20,12 @@ def register(app: typer.Typer) -> None:
         model: Annotated[str, typer.Option(help="The model to ask.")],
         budget: Annotated[str, typer.Option(help="US dollars that are never exceeded.")],
         judge: Annotated[str | None, typer.Option(help="The model that scores; without one only lengths.")] = None,
-        calls: Annotated[int, typer.Option(help="How many calls to sample.")] = 200,
+        calls: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many calls to sample.")] = 200,
         task: Annotated[str | None, typer.Option(help="Only calls of this task.")] = None,
         base_url: Annotated[
             str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
         ] = None,
-        seed: Annotated[int, typer.Option(help="Another seed draws another sample.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed draws another sample.")] = 0,
         journal: Annotated[Path | None, typer.Option(help="Where the run is recorded, and resumed from.")] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paying.")] = False,
         store: StoreOption = "hindcast.duckdb",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.given import Since, Until, silent
+from cli.given import POSITIVE, Since, Until, amount, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -65,9 +65,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def breakeven(
         strategy: Annotated[Path, typer.Argument(help="Its rules say which calls would move.")],
-        usd_per_hour: Annotated[str, typer.Option(help="What one server costs.")],
-        tokens_per_second: Annotated[float, typer.Option(help="What one server serves, in and out together.")],
-        fixed: Annotated[str, typer.Option(help="Dollars a day on top, as for fine-tuning.")] = "0",
+        usd_per_hour: Annotated[str, typer.Option(callback=amount, help="What one server costs.")],
+        tokens_per_second: Annotated[
+            float, typer.Option(callback=POSITIVE, help="What one server serves, in and out together.")
+        ],
+        fixed: Annotated[str, typer.Option(callback=amount, help="Dollars a day on top, as for fine-tuning.")] = "0",
         since: Since = None,
         until: Until = None,
         store: StoreOption = "hindcast.duckdb",
@@ -77,31 +79,22 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast breakeven routed.yaml --usd-per-hour 2.50 --tokens-per-second 4000
         """
-        from decimal import Decimal, InvalidOperation
+        from decimal import Decimal
 
         from analysis.present import money
-        from ingest.errors import InputError
         from ingest.store import Store
         from replay.self_hosting import break_even
         from replay.strategy import load
 
-        try:
-            hourly, daily = Decimal(usd_per_hour), Decimal(fixed)
-        except InvalidOperation:
-            raise InputError(
-                f"{usd_per_hour} and {fixed} are to be dollars", remedy="As in: --usd-per-hour 2.50"
-            ) from None
-        if hourly < 0 or tokens_per_second <= 0:
-            raise InputError("a server costs something and serves something")
         chosen = load(strategy)
         if silent(store, since, until, as_json=as_json):
             return
         found = break_even(
             Store(store),
             chosen,
-            usd_per_hour=hourly,
+            usd_per_hour=Decimal(usd_per_hour),
             tokens_per_second=tokens_per_second,
-            fixed_usd_per_day=daily,
+            fixed_usd_per_day=Decimal(fixed),
             since=since,
             until=until,
         )

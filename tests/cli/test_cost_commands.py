@@ -53,6 +53,35 @@ def test_text_of_a_log_is_never_markup(store: str) -> None:
     assert "[red]x[/red]" in run("cost", "--store", store, "--by", "agent")
 
 
+def test_an_alias_to_a_model_without_a_price_is_refused_with_the_nearest_names(store: str) -> None:
+    at = ["--store", store]
+    for target in ("nothing/none", "openai/gpt-4-turboo"):
+        with pytest.raises(PriceError, match=f"no price is known for '{target}'") as refused:
+            run("prices", "set", "gpt-4-turbo", "--as", target, *at)
+        assert ("openai/gpt-4-turbo" in str(refused.value)) == (target != "nothing/none")
+    assert document("cost", *at)["total"]["unpriced_calls"] == 1
+    run("prices", "set", "ours-7b", "--input", "2", "--output", "2", *at)
+    text = run("prices", "set", "house-7b", "--as", "ours-7b", *at)
+    assert text.splitlines()[1:] == ["1 call won a price."]
+    assert document("cost", *at)["total"]["cost_usd"] == "0.0412"
+    assert "override 1" in run("prices", "explain", "house-7b", "--provider", "vllm", *at)
+
+
+def test_what_a_set_takes_away_is_said(store: str) -> None:
+    at = ["--store", store]
+    run("prices", "set", "house-7b", "--zero", *at)
+    lines = run("prices", "unset", "1", *at).splitlines()
+    assert lines[1:] == ["1 call lost a price.", "Without a price now: 1 call."]
+
+
+@pytest.mark.parametrize("price", ["1,5", "x", "nan", "inf", "-1", "1e400", "1e30"])
+@pytest.mark.parametrize("option", ["--input", "--per-hour", "--multiplier"])
+def test_a_price_that_is_no_number_is_refused_by_name(store: str, option: str, price: str) -> None:
+    with pytest.raises(InputError, match=f"{option} '{price}' is not a number") as refused:
+        run("prices", "set", "gpt-4-turbo", f"{option}={price}", "--store", store)
+    assert f"{option} 2.75" in str(refused.value)
+
+
 def test_none_is_the_unknown_in_every_filter_and_an_agent_of_that_name_is_shown_quoted(tmp_path: Path) -> None:
     agents = [None, "(none)", '"(none)"', "writer"]
     rows = [{"agent": agent, "input_tokens": 10 * (n + 1), "output_tokens": 0} for n, agent in enumerate(agents)]

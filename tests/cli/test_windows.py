@@ -40,7 +40,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     calls = [{"start_time": datetime(2024, 3, day, 12), "input_tokens": 10, "output_tokens": 1} for day in (4, 5)]
     built = build_store(folder / "s.duckdb", calls)
     update(built)
-    (folder / "s.yaml").write_text("name: s\nroute:\n  - {match: {agent: x}, model: gpt-4o-mini}\ncompress: [whitespace]\n")
+    route = "route: [{match: {agent: x}, model: gpt-4o-mini}]"
+    (folder / "s.yaml").write_text(f"name: s\n{route}\ncompress: [whitespace]\n")
     return built.path
 
 
