@@ -23,17 +23,19 @@ SEGMENTS: Final = 8  # drivers, and agents
 
 
 def answers(store: Store, found: views.Document) -> Iterator[tuple[Question, Any]]:
-    """Each driver's sessions, as the next page shows them; colours, sessions by agent, what the store holds."""
+    """Each driver's sessions, as the next page shows them; colours, what the store holds, sessions by agent."""
     day = date.fromisoformat(found["day"])
     segments = list(dict.fromkeys(views.filter_of(driver["segment"]) for driver in found["drivers"][:SEGMENTS]))
-    for where in segments:
+    for where in segments[:1]:
         yield from _drilled(store, where, day, day)
     for dimension in ("model", "task"):
         yield ("ranked", dimension), views.ranked(store, dimension)
+    for where in segments[1:]:
+        yield from _drilled(store, where, day, day)
+    yield ("holdings",), holdings(store)
     yield from _drilled(store, (), None, None)
     for name in views.ranked(store, "agent")[:SEGMENTS]:
         yield from _drilled(store, (("agent", name),), None, None)
-    yield ("holdings",), holdings(store)
 
 
 def _drilled(store: Store, where: Filter, since: date | None, until: date | None) -> Iterator[tuple[Question, Any]]:
