@@ -162,7 +162,9 @@ def token_count(value: Any, path: str, leaf: str = "") -> int | None:
         return None
     if isinstance(value, str):
         if _GROUPED.fullmatch(value):
-            raise BadRecordError(f"a token count that may be meant a thousand times larger: {value[:40]!r}", path + leaf)
+            raise BadRecordError(
+                f"a token count that may be meant a thousand times larger: {value[:40]!r}", path + leaf
+            )
         try:
             value = float(value) if "." in value or "e" in value.lower() else int(value)
         except ValueError:

@@ -64,7 +64,7 @@ def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
              "on_error": engine.strategy.on_error}  # fmt: skip
     lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == pricing.UNPRICED).any()}
     names = {model for kind, model in asked.items() if kind in lost and model}
-    serving = {str(engine.models[number][1]) for number in np.unique(outcome.model[calls])}
+    serving = {_name(engine, number) for number in np.unique(outcome.model[calls])}
     return ", ".join(sorted(names or serving)[:NAMED])
 
 
@@ -80,7 +80,7 @@ def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
     width = len(traffic.tasks)
     cells = np.bincount((outcome.model * np.int32(width) + traffic.task)[moved], minlength=1)
     for model, task in (divmod(cell, width) for cell in np.flatnonzero(cells).tolist()):
-        name = str(engine.models[model][1])
+        name = _name(engine, model)
         if lengths.declared(engine.strategy, traffic.tasks[task], name) is None:
             assumed[name].append(traffic.tasks[task] or "calls without a task")
     low, high = lengths.ASSUMED["low"], lengths.ASSUMED["high"]
@@ -97,7 +97,7 @@ def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
         return
     seen: set[tuple[str, bool, str]] = set()
     for source, target, tools, ratio in input_ratio.moves(engine.reading.ratios, engine.traffic, outcome.model):
-        name, before = str(engine.models[target][1]), str(engine.models[source][1])
+        name, before = _name(engine, target), _name(engine, source)
         with_tools = " with tools" if tools else ""
         band = f"range {ratio.low:.2f}-{ratio.high:.2f}x"
         if ratio.kind == "learned":
@@ -134,7 +134,7 @@ def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
     wanted = batching.asked(engine.strategy, traffic)
     unsold = traffic.window & (wanted >= 0) & (wanted != outcome.tier)
     if unsold.any():
-        models = sorted({str(engine.models[number][1]) for number in np.unique(outcome.model[unsold])})
+        models = sorted({_name(engine, number) for number in np.unique(outcome.model[unsold])})
         names = ", ".join(models[:NAMED])
         yield f"no batch or flex price for {names} on the day of {_calls(unsold)}: taken as logged"
     slow = traffic.window & (outcome.tier != traffic.tier) & waiting.waited_for(traffic)
@@ -165,6 +165,10 @@ def _cache(engine: Engine) -> Iterator[str]:
     retries = traffic.window & traffic.retry
     if retries.any():
         yield f"{_calls(retries)} of the log: a retry is paid, but is not new demand, and never cached"
+
+
+def _name(engine: Engine, number: int) -> str:
+    return engine.models[number][1] or "models without a name"
 
 
 def _calls(mask: Bool) -> str:

@@ -135,7 +135,9 @@ def test_no_usage_is_missing_and_not_zero() -> None:
         assert (call.input_tokens, call.output_tokens, call.tokens_source) == (None, None, "missing")
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, float("nan"), float("inf"), 2**40, "many", True, [3], "1e400", "1.000", "12.345.678"])
+@pytest.mark.parametrize(
+    "value", [-1, 1.5, float("nan"), float("inf"), 2**40, "many", True, [3], "1e400", "1.000", "12.345.678"]
+)
 def test_impossible_counts_are_refused(value: Any) -> None:
     with pytest.raises(BadRecordError):
         token_count(value, "$.x")
