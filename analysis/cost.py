@@ -57,6 +57,7 @@ MEASURES: Final = {
 EFFECTIVE: Final = {"effective_usd": "sum(coalesce(effective_usd, cost_usd))"}
 _INFERRED: Final = "(SELECT call_no, effective_usd FROM inferred_cache_reads)"
 COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls", "estimated_calls")
+_UNPRICED: Final = ("cost_status", "provider", "model", "tier", "calls", "tokens")
 COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
 
 
@@ -67,9 +68,10 @@ class CostReport:
     by: tuple[str, ...]
     rows: list[dict[str, Any]]
     total: dict[str, Any]
-    unpriced: list[dict[str, Any]]  # status, provider, model, calls, tokens
+    unpriced: list[dict[str, Any]]  # status, provider, model, tier where it is the tier that is unknown, calls, tokens
     hidden_cache: list[HiddenReads]  # models whose logged cost reveals cache reads that the log does not show
     prices_of: date | None  # every call at the prices of this day, else at those of its own
+    extended: list[dict[str, Any]]  # models without a known price on `prices_of`: their first one is used
     price_book_version: str
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class CostReport:
             "unpriced": self.unpriced,
             "hidden_cache": [found.to_json() for found in self.hidden_cache],
             "prices_of": self.prices_of.isoformat() if self.prices_of else None,
+            "extended": [_plain(row) for row in self.extended],
             "price_book_version": self.price_book_version,
         }
 
@@ -132,21 +135,25 @@ def cost(
         unpriced = []
         if total["unpriced_calls"]:
             unpriced = con.execute(
-                f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model, count(*),
-                           sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
-                    FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3""",
+                f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model,
+                           CASE WHEN cost_status = 'unknown_tier' THEN {DIMENSIONS["tier"]} END AS named_tier,
+                           count(*), sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
+                    FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 5 DESC, 1, 2, 3, 4""",
                 values,
             ).fetchall()
+        extended = _extended(con, source, keep, values, prices_of) if prices_of else []
         version = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
     return CostReport(
         by=names,
         rows=rows,
         total=total,
         unpriced=[
-            dict(zip(("cost_status", "provider", "model", "calls", "tokens"), row, strict=True)) for row in unpriced
+            dict(zip(("cost_status", "provider", "model", "tier", "calls", "tokens"), row, strict=True))
+            for row in unpriced
         ],
         hidden_cache=hidden,
         prices_of=prices_of,
+        extended=extended,
         price_book_version=version[0][0] if version else "",
     )
 
@@ -197,6 +204,18 @@ def _ledger_at(con: Any, day: date) -> str:
     from analysis.ledger import revalue  # the pricing kernel: a second that the plain report does not need
 
     return revalue(con, day)
+
+
+def _extended(con: Any, source: str, keep: str, values: list[Any], day: date) -> list[dict[str, Any]]:
+    """The models whose first known price is younger than the day and was used all the same, most calls first."""
+    found = con.execute(
+        f"""SELECT model, first.effective_from AS first_price, count(*) AS calls
+            FROM (SELECT model AS model, price_id AS used FROM {source} WHERE cost_usd IS NOT NULL AND {keep})
+            JOIN (SELECT price_id, effective_from FROM prices WHERE effective_from > ?::DATE) first ON price_id = used
+            GROUP BY ALL ORDER BY calls DESC, model, first_price""",
+        [*values, day.isoformat()],
+    ).fetchall()
+    return [dict(zip(("model", "first_price", "calls"), row, strict=True)) for row in found]
 
 
 def _require_ledger(con: Any, store: Store) -> None:

@@ -31,6 +31,12 @@ class Explanation:
     history: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
 
+    @property
+    def extended(self) -> str | None:
+        """The day from which a price is known, where the first one is used for an earlier day; else None."""
+        known = self.row["effective_from"] if self.row and self.row["holds_earlier_too"] else None
+        return known if known and self.at.isoformat() < known else None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "provider": self.provider,

@@ -264,7 +264,8 @@ def apply(
     result: list[tuple[int, PriceRow, int | None]] = [(price_id, row, None) for price_id, row in rows]
     for number, item in overrides:
         start = item.start.isoformat() if item.start else None
-        end = date.fromordinal(item.end.toordinal() + 1).isoformat() if item.end else None
+        last = item.end if item.end != date.max else None  # there is no day after it
+        end = date.fromordinal(last.toordinal() + 1).isoformat() if last else None
         tiers = (item.tier,) if item.kind == "absolute" else TIERS[:-1]
         outside: list[tuple[int, PriceRow, int | None]] = []
         for price_id, row, owner in result:

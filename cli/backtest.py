@@ -111,13 +111,13 @@ def register(app: typer.Typer) -> None:
 def show_backtest(result: Backtest) -> None:
     """Whether the forecast held, day by day."""
     from analysis.money import dollars
-    from analysis.present import day, money, share
+    from analysis.present import count, day, money, share
 
     words = "inside" if result.inside else "outside"
     say(
-        f"{result.name}: forecast {money(dollars(result.forecast))} for {result.test_days} held-out days"
+        f"{result.name}: forecast {money(dollars(result.forecast))} for {count(result.test_days, 'held-out day')}"
         f" ({money(dollars(result.low))} to {money(dollars(result.high))}), realised {money(dollars(result.realised))}:"
-        f" {words} its 90 % interval ({'+' if (result.error or 0) >= 0 else '-'}{share(abs(result.error or 0))}).",
+        f" {words} its 90 % interval ({share(result.error or 0, sign=True)}).",
         style="bold",
     )
     say()
@@ -131,7 +131,7 @@ def show_backtest(result: Backtest) -> None:
     say()
     told, real = result.expected_quality, result.realised_quality
     say(
-        f"Quality: {_ratio(told.mean_ratio)} of logged on the {result.known_days} days before"
+        f"Quality: {_ratio(told.mean_ratio)} of logged on the {count(result.known_days, 'day')} before"
         f" (bound {_ratio(told.lower_90)}, {told.verdict} {told.floor:g});"
         f" {_ratio(real.mean_ratio)} on the held-out days (bound {_ratio(real.lower_90)}, {real.verdict})."
     )
@@ -142,11 +142,12 @@ def show_backtest(result: Backtest) -> None:
 def show_verification(result: Verification) -> None:
     """Forecast, bill and the drifts that add up to the difference."""
     from analysis.money import dollars
-    from analysis.present import money
+    from analysis.present import count, money
 
     words = "as forecast" if result.inside else "not as forecast"
     say(
-        f"{result.name} since {result.rollout}: {money(dollars(result.realised))} in {result.days} days, {words}"
+        f"{result.name} since {result.rollout}: {money(dollars(result.realised))} in {count(result.days, 'day')},"
+        f" {words}"
         f" ({money(dollars(result.forecast))}, 90 % interval {money(dollars(result.low))}"
         f" to {money(dollars(result.high))}).",
         style="bold",

@@ -98,7 +98,7 @@ def _show_curves(
     spent: int,
     sample: float | None,
 ) -> None:
-    from analysis.present import share
+    from analysis.present import count, share
 
     if not by_ttl.asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
@@ -106,7 +106,8 @@ def _show_curves(
     day = next(number for number, ttl in enumerate(by_ttl.at) if ttl == 86_400_000)
     whole = _per_day(by_room.saved[-1], asks) if len(by_room.at) else "$0.00"
     say(
-        f"A shared cache that keeps answers for 24 h would have served {_rate(by_ttl, day)} of {by_ttl.asked:,} calls "
+        f"A shared cache that keeps answers for 24 h would have served {_rate(by_ttl, day)} of "
+        f"{count(by_ttl.asked, 'call')} "
         f"and saved {_per_day(by_ttl.saved[day], asks)} a day of {_per_day(spent, asks)}; without expiry {whole}.",
         style="bold",
     )
@@ -142,7 +143,7 @@ def _show_curves(
     risk = keys[0].repeats
     if risk.groups_compared:
         say(
-            f"Of {risk.groups_compared:,} requests that came again and have their answers logged, "
+            f"Of {count(risk.groups_compared, 'request')} asked again with their answers logged, "
             f"{risk.groups_one_answer:,} always got the same one; elsewhere a cache freezes the first."
         )
     say("Next: hindcast cache grid   ·   hindcast cache doctor")
@@ -203,7 +204,7 @@ def grid(
 
 
 def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decimal, top: int) -> None:
-    from analysis.present import money, share
+    from analysis.present import count, money, share
 
     if not ranked or not ranked[0].asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
@@ -231,7 +232,7 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
     headers = ["tiers", "policy", "ttl", "entries", "hit rate", "saved/day", "memory", "net/day"]
     table(headers, rows, left=(0, 1))
     if len(ranked) > top:
-        say(f"{len(ranked) - top} more settings with --top {len(ranked)}.")
+        say(f"{count(len(ranked) - top, 'more setting')} with --top {len(ranked)}.")
     _under(traffic, asks)
     say(f"Memory at ${price} a GB and month (--memory-usd), every answer held at its mean size.")
     say("Next: put the tiers into a strategy file and run hindcast replay")
@@ -318,8 +319,14 @@ def _life(ms: int | None) -> str:
 
 
 def _name(cell: Cell) -> str:
+    from analysis.present import count
+
     setting = cell.setting
-    room = f"{setting.entries:,} entries by {setting.policy}" if setting.entries else "no limit of entries"
+    room = (
+        f"{count(setting.entries, 'entry', 'entries')} by {setting.policy}"
+        if setting.entries
+        else "no limit of entries"
+    )
     place = {"shared": "one shared cache", "process": "memory of each process", "two": "memory before a shared cache"}
     life = "without expiry" if setting.ttl_ms is None else f"{_life(setting.ttl_ms)} to live"
     return f"{place[setting.stack]}, {life}, {room}"
@@ -386,9 +393,11 @@ def _unpriced(traffic: Traffic) -> int:
 def _under(traffic: Traffic, asks: Demand) -> None:
     """What the totals above do not hold."""
     keyless = int((asks.window & (asks.requests.key < 0)).sum())
-    for count, what in (
-        (_unpriced(traffic), "calls have no price: their hits count, their dollars do not"),
-        (keyless, "calls are never looked up: no text, no hash, or too hot by --temperature"),
+    from analysis.present import count
+
+    for number, what in (
+        (_unpriced(traffic), "without a price: hits count, dollars do not"),
+        (keyless, "never looked up: no text, no hash, or too hot by --temperature"),
     ):
-        if count:
-            note(f"{count:,} {what}")
+        if number:
+            note(f"{count(number, 'call')} {what}")

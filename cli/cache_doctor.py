@@ -65,14 +65,15 @@ def doctor(
 
 
 def _show(found: Diagnosis, agreements: list[Agreement], chosen: list[Choice]) -> None:
-    from analysis.present import money
+    from analysis.present import count, money
 
     if found.findings:
         first = found.findings[0]
         action = "moving it to the end of the prompt" if first.moved >= first.masked else "masking it in the cache key"
         say(
             f"{_varies(first)} at token {first.position:,} of the {first.role} message of {_who(first)} "
-            f"makes {first.texts:,} texts of one: {action} saves {money(_per_day(first.worth, found.days))} a day.",
+            f"makes {count(first.texts, 'text')} of one: {action} saves "
+            f"{money(_per_day(first.worth, found.days))} a day.",
             style="bold",
         )
         say()
@@ -95,7 +96,8 @@ def _show(found: Diagnosis, agreements: list[Agreement], chosen: list[Choice]) -
         say("No template varies in a way that a cache would pay for.", style="bold")
     _show_provider(agreements, chosen, found.days)
     if found.textless:
-        note(f"{found.textless:,} calls have no text in the store: their prompts cannot be compared")
+        have = "has" if found.textless == 1 else "have"
+        note(f"{count(found.textless, 'call')} {have} no text in the store: their prompts cannot be compared")
     say("Next: hindcast cache curve   ·   hindcast replay STRATEGY.yaml")
 
 

@@ -68,7 +68,7 @@ def semantic(
 
 
 def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, target: float) -> None:
-    from analysis.present import money, share
+    from analysis.present import count, money, share
 
     days = max(len(traffic.days), 1)
     if not rows or not rows[0].asked:
@@ -78,7 +78,7 @@ def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, tar
         exact = rows[-1]
         say(
             f"No threshold keeps false hits surely under {share(target)}: the same question was answered otherwise "
-            f"in {share(exact.false_share)} of {exact.compared:,} repeats.",
+            f"in {share(exact.false_share)} of {count(exact.compared, 'repeat')}.",
             style="bold",
         )
     else:

@@ -114,6 +114,7 @@ def _show(found: CallList) -> None:
 
 def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
     from analysis import listing
+    from analysis.present import count
 
     parts = listing.messages(store, call_no)
     if as_json:
@@ -126,9 +127,10 @@ def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
         return
     if all(part.text is None for part in parts):
         size = sum(part.chars or 0 for part in parts)
-        say(f"Call {call_no}: no text is kept of its {len(parts)} parts ({size:,} characters), or the log had none.")
+        held = f"{count(len(parts), 'part')} ({count(size, 'character')})"
+        say(f"Call {call_no}: no text is kept of its {held}, or the log had none.")
         return
-    say(f"Call {call_no}: {len(parts)} parts.", style="bold")
+    say(f"Call {call_no}: {count(len(parts), 'part')}.", style="bold")
     for part in parts:
         say()
         say(part.role or part.kind, style="bold")

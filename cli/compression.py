@@ -91,12 +91,12 @@ def show(result: LeaveOneOut) -> None:
 
 def show_view(view: View) -> None:
     """The messages that change, before and after."""
-    from analysis.present import tokens
+    from analysis.present import count, tokens
 
     say(f"{tokens(view.tokens_before)} input tokens before, {tokens(view.tokens_after)} after.", style="bold")
     unknown = sum(text is None for text in view.before)
     if unknown:
-        say(f"{unknown} of {len(view.before)} messages have no text in the store.", style="yellow")
+        say(f"Without text in the store: {unknown} of {count(len(view.before), 'message')}.", style="yellow")
     kept = set(view.before) & set(view.after)
     for label, side in (("before", view.before), ("after", view.after)):
         say()

@@ -110,7 +110,7 @@ def _show(report: CostReport, top: int) -> None:
         left=tuple(range(len(report.by))),
     )
     if len(shown) < len(report.rows):
-        say(f"... and {len(report.rows) - len(shown):,} more rows (--top 0)")
+        say(f"... and {present.count(len(report.rows) - len(shown), 'more row')} (--top 0)")
     say()
     _show_caveats(report)
 
@@ -141,23 +141,28 @@ def _show_caveats(report: CostReport) -> None:
     total = report.total
     if total["unpriced_calls"]:
         count = total["unpriced_calls"]
-        calls = "1 call" if count == 1 else f"{count:,} calls"
-        say(f"Unpriced: {calls} with {present.tokens(total['unpriced_tokens'])} tokens, in no sum above:")
+        without = present.tokens(total["unpriced_tokens"])
+        say(f"Unpriced: {present.count(count, 'call')} with {without} tokens, in no sum above:")
         for row in report.unpriced[:8]:
             name = "/".join(part for part in (row["provider"], row["model"]) if part) or "(no model)"
-            say(f"  {row['calls']:>9,}  {row['cost_status'].replace('_', ' ')}: {name}")
+            tier = f" '{row['tier']}'" if row["tier"] else ""
+            say(f"  {row['calls']:>9,}  {row['cost_status'].replace('_', ' ')}{tier}: {name}")
         if len(report.unpriced) > 8:
             say(f"  ... and {len(report.unpriced) - 8} more (--by cost_status,model)")
     if total["fallback_calls"]:
         say(
-            f"{total['fallback_calls']:,} calls used a token kind or a date without a price of its own and were billed "
-            f"at the nearest one (--by cost_status)."
+            f"{present.count(total['fallback_calls'], 'call')} used a token kind or a date without a price of its own, "
+            f"billed at the nearest one (--by cost_status)."
         )
     if total["estimated_calls"]:
-        say(f"{total['estimated_calls']:,} calls have no logged usage and are priced on our own token counts.")
+        say(f"{present.count(total['estimated_calls'], 'call')} without logged usage priced on our own token counts.")
     _show_hidden_cache(report)
     if report.prices_of:
         say(f"Every call at the prices of {report.prices_of}.")
+    if report.extended:
+        first = ", ".join(f"of {row['model']} before {row['first_price']}" for row in report.extended[:3])
+        more = f" and of {len(report.extended) - 3} more" if len(report.extended) > 3 else ""
+        say(f"No price is known {first}{more}; the first one is used.")
     say(f"Prices: {report.price_book_version}   ·   Why a price: hindcast prices explain MODEL --at DATE")
 
 
@@ -170,15 +175,16 @@ def _show_hidden_cache(report: CostReport) -> None:
     for found in solved:
         listed, logged = present.money(found.list_usd), present.money(found.logged_usd)
         say(
-            f"  {found.model}: {found.with_cache:,} of {found.calls:,} calls, "
+            f"  {found.model}: {found.with_cache:,} of {present.count(found.calls, 'call')}, "
             f"{present.tokens(found.cached_tokens)} tokens; list {listed} is {found.factor:.2f} x the logged {logged}"
         )
     for found in report.hidden_cache:
         if not found.accepted and found.list_usd != found.logged_usd:
             say(
                 f"  {found.model}: list {present.money(found.list_usd)}, logged {present.money(found.logged_usd)}, and "
-                f"cache reads do not explain it ({found.on_grid:,} of {found.calls:,} calls on the {found.grid}-token "
-                f"grid): probably another price. Set yours: hindcast prices set '{found.model}' --input USD ..."
+                f"cache reads do not explain it ({found.on_grid:,} of {present.count(found.calls, 'call')} on the "
+                f"{found.grid}-token grid): probably another price. Set yours: "
+                f"hindcast prices set '{found.model}' --input USD ..."
             )
 
 
@@ -220,6 +226,6 @@ def reprice(
             f"{estimates.unknown:,} stay unknown (no text, or an answer with hidden reasoning)."
         )
         for item in estimates.factors:
-            origin = f"from {item.calls:,} calls of yours" if item.calls else "a default of its family"
+            origin = f"from {present.count(item.calls, 'call')} of yours" if item.calls else "a default of its family"
             say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
     say(f"Prices: {summary.price_book_version}")

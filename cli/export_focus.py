@@ -55,7 +55,7 @@ def focus(
             }
         )  # fmt: skip
     else:
-        note(f"{done.rows:,} FOCUS {spec} rows, {present.money(done.billed_usd)}.")
+        note(f"{present.count(done.rows, f'FOCUS {spec} row')}, {present.money(done.billed_usd)}.")
     nothing = None if done.rows or not (since or until) else nothing_logged(Store(store), since, until)
     if nothing:
         note(nothing)

@@ -58,6 +58,7 @@ def register_export(group: typer.Typer) -> None:
 def _write(target: str, path: Path, output: Path | None, store: str, as_json: bool) -> None:
     import importlib
 
+    from analysis.present import count
     from ingest.store import Store
     from replay import export
     from replay.strategy import load
@@ -93,6 +94,8 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
     if checked is None:
         note("No store, so nothing was checked: give --store to compare the decisions on logged calls.")
     else:
-        note(f"Checked by an interpreter of its schema: {checked.same:,} of {checked.calls:,} logged calls alike.")
+        note(
+            f"Checked by an interpreter of its schema: {checked.same:,} of {count(checked.calls, 'logged call')} alike."
+        )
         for line in checked.examples:
             note(f"  differs: {line}")

@@ -14,13 +14,16 @@ _FORM = "YYYY-MM-DD"
 
 
 def parse_day(text: str) -> date:
-    """A day as `YYYY-MM-DD`. Raises InputError for anything else."""
+    """A day of the years 1900 to 2999 as `YYYY-MM-DD`. Raises InputError for anything else."""
     from ingest.errors import InputError
 
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
+        day = datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError as error:
         raise InputError(f"'{text}' is not a day", remedy=f"Write days as {_FORM}.") from error
+    if not 1900 <= day.year < 3000:
+        raise InputError(f"'{text}' is not a day of any log", remedy="Days are of the years 1900 to 2999.")
+    return day
 
 
 def today() -> date:

@@ -120,7 +120,7 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
 
     def tell(report: Any) -> None:
         _price(store)
-        bad = f", {report.quarantined:,} unusable rows" if report.quarantined else ""
+        bad = f", {count(report.quarantined, 'unusable row')}" if report.quarantined else ""
         note(f"{count(report.calls, 'new call')} from {count(len(report.files), 'file')}{bad}")
 
     note(f"Following {', '.join(str(path) for path in paths)}; Ctrl-C ends it.")
@@ -189,7 +189,7 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
     say()
     table(["file", "format", "rows", "new calls", "duplicates", "unusable", "no calls"], rows, left=(0, 1))
     if len(report.files) > 20:
-        say(f"... and {len(report.files) - 20:,} more files")
+        say(f"... and {count(len(report.files) - 20, 'more file')}")
     notes = []
     if costs["unpriced_calls"]:
         notes.append(
@@ -205,7 +205,7 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
         del notes[12:]
     elsewhere = sum(file["logged_elsewhere"] for file in report.files)
     if elsewhere:
-        notes.append(f"{elsewhere:,} of the duplicates are in another tool's log under another name")
+        notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")
     if report.passed_over:
         notes.append(f"passed over: {count(len(report.passed_over), 'file')}, such as {report.passed_over[0]}")
     if notes:
@@ -236,7 +236,7 @@ def _offer(store: str) -> None:
 def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_: bool) -> None:
     from dataclasses import asdict
 
-    from analysis.present import share
+    from analysis.present import count, share
     from cli.output import emit_json, say, table
     from ingest.explain import explain
     from ingest.mapping import load_mapping
@@ -248,9 +248,11 @@ def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_:
         return
     for one in found:
         say(f"{Path(one.path).name} is {one.title}, because {one.because}.", style="bold")
+        passed = sum(one.skipped.values())
+        no_calls = f"{count(passed, 'row')} that {'is no call' if passed == 1 else 'are no calls'}"
         packed = "" if one.compression == "none" else f", {one.compression}"
-        say(f"{one.layout}{packed}; the first {one.rows:,} rows: {one.calls:,} calls, {sum(one.skipped.values()):,} "
-            f"rows that are no calls, {len(one.bad_rows):,} unusable")  # fmt: skip
+        say(f"{one.layout}{packed}; the first {count(one.rows, 'row')}: {count(one.calls, 'call')}, "
+            f"{no_calls}, {len(one.bad_rows):,} unusable")  # fmt: skip
         if one.filled:
             rows = [[name, share(part), str(one.example.get(name, ""))[:60]] for name, part in one.filled.items()]
             say()

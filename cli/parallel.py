@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def show(found: Report) -> None:
     """The answer with its range, the waits that the texts do not explain, and what the reading rests on."""
-    from analysis.present import share
+    from analysis.present import count, share
 
     if not found.stretches or not found.logged_ms:
         say("Every call of this window stands alone: there is nothing to run at the same time.", style="bold")
@@ -93,14 +93,15 @@ def show(found: Report) -> None:
     say()
     of = "" if found.sessions == found.sessions_of else f" of {found.sessions_of:,}, evenly spread"
     say(
-        f"Inferred from {found.calls:,} calls in {found.stretches:,} stretches of work without a minute's pause"
-        f" ({found.sessions:,} sessions{of}).",
+        f"Inferred from {count(found.calls, 'call')} in {count(found.stretches, 'stretch', 'stretches')} of work"
+        f" without a minute's pause ({count(found.sessions, 'session')}{of}).",
         style="dim",
     )
     if found.textless:
-        say(f"Open: {found.textless:,} of these calls lack the text of their prompt or answer.", style="yellow")
+        say(f"Open: {count(found.textless, 'call')} without the text of prompt or answer.", style="yellow")
     if found.untimed:
-        say(f"Assumed: {found.untimed:,} calls without a duration end where the next call begins.", style="yellow")
+        untimed = count(found.untimed, "call")
+        say(f"Assumed: {untimed} without a duration, taken to last until the next call.", style="yellow")
     say("A decision that hung on an answer leaves no trace in a text: ask whoever wrote the agent.", style="dim")
 
 

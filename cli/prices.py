@@ -64,7 +64,8 @@ def list_prices(
     if json:
         emit_json(found.to_json())
         return
-    say(f"{len(found.rows):,} price rows of {found.models:,} models ({found.version}); USD per million tokens.")
+    rows, models = present.count(len(found.rows), "price row"), present.count(found.models, "model")
+    say(f"{rows} of {models} ({found.version}); USD per million tokens.")
     say()
     table(
         ["provider", "model", "tier", "from", "requests", "input", "cached", "write", "output", "source"],
@@ -131,6 +132,8 @@ def _show_explanation(found: Explanation) -> None:
     heads = {"input": "input", "cache_read": "cached", "output": "output"}
     parts = [f"{prices[kind]} {word}" for kind, word in heads.items() if kind in prices]
     say(f"{name} on {found.at}: {', '.join(parts)} (USD per million tokens).")
+    if found.extended:
+        say(f"No price is known before {found.extended}; the first one is used.")
     say()
     key = "/".join(found.resolution.key) if found.resolution.key else "(your own price)"
     say(f"  name       {name} -> {key}")
@@ -201,7 +204,8 @@ def diff(
     if json:
         emit_json({"differences": [item.to_json() for item in found], "missing": missing})
         return
-    say(f"{len(found)} prices differ from {file}." if found else f"Every price that {file} has agrees.")
+    differ = f"{present.count(len(found), 'price')} not as in {file}."
+    say(differ if found else f"Every price that {file} has agrees.")
     if found:
         say()
         table(

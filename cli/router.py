@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
+        from analysis.present import count
         from ingest.store import Store
         from replay import router as learned
 
@@ -42,15 +43,16 @@ def register(app: typer.Typer) -> None:
                 }
             )
             return
+        scored = count(len(outcomes), "scored call")
         best = min(
             (row for row in rows[:-1] if row.cost_at is not None), key=lambda row: row.cost_at or 0.0, default=None
         )
         if not better:
-            say(f"{strong} is not better than {weak} on {len(outcomes):,} scored calls: use the cheaper.", style="bold")
+            say(f"{strong} is not better than {weak} on {scored}: use the cheaper.", style="bold")
         elif best is not None:
             say(
                 f"'{best.name}' reaches {quality:.0%} of {strong} for {best.cost_at:.1%} of its cost"
-                f" ({len(outcomes):,} scored calls, cross-validated).",
+                f" ({scored}, cross-validated).",
                 style="bold",
             )
         say()

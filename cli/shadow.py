@@ -89,12 +89,14 @@ def _slug(model: str) -> str:
 
 def _question(chosen: Plan, limit: int, path: Path) -> str:
     from analysis.money import dollars
-    from analysis.present import money
+    from analysis.present import count, money
 
     judged = f", judged by {chosen.judge} in both orders" if chosen.judge else ", not judged"
-    left = f" {chosen.skipped:,} calls cannot be asked again (no text, tools or images)." if chosen.skipped else ""
+    skipped = count(chosen.skipped, "call")
+    left = f" Not to be asked again (no text, tools or images): {skipped}." if chosen.skipped else ""
     return (
-        f"{len(chosen.questions):,} calls of {len(chosen.strata)} tasks to {chosen.model}{judged}.{left}\n"
+        f"{count(len(chosen.questions), 'call')} of {count(len(chosen.strata), 'task')} to {chosen.model}{judged}."
+        f"{left}\n"
         f"Expected {money(dollars(chosen.expected))}, at the very worst {money(dollars(chosen.most))};"
         f" it stops before {money(dollars(limit))}. Recorded in {path}: run it again to resume."
     )
@@ -103,7 +105,7 @@ def _question(chosen: Plan, limit: int, path: Path) -> str:
 def show(result: Result) -> None:
     """What was found, what it cost, and what it does not say."""
     from analysis.money import dollars
-    from analysis.present import money
+    from analysis.present import count, money
 
     spent = money(dollars(result.spent))
     if result.candidate is not None and result.logged is not None:
@@ -111,19 +113,19 @@ def show(result: Result) -> None:
         say(
             f"{result.plan.model} scores {result.candidate.mean:.3f} ({result.candidate.low:.3f}-"
             f"{result.candidate.high:.3f}), the logged answers {result.logged.mean:.3f}: {ratio:.2f} of them,"
-            f" on {result.judged:,} calls for {spent}.",
+            f" on {count(result.judged, 'call')} for {spent}.",
             style="bold",
         )
     else:
-        say(f"{result.answered:,} answers of {result.plan.model} for {spent}; none judged.", style="bold")
+        say(f"{count(result.answered, 'answer')} of {result.plan.model} for {spent}; none judged.", style="bold")
     if result.length_ratio is not None:
         say(f"Its answers are {result.length_ratio:.2f} times as long.")
-    for count, text in (
-        (result.failed, "calls failed for good and cost nothing"),
-        (result.lost, "calls were begun and never finished: counted as paid, not asked again"),
+    for number, text in (
+        (result.failed, "failed for good, at no cost"),
+        (result.lost, "begun and never finished: counted as paid, not asked again"),
     ):
-        if count:
-            say(f"{count:,} {text}", style="yellow")
+        if number:
+            say(f"{count(number, 'call')} {text}", style="yellow")
     if result.stopped:
         say(f"Stopped early: {result.stopped}.", style="yellow")
     say("A judge's score is not task success. Next: hindcast replay STRATEGY.yaml, which now knows these scores.")

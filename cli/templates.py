@@ -39,7 +39,8 @@ def templates(
         emit_json(report.to_json())
         return
     changed = sum(len(t.versions) > 1 for t in report.templates)
-    say(f"{len(report.templates):,} templates in {report.calls:,} calls; {changed:,} of them changed.")
+    found, calls = present.count(len(report.templates), "template"), present.count(report.calls, "call")
+    say(f"{found} in {calls}; {changed:,} of them changed.")
     say()
     shown = report.templates if every else report.templates[:SHOWN]
     rows = []
@@ -56,12 +57,12 @@ def templates(
     headers = ["where", "opens with", "calls", "cost", "tokens/call", "static lines", "slots", "versions", "changed"]
     table(headers, rows, left=(0, 1))
     if len(shown) < len(report.templates):
-        note(f"{len(report.templates) - len(shown):,} more templates: --all")
+        note(f"{present.count(len(report.templates) - len(shown), 'more template')}: --all")
     unpriced = sum(v.unpriced_calls for t in report.templates for v in t.versions)
     if unpriced:
-        say(f"Unpriced, in no figure above: {unpriced:,} calls.")
+        say(f"Unpriced, in no figure above: {present.count(unpriced, 'call')}.")
     if report.calls_without_messages:
-        say(f"{report.calls_without_messages:,} calls keep no messages and have no template.")
+        say(f"Without messages and so without a template: {present.count(report.calls_without_messages, 'call')}.")
     say()
     say("Next: hindcast duplicates   ·   hindcast diagnose")
 
@@ -97,12 +98,17 @@ def duplicates(
     cost = total(report.exact)
     daily = None if cost is None else cost / max(report.days, 1)
     say(
-        f"{repeats:,} of {report.calls:,} calls repeat an earlier request word for word: "
+        f"{repeats:,} of {present.count(report.calls, 'call')} {'repeats' if repeats == 1 else 'repeat'} an earlier "
+        f"request word for word: "
         f"{present.money(cost)}, {present.money(daily)} a day."
     )
     groups, same = sum(r.groups for r in report.exact), sum(r.same_answer for r in report.exact)
     answered = sum(r.answered for r in report.exact)
-    say(f"Of {groups:,} repeated requests, {same:,} always got the same answer ({answered:,} have all answers logged).")
+    requests = present.count(groups, "repeated request")
+    say(
+        f"Of {requests}, {same:,} always got the same answer "
+        f"({answered:,} {'has' if answered == 1 else 'have'} all answers logged)."
+    )
     say()
     for title, found in (("exact", report.exact), ("near", report.near)):
         if found:
@@ -120,5 +126,5 @@ def duplicates(
             say()
     unpriced = sum(r.unpriced for r in (*report.exact, *report.near))
     if unpriced:
-        say(f"Unpriced, in no figure above: {unpriced:,} repeats.")
+        say(f"Unpriced, in no figure above: {present.count(unpriced, 'repeat')}.")
     say("Next: hindcast cache curve   ·   hindcast replay sample_logs/strategies/*.yaml")

@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
         """
         from decimal import Decimal
 
-        from analysis.present import money
+        from analysis.present import count, money
         from ingest.store import Store
         from replay.self_hosting import break_even
         from replay.strategy import load
@@ -103,7 +103,7 @@ def register(app: typer.Typer) -> None:
             return
         verb = "cheaper" if found.worth_it else "dearer"
         say(
-            f"{found.servers} server{'s' if found.servers > 1 else ''} at {money(found.hosting_per_day)} a day: {verb}"
+            f"{count(found.servers, 'server')} at {money(found.hosting_per_day)} a day: {verb}"
             f" than the {money(found.api_per_day)} a day that {found.calls_per_day:,.0f} calls cost now.",
             style="bold",
         )

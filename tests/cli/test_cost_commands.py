@@ -221,3 +221,38 @@ def test_export_focus_writes_a_file_and_says_what_is_not_in_it(store: str, tmp_p
     assert out.read_text().startswith("BilledCost,BillingAccountId")
     with pytest.raises(GateError):
         run("export", "focus", "-o", str(out), "--store", store, "--strict")
+
+
+def test_a_price_carried_back_to_an_earlier_day_is_said(store: str) -> None:
+    at = ["--store", store]
+    told = "No price is known before 2023-11-06; the first one is used."
+    assert told in run("prices", "explain", "gpt-4-turbo", "--at", "2001-01-01", *at)
+    assert told not in run("prices", "explain", "gpt-4-turbo", "--at", "2024-01-01", *at)
+    note = "No price is known of gpt-4-turbo before 2023-11-06; the first one is used."
+    assert note in run("cost", "--prices-of", "1990-01-01", *at).splitlines()
+    assert "No price is known" not in run("cost", "--prices-of", "2024-01-01", *at)
+    (extended,) = document("cost", "--prices-of", "1990-01-01", *at)["extended"]
+    assert extended == {"model": "gpt-4-turbo", "first_price": "2023-11-06", "calls": 3}
+
+
+def test_an_unknown_tier_is_named(tmp_path: Path) -> None:
+    built = build_store(tmp_path / "s.duckdb", [{"service_tier": "platinum", "input_tokens": 1, "output_tokens": 1}])
+    update(built)
+    assert "1  unknown tier 'platinum': openai/" in run("cost", "--store", str(built.path))
+    assert document("cost", "--store", str(built.path))["unpriced"][0]["tier"] == "platinum"
+
+
+@pytest.mark.parametrize("last", ["9999-12-31", "2999-12-31"])
+def test_a_price_may_hold_until_the_end_of_time(store: str, last: str) -> None:
+    assert "cost $0.0165" in run("prices", "set", "gpt-4-turbo", "--input", "2.5", "--until", last, "--store", store)
+    with pytest.raises(InputError, match="not a day of any log"):
+        run("cost", "--until", "0001-01-01", "--store", store)
+
+
+def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
+    from analysis.present import count, share
+
+    assert [share(-0.0001), share(0.0001, sign=True), share(-0.012, sign=True), share(0.012, sign=True)] == [
+        "0.0 %", "0.0 %", "-1.2 %", "+1.2 %",
+    ]  # fmt: skip
+    assert (count(1, "call"), count(0, "call"), count(2, "entry", "entries")) == ("1 call", "0 calls", "2 entries")
