@@ -73,7 +73,7 @@ class Log:
     def put(self, make: Callable[..., Any], *arguments: Any) -> None:
         """Queue `make(*arguments)`, whose result is the record to write."""
         if self._owner != os.getpid():
-            self._start()
+            self.start()
         self._queue.put((make, arguments))
 
     def flush(self, timeout: float = _FLUSH_SECONDS) -> bool:
@@ -84,7 +84,8 @@ class Log:
         self._queue.put(done)
         return done.wait(timeout)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Have the thread ready, in this process."""
         with self._starting:
             if self._owner == os.getpid():
                 return
@@ -95,6 +96,8 @@ class Log:
             self._owner = os.getpid()
 
     def _write_all(self) -> None:
+        with contextlib.suppress(Exception):
+            import ingest.captured  # noqa: F401  while the caller waits for its first answer
         while True:
             item = self._queue.get()
             if isinstance(item, threading.Event):
@@ -138,6 +141,7 @@ class Log:
 def record(client: Any, path: str | Path | Log = "calls.jsonl", *, text: bool = True) -> Any:
     """Wrap the client's `create` methods in place and return it. `text=False` logs sizes and hashes, no texts."""
     log = path if isinstance(path, Log) else Log(path, text=text)
+    _quiet(log.start)
     provider = _provider(client)
     asynchronous = "Async" in type(client).__name__
     for parts in _METHODS:

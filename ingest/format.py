@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest.calls import BadRecordError, Bucket, Call, Skip
-from ingest.columns import ColumnReader
 from ingest.errors import InputError, did_you_mean
 from ingest.reading import Row
+
+if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
+    from ingest.columns import ColumnReader
 
 Outcome = Call | Skip | Bucket | BadRecordError
 

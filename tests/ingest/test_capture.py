@@ -240,6 +240,15 @@ def test_a_killed_program_leaves_whole_lines(url: str, tmp_path: Path) -> None:
     assert report.quarantined == 0
 
 
+def test_a_program_that_only_captures_loads_no_database_and_no_tables() -> None:
+    asked = (
+        "import sys, ingest.capture, ingest.captured; print({'pyarrow', 'duckdb', 'polars', 'numba'} & {*sys.modules})"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=root)
+    assert shown.stdout.strip() == "set()"
+
+
 def test_a_call_is_held_up_by_microseconds(tmp_path: Path) -> None:
     """The time spent in the wrapper, around a `create` that returns at once."""
 
