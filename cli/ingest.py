@@ -75,7 +75,7 @@ def ingest(
     from ingest.workers import prepare
 
     prepare(paths, workers)
-    from cli.output import progress
+    from cli.output import note, progress
     from ingest.pipeline import ingest as run
     from ingest.store import Store
     from ingest.times import zone_named
@@ -106,7 +106,7 @@ def ingest(
     costs = _price(target)
     _tell(report, costs, json_)
     for problem in report.problems:
-        typer.echo(f"hindcast: {problem}", err=True)
+        note(f"hindcast: {problem}")
     if report.problems:
         raise typer.Exit(2)
     if max_bad_ratio is not None:

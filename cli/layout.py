@@ -1,7 +1,7 @@
 """Tables as lines of text: numbers are never broken, however narrow the terminal.
 
 Where a table is too wide, its texts fold; where that is not enough, the columns go into parts below each other, each
-with the leading text columns again.
+with what names its rows again.
 """
 
 from __future__ import annotations
@@ -92,15 +92,14 @@ def _longest(text: str) -> int:
 
 
 def _parts(least: Sequence[int], left: Sequence[int], width: int) -> Iterator[tuple[list[int], list[int]]]:
-    """The columns of each part with their least widths: all in one if they fit, else the leading texts with some."""
+    """The columns of each part and their least widths: one part if they fit, else some with the names of rows."""
     everything = list(range(len(least)))
     if _total(least) <= width:
         yield everything, list(least)
         return
-    keys: list[int] = []
-    while len(keys) < min(2, len(least) - 1) and len(keys) in left:
-        keys.append(len(keys))
-    others = everything[len(keys) :]
+    texts = sorted(left)[:2]
+    keys = texts if texts == [0, 1] else texts[:1]
+    others = [i for i in everything if i not in keys] or [keys.pop()]
     names = [least[i] for i in keys]
     over = _total([*names, max(least[i] for i in others)]) - width
     for place in sorted(range(len(names)), key=lambda i: -names[i]):
