@@ -79,8 +79,8 @@ def write_log(path: Path, calls: int, seed: int = 7) -> int:
                 open_sessions.append(session)
             position = rng.randrange(len(open_sessions))
             name, agent, model, messages, turns = open_sessions[position]
-            messages.append({"role": "user", "content": text(max(5, round(rng.lognormvariate(4.2, 0.6))))})
-            answer = text(max(5, round(rng.lognormvariate(4.2, 0.6))))
+            messages.append({"role": "user", "content": text(max(5, round(rng.lognormvariate(3.97, 0.6))))})
+            answer = text(max(5, round(rng.lognormvariate(3.97, 0.6))))
             clock += rng.expovariate(2.0)
             asked = sum(len(message["content"]) for message in messages) // 4
             made = len(answer) // 4
