@@ -21,6 +21,7 @@ cache = typer.Typer(help="What a cache would have done with your traffic.", no_a
 Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, helicone or portkey.")]
 Temperature = Annotated[str, typer.Option(help="Calls hotter than 0: 'always' cached, 'zero' never, or a 'pool' of 4.")]
 Tenant = Annotated[str | None, typer.Option(help="Keep tenants apart: user_id or team in the key.")]
+LONGEST_MS = 36_525 * 86_400_000  # a century
 CAPACITIES = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 
@@ -286,6 +287,8 @@ def _parse_life(text: str) -> int | None:
     unit = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}.get(text[-1:])
     if unit is None or not text[:-1].isdigit() or int(text[:-1]) == 0:
         raise InputError(f"'{text}' is not a time to live", remedy="Write it as 30s, 5m, 24h, 7d or never.")
+    if int(text[:-1]) * unit > LONGEST_MS:
+        raise InputError(f"'{text}' is longer than a century", remedy="Write it as: never")
     return int(text[:-1]) * unit
 
 
@@ -293,7 +296,7 @@ def _parse_count(text: str) -> int:
     from ingest.errors import InputError
 
     digits = text.strip().replace("_", "")
-    if not digits.isdigit() or int(digits) == 0:
+    if not digits.isdigit() or not 0 < int(digits) < 10**12:
         raise InputError(f"'{text}' is not a number of entries", remedy="Write it as 1000, 10000 or all.")
     return int(digits)
 
