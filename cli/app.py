@@ -49,6 +49,21 @@ def _heard() -> Iterator[None]:
         if not _reader_is_gone():  # another pipe, such as that to a worker
             raise RuntimeError(str(error)) from error
         raise _UnreadError from error
+    except Exception as error:
+        if _interrupted(error):
+            raise _InterruptedError from error
+        raise
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: DuckDB takes the signal during a query and raises errors of its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "InterruptException":
+            return True
+        if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+            return True
+        error = error.__cause__
+    return False
 
 
 class _Commands(TyperGroup):

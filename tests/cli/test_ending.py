@@ -59,3 +59,28 @@ def test_a_reader_that_goes_away_is_no_failure(store: Path, form: list[str]) -> 
         running.stdout.close()
     assert (running.wait(30), running.stderr.read()) == (0, b"")
     running.stderr.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_interrupted_query_is_an_interruption_and_no_defect(tmp_path: Path) -> None:
+    script = """
+import sys, duckdb, typer
+from cli import app
+@app.app.command()
+def slow() -> None:
+    print("begun", flush=True)
+    duckdb.sql("SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(1000000) b").fetchall()
+sys.argv = ["hindcast", "slow"]
+app.main()
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "interrupted; the store is sound" in err
+    assert "defect" not in err
