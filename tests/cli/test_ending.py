@@ -9,12 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builder import build_store
 
 from analysis.ledger import update
 
+# a shell starts what it runs in the background with this signal ignored, and that would be inherited
+HEARS: dict[str, Any] = (
+    {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+)
 ROOT = Path(__file__).resolve().parents[2]
 HINDCAST = [sys.executable, "-m", "cli.app"]
 
@@ -27,19 +32,27 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built.path
 
 
+def interrupted(running: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a command still says after Ctrl-C; it does not outlive the test."""
+    running.send_signal(signal.SIGINT)
+    try:
+        return running.communicate(timeout=30)
+    finally:
+        running.kill()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_an_interrupted_ingest_says_so_and_exits_130(tmp_path: Path) -> None:
     line = json.dumps({"hindcast": 1, "start_time": "2024-03-05T09:00:00Z", "request_model": "gpt-4o"})
     (tmp_path / "many.jsonl").write_text(f"{line}\n" * 200_000)
     running = subprocess.Popen(
         [*HINDCAST, "ingest", str(tmp_path / "many.jsonl"), "--store", str(tmp_path / "s.duckdb")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **HEARS,
     )  # fmt: skip
     deadline = time.monotonic() + 20
     while not (tmp_path / "s.duckdb.ingest.lock").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = interrupted(running)
     assert (running.returncode, out) == (130, "")
     assert err == "hindcast: interrupted; the store is sound. Run the same command again to go on.\n"
 
@@ -74,13 +87,13 @@ sys.argv = ["hindcast", "slow"]
 app.main()
 """
     running = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", script],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **HEARS,
+    )  # fmt: skip
     assert running.stdout is not None
     assert running.stdout.readline() == "begun\n"
     time.sleep(0.5)
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
+    _, err = interrupted(running)
     assert running.returncode == 130
     assert "interrupted; the store is sound" in err
     assert "defect" not in err
