@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
+from analysis import present
 from analysis.evidence import AMOUNT, FIRST, MISSING_USAGE, Witness, scope_condition
 from analysis.leaves import DIMENSIONS
 from analysis.signatures import Cause
@@ -153,7 +154,7 @@ def commands(segments: Sequence[Place], day: date, *, cause: str | None = None, 
 def _filters(place: Place) -> str:
     text = ""
     for name, value in place.items():
-        told = "(none)" if value is None else value
+        told = present.named(value)
         if name in _OPTIONS:
             text += f" {_OPTIONS[name]}{'=' if told.startswith('-') else ' '}{shlex.quote(told)}"
         elif named := _WHERE.get(name, name):

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from analysis import listing
-from analysis.present import money, tokens
+from analysis.present import money, named, tokens
 from dashboard import ahead, cached, charts, elements, regions, views
 from dashboard.ahead import Filter
 from dashboard.frame import View
@@ -167,4 +167,4 @@ def count(value: int | None) -> str:
 def _option(name: str, value: str | None) -> str:
     import shlex
 
-    return f"--{name} {shlex.quote(listing.NONE if value is None else value)}"
+    return f"--{name} {shlex.quote(named(value))}"

@@ -47,7 +47,7 @@ def _condition(value: object) -> object:
 
 def _match(value: object) -> object:
     if not isinstance(value, dict) or not value:
-        raise PydanticCustomError("match", "must map columns to values, as in {{task: 'summar*'}}", {})
+        raise PydanticCustomError("match", "must map columns to values, as in {task: 'summar*'}", {})
     checked = {}
     for key, wanted in value.items():
         if key not in rules.COLUMNS:
