@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -33,10 +34,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interrupted(running: subprocess.Popen[str]) -> tuple[str, str]:
-    """What a command still says after Ctrl-C; it does not outlive the test."""
-    running.send_signal(signal.SIGINT)
+    """What a command still says after Ctrl-C; it does not outlive the test.
+
+    A signal that comes while a library is being loaded can be lost in there: whoever waits presses again.
+    """
     try:
-        return running.communicate(timeout=30)
+        for _ in range(5):
+            running.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return running.communicate(timeout=8)
+        raise AssertionError("it goes on")
     finally:
         running.kill()
 
@@ -74,26 +81,20 @@ def test_a_reader_that_goes_away_is_no_failure(store: Path, form: list[str]) -> 
     running.stderr.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_an_interrupted_query_is_an_interruption_and_no_defect(tmp_path: Path) -> None:
+def test_an_interrupted_query_is_an_interruption_and_no_defect() -> None:
+    """What DuckDB makes of a Ctrl-C that reaches it during a query."""
     script = """
-import sys, duckdb, typer
+import sys, threading, duckdb, typer
 from cli import app
 @app.app.command()
 def slow() -> None:
-    print("begun", flush=True)
-    duckdb.sql("SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(1000000) b").fetchall()
+    con = duckdb.connect()
+    threading.Timer(0.5, con.interrupt).start()
+    con.execute("SELECT sum(range % 7) FROM range(1000000000000)").fetchall()
 sys.argv = ["hindcast", "slow"]
 app.main()
 """
-    running = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **HEARS,
-    )  # fmt: skip
-    assert running.stdout is not None
-    assert running.stdout.readline() == "begun\n"
-    time.sleep(0.5)
-    _, err = interrupted(running)
-    assert running.returncode == 130
-    assert "interrupted; the store is sound" in err
-    assert "defect" not in err
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 130
+    assert "interrupted; the store is sound" in ended.stderr
+    assert "defect" not in ended.stderr
