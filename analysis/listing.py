@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from analysis.aligned import costs_relation
 from analysis.cost import condition
-from analysis.present import NONE as NONE
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
 from ingest.store import Store

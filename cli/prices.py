@@ -228,34 +228,24 @@ def diff(
         say(f"Not in the file: {', '.join(missing)}")
 
 
+def _number(name: str, about: str) -> Any:
+    return typer.Option(name, callback=amount, help=about)
+
+
 def set_prices(
     model: Annotated[str | None, typer.Argument(help="Model as logged, or a glob such as 'azure/gpt-4o*'.")] = None,
     file: Annotated[str | None, typer.Option("--file", help="A YAML file; replaces all that was set.")] = None,
     provider: ProviderOption = None,
     account: Annotated[str | None, typer.Option("--account", help="Only calls of this team.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only calls of this agent.")] = None,
-    input_price: Annotated[
-        str | None, typer.Option("--input", callback=amount, help="USD per million input tokens.")
-    ] = None,
-    output_price: Annotated[
-        str | None, typer.Option("--output", callback=amount, help="USD per million output tokens.")
-    ] = None,
-    cache_read: Annotated[
-        str | None, typer.Option("--cache-read", callback=amount, help="USD per million cached tokens.")
-    ] = None,
-    cache_write: Annotated[
-        str | None, typer.Option("--cache-write", callback=amount, help="USD per million written tokens.")
-    ] = None,
-    reasoning: Annotated[
-        str | None, typer.Option("--reasoning", callback=amount, help="USD per million reasoning tokens.")
-    ] = None,
-    multiplier: Annotated[
-        str | None, typer.Option("--multiplier", callback=amount, help="Times the list price, 0.9 = 10 % off.")
-    ] = None,
+    input_price: Annotated[str | None, _number("--input", "USD per million input tokens.")] = None,
+    output_price: Annotated[str | None, _number("--output", "USD per million output tokens.")] = None,
+    cache_read: Annotated[str | None, _number("--cache-read", "USD per million cached tokens.")] = None,
+    cache_write: Annotated[str | None, _number("--cache-write", "USD per million written tokens.")] = None,
+    reasoning: Annotated[str | None, _number("--reasoning", "USD per million reasoning tokens.")] = None,
+    multiplier: Annotated[str | None, _number("--multiplier", "Times the list price, 0.9 = 10 % off.")] = None,
     zero: Annotated[bool, typer.Option("--zero", help="It costs nothing.")] = False,
-    per_hour: Annotated[
-        str | None, typer.Option("--per-hour", callback=amount, help="USD per machine hour, self-hosted.")
-    ] = None,
+    per_hour: Annotated[str | None, _number("--per-hour", "USD per machine hour, self-hosted.")] = None,
     basis: Annotated[
         str, typer.Option("--basis", help="Hours billed: busy (any call runs) or hours (clock).")
     ] = "busy",

@@ -60,6 +60,7 @@ def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
     from analysis.money import dollars
     from analysis.present import count, money, share
+    from replay.recommend import verdict
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
@@ -83,7 +84,7 @@ def show(result: Replay) -> None:
                 share(entry.saved_share),
                 share(entry.hit_rate) if entry.tier_hits else "-",
                 quality_text(entry),
-                verdict_text(entry),
+                verdict(entry.quality),
             ]
         )
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
@@ -120,23 +121,18 @@ def recommended(result: Replay) -> StrategyResult | None:
 
 
 def sentence(best: StrategyResult) -> str:
-    """The answer in one sentence: always against the logged cost of the very same calls."""
-    from analysis.present import count, money, share
+    """The answer in one sentence."""
+    from replay.recommend import costs, verdict
 
+    text = costs(best.to_json(), "/day")
     if not best.priced_calls:
-        return f"{best.name}: none of the calls has a price under it, so what it would have cost cannot be said."
-    saved, size = best.saved_share or 0.0, share(abs(best.saved_share or 0.0))
-    change = f" ({'-' if saved > 0 else '+'}{size})" if size != share(0.0) else ""
-    logged = money(best.logged_per_day())
-    of = f" for the {count(best.priced_calls, 'call')} with a price under both" if best.newly_unpriced else ""
-    text = f"{best.name} would have cost {money(best.per_day())}/day instead of {logged}{change}{of}"
-    verdict = best.quality["verdict"]
-    if verdict == "unknown":
+        return f"{text}."
+    if best.quality["verdict"] == "unknown":
         return f"{text}; whether quality holds, the log cannot say."
     mean, low = best.quality["mean_ratio"], best.quality["lower_90"]
     if mean is None:  # nothing that moved is scored; too little moved to fall below the floor at its worst
-        return f"{text}; quality at least {low:.3f} of today's even at the worst: {verdict_text(best)}."
-    return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict_text(best)}."
+        return f"{text}; quality at least {low:.3f} of today's even at the worst: {verdict(best.quality)}."
+    return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(best.quality)}."
 
 
 def quality_text(entry: StrategyResult) -> str:
@@ -145,12 +141,6 @@ def quality_text(entry: StrategyResult) -> str:
     if low is None:
         return "unknown"
     return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
-
-
-def verdict_text(entry: StrategyResult) -> str:
-    """`passes 0.95`, `fails 0.95` or `unknown`."""
-    verdict, floor = entry.quality["verdict"], entry.quality.get("floor")
-    return f"{verdict} {floor:.2f}" if floor is not None and verdict != "unknown" else str(verdict)
 
 
 def _plain(amount: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from analysis.cost import cost
 from analysis.diagnosis import diagnose
 from analysis.outlook import Outlook, outlook
+from analysis.present import count as counted
 from analysis.present import day as day_text
 from analysis.present import money, share
 from dashboard import palette, views
@@ -160,7 +161,7 @@ def certainty(findings: Findings) -> list[str]:
         else:
             said.append("The cost figure needs no assumption: it is exact for the logged traffic.")
         if best["newly_unpriced_calls"]:
-            lost = views.plural(best["newly_unpriced_calls"], "call")
+            lost = counted(best["newly_unpriced_calls"], "call")
             said.append(f"{lost} would have no price under '{best['name']}' and stand on neither side.")
     return said + findings.coverage.remarks()
 

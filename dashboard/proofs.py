@@ -12,6 +12,7 @@ from dashboard import views
 from dashboard.figures import Line
 from dashboard.palette import GOOD, GREY, HUES
 from dashboard.tables import Column, Table
+from replay import recommend
 from replay.evidence_ladder import EVIDENCE
 
 MOST_SHARE = 2.0
@@ -189,13 +190,9 @@ def drivers(found: views.Document) -> Table:
 
 def sentence(best: views.Document) -> str:
     """The answer: dollars a day, saved share and what is known of quality."""
+    text = recommend.costs(best, " a day")
     if best["cost_usd"] is None:
-        return f"{best['name']}: none of the calls has a price under it, so what it would have cost cannot be said."
-    saved, size = best["saved_share"] or 0.0, share(abs(best["saved_share"] or 0.0))
-    change = f" ({'-' if saved > 0 else '+'}{size})" if size != share(0.0) else ""
-    logged = money(views.dollars(best["baseline_usd_per_day"]))
-    of = " for the calls that have a price under both" if best["newly_unpriced_calls"] else ""
-    text = f"{best['name']} would have cost {views.per_day(best)} a day instead of {logged}{change}{of}"
+        return f"{text}."
     if best["quality"]["verdict"] == "unknown":
         return f"{text}; whether quality holds, the log cannot say."
     return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
@@ -277,7 +274,7 @@ def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
                 entry["name"],
                 views.dollars(entry["usd_per_day"]),
                 entry["saved_share"],
-                views.verdict(entry),
+                recommend.verdict(entry["quality"]),
                 views.quality(entry),
                 entry["hit_rate"] if entry["tier_hits"] else None,
                 f"{money(low)} to {money(high)}" if low != high else money(low),
@@ -289,7 +286,7 @@ def comparison(result: views.Document, colours: Mapping[str, str]) -> Table:
 def evidence(entry: views.Document) -> str:
     """What the verdict rests on."""
     quality = entry["quality"]
-    parts = [f"Verdict: {views.verdict(entry)}."]
+    parts = [f"Verdict: {recommend.verdict(entry['quality'])}."]
     if kind := quality.get("evidence"):
         parts.append(f"What is known of the answers, at its weakest: {EVIDENCE.get(kind, kind)}.")
     if quality.get("unknown_share") is not None:

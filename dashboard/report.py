@@ -10,6 +10,7 @@ from typing import Final
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from analysis.present import count as counted
 from analysis.present import day as day_text
 from analysis.present import money
 from dashboard import cards, figures, proofs, tables, views
@@ -124,7 +125,7 @@ def _head(findings: Findings) -> str:
     figures_row = cards.kpis_html([Kpi(label, value, detail) for label, value, detail in numbers(findings)])
     return (
         f"<h1>{escape(headline(findings))}</h1>"
-        f'<p class="hc-note">{escape(span)}{views.plural(findings.coverage.calls, "call")}.</p>{figures_row}'
+        f'<p class="hc-note">{escape(span)}{counted(findings.coverage.calls, "call")}.</p>{figures_row}'
     )
 
 

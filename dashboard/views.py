@@ -18,6 +18,7 @@ from analysis.aligned import costs_relation
 from analysis.cost import DIMENSIONS
 from analysis.days import complete_days
 from analysis.outlook import Outlook
+from analysis.present import count as counted
 from analysis.present import day as day_text
 from analysis.present import money, share
 from dashboard.figures import Step
@@ -70,9 +71,9 @@ class Coverage:
             (self.fallback, "Priced by a fallback rule"),
             (self.untimed, "No time, on no day"),
         )
-        said = [f"{text}: {count:,} of {plural(self.calls, 'call')}." for count, text in kinds if count]
+        said = [f"{text}: {count:,} of {counted(self.calls, 'call')}." for count, text in kinds if count]
         if self.quarantined:
-            said.append(f"In quarantine, not readable: {plural(self.quarantined, 'line')}.")
+            said.append(f"In quarantine, not readable: {counted(self.quarantined, 'line')}.")
         return said
 
 
@@ -125,11 +126,6 @@ def ranked(store: Store, dimension: str) -> list[str]:
 def label(name: object) -> str:
     """A dimension's value as a legend shows it."""
     return UNNAMED if name is None or name == "" else str(name)
-
-
-def plural(count: int, thing: str) -> str:
-    """`1 call`, `1,200 calls`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def dollars(text: str | None) -> Decimal | None:
@@ -336,12 +332,6 @@ def savings_steps(result: Document) -> list[Step]:
     steps = [Step("logged", amount(result["baseline_cost_usd"]), "total")]
     steps += [Step(stage.replace("_", " "), -amount(saved)) for stage, saved in result["savings"].items()]
     return [*steps, Step(str(result["name"]), amount(result["cost_usd"]), "total")]
-
-
-def verdict(result: Document) -> str:
-    """`passes 0.95`, `fails 0.95` or `unknown`, as the terminal says it."""
-    said, floor = result["quality"]["verdict"], result["quality"].get("floor")
-    return f"{said} {floor:.2f}" if floor is not None and said != "unknown" else str(said)
 
 
 def quality(result: Document) -> str:

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from replay.traffic import Traffic
 
 
-def tiers(strategy: Strategy, traffic: Traffic, rates: pricing.RateTable, model: NDArray[np.int32]) -> NDArray[np.int8]:
-    """The service tier of each call (index into pricing.TIERS): as the first batch rule that fits it says.
+def tiers(
+    wanted: NDArray[np.int8], traffic: Traffic, rates: pricing.RateTable, model: NDArray[np.int32]
+) -> NDArray[np.int8]:
+    """The service tier of each call (index into pricing.TIERS) where `asked` wants another.
 
     A call keeps its logged tier where no rule fits, or where the book has no price of that tier for its model.
     """
-    wanted = asked(strategy, traffic)
     chosen = np.flatnonzero(wanted >= 0)
     sold = chosen[_sold(rates, model[chosen], traffic.start_ms[chosen], wanted[chosen])]
     tier = traffic.tier.copy()

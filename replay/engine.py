@@ -242,12 +242,17 @@ class Engine:
             self._once(("output", *parts), lambda: self._output(on, bound)),
         )
 
+    @cached_property
+    def batched(self) -> Int8:
+        """The tier that the batch rules ask for, -1 where none fits: they see the log alone."""
+        return batching.asked(self.strategy, self.traffic)
+
     def _tier(self, on: Stages, model: Int32) -> Int8:
         if "batch" not in on:
             return self.traffic.tier
         return self._once(
             ("tier", "compress" in on, "route" in on),
-            lambda: batching.tiers(self.strategy, self.traffic, self.rates, model),
+            lambda: batching.tiers(self.batched, self.traffic, self.rates, model),
         )
 
     # -- stages ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis import pricing
 from analysis.present import count, share
-from replay import batching, input_ratio, lengths, rules, waiting
+from replay import input_ratio, lengths, rules, waiting
 from replay.engine import Engine, Outcome
 from replay.quality import QualityReport
 from replay.traffic import Bool
@@ -131,8 +131,9 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
     traffic = engine.traffic
-    wanted = batching.asked(engine.strategy, traffic)
-    unsold = traffic.window & (wanted >= 0) & (wanted != outcome.tier)
+    unsold = traffic.window & (engine.batched >= 0) & (engine.batched != outcome.tier)
+    if engine.strategy.cache is None:
+        unsold &= ~traffic.gateway_hit  # untouched by any stage
     if unsold.any():
         models = sorted({_name(engine, number) for number in np.unique(outcome.model[unsold])})
         names = ", ".join(models[:NAMED])

@@ -1,4 +1,4 @@
-"""Which of several strategies to name first."""
+"""Which of several strategies to name first, and what is said of one; of the entries of `hindcast replay --json`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from analysis.present import count, money, share
+
 
 def recommended(results: Sequence[Mapping[str, Any]]) -> int | None:
     """The place of the cheapest strategy that passes its quality floor; if none passes, of the cheapest of all.
 
-    `results` are the strategies of `hindcast replay --json`. One that moves calls to a model without a price comes
+    One that moves calls to a model without a price comes
     after those that do not: its cost is of fewer calls, so it goes by what it saves on them. Without any cost, last.
     """
     passing = [place for place, entry in enumerate(results) if _passes(entry)]
@@ -27,3 +29,20 @@ def _rank(entry: Mapping[str, Any]) -> tuple[bool, bool, Decimal, str]:
         return True, True, Decimal(0), entry["name"]
     cost, lost = Decimal(entry["cost_usd"]), entry["newly_unpriced_calls"] > 0
     return False, lost, cost - Decimal(entry["baseline_cost_usd"]) if lost else cost, entry["name"]
+
+
+def costs(entry: Mapping[str, Any], a_day: str) -> str:
+    """What it would have cost, against the logged cost of the very same calls."""
+    if entry["cost_usd"] is None:
+        return f"{entry['name']}: none of the calls has a price under it, so what it would have cost cannot be said"
+    cost, logged = (money(Decimal(entry[name])) for name in ("usd_per_day", "baseline_usd_per_day"))
+    change = share(-(entry["saved_share"] or 0.0), sign=True)
+    lost = entry["newly_unpriced_calls"]
+    of = f" without the {count(lost, 'call')} that would have no price" if lost else ""
+    return f"{entry['name']} would have cost {cost}{a_day} instead of {logged} ({change}){of}"
+
+
+def verdict(quality: Mapping[str, Any]) -> str:
+    """`passes 0.95`, `fails 0.95` or `unknown`."""
+    said, floor = quality["verdict"], quality.get("floor")
+    return f"{said} {floor:.2f}" if floor is not None and said != "unknown" else str(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from analysis.present import count as counted
 from analysis.present import share
 from dashboard import cached, elements, frame, views
 from dashboard.cards import Kpi
@@ -36,8 +37,8 @@ def show() -> None:
 
 def headline(found: Holdings, coverage: views.Coverage) -> str:
     """How many calls from how many files, and what was left out."""
-    bad = f", {views.plural(coverage.quarantined, 'line')} in quarantine" if coverage.quarantined else ""
-    return f"{views.plural(coverage.calls, 'call')} from {views.plural(len(found.sources), 'file')}{bad}"
+    bad = f", {counted(coverage.quarantined, 'line')} in quarantine" if coverage.quarantined else ""
+    return f"{counted(coverage.calls, 'call')} from {counted(len(found.sources), 'file')}{bad}"
 
 
 def figures_of_merit(found: Holdings, coverage: views.Coverage) -> list[Kpi]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import streamlit as st
 
+from analysis.present import count as counted
 from analysis.present import money, share
 from dashboard import cached, charts, drill, elements, frame, regions, views, waits
 from dashboard.frame import View
@@ -135,8 +136,8 @@ def _prompts(view: View, _report: views.Document) -> None:
         )
         return
     changed = sum(len(template["versions"]) > 1 for template in found["templates"])
-    count = views.plural(len(found["templates"]), "template")
-    elements.finding(f"{count} make {views.plural(found['calls'], 'call')}; {changed or 'none'} of them changed")
+    count = counted(len(found["templates"]), "template")
+    elements.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed")
     rows = []
     for template in found["templates"]:
         newest = template["versions"][-1]
@@ -159,16 +160,14 @@ def _prompts(view: View, _report: views.Document) -> None:
     )
     elements.table(Table("Prompt templates, dearest first", columns, tuple(rows)), "templates")
     if found["calls_without_messages"]:
-        elements.note(f"Without messages: {views.plural(found['calls_without_messages'], 'call')}.", warn=True)
+        elements.note(f"Without messages: {counted(found['calls_without_messages'], 'call')}.", warn=True)
 
 
 def _repeats(view: View, _report: views.Document) -> None:
     found = _worked_out(view, "duplicates", "Comparing requests")
     if found is None:
         return
-    elements.finding(
-        f"{found['repeats']:,} of {views.plural(found['calls'], 'call')} repeat an earlier request exactly"
-    )
+    elements.finding(f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly")
     columns = (
         Column("where"),
         Column("requests asked again", drill.count, figure=True, minor=True),

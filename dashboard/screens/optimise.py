@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import streamlit as st
 
+from analysis.present import count as counted
 from analysis.present import money, share
 from dashboard import charts, elements, frame, shelf, views, waits
 from dashboard.frame import View
@@ -82,7 +83,7 @@ def _answer(view: View, found: views.Document, text: str, floor: float) -> None:
         elements.table(Table("Which task goes to which model", columns, rows), "assignment")
     rest = len(found["assignment"]) - len(moved)
     if rest:
-        elements.note(f"{'Another ' if moved else ''}{views.plural(rest, 'task')} of an agent keep{'s' * (rest == 1)} "
+        elements.note(f"{'Another ' if moved else ''}{counted(rest, 'task')} of an agent keep{'s' * (rest == 1)} "
                       "the logged model.")  # fmt: skip
     st.code(text, language="yaml", wrap_lines=True)
     left, right = st.columns(2)

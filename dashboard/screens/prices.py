@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.present import count as counted
 from analysis.present import money, tokens, usd
 from dashboard import cached, elements, frame, views
 from dashboard.tables import Column, Table
@@ -37,7 +38,7 @@ def show() -> None:
     else:
         elements.table(book(found), "prices", limit=60)
     own = cached.own_prices(*view.key)
-    kinds = [views.plural(len(own[kind]), name) for kind, name in (("overrides", "price"), ("aliases", "other name"))]
+    kinds = [counted(len(own[kind]), name) for kind, name in (("overrides", "price"), ("aliases", "other name"))]
     elements.finding(f"Your own: {', '.join(kinds)}" if any(own.values()) else "No prices of your own")
     said = [item["text"] for item in own["overrides"]]
     said += [f"{alias} is priced as {target}" for alias, target in own["aliases"].items()]
@@ -85,7 +86,7 @@ def diff_headline(found: views.Document) -> str:
         return "Every price that the file has agrees with the book"
     stakes = [abs(Decimal(row["usd_at_stake"])) for row in rows if row["usd_at_stake"] is not None]
     verb = "differs" if len(rows) == 1 else "differ"
-    return f"{views.plural(len(rows), 'price')} {verb} from the book: {money(sum(stakes, Decimal(0)))} at stake"
+    return f"{counted(len(rows), 'price')} {verb} from the book: {money(sum(stakes, Decimal(0)))} at stake"
 
 
 def differences(found: views.Document) -> Table:
@@ -122,7 +123,7 @@ def headline(found: views.Document, part: str) -> str:
     models = len({(row["provider"], row["model"]) for row in found["rows"]})
     which = f"whose name contains '{part}'" if part else "of this log"
     missing = f"; {len(found['unresolved'])} without a price" if found["unresolved"] else ""
-    return f"{views.plural(len(found['rows']), 'price row')} for {views.plural(models, 'model')} {which}{missing}"
+    return f"{counted(len(found['rows']), 'price row')} for {counted(models, 'model')} {which}{missing}"
 
 
 def book(found: views.Document) -> Table:

@@ -6,6 +6,7 @@ from datetime import date
 
 import streamlit as st
 
+from analysis.present import count as counted
 from analysis.present import money
 from dashboard import cached, drill, elements, figures, frame, marking, proofs, regions, views
 from dashboard.cards import Kpi
@@ -53,7 +54,7 @@ def show() -> None:
 @regions.region
 def _alerts(_view: frame.View, found: views.Document) -> None:
     name = f"alerts-{found['day']}"
-    title = f"{views.plural(len(found['alerts']), 'thing')} beside the total that stood out"
+    title = f"{counted(len(found['alerts']), 'thing')} beside the total that stood out"
     regions.fold(title, f"fold-{name}", lambda: elements.table(proofs.alerts(found), name))
 
 
@@ -108,7 +109,7 @@ def notes(found: views.Document) -> list[str]:
     unpriced = found["unpriced_calls"]
     if unpriced["day"] or unpriced["baseline_per_day"]:
         said.append(
-            f"Without a price, so in no figure here: {views.plural(unpriced['day'], 'call')} on the day, "
+            f"Without a price, so in no figure here: {counted(unpriced['day'], 'call')} on the day, "
             f"{unpriced['baseline_per_day']:,g} per baseline day."
         )
     return said

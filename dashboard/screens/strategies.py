@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.present import count as counted
 from analysis.present import money, share
 from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views, waits
 from dashboard.frame import View
@@ -114,12 +115,12 @@ def _answer(
 ) -> None:
     if result["baseline"]["unpriced_calls"]:
         elements.note(
-            f"Without a price, on neither side: {views.plural(result['baseline']['unpriced_calls'], 'call')}.",
+            f"Without a price, on neither side: {counted(result['baseline']['unpriced_calls'], 'call')}.",
             warn=True,
         )
     if result["baseline"]["untimed_calls"]:
         elements.note(
-            f"Without a time, not replayed: {views.plural(result['baseline']['untimed_calls'], 'call')}.", warn=True
+            f"Without a time, not replayed: {counted(result['baseline']['untimed_calls'], 'call')}.", warn=True
         )
     colours = proofs.strategy_colours(result)
     costs = views.day_costs(cached.cost(*view.key, ("day",), None, None))
@@ -160,7 +161,7 @@ def _closer(entry: views.Document, result: views.Document, again: str) -> None:
     if entry["savings"] and entry["cost_usd"] is not None:
         stages = " · ".join(f"{stage} {money(views.dollars(part))}" for stage, part in entry["savings"].items())
         days = [row["day"] for row in result["baseline"]["daily"]]
-        over = f" saved in {views.plural(len(days), 'day')}" if days else ""
+        over = f" saved in {counted(len(days), 'day')}" if days else ""
         elements.finding(f"Where the {money(saved)}{over} come from: {stages}")
         elements.picture(
             figures.waterfall(views.savings_steps(entry)), "savings",

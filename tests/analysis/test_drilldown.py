@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from datetime import date, datetime, timedelta
 
 import duckdb
 import pytest
 from builder import build_store
+from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 from typer.testing import CliRunner
 
 from analysis.diagnosis import diagnose
 from analysis.drilldown import Inside, commands, sits, sql
 from analysis.ledger import update
 from cli.app import app
-
-DAYS = 15
-MONDAY = datetime(2024, 9, 2)
-DAY = date(2024, 9, 17)
-
-
-def calls(day, count, *, agent="writer", task="draft", tokens=20_000, user=None, **more):
-    for i in range(count):
-        yield {
-            "start_time": MONDAY + timedelta(days=day, minutes=5 + 7 * i), "agent": agent, "task": task,
-            "model": "gpt-4-turbo", "input_tokens": tokens, "output_tokens": 500,
-            "request_id": f"{agent}{task}{day}-{i}", "conversation_id": f"s{agent}{day}-{i // 3}",
-            "user_id": user or f"u{i % 5}", **more,
-        }  # fmt: skip
-
-
-def quiet(days=DAYS):
-    for day in range(days):
-        yield from calls(day, 9)
-        yield from calls(day, 6, agent="editor", task="review")
 
 
 def found(tmp_path, rows, **options):

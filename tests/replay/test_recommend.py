@@ -58,7 +58,7 @@ def test_a_strategy_is_compared_with_the_very_calls_that_its_cost_is_of(store: S
     assert (entry["unpriced_calls"], entry["newly_unpriced_calls"]) == (6, 6)
     assert (result.to_json()["baseline"]["usd_per_day"], entry["baseline_usd_per_day"]) == ("0.05", "0.025")
     assert "instead of $0.0250" in sentence(result.strategies[0])
-    assert "for the 6 calls with a price under both" in sentence(result.strategies[0])
+    assert "without the 6 calls that would have no price" in sentence(result.strategies[0])
 
 
 def test_one_that_leaves_calls_without_a_price_is_never_recommended_before_one_that_does_not(store: Store) -> None:
