@@ -276,7 +276,10 @@ def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[R
 
 
 def resolve_names(names: Sequence[Name], known: Mapping[Name, Resolution]) -> list[Resolution]:
-    """Each logged (provider, model) by the rules, if it is not `known`: those of earlier runs without the catalogue."""
+    """Each logged (provider, model) by the rules, if it is not `known`: those of earlier runs without the catalogue.
+
+    Only names that the catalogue itself has are kept for later runs: others may say whose they are.
+    """
     kept = {(row[0], row[1]): row for row in book_copy.load_names(book_version())}
     before = len(kept)
     found = []
@@ -287,11 +290,18 @@ def resolve_names(names: Sequence[Name], known: Mapping[Name, Resolution]) -> li
             hit = Resolution((provider, model) if model is not None else None, rule, confidence)
         if hit is None:
             hit = resolve(*name)
-            kept[name] = [*name, *(hit.key or (None, None)), hit.rule, hit.confidence]
+            if _public(name, hit):
+                kept[name] = [*name, *(hit.key or (None, None)), hit.rule, hit.confidence]
         found.append(hit)
     if len(kept) > before:
         book_copy.keep_names(book_version(), list(kept.values()))
     return found
+
+
+def _public(name: Name, found: Resolution) -> bool:
+    """Whether provider and model are the catalogue's own words, but for the model's date."""
+    dated = found.key is not None and re.fullmatch(rf"{re.escape(found.key[1])}[-\d]*", str(name[1]).lower())
+    return found.rule == "exact id" or (found.rule == "prefix clause" and bool(dated))
 
 
 def remember(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:

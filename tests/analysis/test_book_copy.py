@@ -55,8 +55,21 @@ def test_names_resolve_as_the_rules_say_when_they_are_met_again(empty_folder: Pa
     expected = [resolve(*name) for name in NAMES]
     con = store()
     assert resolve_all(con, NAMES) == expected
-    assert [row[:2] for row in book_copy.load_names(book_version())] == [list(name) for name in NAMES]
+    assert ["openai", "gpt-4o"] in [row[:2] for row in book_copy.load_names(book_version())]
     assert resolve_all(con, NAMES) == expected
+
+
+def test_only_names_of_the_catalogue_are_kept_beside_the_store(empty_folder: Path) -> None:
+    own = [
+        ("openai", "ft:gpt-4o:acme::x"),
+        ("openai", "gpt-4o-acme"),
+        ("azure", "acme-eu/gpt-4o"),
+        ("acme-gateway", "gpt-4o"),
+        ("aws", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/nova"),
+    ]
+    public = [("openai", "gpt-4o"), ("anthropic", "claude-haiku-4-5-20251001")]
+    resolve_all(store(), [*own, *public])
+    assert [tuple(row[:2]) for row in book_copy.load_names(book_version())] == public
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
