@@ -14,7 +14,7 @@ from analysis.hidden_cache import HiddenReads, study
 from analysis.ledger_tables import COMPONENTS, costs_source
 from analysis.present import meant, usd
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 
 # dimension -> SQL over the view `costs`
 DIMENSIONS: Final = {

@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ingest.store import Store
+    from ingest.store.database import Store
 
 EDGE = timedelta(hours=1)
 

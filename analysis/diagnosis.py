@@ -30,7 +30,7 @@ from analysis.leaves import METRICS, SCALE, day_sums, dimensions
 from analysis.signatures import Cause
 from analysis.surprise import surprise
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 
 __all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
 

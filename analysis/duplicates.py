@@ -18,7 +18,7 @@ import duckdb
 
 from analysis.aligned import costs_relation
 from analysis.present import usd
-from ingest.store import Store
+from ingest.store.database import Store
 
 NEAR: Final = 0.8  # estimated Jaccard of five-word runs
 SHINGLE: Final = 5

@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 
 VERDICTS: Final = ("expected", "planned", "wrong")
 _TABLE = "CREATE TABLE IF NOT EXISTS feedback (day DATE, verdict VARCHAR, note VARCHAR)"

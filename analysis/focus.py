@@ -23,7 +23,7 @@ from analysis.ledger import revalue
 from analysis.own_prices import load_overrides
 from analysis.resolve import PROVIDERS
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 
 SPECS: Final = ("1.4", "1.2")
 MILLION: Final = Decimal(1_000_000)

@@ -30,7 +30,7 @@ from analysis.rates import load_rates
 from analysis.resolve import forget, remember
 from analysis.usage import SCOPE
 from ingest.errors import PriceError
-from ingest.store import Store
+from ingest.store.database import Store
 
 _ROW_GROUP: Final = 122_880  # DuckDB's
 CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last

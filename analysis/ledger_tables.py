@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from ingest.store import Store
+from ingest.store.database import Store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from analysis.aligned import costs_relation
 from analysis.cost import condition
 from analysis.present import usd
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 
 ORDERS: Final = {
     "cost": "cost_usd DESC NULLS LAST, call_no",

@@ -13,7 +13,7 @@ from analysis.own_prices import load_overrides
 from analysis.present import tokens, usd
 from analysis.resolve import load_aliases, resolve_all
 from ingest.errors import PriceError
-from ingest.store import Store
+from ingest.store.database import Store
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from analysis.billed_calls import BookPrices, Cell, Hour, base_name, by_day, led
 from analysis.invoice import Line, days_of
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 EFFECTS: Final = {
     "missing_calls": "billed, but not in the log",

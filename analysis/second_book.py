@@ -16,7 +16,7 @@ from typing import Any, Final
 from analysis.explain import explain
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 # our token kind -> litellm's key, in USD per token
 KEYS: Final = {

@@ -26,7 +26,7 @@ import duckdb
 from analysis.aligned import costs_relation
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 OPENING: Final = 6  # messages of a call that its head is looked for in
 SHORTEST: Final = 8  # characters of a line that can tell a template

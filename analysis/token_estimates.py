@@ -16,8 +16,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.store import Store
-from ingest.tokens import FRAME_TOKENS, ensure_counted
+from ingest.contents.tokenizer import FRAME_TOKENS, ensure_counted
+from ingest.store.database import Store
 
 PRIMER_TOKENS: Final = 3
 OTHER_ENCODING: Final = "o200k_base"

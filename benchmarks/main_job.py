@@ -120,8 +120,8 @@ def bench_ingest(folder: Path) -> None:
     plain = time.perf_counter() - start
     # a process of its own, so that peak memory is ingest's alone
     code = (
-        "import sys, resource; from pathlib import Path; from ingest.store import Store;"
-        "from ingest.pipeline import ingest; r = ingest(Store(sys.argv[1]), [Path(sys.argv[2])]);"
+        "import sys, resource; from pathlib import Path; from ingest.store.database import Store;"
+        "from ingest.pipeline.run import ingest; r = ingest(Store(sys.argv[1]), [Path(sys.argv[2])]);"
         "print(r.calls, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,"
         " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
@@ -148,7 +148,7 @@ def synthetic_store(path: Path, calls: int, *, prompts: bool = False) -> None:
     agent, a document of 8 that fifty requests share, a question of 4), of a model that the provider caches.
     """
     from analysis import ledger
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     key = "CAST(floor(pow((hash(i + 5) % 1000003) / 1000003.0, 3) * $n / 4) AS INTEGER)"
     lists = f"""
@@ -199,7 +199,7 @@ def synthetic_store(path: Path, calls: int, *, prompts: bool = False) -> None:
 
 def plain_replay(path: Path) -> tuple[int, int]:
     """Pico-dollars and hits by one loop over rows with dictionaries: the same rule, tiers and prices."""
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     with Store(path).read() as con:
         rows = con.execute(
@@ -244,7 +244,7 @@ def plain_replay(path: Path) -> tuple[int, int]:
 
 def bench_replay(folder: Path) -> None:
     from analysis.money import exact_sum
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay.engine import Engine
     from replay.run import run
     from replay.strategy import parse

@@ -18,8 +18,8 @@ from analysis.cost import cost
 from analysis.ledger import CHUNK, update
 from analysis.rates import load_rates
 from analysis.usage import read_usage, used_kinds
-from ingest.schema import CALL_COLUMNS
-from ingest.store import Store
+from ingest.store.database import Store
+from ingest.store.schema import CALL_COLUMNS
 
 CALLS = int(os.environ.get("HINDCAST_BENCH_CALLS", "10000000"))
 SAMPLE = 20_000

@@ -9,8 +9,8 @@ import os
 import random
 import time
 
-from ingest.fast_tokens import encoder
-from ingest.tokens import encoding
+from ingest.contents.fast_tokens import encoder
+from ingest.contents.tokenizer import encoding
 
 MEGABYTES = int(os.environ.get("HINDCAST_BENCH_TEXT_MB", "50"))
 

@@ -51,7 +51,7 @@ def timed(name: str, work: Callable[[], T]) -> T:
 
 def one_strategy(path: Path, text: str) -> None:
     """One evaluation, whose stages run side by side, then everything else that `hindcast replay` works out."""
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay import run
     from replay.engine import Engine, Outcome
     from replay.strategy import parse
@@ -75,7 +75,7 @@ def one_strategy(path: Path, text: str) -> None:
 
 
 def ten_strategies(path: Path) -> None:
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay.run import run
     from replay.strategy import parse
 

@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         """
         from datetime import timedelta
 
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import backtest as held_out
         from replay.optimise import optimise
         from replay.scores import load_priors
@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast verify combined.yaml --from 2024-03-20
         """
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import verify as check
         from replay.strategy import load
 

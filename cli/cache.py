@@ -246,7 +246,7 @@ def _load(
     store: str, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
 ) -> tuple[Traffic, Demand]:
     from ingest.errors import InputError, did_you_mean
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay.demand import demand
     from replay.traffic import KEY_POLICIES, load
 

@@ -31,8 +31,8 @@ def doctor(
 
     Example: hindcast cache doctor --since 2024-03-05
     """
-    from ingest.store import Store
-    from ingest.tokens import ensure_counted
+    from ingest.contents.tokenizer import ensure_counted
+    from ingest.store.database import Store
     from replay.calibration import agreement
     from replay.doctor import diagnose
     from replay.prompt_cache_choice import choices

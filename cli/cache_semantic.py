@@ -38,7 +38,7 @@ def semantic(
 
     Example: hindcast cache semantic --target 0.05
     """
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay import semantic as similar
     from replay.prompt_loader import load_prompts
     from replay.traffic import load

@@ -49,7 +49,7 @@ def calls(
     Example: hindcast calls --agent drafting_agent --day 2024-03-05
     """
     from analysis import listing
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if show is not None:
         _show_messages(Store(store), show, as_json=json)

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast compression combined.yaml
         """
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import leave_one_out as worth
         from replay.strategy import load
 

@@ -51,7 +51,7 @@ def cost(
     from analysis import present
     from analysis.cost import cost as report_cost
     from ingest.errors import GateError
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     keep = parse_pairs(where or [])
     if silent(store, since, until, as_json=json):
@@ -201,7 +201,7 @@ def reprice(
     """
     from analysis import present
     from analysis.ledger import update
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     handle = Store(store)
     with handle.read():  # a clear error where there is no store

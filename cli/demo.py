@@ -48,8 +48,8 @@ def build(folder: Path, seed: int) -> Path:
     """Generate the logs and ingest them; what is there already is taken once, so running again is quick."""
     import sample_logs.generate
     from analysis import ledger
-    from ingest.pipeline import ingest
-    from ingest.store import Store
+    from ingest.pipeline.run import ingest
+    from ingest.store.database import Store
 
     store = Store(folder / f"origin-story-{seed}.duckdb")
     logs = folder / f"logs-{seed}"
@@ -64,7 +64,7 @@ def build(folder: Path, seed: int) -> Path:
 def tell(store_path: Path) -> Story:
     """Diagnose the spike and replay the strategies that come with the package."""
     import sample_logs
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay import story
     from replay.strategy import load
 

@@ -51,7 +51,7 @@ def diagnose(
     from analysis.baseline import parse_range
     from analysis.diagnosis import diagnose as explain_day
     from ingest.errors import InputError
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if mark and unmark:
         raise InputError("--mark and --unmark say opposite things", remedy="Leave one of them out.")

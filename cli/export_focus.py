@@ -36,7 +36,7 @@ def focus(
     from analysis.days import nothing_logged
     from analysis.focus import export
     from ingest.errors import GateError, InputError
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if json and output is None:
         raise InputError("--json reports on the file, which then needs a place", remedy="Add: -o costs.csv")

@@ -59,7 +59,7 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
     import importlib
 
     from analysis.present import count
-    from ingest.store import Store
+    from ingest.store.database import Store
     from replay import export
     from replay.strategy import load
 

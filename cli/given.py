@@ -92,7 +92,7 @@ def silent(store: str, since: date | None, until: date | None, *, as_json: bool 
     if as_json or (since is None and until is None):
         return False
     from analysis.days import nothing_logged
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     told = nothing_logged(Store(store), since, until)
     if told:

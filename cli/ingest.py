@@ -72,13 +72,13 @@ def ingest(
     if explain:
         _explain(paths, mapping, format, json_)
         return
-    from ingest.workers import prepare
+    from ingest.pipeline.workers import prepare
 
     prepare(paths, workers)
     from cli.output import note, progress
-    from ingest.pipeline import ingest as run
-    from ingest.store import Store
-    from ingest.times import zone_named
+    from ingest.pipeline.run import ingest as run
+    from ingest.records.timestamps import zone_named
+    from ingest.store.database import Store
 
     target = Store(store)
     options: dict[str, Any] = {
@@ -99,7 +99,7 @@ def ingest(
     with progress("Reading") as bar:
         report = run(target, paths, progress=bar, meanwhile=_load_pricing, **options)
     if count_tokens:
-        from ingest.tokens import ENCODINGS, ensure_counted
+        from ingest.contents.tokenizer import ENCODINGS, ensure_counted
 
         with progress("Counting tokens", unit="texts") as bar:
             ensure_counted(target, ENCODINGS, bar)
@@ -116,7 +116,7 @@ def ingest(
 def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
     from analysis.present import count
     from cli.output import note
-    from ingest.follow import follow
+    from ingest.pipeline.follow import follow
 
     def tell(report: Any) -> None:
         _price(store)
@@ -220,7 +220,7 @@ def _offer(store: str) -> None:
     """Without a path: say which logs were found at their usual places, and how to read them."""
     from analysis.present import count
     from cli.output import say
-    from ingest.discovery import usual_places
+    from ingest.detect.known_locations import usual_places
 
     found = usual_places()
     if not found:
@@ -238,8 +238,8 @@ def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_:
 
     from analysis.present import count, share
     from cli.output import emit_json, say, table
-    from ingest.explain import explain
-    from ingest.mapping import load_mapping
+    from ingest.detect.explain_file import explain
+    from ingest.mapping_file import load_mapping
 
     chosen = load_mapping(mapping) if mapping is not None else None
     found = [explain(path, mapping=chosen, format=format) for path in paths]
@@ -278,7 +278,7 @@ def mapping_init(
 
     Example: hindcast mapping init calls.csv -o calls.mapping.yaml
     """
-    from ingest.drafting import draft_mapping
+    from ingest.detect.draft_mapping import draft_mapping
 
     text = draft_mapping(path)
     if output is None:

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimised.yaml
         """
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import strategy
         from replay.optimise import optimise
         from replay.policy import written

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast parallel --since 2024-03-05
         """
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay.critical_path import critical_path
 
         if silent(store, since, until, as_json=as_json):

@@ -46,7 +46,7 @@ def list_prices(
     """
     from analysis import present
     from analysis.price_list import list_overrides, list_rows
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if overrides:
         own = list_overrides(Store(store))
@@ -105,7 +105,7 @@ def explain_price(
     Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
     """
     from analysis.explain import explain
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     handle = Store(store)
     if handle.exists():
@@ -198,7 +198,7 @@ def diff(
 
     from analysis import present
     from analysis.second_book import compare
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     found, missing = compare(Store(store), Path(file), at or today())
     if json:
@@ -266,7 +266,7 @@ def set_prices(
     from analysis import overrides as own
     from analysis import present
     from ingest.errors import InputError
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     handle = Store(store)
     with handle.read():  # a clear error where there is no store
@@ -316,7 +316,7 @@ def unset(
     Example: hindcast prices unset 1
     """
     from analysis.overrides import remove_override
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     handle = Store(store)
     with handle.read():

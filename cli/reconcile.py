@@ -36,7 +36,7 @@ def reconcile(
     from analysis.invoice import read_invoice
     from analysis.reconcile import EFFECTS
     from analysis.reconcile import reconcile as compare
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     lines = [line for file in files for line in read_invoice(Path(file), Path(mapping) if mapping else None)]
     found = compare(Store(store), lines, zone_hours=zone)

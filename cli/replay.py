@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
         """
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import quality
         from replay.run import run
         from replay.strategy import load

@@ -45,7 +45,7 @@ def report(
     from dashboard.findings import gather
     from dashboard.report import AUDIENCES, html, markdown
     from ingest.errors import InputError, did_you_mean
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if audience not in AUDIENCES:
         raise InputError(f"'{audience}' is not an audience", remedy=did_you_mean(audience, AUDIENCES))

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
         from analysis.present import count
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import router as learned
 
         outcomes = learned.outcomes_of(Store(store), strong, weak)

@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         import sys
 
         from ingest.errors import InputError
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay import shadow as sample
 
         limit = _pico(budget)

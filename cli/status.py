@@ -25,7 +25,7 @@ def status(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: Jso
     if not path.exists():
         _no_store(path, as_json=json)
         return
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     document = standing(Store(path))
     if json:
@@ -85,7 +85,7 @@ def _show(path: Path, document: dict[str, Any]) -> None:
 
 
 def _no_store(path: Path, *, as_json: bool) -> None:
-    from ingest.whereabouts import usual_places
+    from ingest.detect.whereabouts import usual_places
 
     places = usual_places()
     if as_json:

@@ -30,7 +30,7 @@ def templates(
     """
     from analysis import present
     from analysis.templates import templates as find
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if silent(store, since, until, as_json=json):
         return
@@ -81,7 +81,7 @@ def duplicates(
     from analysis import present
     from analysis.duplicates import Repeats
     from analysis.duplicates import duplicates as find
-    from ingest.store import Store
+    from ingest.store.database import Store
 
     if silent(store, since, until, as_json=json):
         return

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         """
         from analysis.money import dollars
         from analysis.present import money, share
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay.waiting import candidates
 
         if silent(store, since, until, as_json=as_json):
@@ -82,7 +82,7 @@ def register(app: typer.Typer) -> None:
         from decimal import Decimal
 
         from analysis.present import count, money
-        from ingest.store import Store
+        from ingest.store.database import Store
         from replay.self_hosting import break_even
         from replay.strategy import load
 

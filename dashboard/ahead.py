@@ -12,7 +12,7 @@ from typing import Any, Final
 from analysis import listing
 from dashboard import views
 from dashboard.holdings import holdings
-from ingest.store import Store
+from ingest.store.database import Store
 
 Filter = tuple[tuple[str, str | None], ...]
 Question = tuple[Any, ...]

@@ -29,7 +29,7 @@ from dashboard import ahead, background, rollup, views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
 from ingest.errors import HindcastError, PriceError, StoreBusyError
-from ingest.store import Store
+from ingest.store.database import Store
 
 Document = dict[str, Any]
 MAX_KEPT = 100

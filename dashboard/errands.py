@@ -18,9 +18,9 @@ from typing import Any, Final
 import duckdb
 
 from dashboard import caching
+from ingest.contents.tokenizer import ensure_counted
 from ingest.errors import InputError, StoreError
-from ingest.store import Store
-from ingest.tokens import ensure_counted
+from ingest.store.database import Store
 
 Say = Callable[[str], None]
 Document = dict[str, Any]

@@ -17,7 +17,7 @@ from analysis.present import money, share
 from dashboard import palette, views
 from dashboard.views import Coverage, Document
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.run import run
 from replay.strategy import Strategy
 

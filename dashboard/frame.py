@@ -11,7 +11,7 @@ import streamlit as st
 from analysis.present import day as day_text
 from dashboard import cached, choices, elements, views
 from ingest.errors import InputError, StoreError
-from ingest.store import Store
+from ingest.store.database import Store
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.store import Store
+from ingest.store.database import Store
 
 
 @dataclass(frozen=True)

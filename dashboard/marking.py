@@ -13,7 +13,7 @@ from analysis.present import day as day_text
 from dashboard import elements, regions, views
 from dashboard.frame import View
 from ingest.errors import HindcastError
-from ingest.store import Store
+from ingest.store.database import Store
 
 MEANING: Final = {
     "expected": "as it should be",

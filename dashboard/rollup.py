@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from analysis.cost import COUNTS, CostReport, cost
 from analysis.present import usd
-from ingest.store import Store
+from ingest.store.database import Store
 
 DIMENSIONS: Final = ("day", "agent", "task", "model")
 MOST_ROWS: Final = 40_000  # of a report that is worth keeping in memory, about 50 MB

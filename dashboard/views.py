@@ -24,7 +24,7 @@ from analysis.present import money, share
 from dashboard.figures import Step
 from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.errors import InputError, did_you_mean
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import recommend
 
 Document = Mapping[str, Any]

@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ingest import streams
-from ingest.bodies import openai
-from ingest.calls import Call
-from ingest.pairs import apply_bodies, dialect_of
+from ingest.records.call import Call
+from ingest.wire import openai, streaming
+from ingest.wire.request_response import apply_bodies, dialect_of
 
 _FIELDS = (
     "request_model", "response_model", "response_id", "input_tokens", "cache_read_input_tokens",
@@ -58,7 +57,7 @@ def describe(request: dict[str, Any], answer: Any, error: BaseException | None, 
 def _body(answer: Any) -> Any:
     if isinstance(answer, list):
         chunks = [_plain(chunk) for chunk in answer]
-        return streams.assemble(chunks) if chunks else None
+        return streaming.assemble(chunks) if chunks else None
     return _plain(answer)
 
 

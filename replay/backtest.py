@@ -17,7 +17,7 @@ from analysis import pricing
 from analysis.money import dollars
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import bootstrap, quality
 from replay.engine import Engine, Outcome
 from replay.scores import Priors, Scores

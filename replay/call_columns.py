@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ingest.errors import StoreError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.expressions import COLUMNS
 
 Int32 = NDArray[np.int32]

@@ -192,7 +192,7 @@ def _finish(before: Prompts, requests: Requests, calls: Calls) -> tuple[Prompts,
     used = np.unique(requests.ids[places])
     ids = requests.ids.copy()
     ids[places] = (own + np.searchsorted(used, requests.ids[places])).astype(np.int32)
-    from ingest import tokens as tokenizer
+    from ingest.contents import tokenizer
 
     texts = [requests.made[number - own] for number in used.tolist()]
     row_encoding = calls.encoding[requests.rows()[places]]

@@ -25,7 +25,7 @@ from typing import Any, Final
 import duckdb
 
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.message_text import texts
 
 PAUSE_MS: Final = 60_000

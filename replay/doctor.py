@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pricing import UNPRICED, RateTable, Usage, load_rates
-from ingest.tokens import measure
+from ingest.contents.tokenizer import measure
 from replay import prompt_cache, spans
 from replay.cache_stage import compressed_keys
 from replay.demand import Demand, demand

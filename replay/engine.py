@@ -21,7 +21,7 @@ from analysis import pricing
 from analysis.models import model_info
 from analysis.money import exact_sum
 from analysis.rates import load_rates
-from ingest.tokens import ensure_counted
+from ingest.contents.tokenizer import ensure_counted
 from replay import batching, cache_stage, compression, lengths, rework, routing_stage, side_costs, verbosity
 from replay.compression import DEFAULT_ENCODING
 from replay.input_ratio import InputStage

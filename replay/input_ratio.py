@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from analysis.models import model_info
 from analysis.token_estimates import DEFAULT_FACTORS, DEFAULT_SPREAD
-from ingest.tokens import count_content
+from ingest.contents.tokenizer import count_content
 from replay.prompts import Prompts
 from replay.traffic import Bool, Int32, Int64, Traffic
 

@@ -15,7 +15,7 @@ from analysis import pricing
 from analysis.money import dollars, exact_sum
 from analysis.present import usd
 from ingest.errors import StrategyError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.engine import Engine
 from replay.strategy import Compressor, Strategy
 from replay.traffic import Traffic, load

@@ -24,7 +24,7 @@ from analysis import pricing
 from analysis.money import dollars
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import quality
 from replay.assignment import assign
 from replay.engine import Engine, Outcome

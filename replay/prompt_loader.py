@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import polars as pl
 
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.call_columns import in_order
 from replay.prompts import KINDS, Contents, Int32, Int64, Prompts, Tree
 from replay.traffic import Traffic

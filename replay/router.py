@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis import pricing
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.engine import Engine
 from replay.scores import stored_scores
 from replay.strategy import Strategy

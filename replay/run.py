@@ -17,7 +17,7 @@ from analysis.book import stored_version
 from analysis.days import complete_days
 from analysis.money import dollars, exact_sum
 from analysis.present import usd
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import limits as said
 from replay import quality
 from replay.engine import Engine, Outcome, Shared

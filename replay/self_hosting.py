@@ -18,7 +18,7 @@ from analysis import pricing
 from analysis.money import dollars
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import rules
 from replay.strategy import Strategy
 from replay.traffic import load

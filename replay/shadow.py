@@ -18,7 +18,7 @@ import numpy as np
 from analysis.money import dollars
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import judge, sampling
 from replay.journal import Journal
 from replay.shadow_plan import Plan, Question, asked, costs, count, padded, plan, price, room

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from analysis import pricing
 from analysis.models import model_info
-from ingest import tokens as tokenizer
+from ingest.contents import tokenizer
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import judge, sampling
 from replay.message_text import texts
 

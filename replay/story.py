@@ -13,7 +13,7 @@ from analysis.diagnosis import Diagnosis, diagnose
 from analysis.money import dollars, round_to_sum
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.run import Replay, StrategyResult, mean_per_day, run
 from replay.strategy import Strategy
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from analysis import pricing
 from analysis.usage import read_usage, used_kinds
 from ingest.errors import StoreError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.call_columns import ORDER as ORDER
 from replay.call_columns import CallColumns, TextCodes, in_order, text_codes
 from replay.online import online

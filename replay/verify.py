@@ -19,7 +19,7 @@ from analysis import pricing
 from analysis.money import dollars
 from analysis.present import usd
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import bootstrap
 from replay.backtest import Bools, Int64, segments, sessions
 from replay.engine import Engine, Outcome

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from analysis import pricing
 from analysis.money import dollars
 from analysis.present import usd
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.backtest import segments
 from replay.engine import Engine
 from replay.online import UNKNOWN, inferred

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from ingest.tokens import FRAME_TOKENS
+from ingest.contents.tokenizer import FRAME_TOKENS
 from sample_logs import prompts
 from sample_logs.texts import BULLETS, PAGE, Beat, Message, Text, fixed, join, message
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from ingest.tokens import FRAME_TOKENS, count
+from ingest.contents.tokenizer import FRAME_TOKENS, count
 from sample_logs import wording
 
 ENCODING = "cl100k_base"

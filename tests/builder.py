@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingest.schema import CALL_COLUMNS
-from ingest.store import Store
+from ingest.store.database import Store
+from ingest.store.schema import CALL_COLUMNS
 
 DEFAULTS: dict[str, Any] = {
     "source_id": 0,

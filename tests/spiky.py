@@ -11,7 +11,7 @@ from typing import Any
 from builder import build_store
 
 from analysis import ledger
-from ingest.store import Store
+from ingest.store.database import Store
 
 FIRST = datetime(2024, 2, 20)
 SPIKE = datetime(2024, 3, 5)

@@ -24,7 +24,7 @@ from benchmarks.diagnosis.injections import (
     scopes,
 )
 from benchmarks.diagnosis.world import MODELS, Place, World, billed, table, with_retries
-from ingest.store import Store
+from ingest.store.database import Store
 
 # what a null case may look like a spike for; `plain` is any day
 DECOYS = ("plain", "plain", "monday", "holiday", "growth", "offset")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from analysis.ledger import CREATE_COSTS, CREATE_LEDGER
-from ingest.store import Store
+from ingest.store.database import Store
 
 DAYS: Final = 30
 FILES: Final = 7

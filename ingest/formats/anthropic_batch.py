@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.bodies import anthropic
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
+from ingest.wire import anthropic
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, dialect_of, opened
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 _TICKS_TO_1970 = 621_355_968_000_000_000  # of 100 ns, since year 1
 

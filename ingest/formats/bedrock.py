@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import agents, streams
-from ingest.bodies import anthropic, bedrock
-from ingest.calls import BadRecordError, Call, mapping_or_empty, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, dialect_of, opened
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, mapping_or_empty, text_or_none, token_count
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
+from ingest.wire import anthropic, bedrock, streaming
+from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
@@ -22,7 +22,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     asked, made = mapping_or_empty(get("input")), mapping_or_empty(get("output"))
     request, answer = opened(asked.get("inputBodyJson")), made.get("outputBodyJson")
     if isinstance(answer, list):
-        answer = streams.assemble(answer) if streams.is_stream(answer) else None
+        answer = streaming.assemble(answer) if streaming.is_stream(answer) else None
     call = Call(provider_name="aws.bedrock")
     if dialect_of(answer) is not None:
         apply_bodies(call, request, answer)
@@ -43,7 +43,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     if failure:
         call.status, call.error_type = "error", failure
     metadata = mapping_or_empty(get("requestMetadata"))
-    agents.from_metadata(call, metadata)
+    agent_names.from_metadata(call, metadata)
     for name in ("session_id", "conversation_id", "sessionId"):
         call.conversation_id = call.conversation_id or text_or_none(metadata.get(name))
     call.user_id = text_or_none(mapping_or_empty(get("identity")).get("arn"))

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
-from ingest.bodies import anthropic
-from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
-from ingest.format import Context, Format, Outcome
-from ingest.times import time_us
-from ingest.transcript_columns import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
-from ingest.usage import apply_usage
+from ingest.columnar.claude_code import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
+from ingest.format_contract import Context, Format, Outcome
+from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import apply_usage
+from ingest.wire import anthropic
 
 _TYPES = frozenset({"user", "assistant", "summary", "system", "progress", "queue-operation", "file-history-snapshot"})
 _HELD = 256

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
-from ingest.format import Context, Format, Outcome
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
 
 _TYPES = frozenset({"session_meta", "turn_context", "event_msg", "response_item", "compacted"})
 _PARTS = ("input_tokens", "cached_input_tokens", "cache_write_input_tokens", "output_tokens", "reasoning_output_tokens")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import streams
-from ingest.calls import BadRecordError
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import read_pair
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError
+from ingest.wire import streaming
+from ingest.wire.request_response import read_pair
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
-    body = streams.assemble(record["sse"])
+    body = streaming.assemble(record["sse"])
     if body is None:
         raise BadRecordError("a stream without an answer in it")
     if not body.get("usage") and "usageMetadata" not in body:

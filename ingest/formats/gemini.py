@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.bodies import gemini
-from ingest.format import Format, stateless
-from ingest.pairs import read_pair, split
+from ingest.format_contract import Format, stateless
+from ingest.wire import gemini
+from ingest.wire.request_response import read_pair, split
 
 
 def _matches(record: Any) -> bool:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, apply_request, dialect_of, opened
-from ingest.providers import provider_name
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
+from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened
 
 _SESSION = ("Helicone-Session-Id", "helicone-session-id")
 _PATH = ("Helicone-Session-Name", "helicone-session-name")
@@ -53,7 +53,7 @@ def read(record: Any, context: Context) -> Outcome:
     call.prompt_version = text_or_none(get("prompt_version"))
     properties = opened(get("request_properties")) or opened(get("properties"))
     if isinstance(properties, dict):
-        agents.from_metadata(call, {str(key).lower(): value for key, value in properties.items()})
+        agent_names.from_metadata(call, {str(key).lower(): value for key, value in properties.items()})
         for name in _SESSION:
             call.conversation_id = call.conversation_id or text_or_none(properties.get(name))
         for name in _PATH:

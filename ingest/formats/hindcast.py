@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
 
 _STRINGS = (
     "provider_name", "request_model", "response_model", "agent", "task", "conversation_id", "request_id", "process_id",

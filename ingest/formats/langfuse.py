@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, guarded
-from ingest.pairs import opened, provider_of
-from ingest.providers import provider_name
-from ingest.span_messages import messages_of
-from ingest.spans import SpanTree
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.otel.span_messages import messages_of
+from ingest.otel.span_tree import SpanTree
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
+from ingest.wire.request_response import opened, provider_of
 
 _READ = (
     "input_cached_tokens",
@@ -127,7 +127,7 @@ class Observations:
     def _names(self, call: Call, record: dict[str, Any], name: str | None, either: Any) -> None:
         metadata = mapping_or_empty(opened(record.get("metadata")))
         attributes = mapping_or_empty(metadata.get("attributes"))
-        agents.from_metadata(call, {"agent": attributes.get("gen_ai.agent.name"), **metadata})
+        agent_names.from_metadata(call, {"agent": attributes.get("gen_ai.agent.name"), **metadata})
         call.response_id = text_or_none(attributes.get("gen_ai.response.id")) or text_or_none(
             metadata.get("response_id")
         )
@@ -156,7 +156,7 @@ class Observations:
         tags = trace.get("tags")
         if call.tags is None and isinstance(tags, list):
             call.tags = [tag for tag in tags if isinstance(tag, str)] or None
-        agents.from_metadata(call, opened(trace.get("metadata")))
+        agent_names.from_metadata(call, opened(trace.get("metadata")))
 
     @staticmethod
     def _flat_usage(record: dict[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none
-from ingest.format import Context, Format, Outcome, guarded
-from ingest.pairs import opened, provider_of
-from ingest.providers import provider_name
-from ingest.span_messages import messages_of
-from ingest.spans import SpanTree
-from ingest.times import time_us
-from ingest.usage import apply_usage
+from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.otel.span_messages import messages_of
+from ingest.otel.span_tree import SpanTree
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import apply_usage
+from ingest.wire.request_response import opened, provider_of
 
 _LIMIT = 100_000
 _PLUMBING = frozenset({"LangGraph", "RunnableSequence", "RunnableLambda", "AgentExecutor"})
@@ -97,7 +97,7 @@ class Runs:
         tags = get("tags")
         call.tags = [tag for tag in tags if isinstance(tag, str)] or None if isinstance(tags, list) else None
         node = {"agent": metadata["langgraph_node"]} if "langgraph_node" in metadata else {}
-        agents.from_metadata(call, {**node, **metadata})
+        agent_names.from_metadata(call, {**node, **metadata})
         shown = {key: value for key, value in {**inputs, **params}.items() if key not in ("messages", "model", "tools")}
         call.params = {key: value for key, value in shown.items() if not key.startswith(("_", "ls_"))} or None
         temperature = metadata.get("ls_temperature", shown.get("temperature"))

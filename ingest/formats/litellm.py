@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import agents
-from ingest.bodies import openai
-from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import opened
-from ingest.providers import provider_name
-from ingest.times import time_us
-from ingest.usage import apply_usage
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import apply_usage
+from ingest.wire import openai
+from ingest.wire.request_response import opened
 
 _CALLS = ("completion", "embedding", "responses", "text_completion", "anthropic_messages", "generate_content")
 
@@ -117,8 +117,8 @@ def take_identity(call: Call, record: dict[str, Any], metadata: dict[str, Any]) 
     if text_or_none(record.get("agent_id")):
         call.agent, call.agent_source = text_or_none(record.get("agent_id")), "attribute"
     for key in ("requester_metadata", "spend_logs_metadata"):
-        agents.from_metadata(call, opened(metadata.get(key)))
-    agents.from_metadata(call, metadata)
+        agent_names.from_metadata(call, opened(metadata.get(key)))
+    agent_names.from_metadata(call, metadata)
     call.user_id = (
         text_or_none(record.get("end_user"))
         or text_or_none(metadata.get("user_api_key_end_user_id"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
+from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.litellm import _CALLS, take_identity, take_outcome
-from ingest.pairs import opened
-from ingest.providers import provider_name
-from ingest.times import time_us
-from ingest.usage import apply_usage
+from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import apply_usage
+from ingest.wire.request_response import opened
 
 
 def read(record: Any, context: Context) -> Outcome:

@@ -1,4 +1,4 @@
-"""Any JSONL, CSV or Parquet through a mapping file (`ingest.mapping`)."""
+"""Any JSONL, CSV or Parquet through a mapping file (`ingest.mapping_file`)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
 from ingest.errors import InputError
-from ingest.format import Context, Format, Outcome
-from ingest.schema import CALL_COLUMNS
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.timestamps import time_us
+from ingest.store.schema import CALL_COLUMNS
 
 if TYPE_CHECKING:
-    from ingest.mapping import FieldRule, Mapping
+    from ingest.mapping_file import FieldRule, Mapping
 
 _TO_MS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
@@ -59,7 +59,7 @@ class MappingReader:
     def __init__(self, context: Context) -> None:
         if context.mapping is None:
             raise InputError("this format needs a mapping file", remedy="Add --mapping FILE.yaml")
-        from ingest.mapping import FieldRule  # pydantic is slow to import
+        from ingest.mapping_file import FieldRule  # pydantic is slow to import
 
         self.mapping: Mapping = context.mapping
         self.zone = context.mapping.zone
@@ -179,7 +179,7 @@ class MappingReader:
                 call.params = {name: value for name, value in params.items() if name not in ("model", "messages")}
                 if call.temperature is None and isinstance(params.get("temperature"), int | float):
                     call.temperature = float(params["temperature"])
-                agents.from_metadata(call, params.get("metadata"))
+                agent_names.from_metadata(call, params.get("metadata"))
 
 
 def opened(value: Any) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, Skip, text_or_none
-from ingest.format import Context, Format, Outcome
-from ingest.pairs import apply_bodies, dialect_of, provider_of
-from ingest.spans import SpanTree
-from ingest.times import time_us
-from ingest.usage import apply_usage
+from ingest.format_contract import Context, Format, Outcome
+from ingest.otel.span_tree import SpanTree
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import apply_usage
+from ingest.wire.request_response import apply_bodies, dialect_of, provider_of
 
 
 class Traces:
@@ -73,7 +73,7 @@ class Traces:
         call.conversation_id = call.conversation_id or text_or_none(trace.get("group_id"))
         metadata = trace.get("metadata")
         if isinstance(metadata, dict):
-            agents.from_metadata(call, {key: metadata[key] for key in agents.TASK_KEYS if key in metadata})
+            agent_names.from_metadata(call, {key: metadata[key] for key in agent_names.TASK_KEYS if key in metadata})
 
     def close(self) -> Iterable[Outcome]:
         for outcome in self.tree.close():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, opened, provider_of
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.wire.request_response import apply_bodies, opened, provider_of
 
 
 def read(record: Any, context: Context) -> Outcome:

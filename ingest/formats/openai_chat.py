@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import pair_lines
-from ingest.bodies import openai
-from ingest.format import Format, stateless
-from ingest.pair_columns import PairColumns
-from ingest.pair_texts import PairTexts
-from ingest.pairs import read_pair, split
+from ingest.columnar import pair_lines
+from ingest.columnar.openai_chat_messages import PairTexts
+from ingest.columnar.openai_chat_metadata import PairColumns
+from ingest.format_contract import Format, stateless
+from ingest.wire import openai
+from ingest.wire.request_response import read_pair, split
 
 
 def _matches(record: Any) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.providers import provider_name
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
 
 
 def read(record: Any, context: Context) -> Outcome:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Bucket, Call, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Bucket, Call, pico_dollars, text_or_none, token_count
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
 
 _PROMPT = "input"
 

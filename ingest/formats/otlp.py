@@ -1,6 +1,6 @@
 """OTLP JSON: traces, and the logs that carry message contents, as collectors and SDK file exporters write them.
 
-Dialects by span: OpenTelemetry GenAI, OpenInference, OpenLLMetry, Vercel AI SDK (see `ingest.attributes`).
+Dialects by span: OpenTelemetry GenAI, OpenInference, OpenLLMetry, Vercel AI SDK (see `ingest.otel.genai_attributes`).
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ingest import attributes as attrs
-from ingest.calls import BadRecordError, Call, Skip, text_or_none
-from ingest.format import Context, Format, Outcome, guarded
-from ingest.pairs import provider_of
-from ingest.spans import SpanTree
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.otel import genai_attributes as attrs
+from ingest.otel.span_tree import SpanTree
+from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.wire.request_response import provider_of
 
 _OTHER = Skip("span without a model call")
 _DETAILS = "gen_ai.client.inference.operation.details"

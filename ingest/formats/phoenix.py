@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest import attributes as attrs
-from ingest.calls import BadRecordError, Call, Skip, text_or_none
-from ingest.format import Context, Format, Outcome
-from ingest.pairs import provider_of
-from ingest.spans import SpanTree
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome
+from ingest.otel import genai_attributes as attrs
+from ingest.otel.span_tree import SpanTree
+from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.wire.request_response import provider_of
 
 
 class Spans:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, apply_request, dialect_of, opened
-from ingest.providers import provider_name
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
+from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened
 
 
 def read(record: Any, context: Context) -> Outcome:
@@ -60,7 +60,7 @@ def read(record: Any, context: Context) -> Outcome:
     if isinstance(metadata, list):  # exports write [{"key": .., "value": ..}] too
         metadata = {str(item.get("key")): item.get("value") for item in metadata if isinstance(item, dict)}
     if isinstance(metadata, dict):
-        agents.from_metadata(call, metadata)
+        agent_names.from_metadata(call, metadata)
         call.user_id = text_or_none(metadata.get("_user")) or call.user_id
         call.environment = text_or_none(metadata.get("_environment"))
         for name in ("session_id", "conversation_id", "thread_id"):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest import agents
-from ingest.calls import BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import opened
-from ingest.providers import provider_name
-from ingest.span_messages import messages_of
-from ingest.times import time_us
-from ingest.usage import settle
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.otel.span_messages import messages_of
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.records.token_usage import settle
+from ingest.wire.request_response import opened
 
 _CALLS = ("$ai_generation", "$ai_embedding")
 
@@ -56,7 +56,7 @@ def read(record: Any, context: Context) -> Outcome:
         call.params = params
         if isinstance(params.get("temperature"), int | float):
             call.temperature = float(params["temperature"])
-    agents.from_metadata(call, {key: value for key, value in values.items() if not key.startswith("$")})
+    agent_names.from_metadata(call, {key: value for key, value in values.items() if not key.startswith("$")})
     call.messages = messages_of(opened(get("$ai_input")), "user")
     call.output = messages_of(opened(get("$ai_output_choices")), "assistant")
     tools = opened(get("$ai_tools"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ingest.calls import BadRecordError, Bucket, Skip, mapping_or_empty, text_or_none, token_count
-from ingest.format import Context, Format, Outcome, guarded, stateless
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome, guarded, stateless
+from ingest.records.call import BadRecordError, Bucket, Skip, mapping_or_empty, text_or_none, token_count
+from ingest.records.timestamps import time_us
 
 _OPENAI_TOKENS = ("input_tokens", "input_cached_tokens", "input_cache_write_tokens", "output_tokens",
                   "input_audio_tokens", "output_audio_tokens")  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ingest.calls import Skip
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import dialect_of, opened, read_pair
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import Skip
+from ingest.wire.request_response import dialect_of, opened, read_pair
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.calls import BadRecordError, Call, Skip, text_or_none
-from ingest.format import Context, Format, Outcome, stateless
-from ingest.pairs import apply_bodies, dialect_of, opened
-from ingest.times import time_us
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.timestamps import time_us
+from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 _KEYS = frozenset({"api_method", "full_request", "full_response", "logging_time"})
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import rules
 from replay.strategy import Strategy
 from replay.traffic import load

@@ -12,7 +12,7 @@ from builder import build_store
 from analysis import aligned
 from analysis.activity import activity, agent_days, hours
 from analysis.ledger import CREATE_COSTS, CREATE_LEDGER
-from ingest.store import Store
+from ingest.store.database import Store
 
 FIRST = datetime(2024, 3, 1, 22, 30)
 

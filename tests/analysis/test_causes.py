@@ -178,8 +178,8 @@ def test_generated_worlds_name_their_cause(tmp_path, cause):
 
 @pytest.mark.data
 def test_chatdev_names_the_review_loops(tmp_path, data):
-    from ingest.pipeline import ingest
-    from ingest.store import Store
+    from ingest.pipeline.run import ingest
+    from ingest.store.database import Store
 
     store = Store(tmp_path / "chatdev.duckdb")
     ingest(

@@ -10,8 +10,8 @@ import pytest
 
 from analysis.duplicates import duplicates
 from analysis.ledger import update
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 LONG = " ".join(f"word{i} and then some more" for i in range(120))
 

@@ -23,7 +23,7 @@ from analysis.focus import COLUMNS, SPECS, export
 from analysis.ledger import total_cost, update
 from analysis.overrides import make, store_overrides
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 START = datetime(2025, 2, 27, 22)
 MODELS = ["gpt-4o-2024-08-06", "gpt-4-turbo", "claude-sonnet-4-20250514", "no-such-model", "own"]

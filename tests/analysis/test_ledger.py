@@ -17,7 +17,7 @@ from analysis.models import model_info
 from analysis.pricing import STATUSES, Usage, load_rates
 from analysis.usage import read_usage
 from ingest.errors import InputError, PriceError
-from ingest.store import Store
+from ingest.store.database import Store
 
 MARCH = datetime(2024, 3, 5, 12)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.models import ModelInfo, model_info
-from ingest.tokens import encoding_for_model
+from ingest.contents.tokenizer import encoding_for_model
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_a_store_without_prices_says_what_to_look_at(tmp_path):
 
 @pytest.mark.data
 def test_a_cause_worth_more_than_its_day_is_told_by_what_undoing_it_leaves(tmp_path, data):
-    from ingest.pipeline import ingest
-    from ingest.store import Store
+    from ingest.pipeline.run import ingest
+    from ingest.store.database import Store
 
     store = Store(tmp_path / "chatdev.duckdb")
     mapping = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml"

@@ -18,7 +18,7 @@ from analysis.machine_hours import busy_shares, hour_shares
 from analysis.overrides import load_file, make, store_aliases, store_overrides
 from analysis.resolve import forget
 from ingest.errors import PriceError
-from ingest.store import Store
+from ingest.store.database import Store
 
 
 def call(day: int = 5, **columns: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from analysis.invoice import Line, read_invoice, split_line_item
 from analysis.ledger import update
 from analysis.reconcile import Reconciliation, reconcile
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 START = datetime(2025, 3, 1)
 DAYS = 20

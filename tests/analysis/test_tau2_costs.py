@@ -12,8 +12,8 @@ from analysis.cost import cost
 from analysis.hidden_cache import HiddenReads, study
 from analysis.ledger import update
 from analysis.overrides import make, store_overrides
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 AZURE = "azure/gpt-4o-2024-11-20"

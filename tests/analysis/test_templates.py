@@ -10,8 +10,8 @@ import pytest
 from analysis.ledger import update
 from analysis.templates import templates
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 SYSTEM = "You are a drafting agent.\nWrite in plain words.\nNever invent a source.\nAnswer in Markdown, please."
 

@@ -15,10 +15,10 @@ import pytest
 
 from analysis.ledger import update
 from analysis.token_estimates import Estimates, estimate
-from ingest.fast_tokens import encoder
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import count, encoding
+from ingest.contents.fast_tokens import encoder
+from ingest.contents.tokenizer import count, encoding
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["cost", "spike", "the", "of", "cache", "naïve", "日本語", "tokens", "4.5", "\n", "()", "agent"]

@@ -10,8 +10,8 @@ from builder import build_store
 
 from analysis.diagnosis import diagnose
 from analysis.ledger import update
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 MAPPING = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "servegen_rates.yaml"
 

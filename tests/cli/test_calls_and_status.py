@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from analysis import ledger
 from cli.app import app
-from ingest import whereabouts
-from ingest.store import Store
+from ingest.detect import whereabouts
+from ingest.store.database import Store
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import spiky as spiky_store
 
-from ingest.store import Store
+from ingest.store.database import Store
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 

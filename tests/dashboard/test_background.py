@@ -17,7 +17,7 @@ from analysis import ledger
 from dashboard import background
 from dashboard.errands import Aside
 from ingest.errors import StoreError, StrategyError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.run import run
 from replay.strategy import Strategy, load
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from analysis.diagnosis import diagnose
 from dashboard import ahead, figures, palette, sketch, views
 from dashboard.holdings import holdings
-from ingest.store import Store
+from ingest.store.database import Store
 
 DAYS = [date(2024, 3, 1) + timedelta(days=number) for number in range(4)]
 

@@ -11,7 +11,7 @@ import pytest
 import spiky as made
 
 from analysis.diagnosis import diagnose
-from ingest.store import Store
+from ingest.store.database import Store
 
 Opened = Callable[..., Any]
 

@@ -19,7 +19,7 @@ from cli.app import app
 from dashboard import shelf
 from dashboard.screens import explore
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 
 Opened = Callable[..., Any]
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import sample_logs
 from analysis.present import money, share
 from cli.app import app
-from ingest.store import Store
+from ingest.store.database import Store
 
 Opened = Callable[..., Any]
 

@@ -11,8 +11,8 @@ import sample_logs
 from analysis import ledger
 from dashboard import report
 from dashboard.findings import gather
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay.strategy import load
 
 MAPPINGS = Path(sample_logs.__file__).parent / "mappings"

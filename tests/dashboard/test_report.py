@@ -20,7 +20,7 @@ from analysis.present import money, share
 from cli.app import app
 from dashboard import report
 from dashboard.findings import Findings, gather
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.strategy import load
 
 

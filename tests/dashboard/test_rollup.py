@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analysis import ledger
 from analysis.cost import cost
 from dashboard import rollup
-from ingest.store import Store
+from ingest.store.database import Store
 
 CALLS = st.lists(
     st.fixed_dictionaries(

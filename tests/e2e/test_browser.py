@@ -19,8 +19,8 @@ from visits import NARROW, ROOT, TITLES, WIDE, Server, Visit
 
 import sample_logs
 from analysis import ledger
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 LOOKS = ((WIDE, "light"), (NARROW, "dark")) + (
     ((WIDE, "dark"), (NARROW, "light")) if "HINDCAST_LOOK" in os.environ else ()

@@ -15,7 +15,7 @@ import pytest
 
 import sample_logs
 from cli import demo
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.story import tell
 from replay.strategy import load
 

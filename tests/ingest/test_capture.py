@@ -21,8 +21,8 @@ import openai
 import pytest
 
 from ingest.capture import Log, context, record
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 USAGE = {
     "prompt_tokens": 21,

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import columns, metadata, pair_texts, parsing
-from ingest.calls import BadRecordError
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.times import time_us
+from ingest.columnar import arrow_columns, openai_chat_messages
+from ingest.pipeline import parse_columns, parse_rows
+from ingest.pipeline.run import ingest
+from ingest.records.call import BadRecordError
+from ingest.records.timestamps import time_us
+from ingest.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_logs" / "formats"
@@ -28,7 +29,7 @@ def stored(folder: Path, log: Path, *, by_columns: bool, **options: Any) -> dict
     """All tables of a store made of `log` without its messages."""
     with pytest.MonkeyPatch.context() as patch:
         if not by_columns:
-            patch.setattr(metadata, "has_columns", lambda *_: False)
+            patch.setattr(parse_columns, "has_columns", lambda *_: False)
         store = Store(folder / f"{by_columns}.duckdb")
         store.path.unlink(missing_ok=True)
         ingest(store, [log], metadata_only=True, workers=1, **options)
@@ -235,7 +236,7 @@ def test_a_log_of_odd_pairs_alone_is_stored_the_same_either_way(tmp_path: Path, 
 
 
 def test_plain_pairs_are_read_as_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.parsing.read_row", None)  # would fail if a line were left
+    monkeypatch.setattr("ingest.pipeline.parse_rows.read_row", None)  # would fail if a line were left
     found = stored(tmp_path, written(tmp_path, [pair(number) for number in range(50)]), by_columns=True)
     assert len(found["calls"]) == 50
 
@@ -243,15 +244,15 @@ def test_plain_pairs_are_read_as_columns(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def every_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of any size are read as columns, a few lines at a time."""
-    monkeypatch.setattr(parsing, "PLAIN_BYTES", 0)
-    monkeypatch.setattr(pair_texts, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(parse_rows, "PLAIN_BYTES", 0)
+    monkeypatch.setattr(openai_chat_messages, "BLOCK_BYTES", 3000)
 
 
 def with_texts(folder: Path, log: Path, *, by_columns: bool, **options: Any) -> dict[str, list[Any]]:
     """All tables of a store made of `log` with its messages, or with their hashes."""
     with pytest.MonkeyPatch.context() as patch:
         if not by_columns:
-            patch.setattr(parsing, "PLAIN_BYTES", 1 << 40)
+            patch.setattr(parse_rows, "PLAIN_BYTES", 1 << 40)
         store = Store(folder / f"{by_columns}.duckdb")
         store.path.unlink(missing_ok=True)
         (folder / "key").write_text("0" * 64)
@@ -307,8 +308,8 @@ def test_a_log_of_odd_pairs_alone_is_stored_the_same_with_its_texts(tmp_path: Pa
 
 @pytest.mark.usefixtures("every_piece")
 def test_plain_pairs_are_read_as_columns_with_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.parsing.read_row", None)  # would fail if a line were left
-    monkeypatch.setattr("ingest.parsing._read_line", None)
+    monkeypatch.setattr("ingest.pipeline.parse_rows.read_row", None)  # would fail if a line were left
+    monkeypatch.setattr("ingest.pipeline.parse_rows._read_line", None)
     found = with_texts(tmp_path, written(tmp_path, [talk(number) for number in range(50)]), by_columns=True)
     assert len(found["calls"]) == 50
 
@@ -388,17 +389,17 @@ def test_times_by_the_column_are_the_times_one_by_one(moments: list[Any], tail: 
     try:
         expected = [time_us(text, "$") for text in written_]
     except BadRecordError:
-        assert columns.times(written_) is None
+        assert arrow_columns.times(written_) is None
         return
-    found = columns.times(written_)
+    found = arrow_columns.times(written_)
     assert found is not None
     assert list(zip(found[0].tolist(), found[1].tolist(), strict=True)) == expected
 
 
 def test_a_line_is_one_value_even_where_values_and_lines_are_as_many() -> None:
-    assert columns.line_ends(b'{"a":1}\n{"b":2}\n') is not None
+    assert arrow_columns.line_ends(b'{"a":1}\n{"b":2}\n') is not None
     for data in (b'{"a":\n1} {"b":2}\n', b'{"a":1}\n\n{"b":2}', b' {"a":1}\n', b'{"a":1}\r\n{"b":2}\r\n', b""):
-        assert columns.line_ends(data) is None
+        assert arrow_columns.line_ends(data) is None
 
 
 def test_the_order_of_both_readers_rows_is_the_order_of_the_file(tmp_path: Path) -> None:

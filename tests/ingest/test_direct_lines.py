@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import parsing, reading
-from ingest.calls import BadRecordError, Call
-from ingest.format import UNFORESEEN, Context, format_named
-from ingest.pipeline import ingest
-from ingest.schema import TABLES
-from ingest.store import Store
+from ingest.files import line_files
+from ingest.format_contract import UNFORESEEN, Context, format_named
+from ingest.pipeline import parse_rows
+from ingest.pipeline.run import ingest
+from ingest.records.call import BadRecordError, Call
+from ingest.store.database import Store
+from ingest.store.schema import TABLES
 
 CHAT = format_named("openai_chat")
 TEXT = "Café at 9:30, no. 12 \U0001f600\n\nsee 550e8400-e29b-41d4-a716-446655440000  " + "waves and boats " * 30
@@ -135,16 +136,16 @@ def test_the_store_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     log = tmp_path / "log.jsonl"
     log.write_text("\n".join(lines))
     taken: list[Call | None] = []
-    read = parsing.Readers.line
+    read = parse_rows.Readers.line
 
-    def noted(self: parsing.Readers, line: bytes) -> Call | None:
+    def noted(self: parse_rows.Readers, line: bytes) -> Call | None:
         taken.append(read(self, line))
         return taken[-1]
 
-    monkeypatch.setattr(parsing.Readers, "line", noted)
+    monkeypatch.setattr(parse_rows.Readers, "line", noted)
     ingest(Store(tmp_path / "direct.duckdb"), [log], workers=1, **options)
     assert sum(call is not None for call in taken) > len(lines) // 3
-    monkeypatch.setattr(parsing.Readers, "line", lambda self, line: None)
+    monkeypatch.setattr(parse_rows.Readers, "line", lambda self, line: None)
     ingest(Store(tmp_path / "ordinary.duckdb"), [log], workers=1, **options)
     assert everything(Store(tmp_path / "direct.duckdb")) == everything(Store(tmp_path / "ordinary.duckdb"))
 
@@ -157,10 +158,10 @@ def test_lines_are_the_same_ones_whatever_is_copied_at_a_time(pieces: list[bytes
     expected = []
     offset = 5
     for number, line in enumerate(data.split(b"\n"), 1):
-        content = line.removeprefix(reading.BOM) if number == 1 else line
+        content = line.removeprefix(line_files.BOM) if number == 1 else line
         if content.strip():
             expected.append((number, offset, content))
         offset += len(line) + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_BLOCK", block)
-        assert [row[:3] for row in reading.unread_rows(data, 5, 0)] == expected
+        patch.setattr(line_files, "_BLOCK", block)
+        assert [row[:3] for row in line_files.unread_rows(data, 5, 0)] == expected

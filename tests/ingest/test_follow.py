@@ -7,9 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from ingest.discovery import usual_places
-from ingest.follow import follow
-from ingest.store import Store
+from ingest.detect.known_locations import usual_places
+from ingest.pipeline.follow import follow
+from ingest.store.database import Store
 
 
 def line(number: int) -> str:

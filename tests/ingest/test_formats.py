@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ingest.format import formats
-from ingest.pipeline import IngestReport, ingest
-from ingest.store import Store
+from ingest.format_contract import formats
+from ingest.pipeline.run import IngestReport, ingest
+from ingest.store.database import Store
 from sample_logs.formats.generate import SAMPLE_CALLS, write_samples
 from sample_logs.formats.truth import TrueCall, true_calls
 from sample_logs.formats.writers import WRITERS

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 
 def line(call_id: str, message: dict[str, Any]) -> str:

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.drafting import draft_mapping
+from ingest.detect.draft_mapping import draft_mapping
 from ingest.errors import InputError
-from ingest.mapping import load_mapping, parse_mapping
-from ingest.pipeline import IngestReport, ingest
-from ingest.store import Store
+from ingest.mapping_file import load_mapping, parse_mapping
+from ingest.pipeline.run import IngestReport, ingest
+from ingest.store.database import Store
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings"
 

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import GateError, InputError
-from ingest.pipeline import IngestReport, ingest
-from ingest.store import Store
+from ingest.pipeline.run import IngestReport, ingest
+from ingest.store.database import Store
 
 
 def line(number: int, **fields: Any) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from ingest.contents.redaction import Redactor
+from ingest.contents.tokenizer import blocks, count_content, encoding, plain_text
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.privacy import Redactor
-from ingest.store import Store
-from ingest.tokens import blocks, count_content, encoding, plain_text
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 SECRET = "tangerine-moonlight-cartographer"
 TEXT = f"The plan called {SECRET} starts at noon. " + "Every boat leaves the harbour. " * 60

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import StoreBusyError
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.workplace import Workplace
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
+from ingest.store.ingest_lock import Workplace
 
 KILLS = int(os.environ.get("HINDCAST_KILLS", "4"))
 CALLS = 4_000

@@ -9,7 +9,7 @@ import pytest
 from builder import build_store
 
 from ingest.errors import StoreError
-from ingest.store import Store
+from ingest.store.database import Store
 
 
 def test_a_missing_store_names_the_way_out(tmp_path: Path) -> None:

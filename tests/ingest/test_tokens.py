@@ -12,11 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import fast_tokens
+from ingest.contents import fast_tokens
+from ingest.contents.tokenizer import (
+    ENCODINGS,
+    blocks,
+    count,
+    count_content,
+    encoding,
+    encoding_for_model,
+    ensure_counted,
+)
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import ENCODINGS, blocks, count, count_content, encoding, encoding_for_model, ensure_counted
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 
 # token ids published with OpenAI's tokenizers
 KNOWN = [

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ingest.pipeline import IngestReport, ingest
-from ingest.store import Store
+from ingest.pipeline.run import IngestReport, ingest
+from ingest.store.database import Store
 from sample_logs.formats.truth import true_calls
 from sample_logs.formats.writers import WRITERS
 

@@ -11,9 +11,9 @@ from genai_prices import extract_usage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.bodies import anthropic
-from ingest.calls import BadRecordError, Call, token_count
-from ingest.usage import apply_usage
+from ingest.records.call import BadRecordError, Call, token_count
+from ingest.records.token_usage import apply_usage
+from ingest.wire import anthropic
 
 _ORACLES = (
     ("openai", "chat"), ("openai", "responses"), ("openai", "embeddings"), ("anthropic", "default"),

@@ -13,8 +13,8 @@ from builder import build_store
 
 from analysis import ledger
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import bootstrap, strategy
 from replay.backtest import backtest
 from replay.optimise import optimise

@@ -9,9 +9,9 @@ import pytest
 
 from analysis.ledger import update
 from analysis.overrides import make, store_overrides
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import ensure_counted
+from ingest.contents.tokenizer import ensure_counted
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import calibration, key_policies, traffic
 
 ROOT = Path(__file__).resolve().parents[2]

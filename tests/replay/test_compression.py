@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import tokens as tokenizer
+from ingest.contents import tokenizer
 from replay import compress, compression, strategy
 from replay.compress.dedup_paragraphs import expand
 from replay.compress.json_minify import minify

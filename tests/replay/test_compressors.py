@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import ledger
-from ingest import tokens as tokenizer
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.contents import tokenizer
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import compress, strategy
 from replay.compress import chunk_cap, few_shot_trim, tool_schema_compact, tool_signatures
 from replay.leave_one_out import before_and_after, leave_one_out

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from analysis.ledger import update
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import count_content, ensure_counted
+from ingest.contents.tokenizer import count_content, ensure_counted
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import doctor, spans, traffic
 
 WORDS = (

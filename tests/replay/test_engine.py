@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analysis import ledger, pricing
 from analysis.money import exact_sum
 from ingest.errors import StrategyError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.engine import Engine
 from replay.outcomes import BYPASSED, HIT, MISS
 from replay.run import run

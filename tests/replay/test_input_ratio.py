@@ -10,9 +10,9 @@ import pytest
 from builder import build_store
 
 from analysis import ledger
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import count_content
+from ingest.contents.tokenizer import count_content
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import input_ratio
 from replay.engine import Engine
 from replay.run import run

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from analysis import ledger
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import quality, strategy
 from replay.assignment import assign
 from replay.frontier import frontier, pareto

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from analysis import ledger
-from ingest.pipeline import ingest
-from ingest.store import Store
-from ingest.tokens import count_content
+from ingest.contents.tokenizer import count_content
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay.engine import Engine
 from replay.run import run
 from replay.strategy import parse

@@ -11,7 +11,7 @@ from builder import build_store
 
 from analysis import ledger
 from ingest.errors import StrategyError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.public_priors import benchmarks
 from replay.run import run
 from replay.scores import load_priors

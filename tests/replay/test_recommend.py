@@ -12,7 +12,7 @@ from builder import build_store
 from analysis import ledger
 from cli.replay import recommended, sentence
 from dashboard import findings
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.run import Replay, run
 from replay.strategy import parse
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis import ledger
 from ingest.errors import StrategyError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import rework
 from replay.engine import Engine
 from replay.run import run

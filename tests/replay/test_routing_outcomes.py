@@ -11,7 +11,7 @@ import pytest
 from builder import build_store
 
 from analysis import ledger
-from ingest.store import Store
+from ingest.store.database import Store
 from replay.run import run
 from replay.strategy import parse
 

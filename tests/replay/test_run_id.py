@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from analysis import ledger
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay.run import run
 from replay.scores import Priors
 from replay.strategy import QualityRow, parse

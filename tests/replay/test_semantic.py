@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import semantic, traffic
 from replay.semantic import Asked
 

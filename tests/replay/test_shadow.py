@@ -21,8 +21,8 @@ import pytest
 
 from analysis import ledger
 from ingest.errors import InputError
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay import judge, shadow
 from replay.run import run as replay
 from replay.strategy import parse

@@ -11,7 +11,7 @@ from builder import build_store
 
 from analysis import ledger
 from ingest.errors import InputError
-from ingest.store import Store
+from ingest.store.database import Store
 from replay import rules
 from replay.run import run
 from replay.self_hosting import break_even

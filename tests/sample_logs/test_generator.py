@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 import sample_logs
-from ingest.tokens import FRAME_TOKENS, count
+from ingest.contents.tokenizer import FRAME_TOKENS, count
 from replay.strategy import load
 from sample_logs import reviews
 from sample_logs.generate import DAY, DAYS, SPIKE_DAY, START, Traffic, calls, generate

@@ -1,0 +1,417 @@
+"""Claude Code transcripts as columns: what `ingest.formats.claude_code` reads of a file, when no content is kept.
+
+A transcript is read this way when all its lines are plain ones. Anything rarer (a replayed message that came before
+its original, usage in a dialect of its own, a count that contradicts another) leaves the whole file to that reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ingest.columnar import arrow_columns
+from ingest.columnar.arrow_columns import Columns, constant, integers, texts
+from ingest.format_contract import Context
+from ingest.records.call import PENDING, BadRecordError, pico_dollars
+from ingest.records.timestamps import time_us
+
+LIMIT_BYTES = 64 << 20  # a larger transcript is read call by call, in little memory
+UNSET = msgspec.UNSET
+
+
+class _Split(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    ephemeral_5m_input_tokens: int | msgspec.UnsetType | None = UNSET
+    ephemeral_1h_input_tokens: int | msgspec.UnsetType | None = UNSET
+
+
+class _Made(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    thinking_tokens: int | msgspec.UnsetType | None = UNSET
+
+
+class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """All that Anthropic's usage objects are known to hold. Two are equal where the logged objects are."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_creation_input_tokens: int | msgspec.UnsetType | None = UNSET
+    cache_read_input_tokens: int | msgspec.UnsetType | None = UNSET
+    cache_creation: _Split | msgspec.UnsetType | None = UNSET
+    output_tokens_details: _Made | msgspec.UnsetType | None = UNSET
+    server_tool_use: dict[str, int] | msgspec.UnsetType | None = UNSET
+    service_tier: str | msgspec.UnsetType | None = UNSET
+    speed: str | msgspec.UnsetType | None = UNSET
+    inference_geo: str | msgspec.UnsetType | None = UNSET
+    iterations: list[dict[str, Any]] | msgspec.UnsetType | None = UNSET
+
+
+class _Message(msgspec.Struct, gc=False):
+    usage: _Usage | None = None
+    id: str | None = None
+    model: str | None = None
+    role: str | None = None
+    stop_reason: str | None = None
+
+
+class _Line(msgspec.Struct, gc=False):
+    message: _Message | None = None
+    timestamp: str | msgspec.UnsetType | None = UNSET
+    sessionId: str | msgspec.UnsetType | None = UNSET  # noqa: N815  the log's own names
+    requestId: str | msgspec.UnsetType | None = UNSET  # noqa: N815
+    cwd: str | None = None
+    type: str | None = None
+    isSidechain: bool | None = None  # noqa: N815
+    isApiErrorMessage: bool | None = None  # noqa: N815
+    costUSD: int | float | msgspec.UnsetType | None = UNSET  # noqa: N815
+    uuid: str | msgspec.UnsetType | None = UNSET
+    leafUuid: str | msgspec.UnsetType | None = UNSET  # noqa: N815
+    data: msgspec.Raw | msgspec.UnsetType = UNSET
+    inputTokens: msgspec.Raw | msgspec.UnsetType = UNSET  # noqa: N815
+
+
+NO_MESSAGE, TURN, NO_USAGE = "no message", "user or tool turn", "no usage"
+SYNTHETIC = "written by the tool, not by a model"
+_PLAIN_TIERS = (None, "", "standard", "auto", UNSET)
+_NO_REGIONS = (None, "", "global", "not_available", UNSET)
+_MAYBE_MESSAGE = re.compile(rb'"message"|\\\\u')
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class _Refuse(Exception):  # noqa: N818
+    """The ordinary reader must read this file."""
+
+
+class _Held:
+    """A message as its first row has it, and what further rows have changed."""
+
+    __slots__ = ("end", "finish", "line", "row", "usage")
+
+    def __init__(self, line: _Line, message: _Message, usage: _Usage, row: int) -> None:
+        self.line = line
+        self.usage = usage
+        self.row = row
+        self.finish = message.stop_reason or None
+        self.end: int | None = None
+
+
+class TranscriptColumns:
+    """Reads one transcript. `held` is how many messages may be open at once, as in the ordinary reader."""
+
+    def __init__(
+        self, context: Context, held: int, types: frozenset[str], on_bedrock: Callable[[str], bool], folder_name: Any
+    ) -> None:
+        self.context = context
+        self._held_limit = held
+        self._types = types
+        self._on_bedrock = on_bedrock
+        self._folder_name = folder_name
+        self.subagent = "subagents" in context.path.parts
+        parts = context.path.parts
+        here = parts[parts.index("projects") + 1] if "projects" in parts[:-2] else ""
+        self.project = here.rpartition("-")[2] or None
+
+    def read(self, data: bytes) -> Columns | None:
+        if len(data) > LIMIT_BYTES:
+            return None
+        found = arrow_columns.structs(data, _decoder)
+        if found is None:
+            return None
+        lines, left = found
+        foreign: list[int] = []
+        try:
+            read = self._read(lines, foreign)
+        except _Refuse:
+            return None
+        read.left = sorted([*left, *arrow_columns.numbered_lines(data, foreign)])
+        return read
+
+    def _read(self, lines: list[_Line | None], foreign: list[int]) -> Columns:
+        """The columns; `foreign` takes the numbers of rows that are none of a transcript."""
+        skipped: Counter[str] = Counter()
+        repeats = 0
+        kept: list[_Held] = []
+        names: list[str] = []
+        held: dict[tuple[str, str | None], _Held] = {}
+        seen: dict[str, tuple[str | None, bool]] = {}
+        usages: dict[tuple[str, str | None], _Usage] = {}
+        limit = self._held_limit
+        for row, line in enumerate(lines, 1):
+            if line is None:
+                continue
+            message = line.message
+            usage = message.usage if message is not None else None
+            if usage is None or message is None or line.type == "progress":
+                reason = self._no_call(line)
+                if reason is None:
+                    foreign.append(row)
+                else:
+                    skipped[reason] += 1
+                continue
+            if line.sessionId is UNSET and line.requestId is UNSET and line.costUSD is UNSET:
+                raise _Refuse
+            if message.model == "<synthetic>":
+                skipped[SYNTHETIC] += 1
+                continue
+            request = line.requestId or None
+            key = (message.id or "", request)
+            if usages.get(key) == usage:
+                repeats += 1
+                continue
+            if not message.id or not message.model or not line.timestamp:
+                raise _Refuse
+            first = seen.get(message.id)
+            if first is None:
+                seen[message.id] = (request, line.isSidechain is True)
+                names.append(message.id)
+            elif request == first[0] or request is None or first[0] is None:
+                self._merge(held.get((message.id, first[0])), line, message, usage)
+                repeats += 1
+                continue
+            elif line.isSidechain is True:
+                self._start(line)
+                repeats += 1
+                continue
+            elif first[1]:
+                raise _Refuse
+            elif key in held:
+                self._merge(held[key], line, message, usage)
+                repeats += 1
+                continue
+            else:
+                names.append(f"{message.id}\x1f{request}")
+            entry = _Held(line, message, usage, row)
+            kept.append(entry)
+            held[key] = entry
+            usages[key] = usage
+            if len(held) > limit:
+                oldest = next(iter(held))
+                del held[oldest]
+                usages.pop(oldest, None)
+        rows = np.fromiter([entry.row for entry in kept], dtype=np.int64, count=len(kept))
+        return Columns(self._columns(kept, names) if kept else {}, rows, repeats, skipped)
+
+    def _no_call(self, line: _Line) -> str | None:
+        """Why a line is no call; None if it is no row of a transcript. Raises _Refuse where the fields do not tell."""
+        message = line.message
+        if message is None:
+            summary = line.type == "summary" and line.leafUuid is not UNSET
+            if not summary and (line.sessionId is UNSET or line.type not in self._types):
+                return None
+        elif not (
+            (line.sessionId is not UNSET and (line.uuid is not UNSET or line.requestId is not UNSET))
+            or (line.type in ("user", "assistant") and (line.uuid is not UNSET or line.timestamp is not UNSET))
+        ):
+            return None
+        if line.type == "progress":
+            if line.data is not UNSET and _MAYBE_MESSAGE.search(line.data):
+                raise _Refuse  # a subagent's message inside
+            return NO_MESSAGE
+        if message is None:
+            return NO_MESSAGE
+        if line.inputTokens is not UNSET:
+            raise _Refuse
+        return TURN if message.role != "assistant" else NO_USAGE
+
+    def _start(self, line: _Line) -> int:
+        try:
+            return time_us(line.timestamp, "$.timestamp", zone=self.context.zone)[0]
+        except BadRecordError:
+            raise _Refuse from None
+
+    def _merge(self, held: _Held | None, line: _Line, message: _Message, usage: _Usage) -> None:
+        """Another row of a message: the larger count stays."""
+        start = self._start(line)
+        _check(usage)
+        if held is None:
+            return
+        if _total(usage) > _total(held.usage):
+            held.usage = usage
+        if start != self._start(held.line):
+            held.end = start
+        held.finish = message.stop_reason or held.finish
+
+    # -- columns -----------------------------------------------------------------------------------------------------
+
+    def _columns(self, kept: list[_Held], names: list[str]) -> dict[str, pa.Array]:
+        size = len(kept)
+        lines = [entry.line for entry in kept]
+        messages: list[Any] = [line.message for line in lines]
+        when = arrow_columns.times([line.timestamp or "" for line in lines], self.context.zone)
+        if when is None:
+            raise _Refuse
+        start, precision = when
+        models = texts([message.model for message in messages])
+        coded = models.dictionary_encode()
+        bedrock = [self._on_bedrock(model) for model in coded.dictionary.to_pylist()]
+        provider = pa.array(["aws.bedrock" if one else "anthropic" for one in bedrock]).take(coded.indices)
+        made = {
+            **arrow_columns.identities(names),
+            "by_line": constant(False, size, pa.bool_()),
+            "replaces": constant(True, size, pa.bool_()),
+            "start_us": pa.array(start),
+            "time_precision": texts(precision),
+            "response_id": texts([message.id for message in messages]),
+            "conversation_id": texts([line.sessionId or None for line in lines]),
+            "operation_name": constant("chat", size),
+            "provider_name": provider,
+            "request_model": models,
+            "response_model": models,
+            "model": models,
+            "service_name": constant("claude-code", size),
+            "agent_source": constant("transcript", size),
+            "content_state": constant("absent", size),
+            "weight_micro": constant(1_000_000, size, pa.int64()),
+            **_ends(kept, start),
+            **_tokens([entry.usage for entry in kept]),
+            **_tiers([message.usage for message in messages]),
+            **self._callers(lines),
+            **_answers(kept),
+        }
+        costs = [line.costUSD for line in lines]
+        if arrow_columns.some(costs, float) or arrow_columns.some(costs, int):
+            made["cost_pico"] = pa.array([_pico(cost) for cost in costs], pa.int64())
+        return made
+
+    def _callers(self, lines: list[_Line]) -> dict[str, pa.Array]:
+        if self.subagent:
+            agents = constant("subagent", len(lines))
+        elif True in {line.isSidechain for line in lines}:
+            agents = texts(["subagent" if line.isSidechain else "main" for line in lines])
+        else:
+            agents = constant("main", len(lines))
+        folders = [line.cwd for line in lines]
+        names = {folder: self._folder_name(folder) if folder else self.project for folder in set(folders)}
+        tasks = texts([names[folder] for folder in folders])
+        source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
+        failed = True in {line.isApiErrorMessage for line in lines}
+        status = (
+            texts(["error" if line.isApiErrorMessage else "ok" for line in lines])
+            if failed
+            else constant("ok", len(lines))
+        )
+        return {"agent": agents, "task": tasks, "task_source": source, "status": status}
+
+
+def _nulls(column: pa.Array) -> Any:
+    return column.is_null().to_numpy(zero_copy_only=False)
+
+
+def _pico(cost: Any) -> int | None:
+    try:
+        return None if cost is UNSET else pico_dollars(cost, "$.costUSD")
+    except BadRecordError:
+        raise _Refuse from None
+
+
+def _known(value: Any) -> int:
+    return value if type(value) is int else 0
+
+
+def _total(usage: _Usage) -> int:
+    """Input and output, with what was read from and written to the cache."""
+    return (
+        usage.input_tokens
+        + usage.output_tokens
+        + _known(usage.cache_read_input_tokens)
+        + _known(usage.cache_creation_input_tokens)
+    )
+
+
+def _check(usage: _Usage) -> None:
+    _tokens([usage])
+
+
+def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
+    """The token columns. Raises _Refuse where a count is impossible or contradicts another one of its call."""
+    fresh = _counts([usage.input_tokens for usage in usages])[0]
+    output = _counts([usage.output_tokens for usage in usages])[0]
+    written, is_written = _counts(
+        [None if (count := usage.cache_creation_input_tokens) is UNSET else count for usage in usages]
+    )
+    read, is_read = _counts([None if (count := usage.cache_read_input_tokens) is UNSET else count for usage in usages])
+    made = {
+        "input_tokens": pa.array(fresh + written + read),
+        "output_tokens": pa.array(output),
+        "cache_creation_input_tokens": integers(written, is_written),
+        "cache_read_input_tokens": integers(read, is_read),
+        "tokens_source": constant("reported", len(usages)),
+    }
+    splits = [usage.cache_creation for usage in usages]
+    if arrow_columns.some(splits, _Split):
+        hours = [_given(split.ephemeral_1h_input_tokens) if isinstance(split, _Split) else None for split in splits]
+        fives = [_given(split.ephemeral_5m_input_tokens) if isinstance(split, _Split) else None for split in splits]
+        hour, is_hour = _counts(hours)
+        _counts(fives)
+        split_alone = np.fromiter([isinstance(split, _Split) for split in splits], dtype=bool) & ~is_written
+        if split_alone.any() or (hour > written).any():
+            raise _Refuse
+        made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
+    details = [usage.output_tokens_details for usage in usages]
+    if arrow_columns.some(details, _Made):
+        thought, is_thought = _counts(
+            [_given(one.thinking_tokens) if isinstance(one, _Made) else None for one in details]
+        )
+        if (thought > output).any():
+            raise _Refuse
+        made["reasoning_output_tokens"] = integers(thought, is_thought)
+    iterated = [usage.iterations for usage in usages]
+    for runs in iterated if arrow_columns.some(iterated, list) else ():
+        if isinstance(runs, list) and any(item.get("type") != "message" for item in runs):
+            raise _Refuse  # model runs that become calls of their own
+    tools = [usage.server_tool_use for usage in usages]
+    if arrow_columns.some(tools, dict):
+        billed = [
+            sum(n for name, n in one.items() if name != "web_fetch_requests" and n > 0) if isinstance(one, dict) else 0
+            for one in tools
+        ]
+        if max(billed) > 2**31 - 1:
+            raise _Refuse
+        made["server_tool_calls"] = pa.array([count or None for count in billed], pa.int32())
+    return made
+
+
+def _given(value: Any) -> Any:
+    return None if value is UNSET else value
+
+
+def _counts(values: list[Any]) -> tuple[Any, Any]:
+    found = arrow_columns.counts(values)
+    if found is None:
+        raise _Refuse
+    return found
+
+
+def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
+    ends = [entry.end for entry in kept]
+    if not arrow_columns.some(ends, int):
+        return {}
+    is_known = np.array([end is not None for end in ends])
+    end = np.array([end or 0 for end in ends], dtype=np.int64)
+    spent = (end - start) / 1000
+    if (spent[is_known] < 0).any():
+        raise _Refuse
+    return {"end_us": pa.array(end, mask=~is_known), "duration_ms": pa.array(spent, mask=~is_known)}
+
+
+def _tiers(usages: list[_Usage]) -> dict[str, pa.Array]:
+    if not (
+        arrow_columns.some([one.speed for one in usages], str)
+        or arrow_columns.some([one.service_tier for one in usages], str)
+        or arrow_columns.some([one.inference_geo for one in usages], str)
+    ):
+        return {}
+    tiers = ["fast" if one.speed == "fast" else None if one.service_tier in _PLAIN_TIERS else one.service_tier
+             for one in usages]  # fmt: skip
+    regions = [None if one.inference_geo in _NO_REGIONS else one.inference_geo for one in usages]
+    return {"service_tier": texts(tiers), "region": texts(regions)}
+
+
+def _answers(kept: list[_Held]) -> dict[str, pa.Array]:
+    reasons = [entry.finish for entry in kept]
+    pending = [None if reason is None else reason in PENDING for reason in reasons]
+    return {"finish_reason": texts(reasons), "pending_tool_calls": pa.array(pending, pa.bool_())}

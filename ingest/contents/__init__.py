@@ -1,0 +1,1 @@
+"""What a call's messages hold: text, hashes, cache keys, token counts, redaction."""

@@ -1,0 +1,115 @@
+"""What a file is: its packing, its layout and its log format, or a clear word about why it cannot be used."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.errors import InputError
+from ingest.files import containers, line_files
+from ingest.files.line_files import Shape
+from ingest.format_contract import Format, detect, format_named, formats, nearest_formats
+
+SAMPLE = 50
+GLANCE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file that can be read. `format` None means that its records are of several formats."""
+
+    name: str
+    format: str | None
+    shape: Shape
+    compressed: bool
+    splittable: bool
+
+
+def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) -> Recognised:
+    """Raises InputError for what is empty, binary or of no known format, naming the nearest ones."""
+    if mapping is None and forced is None:
+        plain = _at_a_glance(path)
+        if plain is not None:
+            return plain
+    kind = line_files.file_kind(path)
+    where = str(path)
+    if kind.shape == "empty":
+        raise InputError("the file is empty", where=where, remedy="Nothing to read; check what wrote it.")
+    if kind.shape == "binary":
+        raise InputError(
+            "not a log: neither JSON, CSV nor Parquet (plain, .gz or .zst)",
+            where=where,
+            remedy="Decompress it first, or name the right file.",
+        )
+    compressed = bool(kind.compression)
+    if mapping is not None:
+        name = f"mapping:{mapping.name}"
+        return Recognised(name, "mapping", kind.shape, compressed, kind.shape == "jsonl")
+    if forced is not None:
+        return Recognised(forced.name, forced.name, kind.shape, compressed, forced.splittable and kind.shape == "jsonl")
+    found = _by_header(kind) if kind.shape == "csv" else None
+    if found is None:
+        found = detect(sample(path, kind))
+    if found is None:
+        raise unknown_format(path, kind)
+    splittable = found.splittable and kind.shape == "jsonl"
+    return Recognised(found.name, found.name, kind.shape, compressed, splittable)
+
+
+def _at_a_glance(path: Path) -> Recognised | None:
+    """A log of one object a line whose first lines tell its format, as almost all do; None for any other file."""
+    kind = line_files.file_kind(path, GLANCE_BYTES)
+    head = kind.head[: kind.head.rfind(b"\n") + 1]
+    first = head.removeprefix(line_files.BOM).lstrip().split(b"\n", 1)[0]
+    if kind.shape != "jsonl" or not line_files.is_object(first):
+        return None
+    rows = itertools.islice(line_files.line_rows(head, 0, 0), SAMPLE)
+    found = detect(row.record for row in rows if row.error is None)
+    if found is None:
+        return None
+    return Recognised(found.name, found.name, kind.shape, bool(kind.compression), found.splittable)
+
+
+def sample(path: Path, kind: line_files.FileKind, limit: int = SAMPLE) -> list[Any]:
+    """The first records that can be decoded."""
+    if kind.shape == "jsonl":
+        rows = line_files.line_rows(kind.head, 0, 0)
+    else:
+        rows = containers.rows_of_shape(path, kind.shape)
+    found: list[Any] = []
+    try:
+        for row in itertools.islice(rows, 10 * limit):
+            if row.error is None:
+                found.append(row.record)
+                if len(found) >= limit:
+                    break
+    except line_files.StreamCutError:
+        pass
+    return found
+
+
+def _by_header(kind: line_files.FileKind) -> Format | None:
+    header = set(containers.csv_header(kind.head))
+    for one in formats():
+        if one.csv_columns and one.csv_columns <= header:
+            return format_named(one.name)
+    return None
+
+
+def unknown_format(path: Path, kind: line_files.FileKind) -> InputError:
+    """The error for a file of no known format: the nearest formats and the keys that were missing."""
+    records = sample(path, kind, 5)
+    if not records:
+        return InputError(
+            "no line of it is a whole JSON value", where=str(path), remedy="Check that the file is complete."
+        )
+    near = nearest_formats(records[0])
+    if near:
+        hints = "; ".join(f"{one.title} (missing: {', '.join(missing[:6])})" for one, missing in near)
+        what = f"of no known format; nearest: {hints}"
+    else:
+        shown = ", ".join(sorted(records[0])[:8]) if isinstance(records[0], dict) else type(records[0]).__name__
+        what = f"of no known format (its first record has: {shown})"
+    return InputError(what, where=str(path), remedy=f"Describe its fields: hindcast mapping init {path}")

@@ -1,0 +1,1 @@
+"""From bytes on disk to records: compression, lines, rows and documents."""

@@ -1,0 +1,173 @@
+"""Files that are read as a whole or by rows of their own: one JSON document, CSV, Parquet, event streams, cassettes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ingest.errors import InputError
+from ingest.files.line_files import BOM, Row, Shape, StreamCutError, blocks, decode, is_object, json_reason
+from ingest.records.call import BadRecordError
+
+DOCUMENT_LIMIT = 256 << 20
+
+
+def document_rows(path: Path) -> Iterator[Row]:
+    """The records of one JSON document: its elements if it is a list or wraps one in `data`, else itself."""
+    data = bytearray()
+    cut: StreamCutError | None = None
+    try:
+        for block in blocks(path):
+            data += block
+            if len(data) > DOCUMENT_LIMIT:
+                raise InputError(
+                    f"one JSON document of more than {DOCUMENT_LIMIT >> 20} MB",
+                    where=str(path),
+                    remedy="Turn it into JSON lines first: jq -c '.[]' FILE > FILE.jsonl",
+                )
+    except StreamCutError as error:
+        cut = error
+    body = bytes(data).removeprefix(BOM)
+    try:
+        document = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # elements on lines of their own can still be saved one by one
+        yield from _salvaged(body, error)
+        if cut:
+            raise cut from None
+        return
+    if isinstance(document, dict) and isinstance(document.get("data"), list) and "trace" not in document:
+        document = document["data"]
+    elements = document if isinstance(document, list) else [document]
+    for number, element in enumerate(elements, 1):
+        yield Row(number, 0, None, element, None)
+
+
+def _salvaged(body: bytes, error: Exception) -> Iterator[Row]:
+    found = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        text = line.strip().rstrip(b",")
+        if text[:1] == b"{" and is_object(text):
+            found.append(Row(number, 0, text, decode(text), None))
+    yield from found
+    last = found[-1].number + 1 if found else 1
+    yield Row(last, 0, body[:4096], None, BadRecordError(f"the document breaks off or is {json_reason(error)}"))
+
+
+def csv_rows(path: Path) -> Iterator[Row]:
+    """The rows of a CSV as dicts of strings, empty cells as None."""
+
+    def text() -> Iterator[str]:
+        pending = b""
+        for block in blocks(path):
+            whole, mark, rest = (pending + block).rpartition(b"\n")
+            pending = rest
+            if mark:
+                yield from io.StringIO((whole + mark).decode("utf-8-sig", "replace"), newline="")
+        if pending:
+            yield pending.decode("utf-8-sig", "replace")
+
+    with io.BytesIO() as buffer:
+        for block in blocks(path):
+            buffer.write(block)
+            break
+        first = buffer.getvalue().split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    delimiter = max(",\t;|", key=first.count)
+    reader = csv.reader(text(), delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    number = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            number = reader.line_num
+            yield Row(number, 0, None, None, BadRecordError(f"not CSV: {error}"))
+            continue
+        number = reader.line_num
+        if not cells:
+            continue
+        raw = delimiter.join(cells).encode()
+        if len(cells) != len(header):
+            yield Row(number, 0, raw, None, BadRecordError(f"{len(cells)} cells under {len(header)} columns"))
+            continue
+        yield Row(number, 0, raw, {name: cell or None for name, cell in zip(header, cells, strict=True)}, None)
+
+
+def csv_header(head: bytes) -> list[str]:
+    first = head.removeprefix(BOM).split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    delimiter = max(",\t;|", key=first.count)
+    return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"not a readable Parquet file: {str(error)[:120]}", where=str(path)) from None
+    number = 0
+    with file:
+        for batch in file.iter_batches(batch_size=8192):
+            for record in batch.to_pylist():
+                number += 1
+                yield Row(number, 0, None, record, None)
+
+
+def stream_rows(path: Path) -> Iterator[Row]:
+    """The answers of a saved event stream: a record `{"sse": text}` for each, numbered by its first line."""
+    text = b"".join(_bounded(path)).decode("utf-8", "replace")
+    start: list[str] = []
+    first = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        begins = ('"message_start"' in line and line.startswith("data:")) or '"response.created"' in line
+        if begins and any(part.startswith("data:") for part in start):
+            yield Row(first, 0, "\n".join(start).encode(), {"sse": "\n".join(start)}, None)
+            start, first = [], number
+        start.append(line)
+    if start:
+        yield Row(first, 0, "\n".join(start).encode(), {"sse": "\n".join(start)}, None)
+
+
+def cassette_rows(path: Path) -> Iterator[Row]:
+    """The interactions of a VCR cassette (YAML)."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(b"".join(_bounded(path)))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not a readable cassette: {str(error).splitlines()[0]}", where=str(path)) from None
+    found = document.get("interactions") if isinstance(document, dict) else None
+    for number, interaction in enumerate(found if isinstance(found, list) else (), 1):
+        yield Row(number, 0, None, {"interaction": interaction if isinstance(interaction, dict) else {}}, None)
+
+
+def _bounded(path: Path) -> Iterator[bytes]:
+    size = 0
+    for block in blocks(path):
+        size += len(block)
+        if size > DOCUMENT_LIMIT:
+            raise InputError(f"one document of more than {DOCUMENT_LIMIT >> 20} MB", where=str(path))
+        yield block
+
+
+def rows_of_shape(path: Path, shape: Shape) -> Iterator[Row]:
+    """Rows of a file that is read as a whole."""
+    if shape == "json":
+        return document_rows(path)
+    if shape == "csv":
+        return csv_rows(path)
+    if shape == "parquet":
+        return parquet_rows(path)
+    if shape == "sse":
+        return stream_rows(path)
+    if shape == "vcr":
+        return cassette_rows(path)
+    raise InputError(f"this layout ({shape}) cannot be read", where=str(path))

@@ -1,0 +1,176 @@
+"""What a log format is to the pipeline, and where the formats are found: every module of `ingest.formats`.
+
+A format module defines `FORMAT`. Adding a format is adding one file there and one sample; no list names it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ingest.errors import InputError, did_you_mean
+from ingest.files.line_files import Row
+from ingest.records.call import BadRecordError, Bucket, Call, Skip
+
+if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
+    from ingest.columnar.arrow_columns import ColumnReader
+
+Outcome = Call | Skip | Bucket | BadRecordError
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a reader knows beside the record: the file, and how the user wants to read it."""
+
+    path: Path = field(default_factory=lambda: Path("-"))
+    zone: tzinfo = UTC
+    want_text: bool = True  # False where no content is kept, so readers may leave it out
+    mtime_us: int | None = None  # for formats whose records carry no time
+    mapping: Any = None  # ingest.mapping_file.Mapping for the formats that need one
+
+
+UNFORESEEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+def unforeseen(error: Exception) -> BadRecordError:
+    """A shape that a reader did not foresee: the row is set aside by name, never lost, never fatal."""
+    return BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200])
+
+
+def guarded(read: Callable[..., list[Outcome]], *arguments: Any) -> list[Outcome]:
+    """The outcomes of one of several items in a record, so that a bad one does not take the others with it."""
+    try:
+        return read(*arguments)
+    except BadRecordError as bad:
+        return [bad]
+    except UNFORESEEN as error:
+        return [unforeseen(error)]
+
+
+class Reader(Protocol):
+    """Turns the records of one file into outcomes, one per row it accounts for."""
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        """Outcomes that this record completes. Raises BadRecordError if it cannot be used."""
+        ...
+
+    def close(self) -> Iterable[Outcome]:
+        """Calls still held back at the end of the file."""
+        ...
+
+
+class TextReader(Protocol):
+    """Reads pieces of a log whose plain calls become columns with their contents."""
+
+    def read(self, data: bytes, batch: Any, source: int, other: Callable[[Row], None]) -> Any | None:
+        """Take the plain lines into the `batch` and hand over each `other` one in its turn; the numbers of those taken.
+
+        None if all must be read row by row.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One log format. `fingerprints`: alternative sets of keys, any one of which marks a record as this format's.
+
+    `matches` decides; the fingerprints serve the explanation and the nearest-candidate message. `rank` orders the
+    tests (lower first, most specific first). `splittable` formats read each record by itself, so that ranges of one
+    file can be read in parallel and an interrupted file can go on in its middle.
+    """
+
+    name: str
+    title: str
+    fingerprints: tuple[frozenset[str], ...]
+    matches: Callable[[Any], bool]
+    open: Callable[[Context], Reader]
+    rank: int = 50
+    splittable: bool = True
+    strict: bool = False  # `read` itself refuses every record that `matches` would not take
+    fields: tuple[tuple[str, str], ...] = ()  # (our column, where it comes from), for --explain
+    csv_columns: frozenset[str] = frozenset()  # header names that mark a CSV of this format
+    # what turns the bytes of a plain line into the call that `read` would make of it, or None for any other line
+    direct: Callable[[Context], Callable[[bytes], Call | None]] | None = None
+    # a reader of whole pieces as columns, for an ingest that keeps no message; the calls are those of `open`
+    columns: Callable[[Context], ColumnReader] | None = None
+    # the same for an ingest that keeps them
+    texts: Callable[[Context], TextReader] | None = None
+
+
+class Stateless:
+    """A reader that is one function of the record."""
+
+    def __init__(self, read: Callable[[Any, Context], Outcome | list[Outcome]], context: Context) -> None:
+        self._read = read
+        self._context = context
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:  # noqa: ARG002
+        return self._read(record, self._context)
+
+    def close(self) -> Iterable[Outcome]:
+        return ()
+
+
+def stateless(read: Callable[[Any, Context], Outcome | list[Outcome]]) -> Callable[[Context], Reader]:
+    return functools.partial(Stateless, read)
+
+
+@functools.cache
+def formats() -> tuple[Format, ...]:
+    """All formats in the order in which they are tried."""
+    import ingest.formats
+
+    found = []
+    for module in pkgutil.iter_modules(ingest.formats.__path__):
+        loaded = importlib.import_module(f"ingest.formats.{module.name}")
+        if isinstance(getattr(loaded, "FORMAT", None), Format):
+            found.append(loaded.FORMAT)
+    return tuple(sorted(found, key=lambda one: (one.rank, one.name)))
+
+
+def format_named(name: str) -> Format:
+    for one in formats():
+        if one.name == name:
+            return one
+    names = [one.name for one in formats()]
+    raise InputError(f"there is no format '{name}'", remedy=did_you_mean(name, names))
+
+
+def detect(records: Iterable[Any]) -> Format | None:
+    """The format of the first record that any format recognises."""
+    for record in records:
+        found = detect_record(record)
+        if found is not None:
+            return found
+    return None
+
+
+def detect_record(record: Any) -> Format | None:
+    for one in formats():
+        if one.matches(record):
+            return one
+    return None
+
+
+def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]]]:
+    """Formats that share most keys with the record, each with the keys that it misses."""
+    if not isinstance(record, dict):
+        return []
+    keys = set(record)
+    scored = []
+    for one in formats():
+        for fingerprint in one.fingerprints:
+            shared = len(keys & fingerprint)
+            if shared:
+                scored.append((-shared / len(fingerprint), one.rank, one.name, one, sorted(fingerprint - keys)))
+    scored.sort(key=lambda row: row[:3])
+    best: dict[str, tuple[Format, list[str]]] = {}
+    for *_, one, missing in scored:
+        best.setdefault(one.name, (one, missing))
+    return list(best.values())[:limit]

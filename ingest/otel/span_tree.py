@@ -1,0 +1,103 @@
+"""Calls inside traces: spans come in any order, parents repeat their children's usage, agents are ancestors.
+
+A span whose descendant also carries usage is an aggregate and no call of its own. The agent of a call is its own
+attribute, else the nearest agent among its ancestors.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ingest.format_contract import Outcome
+from ingest.records.call import Call, Skip
+
+HELD = 50_000
+_AGGREGATE = Skip("parent span that repeats its children's usage")
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the tree keeps of any span, call or not."""
+
+    parent: str | None
+    agent: str | None  # its name, if it is an agent
+    workflow: str | None
+
+
+class SpanTree:
+    """Holds the calls of a file back until their ancestors and descendants are known."""
+
+    def __init__(self) -> None:
+        self._spans: dict[str, Span] = {}
+        self._covered: set[str] = set()  # spans with a descendant that carries usage
+        self._calls: OrderedDict[str, tuple[Call, str]] = OrderedDict()
+        self._loose = 0
+
+    def add(
+        self,
+        span_id: str | None,
+        parent: str | None,
+        *,
+        agent: str | None = None,
+        workflow: str | None = None,
+        call: Call | None = None,
+        usage: bool = False,
+    ) -> list[Outcome]:
+        """Take in a span; `usage` says whether it carries token counts. Returns outcomes that became certain."""
+        if span_id is None:
+            self._loose += 1
+            span_id = f"\x00{self._loose}"
+        repeated = call is not None and span_id in self._calls
+        self._spans[span_id] = Span(parent or None, agent, workflow)
+        if usage or span_id in self._covered:
+            above = parent
+            while above and above not in self._covered:
+                self._covered.add(above)
+                found = self._spans.get(above)
+                above = found.parent if found else None
+        if call is None:
+            return []
+        if repeated:
+            return [Skip("repeats a span", duplicate=True)]
+        self._calls[span_id] = (call, span_id)
+        if len(self._calls) <= HELD:
+            return []
+        released = [self._release(*self._calls.popitem(last=False)[1]) for _ in range(HELD // 2)]
+        if len(self._spans) > 20 * HELD:
+            self._forget()
+        return released
+
+    def close(self) -> Iterable[Outcome]:
+        while self._calls:
+            yield self._release(*self._calls.popitem(last=False)[1])
+
+    def find(self, span_id: str) -> Call | None:
+        """The held call of a span, to complete it with what is logged elsewhere."""
+        found = self._calls.get(span_id)
+        return found[0] if found else None
+
+    def _release(self, call: Call, span_id: str) -> Outcome:
+        if span_id in self._covered:
+            return _AGGREGATE
+        above = self._spans[span_id].parent if span_id in self._spans else None
+        seen = 0
+        while above and seen < 1000:
+            span = self._spans.get(above)
+            if span is None:
+                break
+            if call.agent is None and span.agent:
+                call.agent, call.agent_source = span.agent, "ancestor"
+            if call.workflow_name is None and span.workflow:
+                call.workflow_name = span.workflow
+            above = span.parent
+            seen += 1
+        return call
+
+    def _forget(self) -> None:
+        """Drop the oldest spans, whose traces ended long ago."""
+        for span_id in list(self._spans)[: len(self._spans) // 2]:
+            if span_id not in self._calls:
+                del self._spans[span_id]
+                self._covered.discard(span_id)

@@ -1,0 +1,1 @@
+"""One ingest from files to the published store: tasks, worker processes, following a growing file."""

@@ -1,0 +1,149 @@
+"""Segments of an ingest that keeps nothing of the messages: columns where a format has a reader of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.columnar.arrow_columns import Columns
+from ingest.files import line_files
+from ingest.format_contract import Format, format_named
+from ingest.pipeline import parse_rows
+from ingest.staging.arrow_files import concatenated, write_table
+from ingest.staging.batch import Batch, ContentRules, Part, Segment
+
+SEGMENT_CALLS = 60_000
+WHOLE_BYTES = 64 << 20  # a file that is read in one piece and is larger goes the ordinary way, in bounded memory
+
+
+def has_columns(task: parse_rows.Task, rules: ContentRules) -> bool:
+    """Whether some piece of the task may be read as columns."""
+    return rules.keep == "none" and rules.redact is None and any(_format(piece) is not None for piece in task.pieces)
+
+
+def _format(piece: parse_rows.Piece) -> Format | None:
+    if piece.format is None or piece.shape != "jsonl":
+        return None
+    found = format_named(piece.format)
+    return found if found.columns is not None else None
+
+
+def read_task(task: parse_rows.Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+    """Read the pieces and yield staged segments in order. What columns cannot hold is read call by call."""
+    held = _Held(folder / f"{task.number:06}-columns-0")
+    for place, piece in enumerate(task.pieces):
+        piece = parse_rows.loaded(piece)
+        if held.read(piece, rules):
+            if held.calls >= SEGMENT_CALLS:
+                yield held.write()
+                held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
+            continue
+        if held.parts:
+            yield held.write()
+            held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
+        yield from parse_rows.read_task(
+            parse_rows.Task(task.number, [piece]), rules, folder / f"{task.number:06}-{place}"
+        )
+    if held.parts:
+        yield held.write()
+
+
+class _Held:
+    """The columns of the pieces that go into the next segment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parts: dict[int, Part] = {}
+        self.calls = 0
+        self._tables: list[pa.Table] = []
+        self._issues: list[tuple[int, str, str]] = []
+        self._scores: list[tuple[int, str, float]] = []
+
+    def read(self, piece: parse_rows.Piece, rules: ContentRules) -> bool:
+        """Take in a piece; False if it must be read the ordinary way, and then nothing of it is kept."""
+        format = _format(piece)
+        if format is None or format.columns is None or piece.cut is not None or piece.source in self.parts:
+            return False
+        data = _bytes(piece)
+        if data is None:
+            return False
+        found = format.columns(piece.context).read(data)
+        if found is None:
+            return False
+        batch = _left_over(piece, found, rules)
+        if batch is None or (len(batch) and not format.splittable):
+            return False
+        part = batch.part(piece.source)
+        part.rows += len(found.rows) + found.duplicates + found.skipped.total()
+        part.calls += len(found.rows)
+        part.duplicates += found.duplicates
+        part.skipped.update(found.skipped)
+        part.last_row = int(found.rows[-1]) if len(found.rows) else 0
+        parse_rows.finish_part(part, piece)
+        self.parts[piece.source] = part
+        self._take(piece, found, batch)
+        return True
+
+    def _take(self, piece: parse_rows.Piece, found: Columns, batch: Batch) -> None:
+        tables = []
+        if len(found.rows):
+            source = pa.array(np.full(len(found.rows), piece.source, dtype=np.int32))
+            tables.append(pa.table({**found.columns, "source": source, "source_row": pa.array(found.rows)}))
+        if len(batch):
+            tables.append(batch.call_table())
+        if not tables:
+            return
+        table = concatenated(tables)
+        if len(tables) > 1:  # rows of both readers, in the order of the file
+            order = np.argsort(table["source_row"].to_numpy(), kind="stable")
+            table = table.take(pa.array(order))
+            places = np.empty(len(order), dtype=np.int64)
+            places[order] = np.arange(len(order))
+        else:
+            places = np.arange(len(table))
+        first = len(table) - len(batch) if len(tables) > 1 else 0
+        for call, code, detail in batch.segment.issues:
+            self._issues.append((self.calls + int(places[first + call]), code, detail))
+        for call, model, score in batch.scores():
+            self._scores.append((self.calls + int(places[first + call]), model, score))
+        self._tables.append(table)
+        self.calls += len(table)
+
+    def write(self) -> Segment:
+        segment = Segment(self.folder, self.calls, parts=self.parts, issues=self._issues)
+        if self._tables:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_table(concatenated(self._tables), self.folder, "calls")
+        if self._scores:
+            calls, models, scores = zip(*self._scores, strict=True)
+            write_table(
+                pa.table({"call": pa.array(calls, pa.int64()), "model": models, "score": scores}), self.folder, "scores"
+            )
+        return segment
+
+
+def _bytes(piece: parse_rows.Piece) -> bytes | None:
+    """The piece's lines; None for a file that is too large, or that has to be decompressed, to be read whole."""
+    if piece.data is not None:
+        return piece.data
+    if piece.path.stat().st_size > WHOLE_BYTES:
+        return None
+    with line_files.open_file(piece.path) as handle:
+        data: bytes = handle.read()
+    return None if data[:2] == b"\x1f\x8b" or data[:4] == b"\x28\xb5\x2f\xfd" else data
+
+
+def _left_over(piece: parse_rows.Piece, found: Columns, rules: ContentRules) -> Batch | None:
+    """What the ordinary reader makes of the lines that are left; None if it holds something back."""
+    batch = Batch(rules, Path("-"))
+    if found.left:
+        readers = parse_rows.Readers(piece)
+        for number, offset, line in found.left:
+            row = line_files.decoded(line_files.Row(number, piece.start + offset, line, line_files.UNREAD, None))
+            parse_rows.read_row(row, readers, batch, piece.source, None)
+        if any(True for _ in readers.close()):
+            return None
+    return batch

@@ -1,0 +1,326 @@
+"""From a piece of a log to a staged segment: what one worker does, without any connection to the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import hashlib
+import hmac
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest.contents.messages import Contents
+from ingest.files import containers, line_files
+from ingest.files.line_files import Row, Shape
+from ingest.format_contract import UNFORESEEN, Context, Format, Outcome, Reader, detect_record, format_named, unforeseen
+from ingest.records.call import BadRecordError, Bucket, Call, Skip
+from ingest.staging.batch import Batch, ContentRules, Part, Quarantined, Segment
+
+SEGMENT_CALLS = 40_000
+SEGMENT_BYTES = 48 << 20
+PLAIN_BYTES = 1 << 18  # making columns of less costs more than it spares
+DIRECT_CHANCES = 200  # lines in a row that a direct reader may refuse before a file is read without it
+_EXCERPT = 200
+_LAST: dict[tuple[Any, ...], Contents] = {}  # of this process's last segment, by the rules that it was read by
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of one file: a range of a plain file, lines already read, or (both None) the whole file."""
+
+    source: int  # the file's number in this run
+    path: Path
+    format: str | None  # None: every record is recognised by itself
+    shape: Shape
+    context: Context
+    start: int = 0
+    end: int | None = None
+    data: bytes | None = None
+    first_row: int = 0
+    last: bool = True  # the piece ends the file
+    cut: str | None = None  # the compressed stream broke off after this piece, and why
+
+
+@dataclass
+class Task:
+    """Pieces that one worker reads into one or more segments."""
+
+    number: int
+    pieces: list[Piece] = field(default_factory=list)
+
+
+def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+    """Read the pieces and yield staged segments in order; a large piece yields several."""
+    collecting = gc.isenabled()
+    gc.disable()  # records are trees without cycles, and collecting among millions of them costs a fifth of the time
+    try:
+        from ingest.pipeline import parse_columns
+
+        way = parse_columns.read_task if parse_columns.has_columns(task, rules) else read_task
+        yield from way(task, rules, folder)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
+    """Read the pieces call by call."""
+    key = rules.hash_key, rules.keep, rules.redact and rules.redact.extra
+    number = itertools.count()
+
+    def fresh() -> Batch:
+        batch = Batch(rules, folder / f"{task.number:06}-{next(number)}", _LAST.get(key))
+        _LAST.clear()
+        _LAST[key] = batch.contents
+        return batch
+
+    batch = fresh()
+    for piece in task.pieces:
+        piece = loaded(piece)
+        readers = Readers(piece)
+        if _read_plain(piece, readers, batch, rules):
+            if len(batch) >= SEGMENT_CALLS:
+                yield batch.write()
+                batch = fresh()
+            continue
+        rows = rows_of(piece, line_files.unread_rows if readers.direct else line_files.line_rows)
+        while _read_some(piece, rows, readers, batch, rules):
+            yield batch.write()
+            last_row = batch.part(piece.source).last_row
+            batch = fresh()
+            batch.part(piece.source).last_row = last_row
+    yield batch.write()
+
+
+def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segment]:
+    """`run_task` for a worker process, in which nothing else makes cycles."""
+    gc.disable()
+    return list(run_task(task, rules, folder))
+
+
+class Readers:
+    """The reader of the piece's format, and of any other format whose records turn up in the same file."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.context = piece.context
+        self.main: Format | None = format_named(piece.format) if piece.format else None
+        self._open: dict[str, Reader] = {}
+        self.direct = self.main.direct(piece.context) if self.main is not None and self.main.direct else None
+        self._chances = DIRECT_CHANCES
+
+    def line(self, line: bytes) -> Call | None:
+        """The call of a plain line, read without a record in between; None for a line to be read the ordinary way."""
+        if self.direct is None:
+            return None
+        call = self.direct(line)
+        if call is not None:
+            self._chances = DIRECT_CHANCES
+        else:
+            self._chances -= 1
+            if not self._chances:  # a log of other lines
+                self.direct = None
+        return call
+
+    def reader(self, format: Format) -> Reader:
+        found = self._open.get(format.name)
+        if found is None:
+            found = self._open[format.name] = format.open(self.context)
+        return found
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        main = self.main
+        if main is not None:
+            if main.strict:  # ask what else a record may be only when its own reader refuses it
+                try:
+                    return self.reader(main).read(record, row)
+                except BadRecordError:
+                    if main.matches(record):
+                        raise
+            elif main.rank >= 100 or main.matches(record):
+                return self.reader(main).read(record, row)
+        found = detect_record(record)
+        if found is None:
+            raise BadRecordError("no known kind of record" if main is None else f"not a record of {main.title}")
+        return self.reader(found).read(record, row)
+
+    def close(self) -> Iterable[Outcome]:
+        for reader in self._open.values():
+            yield from reader.close()
+
+
+def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRules) -> bool:
+    """Read a whole piece, its plain calls as columns; False if it must be read row by row."""
+    format = readers.main
+    if format is None or format.texts is None or piece.data is None or len(piece.data) < PLAIN_BYTES:
+        return False
+    if piece.shape != "jsonl" or piece.cut is not None or rules.keep == "none" or rules.redact is not None:
+        return False
+    key = rules.hash_key if rules.keep == "hashes" else None
+    counts = batch.part(piece.source)
+
+    def other(row: Row) -> None:
+        row = row._replace(offset=piece.start + row.offset)
+        counts.last_row = row.number
+        if not _read_line(row, readers, batch, piece.source, key):
+            read_row(line_files.decoded(row), readers, batch, piece.source, key)
+
+    rows = format.texts(piece.context).read(piece.data, batch, piece.source, other)
+    if rows is None:
+        return False
+    counts.rows += len(rows)
+    counts.calls += len(rows)
+    counts.last_row = max(counts.last_row, int(rows[-1]) if len(rows) else 0)
+    _close(piece, readers, batch, key)
+    return True
+
+
+def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch, rules: ContentRules) -> bool:
+    """Read rows of a piece until the batch is full (True) or the piece ends (False)."""
+    key = rules.hash_key if rules.keep == "hashes" else None
+    weight = 0
+    counts = batch.part(piece.source)
+    try:
+        for row in rows:
+            weight += len(row.raw) if row.raw is not None else 500
+            counts.last_row = row.number
+            if row.record is not line_files.UNREAD:
+                read_row(row, readers, batch, piece.source, key)
+            elif not _read_line(row, readers, batch, piece.source, key):
+                read_row(line_files.decoded(row), readers, batch, piece.source, key)
+            if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
+                return True
+        cut = piece.cut
+    except line_files.StreamCutError as error:
+        cut = str(error)
+    if cut is not None:
+        batch.quarantine(piece.source, Quarantined(counts.last_row + 1, 0, cut, "$", "", None))
+        counts.problem = cut
+    _close(piece, readers, batch, key)
+    return False
+
+
+def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> None:
+    """Take in what the readers held back, at the end of a piece."""
+    counts = batch.part(piece.source)
+    for outcome in readers.close():
+        end = Row(outcome.row or counts.last_row if isinstance(outcome, Call) else counts.last_row, 0, b"", None, None)
+        try:
+            if isinstance(outcome, BadRecordError):
+                raise outcome
+            _take(outcome, batch, piece.source, end.number, b"", 0, key)
+        except BadRecordError as bad:
+            _quarantine(bad, end, batch, piece.source, key)
+    finish_part(counts, piece)
+
+
+def finish_part(counts: Part, piece: Piece) -> None:
+    """Say how far the file was read, at the end of a piece."""
+    counts.complete = piece.last
+    counts.end_offset = 0
+    if piece.data is not None:
+        counts.lines = line_files.line_ends(piece.data)
+        # a last line without its end may still be being written: it is read again when the file has grown
+        whole = piece.data.rfind(b"\n") + 1 if piece.last else len(piece.data)
+        counts.end_offset = piece.start + whole
+
+
+def loaded(piece: Piece) -> Piece:
+    """The piece with its bytes, if it is a range of a file."""
+    if piece.data is not None or piece.end is None:
+        return piece
+    with line_files.open_file(piece.path) as handle:
+        handle.seek(piece.start)
+        return dataclasses.replace(piece, data=handle.read(piece.end - piece.start))
+
+
+def rows_of(piece: Piece, lines: Callable[[bytes, int, int], Iterator[Row]] = line_files.line_rows) -> Iterator[Row]:
+    """The rows of a piece; `lines` makes those of JSONL out of (data, offset, rows before it)."""
+    if piece.data is not None:
+        yield from lines(piece.data, piece.start, piece.first_row)
+    elif piece.shape == "jsonl":
+        row = piece.first_row
+        for offset, data in line_files.line_chunks(piece.path, 8 << 20, piece.start):
+            yield from lines(data, offset, row)
+            row += data.count(b"\n")
+    else:
+        yield from containers.rows_of_shape(piece.path, piece.shape)
+
+
+def _read_line(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> bool:
+    """Take a line as the call that it plainly is; False where it has to be decoded first."""
+    line = row.raw or b""
+    call = readers.line(line)
+    if call is None:
+        return False
+    try:
+        _take(call, batch, source, row.number, line, 0, key)
+    except (BadRecordError, msgspec.DecodeError, RecursionError, *UNFORESEEN):
+        return False  # the ordinary way tells why
+    return True
+
+
+def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> None:
+    try:
+        if row.error is not None:
+            raise row.error
+        outcomes = readers.read(row.record, row.number)
+    except BadRecordError as bad:
+        _quarantine(bad, row, batch, source, key)
+        return
+    except RecursionError:
+        _quarantine(BadRecordError("nested too deeply"), row, batch, source, key)
+        return
+    except UNFORESEEN as error:
+        _quarantine(unforeseen(error), row, batch, source, key)
+        return
+    raw = row.raw
+    for index, outcome in enumerate(outcomes if isinstance(outcomes, list) else (outcomes,)):
+        try:
+            if isinstance(outcome, BadRecordError):
+                raise outcome
+            if raw is None and isinstance(outcome, Call) and outcome.identity is None:
+                raw = _encode(row.record)
+            _take(outcome, batch, source, row.number, raw or b"", index, key)
+        except BadRecordError as bad:
+            _quarantine(bad, row, batch, source, key)
+
+
+def _take(
+    outcome: Call | Skip | Bucket, batch: Batch, source: int, row: int, raw: bytes, index: int, key: bytes | None
+) -> None:
+    if isinstance(outcome, Skip):
+        batch.skip(source, outcome)
+        return
+    if isinstance(outcome, Bucket):
+        batch.bucket(source, outcome)
+        return
+    at = outcome.row if outcome.row is not None else row
+    if outcome.identity is not None:
+        identity = hashlib.sha256(b"id:" + outcome.identity.encode("utf-8", "surrogatepass")).digest()[:16]
+        batch.call(outcome, source, at, identity, by_line=False)
+        return
+    batch.call(outcome, source, at, line_identity(raw, index, key), by_line=True)
+
+
+def line_identity(raw: bytes, index: int, key: bytes | None) -> bytes:
+    """16 bytes that identify a row without an id: its bytes, and its place among the calls of one row."""
+    material = raw.rstrip(b"\r\n") + (b"#%d" % index if index else b"")
+    if key is not None:
+        return hmac.digest(key, material, "sha256")[:16]
+    return hashlib.sha256(material).digest()[:16]
+
+
+def _quarantine(bad: BadRecordError, row: Row, batch: Batch, source: int, key: bytes | None) -> None:
+    try:
+        raw = row.raw if row.raw is not None else _encode(row.record)
+    except (TypeError, ValueError, RecursionError):
+        raw = repr(row.record)[:4096].encode("utf-8", "replace")
+    digest = hmac.new(key, raw, "sha256") if key is not None else hashlib.sha256(raw)
+    excerpt = raw[:_EXCERPT].decode("utf-8", "replace")
+    batch.quarantine(source, Quarantined(row.number, row.offset, bad.reason, bad.path, digest.hexdigest(), excerpt))

@@ -1,0 +1,427 @@
+"""The way of a log into the store: find the files, tell their formats, parse them in workers, publish in order.
+
+Parsing never holds the store. What is parsed waits as Parquet in a folder beside the store and is taken in by one
+short transaction per publish, which also records how far each file has been read: after a kill the next run goes on
+there, and calls that are in already are recognised by their identity.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
+from pathlib import Path
+from threading import Thread
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ingest.detect.file_format import Recognised, recognise
+from ingest.errors import GateError, HindcastError, InputError, StoreError
+from ingest.files import line_files
+from ingest.format_contract import Context, Format, format_named
+from ingest.pipeline import workers as processes
+from ingest.pipeline.parse_rows import Piece, Task, run_task, run_task_whole
+from ingest.staging.batch import ContentRules, Segment
+from ingest.staging.publish import publish
+from ingest.staging.source_files import SourceFile, compare, fingerprint
+from ingest.store.database import Store
+from ingest.store.ingest_lock import Workplace
+
+TASK_BYTES = 16 << 20
+AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
+PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
+PUBLISH_BARE_CALLS = 2 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
+PUBLISH_SEGMENTS = 200
+LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: nothing is parsed during the last one
+PUBLISH_MEMORY = "300MB"
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
+
+
+class Progress(Protocol):
+    """Told how many bytes are done, and how many there are."""
+
+    def advance(self, amount: float) -> None: ...
+
+    def total(self, amount: float) -> None: ...
+
+
+@dataclass
+class IngestReport:
+    """What an ingest did. `rows = calls + duplicates + quarantined + skipped`, in total and for each file."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[HindcastError] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # files of a folder that are no logs
+
+    def _sum(self, name: str) -> int:
+        return sum(file[name] for file in self.files)
+
+    @property
+    def rows(self) -> int:
+        return self._sum("rows")
+
+    @property
+    def calls(self) -> int:
+        return self._sum("calls")
+
+    @property
+    def duplicates(self) -> int:
+        return self._sum("duplicates")
+
+    @property
+    def quarantined(self) -> int:
+        return self._sum("quarantined")
+
+    @property
+    def skipped(self) -> int:
+        return sum(sum(file["skipped"].values()) for file in self.files)
+
+    def check(self, max_bad_ratio: float) -> None:
+        """Raise GateError if more than this share of the rows was unusable."""
+        if self.rows and self.quarantined > max_bad_ratio * self.rows:
+            raise GateError(
+                f"{self.quarantined:,} of {self.rows:,} rows were unusable, above --max-bad-ratio {max_bad_ratio}",
+                remedy="See why: hindcast ingest --explain FILE; everything usable was stored.",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls,
+            "duplicates": self.duplicates,
+            "quarantined": self.quarantined,
+            "logged_elsewhere": self._sum("logged_elsewhere"),
+            "skipped": self.skipped,
+            "rows": self.rows,
+            "files": self.files,
+            "passed_over": self.passed_over,
+            "problems": [str(problem) for problem in self.problems],
+        }
+
+
+def ingest(
+    store: Store,
+    paths: Iterable[str | Path],
+    *,
+    format: str | None = None,
+    mapping: str | Path | None = None,
+    text: bool = True,
+    metadata_only: bool = False,
+    hash_key: Path | None = None,
+    redact: Sequence[str] | None = None,
+    zone: tzinfo = UTC,
+    workers: int | None = None,
+    max_bad_ratio: float | None = None,
+    progress: Progress | None = None,
+    wait: float = 60.0,
+    match_formats: bool = True,
+    meanwhile: Callable[[], None] | None = None,
+) -> IngestReport:
+    """Read logs into the store. A file that cannot be used is told in `problems` and does not stop the others.
+
+    `text=False` keeps keyed hashes of the messages in place of their texts, `metadata_only` keeps nothing of them,
+    `match_formats=False` keeps calls that another format's log has too, where no shared id tells.
+    `redact` masks built-in and given patterns before anything is stored. `meanwhile` is run in a thread once this
+    process waits for those that parse, if it comes to that. Raises InputError if there is nothing to
+    read at all, StoreError if the store cannot be written, GateError if more than `max_bad_ratio` of the rows are bad.
+    """
+    chosen = None
+    if mapping is not None:
+        from ingest.mapping_file import load_mapping
+
+        chosen = load_mapping(Path(mapping))
+    forced = format_named(format) if format is not None else None
+    rules = _rules(store, "none" if metadata_only else "text" if text else "hashes", hash_key, redact)
+    report = IngestReport()
+    with Workplace(store.path, wait=wait) as place:
+        run = _Run(store, rules, place, zone, chosen, forced, report, progress)
+        run.match_formats = match_formats
+        run.meanwhile = meanwhile
+        run.find(paths)
+        try:
+            run.read(workers)
+        except OSError as error:
+            if error.errno not in _FULL and not any(sign in str(error) for sign in _FULL_SIGNS):
+                raise
+            raise StoreError(
+                f"the disk is full; {store.path} keeps everything published before", remedy="Free space and run again."
+            ) from error
+        run.finish()
+    if max_bad_ratio is not None:
+        report.check(max_bad_ratio)
+    return report
+
+
+def _rules(store: Store, keep: str, hash_key: Path | None, redact: Sequence[str] | None) -> ContentRules:
+    if keep != "hashes" and redact is None:
+        return ContentRules(keep)
+    from ingest.contents.redaction import Redactor, load_key
+
+    return ContentRules(
+        keep=keep,
+        hash_key=load_key(hash_key, store.path) if keep == "hashes" else None,
+        redact=Redactor(tuple(redact)) if redact is not None else None,
+    )
+
+
+class _Run:
+    """One ingest: the files it found, the tasks they make, and the publishing."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: ContentRules,
+        place: Workplace,
+        zone: tzinfo,
+        mapping: Any,
+        forced: Format | None,
+        report: IngestReport,
+        progress: Progress | None,
+    ) -> None:
+        self.store = store
+        self.rules = rules
+        self.place = place
+        self.zone = zone
+        self.mapping = mapping
+        self.forced = forced
+        self.report = report
+        self.progress = progress
+        self.sources: list[SourceFile] = []
+        self.known: list[Recognised] = []
+        self.pending: list[Segment] = []
+        self._pending_bytes = 0  # of the log
+        self._left_bytes = 0  # to be read, or read and not taken over yet; 0 where nothing is parsed meanwhile
+        self.match_formats = True
+        self.meanwhile: Callable[[], None] | None = None
+
+    # -- what there is ---------------------------------------------------------------------------------------------
+
+    def find(self, paths: Iterable[str | Path]) -> None:
+        """Recognise every file. A named file that cannot be used is a problem; in a folder it is passed over."""
+        found = 0
+        for path, named in _files(paths, self.report.problems):
+            found += 1
+            try:
+                self._add(path)
+            except InputError as error:
+                if named:
+                    self.report.problems.append(error)
+                else:
+                    self.report.passed_over.append(str(error).splitlines()[0])
+        if not self.sources:
+            if len(self.report.problems) == 1:
+                raise self.report.problems[0]
+            if self.report.problems:
+                lines = [str(problem).splitlines()[0] for problem in self.report.problems]
+                more = f" (and {len(lines) - 1} more like it)" if len(lines) > 1 else ""
+                raise InputError(f"none of the files can be used: {lines[0]}{more}")
+            raise InputError(
+                "no log was recognised" if found else "no file was found",
+                remedy="Name the files, or describe their fields: hindcast mapping init FILE",
+            )
+        if self.store.exists():
+            with self.store.read() as con:
+                for source, known in zip(self.sources, self.known, strict=True):
+                    compare(con, source, splittable=known.splittable)
+
+    def _add(self, path: Path) -> None:
+        known = recognise(path, mapping=self.mapping, forced=self.forced)
+        stat = path.stat()
+        number = len(self.sources)
+        name = path.resolve()
+        self.sources.append(
+            SourceFile(number, name, known.name, stat.st_size, stat.st_mtime_ns, fingerprint(path, stat.st_size))
+        )
+        self.known.append(known)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, workers: int | None) -> None:
+        size = sum(source.size - source.start for source in self.sources if source.mode != "unchanged")
+        if self.progress:
+            self.progress.total(size)
+        count = processes.count(workers)
+        if count > 1 and size >= processes.PARALLEL_BYTES:
+            self._read_parallel(count, size)
+        else:
+            for task in self._tasks():
+                for segment in run_task(task, self.rules, self.place.folder):
+                    self._staged(segment)
+                self._task_done(task)
+        self._publish()
+
+    def _read_parallel(self, count: int, size: int) -> None:
+        """Tasks run ahead of publishing, in the order of the files: by as many as are parsed during one publish."""
+        self._left_bytes = size
+        with ProcessPoolExecutor(count, processes.context(), processes.give_way) as pool:
+            running: deque[tuple[Task, Future[list[Segment]]]] = deque()
+            try:
+                for task in self._tasks():
+                    with processes.without_main():
+                        future = pool.submit(run_task_whole, task, self.rules, self.place.folder)
+                    running.append((task, future))
+                    held = any(piece.data is not None for piece in task.pieces)  # lines that wait in this process
+                    while len(running) > (count + 2 if held else AHEAD):
+                        self._collect(running)
+                while running:
+                    self._collect(running)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _collect(self, running: deque[tuple[Task, Future[list[Segment]]]]) -> None:
+        if self.meanwhile is not None:
+            Thread(target=self.meanwhile, daemon=True).start()
+            self.meanwhile = None
+        task, future = running.popleft()
+        found = future.result()
+        size = _task_bytes(task)
+        self._left_bytes -= size
+        self._pending_bytes += size
+        for segment in found:
+            self._staged(segment)
+        self._task_done(task)
+
+    def _task_done(self, task: Task) -> None:
+        if self.progress:
+            self.progress.advance(_task_bytes(task))
+
+    def _tasks(self) -> Iterator[Task]:
+        """Small files share a task; large splittable ones make several."""
+        task = Task(0)
+        held = 0
+        for source, known in zip(self.sources, self.known, strict=True):
+            if source.mode == "unchanged":
+                continue
+            if source.start:
+                source.replay_lines(self.rules.hash_key if self.rules.keep == "hashes" else None)
+            for piece, size in self._pieces(source, known):
+                mixed = task.pieces and self.sources[task.pieces[0].source].format != source.format
+                if held and (held + size > TASK_BYTES or mixed):
+                    yield task
+                    task, held = Task(task.number + 1), 0
+                task.pieces.append(piece)
+                held += size
+        if task.pieces:
+            yield task
+
+    def _pieces(self, source: SourceFile, known: Recognised) -> Iterator[tuple[Piece, int]]:
+        context = Context(source.path, self.zone, self.rules.keep != "none", source.mtime_ns // 1000, self.mapping)
+        base = Piece(source.number, source.path, known.format, known.shape, context, start=source.start)
+        remaining = source.size - source.start
+        if not known.splittable:
+            yield base, remaining
+        elif not known.compressed:
+            for start, end in _ranges(source.path, source.start, source.size):
+                yield replace(base, start=start, end=end, last=end >= source.size), end - start
+        else:
+            yield from self._compressed_pieces(base, source)
+
+    def _compressed_pieces(self, base: Piece, source: SourceFile) -> Iterator[tuple[Piece, int]]:
+        """Decompression happens here, once; the lines go to the workers."""
+        previous: Piece | None = None
+        try:
+            for offset, data in line_files.line_chunks(source.path, TASK_BYTES, source.start):
+                if previous is not None:
+                    yield previous, len(previous.data or b"")
+                previous = replace(base, start=offset, data=data, last=False)
+            cut = None
+        except line_files.StreamCutError as error:
+            cut = str(error)
+        if previous is None:
+            previous = replace(base, start=source.start, data=b"")
+        yield replace(previous, last=True, cut=cut), len(previous.data or b"")
+
+    # -- publishing ------------------------------------------------------------------------------------------------
+
+    def _staged(self, segment: Segment) -> None:
+        self.pending.append(segment)
+        calls = sum(one.calls for one in self.pending)
+        if self.rules.keep == "none":
+            enough = calls >= PUBLISH_BARE_CALLS
+        else:
+            ending = calls >= LAST_CALLS and self._pending_bytes >= self._left_bytes > 0
+            enough = calls >= PUBLISH_CALLS or ending
+        if len(self.pending) >= PUBLISH_SEGMENTS or enough:
+            self._publish()
+
+    def _publish(self) -> None:
+        if not self.pending:
+            return
+        with _memory_at_hand(), self.store.write() as con:
+            con.execute(f"SET memory_limit = '{PUBLISH_MEMORY}'")
+            publish(con, self.pending, self.sources, match_formats=self.match_formats)
+        for segment in self.pending:
+            self.place.discard(segment.folder)
+        self.pending = []
+        self._pending_bytes = 0
+
+    def finish(self) -> None:
+        for source in self.sources:
+            self.report.files.append(source.report())
+            if source.problem:
+                self.report.problems.append(
+                    InputError(
+                        source.problem, where=str(source.path), remedy="Everything before that place was stored."
+                    )
+                )
+
+
+@contextmanager
+def _memory_at_hand() -> Iterator[None]:
+    """Arrow's own allocator gives pages back to ask for them again at once, which costs a sixth of a publish."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
+def _task_bytes(task: Task) -> int:
+    """How much of the log a task reads."""
+    total = 0
+    for piece in task.pieces:
+        whole = piece.path.stat().st_size if piece.data is None and piece.end is None else 0
+        total += whole or len(piece.data or b"") or (piece.end or 0) - piece.start
+    return total
+
+
+def _files(paths: Iterable[str | Path], problems: list[HindcastError]) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it was named itself), folders walked in order of name; hidden files in them are left out."""
+    seen = set()
+    for given in paths:
+        path = Path(given).expanduser()
+        try:
+            folder = path.is_dir()
+        except OSError as error:
+            problems.append(InputError(f"cannot be read: {error.strerror}", where=str(path)))
+            continue
+        inside = sorted(path.rglob("*")) if folder else [path]
+        for found in inside:
+            if folder and (not found.is_file() or any(part.startswith(".") for part in found.relative_to(path).parts)):
+                continue
+            real = found.resolve()
+            if real not in seen:
+                seen.add(real)
+                yield found, not folder
+
+
+def _ranges(path: Path, start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Byte ranges of whole lines, about TASK_BYTES each, that together cover start..size."""
+    if start >= size:
+        yield size, size
+        return
+    with line_files.open_file(path) as handle:
+        while start < size:
+            end = min(start + TASK_BYTES, size)
+            if end < size:
+                handle.seek(end)
+                end = min(size, end + len(handle.readline()))
+            yield start, end
+            start = end

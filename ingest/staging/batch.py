@@ -1,0 +1,398 @@
+"""A segment of parsed calls as columns, written beside the store until one short publish takes it in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ingest.contents import tokenizer
+from ingest.contents.cache_keys import POLICIES, RequestKeys
+from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
+from ingest.records import agent_names
+from ingest.records.call import PENDING, BadRecordError, Bucket, Call, Skip
+from ingest.staging.arrow_files import write_table
+from ingest.staging.blocks import Block, merged
+from ingest.store.schema import CALL_COLUMNS
+
+_ARROW: dict[str, pa.DataType] = {
+    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(), "VARCHAR": pa.string(), "VARCHAR[]": pa.list_(pa.string()),
+}  # fmt: skip
+# columns of `calls` that are not simply a field of Call
+_MADE = {
+    "call_no", "call_key", "source_id", "source_row", "start_time", "end_time", "model", "logged_cost_usd", "weight",
+    "tool_count", "message_ids", "tools_id", "output_id", "input_words", "content_state", "has_images",
+    "pending_tool_calls", *(f"key_{policy}" for policy in POLICIES),
+}  # fmt: skip
+FIELD_COLUMNS = tuple(name for name in CALL_COLUMNS if name not in _MADE)
+_PLACED = (
+    "source", "source_row", "identity", "by_line", "messages", "tools", "output", "tool_count",
+    *(f"key_{policy}" for policy in POLICIES),
+)  # fmt: skip
+_NO_KEYS = (None,) * len(POLICIES)
+_CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
+
+
+@dataclass
+class Quarantined:
+    row: int
+    offset: int
+    reason: str
+    path: str
+    sha256: str
+    excerpt: str | None
+
+
+@dataclass
+class Part:
+    """What one segment holds of one file."""
+
+    rows: int = 0
+    calls: int = 0
+    duplicates: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    last_row: int = 0  # the number of the last row read
+    lines: int = 0  # lines of a piece whose rows count from its own beginning
+    end_offset: int | None = None  # set when the piece was read to its end
+    complete: bool = False  # the file was read to its end
+    buckets: list[Bucket] = field(default_factory=list)
+    problem: str | None = None
+
+
+@dataclass
+class Segment:
+    """Staged calls: counts by file, and in `folder` its tables (absent where a table has no row)."""
+
+    folder: Path
+    calls: int = 0
+    hashed: bool = False  # some contents are known by the hash that the log gave
+    parts: dict[int, Part] = field(default_factory=dict)
+    issues: list[tuple[int, str, str]] = field(default_factory=list)  # call number in the segment, code, detail
+
+
+@dataclass(frozen=True)
+class ContentRules:
+    """What is kept of the texts: all of it, keyed hashes, or nothing at all."""
+
+    keep: str = "text"  # text, hashes, none
+    hash_key: bytes | None = None
+    redact: Any = None  # ingest.contents.redaction.Redactor
+
+
+class Batch:
+    """Collects the outcomes of one segment's rows and stages them."""
+
+    def __init__(self, rules: ContentRules, folder: Path, before: Contents | None = None) -> None:
+        self.rules = rules
+        self.segment = Segment(folder)
+        key = rules.hash_key if rules.keep == "hashes" else None
+        redact = rules.redact.redact_bytes if rules.redact else None
+        self.contents = Contents(Measures(hash_key=key, redact=redact), before)
+        self.keys = RequestKeys(hash_key=key)
+        self._calls: list[Call] = []
+        self._placed: list[tuple[Any, ...]] = []  # beside each call, what `_PLACED` names
+        self._blocks: list[Block] = []  # other calls, as columns
+
+    def __len__(self) -> int:
+        return len(self._calls) + sum(len(block.table) for block in self._blocks)
+
+    def singles(self) -> int:
+        """How many calls came one by one."""
+        return len(self._calls)
+
+    def part(self, source: int) -> Part:
+        found = self.segment.parts.get(source)
+        if found is None:
+            found = self.segment.parts[source] = Part()
+        return found
+
+    def skip(self, source: int, outcome: Skip) -> None:
+        part = self.part(source)
+        part.rows += 1
+        if outcome.duplicate:
+            part.duplicates += 1
+        else:
+            part.skipped[outcome.reason] += 1
+
+    def bucket(self, source: int, bucket: Bucket) -> None:
+        part = self.part(source)
+        part.rows += 1
+        part.skipped["usage report, kept to reconcile with"] += 1
+        part.buckets.append(bucket)
+
+    def quarantine(self, source: int, bad: Quarantined) -> None:
+        part = self.part(source)
+        part.rows += 1
+        if self.rules.keep != "text":
+            bad.excerpt = None
+            bad.reason = without_values(bad.reason)
+        elif bad.excerpt is not None and self.rules.redact:
+            bad.excerpt = self.rules.redact.redact_text(bad.excerpt)
+            bad.reason = self.rules.redact.redact_text(bad.reason)
+        part.quarantined.append(bad)
+
+    def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
+        """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
+        keep = self.rules.keep
+        complete(call, self.rules.hash_key if keep == "hashes" else None, stored=keep != "none")
+        if keep == "hashes" and call.error_type and " " in call.error_type:
+            call.error_type = "error"  # a provider's message may quote the prompt
+        messages = tools = output = numbers = None
+        words = call.input_words
+        state = call.content_state
+        if keep != "none" and (call.messages or call.output or call.tools):
+            messages, tools, output, words, state, numbers = self._store_contents(call)
+        if call.issues:
+            clean = self.rules.redact.redact_text if self.rules.redact else str
+            self.segment.issues.extend((len(self._calls), code, clean(detail)) for code, detail in call.issues)
+        call.input_words = words
+        call.content_state = state or "absent"
+        part = self.part(source)
+        part.rows += 1
+        part.calls += 1
+        count = call.tool_count or (len(call.tools) if call.tools else None)
+        call.messages = call.output = call.tools = call.params = None  # free the texts
+        self._calls.append(call)
+        self._placed.append((source, row, key, by_line, messages, tools, output, count, *(numbers or _NO_KEYS)))
+
+    def block(self, table: pa.Table, first: int) -> None:
+        """Take in plain calls of one piece as columns; its other calls are the single ones from number `first` on."""
+        self._blocks.append(Block(first, len(self._calls), table))
+
+    def _store_contents(self, call: Call) -> tuple[Any, ...]:
+        add = self.contents.add
+        messages: Sequence[int] | None = None
+        numbers = tools = output = None
+        words = call.input_words
+        hashed = False
+        if call.messages:
+            found = self.contents.add_all(call.messages, "$.messages")
+            messages, exact, masked, raw, counted, images, bare, _ = zip(*found, strict=True)
+            hashed = True in bare
+            if words is None and not hashed:
+                words = sum(counted)
+            elif words is None and all(self.contents.words(n) is not None for n in messages):
+                words = sum(self.contents.words(n) or 0 for n in messages)
+            if call.has_images is None:
+                call.has_images = True in images
+        tool_content = add(call.tools, TOOLS, "$.tools") if call.tools else None
+        if tool_content is not None:
+            tools = tool_content.number
+        if call.output:
+            # several choices or content blocks are one answer
+            value = call.output[0] if len(call.output) == 1 else {"role": "assistant", "choices": call.output}
+            answer = add(value, OUTPUT, "$.output")
+            output = answer.number
+            if call.pending_tool_calls is None and len(call.output) == 1:
+                call.pending_tool_calls = call.finish_reason in PENDING or answer.measured.asks
+            hashed = hashed or answer.hashed
+        if messages is not None:
+            materials = b"".join(exact), b"".join(masked), b"".join(raw)
+            numbers = self.keys.numbers(*materials, tool_content, self.keys.parameters(call.params), tenant(call))
+        state = "hashed" if hashed or self.rules.keep == "hashes" else call.content_state
+        if state is None:
+            state = "redacted" if self.rules.redact else "full" if messages is not None else "absent"
+        return messages, tools, output, words, state, numbers
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write(self) -> Segment:
+        """Write the segment's tables and return it."""
+        segment = self.segment
+        segment.calls = len(self)
+        segment.hashed = self.rules.keep == "text" and any(one.text is None for one in self.contents.measured)
+        if segment.calls:
+            segment.folder.mkdir(parents=True, exist_ok=True)
+            table, places = self._all_calls()
+            segment.issues = [(int(places[call]), code, detail) for call, code, detail in segment.issues]
+            write_table(table, segment.folder, "calls")
+            if len(self.contents):
+                write_table(self._content_table(), segment.folder, "contents")
+            if self.keys.hashes:
+                write_table(hash_table(self.keys.hashes), segment.folder, "keys")
+            scores = self.scores()
+            if scores:
+                calls, models, values = zip(*scores, strict=True)
+                table = pa.table({"call": pa.array(places[list(calls)], pa.int64()), "model": models, "score": values})
+                write_table(table, segment.folder, "scores")
+            counted = self._token_table()
+            if counted is not None:
+                write_table(counted, segment.folder, "content_tokens")
+        return segment
+
+    def _all_calls(self) -> tuple[pa.Table, Any]:
+        """All calls in order, and the places among them of those that came one by one."""
+        if not self._blocks:
+            return self.call_table(), np.arange(len(self._calls))
+        return merged(self.call_table() if self._calls else None, self._blocks)
+
+    def scores(self) -> list[tuple[int, str, float]]:
+        """(call, model, score) of every score that a single call brings."""
+        return [
+            (number, model, score)
+            for number, call in enumerate(self._calls)
+            if call.scores
+            for model, score in call.scores.items()
+        ]
+
+    def call_table(self) -> pa.Table:
+        """The single calls as columns, in order."""
+        size = len(self._calls)
+        fields = dict(zip(_CALL_FIELDS, zip(*map(msgspec.structs.astuple, self._calls), strict=True), strict=True))
+        placed = dict(zip(_PLACED, zip(*self._placed, strict=True), strict=True))
+        columns: dict[str, Any] = hash_columns(placed["identity"])
+        columns["source"] = pa.array(placed["source"], pa.int32())
+        columns["by_line"] = pa.array(placed["by_line"], pa.bool_())
+        columns["replaces"] = pa.array(fields["replaces"], pa.bool_())
+        columns["source_row"] = pa.array(placed["source_row"], pa.int64())
+        for name in ("start_us", "end_us", "cost_pico", "weight_micro"):
+            columns[name] = _column(fields["logged_cost_pico" if name == "cost_pico" else name], pa.int64(), size)
+        requested = fields["request_model"]
+        served = [answered or asked for answered, asked in zip(fields["response_model"], requested, strict=True)]
+        columns["model"] = pa.array(served, pa.string())
+        columns["tool_count"] = _column(placed["tool_count"], pa.int16(), size)
+        for name in ("input_words", "content_state", "has_images", "pending_tool_calls", *FIELD_COLUMNS):
+            columns[name] = self._redacted(_column(fields[name], _ARROW[CALL_COLUMNS[name]], size))
+        columns["messages"] = _column(placed["messages"], pa.list_(pa.int32()), size)
+        for name in ("tools", "output", *(f"key_{policy}" for policy in POLICIES)):
+            columns[name] = _column(placed[name], pa.int32(), size)
+        return pa.table(columns)
+
+    def _redacted(self, column: Any) -> Any:
+        if self.rules.redact is None or column.type != pa.string():
+            return column
+        coded = column.dictionary_encode()
+        clean = pa.array([self.rules.redact.redact_text(text) for text in coded.dictionary.to_pylist()], pa.string())
+        return pa.DictionaryArray.from_arrays(coded.indices, clean).cast(pa.string())
+
+    def _token_table(self) -> pa.Table | None:
+        """Counts that the log gives for texts it keeps to itself and, where texts are dropped here, their own."""
+        found: list[tuple[int, str, int, list[int] | None]] = [(*given, None) for given in self.contents.given_tokens]
+        if self.rules.keep == "hashes":
+            kinds = self.contents.kinds
+            texts = [(number, one.text) for number, one in enumerate(self.contents.measured) if one.text is not None]
+            numbers = [number for number, _ in texts]
+            items = [(text.decode(), kinds[number]) for number, text in texts]
+            for encoding in tokenizer.ENCODINGS:
+                measured = tokenizer.measure(items, encoding, self.rules.hash_key)
+                found.extend((n, encoding, count, blocks) for n, (count, blocks) in zip(numbers, measured, strict=True))
+        if not found:
+            return None
+        numbers_, encodings, counts, blocks_ = zip(*found, strict=True)
+        return pa.table(
+            {
+                "content": pa.array(numbers_, pa.int32()),
+                "encoding": pa.array(encodings, pa.string()),
+                "tokens": pa.array(counts, pa.int32()),
+                "blocks": pa.array(blocks_, pa.list_(pa.int64())),
+            }
+        )
+
+    def _content_table(self) -> pa.Table:
+        measured = self.contents.measured
+        kept = self.rules.keep == "text"
+        return pa.table(
+            {
+                **hash_columns([one[0] for one in measured]),
+                "kind": pa.array(self.contents.kinds, pa.string()),
+                "role": pa.array([one[5] for one in measured], pa.string()),
+                "text": pa.array([one[4] if kept else None for one in measured], pa.binary()).view(pa.string()),
+                "chars": pa.array([one[6] for one in measured], pa.int32()),
+                "words": pa.array([one[7] for one in measured], pa.int32()),
+            }
+        )
+
+
+def tenant(call: Call) -> bytes:
+    """Whose request it is, for the caches that keep those apart."""
+    return f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
+
+
+def _column(values: Sequence[Any], kind: pa.DataType, size: int) -> Any:
+    """An Arrow array; the many columns that a format does not fill cost one scan."""
+    if values.count(None) == size:
+        return pa.nulls(size, kind)
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # a reader let through a value of another type: keep what fits, never lose the row
+        return pa.array([_fit(value, kind) for value in values], kind)
+
+
+def _fit(value: Any, kind: pa.DataType) -> Any:
+    try:
+        return pa.scalar(value, kind).as_py()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
+        return str(value) if kind == pa.string() and value is not None else None
+
+
+def hash_columns(hashes: Sequence[bytes]) -> dict[str, Any]:
+    """Two columns that make up 128-bit hashes: the signed upper and the unsigned lower 64 bits."""
+    halves = np.frombuffer(b"".join(hashes), dtype=[("hi", ">i8"), ("lo", ">u8")])
+    return {
+        "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
+        "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
+    }
+
+
+def hash_table(hashes: list[bytes]) -> pa.Table:
+    return pa.table(hash_columns(hashes))
+
+
+def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False) -> None:
+    """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged.
+
+    Whether an answer that is about to be `stored` asks for a tool is told then.
+    """
+    start, end = call.start_us, call.end_us
+    if call.duration_ms is None and start is not None and end is not None:
+        call.duration_ms = (end - start) / 1000
+    elif end is None and start is not None and call.duration_ms is not None:
+        call.end_us = start + round(call.duration_ms * 1000)
+    if call.duration_ms is not None and not 0 <= call.duration_ms < 1e12:
+        call.issue("impossible_duration", f"{call.duration_ms} ms")
+        call.duration_ms = None
+        call.end_us = None
+    asked = call.input_tokens
+    if asked is not None:
+        inside = (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0)
+        if inside > asked:
+            call.issue("cache_above_input", f"cache {inside} > input {asked}")
+    if (call.cache_creation_1h_input_tokens or 0) > (call.cache_creation_input_tokens or 0):
+        call.issue("hour_cache_above_writes", f"{call.cache_creation_1h_input_tokens}")
+    if call.output_tokens is not None and (call.reasoning_output_tokens or 0) > call.output_tokens:
+        call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
+    if call.tokens_source is None:
+        call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
+    later = stored and call.output is not None and len(call.output) == 1
+    if call.pending_tool_calls is None and not later and (call.output or call.finish_reason):
+        call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
+    if call.weight_micro <= 0:
+        raise BadRecordError("a weight must be above zero", "$.weight")
+    agent_names.resolve(call, hash_key)
+
+
+def without_values(reason: str) -> str:
+    """A reason without the values it quotes, which may be somebody's text."""
+    return reason.partition(":")[0][:80]
+
+
+def _asks_for_tools(output: list[Any] | None) -> bool:
+    for message in output or ():
+        if isinstance(message, msgspec.Raw):
+            raw = bytes(message)
+            # a key that asks for a tool has one of these in it; an escape may hide it
+            if not (b"_call" in raw or b"tool_use" in raw or b"\\u" in raw):
+                continue
+            message = msgspec.json.decode(raw)
+        if isinstance(message, dict) and asks_for_tools(message):
+            return True
+    return False

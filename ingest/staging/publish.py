@@ -1,0 +1,263 @@
+"""From staged segments to the store: one short transaction that adds what is new, and only that.
+
+The segments of one format that come together are taken in as one table, so that the statements of a publish do not
+multiply with the files it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import groupby
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.records.call import Bucket
+from ingest.staging import interning, source_files
+from ingest.staging.batch import Part, Segment
+from ingest.staging.deduplicate import HASH, logged_elsewhere, replace_fuller, without
+from ingest.staging.interning import Staged
+from ingest.staging.source_files import SourceFile
+from ingest.store.schema import CALL_COLUMNS
+
+# columns of `calls` that are made from staged columns of other names
+_MADE = {
+    "call_no": ("n", "$first + n"),
+    "call_key": ("hi", HASH),
+    "source_row": ("row", "row"),
+    "start_time": ("start_us", "make_timestamp(start_us)"),
+    "end_time": ("end_us", "make_timestamp(end_us)"),
+    "logged_cost_usd": ("cost_pico", "(cost_pico::DECIMAL(19,0) * 0.000000000001::DECIMAL(12,12))::DECIMAL(18,12)"),
+    "weight": ("weight_micro", "(weight_micro::DECIMAL(19,0) * 0.000001::DECIMAL(6,6))::DECIMAL(18,6)"),
+    "message_ids": ("messages", "messages"),
+    "tools_id": ("tools", "tools"),
+    "output_id": ("output", "output"),
+}
+
+
+def publish(
+    con: duckdb.DuckDBPyConnection,
+    segments: Sequence[Segment],
+    files: Sequence[SourceFile],
+    *,
+    match_formats: bool = True,
+) -> None:
+    """Add the segments, in order, inside the caller's transaction; the counts go to the source files."""
+    touched = [files[number] for number in dict.fromkeys(number for one in segments for number in one.parts)]
+    source_files.open_all(con, touched)
+    for format, group in groupby(segments, key=lambda segment: _format(segment, files)):
+        together = list(group)
+        bases = {}
+        for place, segment in enumerate(together):
+            for number, part in segment.parts.items():
+                bases[place, number] = files[number].row_base
+                _publish_quarantine(con, files[number], part)
+                _publish_buckets(con, files[number], part)
+                files[number].count(part)
+        holding = [(place, segment) for place, segment in enumerate(together) if segment.calls]
+        if holding:
+            staged = Staged.read([segment for _, segment in holding])
+            _place(staged, [place for place, _ in holding], bases, files)
+            _publish_calls(con, staged, files, format if match_formats else None)
+        source_files.save_all(
+            con, [files[number] for number in dict.fromkeys(n for one in together for n in one.parts)]
+        )
+
+
+def _format(segment: Segment, files: Sequence[SourceFile]) -> str:
+    return next((files[number].format for number in segment.parts), "")
+
+
+def _place(staged: Staged, places: list[int], bases: dict[tuple[int, int], int], files: Sequence[SourceFile]) -> None:
+    """Say of every call which file's which row it is."""
+    source = staged.calls["source"].to_numpy()
+    segment = np.asarray(places, dtype=np.int64)[staged.segment_of_call]
+    table = np.zeros((max(places) + 1, len(files)), dtype=np.int64)
+    for (place, number), base in bases.items():
+        if place < len(table):
+            table[place, number] = base
+    rows = staged.calls["source_row"].to_numpy() + table[segment, source]
+    ids = np.array([file.source_id if file.source_id is not None else -1 for file in files], dtype=np.int32)
+    staged.calls = staged.calls.append_column("row", pa.array(rows)).append_column("source_id", pa.array(ids[source]))
+
+
+def _publish_calls(
+    con: duckdb.DuckDBPyConnection, staged: Staged, files: Sequence[SourceFile], format: str | None
+) -> None:
+    """Insert the calls that the store does not hold; `format` None: whatever other formats have logged."""
+    high, low = _keys(staged.calls, files)
+    kept = _fresh(con, high, low)
+    fuller = (
+        len(kept) < len(high) and "replaces" in staged.calls.column_names and pc.any(staged.calls["replaces"]).as_py()
+    )
+    repeated = staged.calls if fuller else None
+    if format is not None:
+        elsewhere = logged_elsewhere(con, staged.calls, kept, format)
+        for row in elsewhere:
+            files[staged.calls["source"][row].as_py()].elsewhere += 1
+        kept = without(kept, elsewhere)
+    first = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]
+    if len(kept):
+        staged.keep(kept)
+        staged.calls = interning.with_contents(con, staged)
+        staged.calls = interning.with_keys(con, staged)
+        _insert_calls(con, staged.calls, high[kept], low[kept], first)
+        _publish_scores(con, staged, kept, first)
+        _publish_issues(con, staged, kept, first)
+        found, counts = np.unique(staged.calls["source"].to_numpy(), return_counts=True)
+        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+            files[number].found_new(count)
+    if repeated is not None:
+        replace_fuller(con, repeated, high, low)
+
+
+def _fresh(con: duckdb.DuckDBPyConnection, high: Any, low: Any) -> Any:
+    """The places of the calls that are neither in the store nor repeat an earlier one of these, in order."""
+    size = len(low)
+    first = np.ones(size, dtype=bool)
+    ranked = np.sort(low)
+    if (ranked[1:] == ranked[:-1]).any():
+        order = np.lexsort((np.arange(size), high, low))
+        same = (low[order][1:] == low[order][:-1]) & (high[order][1:] == high[order][:-1])
+        first[order[1:][same]] = False
+    if con.execute("SELECT 1 FROM calls LIMIT 1").fetchall():
+        con.register("staged_keys", _key_table(high, low))
+        known = con.execute(
+            f"SELECT n FROM (SELECT n, {HASH} AS call_key FROM staged_keys) JOIN calls USING (call_key)"
+        ).fetchnumpy()
+        con.unregister("staged_keys")
+        first[np.asarray(known["n"], dtype=np.int64)] = False
+    return np.flatnonzero(first)
+
+
+def _key_table(high: Any, low: Any) -> pa.Table:
+    return pa.table({"n": pa.array(np.arange(len(low))), "hi": pa.array(high), "lo": pa.array(low)})
+
+
+def _insert_calls(con: duckdb.DuckDBPyConnection, calls: pa.Table, high: Any, low: Any, first: int) -> None:
+    """Insert the columns that some call fills; the others are NULL without being named."""
+    given = {name: calls[name] for name in calls.column_names if name not in ("hi", "lo")}
+    given |= {"n": pa.array(np.arange(len(calls))), "hi": pa.array(high), "lo": pa.array(low)}
+    values = {}
+    for name in CALL_COLUMNS:
+        staged, expression = _MADE.get(name, (name, f'"{name}"'))
+        if staged in given:
+            values[name] = expression
+    # in one piece: DuckDB takes twice as long over many short ones
+    con.register("staged_calls", pa.table(given).combine_chunks())
+    con.execute(
+        f"""INSERT INTO calls ({", ".join(f'"{name}"' for name in values)})
+            SELECT {", ".join(values.values())} FROM staged_calls""",
+        {"first": first},
+    )
+    con.unregister("staged_calls")
+
+
+def _keys(staged: pa.Table, files: Sequence[SourceFile]) -> tuple[Any, Any]:
+    """The keys' halves. Of equal lines of one file the second and later get keys of their own: they are calls too."""
+    high, low = staged["hi"].to_numpy(), staged["lo"].to_numpy()
+    by_line = staged["by_line"].to_numpy()
+    if not by_line.any():
+        return high, low
+    high, low = high.copy(), low.copy()
+    rows = np.flatnonzero(by_line)
+    numbers = staged["source"].to_numpy()[rows]
+    order = np.argsort(numbers, kind="stable")
+    found, starts = np.unique(numbers[order], return_index=True)
+    for number, of_file in zip(found.tolist(), np.split(rows[order], starts[1:]), strict=True):
+        for row, occurrence in files[number].occurrences(of_file, low[of_file]):
+            material = high[row].tobytes() + low[row].tobytes() + b"#%d" % occurrence
+            digest = hashlib.sha256(material).digest()
+            high[row] = np.frombuffer(digest[:8], ">i8")[0]
+            low[row] = np.frombuffer(digest[8:16], ">u8")[0]
+    return high, low
+
+
+def _publish_scores(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, first: int) -> None:
+    """Scores of the call's own answer and of other models on the same request."""
+    if "score" in staged.calls.column_names:
+        con.execute(
+            """INSERT INTO scores SELECT call_no, model, score, 'log' FROM calls
+                WHERE call_no >= $first AND score IS NOT NULL AND model IS NOT NULL ORDER BY call_no""",
+            {"first": first},
+        )
+    given = staged.beside_calls("scores", "call")
+    if given is None:
+        return
+    con.register("given_scores", given)
+    con.register("kept", pa.table({"call": pa.array(kept), "call_no": pa.array(first + np.arange(len(kept)))}))
+    con.execute(
+        """INSERT INTO scores
+           SELECT k.call_no, s.model, s.score, 'log' FROM given_scores s JOIN kept k ON k.call = s.call
+            WHERE NOT EXISTS (SELECT 1 FROM scores o WHERE o.call_no = k.call_no AND o.model = s.model)
+            ORDER BY k.call_no, s.model"""
+    )
+    con.unregister("kept")
+    con.unregister("given_scores")
+
+
+def _publish_issues(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, first: int) -> None:
+    issues = list(staged.issues())
+    if not issues:
+        return
+    numbers = {call: first + position for position, call in enumerate(kept.tolist())}
+    rows = [(numbers[call], code, detail[:200]) for call, code, detail in issues if call in numbers]
+    if rows:
+        con.register("issues", pa.table(dict(zip(("call_no", "code", "detail"), zip(*rows, strict=True), strict=True))))
+        con.execute("INSERT INTO import_issues SELECT call_no, code, detail FROM issues ORDER BY call_no, code, detail")
+        con.unregister("issues")
+
+
+def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:
+    """Usage and cost report rows, each once whatever is read again."""
+    if not part.buckets:
+        return
+    names = [one.name for one in fields(Bucket)]
+    kinds = {"start_us": pa.int64(), "end_us": pa.int64(), "requests": pa.int64()}
+    columns = {
+        name: pa.array([getattr(bucket, name) for bucket in part.buckets], kinds.get(name, pa.string()))
+        for name in names
+    }
+    con.register("found_buckets", pa.table(columns))
+    con.execute(
+        """INSERT INTO usage_buckets (source_id, kind, start_time, end_time, provider, model, line_item, token_kind,
+                                      project, api_key, service_tier, quantity, requests, amount_usd, currency)
+           SELECT DISTINCT ?, kind, make_timestamp(start_us) AS start_time, make_timestamp(end_us) AS end_time,
+                  provider, model, line_item, token_kind, project, api_key, service_tier,
+                  quantity::DECIMAL(38,6), requests, amount_usd::DECIMAL(38,12), currency
+             FROM found_buckets f
+            WHERE NOT EXISTS (
+                  SELECT 1 FROM usage_buckets b
+                   WHERE b.kind = f.kind AND b.start_time IS NOT DISTINCT FROM make_timestamp(f.start_us)
+                     AND b.end_time IS NOT DISTINCT FROM make_timestamp(f.end_us)
+                     AND b.provider IS NOT DISTINCT FROM f.provider AND b.model IS NOT DISTINCT FROM f.model
+                     AND b.line_item IS NOT DISTINCT FROM f.line_item
+                     AND b.token_kind IS NOT DISTINCT FROM f.token_kind
+                     AND b.project IS NOT DISTINCT FROM f.project AND b.api_key IS NOT DISTINCT FROM f.api_key
+                     AND b.service_tier IS NOT DISTINCT FROM f.service_tier)
+            ORDER BY ALL""",
+        [source.source_id],
+    )
+    con.unregister("found_buckets")
+
+
+def _publish_quarantine(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:
+    if not part.quarantined:
+        return
+    rows = [
+        (source.source_id, source.row_base + bad.row, bad.offset, bad.reason, bad.path, bad.sha256, bad.excerpt)
+        for bad in part.quarantined
+    ]
+    names = ("source_id", "source_row", "byte_offset", "reason", "json_path", "line_sha256", "excerpt")
+    columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
+    columns["excerpt"] = pa.array(columns["excerpt"], pa.string())
+    con.register("bad_rows", pa.table(columns))
+    con.execute(
+        f"INSERT INTO quarantine ({', '.join(names)}) SELECT {', '.join(names)} FROM bad_rows ORDER BY source_row"
+    )
+    con.unregister("bad_rows")

@@ -1,0 +1,1 @@
+"""The DuckDB file: opening, schema, the lock of its writer."""

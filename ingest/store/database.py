@@ -1,0 +1,230 @@
+"""The store: one native DuckDB file, with a sidecar lock that lets a dashboard read while an ingest writes.
+
+Readers take the lock shared only while they open the file, query read-only and close. A writer takes it exclusively
+for one short publish. DuckDB's own file lock still guards the bytes; the sidecar only gives both sides their turn, so
+neither starves. A `kill -9` at any moment leaves the last committed publish.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from ingest.errors import StoreBusyError, StoreError
+from ingest.store.schema import CALL_COLUMNS, SCHEMA_VERSION, TABLES
+
+try:  # a POSIX lock; elsewhere DuckDB's own lock and the retries below must do
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # type: ignore[assignment]
+
+READ_PATIENCE_S = 10.0
+WRITE_PATIENCE_S = 60.0
+DEFAULT_PATH = "hindcast.duckdb"
+# Connections of one process share an instance, which a thread may meet before its Python functions are registered.
+_OPENING = threading.Lock()
+_BUSY = re.compile(r"Could not set lock|Conflicting lock|different configuration", re.IGNORECASE)
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+_SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true; SET enable_progress_bar=false;"
+
+
+class Store:
+    """A handle on the store at `path`. It keeps no connection: each `read` or `write` opens and closes one."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection. Raises StoreError if there is no store, StoreBusyError after 10 s of waiting."""
+        if not self.exists():
+            raise StoreError(
+                f"there is no store at {self.path}",
+                remedy="Make one with: hindcast ingest PATH   (or see the origin story: hindcast demo)",
+            )
+        with self._gate(exclusive=False, patience=READ_PATIENCE_S):
+            con = self._connect(read_only=True, patience=READ_PATIENCE_S)
+        try:
+            self._check_version(con)
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One exclusive transaction: commits on leaving, rolls back on an exception, and counts the publish."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot create {self.path.parent}: {error.strerror}") from error
+        with self._gate(exclusive=True, patience=WRITE_PATIENCE_S):
+            if not self.exists():
+                self._create()
+            con = self._connect(read_only=False, patience=WRITE_PATIENCE_S)
+            try:
+                self._migrate(con)
+                con.execute("BEGIN")
+                try:
+                    yield con
+                    con.execute("UPDATE meta SET value = (value::BIGINT + 1)::VARCHAR WHERE key = 'publish'")
+                    con.execute("COMMIT")
+                except BaseException:
+                    # a failed COMMIT has already ended the transaction
+                    with suppress(duckdb.Error):
+                        con.execute("ROLLBACK")
+                    raise
+            except (duckdb.IOException, duckdb.FatalException) as error:
+                # a commit whose checkpoint failed may stand in the log beside the store: whole, or not at all
+                raise self._explain(error) from error
+            finally:
+                with suppress(duckdb.Error):
+                    con.close()
+
+    def publish_number(self) -> int:
+        """Grows with every write: the cache key for anything computed from the store. 0 if there is no store."""
+        if not self.exists():
+            return 0
+        with self.read() as con:
+            return int(con.execute("SELECT value FROM meta WHERE key = 'publish'").fetchall()[0][0])
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _gate(self, *, exclusive: bool, patience: float) -> Iterator[None]:
+        """The sidecar lock. Never the store file itself: closing any handle on it would drop DuckDB's POSIX lock."""
+        if fcntl is None:  # pragma: no cover
+            yield
+            return
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        try:
+            handle = lock_path.open("a+b")
+        except OSError as error:
+            if not exclusive:  # a read-only folder: nobody can be writing here through us
+                yield
+                return
+            raise StoreError(f"cannot write beside the store: {error.strerror}", where=str(lock_path)) from error
+        with handle:
+            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(handle, kind | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EAGAIN, errno.EACCES):
+                        raise
+                    if time.monotonic() > deadline:
+                        raise self._busy(_read_holder(handle)) from error
+                    time.sleep(random.uniform(0.005, 0.03))
+            if exclusive:
+                handle.seek(0)
+                handle.truncate()
+                handle.write(str(os.getpid()).encode())
+                handle.flush()
+            yield
+
+    def _connect(self, *, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with _OPENING:
+                    con = duckdb.connect(str(self.path), read_only=read_only)
+                    con.execute(_SETTINGS)
+                return con
+            except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
+                if not _BUSY.search(str(error)):
+                    raise self._explain(error) from error
+                if time.monotonic() > deadline:
+                    holder = _HOLDER.search(str(error))
+                    raise self._busy(holder.group(1) if holder else None) from error
+                time.sleep(random.uniform(0.005, 0.1))
+            except duckdb.Error as error:
+                raise self._explain(error) from error
+
+    def _busy(self, holder: str | None) -> StoreBusyError:
+        who = f"process {holder}" if holder else "another process"
+        return StoreBusyError(
+            f"{who} is using the store {self.path}", remedy="Wait for it to finish, or use another --store."
+        )
+
+    def _explain(self, error: duckdb.Error) -> StoreError:
+        text = str(error).splitlines()[0]
+        lower = text.lower()
+        if any(sign in lower for sign in ("no space", "disk full", "could not write", "file too large")):
+            return StoreError(
+                f"the disk is full; {self.path} keeps everything published before", remedy="Free space and run again."
+            )
+        if "not a valid duckdb" in lower or "magic bytes" in lower:
+            return StoreError("this file is not a Hindcast store", where=str(self.path), remedy="Name another --store.")
+        if "version" in lower and ("storage" in lower or "newer" in lower):
+            return self._newer(text)
+        return StoreError(f"the store cannot be opened: {text}", where=str(self.path))
+
+    def _newer(self, detail: str) -> StoreError:
+        return StoreError(
+            f"written by a newer version ({detail})",
+            where=str(self.path),
+            remedy="Upgrade llm-hindcast, or name another --store.",
+        )
+
+    # -- schema ----------------------------------------------------------------------------------------------------
+
+    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
+        try:
+            rows = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
+        except duckdb.CatalogException:
+            rows = []
+        if not rows:
+            raise StoreError("a DuckDB file, but not a Hindcast store", where=str(self.path))
+        version = int(rows[0][0])
+        if version > SCHEMA_VERSION:
+            raise self._newer(f"store schema {version}, this program knows {SCHEMA_VERSION}")
+
+    def _create(self) -> None:
+        """A new store appears whole: a kill before its tables are committed leaves none."""
+        fresh = self.path.with_name(self.path.name + ".new")
+        for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+        try:
+            with closing(duckdb.connect(str(fresh))) as con:
+                self._migrate(con)
+            fresh.replace(self.path)
+        except duckdb.Error as error:
+            raise self._explain(error) from error
+
+    def _migrate(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Create what is missing. A foreign or newer file is refused before anything is touched."""
+        tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if tables:
+            self._check_version(con)
+        else:
+            con.execute("BEGIN")
+            for name, columns in TABLES.items():
+                con.execute(f"CREATE TABLE {name} ({columns})")
+            con.execute(
+                "INSERT INTO meta VALUES ('schema_version', ?::VARCHAR), ('publish', '0')", [str(SCHEMA_VERSION)]
+            )
+            con.execute("COMMIT")
+
+
+def call_columns() -> list[str]:
+    """The columns of `calls`, in order."""
+    return list(CALL_COLUMNS)
+
+
+def _read_holder(handle: IO[bytes]) -> str | None:
+    handle.seek(0)
+    return handle.read(20).decode("ascii", "replace").strip() or None

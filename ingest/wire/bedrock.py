@@ -1,0 +1,46 @@
+"""Amazon Bedrock's Converse bodies; InvokeModel bodies are those of the model's own vendor (2026-10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest.records.call import Call, text_or_none
+from ingest.records.token_usage import apply_usage
+
+
+def matches_response(body: Any) -> bool:
+    return isinstance(body, dict) and isinstance(body.get("output"), dict) and "usage" in body and "stopReason" in body
+
+
+def apply_request(call: Call, body: dict[str, Any]) -> None:
+    messages: list[Any] = []
+    system = body.get("system")
+    if system:
+        messages.append({"role": "system", "content": system})
+    if isinstance(body.get("messages"), list):
+        messages.extend(body["messages"])
+    call.messages = messages or None
+    config = body.get("inferenceConfig")
+    if isinstance(config, dict):
+        call.params = config
+        if isinstance(config.get("temperature"), int | float):
+            call.temperature = float(config["temperature"])
+        if type(config.get("maxTokens")) is int:
+            call.max_tokens = config["maxTokens"]
+    tools = body.get("toolConfig")
+    if isinstance(tools, dict) and isinstance(tools.get("tools"), list):
+        call.tools = tools["tools"] or None
+    call.request_model = text_or_none(body.get("modelId")) or call.request_model
+
+
+def apply_response(call: Call, body: dict[str, Any]) -> None:
+    call.operation_name = "chat"
+    call.provider_name = call.provider_name or "aws.bedrock"
+    apply_usage(call, body.get("usage"), "$.usage")
+    call.finish_reason = text_or_none(body.get("stopReason"))
+    output = body.get("output")
+    if isinstance(output, dict) and isinstance(output.get("message"), dict):
+        call.output = [output["message"]]
+    metrics = body.get("metrics")
+    if isinstance(metrics, dict) and isinstance(metrics.get("latencyMs"), int | float):
+        call.duration_ms = float(metrics["latencyMs"])

@@ -1,0 +1,243 @@
+"""Request and response pairs, in any of the wrappers that people write around them.
+
+A pair is an object with one key for the request and one for the response, either of which may be JSON in a string or
+an HTTP message with its own `body`. What stands beside them (time, latency, agent, ids) is read by its usual names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingest.format_contract import Context
+from ingest.records import agent_names
+from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
+from ingest.records.provider_names import provider_name
+from ingest.records.timestamps import time_us
+from ingest.wire import anthropic, bedrock, gemini, openai, streaming
+
+_REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwargs", "body_in")
+_RESPONSE_KEYS = ("response", "resp", "response_body", "responseBody", "output", "completion", "result")
+_TIME_KEYS = (
+    "start_time", "startTime", "timestamp", "ts", "time", "created_at", "createdAt", "request_time", "started_at",
+    "date", "datetime", "@timestamp", "logged_at",
+)  # fmt: skip
+_END_KEYS = ("end_time", "endTime", "ended_at", "finished_at")
+_DURATION_KEYS = {
+    "duration_ms": 1.0, "latency_ms": 1.0, "elapsed_ms": 1.0, "response_time_ms": 1.0, "durationMs": 1.0,
+    "latencyMs": 1.0, "duration_s": 1000.0, "duration_seconds": 1000.0, "latency_seconds": 1000.0,
+    "elapsed_seconds": 1000.0, "latency_s": 1000.0,
+}  # fmt: skip
+_SESSION_KEYS = ("conversation_id", "session_id", "sessionId", "conversationId", "thread_id")
+_COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")
+_PLAIN_KEYS = (
+    "request_id", "trace_id", "span_id", "team", "environment", "service_name", "process_id", "workflow_name",
+    "prompt_name", "prompt_version",
+)  # fmt: skip
+# wrapper key -> (what it tells, rank among the keys that tell the same)
+_SLOTS: dict[str, tuple[str, int]] = {
+    key: (slot, rank)
+    for slot, keys in (
+        ("start", _TIME_KEYS), ("end", _END_KEYS), ("duration", tuple(_DURATION_KEYS)), ("session", _SESSION_KEYS),
+        ("cost", _COST_KEYS), ("provider", ("provider_name", "provider")), ("user", ("user_id", "user")),
+        ("status", ("status_code", "http_status", "status")), ("tags", ("tags",)), ("attempt", ("attempt",)),
+        ("metadata", ("metadata",)), *((key, (key,)) for key in _PLAIN_KEYS),
+    )
+    for rank, key in enumerate(keys)
+}  # fmt: skip
+WRAPPER_KEYS = (*_SLOTS, *agent_names.AGENT_KEYS, *agent_names.TASK_KEYS)  # all that `apply_wrapper` looks at
+
+
+def opened(value: Any) -> Any:
+    """A body: itself, what its JSON text holds, what its HTTP message carries, or a stream put together."""
+    if isinstance(value, str):
+        if value[:1] in ("{", "["):
+            try:
+                value = msgspec.json.decode(value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return value
+        elif streaming.is_stream(value):
+            return streaming.assemble(value)
+    if isinstance(value, list) and streaming.is_stream(value):
+        return streaming.assemble(value)
+    if isinstance(value, dict) and "model" not in value and "choices" not in value:
+        for key in ("body", "json", "data"):
+            if isinstance(value.get(key), dict | str | list) and value[key]:
+                return opened(value[key])
+    return value
+
+
+def split(record: dict[str, Any]) -> tuple[Any, Any]:
+    """(request, response) of a record; None for the one that is not there."""
+    request = response = None
+    for key in _REQUEST_KEYS:
+        if key in record:
+            request = opened(record[key])
+            break
+    for key in _RESPONSE_KEYS:
+        if key in record:
+            response = opened(record[key])
+            break
+    return request, response
+
+
+def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
+    """Time, latency, names and ids from beside the request and the response."""
+    told: dict[str, tuple[int, str]] = {}
+    for key, value in record.items():
+        slot = _SLOTS.get(key)
+        if slot is not None and value is not None and value != "":
+            best = told.get(slot[0])
+            if best is None or slot[1] < best[0]:
+                told[slot[0]] = (slot[1], key)
+    agent_names.from_metadata(call, record, "attribute")
+    for name, (_, key) in told.items():
+        value = record[key]
+        if name == "start":
+            call.start_us, call.time_precision = time_us(value, "$.start_time", zone=context.zone)
+        elif name == "end":
+            call.end_us = time_us(value, "$.end_time", zone=context.zone)[0]
+        elif name == "duration":
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                call.duration_ms = value * _DURATION_KEYS[key]
+        elif name == "session":
+            call.conversation_id = text_or_none(value)
+        elif name == "provider":
+            call.provider_name = provider_name(text_or_none(value))
+        elif name == "user":
+            call.user_id = call.user_id or text_or_none(value)
+        elif name == "tags":
+            _apply_tags(call, value)
+        elif name == "status":
+            _apply_status(call, value)
+        elif name == "cost":
+            if isinstance(value, int | float | str) and not isinstance(value, bool):
+                call.logged_cost_pico = pico_dollars(value, f"$.{key}")
+        elif name == "metadata":
+            agent_names.from_metadata(call, value)
+        elif name == "attempt":
+            call.attempt = value if type(value) is int and 0 < value < 1000 else None
+        elif getattr(call, name) is None:
+            setattr(call, name, text_or_none(value))
+
+
+def _apply_tags(call: Call, tags: Any) -> None:
+    if isinstance(tags, dict):
+        agent_names.from_metadata(call, tags, "tag")
+        call.tags = [f"{key}:{value}" for key, value in tags.items() if isinstance(value, str | int | float)] or None
+    elif isinstance(tags, list):
+        call.tags = [tag for tag in tags if isinstance(tag, str)] or None
+
+
+def _apply_status(call: Call, status: Any) -> None:
+    if type(status) is int and 100 <= status < 600:
+        call.http_status = status
+        if status >= 400:
+            call.status = "error"
+    elif isinstance(status, str) and status.lower() in ("error", "failed", "failure"):
+        call.status = "error"
+
+
+def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -> Call:
+    """The response's own time where the wrapper has none, the identity, and what every call must have."""
+    if call.start_us is None and created is not None:
+        call.start_us, call.time_precision = time_us(created, "$.created", zone=context.zone)
+    if call.start_us is None and context.mtime_us is not None:
+        call.start_us, call.time_precision = context.mtime_us, "file"
+        call.issue("time_of_file", "the record has no time; the file's own was taken")
+    call.identity = call.response_id or text_or_none(record.get("call_id"))
+    if call.request_model is None and call.response_model is None:
+        raise BadRecordError("no model", "$.model")
+    return call
+
+
+def dialect_of(body: Any) -> str | None:
+    """Which provider's response a body is."""
+    if openai.matches_chat(body):
+        return "openai_chat"
+    if openai.matches_responses(body):
+        return "openai_responses"
+    if anthropic.matches_response(body):
+        return "anthropic"
+    if gemini.matches_response(body):
+        return "gemini"
+    if bedrock.matches_response(body):
+        return "bedrock"
+    if openai.matches_embedding(body):
+        return "embedding"
+    return None
+
+
+def apply_bodies(call: Call, request: Any, response: Any) -> Any:
+    """Fill a call from a request and a response body, either of which may be missing. Returns the response's time.
+
+    Raises BadRecordError if the response is neither an answer of a known dialect nor an error.
+    """
+    dialect = dialect_of(response)
+    if isinstance(request, dict):
+        apply_request(call, request, dialect)
+    if dialect == "openai_chat":
+        openai.apply_chat(call, response)
+        return response.get("created")
+    if dialect == "openai_responses":
+        openai.apply_responses(call, response)
+        return response.get("created_at")
+    if dialect == "anthropic":
+        anthropic.apply_response(call, response)
+        return None
+    if dialect == "gemini":
+        gemini.apply_response(call, response)
+        return response.get("createTime")
+    if dialect == "bedrock":
+        bedrock.apply_response(call, response)
+        return None
+    if dialect == "embedding":
+        openai.apply_embedding(call, response)
+        return None
+    if openai.apply_error(call, response):
+        return None
+    raise BadRecordError("the response is no answer of a known kind and no error", "$.response")
+
+
+def apply_request(call: Call, request: dict[str, Any], dialect: str | None) -> None:
+    if dialect == "anthropic" or (dialect is None and anthropic.matches_request(request)):
+        anthropic.apply_request(call, request)
+    elif dialect == "gemini" or (dialect is None and gemini.matches_request(request)):
+        gemini.apply_request(call, request)
+    elif dialect == "bedrock":
+        bedrock.apply_request(call, request)
+    else:
+        openai.apply_request(call, request)
+
+
+def read_pair(record: Any, context: Context) -> list[Any] | Call:
+    """A pair, or a bare response, of any dialect."""
+    if not isinstance(record, dict):
+        raise BadRecordError("not a JSON object")
+    call = Call()
+    if dialect_of(record) is not None:
+        # parameters and messages may stand in the same object as the answer
+        created = apply_bodies(call, record if "messages" in record else None, record)
+    else:
+        request, response = split(record)
+        if request is None and openai.matches_request(record):
+            request = record
+        created = apply_bodies(call, request, response if response is not None else record)
+        apply_wrapper(call, record, context)
+    if call.provider_name is None:
+        call.provider_name = provider_of(call.response_model or call.request_model)
+    finish(call, record, created, context)
+    return anthropic.expand(call) if call.iterations else call
+
+
+def provider_of(model: str | None) -> str | None:
+    """The provider that a model's name gives away; None where it does not."""
+    name = (model or "").lower()
+    if name.startswith(("gpt-", "o1", "o3", "o4", "text-embedding", "chatgpt", "davinci", "ft:gpt", "codex-")):
+        return "openai"
+    if name.startswith("claude"):
+        return "anthropic"
+    if name.startswith("gemini"):
+        return "gcp.gemini"
+    return None
