@@ -147,7 +147,7 @@ def synthetic_store(path: Path, calls: int, *, prompts: bool = False) -> None:
     With `prompts`, each call is three hashed messages of 24 blocks of 128 tokens together (a system prompt of 12 per
     agent, a document of 8 that fifty requests share, a question of 4), of a model that the provider caches.
     """
-    from analysis import ledger
+    from analysis.ledger import ledger
     from ingest.store.database import Store
 
     key = "CAST(floor(pow((hash(i + 5) % 1000003) / 1000003.0, 3) * $n / 4) AS INTEGER)"

@@ -14,10 +14,10 @@ import time
 from datetime import UTC
 from pathlib import Path
 
-from analysis.cost import cost
-from analysis.ledger import CHUNK, update
-from analysis.rates import load_rates
-from analysis.usage import read_usage, used_kinds
+from analysis.ledger.ledger import CHUNK, update
+from analysis.ledger.usage_arrays import read_usage, used_kinds
+from analysis.pricing.load_rates import load_rates
+from analysis.reports.cost import cost
 from ingest.store.database import Store
 from ingest.store.schema import CALL_COLUMNS
 

@@ -110,8 +110,8 @@ def register(app: typer.Typer) -> None:
 
 def show_backtest(result: Backtest) -> None:
     """Whether the forecast held, day by day."""
+    from analysis.formatting import count, day, money, share
     from analysis.money import dollars
-    from analysis.present import count, day, money, share
 
     words = "inside" if result.inside else "outside"
     say(
@@ -141,8 +141,8 @@ def show_backtest(result: Backtest) -> None:
 
 def show_verification(result: Verification) -> None:
     """Forecast, bill and the drifts that add up to the difference."""
+    from analysis.formatting import count, money
     from analysis.money import dollars
-    from analysis.present import count, money
 
     words = "as forecast" if result.inside else "not as forecast"
     say(

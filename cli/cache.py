@@ -99,7 +99,7 @@ def _show_curves(
     spent: int,
     sample: float | None,
 ) -> None:
-    from analysis.present import count, share
+    from analysis.formatting import count, share
 
     if not by_ttl.asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
@@ -205,7 +205,7 @@ def grid(
 
 
 def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decimal, top: int) -> None:
-    from analysis.present import count, money, share
+    from analysis.formatting import count, money, share
 
     if not ranked or not ranked[0].asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
@@ -322,7 +322,7 @@ def _life(ms: int | None) -> str:
 
 
 def _name(cell: Cell) -> str:
-    from analysis.present import count
+    from analysis.formatting import count
 
     setting = cell.setting
     room = (
@@ -345,19 +345,19 @@ def _rooms(curve: Curve) -> list[int]:
 
 
 def _rate(curve: Curve, number: int) -> str:
-    from analysis.present import share
+    from analysis.formatting import share
 
     return share(int(curve.hits[number]) / curve.asked if curve.asked else None)
 
 
 def _per_day(pico: Any, asks: Demand) -> str:
-    from analysis.present import money
+    from analysis.formatting import money
 
     return money(Decimal(int(pico)).scaleb(-12) / max(asks.days, 1))
 
 
 def _usd(pico: Any) -> str | None:
-    from analysis.present import usd
+    from analysis.formatting import usd
 
     return usd(Decimal(int(pico)).scaleb(-12))
 
@@ -388,7 +388,7 @@ def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:
 
 
 def _unpriced(traffic: Traffic) -> int:
-    from analysis.pricing import UNPRICED
+    from analysis.pricing.rate_table import UNPRICED
 
     return int(((traffic.cost == UNPRICED) & traffic.window).sum())
 
@@ -396,7 +396,7 @@ def _unpriced(traffic: Traffic) -> int:
 def _under(traffic: Traffic, asks: Demand) -> None:
     """What the totals above do not hold."""
     keyless = int((asks.window & (asks.requests.key < 0)).sum())
-    from analysis.present import count
+    from analysis.formatting import count
 
     for number, what in (
         (_unpriced(traffic), "without a price: hits count, dollars do not"),

@@ -65,7 +65,7 @@ def doctor(
 
 
 def _show(found: Diagnosis, agreements: list[Agreement], chosen: list[Choice]) -> None:
-    from analysis.present import count, money
+    from analysis.formatting import count, money
 
     if found.findings:
         first = found.findings[0]
@@ -102,7 +102,7 @@ def _show(found: Diagnosis, agreements: list[Agreement], chosen: list[Choice]) -
 
 
 def _show_provider(agreements: list[Agreement], chosen: list[Choice], days: int) -> None:
-    from analysis.present import money, tokens
+    from analysis.formatting import money, tokens
 
     if agreements:
         say()
@@ -138,7 +138,7 @@ def _show_provider(agreements: list[Agreement], chosen: list[Choice], days: int)
 
 
 def _advice(one: Choice, days: int) -> str:
-    from analysis.present import money
+    from analysis.formatting import money
 
     if one.best == "as logged":
         return "as it is"
@@ -166,7 +166,7 @@ def _per_day(pico: int, days: int) -> Decimal:
 
 
 def _usd(pico: int) -> str | None:
-    from analysis.present import usd
+    from analysis.formatting import usd
 
     return usd(Decimal(pico).scaleb(-12))
 

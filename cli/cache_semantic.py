@@ -68,7 +68,7 @@ def semantic(
 
 
 def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, target: float) -> None:
-    from analysis.present import count, money, share
+    from analysis.formatting import count, money, share
 
     days = max(len(traffic.days), 1)
     if not rows or not rows[0].asked:
@@ -108,6 +108,6 @@ def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, tar
 
 
 def _row(one: Threshold) -> dict[str, Any]:
-    from analysis.present import usd
+    from analysis.formatting import usd
 
     return {**vars(one), "saved_usd": usd(Decimal(one.saved).scaleb(-12)), "false_share": one.false_share}

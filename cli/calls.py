@@ -12,7 +12,7 @@ from cli.given import Since, Until, parse_day, parse_pairs, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
-    from analysis.listing import CallList
+    from analysis.reports.calls import CallList
 
 
 _WORDS = ("agent", "task", "model", "status")
@@ -48,7 +48,7 @@ def calls(
 
     Example: hindcast calls --agent drafting_agent --day 2024-03-05
     """
-    from analysis import listing
+    from analysis.reports import calls as listing
     from ingest.store.database import Store
 
     if show is not None:
@@ -78,7 +78,7 @@ def calls(
 
 
 def _show(found: CallList) -> None:
-    from analysis.present import count, money, named, tokens
+    from analysis.formatting import count, money, named, tokens
 
     unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
     say(f"{count(found.calls, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
@@ -113,8 +113,8 @@ def _show(found: CallList) -> None:
 
 
 def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
-    from analysis import listing
-    from analysis.present import count
+    from analysis.formatting import count
+    from analysis.reports import calls as listing
 
     parts = listing.messages(store, call_no)
     if as_json:

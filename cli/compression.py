@@ -60,8 +60,8 @@ def register(app: typer.Typer) -> None:
 
 def show(result: LeaveOneOut) -> None:
     """The sum, and each compressor's part of it."""
+    from analysis.formatting import money, share, tokens
     from analysis.money import dollars
-    from analysis.present import money, share, tokens
 
     saved = result.baseline - result.cost
     verb = "saves" if saved >= 0 else "costs"
@@ -91,7 +91,7 @@ def show(result: LeaveOneOut) -> None:
 
 def show_view(view: View) -> None:
     """The messages that change, before and after."""
-    from analysis.present import count, tokens
+    from analysis.formatting import count, tokens
 
     say(f"{tokens(view.tokens_before)} input tokens before, {tokens(view.tokens_after)} after.", style="bold")
     unknown = sum(text is None for text in view.before)

@@ -11,7 +11,7 @@ from cli.given import Since, Until, parse_day_or_today, parse_pairs, silent
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
-    from analysis.cost import CostReport
+    from analysis.reports.cost import CostReport
 
 
 def register(app: typer.Typer) -> None:
@@ -48,8 +48,8 @@ def cost(
 
     Example: hindcast cost --by agent,model --since 2024-03-01
     """
-    from analysis import present
-    from analysis.cost import cost as report_cost
+    from analysis import formatting
+    from analysis.reports.cost import cost as report_cost
     from ingest.errors import GateError
     from ingest.store.database import Store
 
@@ -73,19 +73,19 @@ def cost(
         say(f"No call has {' and '.join(where)}." if where else "The store holds no calls yet: hindcast ingest PATH")
     if strict and report.total["unpriced_calls"]:
         raise GateError(
-            f"{present.count(report.total['unpriced_calls'], 'call')} without a price",
+            f"{formatting.count(report.total['unpriced_calls'], 'call')} without a price",
             remedy="Set prices with: hindcast prices set MODEL --input USD --output USD",
         )
 
 
 def _show(report: CostReport, top: int) -> None:
-    from analysis import present
+    from analysis import formatting
 
     total = report.total
-    spent = present.money(total["cost_usd"])
+    spent = formatting.money(total["cost_usd"])
     say(
-        f"{spent} for {present.count(total['calls'], 'call')}, {present.tokens(total['input_tokens'])} tokens in "
-        f"and {present.tokens(total['output_tokens'])} out."
+        f"{spent} for {formatting.count(total['calls'], 'call')}, {formatting.tokens(total['input_tokens'])} tokens in "
+        f"and {formatting.tokens(total['output_tokens'])} out."
     )
     say()
     tokens = {"input_tokens": "input", "cache_read_input_tokens": "cached", "output_tokens": "output"}
@@ -101,7 +101,7 @@ def _show(report: CostReport, top: int) -> None:
         [*report.by, *columns.values(), "unpriced"],
         [
             [
-                *(present.named(row[name]) for name in report.by),
+                *(formatting.named(row[name]) for name in report.by),
                 *(_cell(name, row.get(name), row) for name in columns),
                 f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
             ]
@@ -110,13 +110,13 @@ def _show(report: CostReport, top: int) -> None:
         left=tuple(range(len(report.by))),
     )
     if len(shown) < len(report.rows):
-        say(f"... and {present.count(len(report.rows) - len(shown), 'more row')} (--top 0)")
+        say(f"... and {formatting.count(len(report.rows) - len(shown), 'more row')} (--top 0)")
     say()
     _show_caveats(report)
 
 
 def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
-    from analysis import present
+    from analysis import formatting
 
     if name == "list_over_effective":
         known = row["cost_usd"] is not None and row["effective_usd"]
@@ -125,8 +125,8 @@ def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
     if name == "calls":
         return f"{value:,}"
     if not name.endswith("_usd"):
-        return present.tokens(value)
-    return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else present.money(value)
+        return formatting.tokens(value)
+    return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else formatting.money(value)
 
 
 _COMPONENTS = {
@@ -136,13 +136,13 @@ _COMPONENTS = {
 
 
 def _show_caveats(report: CostReport) -> None:
-    from analysis import present
+    from analysis import formatting
 
     total = report.total
     if total["unpriced_calls"]:
         count = total["unpriced_calls"]
-        without = present.tokens(total["unpriced_tokens"])
-        say(f"Unpriced: {present.count(count, 'call')} with {without} tokens, in no sum above:")
+        without = formatting.tokens(total["unpriced_tokens"])
+        say(f"Unpriced: {formatting.count(count, 'call')} with {without} tokens, in no sum above:")
         for row in report.unpriced[:8]:
             name = "/".join(part for part in (row["provider"], row["model"]) if part) or "(no model)"
             tier = f" '{row['tier']}'" if row["tier"] else ""
@@ -151,11 +151,13 @@ def _show_caveats(report: CostReport) -> None:
             say(f"  ... and {len(report.unpriced) - 8} more (--by cost_status,model)")
     if total["fallback_calls"]:
         say(
-            f"{present.count(total['fallback_calls'], 'call')} used a token kind or a date without a price of its own, "
-            f"billed at the nearest one (--by cost_status)."
+            f"{formatting.count(total['fallback_calls'], 'call')} used a token kind or a date without a price "
+            f"of its own, billed at the nearest one (--by cost_status)."
         )
     if total["estimated_calls"]:
-        say(f"{present.count(total['estimated_calls'], 'call')} without logged usage priced on our own token counts.")
+        say(
+            f"{formatting.count(total['estimated_calls'], 'call')} without logged usage priced on our own token counts."
+        )
     _show_hidden_cache(report)
     if report.prices_of:
         say(f"Every call at the prices of {report.prices_of}.")
@@ -167,22 +169,24 @@ def _show_caveats(report: CostReport) -> None:
 
 
 def _show_hidden_cache(report: CostReport) -> None:
-    from analysis import present
+    from analysis import formatting
 
     solved = [found for found in report.hidden_cache if found.accepted]
     if solved:
         say("The logged cost shows cache reads that the log does not count (effective = with them):")
     for found in solved:
-        listed, logged = present.money(found.list_usd), present.money(found.logged_usd)
+        listed, logged = formatting.money(found.list_usd), formatting.money(found.logged_usd)
         say(
-            f"  {found.model}: {found.with_cache:,} of {present.count(found.calls, 'call')}, "
-            f"{present.tokens(found.cached_tokens)} tokens; list {listed} is {found.factor:.2f} x the logged {logged}"
+            f"  {found.model}: {found.with_cache:,} of {formatting.count(found.calls, 'call')}, "
+            f"{formatting.tokens(found.cached_tokens)} tokens; "
+            f"list {listed} is {found.factor:.2f} x the logged {logged}"
         )
     for found in report.hidden_cache:
         if not found.accepted and found.list_usd != found.logged_usd:
             say(
-                f"  {found.model}: list {present.money(found.list_usd)}, logged {present.money(found.logged_usd)}, and "
-                f"cache reads do not explain it ({found.on_grid:,} of {present.count(found.calls, 'call')} on the "
+                f"  {found.model}: list {formatting.money(found.list_usd)}, "
+                f"logged {formatting.money(found.logged_usd)}, and "
+                f"cache reads do not explain it ({found.on_grid:,} of {formatting.count(found.calls, 'call')} on the "
                 f"{found.grid}-token grid): probably another price. Set yours: "
                 f"hindcast prices set '{found.model}' --input USD ..."
             )
@@ -199,8 +203,8 @@ def reprice(
 
     Example: hindcast reprice
     """
-    from analysis import present
-    from analysis.ledger import update
+    from analysis import formatting
+    from analysis.ledger.ledger import update
     from ingest.store.database import Store
 
     handle = Store(store)
@@ -208,7 +212,7 @@ def reprice(
         pass
     estimates = None
     if estimate_tokens:
-        from analysis.token_estimates import estimate
+        from analysis.ledger.token_estimates import estimate
 
         with progress("counting tokens", unit="texts") as bar:
             estimates = estimate(handle, bar)
@@ -217,15 +221,17 @@ def reprice(
     if json:
         emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
         return
-    say(f"{present.count(summary.calls, 'call')}, now {present.money(summary.cost_usd)}.")
+    say(f"{formatting.count(summary.calls, 'call')}, now {formatting.money(summary.cost_usd)}.")
     if summary.unpriced_calls:
-        say(f"{present.count(summary.unpriced_calls, 'call')} without a price.")
+        say(f"{formatting.count(summary.unpriced_calls, 'call')} without a price.")
     if estimates is not None:
         say(
             f"Of the calls without usage {estimates.exact:,} were counted exactly, {estimates.estimated:,} estimated; "
             f"{estimates.unknown:,} stay unknown (no text, or an answer with hidden reasoning)."
         )
         for item in estimates.factors:
-            origin = f"from {present.count(item.calls, 'call')} of yours" if item.calls else "a default of its family"
+            origin = (
+                f"from {formatting.count(item.calls, 'call')} of yours" if item.calls else "a default of its family"
+            )
             say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
     say(f"Prices: {summary.price_book_version}")

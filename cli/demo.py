@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 def build(folder: Path, seed: int) -> Path:
     """Generate the logs and ingest them; what is there already is taken once, so running again is quick."""
     import sample_logs.generate
-    from analysis import ledger
+    from analysis.ledger import ledger
     from ingest.pipeline.run import ingest
     from ingest.store.database import Store
 
@@ -78,7 +78,7 @@ def show(story: Story, store_path: Path) -> None:
     """The story in the terminal."""
     from decimal import Decimal
 
-    from analysis.present import day, money
+    from analysis.formatting import day, money
     from cli import diagnose, replay
 
     say(

@@ -12,7 +12,7 @@ from cli.given import parse_day
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
 
 if TYPE_CHECKING:
-    from analysis.findings import Diagnosis
+    from analysis.diagnosis.result import Diagnosis
 
 SHOWN = 8
 NOTICED = 6
@@ -48,24 +48,24 @@ def diagnose(
 
     Example: hindcast diagnose --day 2024-03-05
     """
-    from analysis.baseline import parse_range
-    from analysis.diagnosis import diagnose as explain_day
+    from analysis.anomalies.baseline import parse_range
+    from analysis.diagnosis.diagnose import diagnose as explain_day
     from ingest.errors import InputError
     from ingest.store.database import Store
 
     if mark and unmark:
         raise InputError("--mark and --unmark say opposite things", remedy="Leave one of them out.")
     if mark or unmark:
-        from analysis import feedback
+        from analysis.anomalies import day_marks
 
         if day is None:
             option = "--mark planned" if mark else "--unmark"
             raise InputError(f"{option.split()[0]} needs a day", remedy=f"Name it: --day 2024-03-05 {option}")
         if mark:
-            feedback.mark(Store(store), day, mark, remark)
+            day_marks.mark(Store(store), day, mark, remark)
             note(f"{day} is marked as {mark}: it raises no flag and counts as history")
         else:
-            feedback.unmark(Store(store), day)
+            day_marks.unmark(Store(store), day)
             note(f"{day} is no longer marked: it is judged like any other day")
     found = explain_day(
         Store(store),
@@ -87,8 +87,9 @@ def named(store: str) -> str | None:
 
 def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> None:
     """The answer, the table that proves it, what is not in it, and what to do next."""
-    from analysis import narrative, present
-    from analysis.alerts import in_words
+    from analysis import formatting
+    from analysis.anomalies.alerts import in_words
+    from analysis.diagnosis import narrative
 
     for sentence in narrative.summary(found):
         say(sentence)
@@ -119,7 +120,7 @@ def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> 
     day_unpriced, before_unpriced = found.unpriced
     if day_unpriced or before_unpriced:
         say(
-            f"Unpriced, in no figure above: {present.count(day_unpriced, 'call')} on {present.day(found.day)}, "
+            f"Unpriced, in no figure above: {formatting.count(day_unpriced, 'call')} on {formatting.day(found.day)}, "
             f"{before_unpriced:,.1f} per baseline day."
         )
     say()

@@ -32,9 +32,9 @@ def focus(
 
     Example: hindcast export focus --spec 1.4 -o costs.csv
     """
-    from analysis import present
-    from analysis.days import nothing_logged
-    from analysis.focus import export
+    from analysis import formatting
+    from analysis.calendar_days import nothing_logged
+    from analysis.reports.focus_export import export
     from ingest.errors import GateError, InputError
     from ingest.store.database import Store
 
@@ -50,18 +50,20 @@ def focus(
     if json:
         emit_json(
             {
-                "spec": spec, "path": str(output), "rows": done.rows, "billed_usd": present.usd(done.billed_usd),
+                "spec": spec, "path": str(output), "rows": done.rows, "billed_usd": formatting.usd(done.billed_usd),
                 "unpriced_calls": done.unpriced_calls, "untimed_calls": done.untimed_calls,
             }
         )  # fmt: skip
     else:
-        note(f"{present.count(done.rows, f'FOCUS {spec} row')}, {present.money(done.billed_usd)}.")
+        note(f"{formatting.count(done.rows, f'FOCUS {spec} row')}, {formatting.money(done.billed_usd)}.")
     nothing = None if done.rows or not (since or until) else nothing_logged(Store(store), since, until)
     if nothing:
         note(nothing)
     if done.unpriced_calls:
-        note(f"{present.count(done.unpriced_calls, 'call')} without a price and so without a row (see hindcast cost).")
+        note(
+            f"{formatting.count(done.unpriced_calls, 'call')} without a price and so without a row (see hindcast cost)."
+        )
     if done.untimed_calls:
-        note(f"{present.count(done.untimed_calls, 'call')} without a time and so without a row.")
+        note(f"{formatting.count(done.untimed_calls, 'call')} without a time and so without a row.")
     if strict and done.unpriced_calls + done.untimed_calls:
-        raise GateError(f"not in the file: {present.count(done.unpriced_calls + done.untimed_calls, 'call')}")
+        raise GateError(f"not in the file: {formatting.count(done.unpriced_calls + done.untimed_calls, 'call')}")

@@ -58,7 +58,7 @@ def register_export(group: typer.Typer) -> None:
 def _write(target: str, path: Path, output: Path | None, store: str, as_json: bool) -> None:
     import importlib
 
-    from analysis.present import count
+    from analysis.formatting import count
     from ingest.store.database import Store
     from replay import export
     from replay.strategy import load

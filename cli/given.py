@@ -91,7 +91,7 @@ def silent(store: str, since: date | None, until: date | None, *, as_json: bool 
     """Whether nothing is logged on these days: then a person is told so, with the days that the log has."""
     if as_json or (since is None and until is None):
         return False
-    from analysis.days import nothing_logged
+    from analysis.calendar_days import nothing_logged
     from ingest.store.database import Store
 
     told = nothing_logged(Store(store), since, until)

@@ -114,7 +114,7 @@ def ingest(
 
 
 def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
-    from analysis.present import count
+    from analysis.formatting import count
     from cli.output import note
     from ingest.pipeline.follow import follow
 
@@ -133,8 +133,8 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
 def _load_pricing() -> None:
     """Load what `_price` will need."""
     with suppress(Exception):  # whoever needs it meets the same error
-        from analysis import array_kernel, ledger  # noqa: F401
-        from analysis.book import first_rows
+        from analysis.price_book.book import first_rows
+        from analysis.pricing import numpy_kernel as array_kernel  # noqa: F401
 
         first_rows()
 
@@ -142,7 +142,7 @@ def _load_pricing() -> None:
 def _price(store: Any) -> dict[str, Any]:
     """Bring the ledger up to date and total it; without the ledger the costs are unknown."""
     try:
-        from analysis import ledger
+        from analysis.ledger import ledger
     except ImportError:
         return {"cost_usd": None, "logged_cost_usd": None, "unpriced_calls": None}
     ledger.update(store)
@@ -155,7 +155,7 @@ def _price(store: Any) -> dict[str, Any]:
 
 
 def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
-    from analysis.present import count, money, usd
+    from analysis.formatting import count, money, usd
     from cli.output import emit_json, say, table
 
     if json_:
@@ -218,7 +218,7 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
 
 def _offer(store: str) -> None:
     """Without a path: say which logs were found at their usual places, and how to read them."""
-    from analysis.present import count
+    from analysis.formatting import count
     from cli.output import say
     from ingest.detect.known_locations import usual_places
 
@@ -236,7 +236,7 @@ def _offer(store: str) -> None:
 def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_: bool) -> None:
     from dataclasses import asdict
 
-    from analysis.present import count, share
+    from analysis.formatting import count, share
     from cli.output import emit_json, say, table
     from ingest.detect.explain_file import explain
     from ingest.mapping_file import load_mapping

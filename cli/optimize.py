@@ -96,8 +96,8 @@ def _floors(texts: list[str]) -> dict[str, float]:
 
 
 def _heading(found: Optimum) -> list[str]:
+    from analysis.formatting import money, share
     from analysis.money import dollars
-    from analysis.present import money, share
 
     saved = (found.baseline - found.cost) / found.baseline if found.baseline else None
     return [
@@ -111,8 +111,8 @@ def _heading(found: Optimum) -> list[str]:
 
 def show(found: Optimum) -> None:
     """The answer, the assignment that makes it, and the front it was chosen from."""
+    from analysis.formatting import money, share
     from analysis.money import dollars
-    from analysis.present import money, share
 
     report = found.report
     saved = (found.baseline - found.cost) / found.baseline if found.baseline else None

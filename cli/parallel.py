@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def show(found: Report) -> None:
     """The answer with its range, the waits that the texts do not explain, and what the reading rests on."""
-    from analysis.present import count, share
+    from analysis.formatting import count, share
 
     if not found.stretches or not found.logged_ms:
         say("Every call of this window stands alone: there is nothing to run at the same time.", style="bold")

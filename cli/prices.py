@@ -12,7 +12,7 @@ from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 from cli.output import note as remark
 
 if TYPE_CHECKING:
-    from analysis.explain import Explanation
+    from analysis.reports.price_explanation import Explanation
 
 
 def register(app: typer.Typer) -> None:
@@ -44,8 +44,8 @@ def list_prices(
 
     Example: hindcast prices list gpt-4o
     """
-    from analysis import present
-    from analysis.price_list import list_overrides, list_rows
+    from analysis import formatting
+    from analysis.reports.price_list import list_overrides, list_rows
     from ingest.store.database import Store
 
     if overrides:
@@ -53,8 +53,8 @@ def list_prices(
         if json:
             emit_json(own)
             return
-        aliases = present.count(len(own["aliases"]), "alias", "aliases")
-        say(f"Set: {present.count(len(own['overrides']), 'override')}, {aliases}.")
+        aliases = formatting.count(len(own["aliases"]), "alias", "aliases")
+        say(f"Set: {formatting.count(len(own['overrides']), 'override')}, {aliases}.")
         for item in own["overrides"]:
             say(f"  {item['override_id']:>3}  {item['text']}")
         for alias, target in own["aliases"].items():
@@ -64,7 +64,7 @@ def list_prices(
     if json:
         emit_json(found.to_json())
         return
-    rows, models = present.count(len(found.rows), "price row"), present.count(found.models, "model")
+    rows, models = formatting.count(len(found.rows), "price row"), formatting.count(found.models, "model")
     say(f"{rows} of {models} ({found.version}); USD per million tokens.")
     say()
     table(
@@ -72,7 +72,7 @@ def list_prices(
         [
             [
                 row["provider"], row["model"], row["tier"], row["effective_from"] or "always", row["size"],
-                *(present.usd(row[kind]) or "-" for kind in ("input", "cache_read", "cache_write", "output")),
+                *(formatting.usd(row[kind]) or "-" for kind in ("input", "cache_read", "cache_write", "output")),
                 row["source"].split(",")[0].split(":")[0],
             ]
             for row in found.rows
@@ -104,7 +104,7 @@ def explain_price(
 
     Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
     """
-    from analysis.explain import explain
+    from analysis.reports.price_explanation import explain
     from ingest.store.database import Store
 
     handle = Store(store)
@@ -196,15 +196,15 @@ def diff(
     """
     from pathlib import Path
 
-    from analysis import present
-    from analysis.second_book import compare
+    from analysis import formatting
+    from analysis.reports.price_list_comparison import compare
     from ingest.store.database import Store
 
     found, missing = compare(Store(store), Path(file), at or today())
     if json:
         emit_json({"differences": [item.to_json() for item in found], "missing": missing})
         return
-    differ = f"{present.count(len(found), 'price')} not as in {file}."
+    differ = f"{formatting.count(len(found), 'price')} not as in {file}."
     say(differ if found else f"Every price that {file} has agrees.")
     if found:
         say()
@@ -214,10 +214,10 @@ def diff(
                 [
                     "/".join(part for part in (item.provider, item.model) if part),
                     item.kind,
-                    present.usd(item.ours) or "-",
-                    present.usd(item.theirs) or "-",
-                    present.tokens(item.tokens),
-                    "-" if item.usd_at_stake is None else present.money(item.usd_at_stake, sign=True),
+                    formatting.usd(item.ours) or "-",
+                    formatting.usd(item.theirs) or "-",
+                    formatting.tokens(item.tokens),
+                    "-" if item.usd_at_stake is None else formatting.money(item.usd_at_stake, sign=True),
                 ]
                 for item in found
             ],
@@ -263,8 +263,8 @@ def set_prices(
     """
     from pathlib import Path
 
-    from analysis import overrides as own
-    from analysis import present
+    from analysis import formatting
+    from analysis.pricing import overrides as own
     from ingest.errors import InputError
     from ingest.store.database import Store
 
@@ -294,8 +294,8 @@ def set_prices(
     with handle.write() as con:
         own.store_overrides(con, items, replace_all=file is not None)
         own.store_aliases(con, aliases, replace_all=file is not None)
-    done = [present.count(len(items), "override")] if items else []
-    done += [present.count(len(aliases), "alias", "aliases")] if aliases else []
+    done = [formatting.count(len(items), "override")] if items else []
+    done += [formatting.count(len(aliases), "alias", "aliases")] if aliases else []
     _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
     with handle.read() as con:
         idle = own.unused(con, items)
@@ -315,7 +315,7 @@ def unset(
 
     Example: hindcast prices unset 1
     """
-    from analysis.overrides import remove_override
+    from analysis.pricing.overrides import remove_override
     from ingest.store.database import Store
 
     handle = Store(store)
@@ -329,25 +329,25 @@ def unset(
 def _reprice(handle: Any, what: str, json: bool) -> None:
     import numpy as np
 
-    from analysis import present
-    from analysis.ledger import total_cost, update
-    from analysis.ledger_tables import unpriced_calls
+    from analysis import formatting
+    from analysis.ledger.costs_view import unpriced_calls
+    from analysis.ledger.ledger import total_cost, update
 
     before, unpriced = total_cost(handle), unpriced_calls(handle)
     with progress("repricing", unit="calls") as bar:
         summary = update(handle, progress=bar, rebuild=True)
     left = unpriced_calls(handle)
     if json:
-        emit_json({"before_usd": present.usd(before), **summary.to_json()})
+        emit_json({"before_usd": formatting.usd(before), **summary.to_json()})
         return
     cost = "costs" if summary.calls == 1 else "cost"
     say(
-        f"{what}: {present.count(summary.calls, 'call')} {cost} {present.money(summary.cost_usd)} "
-        f"(before: {present.money(before)})."
+        f"{what}: {formatting.count(summary.calls, 'call')} {cost} {formatting.money(summary.cost_usd)} "
+        f"(before: {formatting.money(before)})."
     )
     won, lost = (len(np.setdiff1d(*pair, assume_unique=True)) for pair in ((unpriced, left), (left, unpriced)))
-    changed = [f"{present.count(n, 'call')} {word} a price" for n, word in ((won, "won"), (lost, "lost")) if n]
+    changed = [f"{formatting.count(n, 'call')} {word} a price" for n, word in ((won, "won"), (lost, "lost")) if n]
     if changed:
         say(f"{' and '.join(changed)}.")
     if len(left):
-        say(f"{'Still without a price' if not lost else 'Without a price now'}: {present.count(len(left), 'call')}.")
+        say(f"{'Still without a price' if not lost else 'Without a price now'}: {formatting.count(len(left), 'call')}.")

@@ -32,10 +32,10 @@ def reconcile(
     """
     from pathlib import Path
 
-    from analysis import present
-    from analysis.invoice import read_invoice
-    from analysis.reconcile import EFFECTS
-    from analysis.reconcile import reconcile as compare
+    from analysis import formatting
+    from analysis.billing.invoice import read_invoice
+    from analysis.billing.reconcile import EFFECTS
+    from analysis.billing.reconcile import reconcile as compare
     from ingest.store.database import Store
 
     lines = [line for file in files for line in read_invoice(Path(file), Path(mapping) if mapping else None)]
@@ -44,8 +44,8 @@ def reconcile(
         emit_json(found.to_json())
         return
     say(
-        f"The invoice of {found.since} to {found.until} is {present.money(found.invoice_usd)}, the ledger says "
-        f"{present.money(found.ledger_usd)}: {present.money(found.gap, sign=True)}."
+        f"The invoice of {found.since} to {found.until} is {formatting.money(found.invoice_usd)}, the ledger says "
+        f"{formatting.money(found.ledger_usd)}: {formatting.money(found.gap, sign=True)}."
     )
     totals = found.totals()
     if totals:
@@ -53,8 +53,8 @@ def reconcile(
         table(
             ["usd", "effect", "what it is"],
             [
-                *([present.money(amount, sign=True), name, EFFECTS[name]] for name, amount in totals.items()),
-                [present.money(found.gap, sign=True), "sum", "the gap, to the pico-dollar"],
+                *([formatting.money(amount, sign=True), name, EFFECTS[name]] for name, amount in totals.items()),
+                [formatting.money(found.gap, sign=True), "sum", "the gap, to the pico-dollar"],
             ],
             left=(1, 2),
         )
@@ -63,7 +63,7 @@ def reconcile(
         largest = sorted(found.effects, key=lambda e: (-abs(e.usd), e.name, e.day, e.model, e.kind))[:top]
         table(
             ["usd", "day", "model", "token kind", "effect"],
-            [[present.money(e.usd, sign=True), str(e.day), e.model or e.text, e.kind, e.name] for e in largest],
+            [[formatting.money(e.usd, sign=True), str(e.day), e.model or e.text, e.kind, e.name] for e in largest],
             left=(1, 2, 3, 4),
         )
     if found.zone_hours:

@@ -58,8 +58,8 @@ def register(app: typer.Typer) -> None:
 
 def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
+    from analysis.formatting import count, money, share
     from analysis.money import dollars
-    from analysis.present import count, money, share
     from replay.recommend import verdict
 
     if not result.daily:
@@ -146,6 +146,6 @@ def quality_text(entry: StrategyResult) -> str:
 def _plain(amount: object) -> str:
     from decimal import Decimal
 
-    from analysis.present import money
+    from analysis.formatting import money
 
     return money(amount if isinstance(amount, Decimal) else None, symbol="")

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
-        from analysis.present import count
+        from analysis.formatting import count
         from ingest.store.database import Store
         from replay import router as learned
 

@@ -88,8 +88,8 @@ def _slug(model: str) -> str:
 
 
 def _question(chosen: Plan, limit: int, path: Path) -> str:
+    from analysis.formatting import count, money
     from analysis.money import dollars
-    from analysis.present import count, money
 
     judged = f", judged by {chosen.judge} in both orders" if chosen.judge else ", not judged"
     skipped = count(chosen.skipped, "call")
@@ -104,8 +104,8 @@ def _question(chosen: Plan, limit: int, path: Path) -> str:
 
 def show(result: Result) -> None:
     """What was found, what it cost, and what it does not say."""
+    from analysis.formatting import count, money
     from analysis.money import dollars
-    from analysis.present import count, money
 
     spent = money(dollars(result.spent))
     if result.candidate is not None and result.logged is not None:

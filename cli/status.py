@@ -36,8 +36,8 @@ def status(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: Jso
 
 def standing(store: Any) -> dict[str, Any]:
     """What is in the store, the newest complete day against its expectation, and the next command."""
-    from analysis.cost import cost
-    from analysis.diagnosis import diagnose
+    from analysis.diagnosis.diagnose import diagnose
+    from analysis.reports.cost import cost
     from ingest.errors import InputError
 
     with store.read() as con:
@@ -62,7 +62,7 @@ def standing(store: Any) -> dict[str, Any]:
 def _show(path: Path, document: dict[str, Any]) -> None:
     from decimal import Decimal
 
-    from analysis.present import count, money
+    from analysis.formatting import count, money
 
     total = document["total"]
     if not document["calls"]:

@@ -28,8 +28,8 @@ def templates(
 
     Example: hindcast templates --since 2024-03-01
     """
-    from analysis import present
-    from analysis.templates import templates as find
+    from analysis import formatting
+    from analysis.reports.prompt_templates import templates as find
     from ingest.store.database import Store
 
     if silent(store, since, until, as_json=json):
@@ -39,7 +39,7 @@ def templates(
         emit_json(report.to_json())
         return
     changed = sum(len(t.versions) > 1 for t in report.templates)
-    found, calls = present.count(len(report.templates), "template"), present.count(report.calls, "call")
+    found, calls = formatting.count(len(report.templates), "template"), formatting.count(report.calls, "call")
     say(f"{found} in {calls}; {changed:,} of them changed.")
     say()
     shown = report.templates if every else report.templates[:SHOWN]
@@ -50,19 +50,20 @@ def templates(
         rows.append(
             [
                 " / ".join(part for part in (t.agent, t.task) if part) or "-", t.opening[:26], f"{t.calls:,}",
-                present.money(t.cost_usd), present.tokens(tokens), f"{newest.static_lines:,}", f"{newest.slots:.1f}",
+                formatting.money(t.cost_usd), formatting.tokens(tokens), f"{newest.static_lines:,}",
+                f"{newest.slots:.1f}",
                 str(len(t.versions)), newest.first.isoformat() if len(t.versions) > 1 else "-",
             ]
         )  # fmt: skip
     headers = ["where", "opens with", "calls", "cost", "tokens/call", "static lines", "slots", "versions", "changed"]
     table(headers, rows, left=(0, 1))
     if len(shown) < len(report.templates):
-        note(f"{present.count(len(report.templates) - len(shown), 'more template')}: --all")
+        note(f"{formatting.count(len(report.templates) - len(shown), 'more template')}: --all")
     unpriced = sum(v.unpriced_calls for t in report.templates for v in t.versions)
     if unpriced:
-        say(f"Unpriced, in no figure above: {present.count(unpriced, 'call')}.")
+        say(f"Unpriced, in no figure above: {formatting.count(unpriced, 'call')}.")
     if report.calls_without_messages:
-        say(f"Without messages and so without a template: {present.count(report.calls_without_messages, 'call')}.")
+        say(f"Without messages and so without a template: {formatting.count(report.calls_without_messages, 'call')}.")
     say()
     say("Next: hindcast duplicates   ·   hindcast diagnose")
 
@@ -78,9 +79,9 @@ def duplicates(
 
     Example: hindcast duplicates --since 2024-03-01
     """
-    from analysis import present
-    from analysis.duplicates import Repeats
-    from analysis.duplicates import duplicates as find
+    from analysis import formatting
+    from analysis.reports.duplicate_requests import Repeats
+    from analysis.reports.duplicate_requests import duplicates as find
     from ingest.store.database import Store
 
     if silent(store, since, until, as_json=json):
@@ -98,13 +99,13 @@ def duplicates(
     cost = total(report.exact)
     daily = None if cost is None else cost / max(report.days, 1)
     say(
-        f"{repeats:,} of {present.count(report.calls, 'call')} {'repeats' if repeats == 1 else 'repeat'} an earlier "
+        f"{repeats:,} of {formatting.count(report.calls, 'call')} {'repeats' if repeats == 1 else 'repeat'} an earlier "
         f"request word for word: "
-        f"{present.money(cost)}, {present.money(daily)} a day."
+        f"{formatting.money(cost)}, {formatting.money(daily)} a day."
     )
     groups, same = sum(r.groups for r in report.exact), sum(r.same_answer for r in report.exact)
     answered = sum(r.answered for r in report.exact)
-    requests = present.count(groups, "repeated request")
+    requests = formatting.count(groups, "repeated request")
     say(
         f"Of {requests}, {same:,} always got the same answer "
         f"({answered:,} {'has' if answered == 1 else 'have'} all answers logged)."
@@ -117,7 +118,7 @@ def duplicates(
                 [
                     [
                         " / ".join(part for part in (r.agent, r.task) if part) or "-", f"{r.groups:,}",
-                        f"{r.repeats:,}", present.money(r.cost_usd), present.money(r.cost_per_day),
+                        f"{r.repeats:,}", formatting.money(r.cost_usd), formatting.money(r.cost_per_day),
                         f"{r.same_answer:,} of {r.answered:,}",
                     ]
                     for r in found[:SHOWN]
@@ -126,5 +127,5 @@ def duplicates(
             say()
     unpriced = sum(r.unpriced for r in (*report.exact, *report.near))
     if unpriced:
-        say(f"Unpriced, in no figure above: {present.count(unpriced, 'repeat')}.")
+        say(f"Unpriced, in no figure above: {formatting.count(unpriced, 'repeat')}.")
     say("Next: hindcast cache curve   ·   hindcast replay sample_logs/strategies/*.yaml")

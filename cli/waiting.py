@@ -23,8 +23,8 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast batch --since 2024-03-05
         """
+        from analysis.formatting import money, share
         from analysis.money import dollars
-        from analysis.present import money, share
         from ingest.store.database import Store
         from replay.waiting import candidates
 
@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
         """
         from decimal import Decimal
 
-        from analysis.present import count, money
+        from analysis.formatting import count, money
         from ingest.store.database import Store
         from replay.self_hosting import break_even
         from replay.strategy import load

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, Final
 
-from analysis import listing
+from analysis.reports import calls as listing
 from dashboard import views
 from dashboard.holdings import holdings
 from ingest.store.database import Store

@@ -21,10 +21,10 @@ from typing import Any
 
 import streamlit as st
 
-from analysis import listing
-from analysis.cost import CostReport
-from analysis.cost import cost as cost_report
-from analysis.diagnosis import diagnose
+from analysis.diagnosis.diagnose import diagnose
+from analysis.reports import calls as listing
+from analysis.reports.cost import CostReport
+from analysis.reports.cost import cost as cost_report
 from dashboard import ahead, background, rollup, views
 from dashboard.holdings import Holdings
 from dashboard.holdings import holdings as stored
@@ -242,7 +242,7 @@ def messages(path: str, version: str, call_no: int) -> list[listing.Message]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def prices(path: str, version: str, part: str | None) -> Document:
     """As `hindcast prices list --json`; without rows where no name fits."""
-    from analysis.price_list import list_rows
+    from analysis.reports.price_list import list_rows
 
     try:
         return list_rows(Store(path), part).to_json()
@@ -253,7 +253,7 @@ def prices(path: str, version: str, part: str | None) -> Document:
 @st.cache_data(max_entries=16, show_spinner=False)
 def own_prices(path: str, version: str) -> Document:
     """As `hindcast prices list --overrides --json`."""
-    from analysis.price_list import list_overrides
+    from analysis.reports.price_list import list_overrides
 
     return list_overrides(Store(path))
 
@@ -261,7 +261,7 @@ def own_prices(path: str, version: str) -> Document:
 @st.cache_data(max_entries=4, show_spinner="Comparing prices")
 def price_differences(path: str, version: str, file: bytes, at: date) -> Document:
     """As `hindcast prices diff --json`, of a file's content. Raises InputError for another kind of file."""
-    from analysis.second_book import compare
+    from analysis.reports.price_list_comparison import compare
 
     with tempfile.TemporaryDirectory() as folder:
         theirs = Path(folder) / "prices.json"

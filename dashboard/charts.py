@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.present import money, share
+from analysis.formatting import money, share
 from dashboard.figures import WIDEST_LABEL, axes, canvas, legend, plain
 from dashboard.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order
 

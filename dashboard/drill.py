@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from analysis import listing
-from analysis.present import money, named, tokens
+from analysis.formatting import money, named, tokens
+from analysis.reports import calls
 from dashboard import ahead, cached, charts, elements, regions, views
 from dashboard.ahead import Filter
 from dashboard.frame import View
@@ -98,7 +98,7 @@ def prompt(view: View, call_no: int) -> None:
     for number, part in enumerate(parts):
         chars = "" if part.chars is None else f" ({part.chars:,} characters)"
         title = f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"
-        text = partial(elements.log_text, listing.readable(part))
+        text = partial(elements.log_text, calls.readable(part))
         regions.fold(title, f"part-{call_no}-{number}", text, opened=number in asked[-1:])
 
 

@@ -65,7 +65,7 @@ class Aside(Store):
 
 def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
     """As `hindcast diagnose --json`."""
-    from analysis.diagnosis import diagnose
+    from analysis.diagnosis.diagnose import diagnose
 
     return diagnose(store, day=day).to_json()
 
@@ -108,7 +108,7 @@ def doctor(store: Store, since: date | None, until: date | None, say: Say) -> li
 
 def templates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
     """As `hindcast templates --json`; empty where the store keeps no message."""
-    from analysis.templates import templates as find
+    from analysis.reports.prompt_templates import templates as find
 
     say("reading prompts")
     try:
@@ -119,7 +119,7 @@ def templates(store: Store, since: date | None, until: date | None, say: Say) ->
 
 def duplicates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
     """As `hindcast duplicates --json`."""
-    from analysis.duplicates import duplicates as find
+    from analysis.reports.duplicate_requests import duplicates as find
 
     say("comparing requests")
     return find(store, since=since, until=until).to_json()

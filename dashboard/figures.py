@@ -15,8 +15,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.present import day as day_text
-from analysis.present import money
+from analysis.formatting import day as day_text
+from analysis.formatting import money
 from dashboard.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
 
 HEIGHT = 340

@@ -8,12 +8,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from analysis.cost import cost
-from analysis.diagnosis import diagnose
-from analysis.outlook import Outlook, outlook
-from analysis.present import count as counted
-from analysis.present import day as day_text
-from analysis.present import money, share
+from analysis.anomalies.month_forecast import Outlook, outlook
+from analysis.diagnosis.diagnose import diagnose
+from analysis.formatting import count as counted
+from analysis.formatting import day as day_text
+from analysis.formatting import money, share
+from analysis.reports.cost import cost
 from dashboard import palette, views
 from dashboard.views import Coverage, Document
 from ingest.errors import InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.present import day as day_text
+from analysis.formatting import day as day_text
 from dashboard import cached, choices, elements, views
 from ingest.errors import InputError, StoreError
 from ingest.store.database import Store

@@ -8,8 +8,8 @@ from typing import Final
 
 import streamlit as st
 
-from analysis.feedback import mark, unmark
-from analysis.present import day as day_text
+from analysis.anomalies.day_marks import mark, unmark
+from analysis.formatting import day as day_text
 from dashboard import elements, regions, views
 from dashboard.frame import View
 from ingest.errors import HindcastError

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from analysis import narrative
-from analysis.present import money, share
+from analysis.diagnosis import narrative
+from analysis.formatting import money, share
 from dashboard import views
 from dashboard.figures import Line
 from dashboard.palette import GOOD, GREY, HUES

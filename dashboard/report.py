@@ -10,9 +10,9 @@ from typing import Final
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from analysis.present import count as counted
-from analysis.present import day as day_text
-from analysis.present import money
+from analysis.formatting import count as counted
+from analysis.formatting import day as day_text
+from analysis.formatting import money
 from dashboard import cards, figures, proofs, tables, views
 from dashboard.cards import Kpi
 from dashboard.findings import Findings, certainty, headline, method, numbers, recommendation

@@ -10,8 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from analysis.cost import COUNTS, CostReport, cost
-from analysis.present import usd
+from analysis.formatting import usd
+from analysis.reports.cost import COUNTS, CostReport, cost
 from ingest.store.database import Store
 
 DIMENSIONS: Final = ("day", "agent", "task", "model")

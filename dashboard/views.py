@@ -13,14 +13,14 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from analysis import narrative
-from analysis.aligned import costs_relation
-from analysis.cost import DIMENSIONS
-from analysis.days import complete_days
-from analysis.outlook import Outlook
-from analysis.present import count as counted
-from analysis.present import day as day_text
-from analysis.present import money, share
+from analysis.anomalies.month_forecast import Outlook
+from analysis.calendar_days import complete_days
+from analysis.diagnosis import narrative
+from analysis.formatting import count as counted
+from analysis.formatting import day as day_text
+from analysis.formatting import money, share
+from analysis.ledger.aligned import costs_relation
+from analysis.reports.cost import DIMENSIONS
 from dashboard.figures import Step
 from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.errors import InputError, did_you_mean

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.present import usd
+from analysis.pricing import rate_table
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import bootstrap, quality
@@ -139,7 +139,7 @@ def backtest(
 
 def sides(traffic: Traffic, outcome: Outcome, split: date) -> tuple[Bools, Bools]:
     """The priced calls of the window before the split and from it on. Raises InputError if one side is empty."""
-    priced = traffic.window & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
     after = traffic.day >= (split - EPOCH).days
     known, test = priced & ~after, priced & after
     for side, words in ((known, "before"), (test, "from")):

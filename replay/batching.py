@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.pricing import rate_table
 from replay import rules
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tiers(
-    wanted: NDArray[np.int8], traffic: Traffic, rates: pricing.RateTable, model: NDArray[np.int32]
+    wanted: NDArray[np.int8], traffic: Traffic, rates: rate_table.RateTable, model: NDArray[np.int32]
 ) -> NDArray[np.int8]:
     """The service tier of each call (index into pricing.TIERS) where `asked` wants another.
 
@@ -34,14 +34,14 @@ def asked(strategy: Strategy, traffic: Traffic) -> NDArray[np.int8]:
     tier = np.full(len(traffic), -1, np.int8)
     frame = traffic.rule_frame(rules.columns_of(strategy.batch))
     for part, mask in zip(strategy.batch, rules.masks(strategy.batch, frame), strict=True):
-        tier[mask & (tier < 0)] = pricing.TIERS.index(part.tier)
+        tier[mask & (tier < 0)] = rate_table.TIERS.index(part.tier)
     return tier
 
 
 def _sold(
-    rates: pricing.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: NDArray[np.int8]
+    rates: rate_table.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: NDArray[np.int8]
 ) -> NDArray[np.bool_]:
     """Whether the book has a price of each call's tier for its model on its day."""
     one = np.ones(len(model), np.int64)
-    usage = pricing.Usage(model=model, start_ms=start_ms, input=one, output=one, tier=tier)
-    return np.asarray(rates.price(usage).total != pricing.UNPRICED)
+    usage = rate_table.Usage(model=model, start_ms=start_ms, input=one, output=one, tier=tier)
+    return np.asarray(rates.price(usage).total != rate_table.UNPRICED)

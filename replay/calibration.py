@@ -57,7 +57,8 @@ class Agreement:
 def agreement(traffic: Traffic, *, folds: int = FOLDS) -> list[Agreement]:
     """One row per (provider, model, workflow) whose calls have a rule and known cached tokens, in that order.
 
-    Known: logged, or solved from the logged cost where the ledger accepted the solution (analysis.hidden_cache).
+    Known: logged, or solved from the logged cost where the ledger accepted the solution
+    (analysis.ledger.inferred_cache_reads).
     """
     frame = _columns(traffic)
     logged = frame["cached"].fill_null(-1).to_numpy().astype(np.int64)

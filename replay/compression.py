@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis import present
-from analysis.models import model_info
+from analysis import formatting
+from analysis.pricing.model_info import model_info
 from replay import compress as compressors
 from replay import message_text, rules
 from replay.prompts import KINDS, Contents, Int32, Int64, Prompts
@@ -97,14 +97,14 @@ class Compressed:
         """What compression assumes or leaves out for the calls of `inside`."""
         estimated = int((inside & (self.delta_error > 0)).sum())
         if estimated:
-            calls = present.count(estimated, "call")
+            calls = formatting.count(estimated, "call")
             yield f"compression of {calls} without text is estimated from the calls with text"
         for name, seen, rest in self.unclaimed:
             left = int((inside & rest).sum())
             if left:
                 yield (
-                    f"compression of {present.count(left, 'call')} of {name}: no text, and only"
-                    f" {present.count(seen, 'call')} with text to measure on; no saving is claimed for them"
+                    f"compression of {formatting.count(left, 'call')} of {name}: no text, and only"
+                    f" {formatting.count(seen, 'call')} with text to measure on; no saving is claimed for them"
                 )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing import UNPRICED
+from analysis.pricing.rate_table import UNPRICED
 from ingest.errors import StrategyError
 from replay.tiers import Requests
 from replay.traffic import KEY_POLICIES, Traffic

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing import UNPRICED, RateTable, Usage, load_rates
+from analysis.pricing.rate_table import UNPRICED, RateTable, Usage, load_rates
 from ingest.contents.tokenizer import measure
 from replay import prompt_cache, spans
 from replay.cache_stage import compressed_keys

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.models import ModelInfo, model_info
+from analysis.pricing.model_info import ModelInfo, model_info
 
 if TYPE_CHECKING:
     from replay.traffic import Traffic

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from analysis import pricing
-from analysis.models import model_info
 from analysis.money import exact_sum
-from analysis.rates import load_rates
+from analysis.pricing import rate_table
+from analysis.pricing.load_rates import load_rates
+from analysis.pricing.model_info import model_info
 from ingest.contents.tokenizer import ensure_counted
 from replay import batching, cache_stage, compression, lengths, rework, routing_stage, side_costs, verbosity
 from replay.compression import DEFAULT_ENCODING
@@ -124,10 +124,10 @@ class Engine:
         return tuple(dict.fromkeys((*self.traffic.models, *named)))
 
     @cached_property
-    def rates(self) -> pricing.RateTable:
+    def rates(self) -> rate_table.RateTable:
         return self.shared.once(("rates", self.models), self._load_rates)
 
-    def _load_rates(self) -> pricing.RateTable:
+    def _load_rates(self) -> rate_table.RateTable:
         with self.traffic.store.read() as con:
             return load_rates(con, self.models)
 
@@ -202,7 +202,7 @@ class Engine:
         cost, same = self._repricing.price(changed, gateway_paid="cache" in on)
         if ours.any():
             same = same & ~ours
-            cost = np.where(ours, np.where(traffic.cost == pricing.UNPRICED, pricing.UNPRICED, 0), cost)
+            cost = np.where(ours, np.where(traffic.cost == rate_table.UNPRICED, rate_table.UNPRICED, 0), cost)
         side: dict[str, Int64] = {}
         if "route" in on:
             side = side_costs.side_costs(
@@ -337,13 +337,13 @@ class Engine:
     @cached_property
     def _sums(self) -> tuple[Bool, dict[Stages, int]]:
         """(calls of the window with a price under every coalition, the coalitions' sums over just these calls)."""
-        base = self.traffic.window & (self.traffic.cost != pricing.UNPRICED)
+        base = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED)
         known = base.copy()
         sums: dict[Stages, int] = {}
         lost: dict[Stages, int] = {}
         for on in self._coalitions():
             cost = self.evaluate(on).cost
-            priced = base & (cost != pricing.UNPRICED)
+            priced = base & (cost != rate_table.UNPRICED)
             known &= priced
             lost[on] = int((base & ~priced).sum())
             sums[on] = exact_sum(cost if priced.all() else cost[priced])
@@ -351,7 +351,7 @@ class Engine:
         for on in self._coalitions():
             if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
                 cost = self.evaluate(on).cost[beside]
-                sums[on] -= exact_sum(cost[cost != pricing.UNPRICED])
+                sums[on] -= exact_sum(cost[cost != rate_table.UNPRICED])
         return known, sums
 
     def _coalitions(self) -> list[Stages]:
@@ -371,7 +371,7 @@ class Engine:
         if bound == "mid":
             return self._sums[1][on]
         cost = self.evaluate(on, bound=bound).cost
-        return exact_sum(cost[self.comparable & (cost != pricing.UNPRICED)])
+        return exact_sum(cost[self.comparable & (cost != rate_table.UNPRICED)])
 
     # -- small things ----------------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.models import model_info
-from analysis.token_estimates import DEFAULT_FACTORS, DEFAULT_SPREAD
+from analysis.ledger.token_estimates import DEFAULT_FACTORS, DEFAULT_SPREAD
+from analysis.pricing.model_info import model_info
 from ingest.contents.tokenizer import count_content
 from replay.prompts import Prompts
 from replay.traffic import Bool, Int32, Int64, Traffic

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from analysis import pricing
+from analysis.formatting import usd
 from analysis.money import dollars, exact_sum
-from analysis.present import usd
+from analysis.pricing import rate_table
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.engine import Engine
@@ -95,7 +95,7 @@ def _evaluated(traffic: Traffic, strategy: Strategy, parts: Sequence[Compressor]
     only = Strategy(name="compression", compress=tuple(parts), provider_cache=strategy.provider_cache)
     engine = Engine(traffic, only)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
     saved = -int(engine.compressed.input_token_delta[traffic.window].sum()) if parts else 0
     return exact_sum(outcome.cost[priced]), saved
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.pricing import rate_table
 
 if TYPE_CHECKING:
     from replay.traffic import Traffic
@@ -71,7 +71,7 @@ def inferred(traffic: Traffic) -> Int8:
     turn, plain = _turns(traffic, group, named)
     found = _by_rhythm(traffic, group, named, turn, plain)
     found[frame["stream"].fill_null(False).to_numpy()] = 1
-    waiting = [pricing.TIERS.index(name) for name in ("batch", "flex")]
+    waiting = [rate_table.TIERS.index(name) for name in ("batch", "flex")]
     found[np.isin(traffic.tier, waiting)] = 0
     return found
 

@@ -20,9 +20,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.present import usd
+from analysis.pricing import rate_table
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import quality
@@ -216,12 +216,12 @@ class _Search:
         groups, options = len(self.groups), len(self.options) + 1
         cost = np.full((groups, options), np.inf)
         worth = np.full((groups, options), np.nan)
-        inside = self.traffic.window & (self.traffic.cost != pricing.UNPRICED)
+        inside = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED)
         for option in range(options):
             target = self.options[option - 1] if option else None
             engine = self._engine(knobs, target)
             outcome = engine.evaluate(engine.everything)
-            unpriced = inside & (outcome.cost == pricing.UNPRICED)
+            unpriced = inside & (outcome.cost == rate_table.UNPRICED)
             known = inside & ~unpriced
             cost[:, option] = np.bincount(
                 self.group_of[known], weights=outcome.cost[known].astype(np.float64), minlength=groups
@@ -360,7 +360,7 @@ class _Search:
         engine = self._share(Engine(self.traffic, strategy))
         outcome = engine.evaluate(engine.everything)
         report = quality.assess(quality.evidence_for(engine, outcome, self.priors))
-        kept = self.traffic.window & (self.traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
+        kept = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
         evidence = {(cell.task, cell.served): cell.evidence for cell in report.cells}
         return Optimum(
             strategy=strategy,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing import UNPRICED, RateTable, Usage, load_rates
+from analysis.pricing.rate_table import UNPRICED, RateTable, Usage, load_rates
 from replay import prompt_cache
 from replay.prompt_cache_rules import PromptCacheRule
 from replay.prompt_loader import chain_encoding, load_prompts

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import present
-from analysis.present import tokens
+from analysis import formatting
+from analysis.formatting import tokens
 from replay import prompt_cache, prompt_cache_rules
 from replay.lengths import Pairs
 from replay.prompt_loader import chain_encoding
@@ -298,7 +298,7 @@ class ProviderStage:
             return
         textless = self.traffic.window & (np.diff(self.prompts().offsets) == 0)
         if textless.any():
-            calls = present.count(int(textless.sum()), "call")
+            calls = formatting.count(int(textless.sum()), "call")
             yield f"the prompt cache of {calls} without text or hashes is taken as logged"
         checks = self.checks()
         if not checks:
@@ -307,7 +307,7 @@ class ProviderStage:
         for check in checks[:NAMED]:
             yield check.sentence()
         if len(checks) > NAMED:
-            yield f"so are checked the prompt caches of {present.count(len(checks) - NAMED, 'more model')} (--json)"
+            yield f"so are checked the prompt caches of {formatting.count(len(checks) - NAMED, 'more model')} (--json)"
         moved = [place for place in np.flatnonzero(np.bincount(model)).tolist() if not self._checked(place)]
         names = ", ".join(str(self.models[place][1]) for place in moved[:NAMED])
         if moved and bool((model != self.traffic.model).any()):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from analysis.present import count, money, share
+from analysis.formatting import count, money, share
 
 
 def recommended(results: Sequence[Mapping[str, Any]]) -> int | None:

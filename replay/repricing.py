@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis import pricing
+from analysis.pricing import rate_table
 from replay.traffic import Bool, Int64, Traffic, take
 
 CHUNK: Final = 500_000  # calls priced at once
@@ -21,10 +21,10 @@ class Repricing:
     """Prices changed usages of one traffic. `rates` is asked for only where a call differs from its log."""
 
     traffic: Traffic
-    rates: Callable[[], pricing.RateTable]
+    rates: Callable[[], rate_table.RateTable]
     _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
-    def price(self, usage: pricing.Usage, *, gateway_paid: bool) -> tuple[Int64, Bool]:
+    def price(self, usage: rate_table.Usage, *, gateway_paid: bool) -> tuple[Int64, Bool]:
         """(cost of each call if it reaches the provider, whether it is as logged).
 
         What the log's own gateway answered stays as logged, unless `gateway_paid`: then it reaches the provider too.
@@ -50,7 +50,7 @@ class Repricing:
         self._newest = asked, answer
         return answer
 
-    def _rest(self, usage: pricing.Usage, same: Bool) -> Int64:
+    def _rest(self, usage: rate_table.Usage, same: Bool) -> Int64:
         """The ledger's cost where a call is as logged, else its price: in pieces, which bounds the memory."""
         logged = self.traffic.cost
         if same.all():
@@ -92,4 +92,4 @@ class Repricing:
     def _reasoning(self, moved: Bool, output_tokens: Int64) -> Int64 | None:
         """Another model's reasoning is not known apart from its output, of which it is a part."""
         logged = self.traffic.usage.reasoning
-        return None if logged is None else np.where(moved, pricing.UNKNOWN, np.minimum(logged, output_tokens))
+        return None if logged is None else np.where(moved, rate_table.UNKNOWN, np.minimum(logged, output_tokens))

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis import pricing
-from analysis.book import stored_version
-from analysis.days import complete_days
+from analysis.calendar_days import complete_days
+from analysis.formatting import usd
 from analysis.money import dollars, exact_sum
-from analysis.present import usd
+from analysis.price_book.book import stored_version
+from analysis.pricing import rate_table
 from ingest.store.database import Store
 from replay import limits as said
 from replay import quality
@@ -181,7 +181,7 @@ def run(
     traffic = _traffic(store, loaded, "canonical", since, until, cold)
     with store.read() as con:
         book_version = stored_version(con) or "none"
-    priced = traffic.window & (traffic.cost != pricing.UNPRICED)
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED)
     whole = tuple(_whole_days(traffic))
     shared: dict[str, Shared] = {}
     results = []
@@ -243,7 +243,7 @@ def _replay_one(
         quality=assessed.to_json(),
         priced_calls=int(kept.sum()),
         unpriced_calls=_calls(traffic, traffic.window & ~kept),
-        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != pricing.UNPRICED) & ~kept),
+        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != rate_table.UNPRICED) & ~kept),
         logged_daily={row.day: row.cost for row in _daily(traffic, traffic.cost, kept, None)},
         side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
         stayed=engine.routing(everything).stayed,
@@ -255,7 +255,7 @@ def _replay_one(
 def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
     """Sums per day at one end of every assumption."""
     cost = engine.evaluate(on, bound=bound).cost
-    return _daily(engine.traffic, cost, engine.comparable & (cost != pricing.UNPRICED), None)
+    return _daily(engine.traffic, cost, engine.comparable & (cost != rate_table.UNPRICED), None)
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.present import usd
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import judge, sampling

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
-from analysis.models import model_info
+from analysis.pricing import rate_table
+from analysis.pricing.model_info import model_info
 from ingest.contents import tokenizer
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -77,14 +77,14 @@ class Plan:
 class Prices:
     """Exact cost of calls to the candidate and the judge, by the price book."""
 
-    rates: pricing.RateTable
+    rates: rate_table.RateTable
     index: dict[str, int]
 
     @classmethod
     def load(cls, store: Store, models: Sequence[str]) -> Prices:
         """Raises InputError for a model without a price: its cost could not be kept under a budget."""
         with store.read() as con:
-            rates = pricing.load_rates(con, [_pair(name) for name in models])
+            rates = rate_table.load_rates(con, [_pair(name) for name in models])
         found = cls(rates, {name: place for place, name in enumerate(models)})
         for name in models:
             if found.cost(name, 1000, 1000) is None:
@@ -95,14 +95,14 @@ class Prices:
         return found
 
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> int | None:
-        usage = pricing.Usage(
+        usage = rate_table.Usage(
             model=np.array([self.index[model]], np.int32),
-            start_ms=np.array([pricing.NO_TIME], np.int64),
+            start_ms=np.array([rate_table.NO_TIME], np.int64),
             input=np.array([input_tokens], np.int64),
             output=np.array([output_tokens], np.int64),
         )
         total = int(self.rates.price(usage).total[0])
-        return None if total == pricing.UNPRICED else total
+        return None if total == rate_table.UNPRICED else total
 
 
 def _pair(name: str) -> tuple[str | None, str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis import pricing
+from analysis.pricing import rate_table
 from replay import lengths
 from replay.routing_stage import Routing
 from replay.strategy import Strategy
@@ -24,7 +24,7 @@ def side_costs(
     traffic: Traffic,
     strategy: Strategy,
     models: lengths.Pairs,
-    rates: pricing.RateTable,
+    rates: rate_table.RateTable,
     index: dict[str, int],
     routing: Routing,
     *,
@@ -62,16 +62,16 @@ def side_costs(
 
 def add(total: Int64, more: Int64) -> Int64:
     """The sum, unknown where either part is."""
-    unknown = (total == pricing.UNPRICED) | (more == pricing.UNPRICED)
-    return np.where(unknown, pricing.UNPRICED, total + np.where(unknown, 0, more))
+    unknown = (total == rate_table.UNPRICED) | (more == rate_table.UNPRICED)
+    return np.where(unknown, rate_table.UNPRICED, total + np.where(unknown, 0, more))
 
 
 def _price(
-    traffic: Traffic, rates: pricing.RateTable, calls: Bool, number: int, input_tokens: Int64, output: Int64
+    traffic: Traffic, rates: rate_table.RateTable, calls: Bool, number: int, input_tokens: Int64, output: Int64
 ) -> Int64:
     """What these calls would cost at one model, uncached and at the standard tier; 0 elsewhere."""
     rows = np.flatnonzero(calls)
-    usage = pricing.Usage(
+    usage = rate_table.Usage(
         model=np.full(len(rows), number, np.int32),
         start_ms=traffic.start_ms[rows],
         input=input_tokens[rows],
@@ -87,7 +87,7 @@ def _price(
 def _usual_output(traffic: Traffic) -> int:
     """The median answer of the log: a failed call has none of its own."""
     known = traffic.usage.output[(traffic.usage.output > 0) & ~traffic.failed]
-    return int(np.median(known)) if len(known) else pricing.UNKNOWN
+    return int(np.median(known)) if len(known) else rate_table.UNKNOWN
 
 
 def _rework(
@@ -106,8 +106,8 @@ def _rework(
         of_model = [_fits(row.model, name) for _, name in models]
         of_task = [_fits(row.task, name) for name in traffic.tasks] or [False]
         extra[moved & np.array(of_model)[model_of] & np.array(of_task)[traffic.task]] = row.at(bound)
-    known = cost != pricing.UNPRICED
-    return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), pricing.UNPRICED)
+    known = cost != rate_table.UNPRICED
+    return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), rate_table.UNPRICED)
 
 
 def _fits(pattern: str | None, value: str | None) -> bool:

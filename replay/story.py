@@ -9,9 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from analysis.diagnosis import Diagnosis, diagnose
+from analysis.diagnosis.diagnose import Diagnosis, diagnose
+from analysis.formatting import usd
 from analysis.money import dollars, round_to_sum
-from analysis.present import usd
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.run import Replay, StrategyResult, mean_per_day, run

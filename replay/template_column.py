@@ -1,4 +1,5 @@
-"""The prompt template of each call as a column for rules: `match: {template: 3f2a91c0}`. See `analysis.templates`."""
+"""The prompt template of each call as a column for rules: `match: {template: 3f2a91c0}`. See
+`analysis.reports.prompt_templates`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analysis.templates import template_ids
+from analysis.reports.prompt_templates import template_ids
 
 if TYPE_CHECKING:
     from replay.traffic import Traffic

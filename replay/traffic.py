@@ -19,8 +19,8 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis import pricing
-from analysis.usage import read_usage, used_kinds
+from analysis.ledger.usage_arrays import read_usage, used_kinds
+from analysis.pricing import rate_table
 from ingest.errors import StoreError
 from ingest.store.database import Store
 from replay.call_columns import ORDER as ORDER
@@ -68,7 +68,7 @@ _RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
 _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
 _CHUNK = 500_000  # call numbers read at once
 _READERS = 2
-_USAGE = tuple(column.name for column in fields(pricing.Usage) if column.name != "start_ms")
+_USAGE = tuple(column.name for column in fields(rate_table.Usage) if column.name != "start_ms")
 _DAY_MS = 86_400_000
 MICRO = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
@@ -93,7 +93,7 @@ class Traffic:
     task: Int32
     tasks: tuple[str | None, ...]
     process: Int32  # index into `processes`, -1 where the log names no process
-    usage: pricing.Usage
+    usage: rate_table.Usage
     retry: Bool
     failed: Bool
     gateway_hit: Bool
@@ -160,7 +160,7 @@ class Traffic:
     def tokens(self, kind: str) -> Int64:
         """A token count of `pricing.Usage` by name, pricing.UNKNOWN where the log has none."""
         column = getattr(self.usage, kind)
-        return np.full(len(self), pricing.UNKNOWN, np.int64) if column is None else column
+        return np.full(len(self), rate_table.UNKNOWN, np.int64) if column is None else column
 
     @cached_property
     def columns(self) -> CallColumns:
@@ -208,7 +208,7 @@ def load(
         span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
     call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
     columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
-    usage = pricing.Usage(start_ms=start_ms, **columns)
+    usage = rate_table.Usage(start_ms=start_ms, **columns)
     first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
     process = found["process"]
     if None in names["process"]:
@@ -356,10 +356,10 @@ def _ledger(con: duckdb.DuckDBPyConnection, call_no: Int64) -> Int64:
     if np.array_equal(numbers, call_no):
         return cost
     if not len(numbers):
-        return np.full(len(call_no), pricing.UNPRICED)
+        return np.full(len(call_no), rate_table.UNPRICED)
     order = np.argsort(numbers, kind="stable")
     place = order[np.minimum(np.searchsorted(numbers, call_no, sorter=order), len(order) - 1)]
-    return np.where(numbers[place] == call_no, cost[place], pricing.UNPRICED)
+    return np.where(numbers[place] == call_no, cost[place], rate_table.UNPRICED)
 
 
 def _pico(amounts: pa.Array) -> Int64:
@@ -367,16 +367,16 @@ def _pico(amounts: pa.Array) -> Int64:
     data = amounts.buffers()[1]
     halves = np.frombuffer(data, np.int64)[2 * amounts.offset : 2 * (amounts.offset + len(amounts))]
     low = np.ascontiguousarray(halves[::2])
-    return np.where(amounts.is_null().to_numpy(False), pricing.UNPRICED, low) if amounts.null_count else low
+    return np.where(amounts.is_null().to_numpy(False), rate_table.UNPRICED, low) if amounts.null_count else low
 
 
-def take(usage: pricing.Usage, rows: NDArray[np.int64] | slice) -> pricing.Usage:
+def take(usage: rate_table.Usage, rows: NDArray[np.int64] | slice) -> rate_table.Usage:
     """The usage of the calls at `rows`."""
     taken: dict[str, Any] = {}
     for column in fields(usage):
         values = getattr(usage, column.name)
         taken[column.name] = None if values is None else values[rows]
-    return pricing.Usage(**taken)
+    return rate_table.Usage(**taken)
 
 
 def _until(until: date | None) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.present import usd
+from analysis.pricing import rate_table
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import bootstrap
@@ -93,8 +93,8 @@ def verify(
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
     after = traffic.day >= (rollout - EPOCH).days
-    known = traffic.window & ~after & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
-    real = traffic.window & after & (traffic.cost != pricing.UNPRICED)
+    known = traffic.window & ~after & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+    real = traffic.window & after & (traffic.cost != rate_table.UNPRICED)
     for side, words in ((known, "before"), (real, "from")):
         if not side.any():
             raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import pricing
+from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.present import usd
+from analysis.pricing import rate_table
 from ingest.store.database import Store
 from replay.backtest import segments
 from replay.engine import Engine
@@ -81,7 +81,7 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
     strategy = Strategy(name="batched", batch=(BatchRule(),))
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != pricing.UNPRICED) & (outcome.cost != pricing.UNPRICED)
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
     moved = priced & (outcome.tier != traffic.tier)
     waited = waited_for(traffic)
     user = inferred(traffic)

@@ -10,7 +10,7 @@ from typing import Any
 
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.store.database import Store
 
 FIRST = datetime(2024, 2, 20)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from benchmarks.diagnosis.injections import (
     Injection,
     Shape,

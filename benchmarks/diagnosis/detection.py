@@ -1,4 +1,4 @@
-"""False alarms and first-day detection of `analysis.detect.judge` on simulated daily cost.
+"""False alarms and first-day detection of `analysis.anomalies.detector.judge` on simulated daily cost.
 
     python -m benchmarks.diagnosis.detection --series 300
 
@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from analysis.detect import ALPHA, judge
+from analysis.anomalies.detector import ALPHA, judge
 
 FIRST = date(2024, 1, 1)
 

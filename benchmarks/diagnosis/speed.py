@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from analysis.ledger import CREATE_COSTS, CREATE_LEDGER
+from analysis.ledger.ledger import CREATE_COSTS, CREATE_LEDGER
 from ingest.store.database import Store
 
 DAYS: Final = 30
@@ -95,7 +95,7 @@ def _peak_mb() -> float:
 
 def once(path: Path, by: list[str]) -> None:
     """Diagnose and print seconds, CPU seconds, peak memory in MB, and the first cause."""
-    from analysis.diagnosis import diagnose
+    from analysis.diagnosis.diagnose import diagnose
 
     start, cpu = time.perf_counter(), time.process_time()
     found = diagnose(Store(path), by=by)

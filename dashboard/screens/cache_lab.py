@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from analysis.present import money, share
+from analysis.formatting import money, share
 from dashboard import cached, caching, charts, elements, frame, waits
 from dashboard.tables import Column, Table
 from ingest.errors import StrategyError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.present import count as counted
-from analysis.present import share
+from analysis.formatting import count as counted
+from analysis.formatting import share
 from dashboard import cached, elements, frame, views
 from dashboard.cards import Kpi
 from dashboard.holdings import Holdings

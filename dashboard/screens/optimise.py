@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import streamlit as st
 
-from analysis.present import count as counted
-from analysis.present import money, share
+from analysis.formatting import count as counted
+from analysis.formatting import money, share
 from dashboard import charts, elements, frame, shelf, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table

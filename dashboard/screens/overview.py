@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import streamlit as st
 
-from analysis.outlook import Outlook, outlook
-from analysis.present import day as day_text
-from analysis.present import money, share
+from analysis.anomalies.month_forecast import Outlook, outlook
+from analysis.formatting import day as day_text
+from analysis.formatting import money, share
 from dashboard import cached, elements, figures, frame, proofs, regions, views
 from dashboard.cards import Kpi
 from dashboard.settings import Settings, read

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.present import count as counted
-from analysis.present import money, tokens, usd
+from analysis.formatting import count as counted
+from analysis.formatting import money, tokens, usd
 from dashboard import cached, elements, frame, views
 from dashboard.tables import Column, Table
 from ingest.errors import InputError

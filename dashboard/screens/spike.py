@@ -6,8 +6,8 @@ from datetime import date
 
 import streamlit as st
 
-from analysis.present import count as counted
-from analysis.present import money
+from analysis.formatting import count as counted
+from analysis.formatting import money
 from dashboard import cached, drill, elements, figures, frame, marking, proofs, regions, views
 from dashboard.cards import Kpi
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.present import count as counted
-from analysis.present import money, share
+from analysis.formatting import count as counted
+from analysis.formatting import money, share
 from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views, waits
 from dashboard.frame import View
 from dashboard.palette import HUES

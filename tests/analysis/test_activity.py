@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
-from analysis import aligned
-from analysis.activity import activity, agent_days, hours
-from analysis.ledger import CREATE_COSTS, CREATE_LEDGER
+from analysis.anomalies.hourly_activity import activity, agent_days, hours
+from analysis.ledger import aligned
+from analysis.ledger.ledger import CREATE_COSTS, CREATE_LEDGER
 from ingest.store.database import Store
 
 FIRST = datetime(2024, 3, 1, 22, 30)

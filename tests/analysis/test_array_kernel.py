@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.kinds import KINDS, NO_TIME, TIERS, UNKNOWN
-from analysis.pricing import Priced, Rate, RateTable, Usage
+from analysis.price_book.vocabulary import KINDS, NO_TIME, TIERS, UNKNOWN
+from analysis.pricing.rate_table import Priced, Rate, RateTable, Usage
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -58,12 +58,12 @@ def usages(draw: st.DrawFn) -> Usage:
 
 
 def over_arrays(table: RateTable, usage: Usage) -> Priced:
-    compiled = sys.modules.pop("analysis.kernel", None)
+    compiled = sys.modules.pop("analysis.pricing.numba_kernel", None)
     try:
         return table.price(usage, once=True)
     finally:
         if compiled is not None:
-            sys.modules["analysis.kernel"] = compiled
+            sys.modules["analysis.pricing.numba_kernel"] = compiled
 
 
 def same(one: Priced, other: Priced) -> bool:

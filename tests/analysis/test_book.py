@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from analysis.book import HISTORY, Book, compile_book, price_rows, store_book, sync_book
-from analysis.history import load_history
-from analysis.pricing import Usage, load_rates
+from analysis.price_book.book import HISTORY, Book, compile_book, price_rows, store_book, sync_book
+from analysis.price_book.history import load_history
+from analysis.pricing.rate_table import Usage, load_rates
 from ingest.errors import PriceError
 
 DIGEST = """

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from analysis import book_copy
-from analysis.book import book_version, compile_book, stored_rows, sync_book
-from analysis.resolve import resolve, resolve_all
+from analysis.price_book import local_cache
+from analysis.price_book.book import book_version, compile_book, stored_rows, sync_book
+from analysis.pricing.model_names import resolve, resolve_all
 
 NAMES = [("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-20250514"), (None, "no such model"), ("vllm", "x")]
 
@@ -48,14 +48,14 @@ def test_a_damaged_copy_is_made_anew(empty_folder: Path, damage: bytes) -> None:
     copy.write_bytes(damage)
     sync_book(second)
     assert everything(first) == everything(second)
-    assert book_copy.load_rows(book_version()) is not None
+    assert local_cache.load_rows(book_version()) is not None
 
 
 def test_names_resolve_as_the_rules_say_when_they_are_met_again(empty_folder: Path) -> None:
     expected = [resolve(*name) for name in NAMES]
     con = store()
     assert resolve_all(con, NAMES) == expected
-    assert ["openai", "gpt-4o"] in [row[:2] for row in book_copy.load_names(book_version())]
+    assert ["openai", "gpt-4o"] in [row[:2] for row in local_cache.load_names(book_version())]
     assert resolve_all(con, NAMES) == expected
 
 
@@ -69,7 +69,7 @@ def test_only_names_of_the_catalogue_are_kept_beside_the_store(empty_folder: Pat
     ]
     public = [("openai", "gpt-4o"), ("anthropic", "claude-haiku-4-5-20251001")]
     resolve_all(store(), [*own, *public])
-    assert [tuple(row[:2]) for row in book_copy.load_names(book_version())] == public
+    assert [tuple(row[:2]) for row in local_cache.load_names(book_version())] == public
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
 def test_another_book_does_not_take_this_ones_copy() -> None:
     con = store()
     sync_book(con)
-    assert book_copy.load_rows("another version") is None
-    for number in range(2 * book_copy.COPIES):
-        book_copy.keep_names(f"version {number}", [])
-    assert len(list(book_copy.folder().glob("names-*"))) == book_copy.COPIES
+    assert local_cache.load_rows("another version") is None
+    for number in range(2 * local_cache.COPIES):
+        local_cache.keep_names(f"version {number}", [])
+    assert len(list(local_cache.folder().glob("names-*"))) == local_cache.COPIES

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.book import compile_book, from_the_start, to_rate
-from analysis.catalogue import TIER_CONTEXTS, catalogue_rows
-from analysis.history import load_history
-from analysis.kinds import KINDS, STATUSES, TIERS, UNPRICED
-from analysis.pricing import RateTable, Usage
+from analysis.price_book.book import compile_book, from_the_start, to_rate
+from analysis.price_book.catalog import TIER_CONTEXTS, catalogue_rows
+from analysis.price_book.history import load_history
+from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, UNPRICED
+from analysis.pricing.rate_table import RateTable, Usage
 
 FIELDS = {
     "input": "input_tokens", "cache_read": "cache_read_tokens", "cache_write": "cache_write_tokens",
@@ -191,7 +191,7 @@ def has_unpriced_kind(model: Any, shape: dict[str, int], when: datetime) -> bool
 
 def test_the_book_differs_from_the_catalogue_only_where_the_history_speaks() -> None:
     rows, _ = catalogue_rows()
-    history = load_history(__import__("analysis.book", fromlist=["HISTORY"]).HISTORY)
+    history = load_history(__import__("analysis.price_book.book", fromlist=["HISTORY"]).HISTORY)
     spoken = {(m.provider, m.model) for m in history.models}
     book = [row for row in compile_book().rows if row.key not in spoken]
     plain = {row for row in rows if row.key not in spoken}
@@ -204,8 +204,8 @@ def test_the_history_takes_no_name_from_the_catalogue_by_accident() -> None:
     """An entry that replaces a catalogue model speaks for all the exact names which that model answers to."""
     from genai_prices.data import providers
 
-    from analysis.book import HISTORY
-    from analysis.history import history_key
+    from analysis.price_book.book import HISTORY
+    from analysis.price_book.history import history_key
 
     history = load_history(HISTORY)
     replaced = {(m.provider, m.model) for m in history.models}

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
-from analysis.counted import Pool
-from analysis.diagnosis import diagnose
-from analysis.factors import FACTORS
-from analysis.ledger import update
-from analysis.placement import Effect
-from analysis.tallies import Sizes
+from analysis.attribution.factors import FACTORS
+from analysis.causes.call_counts import Sizes
+from analysis.causes.counted_causes import Pool
+from analysis.causes.segment_localization import Effect
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from benchmarks.diagnosis.suite import run
 
 DAYS = 15

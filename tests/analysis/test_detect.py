@@ -10,12 +10,12 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.alerts import false_discoveries
-from analysis.baseline import fit_level, matched, parse_range
-from analysis.detect import judge, judge_hours, quantile, two_sided
-from analysis.diagnosis import diagnose
-from analysis.feedback import mark
-from analysis.ledger import update
+from analysis.anomalies.alerts import false_discoveries
+from analysis.anomalies.baseline import fit_level, matched, parse_range
+from analysis.anomalies.day_marks import mark
+from analysis.anomalies.detector import judge, judge_hours, quantile, two_sided
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from benchmarks.diagnosis.detection import FIRST, series
 from ingest.errors import InputError
 

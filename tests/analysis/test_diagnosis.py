@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from builder import build_store
 
-from analysis.diagnosis import diagnose
-from analysis.ledger import update
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from ingest.errors import InputError
 
 MONDAY = date(2024, 2, 5)

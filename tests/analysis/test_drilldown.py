@@ -10,9 +10,9 @@ from builder import build_store
 from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 from typer.testing import CliRunner
 
-from analysis.diagnosis import diagnose
-from analysis.drilldown import Inside, commands, sits, sql
-from analysis.ledger import update
+from analysis.causes.drilldown import Inside, commands, sits, sql
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from cli.app import app
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.drivers import Game, explain, order_range, round_to, shapley, undoing
-from analysis.factors import FACTORS, MEASURES, PARTS, Cells, segment_values, states
+from analysis.attribution.factors import FACTORS, MEASURES, PARTS, Cells, segment_values, states
+from analysis.attribution.shapley_drivers import Game, explain, order_range, round_to, shapley, undoing
 
 CASES = int(os.environ.get("HINDCAST_DRIVER_CASES", "150"))
 COUNT = {name: i for i, name in enumerate(MEASURES)}

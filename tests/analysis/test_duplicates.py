@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.duplicates import duplicates
-from analysis.ledger import update
+from analysis.ledger.ledger import update
+from analysis.reports.duplicate_requests import duplicates
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 

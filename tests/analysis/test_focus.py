@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis.focus import COLUMNS, SPECS, export
-from analysis.ledger import total_cost, update
-from analysis.overrides import make, store_overrides
+from analysis.ledger.ledger import total_cost, update
+from analysis.pricing.overrides import make, store_overrides
+from analysis.reports.focus_export import COLUMNS, SPECS, export
 from ingest.errors import InputError
 from ingest.store.database import Store
 

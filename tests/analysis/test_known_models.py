@@ -12,8 +12,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from analysis.pricing import STATUSES, UNKNOWN, RateTable, Usage, load_rates
-from analysis.resolve import resolve
+from analysis.pricing.model_names import resolve
+from analysis.pricing.rate_table import STATUSES, UNKNOWN, RateTable, Usage, load_rates
 
 # id -> three (day, input, output); output None = an embedding
 KNOWN: dict[str, list[tuple[str, float, float | None]]] = {

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from builder import build_store
 
-from analysis.cost import cost
-from analysis.ledger import update
-from analysis.models import model_info
-from analysis.pricing import STATUSES, Usage, load_rates
-from analysis.usage import read_usage
+from analysis.ledger.ledger import update
+from analysis.ledger.usage_arrays import read_usage
+from analysis.pricing.model_info import model_info
+from analysis.pricing.rate_table import STATUSES, Usage, load_rates
+from analysis.reports.cost import cost
 from ingest.errors import InputError, PriceError
 from ingest.store.database import Store
 
@@ -109,8 +109,8 @@ def test_a_large_update_is_published_in_portions_and_a_rebuild_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows(store, "SELECT * FROM ledger ORDER BY call_no")
-    monkeypatch.setattr("analysis.ledger.CHUNK", 2)
-    monkeypatch.setattr("analysis.ledger.PORTION", 1)
+    monkeypatch.setattr("analysis.ledger.ledger.CHUNK", 2)
+    monkeypatch.setattr("analysis.ledger.ledger.PORTION", 1)
     with store.write() as con:
         con.execute("DELETE FROM ledger")
     published = store.publish_number()
@@ -125,7 +125,7 @@ def test_an_error_while_rows_are_made_is_told_as_it_is_and_publishes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows(store, "SELECT * FROM ledger ORDER BY call_no")
-    monkeypatch.setattr("analysis.ledger.CHUNK", 2)
+    monkeypatch.setattr("analysis.ledger.ledger.CHUNK", 2)
     good = read_usage
 
     def broken(con: Any, models: Any, where: str, kinds: Any) -> Any:
@@ -133,7 +133,7 @@ def test_an_error_while_rows_are_made_is_told_as_it_is_and_publishes_nothing(
             raise PriceError("this one cannot be read")
         return good(con, models, where, kinds)
 
-    monkeypatch.setattr("analysis.priced_calls.read_usage", broken)
+    monkeypatch.setattr("analysis.ledger.price_calls.read_usage", broken)
     with pytest.raises(PriceError, match="this one cannot be read"):
         update(store, rebuild=True)
     assert rows(store, "SELECT * FROM ledger ORDER BY call_no") == before
@@ -141,7 +141,7 @@ def test_an_error_while_rows_are_made_is_told_as_it_is_and_publishes_nothing(
 
 def test_the_ledger_lies_in_the_order_of_the_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build_store(tmp_path / "many.duckdb", [call(input_tokens=n) for n in range(100)])
-    monkeypatch.setattr("analysis.ledger.CHUNK", 7)
+    monkeypatch.setattr("analysis.ledger.ledger.CHUNK", 7)
     update(built)
     found = rows(built, "SELECT call_no, uncached_input_usd FROM ledger")
     assert found == [(n, Decimal(n) / 100_000) for n in range(100)]

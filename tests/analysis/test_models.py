@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.models import ModelInfo, model_info
+from analysis.pricing.model_info import ModelInfo, model_info
 from ingest.contents.tokenizer import encoding_for_model
 
 

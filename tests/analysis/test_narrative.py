@@ -9,10 +9,10 @@ import pytest
 from builder import build_store
 from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 
-from analysis import narrative
-from analysis.alerts import Alert, in_words
-from analysis.diagnosis import diagnose
-from analysis.ledger import update
+from analysis.anomalies.alerts import Alert, in_words
+from analysis.diagnosis import narrative
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from ingest.errors import InputError
 
 

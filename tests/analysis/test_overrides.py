@@ -13,10 +13,10 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.ledger import update
-from analysis.machine_hours import busy_shares, hour_shares
-from analysis.overrides import load_file, make, store_aliases, store_overrides
-from analysis.resolve import forget
+from analysis.ledger.ledger import update
+from analysis.ledger.machine_hours import busy_shares, hour_shares
+from analysis.pricing.model_names import forget
+from analysis.pricing.overrides import load_file, make, store_aliases, store_overrides
 from ingest.errors import PriceError
 from ingest.store.database import Store
 

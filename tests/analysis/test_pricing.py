@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.pricing import KINDS, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED, Rate, RateTable, Usage
+from analysis.pricing.rate_table import KINDS, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED, Rate, RateTable, Usage
 
 DAY = 86_400_000
 

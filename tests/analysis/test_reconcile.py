@@ -16,9 +16,9 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.invoice import Line, read_invoice, split_line_item
-from analysis.ledger import update
-from analysis.reconcile import Reconciliation, reconcile
+from analysis.billing.invoice import Line, read_invoice, split_line_item
+from analysis.billing.reconcile import Reconciliation, reconcile
+from analysis.ledger.ledger import update
 from ingest.errors import InputError
 from ingest.store.database import Store
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cost import cost
-from analysis.hidden_cache import HiddenReads, study
-from analysis.ledger import update
-from analysis.overrides import make, store_overrides
+from analysis.ledger.inferred_cache_reads import HiddenReads, study
+from analysis.ledger.ledger import update
+from analysis.pricing.overrides import make, store_overrides
+from analysis.reports.cost import cost
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 

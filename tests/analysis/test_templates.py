@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from analysis.ledger import update
-from analysis.templates import templates
+from analysis.ledger.ledger import update
+from analysis.reports.prompt_templates import templates
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from analysis.ledger import update
-from analysis.token_estimates import Estimates, estimate
+from analysis.ledger.ledger import update
+from analysis.ledger.token_estimates import Estimates, estimate
 from ingest.contents.fast_tokens import encoder
 from ingest.contents.tokenizer import count, encoding
 from ingest.pipeline.run import ingest

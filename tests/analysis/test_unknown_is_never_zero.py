@@ -13,10 +13,10 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.cost import cost
-from analysis.kinds import KINDS, STATUSES, TIERS, UNPRICED
-from analysis.ledger import NULL_STATUSES, update
-from analysis.pricing import Rate, RateTable, Usage
+from analysis.ledger.ledger import NULL_STATUSES, update
+from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, UNPRICED
+from analysis.pricing.rate_table import Rate, RateTable, Usage
+from analysis.reports.cost import cost
 
 prices = st.one_of(st.none(), st.integers(1, 10**11))
 rows = st.lists(

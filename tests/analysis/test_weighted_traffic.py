@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
-from analysis.diagnosis import diagnose
-from analysis.ledger import update
+from analysis.diagnosis.diagnose import diagnose
+from analysis.ledger.ledger import update
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 

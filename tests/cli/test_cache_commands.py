@@ -9,7 +9,7 @@ import pytest
 from builder import build_store
 from typer.testing import CliRunner
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from cli.app import app, main
 
 

@@ -12,7 +12,7 @@ import spiky as made
 from builder import build_store
 from typer.testing import CliRunner, Result
 
-from analysis import ledger
+from analysis.ledger import ledger
 from cli.app import app
 from ingest.detect import whereabouts
 from ingest.store.database import Store

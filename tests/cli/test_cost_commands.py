@@ -11,7 +11,7 @@ import pytest
 from builder import build_store
 from typer.testing import CliRunner
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from cli.app import app
 from ingest.errors import GateError, InputError, PriceError, StoreError
 
@@ -250,7 +250,7 @@ def test_a_price_may_hold_until_the_end_of_time(store: str, last: str) -> None:
 
 
 def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
-    from analysis.present import count, share
+    from analysis.formatting import count, share
 
     assert [share(-0.0001), share(0.0001, sign=True), share(-0.012, sign=True), share(0.012, sign=True)] == [
         "0.0 %", "0.0 %", "-1.2 %", "+1.2 %",

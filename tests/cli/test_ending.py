@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 
 # a shell starts what it runs in the background with this signal ignored, and that would be inherited
 HEARS: dict[str, Any] = (

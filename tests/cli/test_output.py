@@ -91,7 +91,7 @@ def test_a_cost_table_in_a_pipe_imports_nothing_heavy() -> None:
 import sys
 from cli.app import main
 sys.argv = ["hindcast", "cost", "--store", "none.duckdb"]
-import analysis.cost, ingest.store.database
+import analysis.reports.cost, ingest.store.database
 heavy = {"numpy", "pyarrow", "pandas", "polars", "numba", "pydantic", "yaml", "rich", "genai_prices"} & set(sys.modules)
 print(sorted(heavy))
 """

@@ -10,7 +10,7 @@ from builder import build_store
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from cli.app import app
 from ingest.errors import InputError
 

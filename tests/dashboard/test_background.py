@@ -13,7 +13,7 @@ import spiky as made
 from builder import build_store
 
 import sample_logs
-from analysis import ledger
+from analysis.ledger import ledger
 from dashboard import background
 from dashboard.errands import Aside
 from ingest.errors import StoreError, StrategyError

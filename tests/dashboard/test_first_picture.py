@@ -12,7 +12,7 @@ import spiky as made
 from hypothesis import given
 from hypothesis import strategies as some
 
-from analysis.diagnosis import diagnose
+from analysis.diagnosis.diagnose import diagnose
 from dashboard import ahead, figures, palette, sketch, views
 from dashboard.holdings import holdings
 from ingest.store.database import Store

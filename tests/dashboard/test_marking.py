@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import spiky as made
 
-from analysis.diagnosis import diagnose
+from analysis.diagnosis.diagnose import diagnose
 from ingest.store.database import Store
 
 Opened = Callable[..., Any]

@@ -13,8 +13,8 @@ import pytest
 from builder import build_store
 from typer.testing import CliRunner
 
-from analysis import ledger
-from analysis.present import money, share, usd
+from analysis.formatting import money, share, usd
+from analysis.ledger import ledger
 from cli.app import app
 from dashboard import shelf
 from dashboard.screens import explore

@@ -16,7 +16,7 @@ from builder import build_store
 from typer.testing import CliRunner
 
 import sample_logs
-from analysis.present import money, share
+from analysis.formatting import money, share
 from cli.app import app
 from ingest.store.database import Store
 

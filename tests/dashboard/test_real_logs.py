@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sample_logs
-from analysis import ledger
+from analysis.ledger import ledger
 from dashboard import report
 from dashboard.findings import gather
 from ingest.pipeline.run import ingest

@@ -15,8 +15,8 @@ from builder import build_store
 from typer.testing import CliRunner, Result
 
 import sample_logs
-from analysis import ledger
-from analysis.present import money, share
+from analysis.formatting import money, share
+from analysis.ledger import ledger
 from cli.app import app
 from dashboard import report
 from dashboard.findings import Findings, gather

@@ -12,8 +12,8 @@ from builder import build_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import ledger
-from analysis.cost import cost
+from analysis.ledger import ledger
+from analysis.reports.cost import cost
 from dashboard import rollup
 from ingest.store.database import Store
 

@@ -18,7 +18,7 @@ from accessibility import violations
 from visits import NARROW, ROOT, TITLES, WIDE, Server, Visit
 
 import sample_logs
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 

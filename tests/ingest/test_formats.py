@@ -107,7 +107,7 @@ def test_all_formats_of_the_same_calls_together_are_200_calls(tmp_path: Path) ->
 
 
 def test_costs_agree_between_formats(tmp_path: Path) -> None:
-    ledger = pytest.importorskip("analysis.ledger")
+    ledger = pytest.importorskip("analysis.ledger.ledger")
     truth = true_calls(60, seed=5)
     totals = set()
     for name in ("openai_chat", "litellm", "langfuse", "otlp", "hindcast", "posthog", "langsmith", "phoenix"):

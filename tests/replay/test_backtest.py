@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

@@ -14,7 +14,7 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from replay import cache_events, cache_stage, strategy, tiers, traffic
 from replay.moments import moment, unfold

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.contents import tokenizer
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

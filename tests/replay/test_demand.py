@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builder import build_store
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from replay import grid, traffic
 from replay.demand import demand
 from replay.outcomes import HIT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.ledger import update
+from analysis.ledger.ledger import update
 from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

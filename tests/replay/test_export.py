@@ -197,7 +197,7 @@ def test_the_command_checks_itself_on_logged_calls(target: str, tmp_path: Path):
         for i in range(1200)
     ]
     store = build_store(tmp_path / "s.duckdb", rows)
-    from analysis import ledger
+    from analysis.ledger import ledger
 
     ledger.update(store)
     path = tmp_path / "s.yaml"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

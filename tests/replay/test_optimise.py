@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import quality, strategy

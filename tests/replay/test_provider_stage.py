@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

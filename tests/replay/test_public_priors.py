@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.public_priors import benchmarks

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from cli.replay import recommended, sentence
 from dashboard import findings
 from ingest.store.database import Store

@@ -12,7 +12,7 @@ from builder import build_store
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay import rework

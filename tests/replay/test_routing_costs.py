@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from replay.engine import Engine
 from replay.outcomes import HIT
 from replay.run import run

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.store.database import Store
 from replay.run import run
 from replay.strategy import parse

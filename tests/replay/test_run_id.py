@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.run import run

@@ -79,7 +79,7 @@ def log(folder, rows: list[tuple[str, str]]) -> traffic.Traffic:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     store = Store(folder / "s.duckdb")
     ingest(store, [path])
-    from analysis.ledger import update
+    from analysis.ledger.ledger import update
 
     update(store)
     return traffic.load(store)

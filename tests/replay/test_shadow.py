@@ -19,7 +19,7 @@ from typing import Any
 import openai
 import pytest
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

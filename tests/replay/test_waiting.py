@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
-from analysis import ledger
+from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay import rules

@@ -1,0 +1,1 @@
+"""Which days are unlike the days before them, and what the month is heading for."""

@@ -1,0 +1,175 @@
+"""What stands out on a day beside the total: agents, hours, ratios, slow drift, and rules that need no history.
+
+Series of one kind are judged together under one false discovery rate (Benjamini and Hochberg 1995), so that watching
+fifty agents raises no fifty times the alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from analysis import formatting
+from analysis.anomalies.detector import FLOOR_USD, Judgement, judge, judge_hours
+from analysis.anomalies.hourly_activity import agent_days, hours
+
+RATE: Final = 0.05  # of alerts of one kind that may be false
+RATIOS: Final = ("input tokens per call", "output tokens per call", "share read from cache", "calls per request")
+RATIO_FLOOR: Final = 0.1  # relative change of a ratio, below which nobody would act
+DRIFT_SLACK: Final = 0.5  # of a day's error, that the slow-drift sum forgives each day
+DRIFT_LIMIT: Final = 6.0  # errors, for the sum to be news
+WATCHED: Final = 20  # agents, the dearest first
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`what` is the series or rule, `actual` against `expected` in its own unit."""
+
+    kind: str  # agent, hour, ratio, drift, new_agent, unpriced
+    what: str
+    actual: float | None
+    expected: float | None
+    p_value: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "what": self.what, "actual": self.actual, "expected": self.expected,
+            "p_value": self.p_value,
+        }  # fmt: skip
+
+
+def in_words(found: Sequence[Alert]) -> list[str]:
+    """Each alert as a line, amounts against what was expected; the hours share one."""
+    lines = []
+    for alert in found:
+        if alert.kind == "hour":
+            continue
+        values = [_figure(alert, value) for value in (alert.actual, alert.expected)]
+        lines.append(
+            {
+                "agent": f"agent {alert.what}: {values[0]}, expected {values[1]}",
+                "ratio": f"{alert.what}: {values[0]}, expected {values[1]}",
+                "drift": f"{alert.what} day after day: {values[0]}, {values[1]} when it began",
+                "new_agent": f"new agent {alert.what}: {values[0]}",
+                "unpriced": f"{alert.what}: {values[0]}, expected {values[1]}",
+            }[alert.kind]
+        )
+    odd = [alert for alert in found if alert.kind == "hour"]
+    if odd:
+        worst = max(odd, key=lambda alert: (abs((alert.actual or 0.0) - (alert.expected or 0.0)), alert.what))
+        values = [_figure(worst, value) for value in (worst.actual, worst.expected)]
+        hour = f"{worst.what} with the hour before it: {values[0]}, expected {values[1]}"
+        lines.append(f"{len(odd)} hours, most of all {hour}" if len(odd) > 1 else f"the hour {hour}")
+    return lines
+
+
+def _figure(alert: Alert, value: float | None) -> str:
+    if alert.kind == "unpriced":
+        return f"{value or 0.0:,.0f}"
+    if alert.kind == "ratio":
+        if alert.what.startswith("share"):
+            return formatting.share(value)
+        return f"{value or 0.0:,.2f}" if abs(value or 0.0) < 100 else f"{value or 0.0:,.0f}"
+    return formatting.money(None if value is None else Decimal(repr(round(value, 6))))
+
+
+def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement]) -> list[Alert]:
+    """Everything that stands out on `day`, by kind, then by how unlikely it is. After `activity` on this connection."""
+    rows = agent_days(con, day - timedelta(days=60), day + timedelta(days=1))
+    found = [*_agents(rows, day), *_hours(con, day), *_ratios(rows, day)]
+    drift = _drift(judged, day)
+    return [*found, *([drift] if drift else []), *_rules(rows, day)]
+
+
+def false_discoveries(p_values: Sequence[float], rate: float = RATE) -> list[bool]:
+    """Which of the p-values stand, so that of those that do at most `rate` are false (Benjamini and Hochberg)."""
+    order = sorted(range(len(p_values)), key=lambda i: (p_values[i], i))
+    last = max((n for n, i in enumerate(order, 1) if p_values[i] <= rate * n / len(order)), default=0)
+    kept = set(order[:last])
+    return [i in kept for i in range(len(p_values))]
+
+
+def _standing(found: list[Alert]) -> list[Alert]:
+    kept = false_discoveries([alert.p_value if alert.p_value is not None else 1.0 for alert in found])
+    return sorted((a for a, k in zip(found, kept, strict=True) if k), key=lambda a: (a.p_value, a.what))
+
+
+def _agents(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
+    days = sorted({row[0] for row in rows})
+    costs: dict[str, dict[date, float]] = {}
+    for row in rows:
+        costs.setdefault(row[1] or "(no agent)", {})[row[0]] = row[2]
+    dearest = sorted(costs, key=lambda name: (-sum(costs[name].values()), name))[:WATCHED]
+    found = []
+    for name in dearest:
+        begun = min(costs[name])
+        one = judge({d: costs[name].get(d, 0.0) for d in days if d >= begun}).get(day)
+        if one and one.p_value is not None and one.forecast and abs(one.actual - one.forecast) >= FLOOR_USD:
+            found.append(Alert("agent", name, one.actual, one.forecast, one.p_value))
+    return _standing(found)
+
+
+def _hours(con: duckdb.DuckDBPyConnection, day: date) -> list[Alert]:
+    costs = hours(con, day - timedelta(days=28), day + timedelta(days=1))
+    flagged = [j for j in judge_hours(costs) if j.hour.date() == day and j.flagged]
+    return [Alert("hour", f"{j.hour:%H:00} UTC", j.actual, j.forecast, j.p_value) for j in flagged]
+
+
+def _ratios(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
+    """Ratios of the whole log: they wobble far less than dollars, so they speak first."""
+    totals: dict[date, Any] = {}
+    for row in rows:
+        totals[row[0]] = totals.get(row[0], 0) + np.array([v or 0.0 for v in row[3:7]] + [float(row[9])])
+    series: dict[str, dict[date, float]] = {name: {} for name in RATIOS}
+    for d, (calls, tokens, output, read, retries) in totals.items():
+        if calls:
+            series[RATIOS[0]][d] = tokens / calls
+            series[RATIOS[1]][d] = output / calls
+            series[RATIOS[2]][d] = read / tokens if tokens else 0.0
+            series[RATIOS[3]][d] = calls / max(calls - retries, 1.0)
+    found = []
+    for name, values in series.items():
+        one = judge(values, floor=0.0).get(day)
+        if one and one.p_value is not None and one.forecast and abs(one.actual / one.forecast - 1) >= RATIO_FLOOR:
+            found.append(Alert("ratio", name, one.actual, one.forecast, one.p_value))
+    return _standing(found)
+
+
+def _drift(judged: Mapping[date, Judgement], day: date) -> Alert | None:
+    """A slow rise: the one-step errors lean the same way day after day (a one-sided CUSUM of their standard scores)."""
+    past = [judged[d] for d in sorted(judged) if d <= day and judged[d].forecast is not None]
+    if len(past) < 7:
+        return None
+    errors = np.array([j.error for j in past])
+    scale = 1.4826 * float(np.median(np.abs(errors))) or 1.0
+    total = begun = 0.0
+    for j, z in zip(past, errors / scale, strict=True):
+        total = max(0.0, total + min(float(z), 3.0) - DRIFT_SLACK)
+        if total == 0:
+            begun = j.actual
+    if total < DRIFT_LIMIT or past[-1].flagged:
+        return None
+    return Alert("drift", "daily cost leans upward", past[-1].actual, begun or past[0].actual, None)
+
+
+def _rules(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
+    """Rules that need no history: an agent never seen before that costs more than the floor, and lost prices."""
+    earlier = {row[1] for row in rows if row[0] < day}
+    today = [row for row in rows if row[0] == day]
+    found = [
+        Alert("new_agent", str(row[1]), row[2], 0.0, None)
+        for row in today
+        if earlier and row[1] not in earlier and row[2] >= FLOOR_USD
+    ]
+    unpriced, calls = sum(row[7] for row in today), sum(row[8] for row in today)
+    before = [row for row in rows if row[0] < day]
+    usual = sum(row[7] for row in before) / max(sum(row[8] for row in before), 1)
+    if calls and unpriced >= 10 and unpriced / calls > 2 * usual + 0.02:
+        found.append(Alert("unpriced", "calls without a price", float(unpriced), usual * calls, None))
+    return found

@@ -1,0 +1,111 @@
+"""What happened hour by hour: one pass over all calls, from which every question about the history is answered.
+
+Diagnosis asks the history for daily totals, for agents and ratios per day, for hours, and for where in the store a day
+lies. Each is a sum over the hours, so the calls are read once. Sums stay exact: decimals and integers throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import duckdb
+
+from analysis.ledger.aligned import Range
+
+# sums per hour and agent: column -> expression; `{n}` is what a call counts for, `{x}` multiplies by it
+_SUMS: Final = {
+    "usd": "sum(cost_usd)",
+    "weight": "sum({n})",
+    "input": "sum(input_tokens{x})",
+    "output": "sum(output_tokens{x})",
+    "read": "sum(cache_read_input_tokens{x})",
+    "calls": "count(*)",
+    "priced": "count(cost_usd)",
+    "retries": "count(CASE WHEN attempt > 1 OR retry_of IS NOT NULL THEN 1 END)",
+    "first_time": "min(start_time)",
+    "last_time": "max(start_time)",
+    "first_no": "min(call_no)",
+    "last_no": "max(call_no)",
+}
+_VALUES: Final = {
+    "cost": "sum(usd)",
+    "calls": "sum(weight)",
+    "tokens": "coalesce(sum(input), 0) + coalesce(sum(output), 0)",
+}
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The metric per active UTC day: a day with calls, priced or not."""
+
+    totals: dict[date, float]
+    unknown: frozenset[date]  # days that are mostly calls without a price: their total says little
+    first: datetime | None  # times of the first and last call
+    last: datetime | None
+    numbers: dict[date, Range]  # first and last `call_no` of each day
+
+    def ranges(self, days: Iterable[date]) -> list[Range]:
+        """Where in the store the calls of `days` lie."""
+        return [self.numbers[day] for day in sorted(set(days)) if day in self.numbers]
+
+
+def unweighted(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether every row of `calls` stands for one call."""
+    least, most, all_known = con.execute(
+        "SELECT min(weight), max(weight), count(weight) = count(*) FROM calls"
+    ).fetchall()[0]
+    return bool(least == 1 and most == 1 and all_known)
+
+
+def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs") -> Activity:
+    """The activity of every day in the store. Leaves the hours of each agent in the temporary table `activity`.
+
+    Where all weights are 1 they are left out of the sums, which halves their cost and changes none.
+    """
+    plain = unweighted(con)
+    sums = ", ".join(
+        f"{expression.format(n='1' if plain else 'weight', x='' if plain else ' * weight')} AS {name}"
+        for name, expression in _SUMS.items()
+    )
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE activity AS
+            SELECT date_trunc('hour', start_time) AS hour, agent, {sums}
+            FROM {relation} WHERE start_time IS NOT NULL GROUP BY hour, agent"""
+    )
+    rows = con.execute(
+        f"""SELECT hour::DATE AS day, coalesce({_VALUES[metric]}, 0)::DOUBLE, sum(calls), sum(priced), min(first_time),
+                   max(last_time), min(first_no), max(last_no)
+            FROM activity GROUP BY day ORDER BY day"""
+    ).fetchall()
+    unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
+    return Activity(
+        {row[0]: row[1] for row in rows},
+        frozenset(unknown),
+        rows[0][4] if rows else None,
+        rows[-1][5] if rows else None,
+        {row[0]: (row[6], row[7]) for row in rows},
+    )
+
+
+def agent_days(con: duckdb.DuckDBPyConnection, first: date, end: date) -> list[tuple[Any, ...]]:
+    """Per day from `first` up to but without `end`, and agent, after `activity`: dollars, calls (weighted), input,
+    output and cached tokens, rows without a price, rows, retries; in order of day and agent."""
+    return con.execute(
+        """SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, sum(weight)::DOUBLE, sum(input)::DOUBLE,
+                  sum(output)::DOUBLE, sum(read)::DOUBLE, sum(calls) - sum(priced), sum(calls), sum(retries)
+           FROM activity WHERE hour >= $first AND hour < $end GROUP BY day, agent ORDER BY day, agent""",
+        {"first": first, "end": end},
+    ).fetchall()
+
+
+def hours(con: duckdb.DuckDBPyConnection, first: date, end: date) -> dict[datetime, float]:
+    """Dollars per hour with calls from `first` up to but without `end`, after `activity`."""
+    rows = con.execute(
+        """SELECT hour, coalesce(sum(usd), 0)::DOUBLE FROM activity WHERE hour >= $first AND hour < $end
+           GROUP BY hour ORDER BY hour""",
+        {"first": first, "end": end},
+    ).fetchall()
+    return dict(rows)

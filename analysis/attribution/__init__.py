@@ -1,0 +1,1 @@
+"""A change of cost split into drivers that sum to it."""

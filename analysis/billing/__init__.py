@@ -1,0 +1,1 @@
+"""Invoices and usage reports of providers, reconciled with the ledger."""

@@ -1,0 +1,1 @@
+"""Root causes behind the drivers, with the calls that show them."""

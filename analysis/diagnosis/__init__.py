@@ -1,0 +1,1 @@
+"""One day explained: its baseline, drivers, causes and the words for them."""

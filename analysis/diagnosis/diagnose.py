@@ -1,0 +1,252 @@
+"""Diagnosis: one day against its baseline, as drivers in dollars that add up to the change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+
+from analysis.anomalies import baseline as baselines
+from analysis.anomalies.alerts import Alert, alerts
+from analysis.anomalies.baseline import Baseline
+from analysis.anomalies.day_marks import Feedback, marks
+from analysis.anomalies.detector import Judgement, error_scale, judge
+from analysis.anomalies.hourly_activity import activity
+from analysis.attribution.baseline_comparison import Comparison, compare
+from analysis.attribution.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
+from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, dimensions
+from analysis.attribution.shapley_drivers import Driver, Game, explain, order_range, undoing
+from analysis.attribution.significance import surprise
+from analysis.calendar_days import complete_days
+from analysis.causes import drilldown
+from analysis.causes.call_evidence import Witness
+from analysis.causes.cause_signatures import Cause
+from analysis.causes.driver_effects import effects_of, repriced, saved
+from analysis.causes.root_causes import find
+from analysis.diagnosis import narrative
+from analysis.diagnosis.result import Diagnosis, Finding, Line
+from analysis.ledger.aligned import costs_relation, ranges_relation
+from ingest.errors import InputError, did_you_mean
+from ingest.store.database import Store
+
+__all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
+
+LEAST_MEMORY: Final = 700_000_000  # bytes that DuckDB may hold while it answers
+BYTES_A_CALL: Final = 70  # beyond that
+DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
+
+
+def diagnose(
+    store: Store,
+    *,
+    day: date | None = None,
+    baseline: tuple[date, date] | None = None,
+    by: Sequence[str] = ("agent", "task"),
+    metric: str = "cost",
+) -> Diagnosis:
+    """Explain `day` against `baseline` (a range of days) or its matched baseline.
+
+    Without `day`: the newest complete day that is flagged, else the newest complete day. Raises InputError where
+    there is nothing to explain.
+    """
+    by = dimensions(by)
+    if metric not in METRICS:
+        raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
+    with store.read() as con:
+        _require_costs(con, store)
+        _bound_memory(con)
+        relation = costs_relation(con)
+        past = activity(con, metric, relation)
+        costs = past.totals
+        if not any(costs.values()):
+            raise InputError(
+                "no call has both a time and a price" if metric == "cost" else "no call has a time",
+                where=str(store.path),
+                remedy="See what is missing with: hindcast cost --by cost_status",
+            )
+        said = marks(con)
+        judged = judge({d: cost for d, cost in costs.items() if d not in past.unknown}, accepted=said)
+        day = day or newest(judged, complete_days(sorted(costs), past.first, past.last))
+        if day not in costs:
+            near = min(costs, key=lambda d: (abs((d - day).days), d))
+            raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
+        flags = {d for d, j in judged.items() if j.flagged}
+        base = (
+            baselines.given(day, *baseline, costs) if baseline else baselines.matched(day, costs, flags, past.unknown)
+        )
+        # from here on the questions are about these days alone
+        relation = ranges_relation(con, relation, past.ranges([day, *base.weights]))
+        sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
+        compared = compare(sums, day, base.weights, _price_lists(con))
+        drivers, game, phi = explain(compared.cells, compared.before, compared.after)
+        drivers, residual = _without_price(drivers, compared)
+        common = error_scale([judged[d].error for d in judged if d < day and judged[d].forecast is not None])
+        strayed = surprise(sums, compared, game.state, base.weights, phi, common)
+        effects, universe = effects_of(drivers, compared, by, strayed)
+        noticed = alerts(con, day, judged) if metric == "cost" else []
+        witness = Witness(con, day, base.weights, relation, metric)
+        total = sum(compared.after)
+        causes = find(effects, universe, witness, total - sum(compared.before), total, by, repriced(compared))
+        telling = [cause for cause in causes if cause.surprising][: drilldown.LOOKED_INTO]
+        inside = dict(zip(map(id, telling), drilldown.inside(telling, witness), strict=True))
+    return _assemble(
+        compared, drivers, game, causes,
+        day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
+        said=said.get(day), inside=inside,
+    )  # fmt: skip
+
+
+def newest(judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
+    """The newest complete day that is flagged, else the newest complete day, else the newest day."""
+    known = [day for day in complete if day in judged]
+    flagged = [day for day in known if judged[day].flagged]
+    return max(flagged) if flagged else max(known) if known else max(judged)
+
+
+def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
+    """The first day of the unbroken run of days flagged in the same direction that `day` belongs to."""
+    if day not in judged or not judged[day].flagged:
+        return None
+    start = day
+    for earlier in sorted((d for d in judged if d < day), reverse=True):
+        if not judged[earlier].flagged or judged[earlier].direction != judged[day].direction:
+            break
+        start = earlier
+    return start
+
+
+def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+    if not con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'costs'").fetchall():
+        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+
+
+def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:
+    """Keep DuckDB from holding every block it has read: what a diagnosis works on at a time is far less. A setting of
+    the user's own that is lower stays."""
+    calls = con.execute("SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'calls'").fetchone()
+    size = max(LEAST_MEMORY, BYTES_A_CALL * (calls[0] if calls else 0))
+    held = con.execute(
+        "SELECT parse_formatted_bytes(current_setting('memory_limit')) <= $size", {"size": size}
+    ).fetchone()
+    if held and not held[0]:
+        con.execute(f"SET memory_limit = '{size:d}B'")
+
+
+def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
+    """price row -> the price list it belongs to: rows for long prompts of one list are not a change of price."""
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'prices'").fetchall():
+        return {}
+    rows = con.execute("SELECT price_id, provider, model, tier, effective_from, tod_from FROM prices").fetchall()
+    return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}
+
+
+def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[list[Driver], int]:
+    """The drivers that can be told, and the amount of the others: a segment whose other side has calls but no price
+    cannot be new, gone or explained, because what it cost there is not known."""
+    known, residual = [], 0
+    for driver in drivers:
+        k = driver.segment
+        if (driver.factor == NEW_SEGMENT and compared.unpriced_before[k]) or (
+            driver.factor == VANISHED_SEGMENT and compared.unpriced_after[k]
+        ):
+            residual += driver.delta
+        else:
+            known.append(driver)
+    return known, residual
+
+
+def _assemble(
+    compared: Comparison,
+    drivers: Sequence[Driver],
+    game: Game,
+    causes: Sequence[Cause],
+    *,
+    day: date,
+    metric: str,
+    by: tuple[str, ...],
+    base: Baseline,
+    judged: Mapping[date, Judgement],
+    sums: Any,
+    residual: int,
+    noticed: list[Alert],
+    said: Feedback | None,
+    inside: Mapping[int, list[drilldown.Inside]],
+) -> Diagnosis:
+    unit = Decimal(SCALE[metric])
+    actual, expected = sum(compared.after), sum(compared.before)
+    lines: list[Line] = []
+    values: dict[int, Any] = {}
+    for driver in drivers:
+        k = driver.segment
+        spread = saves = None
+        if driver.factor in FACTORS and len(lines) < DETAILED:
+            if k not in values:
+                values[k] = game.segment(k)
+            low, high = order_range(values[k], driver.factor)
+            spread = (Decimal(round(low)) / unit, Decimal(round(high)) / unit)
+            saves = Decimal(round(undoing(values[k], driver.factor))) / unit
+        elif driver.factor == NEW_SEGMENT:
+            saves = Decimal(driver.delta) / unit
+        before, after, name, detail = narrative.values(compared, game.state, driver)
+        lines.append(
+            Line(
+                segment=dict(zip(by, compared.segments[k], strict=True)),
+                factor=driver.factor,
+                delta=Decimal(driver.delta) / unit,
+                share=driver.delta / (actual - expected) if actual != expected else None,
+                before=before,
+                after=after,
+                unit=name,
+                detail=detail,
+                order_range=spread,
+                undo_saves=saves,
+            )
+        )
+    verdict = judged.get(day) or Judgement(day, 0.0, None, None, None, None, False, 0)
+    enough = verdict.forecast is not None and not base.low_history
+    # the range is of the detector's forecast; shown around what the matched baseline expects
+    stretch = (expected / int(unit) / verdict.forecast) if enough and verdict.forecast else 1.0
+    return Diagnosis(
+        day=day,
+        metric=metric,
+        by=by,
+        actual=Decimal(actual) / unit,
+        expected=Decimal(expected) / unit,
+        drivers=lines,
+        residual=Decimal(residual) / unit,
+        flagged=verdict.flagged,
+        verdict="not_enough_history" if not enough else "flagged" if verdict.flagged else "ordinary",
+        low=_cents(verdict.low, stretch, metric) if enough else None,
+        high=_cents(verdict.high, stretch, metric) if enough else None,
+        p_value=verdict.p_value,
+        onset=onset(judged, day),
+        baseline=base,
+        alerts=noticed,
+        feedback=said,
+        causes=[
+            replace(_finding(cause, compared, game, actual - expected, unit), inside=inside.get(id(cause), []))
+            for cause in causes
+        ],
+        unpriced=(
+            sums.unpriced.get(day, 0),
+            sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
+        ),
+        priced=(float(compared.cells.of(1, "calls").sum()), float(compared.cells.of(0, "calls").sum())),
+    )
+
+
+def _finding(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> Finding:
+    saves = saved(cause, compared, game) if cause.saves is None else float(cause.saves)
+    return Finding(
+        cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
+    )
+
+
+def _cents(value: float | None, stretch: float, metric: str) -> Decimal | None:
+    if value is None:
+        return None
+    return round(Decimal(value * stretch), 2 if metric == "cost" else 0)

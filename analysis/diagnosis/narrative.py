@@ -1,0 +1,382 @@
+"""A diagnosis in words: the answer in a sentence, and each driver's before and after as a person would say it."""
+
+from __future__ import annotations
+
+import shlex
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from analysis import formatting
+from analysis.attribution.baseline_comparison import Comparison
+from analysis.attribution.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
+from analysis.attribution.shapley_drivers import Driver
+from analysis.causes import drilldown
+
+if TYPE_CHECKING:
+    from analysis.diagnosis.result import Diagnosis, Line
+
+WHAT = {
+    "volume": "volume",
+    "calls_per_request": "calls per request",
+    "model_mix": "model mix",
+    "input_tokens": "input tokens per call",
+    "cache_read_share": "share read from cache",
+    "cache_write_share": "share written to cache",
+    "output_tokens": "output tokens per call",
+    "reasoning_tokens": "reasoning tokens per call",
+    "batch_share": "share at batch tier",
+    "price": "price",
+    "other": "fees, audio, images",
+    "new_segment": "new",
+    "vanished_segment": "gone",
+}
+
+
+LOST = 0.1  # of a day's calls, by which those without a price differ from before, to be said with the answer
+CROSSED = 1.5  # of the change, that a single part comes to where parts run against each other
+
+# titles that a sentence needs in other words
+_AS_NOUN = {
+    "loop": "a loop",
+    "new agent or feature": "a new agent or feature",
+    "conversations carry more history": "conversations that carry more history",
+    "prompt cache no longer hits": "a prompt cache that no longer hits",
+    "prompt cache hits more often": "a prompt cache that hits more often",
+    "price change": "a price change",
+    "work left the batch tier": "work that left the batch tier",
+    "no longer runs": "what no longer runs",
+}
+
+# causes that say more than their factor does
+SPECIFIC = (
+    "loop",
+    "retry_storm",
+    "duplicate_calls",
+    "user_surge",
+    "long_session",
+    "context_accumulation",
+    "tool_bloat",
+)
+
+
+def values(compared: Comparison, state: States, driver: Driver) -> tuple[float | None, float | None, str, str | None]:
+    """The factor's value before and after in the driver's segment, its unit, and what moved inside it."""
+    k, factor = driver.segment, driver.factor
+    cells = compared.cells
+    mine = cells.within(k)
+    if factor in (NEW_SEGMENT, VANISHED_SEGMENT):
+        return cells.totals[0][0][k], cells.totals[1][0][k], "calls", None
+    if factor == "volume":
+        return float(state.requests[0, k]), float(state.requests[1, k]), compared.unit[k], None
+    if factor == "calls_per_request":
+        before, after = (float(v) for v in state.calls_per_request[:, k])
+        return before, after, f"calls per {compared.unit[k].rstrip('s')}", None
+    if factor in ("model_mix", "batch_share"):
+        key = cells.model[mine] if factor == "model_mix" else cells.tier[mine]
+        shares = [_shares(key, cells.of(side, "calls")[mine]) for side in (0, 1)]
+        top = max(shares[1], key=lambda name: (shares[1][name] - shares[0][name], -name))
+        label = compared.models[top] if factor == "model_mix" else compared.tiers[top]
+        return shares[0][top], shares[1][top], "share of calls", label or "(no model)"
+    if factor == "price":
+        rates = [_unit_price(compared, mine, side) for side in (0, 1)]
+        return rates[0], rates[1], "usd per million tokens", None
+    return _measure(cells, k, 0, factor), _measure(cells, k, 1, factor), _unit(factor), None
+
+
+def _shares(key: Any, calls: Any) -> dict[int, float]:
+    sums: dict[int, float] = {}
+    for name, n in zip(key.tolist(), calls.tolist(), strict=True):
+        sums[name] = sums.get(name, 0.0) + n
+    total = sum(sums.values())
+    return {name: sums[name] / total if total else 0.0 for name in sorted(sums)}
+
+
+def _unit(factor: str) -> str:
+    if factor in ("cache_read_share", "cache_write_share"):
+        return "share of input tokens"
+    return "usd per call" if factor == "other" else "tokens per call"
+
+
+def _rows(*measures: str) -> list[int]:
+    return [MEASURES.index(name) for name in measures]
+
+
+_INPUT: Final = _rows("uncached", "read", "write")
+_CALLS: Final = _rows("calls")
+_RATIOS: Final = {
+    "input_tokens": (_INPUT, _CALLS),
+    "cache_read_share": (_rows("read"), _INPUT),
+    "cache_write_share": (_rows("write"), _INPUT),
+    "output_tokens": (_rows("output"), _CALLS),
+    "reasoning_tokens": (_rows("reasoning"), _CALLS),
+    "other": (_rows("other_usd"), _CALLS),
+}
+
+
+def _measure(cells: Cells, k: int, side: int, factor: str) -> float | None:
+    totals = cells.totals[side]
+    top, bottom = _RATIOS[factor]
+    amount, base = sum([totals[i][k] for i in top]), sum([totals[i][k] for i in bottom])
+    return (amount / 1e12 if factor == "other" else amount) / base if base else None
+
+
+def _unit_price(compared: Comparison, mine: Any, side: int) -> float | None:
+    cells = compared.cells
+    usd = sum(cells.of(side, f"{n}_usd")[mine].sum() for n in ("uncached", "read", "write", "output", "reasoning"))
+    tokens = sum(cells.of(side, n)[mine].sum() for n in ("uncached", "read", "write", "output", "reasoning"))
+    return float(usd / tokens / 1e6) if tokens else None
+
+
+def place(segment: dict[str, str | None]) -> str:
+    """`drafting_agent / draft`; a dimension that the log does not tell reads `-`."""
+    parts = [value if value is not None else "-" for value in segment.values()]
+    while len(parts) > 1 and parts[-1] == "-":
+        parts.pop()
+    return " / ".join(parts) or "all calls"
+
+
+def amount(diagnosis: Diagnosis, value: Decimal | None, *, sign: bool = False) -> str:
+    if value is None:
+        return "-"
+    if diagnosis.metric == "cost":
+        return formatting.money(value, sign=sign)
+    text = formatting.tokens(int(value))
+    return f"+{text}" if sign and value > 0 else text
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A factor's value, in as few digits as tell it apart."""
+    if value is None:
+        return "-"
+    if unit.startswith("share"):
+        return formatting.share(value)
+    if unit.startswith("usd"):
+        return formatting.money(Decimal(repr(value)))
+    if unit.startswith("calls per"):
+        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+    return f"{value:,.1f}" if 0 < abs(value) < 10 and value != int(value) else formatting.tokens(round(value))
+
+
+def pair(line: Line) -> tuple[str, str]:
+    """The factor's value before and after, in as many digits as it takes to tell them apart."""
+    before, after = figure(line.before, line.unit), figure(line.after, line.unit)
+    if before == after and line.before is not None and line.after is not None and line.before != line.after:
+        for digits in (1, 2, 3):
+            if line.unit.startswith("share"):
+                texts = [f"{100 * value:.{digits + 1}f} %" for value in (line.before, line.after)]
+            else:
+                texts = [f"{value:,.{digits}f}" for value in (line.before, line.after)]
+            if texts[0] != texts[1]:
+                return texts[0], texts[1]
+    return before, after
+
+
+def change(line: Line) -> str:
+    return " -> ".join(pair(line))
+
+
+def summary(diagnosis: Diagnosis) -> list[str]:
+    """How much against what was expected, what most of it is, and what the figures do not hold."""
+    d = diagnosis
+    noun = {"cost": "cost", "calls": "had", "tokens": "used"}[d.metric]
+    things = {"cost": "", "calls": " calls", "tokens": " tokens"}[d.metric]
+    head = f"{formatting.day(d.day)} {noun} {amount(d, d.actual)}{things}"
+    if d.baseline.kind == "none":
+        return [f"{head}; there is no earlier day to compare it with.", *_reason(d), *_without_price(d)]
+    within = f" (range {_whole(d, d.low)}-{_whole(d, d.high)})" if d.low is not None else ""
+    if d.baseline.kind == "low_history":
+        n = len(d.baseline.weights)
+        within = f" (mean of {formatting.count(n, 'earlier day')}; not enough history for a range)"
+    elif d.baseline.kind == "range":
+        n = len(d.baseline.weights)
+        within = f" (mean of {formatting.count(n, 'day')} of {d.baseline.days[0]}..{d.baseline.days[-1]})"
+    delta = f"{amount(d, d.delta, sign=True)} in one day" if d.delta else "no change"
+    return [f"{head}, expected {amount(d, d.expected)}{within}: {delta}.", *_reason(d), *_without_price(d)]
+
+
+def _without_price(d: Diagnosis) -> list[str]:
+    """A warning where calls without a price may be what the change is made of."""
+    now, before = d.unpriced
+    shares = [n / (n + priced) if n + priced else 0.0 for n, priced in zip((now, before), d.priced, strict=True)]
+    if d.metric != "cost" or abs(shares[0] - shares[1]) < LOST:
+        return []
+    day, usual = _of(now, d.priced[0]), _of(before, d.priced[1])
+    told = f"{day} calls of the day have no price, against {usual} a day before"
+    if shares[0] < shares[1]:
+        told = f"{usual} calls a day before had no price, against {day} now"
+    return [f"But {told}: what they cost is in no figure, and part of the change may be theirs."]
+
+
+def _of(part: float, rest: float) -> str:
+    return f"{part:,.0f} of {part + rest:,.0f}"
+
+
+def _whole(d: Diagnosis, value: Decimal | None) -> str:
+    if value is None:
+        return "-"
+    return f"${value:,.0f}" if d.metric == "cost" and abs(value) >= 10 else amount(d, value)
+
+
+def _reason(d: Diagnosis) -> list[str]:
+    if not d.drivers or not d.delta:
+        return []
+    began = [f"It began on {formatting.day(d.onset)}."] if d.onset and d.onset != d.day else []
+    found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
+    if found is None:
+        top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
+        return [f"{_unremarkable(d)} {place(top.segment)}: {sentence(top)}.", *began]
+    inside = [(e.segment, e.factor) for e in found.cause.effects]
+    top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
+    whole = 0 < (found.share or 0) <= 1
+    lead = f"{100 * (found.share or 0):.0f} % of it is" if whole else f"{amount(d, found.delta, sign=True)} is"
+    # what is worth more than the whole day is worth it only beside what runs against it
+    beyond = d.delta > 0 and found.delta > d.actual and 0 < found.undo_saves < d.actual
+    if beyond:
+        lead = "What stands out is"
+    where, told = places(found.cause.segments), f": {'; '.join(found.cause.evidence)}" if found.cause.evidence else ""
+    if len(inside) == 1 and found.cause.cause not in SPECIFIC:
+        answer = f"{lead} {place(top.segment)}: {sentence(top)}."
+    else:
+        answer = f"{lead} {as_noun(found.cause.title)} in {where}{told}."
+    more = [one for one in found.inside if one.value not in answer]
+    if more:
+        answer += f" Where it sits: {drilldown.sits(more)}."
+    if beyond:
+        answer += f" Without it alone the day would have come to {amount(d, d.actual - found.undo_saves)}."
+    largest = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), None)
+    if (
+        largest
+        and (largest.segment, largest.factor) not in inside
+        and largest.delta * 2 > d.delta > found.delta * 2 > 0
+    ):
+        answer += (
+            f" The largest part, {amount(d, largest.delta, sign=True)}, is {place(largest.segment)}: "
+            f"{sentence(largest)}, which by itself is within the ordinary."
+        )
+    against = next((f for f in d.causes if (f.delta > 0) != (d.delta > 0)), None)
+    if not whole and against:
+        size = "" if beyond else f", {amount(d, against.delta, sign=True)}"
+        answer += f" Against it{size}: {against.cause.title}."
+    return [answer, *began]
+
+
+def _unremarkable(d: Diagnosis) -> str:
+    """What can be said where no cause stands out."""
+    if d.baseline.kind == "none":
+        return "The largest part is"
+    if d.verdict == "not_enough_history":
+        return "There is too little history to say what is out of the ordinary; the largest part is"
+    if d.flagged:
+        return "The day is out of the ordinary, but no part of it by itself; the largest is"
+    return "Nothing in it is beyond the ordinary from day to day; the largest part is"
+
+
+def as_noun(title: str) -> str:
+    """A cause's title as the end of a sentence: `a loop`."""
+    return _AS_NOUN.get(title, title)
+
+
+def places(segments: list[dict[str, str | None]]) -> str:
+    """Where a cause is: `drafting_agent`, `Programmer and Code Reviewer`, `all segments`."""
+    return " and ".join(place(segment) if segment else "all segments" for segment in segments) or "all segments"
+
+
+def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
+    """The causes as text: amount, what, where, fix, what undoing it saves."""
+    found = [f for f in diagnosis.causes if f.cause.surprising][:limit]
+    return [
+        [
+            _signed(diagnosis, f.delta), f.cause.title, places(f.cause.segments), f.cause.fix,
+            f"{amount(diagnosis, f.undo_saves)}/day" if f.undo_saves > 0 else "-",
+        ]
+        for f in found
+    ]  # fmt: skip
+
+
+def sentence(line: Line) -> str:
+    """What the factor did, as a clause."""
+    before, after = pair(line)
+    thing = line.unit.rstrip("s") if line.unit != "calls" else "call"
+    clauses = {
+        "volume": f"{after} {line.unit} instead of {before}",
+        "calls_per_request": f"each {line.unit.removeprefix('calls per ')} now makes {after} calls instead of {before}",
+        "model_mix": f"{after} of its calls go to {line.detail} instead of {before}",
+        "input_tokens": f"each call reads {after} tokens instead of {before}",
+        "cache_read_share": f"{after} of its input comes from the provider's cache instead of {before}",
+        "cache_write_share": f"{after} of its input is written to the provider's cache instead of {before}",
+        "output_tokens": f"each call writes {after} tokens instead of {before}",
+        "reasoning_tokens": f"each call spends {after} reasoning tokens instead of {before}",
+        "batch_share": f"{after} of its calls run at the tier {line.detail} instead of {before}",
+        "price": f"a million tokens cost {after} instead of {before}",
+        "other": f"fees, audio and images cost {after} per {thing} instead of {before}",
+        "new_segment": f"new, {after} calls",
+        "vanished_segment": f"gone, {before} calls before",
+    }
+    return clauses[line.factor]
+
+
+def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
+    """The driver table as text, its amounts rounded to cents so that they sum to the total shown; and how many
+    drivers the line of smaller ones holds."""
+    from analysis.attribution.shapley_drivers import round_to
+
+    d = diagnosis
+    per = 100 if d.metric == "cost" and abs(d.delta) >= 1 else 10**12 if d.metric == "cost" else 1
+    shown, rest = d.drivers[:limit], d.drivers[limit:]
+    parts = [line.delta for line in shown] + [sum((line.delta for line in rest), Decimal(0)), d.residual]
+    whole = round_to([float(part * per) for part in parts], round(d.delta * per))
+    cents = [Decimal(value) / per for value in whole]
+    found = []
+    for line, value in zip(shown, cents, strict=False):
+        saves = f"{amount(d, line.undo_saves)}/day" if line.undo_saves is not None and line.undo_saves > 0 else "-"
+        what = WHAT[line.factor] + (f": {line.detail}" if line.detail else "")
+        found.append([formatting.share(line.share), _signed(d, value), place(line.segment), what, change(line), saves])
+    if rest:
+        share = float(parts[-2] / d.delta) if d.delta else None
+        found.append(
+            [formatting.share(share), _signed(d, cents[-2]), f"{len(rest)} smaller drivers (--all)", "", "", ""]
+        )
+    if d.residual:
+        share = float(d.residual / d.delta) if d.delta else None
+        found.append([formatting.share(share), _signed(d, cents[-1]), "no price on one side", "", "", ""])
+    zero = amount(d, d.residual) if d.residual else ("$0.00" if d.metric == "cost" else "0")
+    total = _signed(d, Decimal(sum(whole)) / per)
+    whole_share = formatting.share(1.0 if d.delta else None)
+    found.append([whole_share, total, "sums to the change", f"{zero} unexplained", "", ""])
+    return found, len(rest)
+
+
+def crossed(diagnosis: Diagnosis) -> bool:
+    """Whether parts run against each other so far that their shares need a word."""
+    return any(abs(line.share or 0.0) > CROSSED for line in diagnosis.drivers)
+
+
+def _signed(d: Diagnosis, value: Decimal) -> str:
+    """An amount with its sign and without a unit; in cents beside a change of dollars."""
+    if d.metric == "cost" and abs(d.delta) >= 1:
+        return f"{value:+,.2f}"
+    return amount(d, value, sign=True).replace("$", "") if d.metric == "cost" else amount(d, value, sign=True)
+
+
+def behind(diagnosis: Diagnosis, store: str | None = None) -> list[str]:
+    """For the causes that stand out: where inside their place they sit, and commands that list their calls and
+    sessions, each a line of its own. Causes of one place share them."""
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for found in [f for f in diagnosis.causes if f.cause.surprising][: drilldown.LOOKED_INTO]:
+        where = f" ({drilldown.sits(found.inside)})" if found.inside else ""
+        listed = drilldown.commands(found.cause.segments, diagnosis.day_of(found), cause=found.cause.cause, store=store)
+        titles.setdefault(tuple(listed), []).append(f"{found.cause.title}, {places(found.cause.segments)}{where}:")
+    return [line for listed, named in titles.items() for line in (*named, *(f"  {command}" for command in listed))]
+
+
+def next_step(diagnosis: Diagnosis, store: str | None = None) -> str:
+    """What to do next: the calls behind the first driver where no cause has named its own, and a replay."""
+    d = diagnosis
+    evidence = ""
+    if not any(f.cause.surprising for f in d.causes):
+        first = d.drivers[:1]
+        day = d.day_before if first and first[0].factor == VANISHED_SEGMENT else d.day
+        command = drilldown.commands([line.segment for line in first], day, store=store)[0]
+        evidence = f"Evidence: {command}   ·   "
+    where = f" --store {shlex.quote(store)}" if store else ""
+    return f"{evidence}Try: hindcast replay sample_logs/strategies/*.yaml{where}"

@@ -1,0 +1,1 @@
+"""The cost of every call, and what it was computed from."""

@@ -1,0 +1,1 @@
+"""Dated list prices: the bundled catalog, our own history, rows compiled from both."""

@@ -1,0 +1,1 @@
+"""The rate of each call: model names resolved, overrides applied, tokens times prices."""

@@ -1,0 +1,82 @@
+"""The price rows of the models in some traffic, the user's overrides applied, ready for the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import duckdb
+
+from analysis.price_book.book import (
+    FIRST_OVERRIDE_ID,
+    Key,
+    PriceRow,
+    append_rows,
+    from_the_start,
+    price_rows,
+    stored_rows,
+    stored_version,
+    to_rate,
+)
+from analysis.pricing.model_names import load_aliases, resolve_all
+from analysis.pricing.rate_table import RateTable
+from analysis.pricing.stored_overrides import load_overrides
+
+Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
+
+
+def load_rates(
+    con: duckdb.DuckDBPyConnection, names: Sequence[Scope], *, register: bool = False, overrides: bool = True
+) -> RateTable:
+    """Rates of logged (provider, model) pairs; the position in `names` is the model index.
+
+    Overrides that match by agent or account hold only for names that carry these. With `register` (and a connection
+    that may write) override rows are put into `prices`, so that every cost has a price id. Without `overrides` at list.
+    """
+    resolved = resolve_all(con, [(name[0], name[1]) for name in names])
+    rows, as_of = price_rows(con, [found.key for found in resolved if found.key is not None])
+    mine = load_overrides(con) if overrides else []
+    free = {number for number, item in mine if item.kind == "zero"}
+    aliases = load_aliases(con) if mine else {}
+    models: list[list[tuple[int, PriceRow, int | None]]] = []
+    for name, found in zip(names, resolved, strict=True):
+        base = from_the_start(rows[found.key]) if found.key else []
+        if not mine:
+            models.append([(price_id, row, None) for price_id, row in base])
+            continue
+        from analysis.pricing.overrides import apply, speaking_for
+
+        own = speaking_for(mine, name, found.key, aliases)
+        key: Key = found.key or (name[0] or "", name[1] or "")
+        models.append(apply(base, own, key))
+    ids = _override_ids(con, models, register=register)
+    as_of_ms = int(datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC).timestamp()) * 1000
+    return RateTable.build(
+        [
+            [
+                to_rate(price_id if owner is None else ids.get(row, -1), row, zero=owner in free)
+                for price_id, row, owner in model
+            ]
+            for model in models
+        ],
+        as_of_ms=as_of_ms,
+    )
+
+
+def _override_ids(
+    con: duckdb.DuckDBPyConnection, models: Sequence[Sequence[tuple[int, PriceRow, int | None]]], *, register: bool
+) -> dict[PriceRow, int]:
+    """Price ids of override rows: as stored, and new ones for rows that are not stored yet."""
+    wanted = {row: owner for model in models for _, row, owner in model if owner is not None}
+    if not wanted:
+        return {}
+    known: dict[PriceRow, int] = {}
+    if stored_version(con) is not None:
+        known = {row: number for number, row in stored_rows(con, "price_id >= ?", [FIRST_OVERRIDE_ID])}
+    new = [row for row in wanted if row not in known]
+    if new and register:
+        first = max(known.values(), default=FIRST_OVERRIDE_ID - 1) + 1
+        added = list(enumerate(new, start=first))
+        append_rows(con, added, stored_version(con) or "", [wanted[row] for row in new])
+        known |= {row: number for number, row in added}
+    return known

@@ -1,0 +1,324 @@
+"""From the model name in a log to the price row's model: once per distinct name, with the rule that found it.
+
+A name that only a loose rule matches is priced with low confidence and listed; a name that no rule matches has no
+price, never zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any, Final
+
+import duckdb
+
+from analysis.price_book import local_cache
+from analysis.price_book.book import Key, book_version, stored_version
+
+Name = tuple[str | None, str | None]  # (provider_name, model) as logged
+
+# Names of providers in logs (OpenTelemetry GenAI, litellm, langfuse, ...) -> the catalogue's.
+PROVIDERS: Final = {
+    "aws.bedrock": "aws", "bedrock": "aws", "bedrock_converse": "aws", "amazon_bedrock": "aws", "amazon-bedrock": "aws",
+    "azure.ai.openai": "azure", "azure.ai.inference": "azure", "azure_ai": "azure", "azure_openai": "azure",
+    "azure-openai": "azure", "az.ai.openai": "azure", "az.ai.inference": "azure",
+    "gcp.vertex_ai": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "vertex_ai": "google",
+    "vertexai": "google", "vertex": "google", "gemini": "google", "google_genai": "google", "google-vertex": "google",
+    "google_ai": "google", "mistral_ai": "mistral", "mistralai": "mistral", "x_ai": "x-ai", "xai": "x-ai",
+    "together_ai": "together", "together-ai": "together", "togetherai": "together", "fireworks_ai": "fireworks",
+    "fireworks-ai": "fireworks", "moonshot": "moonshotai", "github_copilot": "github-copilot",
+    "text-completion-openai": "openai", "openai_chat": "openai", "open_router": "openrouter", "zhipu": "zhipuai",
+    "cohere_chat": "cohere", "perplexity_ai": "perplexity", "voyage": "voyageai", "novita_ai": "novita",
+}  # fmt: skip
+# Own machines: the same weights may have a price elsewhere, but not here. Only the user can set one.
+SELF_HOSTED: Final = frozenset({
+    "vllm", "hosted_vllm", "ollama", "ollama_chat", "llama_cpp", "llamacpp", "llama.cpp", "lm_studio", "lmstudio",
+    "sglang", "tgi", "text-generation-inference", "local", "localai", "self_hosted", "self-hosted", "xinference",
+    "triton", "nvidia_triton", "petals", "llamafile", "docker_model_runner",
+})  # fmt: skip
+_REGION = re.compile(r"^(us|eu|apac|ap|jp|au|ca|sa|us-gov|global)\.(?=[a-z0-9-]+\.)")
+_REGION_SEGMENT = re.compile(
+    r"^(us|eu|global|global-standard|us-east-\d|us-west-\d|eu-west-\d|eu-central-\d|ap-[a-z]+-\d)$"
+)
+_BEDROCK = re.compile(
+    r"^([a-z-]+\.)?(anthropic|amazon|meta|mistral|cohere|ai21|deepseek|qwen|openai|writer|stability)\.(?=\w)"
+)
+_COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
+_VERTEX_DATE = re.compile(r"@(\d{8}|latest|default|\d{3})$")
+_CLAUSE_RULES: Final = {"equals": "exact id", "starts_with": "prefix clause", "regex": "pattern clause",
+                        "ends_with": "suffix clause", "contains": "contains clause"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Where a logged name is priced. `key` is None where nothing matched."""
+
+    key: Key | None
+    rule: str  # the steps that led there, joined by ` > `
+    confidence: str  # high, low, none
+
+
+UNRESOLVED: Final = Resolution(None, "no rule matched", "none")
+
+
+@cache
+def resolve(provider: str | None, model: str | None) -> Resolution:
+    """The price key of one logged (provider, model), memoised."""
+    if not model or not model.strip():
+        return Resolution(None, "the log names no model", "none")
+    name = model.strip()
+    steps: list[str] = []
+    given = (provider or "").strip().lower()
+    if given in SELF_HOSTED:
+        return Resolution(None, f"self-hosted ({given}): no list price", "none")
+    found = _provider(given)
+    # provider prefixes as gateways write them: azure/eu/gpt-4o, openai:gpt-4o, openrouter/openai/gpt-4o
+    while True:
+        head, mark, rest = _split(name)
+        if not mark:
+            break
+        if head in SELF_HOSTED:
+            return Resolution(None, f"self-hosted ({head}): no list price", "none")
+        prefix = _provider(head)
+        if prefix is None or not rest or _known(found or prefix, name):
+            break
+        found, name = prefix, rest
+        steps.append(f"prefix {head}{mark}")
+    while "/" in name and _REGION_SEGMENT.match(name.split("/", 1)[0].lower()):
+        steps.append(f"region {name.split('/', 1)[0]}")
+        name = name.split("/", 1)[1]
+    regional = bool(steps) and steps[-1].startswith("region")
+    if found is None and _BEDROCK.match(name):
+        found = "aws"
+        steps.append("Bedrock id")
+    if found == "aws" and (match := _REGION.match(name)):
+        steps.append(f"inference profile {match.group(1)}")
+        if _lookup("aws", name, []) is None:
+            name = name[match.end() :]
+    if name.lower().startswith("models/") and found in ("google", None):
+        name = name[7:]
+        steps.append("prefix models/")
+    if name.startswith("arn:"):
+        name = name.rsplit("/", 1)[-1]
+        steps.append("resource name")
+        return resolve_again(found or "aws", name, steps)
+    hit = _lookup(found, name, steps)
+    if hit is None and found == "google" and (cut := _VERTEX_DATE.sub(r"-\1", name)) != name:
+        hit = _lookup(found, cut, [*steps, "vertex version"])
+    if hit is None and found is None:
+        hit = _by_family(name, steps)
+    if hit is None and found is not None and given and not name.startswith("ft:"):
+        hit = _by_family(name, [*steps, f"not sold by {found}"])
+        if hit is not None:
+            hit = Resolution(hit.key, hit.rule, "low")
+    if hit is None:
+        return UNRESOLVED
+    return Resolution(hit.key, hit.rule, "low") if regional else hit
+
+
+def resolve_again(provider: str, name: str, steps: list[str]) -> Resolution:
+    again = resolve(provider, name)
+    return Resolution(again.key, " > ".join([*steps, again.rule]), again.confidence)
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """(head, separator, rest) at the first `/` or `:`, or empty strings. `ft:` and version marks are no prefix."""
+    match = re.match(r"^([A-Za-z][\w.-]*)([/:])(.+)$", name)
+    if not match or match.group(1).lower() == "ft":
+        return "", "", ""
+    return match.group(1).lower(), match.group(2), match.group(3)
+
+
+def _provider(name: str) -> str | None:
+    """The catalogue's provider for a name in a log, or None."""
+    if not name:
+        return None
+    name = PROVIDERS.get(name, name)
+    return name if name in _providers() else PROVIDERS.get(name.replace("-", "_"))
+
+
+@cache
+def _providers() -> dict[str, Any]:
+    from genai_prices.data import providers
+
+    return {provider.id: provider for provider in providers}
+
+
+def _known(provider: str | None, name: str) -> bool:
+    """Whether the provider lists exactly this name, prefix and all."""
+    hit = _lookup(provider, name, [])
+    return hit is not None and hit.rule.endswith("exact id")
+
+
+def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | None:
+    """The model among the provider's own, then among those it resells."""
+    if provider is None:
+        return None
+    from analysis.price_book.history import (
+        history_key,  # a schema library, which names that were met before do not need
+    )
+
+    lower = name.lower()
+    for sold_by in (provider, *(_providers()[provider].fallback_model_providers or ())):
+        resold = [] if sold_by == provider else [f"sold by {provider} at {sold_by}'s price"]
+        own = history_key(sold_by, lower)
+        if own:
+            key, exact = own
+            rule = [*steps, *resold, "exact id" if exact else "prefix clause"]
+            return Resolution(key, " > ".join(rule), "low" if resold else "high")
+        for text, extra in ((lower, []), (_dashed(lower), ["compact date"])):
+            if extra and text == lower:
+                continue
+            for model in _providers()[sold_by].models:
+                clause = _match(model.match, text)
+                if clause is None:
+                    continue
+                certain = clause in ("equals", "starts_with", "regex") and not resold
+                rule = [*steps, *resold, *extra, _CLAUSE_RULES[clause]]
+                return Resolution((sold_by, model.id), " > ".join(rule), "high" if certain else "low")
+    return None
+
+
+def _by_family(name: str, steps: list[str]) -> Resolution | None:
+    """Without a usable provider: whoever makes models of that name."""
+    lower = name.lower()
+    base = "openai" if lower.startswith("ft:") else None
+    for provider in _providers().values():
+        if provider.id == base or (
+            base is None and provider.model_match is not None and provider.model_match.is_match(lower)
+        ):
+            hit = _lookup(provider.id, name, [*steps, f"family of {provider.id}"])
+            if hit is not None:
+                return hit
+    for provider_id in ("openai", "aws", "cohere", "voyageai"):
+        hit = _lookup(provider_id, name, [*steps, f"id of {provider_id}"])
+        if hit is not None and "exact id" in hit.rule:
+            return hit
+    return None
+
+
+def _dashed(name: str) -> str:
+    """`gpt-5.2-20251211` as `gpt-5.2-2025-12-11`, the form that price data use; other names as they are."""
+    found = _COMPACT_DATE.search(name)
+    if found is None:
+        return name
+    try:
+        day = date(*map(int, found.groups()))
+    except ValueError:
+        return name
+    return f"{name[: found.start()]}-{day.isoformat()}{name[found.end() :]}"
+
+
+def _match(clause: Any, text: str) -> str | None:
+    """The kind of the atomic clause that matched, or None. Of an `or`, the strictest that matches."""
+    for kind in ("equals", "starts_with", "ends_with", "regex", "contains"):
+        if hasattr(clause, kind):
+            if kind != "regex" and getattr(clause, kind).lower() == text.lower():
+                return "equals"
+            return kind if clause.is_match(text) else None
+    if hasattr(clause, "or_"):
+        found = {_match(part, text) for part in clause.or_} - {None}
+        return next((kind for kind in _CLAUSE_RULES if kind in found), None)
+    if hasattr(clause, "and_"):
+        parts = [_match(part, text) for part in clause.and_]
+        if any(part is None for part in parts):
+            return None
+        return next((kind for kind in _CLAUSE_RULES if kind in parts), None)
+    return None
+
+
+# -- in the store ------------------------------------------------------------------------------------------------------
+
+CREATE_MODEL_MAP = """
+    CREATE TABLE IF NOT EXISTS model_map (
+        provider_raw VARCHAR, model_raw VARCHAR, price_provider VARCHAR, price_model VARCHAR,
+        match_rule VARCHAR, confidence VARCHAR)
+"""
+
+
+def load_aliases(con: duckdb.DuckDBPyConnection) -> Mapping[str, tuple[str | None, str]]:
+    """The user's own names: logged model -> (provider or None, model) to price it as."""
+    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if "model_aliases" not in tables:
+        return {}
+    rows = con.execute("SELECT alias, provider, model FROM model_aliases ORDER BY alias").fetchall()
+    return {alias.lower(): (provider, model) for alias, provider, model in rows}
+
+
+def resolve_with(aliases: Mapping[str, tuple[str | None, str]], provider: str | None, model: str | None) -> Resolution:
+    """As `resolve`, after the user's aliases."""
+    if model and model.strip().lower() in aliases:
+        to_provider, to_model = aliases[model.strip().lower()]
+        # the user says what it is priced as, whoever was logged as serving it
+        logged = None if "/" in to_model or (provider or "").strip().lower() in SELF_HOSTED else provider
+        found = resolve(to_provider or logged, to_model)
+        return Resolution(found.key, f"alias to {to_model} > {found.rule}", found.confidence)
+    return resolve(provider, model)
+
+
+def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:
+    """Each logged (provider, model): from `model_map` where the store knows the name, else by the rules."""
+    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    known: dict[Name, Resolution] = {}
+    if "model_map" in tables and stored_version(con) == book_version():
+        rows = con.execute(
+            """SELECT provider_raw, model_raw, price_provider, price_model, match_rule, confidence FROM model_map
+               ORDER BY ALL"""
+        ).fetchall()
+        for provider, model, to_provider, to_model, rule, confidence in rows:
+            key = (to_provider, to_model) if to_model is not None else None
+            known[provider, model] = Resolution(key, rule, confidence)
+    aliases = load_aliases(con)
+    if not aliases and any(name not in known for name in names):
+        return resolve_names(names, known)
+    return [known[name] if name in known else resolve_with(aliases, *name) for name in names]
+
+
+def resolve_names(names: Sequence[Name], known: Mapping[Name, Resolution]) -> list[Resolution]:
+    """Each logged (provider, model) by the rules, if it is not `known`: those of earlier runs without the catalogue.
+
+    Only names that the catalogue itself has are kept for later runs: others may say whose they are.
+    """
+    kept = {(row[0], row[1]): row for row in local_cache.load_names(book_version())}
+    before = len(kept)
+    found = []
+    for name in names:
+        hit = known.get(name)
+        if hit is None and name in kept:
+            provider, model, rule, confidence = kept[name][2:]
+            hit = Resolution((provider, model) if model is not None else None, rule, confidence)
+        if hit is None:
+            hit = resolve(*name)
+            if _public(name, hit):
+                kept[name] = [*name, *(hit.key or (None, None)), hit.rule, hit.confidence]
+        found.append(hit)
+    if len(kept) > before:
+        local_cache.keep_names(book_version(), list(kept.values()))
+    return found
+
+
+def _public(name: Name, found: Resolution) -> bool:
+    """Whether provider and model are the catalogue's own words, but for the model's date."""
+    dated = found.key is not None and re.fullmatch(rf"{re.escape(found.key[1])}[-\d]*", str(name[1]).lower())
+    return found.rule == "exact id" or (found.rule == "prefix clause" and bool(dated))
+
+
+def remember(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:
+    """As `resolve_all`, and write names that are new into `model_map`."""
+    con.execute(CREATE_MODEL_MAP)
+    found = resolve_all(con, names)
+    known = set(con.execute("SELECT provider_raw, model_raw FROM model_map").fetchall())
+    for name, hit in zip(names, found, strict=True):
+        if name not in known:
+            key = hit.key or (None, None)
+            con.execute("INSERT INTO model_map VALUES (?, ?, ?, ?, ?, ?)", [*name, *key, hit.rule, hit.confidence])
+    return found
+
+
+def forget(con: duckdb.DuckDBPyConnection) -> None:
+    """Empty `model_map`, so that names are resolved anew: after a new book or a new alias."""
+    con.execute(CREATE_MODEL_MAP)
+    con.execute("DELETE FROM model_map")

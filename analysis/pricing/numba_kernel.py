@@ -1,0 +1,202 @@
+"""The compiled loop of the one pricing function: choose a price row, multiply, round half-even. Integers only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from analysis.price_book.vocabulary import (  # fmt: skip
+    NO_TIME,
+    NO_USAGE,
+    PRICED,
+    PRICED_FALLBACK,
+    TOO_LARGE,
+    UNKNOWN_KIND,
+    UNKNOWN_MODEL,
+    UNKNOWN_TIER_STATUS,
+    UNPRICED,
+    ZERO_BY_OVERRIDE,
+)
+
+
+@njit(cache=True, nogil=True)
+def _wide(tokens: int, rate: int, weight: int) -> int:
+    """tokens x rate x weight / 10^9, half-even, in base 10^9 limbs; -1 beyond MAX_PICO. All factors < 10^18."""
+    limbs = np.zeros(7, np.int64)
+    limbs[0] = tokens % 1_000_000_000
+    limbs[1] = tokens // 1_000_000_000
+    used = 2
+    for factor in (rate, weight):
+        low = factor % 1_000_000_000
+        high = factor // 1_000_000_000
+        product = np.zeros(7, np.int64)
+        for i in range(used):
+            for j in range(2):
+                if i + j > 6:
+                    continue
+                product[i + j] += limbs[i] * (low if j == 0 else high)
+                product[i + j + 1] += product[i + j] // 1_000_000_000
+                product[i + j] %= 1_000_000_000
+        limbs = product
+        used += 2
+    for i in range(3, 7):
+        if limbs[i]:
+            return -1
+    whole = limbs[1] + limbs[2] * 1_000_000_000
+    rest = limbs[0]
+    if rest > 500_000_000 or (rest == 500_000_000 and whole & 1):
+        whole += 1
+    return whole
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _amount(tokens: int, rate: int, weight: int) -> int:
+    """Pico-dollars of `tokens` at `rate` nano-dollars per million, times weight; -1 beyond MAX_PICO."""
+    if weight == 1_000_000 and float(tokens) * float(rate) < 9.0e18:
+        product = tokens * rate
+        whole = product // 1000
+        rest = product - whole * 1000
+        if rest > 500 or (rest == 500 and whole & 1):
+            whole += 1
+        return whole
+    return _wide(tokens, rate, weight)
+
+
+@njit(cache=True, nogil=True)
+def _find(bounds, at, time_of_day, tokens, begin, end):  # type: ignore[no-untyped-def]
+    """The row of [begin, end) that holds at this time and request size, or -1."""
+    for row in range(begin, end):
+        if at < bounds[row, 0] or at >= bounds[row, 1]:
+            continue
+        if tokens <= bounds[row, 4] or tokens > bounds[row, 5]:
+            continue
+        low = bounds[row, 2]
+        high = bounds[row, 3]
+        inside = (low <= time_of_day < high) if low <= high else (time_of_day >= low or time_of_day < high)
+        if inside:
+            return row
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def price_calls(  # type: ignore[no-untyped-def]
+    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
+):  # fmt: skip
+    s_time = 1 if len(start_ms) > 1 else 0
+    s_tier = 1 if len(tier) > 1 else 0
+    s_weight = 1 if len(weight) > 1 else 0
+    s_in = 1 if len(n_input) > 1 else 0
+    s_out = 1 if len(n_output) > 1 else 0
+    s_read = 1 if len(n_read) > 1 else 0
+    s_write = 1 if len(n_write) > 1 else 0
+    s_hour = 1 if len(n_hour) > 1 else 0
+    s_reason = 1 if len(n_reasoning) > 1 else 0
+    s_ai = 1 if len(n_audio_in) > 1 else 0
+    s_ao = 1 if len(n_audio_out) > 1 else 0
+    s_ii = 1 if len(n_image_in) > 1 else 0
+    s_io = 1 if len(n_image_out) > 1 else 0
+    s_tool = 1 if len(n_tools) > 1 else 0
+    counts = np.zeros(12, np.int64)
+    part = np.zeros(12, np.int64)
+    for i in range(len(model)):
+        amounts[0, i] = UNPRICED
+        m = model[i]
+        if m < 0 or not known[m]:
+            status[i] = UNKNOWN_MODEL
+            continue
+        slot = m * 6 + tier[i * s_tier]
+        begin = first[slot]
+        end = first[slot + 1]
+        total_in = n_input[i * s_in]
+        total_out = n_output[i * s_out]
+        at = start_ms[i * s_time]
+        guessed = at == NO_TIME
+        if guessed:
+            at = as_of_ms
+        row = _find(bounds, at, at % 86_400_000, max(total_in, 0), begin, end)
+        if row < 0:
+            # a model whose standard price begins later is as unknown on that day as one without any
+            status[i] = UNKNOWN_MODEL if slot == m * 6 else UNKNOWN_TIER_STATUS
+            continue
+        price_id[i] = row_id[row]
+        if flags[row] & (1 << 29):
+            amounts[0, i] = 0
+            status[i] = ZERO_BY_OVERRIDE
+            continue
+        # an embedding has no output price, and its log no output count: that one is not unknown
+        if total_out < 0 and rates[row, 4] < 0:
+            total_out = 0
+        if total_in < 0 or total_out < 0:
+            status[i] = NO_USAGE
+            continue
+        read = min(max(n_read[i * s_read], 0), total_in)
+        write = min(max(n_write[i * s_write], 0), total_in - read)
+        hour = min(max(n_hour[i * s_hour], 0), write)
+        # the cached part may be audio or images; what does not fit beside it was cached
+        audio_in = min(max(n_audio_in[i * s_ai], 0), total_in - read - write)
+        image_in = min(max(n_image_in[i * s_ii], 0), total_in - read - write - audio_in)
+        reasoning = min(max(n_reasoning[i * s_reason], 0), total_out)
+        audio_out = min(max(n_audio_out[i * s_ao], 0), total_out - reasoning)
+        image_out = min(max(n_image_out[i * s_io], 0), total_out - reasoning - audio_out)
+        counts[0] = total_in - read - write - audio_in - image_in
+        counts[1] = read
+        counts[2] = write - hour
+        counts[3] = hour
+        counts[4] = total_out - reasoning - audio_out - image_out
+        counts[5] = reasoning
+        counts[6] = audio_in
+        counts[7] = audio_out
+        counts[8] = image_in
+        counts[9] = image_out
+        w = weight[i * s_weight]
+        found = PRICED
+        clipped = (
+            n_read[i * s_read] > read
+            or n_write[i * s_write] > write
+            or n_hour[i * s_hour] > hour
+            or n_reasoning[i * s_reason] > reasoning
+        )
+        if guessed or clipped or flags[row] & (1 << 30):
+            found = PRICED_FALLBACK
+        for kind in range(10):
+            part[kind] = 0
+            if counts[kind] > 0:
+                if rates[row, kind] < 0:
+                    found = UNKNOWN_KIND
+                    break
+                part[kind] = _amount(counts[kind], rates[row, kind], w)
+                if part[kind] < 0:
+                    found = TOO_LARGE
+                    break
+                if flags[row] & (1 << kind):
+                    found = PRICED_FALLBACK
+        if found in (UNKNOWN_KIND, TOO_LARGE):
+            status[i] = found
+            continue
+        # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
+        part[10] = part[11] = 0
+        if rates[row, 10] > 0:
+            part[10] = _amount(1000, rates[row, 10], w)
+        uses = max(n_tools[i * s_tool], 0)
+        if uses > 0:
+            if rates[row, 11] < 0:
+                status[i] = UNKNOWN_KIND
+                continue
+            part[11] = _amount(1000 * uses, rates[row, 11], w)
+            found = PRICED_FALLBACK  # a log counts tool uses without saying which; priced as web searches
+        total = 0.0
+        for kind in range(12):
+            total += float(part[kind])
+        if total >= 1.0e18 or part[10] < 0 or part[11] < 0:
+            status[i] = TOO_LARGE
+            continue
+        amounts[1, i] = part[0]
+        amounts[2, i] = part[1]
+        amounts[3, i] = part[2] + part[3]
+        amounts[4, i] = part[4]
+        amounts[5, i] = part[5]
+        amounts[6, i] = part[6] + part[7] + part[8] + part[9] + part[10] + part[11]
+        amounts[0, i] = amounts[1, i] + amounts[2, i] + amounts[3, i] + amounts[4, i] + amounts[5, i] + amounts[6, i]
+        status[i] = found

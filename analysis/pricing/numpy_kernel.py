@@ -1,0 +1,188 @@
+"""`analysis.pricing.numba_kernel.price_calls` over whole arrays: the same integers, without the second that numba
+takes to come up.
+
+For a ledger that is priced once and has few calls. Every line has its counterpart in the compiled loop, and
+`tests/analysis/test_array_kernel.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analysis.price_book.vocabulary import (  # fmt: skip
+    NO_TIME,
+    NO_USAGE,
+    PRICED,
+    PRICED_FALLBACK,
+    TIERS,
+    TOO_LARGE,
+    UNKNOWN_KIND,
+    UNKNOWN_MODEL,
+    UNKNOWN_TIER_STATUS,
+    UNPRICED,
+    ZERO_BY_OVERRIDE,
+)
+
+_DAY_MS = 86_400_000
+_WHOLE = 1_000_000  # the weight of one call
+_PLAIN = 9.0e18  # a product below it fits in an int64
+_LIMIT = 10**18
+_BLOCK = 1 << 14  # calls whose columns stay in a processor's cache
+
+
+def price_calls(  # type: ignore[no-untyped-def]
+    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
+):  # fmt: skip
+    """Fill `amounts`, `status` and `price_id`; an array of one value holds for every call."""
+    usage = (
+        tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    )  # fmt: skip
+    for start in range(0, len(model), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        block: Any = _price_block
+        block(
+            model[part], *(column if len(column) == 1 else column[part] for column in usage),
+            first, known, bounds, rates, flags, row_id, as_of_ms, amounts[:, part], status[part], price_id[part],
+        )  # fmt: skip
+
+
+def _price_block(  # type: ignore[no-untyped-def]
+    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
+):  # fmt: skip
+    size = len(model)
+    amounts[0] = UNPRICED
+    status[:] = UNKNOWN_MODEL
+    if not len(known):
+        return
+    guessed = np.broadcast_to(start_ms == NO_TIME, size)
+    at = np.broadcast_to(np.where(start_ms == NO_TIME, as_of_ms, start_ms), size)
+    slot = model.astype(np.int64) * len(TIERS) + tier
+    named = (model >= 0) & known[np.maximum(model, 0)]
+    row = _rows(np.flatnonzero(named), slot, at, np.broadcast_to(n_input, size), first, bounds)
+    status[named & (row < 0) & (slot != model.astype(np.int64) * len(TIERS))] = UNKNOWN_TIER_STATUS
+    calls = np.flatnonzero(row >= 0)
+    price_id[calls] = row_id[row[calls]]
+    free = (flags[row[calls]] & (1 << 29)) != 0
+    amounts[0, calls[free]] = 0
+    status[calls[free]] = ZERO_BY_OVERRIDE
+    calls = calls[~free]
+
+    def of(values: Any) -> Any:
+        whole = np.broadcast_to(values, size)
+        return whole if len(calls) == size else whole[calls]
+
+    total_in, total_out = of(n_input), of(n_output)
+    # an embedding has no output price, and its log no output count: that one is not unknown
+    total_out = np.where((total_out < 0) & (rates[row[calls], 4] < 0), 0, total_out)
+    used = (total_in >= 0) & (total_out >= 0)
+    status[calls[~used]] = NO_USAGE
+    calls, total_in, total_out = calls[used], total_in[used], total_out[used]
+    row = row[calls]
+
+    def part(values: Any, left: Any) -> Any:
+        return np.minimum(np.maximum(of(values), 0), left)
+
+    read = part(n_read, total_in)
+    write = part(n_write, total_in - read)
+    hour = part(n_hour, write)
+    # the cached part may be audio or images; what does not fit beside it was cached
+    audio_in = part(n_audio_in, total_in - read - write)
+    image_in = part(n_image_in, total_in - read - write - audio_in)
+    reasoning = part(n_reasoning, total_out)
+    audio_out = part(n_audio_out, total_out - reasoning)
+    image_out = part(n_image_out, total_out - reasoning - audio_out)
+    counts = (
+        total_in - read - write - audio_in - image_in, read, write - hour, hour,
+        total_out - reasoning - audio_out - image_out, reasoning, audio_in, audio_out, image_in, image_out,
+    )  # fmt: skip
+    flag = flags[row]
+    clipped = (of(n_read) > read) | (of(n_write) > write) | (of(n_hour) > hour) | (of(n_reasoning) > reasoning)
+    fallback = guessed[calls] | clipped | ((flag & (1 << 30)) != 0)
+    found = np.where(fallback, PRICED_FALLBACK, PRICED).astype(status.dtype)
+    weights = of(weight)
+    parts = np.zeros((len(rates[0]) if len(rates) else 12, len(calls)), np.int64)
+    sound = np.ones(len(calls), bool)
+    for kind, count in enumerate(counts):
+        some = sound & (count > 0)
+        if not some.any():
+            continue
+        rate = rates[row, kind]
+        found[some & (rate < 0)] = UNKNOWN_KIND
+        some &= rate >= 0
+        parts[kind, some] = _amounts(count[some], rate[some], weights[some])
+        large = some & (parts[kind] < 0)
+        found[large] = TOO_LARGE
+        found[some & ~large & ((flag & (1 << kind)) != 0)] = PRICED_FALLBACK
+        sound &= ~large & ((count <= 0) | (rate >= 0))
+    # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
+    requests = sound & (rates[row, 10] > 0)
+    parts[10, requests] = _amounts(np.int64(1000), rates[row[requests], 10], weights[requests])
+    uses = np.maximum(of(n_tools), 0)
+    some = sound & (uses > 0)
+    found[some & (rates[row, 11] < 0)] = UNKNOWN_KIND
+    sound &= ~(some & (rates[row, 11] < 0))
+    some &= sound
+    parts[11, some] = _amounts(1000 * uses[some], rates[row[some], 11], weights[some])
+    found[some] = PRICED_FALLBACK  # a log counts tool uses without saying which; priced as web searches
+    total = np.zeros(len(calls))
+    for amount in parts:
+        total += amount.astype(np.float64)
+    large = sound & ((total >= float(_LIMIT)) | (parts[10] < 0) | (parts[11] < 0))
+    found[large] = TOO_LARGE
+    sound &= ~large
+    status[calls] = found
+    good, parts = calls[sound], parts[:, sound]
+    amounts[1, good] = parts[0]
+    amounts[2, good] = parts[1]
+    amounts[3, good] = parts[2] + parts[3]
+    amounts[4, good] = parts[4]
+    amounts[5, good] = parts[5]
+    amounts[6, good] = parts[6:].sum(axis=0)
+    amounts[0, good] = amounts[1:, good].sum(axis=0)
+
+
+def _rows(calls: Any, slot: Any, at: Any, tokens: Any, first: Any, bounds: Any) -> Any:
+    """The price row of each of the calls, -1 where none holds at its time and size."""
+    row = np.full(len(slot), -1, np.int64)
+    order = calls[np.argsort(slot[calls], kind="stable")]
+    found, starts = np.unique(slot[order], return_index=True)
+    for number, left in zip(found.tolist(), np.split(order, starts[1:]), strict=False):
+        for candidate in range(first[number], first[number + 1]):
+            start, end, low, high, above, upto = bounds[candidate]
+            when, size = at[left], np.maximum(tokens[left], 0)
+            clock = when % _DAY_MS
+            inside = (low <= clock) & (clock < high) if low <= high else (clock >= low) | (clock < high)
+            inside &= (when >= start) & (when < end) & (size > above) & (size <= upto)
+            row[left[inside]] = candidate
+            left = left[~inside]
+            if not len(left):
+                break
+    return row
+
+
+def _amounts(tokens: Any, rate: Any, weight: Any) -> Any:
+    """Pico-dollars of `tokens` at `rate` nano-dollars per million, times weight; -1 beyond MAX_PICO."""
+    plain = (weight == _WHOLE) & (tokens.astype(np.float64) * rate.astype(np.float64) < _PLAIN)
+    all_plain = bool(plain.all())
+    product = (tokens if all_plain else np.where(plain, tokens, 0)) * rate
+    whole = product // 1000
+    rest = product - whole * 1000
+    whole += (rest > 500) | ((rest == 500) & (whole & 1 == 1))
+    for place in () if all_plain else np.flatnonzero(~plain).tolist():
+        whole[place] = _wide(int(np.broadcast_to(tokens, plain.shape)[place]), int(rate[place]), int(weight[place]))
+    return whole
+
+
+def _wide(tokens: int, rate: int, weight: int) -> int:
+    """tokens x rate x weight / 10^9, half-even; -1 beyond MAX_PICO."""
+    whole, rest = divmod(tokens * rate * weight, 10**9)
+    if whole >= _LIMIT:
+        return -1
+    return whole + (rest > 500_000_000 or (rest == 500_000_000 and whole & 1 == 1))

@@ -1,0 +1,331 @@
+"""The user's own prices: negotiated, regional, self-hosted. They win over the book, for the calls that they match.
+
+An override names calls by globs over provider, model, account (the call's team) and agent, in a range of UTC days, and
+says what they cost: absolute prices, a multiple of the list price, nothing, or dollars per hour of a machine. Where
+several match the same moment, the one that was set last holds alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import duckdb
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from analysis.price_book.book import Key, PriceRow, clip, compile_book
+from analysis.price_book.vocabulary import KINDS, TIERS
+from analysis.pricing.model_names import resolve_with
+from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides
+from ingest.errors import PriceError, did_you_mean
+
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"'{value}' is not a number with a point, such as 2.75") from None
+
+
+Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=10**9, decimal_places=9)]
+Basis = Literal["busy", "hours"]
+TOKEN_KINDS: Final = KINDS[:-2]  # the rest are per thousand uses, and keep their list price under a multiplier
+
+
+class Match(BaseModel):
+    """Globs, case-insensitive; what is left out matches everything."""
+
+    model_config = ConfigDict(extra="forbid")
+    provider: str | None = None
+    model: str | None = None
+    account: str | None = None
+    agent: str | None = None
+
+
+class Override(BaseModel):
+    """One price of the user's own. Exactly one of prices, multiplier, zero and per_hour. Days are UTC, inclusive."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    match: Match
+    input: Price | None = None
+    cache_read: Price | None = None
+    cache_write: Price | None = None
+    cache_write_1h: Price | None = None
+    output: Price | None = None
+    reasoning: Price | None = None
+    audio_input: Price | None = None
+    audio_output: Price | None = None
+    image_input: Price | None = None
+    image_output: Price | None = None
+    per_request: Price | None = None
+    server_tool: Price | None = None
+    multiplier: Price | None = None
+    zero: bool = False
+    per_hour: Price | None = None
+    basis: Basis = "busy"
+    tier: str = "standard"
+    start: date | None = Field(None, alias="from")
+    end: date | None = Field(None, alias="until")
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Override:
+        said = [
+            name
+            for name, given in (
+                ("prices", any(getattr(self, kind) is not None for kind in KINDS)),
+                ("multiplier", self.multiplier is not None),
+                ("zero", self.zero),
+                ("per_hour", self.per_hour is not None),
+            )
+            if given
+        ]
+        if len(said) != 1:
+            raise ValueError(f"say exactly one of prices, multiplier, zero and per_hour, not {said or 'none'}")
+        if self.tier not in TIERS[:-1]:
+            raise ValueError(f"no service tier '{self.tier}': {did_you_mean(self.tier, TIERS[:-1])}")
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"from {self.start} is after until {self.end}")
+        if not any(vars(self.match).values()):
+            raise ValueError("match names nothing: give a provider, model, account or agent")
+        return self
+
+    @property
+    def kind(self) -> str:
+        if self.zero:
+            return "zero"
+        if self.per_hour is not None:
+            return "per_hour"
+        return "multiplier" if self.multiplier is not None else "absolute"
+
+
+class OverrideFile(BaseModel):
+    """`prices set --file`: the whole set of overrides and aliases; it replaces what was set before."""
+
+    model_config = ConfigDict(extra="forbid")
+    overrides: list[Override] = []
+    aliases: dict[str, str] = {}  # logged model -> model to price it as, optionally `provider/model`
+
+
+def load_file(path: Path) -> OverrideFile:
+    """Read and check a file of overrides. Raises PriceError naming the entry and the field."""
+    try:
+        return OverrideFile.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})
+    except OSError as error:
+        raise PriceError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        raise PriceError(f"not readable as YAML: {error}", where=str(path)) from error
+    except ValidationError as error:
+        raise PriceError(_explain(error), where=str(path)) from error
+
+
+def make(**values: Any) -> Override:
+    """One override from plain values, with an error a person can act on."""
+    try:
+        return Override.model_validate(values)
+    except ValidationError as error:
+        raise PriceError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        names = (
+            list(Match.model_fields)
+            if "match" in first["loc"]
+            else ["match", "from", "until", *(n for n in Override.model_fields if n not in ("match", "start", "end"))]
+        )
+        return f"no field '{first['loc'][-1]}' at {place}. {did_you_mean(str(first['loc'][-1]), names)}"
+    return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+
+
+# -- in the store ------------------------------------------------------------------------------------------------------
+
+CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provider VARCHAR, model VARCHAR)"
+
+
+def store_overrides(con: duckdb.DuckDBPyConnection, overrides: Sequence[Override], *, replace_all: bool) -> None:
+    """Append overrides, after emptying the table if `replace_all`. They take effect with the next reprice."""
+    con.execute(CREATE_OVERRIDES)
+    if replace_all:
+        con.execute("DELETE FROM price_overrides")
+    first = con.execute("SELECT coalesce(max(override_id), 0) + 1 FROM price_overrides").fetchall()[0][0]
+    for number, item in enumerate(overrides, start=first):
+        row = [
+            number, item.match.provider, item.match.model, item.match.account, item.match.agent, item.tier, item.start,
+            item.end, item.kind, *(getattr(item, kind) for kind in KINDS), item.multiplier, item.per_hour,
+            item.basis, item.note,
+        ]  # fmt: skip
+        con.execute(f"INSERT INTO price_overrides VALUES ({', '.join('?' * len(row))})", row)
+
+
+def store_aliases(con: duckdb.DuckDBPyConnection, aliases: dict[str, str], *, replace_all: bool) -> None:
+    """Remember what logged names mean; a name that had a meaning gets the new one."""
+    con.execute(CREATE_ALIASES)
+    if replace_all:
+        con.execute("DELETE FROM model_aliases")
+    for alias, target in sorted(aliases.items()):
+        con.execute("DELETE FROM model_aliases WHERE lower(alias) = lower(?)", [alias])
+        con.execute("INSERT INTO model_aliases VALUES (?, NULL, ?)", [alias, target])
+
+
+def remove_override(con: duckdb.DuckDBPyConnection, number: int) -> None:
+    """Delete one override by its number. Raises PriceError if there is none."""
+    con.execute(CREATE_OVERRIDES)
+    found = con.execute("DELETE FROM price_overrides WHERE override_id = ? RETURNING override_id", [number]).fetchall()
+    if not found:
+        raise PriceError(f"there is no override {number}", remedy="See them with: hindcast prices list --overrides")
+
+
+# -- applied to price rows ---------------------------------------------------------------------------------------------
+
+
+def matches(item: Override, name: Sequence[str | None]) -> bool:
+    """Whether the override speaks for a logged (provider, model[, agent, account])."""
+    provider, model = name[0], name[1]
+    agent, account = (name[2], name[3]) if len(name) > 2 else (None, None)
+    wanted = ((item.match.provider, provider), (item.match.model, model), (item.match.agent, agent))
+    return all(
+        glob is None or (value is not None and fnmatchcase(value.lower(), glob.lower()))
+        for glob, value in (*wanted, (item.match.account, account))
+    )
+
+
+def speaking_for(
+    overrides: Sequence[tuple[int, Override]],
+    name: Sequence[str | None],
+    key: Key | None,
+    aliases: Mapping[str, tuple[str | None, str]],
+) -> list[tuple[int, Override]]:
+    """The overrides that hold for a logged name: those that match it; and where an alias leads to a model without a
+    list price (`key` is None), those that match that model."""
+    names = [name]
+    target = aliases.get((name[1] or "").strip().lower()) if key is None else None
+    if target is not None:
+        provider, _, model = target[1].rpartition("/")
+        names += [(name[0], target[1], *name[2:]), (target[0] or provider or name[0], model, *name[2:])]
+    return [entry for entry in overrides if any(matches(entry[1], one) for one in names)]
+
+
+def check_aliases(
+    con: duckdb.DuckDBPyConnection, aliases: Mapping[str, str], overrides: Sequence[Override], *, replace_all: bool
+) -> None:
+    """Raise PriceError, with the nearest names, for an alias to a model that has no price: neither in the book nor by
+    one of `overrides` or, unless they will be replaced, by one that was set before."""
+    held = [] if replace_all else [item for _, item in load_overrides(con)]
+    own = list(enumerate([*held, *overrides]))
+    for alias, target in aliases.items():
+        means = {alias.strip().lower(): (None, target)}
+        logged = con.execute(
+            "SELECT DISTINCT provider_name, model FROM calls WHERE lower(trim(model)) = ? ORDER BY ALL",
+            [alias.strip().lower()],
+        ).fetchall()
+        for provider, model in logged or [(None, alias)]:
+            found = resolve_with(means, provider, model)
+            if found.key is None and not speaking_for(own, (provider, model), None, means):
+                raise PriceError(
+                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
+                )
+
+
+def _near(model: str) -> str:
+    known = {row.key for row in compile_book().rows}
+    names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
+    close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
+    own = f"set its price first: hindcast prices set {model} --input USD --output USD"
+    return (
+        f"Did you mean {' or '.join(close)}? Else {own}"
+        if close
+        else f"Look one up: hindcast prices list PART. Or {own}"
+    )
+
+
+def unused(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
+    """The overrides that match no call of the store, whatever its day and tier."""
+    names = con.execute("SELECT DISTINCT provider_name, model, agent, team FROM calls").fetchall()
+    return [item for item in items if not any(matches(item, name) for name in names)]
+
+
+def apply(
+    rows: Sequence[tuple[int, PriceRow]], overrides: Sequence[tuple[int, Override]], key: Key
+) -> list[tuple[int, PriceRow, int | None]]:
+    """The rows of one model under its overrides: (price id or -1 for a new row, row, override number or None).
+
+    `overrides` match the model already, in the order set. Rows are cut at the days where an override begins or ends.
+    """
+    result: list[tuple[int, PriceRow, int | None]] = [(price_id, row, None) for price_id, row in rows]
+    for number, item in overrides:
+        start = item.start.isoformat() if item.start else None
+        last = item.end if item.end != date.max else None  # there is no day after it
+        end = date.fromordinal(last.toordinal() + 1).isoformat() if last else None
+        tiers = (item.tier,) if item.kind == "absolute" else TIERS[:-1]
+        outside: list[tuple[int, PriceRow, int | None]] = []
+        for price_id, row, owner in result:
+            if row.tier not in tiers:
+                outside.append((price_id, row, owner))
+                continue
+            before = clip(row, None, start) if start else None
+            after = clip(row, end, None) if end else None
+            for part in (before, after):
+                if part is not None:
+                    outside.append((price_id, part, owner))
+        inside: list[tuple[int, PriceRow, int | None]] = [
+            (-1, row, number) for row in _inside(item, number, rows, key, start, end)
+        ]
+        result = outside + inside
+    return result
+
+
+def _inside(
+    item: Override, number: int, rows: Sequence[tuple[int, PriceRow]], key: Key, start: str | None, end: str | None
+) -> list[PriceRow]:
+    source = f"override {number}" + (f": {item.note}" if item.note else "")
+    blank = PriceRow(
+        key[0], key[1], item.tier, start, end, 0, 1440, None, None, (None,) * len(KINDS), source, "high"
+    )  # fmt: skip
+    if item.kind == "per_hour":
+        return [replace(blank, tier=tier) for tier in TIERS[:-1]]
+    if item.kind == "zero":
+        free = tuple(0 for _ in KINDS)
+        return [replace(blank, tier=tier, prices=free) for tier in TIERS[:-1]]
+    own = [clip(row, start, end) for _, row in rows]
+    listed = [row for row in own if row is not None]
+    if item.kind == "multiplier":
+        factor = item.multiplier or Decimal(0)
+        return [
+            replace(
+                row, prices=tuple(_scaled(p, k, factor) for p, k in zip(row.prices, KINDS, strict=True)), source=source
+            )
+            for row in listed
+        ]
+    given = {kind: getattr(item, kind) for kind in KINDS}
+    base = [row for row in listed if row.tier == item.tier and row.above_tokens is None] or [blank]
+    return [
+        replace(
+            row,
+            upto_tokens=None,
+            prices=tuple(
+                listed_price if given[kind] is None else _nano(given[kind])
+                for kind, listed_price in zip(KINDS, row.prices, strict=True)
+            ),
+            source=source,
+            confidence="high",
+        )
+        for row in base
+    ]
+
+
+def _nano(price: Decimal) -> int:
+    return int((price * 1_000_000_000).to_integral_value(ROUND_HALF_EVEN))
+
+
+def _scaled(nano: int | None, kind: str, factor: Decimal) -> int | None:
+    return nano if nano is None or kind not in TOKEN_KINDS else int((nano * factor).to_integral_value(ROUND_HALF_EVEN))

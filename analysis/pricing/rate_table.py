@@ -1,0 +1,231 @@
+"""The one pricing function: token counts x price rows -> exact pico-dollars, millions of calls a second.
+
+A price row is chosen per call by model, service tier, time, time of day and the size of the whole request; then each
+token kind is multiplied by its rate in integers and rounded half-even to a pico-dollar, once per component. The ledger
+and every replay call the same `RateTable.price`, so the same usage always costs the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.price_book.vocabulary import (  # fmt: skip
+    GATEWAY_HIT,
+    KINDS,
+    MAX_PICO,
+    NO_TIME,
+    NO_USAGE,
+    PARENT,
+    PRICED,
+    PRICED_FALLBACK,
+    STATUSES,
+    TIERS,
+    TOO_LARGE,
+    UNKNOWN,
+    UNKNOWN_KIND,
+    UNKNOWN_MODEL,
+    UNKNOWN_TIER,
+    UNKNOWN_TIER_STATUS,
+    UNPRICED,
+    ZERO_BY_OVERRIDE,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = [
+    "GATEWAY_HIT", "KINDS", "MAX_PICO", "NO_TIME", "NO_USAGE", "PARENT", "PRICED", "PRICED_FALLBACK", "STATUSES",
+    "TIERS", "TOO_LARGE", "UNKNOWN", "UNKNOWN_KIND", "UNKNOWN_MODEL", "UNKNOWN_TIER", "UNKNOWN_TIER_STATUS", "UNPRICED",
+    "ZERO_BY_OVERRIDE", "Priced", "Rate", "RateTable", "Usage", "load_rates",
+]  # fmt: skip
+
+Int8 = NDArray[np.int8]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+_REASONING = KINDS.index("reasoning")
+_DAY_MS = 86_400_000
+_FOREVER = 2**63 - 1
+_FEW_WEIGHTS = 10_000  # calls that stand for others, which arrays take one by one
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What n calls used: equal-length arrays, or None where no call of the batch has that kind.
+
+    Counts are inclusive as in `calls`: `input` holds cache reads and writes, audio and images; `cache_write` holds
+    `cache_write_1h`; `output` holds reasoning. `UNKNOWN` stands for NULL. `weight_micro` is the weight x 10^6.
+    """
+
+    model: Int32  # position in the list that `load_rates` was given
+    start_ms: Int64  # UTC epoch milliseconds, or NO_TIME
+    input: Int64
+    output: Int64
+    cache_read: Int64 | None = None
+    cache_write: Int64 | None = None
+    cache_write_1h: Int64 | None = None
+    reasoning: Int64 | None = None
+    audio_input: Int64 | None = None
+    audio_output: Int64 | None = None
+    image_input: Int64 | None = None
+    image_output: Int64 | None = None
+    server_tools: Int64 | None = None
+    weight_micro: Int64 | None = None
+    tier: Int8 | None = None
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What n calls cost, in pico-dollars. Components are 0 and `total` is UNPRICED where the status says NULL."""
+
+    total: Int64
+    uncached_input: Int64
+    cache_read: Int64
+    cache_write: Int64
+    output: Int64
+    reasoning: Int64
+    other: Int64  # audio, images, per request, server tools
+    status: Int8  # index into STATUSES
+    price_id: Int32  # -1 where no price row was found
+
+    def __len__(self) -> int:
+        return len(self.total)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One price row as the kernel needs it. `rates` follows KINDS in nano-dollars per million, None = not published."""
+
+    price_id: int
+    tier: str
+    rates: Sequence[int | None]
+    from_ms: int = NO_TIME
+    to_ms: int = _FOREVER
+    tod_from_ms: int = 0
+    tod_to_ms: int = _DAY_MS
+    above_tokens: int = -1  # the row holds for requests with more input tokens than this ...
+    upto_tokens: int = _FOREVER  # ... and at most this many
+    guessed: bool = False  # a backdated or inferred row: its calls read `priced_fallback`
+    zero: bool = False  # set to nothing by the user
+
+
+@dataclass(frozen=True)
+class RateTable:
+    """Price rows of some models in the form the kernel reads; model index = position in the list asked for."""
+
+    first: Int32  # rows of (model, tier) are first[model * len(TIERS) + tier] up to the next entry
+    known: NDArray[np.bool_]  # per model: whether it has any price row
+    bounds: Int64  # rows x (from_ms, to_ms, tod_from, tod_to, above, upto)
+    rates: Int64  # rows x KINDS, -1 = no price
+    flags: Int32  # bit k: KINDS[k] was filled from its parent; bit 30: guessed row; bit 29: zero by override
+    price_id: Int32
+    as_of_ms: int  # the date at which calls without a time are priced
+
+    @classmethod
+    def build(cls, models: Sequence[Sequence[Rate]], *, as_of_ms: int) -> RateTable:
+        """From the price rows of each model, in any order; rows of one tier must not overlap."""
+        first = [0]
+        rows: list[Rate] = []
+        for model in models:
+            for tier in TIERS:
+                rows += sorted(
+                    (rate for rate in model if rate.tier == tier),
+                    key=lambda rate: (-rate.from_ms, rate.tod_from_ms, rate.above_tokens),
+                )
+                first.append(len(rows))
+        filled = [_fill(rate.rates) for rate in rows]
+        return cls(
+            first=np.array(first, np.int32),
+            known=np.array([bool(model) for model in models], np.bool_),
+            bounds=np.array(
+                [(r.from_ms, r.to_ms, r.tod_from_ms, r.tod_to_ms, r.above_tokens, r.upto_tokens) for r in rows],
+                np.int64,
+            ).reshape(len(rows), 6),
+            rates=np.array([rates for rates, _ in filled], np.int64).reshape(len(rows), len(KINDS)),
+            flags=np.array(
+                [mask | (r.guessed << 30) | (r.zero << 29) for (_, mask), r in zip(filled, rows, strict=True)],
+                np.int32,
+            ),
+            price_id=np.array([r.price_id for r in rows], np.int32),
+            as_of_ms=as_of_ms,
+        )
+
+    def price(self, usage: Usage, *, once: bool = False) -> Priced:
+        """The cost of every call, in the order given. Pure integers; equal usage gives equal bytes.
+
+        `once`: little will be priced after it, so that compiled code would take longer to load than it saves.
+        """
+        n = len(usage)
+        columns = []
+        for name in _COLUMNS:
+            array = getattr(usage, name)
+            columns.append(_ONE_UNKNOWN if array is None else np.ascontiguousarray(array, np.int64))
+            if array is not None and len(array) != n:
+                raise ValueError(f"usage.{name} has {len(array)} rows, usage.model has {n}")
+        weight = _ONE_CALL if usage.weight_micro is None else np.ascontiguousarray(usage.weight_micro, np.int64)
+        tier = _STANDARD if usage.tier is None else np.ascontiguousarray(usage.tier, np.int8)
+        amounts = np.zeros((7, n), np.int64)
+        status = np.zeros(n, np.int8)
+        price_id = np.full(n, -1, np.int32)
+        kernel = _kernel(once and int(np.count_nonzero(weight != 1_000_000)) <= _FEW_WEIGHTS)
+        kernel(
+            np.ascontiguousarray(usage.model, np.int32),
+            tier,
+            weight,
+            *columns,
+            self.first, self.known, self.bounds, self.rates, self.flags, self.price_id, self.as_of_ms,
+            amounts, status, price_id,
+        )  # fmt: skip
+        names = ("total", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
+        return Priced(**dict(zip(names, amounts, strict=True)), status=status, price_id=price_id)
+
+
+def _kernel(once: bool) -> Any:
+    if once and "analysis.pricing.numba_kernel" not in sys.modules:
+        from analysis.pricing.numpy_kernel import price_calls as over_arrays
+
+        return over_arrays
+    from analysis.pricing.numba_kernel import price_calls  # numba: half a second of import that only much pricing needs
+
+    return price_calls
+
+
+def load_rates(con: duckdb.DuckDBPyConnection, models: Sequence[tuple[str | None, str | None]]) -> RateTable:
+    """Rates of (provider_name, model) pairs as logged; the position in `models` is the model index of `Usage`."""
+    from analysis.pricing.load_rates import load_rates as load
+
+    return load(con, models)
+
+
+_COLUMNS = (
+    "start_ms", "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning",
+    "audio_input", "audio_output", "image_input", "image_output", "server_tools",
+)  # fmt: skip
+assert {f.name for f in fields(Usage)} == {*_COLUMNS, "model", "tier", "weight_micro"}
+_ONE_UNKNOWN = np.array([UNKNOWN], np.int64)
+_ONE_CALL = np.array([1_000_000], np.int64)
+_STANDARD = np.array([0], np.int8)
+
+
+def _fill(rates: Sequence[int | None]) -> tuple[list[int], int]:
+    """Rates with gaps closed from the parent kind, and the bit mask of the kinds so closed.
+
+    Reasoning at the output price is how every provider bills it, so it is not marked.
+    """
+    found = dict(zip(KINDS, rates, strict=True))
+    mask = 0
+    for kind, parent in PARENT.items():
+        if found[kind] is None and found[parent] is not None:
+            found[kind] = found[parent]
+            if KINDS.index(kind) != _REASONING:
+                mask |= 1 << KINDS.index(kind)
+    return [-1 if found[kind] is None else int(found[kind] or 0) for kind in KINDS], mask

@@ -1,0 +1,1 @@
+"""Tables over the store: cost by dimension, calls, templates, duplicates, prices, FOCUS."""

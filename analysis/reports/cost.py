@@ -1,0 +1,233 @@
+"""Cost reports: the ledger summed over any dimensions, with what is unpriced beside every sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+
+from analysis.formatting import meant, usd
+from analysis.ledger.costs_view import COMPONENTS, costs_source
+from analysis.ledger.inferred_cache_reads import HiddenReads, study
+from ingest.errors import InputError, did_you_mean
+from ingest.store.database import Store
+
+# dimension -> SQL over the view `costs`
+DIMENSIONS: Final = {
+    "day": "start_time::DATE",
+    "week": "date_trunc('week', start_time)::DATE",
+    "month": "strftime(start_time, '%Y-%m')",
+    "hour": "date_trunc('hour', start_time)",
+    "agent": "agent",
+    "task": "task",
+    "model": "model",
+    "request_model": "request_model",
+    "provider": "provider_name",
+    "tier": "CASE WHEN is_batch THEN 'batch' ELSE coalesce(lower(service_tier), 'standard') END",
+    "status": "status",
+    "cost_status": "cost_status",
+    "session": "conversation_id",
+    "user": "user_id",
+    "team": "team",
+    "workflow": "workflow_name",
+    "prompt": "prompt_name",
+    "environment": "environment",
+    "service": "service_name",
+    "source": "(SELECT path FROM sources WHERE sources.source_id = costs.source_id)",
+}
+TIMES: Final = ("hour", "day", "week", "month")
+# measure -> SQL; a sum is NULL where no call has a value. {w} is the weight where any row stands for several calls
+_TOKENS: Final = (
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens", "reasoning_output_tokens"
+)  # fmt: skip
+MEASURES: Final = {
+    "calls": "{count}",
+    **{name: f"sum({name}{{w}})" for name in _TOKENS},
+    "cost_usd": "sum(cost_usd)",
+    "logged_cost_usd": "sum(logged_cost_usd{w})",
+    "unpriced_calls": "{count} FILTER (cost_usd IS NULL)",
+    "unpriced_tokens": "sum((coalesce(input_tokens, 0) + coalesce(output_tokens, 0)){w}) FILTER (cost_usd IS NULL)",
+    "fallback_calls": "{count} FILTER (cost_status = 'priced_fallback')",
+    "estimated_calls": "{count} FILTER (cost_status = 'priced_estimated')",
+}
+EFFECTIVE: Final = {"effective_usd": "sum(coalesce(effective_usd, cost_usd))"}
+_INFERRED: Final = "(SELECT call_no, effective_usd FROM inferred_cache_reads)"
+COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls", "estimated_calls")
+_UNPRICED: Final = ("cost_status", "provider", "model", "tier", "calls", "tokens")
+COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """Rows per combination of the dimensions, most recent or dearest first as the dimensions suggest, and the total."""
+
+    by: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    total: dict[str, Any]
+    unpriced: list[dict[str, Any]]  # status, provider, model, tier where it is the tier that is unknown, calls, tokens
+    hidden_cache: list[HiddenReads]  # models whose logged cost reveals cache reads that the log does not show
+    prices_of: date | None  # every call at the prices of this day, else at those of its own
+    extended: list[dict[str, Any]]  # models without a known price on `prices_of`: their first one is used
+    price_book_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "by": list(self.by),
+            "rows": [_plain(row) for row in self.rows],
+            "total": _plain(self.total),
+            "unpriced": self.unpriced,
+            "hidden_cache": [found.to_json() for found in self.hidden_cache],
+            "prices_of": self.prices_of.isoformat() if self.prices_of else None,
+            "extended": [_plain(row) for row in self.extended],
+            "price_book_version": self.price_book_version,
+        }
+
+
+def cost(
+    store: Store,
+    by: Sequence[str] = ("day", "model"),
+    since: date | None = None,
+    until: date | None = None,
+    where: Mapping[str, str | None] | None = None,
+    *,
+    components: bool = False,
+    prices_of: date | None = None,
+) -> CostReport:
+    """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value
+    (None or `(none)`: is not known).
+
+    Times sort upwards, everything else by cost downwards. With `components` each row also splits its cost into
+    uncached input, cache reads and writes, output, reasoning and other. With `prices_of` every call is priced as if it
+    were made on that day. A row that stands for several calls counts as many. Raises InputError for an unknown
+    dimension.
+    """
+    names = tuple(dict.fromkeys(by))
+    for name in names:
+        _require_dimension(name)
+    keep, values = condition(where, since, until)
+    order = [f'"{name}" NULLS LAST' for name in names if name in TIMES]
+    order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
+    group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
+    with store.read() as con:
+        _require_ledger(con, store)
+        source = costs_source(con, _ledger_at(con, prices_of) if prices_of else "ledger")
+        hidden = study(con) if prices_of is None else []
+        measures = MEASURES | (COMPONENT_MEASURES if components else {})
+        if any(found.accepted for found in hidden):
+            measures = measures | EFFECTIVE
+            source = f"(SELECT * FROM {source} LEFT JOIN {_INFERRED} USING (call_no)) costs"
+        weighted = con.execute("SELECT coalesce(bool_or(weight <> 1), false) FROM calls").fetchall()[0][0]
+        form = {"w": " * weight", "count": "sum(weight)"} if weighted else {"w": "", "count": "count(*)"}
+        measures = {name: sql.format(**form) for name, sql in measures.items()}
+        selected = [f'{DIMENSIONS[name]} AS "{name}"' for name in names]
+        selected += [f"{sql} AS {name}" for name, sql in measures.items()]
+        found = con.execute(
+            f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", values
+        ).fetchall()
+        rows = [dict(zip((*names, *measures), row, strict=True)) for row in found]
+        total = {name: _add(row[name] for row in rows) for name in measures}
+        for row in (*rows, total):
+            _whole(row)
+        unpriced = []
+        if total["unpriced_calls"]:
+            unpriced = con.execute(
+                f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model,
+                           CASE WHEN cost_status = 'unknown_tier' THEN {DIMENSIONS["tier"]} END AS named_tier,
+                           count(*), sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
+                    FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 5 DESC, 1, 2, 3, 4""",
+                values,
+            ).fetchall()
+        extended = _extended(con, source, keep, values, prices_of) if prices_of else []
+        version = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
+    return CostReport(
+        by=names,
+        rows=rows,
+        total=total,
+        unpriced=[
+            dict(zip(("cost_status", "provider", "model", "tier", "calls", "tokens"), row, strict=True))
+            for row in unpriced
+        ],
+        hidden_cache=hidden,
+        prices_of=prices_of,
+        extended=extended,
+        price_book_version=version[0][0] if version else "",
+    )
+
+
+def condition(where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> tuple[str, list[Any]]:
+    """SQL over the view `costs`, and its values: what `where` says of dimensions, in inclusive UTC days.
+
+    None and `(none)` stand for the calls that lack a value. Only names of DIMENSIONS reach the text.
+    """
+    conditions: list[str] = ["true"]
+    values: list[Any] = []
+    for name, text in (where or {}).items():
+        _require_dimension(name)
+        value = None if text is None else meant(text)
+        if value is None:
+            conditions.append(f"({DIMENSIONS[name]}) IS NULL")
+        else:
+            conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
+            values.append(value)
+    if since:
+        conditions.append("start_time >= ?::DATE")
+        values.append(since.isoformat())
+    if until:
+        conditions.append("start_time < ?::DATE + 1")
+        values.append(until.isoformat())
+    return " AND ".join(conditions), values
+
+
+def _require_dimension(name: str) -> None:
+    if name not in DIMENSIONS:
+        raise InputError(f"no dimension '{name}'", remedy=did_you_mean(name, DIMENSIONS))
+
+
+def _whole(row: dict[str, Any]) -> None:
+    """Counts and tokens as whole numbers, also where weights are fractions; a count of nothing is 0."""
+    for name in (*COUNTS, *_TOKENS):
+        value = row[name]
+        row[name] = (0 if name in COUNTS else None) if value is None else round(value)
+
+
+def _add(values: Iterable[Any]) -> Any:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+def _ledger_at(con: Any, day: date) -> str:
+    from analysis.ledger.ledger import revalue  # the pricing kernel: a second that the plain report does not need
+
+    return revalue(con, day)
+
+
+def _extended(con: Any, source: str, keep: str, values: list[Any], day: date) -> list[dict[str, Any]]:
+    """The models whose first known price is younger than the day and was used all the same, most calls first."""
+    found = con.execute(
+        f"""SELECT model, first.effective_from AS first_price, count(*) AS calls
+            FROM (SELECT model AS model, price_id AS used FROM {source} WHERE cost_usd IS NOT NULL AND {keep})
+            JOIN (SELECT price_id, effective_from FROM prices WHERE effective_from > ?::DATE) first ON price_id = used
+            GROUP BY ALL ORDER BY calls DESC, model, first_price""",
+        [*values, day.isoformat()],
+    ).fetchall()
+    return [dict(zip(("model", "first_price", "calls"), row, strict=True)) for row in found]
+
+
+def _require_ledger(con: Any, store: Store) -> None:
+    try:  # listing the tables would take longer than the whole question
+        con.execute("SELECT 1 FROM ledger LIMIT 0")
+    except duckdb.CatalogException as error:
+        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice") from error
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON values: dollars as decimal strings, dates as ISO."""
+    return {
+        name: usd(value) if isinstance(value, Decimal) else value.isoformat() if hasattr(value, "isoformat") else value
+        for name, value in row.items()
+    }
