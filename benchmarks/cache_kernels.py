@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from replay import curves, grid
-from replay.demand import Demand
-from replay.kernels import plain, single
-from replay.kernels.dense import factorise
+from replay.kernels.common.dense_ids import factorise
+from replay.kernels.response_cache import lru_fifo_sieve, plain
 from replay.outcomes import HIT
-from replay.tiers import Requests, Tier, simulate
+from replay.response_cache import curves, grid
+from replay.response_cache.lookups import Demand
+from replay.response_cache.simulate import Requests, Tier, simulate
 
 CALLS = int(os.environ.get("HINDCAST_BENCH_CALLS", "2000000"))
 ROUNDS = 3
@@ -143,7 +143,11 @@ def against_a_dict(key: np.ndarray, start: np.ndarray) -> None:
         return hits
 
     def ours() -> int:
-        return int(single.unlimited(key, start, NOTHING, ttl, False, np.full(keys, single.NEVER_STORED), outcomes))
+        return int(
+            lru_fifo_sieve.unlimited(
+                key, start, NOTHING, ttl, False, np.full(keys, lru_fifo_sieve.NEVER_STORED), outcomes
+            )
+        )
 
     assert loop() == ours()
     fast, slow, ratio = paired(ours, loop)

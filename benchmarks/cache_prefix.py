@@ -15,8 +15,8 @@ from datetime import date
 
 import numpy as np
 
-from replay.prompt_cache import PromptCacheRule, block_chains, simulate
-from replay.prompts import KINDS, Contents, Prompts
+from replay.provider_cache.simulate import PromptCacheRule, block_chains, simulate
+from replay.traffic.prompts import KINDS, Contents, Prompts
 
 CALLS = int(os.environ.get("HINDCAST_BENCH_CALLS", "1000000"))
 TURNS = 8

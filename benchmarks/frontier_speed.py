@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from replay.assignment import assign
-from replay.frontier import frontier
+from replay.optimize.frontier import frontier
+from replay.optimize.milp import assign
 
 
 def knapsack(seed: int, groups: int = 200, options: int = 20) -> tuple[np.ndarray, np.ndarray]:

@@ -245,10 +245,10 @@ def plain_replay(path: Path) -> tuple[int, int]:
 def bench_replay(folder: Path) -> None:
     from analysis.money import exact_sum
     from ingest.store.database import Store
-    from replay.engine import Engine
-    from replay.run import run
-    from replay.strategy import parse
-    from replay.traffic import load
+    from replay.engine.engine import Engine
+    from replay.engine.run import run
+    from replay.strategy.schema import parse
+    from replay.traffic.traffic import load
 
     path = folder / "replay.duckdb"
     synthetic_store(path, REPLAY_CALLS)

@@ -52,10 +52,10 @@ def timed(name: str, work: Callable[[], T]) -> T:
 def one_strategy(path: Path, text: str) -> None:
     """One evaluation, whose stages run side by side, then everything else that `hindcast replay` works out."""
     from ingest.store.database import Store
-    from replay import run
-    from replay.engine import Engine, Outcome
-    from replay.strategy import parse
-    from replay.traffic import load
+    from replay.engine import run
+    from replay.engine.engine import Engine, Outcome
+    from replay.strategy.schema import parse
+    from replay.traffic.traffic import load
 
     strategy = parse(text, "bench.yaml")
 
@@ -76,8 +76,8 @@ def one_strategy(path: Path, text: str) -> None:
 
 def ten_strategies(path: Path) -> None:
     from ingest.store.database import Store
-    from replay.run import run
-    from replay.strategy import parse
+    from replay.engine.run import run
+    from replay.strategy.schema import parse
 
     strategies = [parse(line, "bench.yaml") for line in RULES.strip().splitlines()]
     timed(f"{len(strategies)} strategies, whole command", lambda: run(Store(path), strategies))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from replay import router
+from replay.optimize import learned_router
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("HINDCAST_DATA", ROOT.parent / "shared" / "data")) / "routing_outcomes.parquet"
@@ -33,13 +33,13 @@ PAIRS = (
 )
 
 
-def outcomes(rows: pl.DataFrame, strong: str, weak: str) -> router.Outcomes:
+def outcomes(rows: pl.DataFrame, strong: str, weak: str) -> learned_router.Outcomes:
     """The queries that both models answered."""
     wide = rows.filter(pl.col("model").is_in([strong, weak])).pivot(
         on="model", index=["task", "query_id", "prompt"], values=["quality", "cost_usd"], aggregate_function="first"
     )
     wide = wide.drop_nulls().sort("task", "query_id")
-    return router.Outcomes(
+    return learned_router.Outcomes(
         texts=wide["prompt"].to_list(),
         task=wide["task"].rank("dense").to_numpy().astype(np.int64) - 1,
         strong=wide[f"quality_{strong}"].to_numpy().astype(float),
@@ -62,7 +62,7 @@ def main() -> None:
     )
     for source, strong, weak in PAIRS:
         found = outcomes(rows.filter(pl.col("source") == source), strong, weak)
-        table = {row.name: row for row in router.compare(found)}
+        table = {row.name: row for row in learned_router.compare(found)}
         values = "".join(
             f"{'refused' if table[name].apgr is None else format(table[name].apgr, '.3f'):>12}" for name in names
         )

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import polars as pl
 
-from replay import rules
-from replay.strategy import Strategy, parse
+from replay.stages import rule_evaluation
+from replay.strategy.schema import Strategy, parse
 
 CALLS = 1_000_000
 LOOPED = 20_000  # the loop runs over so many and is scaled up
@@ -61,16 +61,16 @@ def loop(rows: list[tuple[str, str, int, int]], number: int) -> list[str]:
 
 def main() -> None:
     frame, chosen = calls(), strategies()
-    rules.route(chosen[0], frame[:1000])
+    rule_evaluation.route(chosen[0], frame[:1000])
     start = time.perf_counter()
-    routed = [rules.route(strategy, frame) for strategy in chosen]
+    routed = [rule_evaluation.route(strategy, frame) for strategy in chosen]
     ours = time.perf_counter() - start
     rows = frame[:LOOPED].rows()
     start = time.perf_counter()
     looped = [loop(rows, number) for number in range(len(chosen))]
     theirs = (time.perf_counter() - start) * CALLS / LOOPED
     for strategy, target, expected in zip(chosen, routed, looped, strict=True):
-        names = rules.targets(strategy)
+        names = rule_evaluation.targets(strategy)
         assert [names[i] for i in target[:LOOPED].tolist()] == expected
     print(f"10 strategies of 5 rules over {CALLS:,} calls: {ours:.2f} s")
     print(f"the same rules in a Python loop: {theirs:.1f} s ({theirs / ours:.0f} x)")

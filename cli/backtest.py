@@ -12,8 +12,8 @@ from cli.given import FLOOR, Since, Until, parse_day, silent
 from cli.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.backtest import Backtest
-    from replay.verify import Verification
+    from replay.evaluation.backtest import Backtest
+    from replay.evaluation.verify import Verification
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +39,10 @@ def register(app: typer.Typer) -> None:
         from datetime import timedelta
 
         from ingest.store.database import Store
-        from replay import backtest as held_out
-        from replay.optimise import optimise
-        from replay.scores import load_priors
-        from replay.strategy import load
+        from replay.evaluation import backtest as held_out
+        from replay.optimize.search import optimise
+        from replay.quality.scores import load_priors
+        from replay.strategy.schema import load
 
         priors = load_priors(scores) if scores else None
         if silent(store, since, until, as_json=as_json):
@@ -89,8 +89,8 @@ def register(app: typer.Typer) -> None:
         Example: hindcast verify combined.yaml --from 2024-03-20
         """
         from ingest.store.database import Store
-        from replay import verify as check
-        from replay.strategy import load
+        from replay.evaluation import verify as check
+        from replay.strategy.schema import load
 
         chosen = load(strategy)
         if silent(store, since, until, as_json=as_json):

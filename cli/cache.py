@@ -12,10 +12,10 @@ from cli.given import Since, Until, between, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.curves import Curve
-    from replay.demand import Demand
-    from replay.grid import Cell
-    from replay.traffic import Traffic
+    from replay.response_cache.curves import Curve
+    from replay.response_cache.grid import Cell
+    from replay.response_cache.lookups import Demand
+    from replay.traffic.traffic import Traffic
 
 cache = typer.Typer(help="What a cache would have done with your traffic.", no_args_is_help=True)
 Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, helicone or portkey.")]
@@ -50,7 +50,7 @@ def curve(
 
     Example: hindcast cache curve --since 2024-03-05
     """
-    from replay import curves, key_policies
+    from replay.response_cache import curves, key_policies
 
     if silent(store, since, until, as_json=as_json):
         return
@@ -172,7 +172,7 @@ def grid(
 
     Example: hindcast cache grid --ttl 5m,1h,24h --entries 1000,10000
     """
-    from replay import grid as sweeps
+    from replay.response_cache import grid as sweeps
 
     if silent(store, since, until, as_json=as_json):
         return
@@ -247,8 +247,8 @@ def _load(
 ) -> tuple[Traffic, Demand]:
     from ingest.errors import InputError, did_you_mean
     from ingest.store.database import Store
-    from replay.demand import demand
-    from replay.traffic import KEY_POLICIES, load
+    from replay.response_cache.lookups import demand
+    from replay.traffic.traffic import KEY_POLICIES, load
 
     if key not in KEY_POLICIES:
         raise InputError(f"unknown key policy '{key}'", remedy=did_you_mean(key, KEY_POLICIES))

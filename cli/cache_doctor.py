@@ -12,9 +12,9 @@ from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.calibration import Agreement
-    from replay.doctor import Diagnosis, Finding
-    from replay.prompt_cache_choice import Choice
+    from replay.provider_cache.advice import Choice
+    from replay.provider_cache.calibration import Agreement
+    from replay.provider_cache.doctor import Diagnosis, Finding
 
 
 @cache.command()
@@ -33,10 +33,10 @@ def doctor(
     """
     from ingest.contents.tokenizer import ensure_counted
     from ingest.store.database import Store
-    from replay.calibration import agreement
-    from replay.doctor import diagnose
-    from replay.prompt_cache_choice import choices
-    from replay.traffic import load
+    from replay.provider_cache.advice import choices
+    from replay.provider_cache.calibration import agreement
+    from replay.provider_cache.doctor import diagnose
+    from replay.traffic.traffic import load
 
     if silent(store, since, until, as_json=as_json):
         return

@@ -13,8 +13,8 @@ from cli.given import POSITIVE, SHARE, Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
-    from replay.semantic import Threshold
-    from replay.traffic import Traffic
+    from replay.response_cache.semantic import Threshold
+    from replay.traffic.traffic import Traffic
 
 
 @cache.command()
@@ -39,9 +39,9 @@ def semantic(
     Example: hindcast cache semantic --target 0.05
     """
     from ingest.store.database import Store
-    from replay import semantic as similar
-    from replay.prompt_loader import load_prompts
-    from replay.traffic import load
+    from replay.response_cache import semantic as similar
+    from replay.traffic.load_prompts import load_prompts
+    from replay.traffic.traffic import load
 
     if silent(store, since, until, as_json=as_json):
         return

@@ -11,7 +11,7 @@ from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
-    from replay.leave_one_out import LeaveOneOut, View
+    from replay.evaluation.compressor_ablation import LeaveOneOut, View
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +31,8 @@ def register(app: typer.Typer) -> None:
         Example: hindcast compression combined.yaml
         """
         from ingest.store.database import Store
-        from replay import leave_one_out as worth
-        from replay.strategy import load
+        from replay.evaluation import compressor_ablation as worth
+        from replay.strategy.schema import load
 
         chosen = load(strategy)
         if call is not None:

@@ -10,7 +10,7 @@ import typer
 from cli.output import JsonOption, emit_json, note, progress, say
 
 if TYPE_CHECKING:
-    from replay.story import Story
+    from replay.advice.spike_story import Story
 
 DEMO_FOLDER = Path("demo")
 
@@ -65,8 +65,8 @@ def tell(store_path: Path) -> Story:
     """Diagnose the spike and replay the strategies that come with the package."""
     import sample_logs
     from ingest.store.database import Store
-    from replay import story
-    from replay.strategy import load
+    from replay.advice import spike_story as story
+    from replay.strategy.schema import load
 
     chosen = [load(path) for path in sample_logs.strategies()]
     with progress("Replaying", unit="strategies") as bar:

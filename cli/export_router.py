@@ -61,7 +61,7 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
     from analysis.formatting import count
     from ingest.store.database import Store
     from replay import export
-    from replay.strategy import load
+    from replay.strategy.schema import load
 
     router = importlib.import_module(f"replay.export.{target}")
     chosen = load(path)

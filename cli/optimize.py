@@ -11,7 +11,7 @@ from cli.given import FLOOR, POSITIVE, Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.optimise import Optimum, Point
+    from replay.optimize.search import Optimum, Point
 
 
 def register(app: typer.Typer) -> None:
@@ -42,10 +42,10 @@ def register(app: typer.Typer) -> None:
         Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimised.yaml
         """
         from ingest.store.database import Store
-        from replay import strategy
-        from replay.optimise import optimise
-        from replay.policy import written
-        from replay.scores import load_priors
+        from replay.optimize.search import optimise
+        from replay.optimize.write_strategy import written
+        from replay.quality.scores import load_priors
+        from replay.strategy import schema
 
         if silent(store, since, until, as_json=as_json):
             return
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
                 models=[name.strip() for name in models.split(",")] if models else None,
                 since=since,
                 until=until,
-                base=strategy.load(base) if base else None,
+                base=schema.load(base) if base else None,
                 per_task=_floors(task_floor or []),
                 max_models=max_models,
                 latency_p95_ms=latency_p95,

@@ -10,7 +10,7 @@ from cli.given import Since, Until, silent
 from cli.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
-    from replay.critical_path import Report
+    from replay.advice.parallelism import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         Example: hindcast parallel --since 2024-03-05
         """
         from ingest.store.database import Store
-        from replay.critical_path import critical_path
+        from replay.advice.parallelism import critical_path
 
         if silent(store, since, until, as_json=as_json):
             return

@@ -11,7 +11,7 @@ from cli.given import Since, Until, silent
 from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.run import Replay, StrategyResult
+    from replay.engine.run import Replay, StrategyResult
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
         """
         from ingest.store.database import Store
-        from replay import quality
-        from replay.run import run
-        from replay.strategy import load
+        from replay.engine.run import run
+        from replay.quality import gate
+        from replay.strategy.schema import load
 
         chosen = [load(path) for path in strategies]
         if silent(store, since, until, as_json=as_json):
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
                 since=since,
                 until=until,
                 cold=cold,
-                scores=quality.load_priors(scores) if scores else None,
+                scores=gate.load_priors(scores) if scores else None,
                 done=lambda _name: bar.advance(1),
             )
         if as_json:
@@ -60,7 +60,7 @@ def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
     from analysis.formatting import count, money, share
     from analysis.money import dollars
-    from replay.recommend import verdict
+    from replay.advice.recommend import verdict
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
@@ -114,7 +114,7 @@ def show(result: Replay) -> None:
 
 def recommended(result: Replay) -> StrategyResult | None:
     """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
-    from replay import recommend
+    from replay.advice import recommend
 
     place = recommend.recommended([entry.to_json() for entry in result.strategies])
     return None if place is None else result.strategies[place]
@@ -122,7 +122,7 @@ def recommended(result: Replay) -> StrategyResult | None:
 
 def sentence(best: StrategyResult) -> str:
     """The answer in one sentence."""
-    from replay.recommend import costs, verdict
+    from replay.advice.recommend import costs, verdict
 
     text = costs(best.to_json(), "/day")
     if not best.priced_calls:

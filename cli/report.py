@@ -13,7 +13,7 @@ from cli.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, 
 
 if TYPE_CHECKING:
     from dashboard.findings import Findings
-    from replay.strategy import Strategy
+    from replay.strategy.schema import Strategy
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,7 @@ def report(
 def _strategies(paths: list[Path] | None) -> list[Strategy]:
     """The named files; else those of ./strategies; else those that come with the package."""
     from dashboard.shelf import FOLDER
-    from replay.strategy import load
+    from replay.strategy.schema import load
 
     found = paths or (sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else [])
     if not found:

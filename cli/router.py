@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         """
         from analysis.formatting import count
         from ingest.store.database import Store
-        from replay import router as learned
+        from replay.optimize import learned_router as learned
 
         outcomes = learned.outcomes_of(Store(store), strong, weak)
         rows = learned.compare(outcomes, share=quality)

@@ -11,7 +11,7 @@ import typer
 from cli.output import JsonOption, StoreOption, emit_json, note, progress, say
 
 if TYPE_CHECKING:
-    from replay.shadow import Plan, Result
+    from replay.shadow.run import Plan, Result
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
         from ingest.errors import InputError
         from ingest.store.database import Store
-        from replay import shadow as sample
+        from replay.shadow import run as sample
 
         limit = _pico(budget)
         chosen = sample.plan(Store(store), model, calls=calls, judge_model=judge, task=task, seed=seed)

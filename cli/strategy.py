@@ -22,8 +22,8 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast strategy check strategies/*.yaml
         """
-        from replay.rules import targets
-        from replay.strategy import load
+        from replay.stages.rule_evaluation import targets
+        from replay.strategy.schema import load
 
         found = [(path, load(path)) for path in files]
         if as_json:
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast strategy schema > strategy.schema.json
         """
-        from replay.strategy import schema as document
+        from replay.strategy.schema import schema as document
 
         emit_json(document())
 
@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast strategy priors
         """
-        from replay.public_priors import benchmarks
+        from replay.quality.public_priors import benchmarks
 
         found = benchmarks().values()
         if as_json:

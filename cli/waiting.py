@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         from analysis.formatting import money, share
         from analysis.money import dollars
         from ingest.store.database import Store
-        from replay.waiting import candidates
+        from replay.advice.batch_candidates import candidates
 
         if silent(store, since, until, as_json=as_json):
             return
@@ -83,8 +83,8 @@ def register(app: typer.Typer) -> None:
 
         from analysis.formatting import count, money
         from ingest.store.database import Store
-        from replay.self_hosting import break_even
-        from replay.strategy import load
+        from replay.advice.self_hosting import break_even
+        from replay.strategy.schema import load
 
         chosen = load(strategy)
         if silent(store, since, until, as_json=as_json):

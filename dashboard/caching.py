@@ -40,9 +40,9 @@ class CacheCurves:
 
 def cache_curves(store: Store, since: date | None, until: date | None, key: str, temperature: Any) -> CacheCurves:
     """As `hindcast cache curve`. Raises StrategyError for sampled or aggregated logs."""
-    from replay import curves, key_policies
-    from replay.demand import demand
-    from replay.traffic import load
+    from replay.response_cache import curves, key_policies
+    from replay.response_cache.lookups import demand
+    from replay.traffic.traffic import load
 
     traffic = load(store, since=since, until=until)
     asks = demand(traffic, key=key, temperature=temperature)
@@ -68,8 +68,8 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
 
 def misses(store: Store, since: date | None, until: date | None) -> list[tuple[Any, ...]]:
     """As `hindcast cache doctor`: template, what varies, token, calls, dollars a day by moving and by masking."""
-    from replay.doctor import diagnose
-    from replay.traffic import load
+    from replay.provider_cache.doctor import diagnose
+    from replay.traffic.traffic import load
 
     found = diagnose(load(store, since=since, until=until))
     days = max(found.days, 1)

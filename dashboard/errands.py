@@ -74,8 +74,8 @@ def replay(
     store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
 ) -> Document:
     """As `hindcast replay --json`, from the strategies' documents."""
-    from replay.run import run
-    from replay.strategy import Strategy
+    from replay.engine.run import run
+    from replay.strategy.schema import Strategy
 
     chosen = [Strategy.model_validate(document) for document in strategies]
     return run(store, chosen, since=since, until=until, cold=cold, done=say).to_json()
@@ -83,8 +83,8 @@ def replay(
 
 def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:
     """As `hindcast optimize --json`, and the strategy file that it writes."""
-    from replay.optimise import optimise
-    from replay.policy import written
+    from replay.optimize.search import optimise
+    from replay.optimize.write_strategy import written
 
     found = optimise(store, floor=floor, since=since, until=until, done=say)
     return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])

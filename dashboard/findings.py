@@ -18,8 +18,8 @@ from dashboard import palette, views
 from dashboard.views import Coverage, Document
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.run import run
-from replay.strategy import Strategy
+from replay.engine.run import run
+from replay.strategy.schema import Strategy
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dashboard import views
 from dashboard.figures import Line
 from dashboard.palette import GOOD, GREY, HUES
 from dashboard.tables import Column, Table
-from replay import recommend
-from replay.evidence_ladder import EVIDENCE
+from replay.advice import recommend
+from replay.quality.evidence import EVIDENCE
 
 MOST_SHARE = 2.0
 SHARE = "Of the whole difference; none where rises and falls nearly cancel"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import InputError, StrategyError
-from replay.strategy import Strategy, parse
+from replay.strategy.schema import Strategy, parse
 
 FOLDER = Path("strategies")
 

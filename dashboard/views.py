@@ -25,7 +25,7 @@ from dashboard.figures import Step
 from dashboard.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store
-from replay import recommend
+from replay.advice import recommend
 
 Document = Mapping[str, Any]
 MAX_STACKS = 8

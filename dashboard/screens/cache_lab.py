@@ -11,7 +11,7 @@ from analysis.formatting import money, share
 from dashboard import cached, caching, charts, elements, frame, waits
 from dashboard.tables import Column, Table
 from ingest.errors import StrategyError
-from replay.traffic import KEY_POLICIES
+from replay.traffic.traffic import KEY_POLICIES
 
 NEARLY = Decimal("0.9")
 RISKY = 0.1  # of the repeats: a cache would freeze answers that differ

@@ -12,7 +12,7 @@ from dashboard import charts, elements, frame, shelf, views, waits
 from dashboard.frame import View
 from dashboard.tables import Column, Table
 from ingest.errors import InputError
-from replay.evidence_ladder import EVIDENCE
+from replay.quality.evidence import EVIDENCE
 
 
 def show() -> None:

@@ -14,7 +14,7 @@ from analysis.formatting import money, share
 from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views, waits
 from dashboard.frame import View
 from dashboard.palette import HUES
-from replay.strategy import Strategy
+from replay.strategy.schema import Strategy
 
 SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
 

@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from ingest.store.database import Store
-from replay import rules
-from replay.strategy import Strategy
-from replay.traffic import load
+from replay.stages import rule_evaluation
+from replay.strategy.schema import Strategy
+from replay.traffic.traffic import load
 
-COLUMNS = tuple(name for name in rules.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
+COLUMNS = tuple(name for name in rule_evaluation.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
 """What a logged call is checked with, beside the columns that the strategy's rules look at."""
 
 
@@ -60,7 +60,7 @@ class Check:
 
 def known_of(store: Store) -> Known:
     """The values, pairs and providers of a store's calls."""
-    columns = [name for name, kind in rules.COLUMNS.items() if kind == "text" and name in COLUMNS]
+    columns = [name for name, kind in rule_evaluation.COLUMNS.items() if kind == "text" and name in COLUMNS]
     values = {}
     with store.read() as con:
         for name in columns:
@@ -78,8 +78,8 @@ def known_of(store: Store) -> Known:
 
 def check(strategy: Strategy, exported: Exported, router: Router, calls: pl.DataFrame) -> Check:
     """Run the interpreter and the strategy's rules over the same calls (columns of rules.COLUMNS)."""
-    names = rules.targets(strategy)
-    own = [names[i] if i >= 0 else None for i in rules.route(strategy, calls).tolist()]
+    names = rule_evaluation.targets(strategy)
+    own = [names[i] if i >= 0 else None for i in rule_evaluation.route(strategy, calls).tolist()]
     examples: list[str] = []
     same = 0
     for expected, call in zip(own, calls.iter_rows(named=True), strict=True):
@@ -98,7 +98,7 @@ def _moves(model: str | None, call: Mapping[str, Any]) -> str | None:
 
 def sample(store: Store, count: int = 1000, seed: int = 0, strategy: Strategy | None = None) -> pl.DataFrame:
     """Up to `count` logged calls with the columns that the rules look at, drawn without replacement."""
-    used = rules.columns(strategy) if strategy else []
+    used = rule_evaluation.columns(strategy) if strategy else []
     frame = load(store).rule_frame(list(dict.fromkeys((*COLUMNS, *used))))
     if frame.height > count:
         chosen = np.sort(np.random.default_rng(seed).choice(frame.height, count, replace=False))

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import sqlglot
 from sqlglot import expressions as sql
 
-from replay.expressions import COLUMNS, DIALECT, check_expression, columns_in
-from replay.strategy import Selection
+from replay.strategy.conditions import COLUMNS, DIALECT, check_expression, columns_in
+from replay.strategy.schema import Selection
 
 ANY, ONE = "*", "?"
 Token = tuple[Literal["text", "any", "one"], str]

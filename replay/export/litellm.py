@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from replay import rules
 from replay.export import Exported, Known
-from replay.strategy import Strategy
+from replay.stages import rule_evaluation
+from replay.strategy.schema import Strategy
 
 TAG = "{agent}/{task}"
 
@@ -31,7 +31,7 @@ def export(strategy: Strategy, known: Known) -> Exported:
     usable = []
     for number, rule in enumerate(strategy.route):
         label = rule.name or f"rule {number + 1}"
-        other = set(rules.columns_of([rule])) - {"agent", "task"}
+        other = set(rule_evaluation.columns_of([rule])) - {"agent", "task"}
         if rule.cascade:
             dropped.append(f"{label}: a cascade needs the first answer, which the proxy does not judge")
         elif other:
@@ -39,10 +39,10 @@ def export(strategy: Strategy, known: Known) -> Exported:
         else:
             usable.append(rule)
     routed = strategy.model_copy(update={"route": tuple(usable), "route_by": "call"})
-    names = rules.targets(routed)
+    names = rule_evaluation.targets(routed)
     pairs = sorted(set(known.pairs), key=lambda pair: tag_of(*pair))
     frame = pl.DataFrame(pairs, schema={"agent": pl.String, "task": pl.String}, orient="row")
-    decided = rules.route(routed, frame).tolist()
+    decided = rule_evaluation.route(routed, frame).tolist()
     tags: dict[str, list[str]] = {}
     for pair, target in zip(pairs, decided, strict=True):
         if target >= 0:

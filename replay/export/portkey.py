@@ -28,7 +28,7 @@ from replay.export.conditions import (
     condition_of,
     plain,
 )
-from replay.strategy import Strategy
+from replay.strategy.schema import Strategy
 
 METADATA = (
     "agent", "task", "user_id", "team", "environment", "service_name", "prompt_name", "prompt_version",

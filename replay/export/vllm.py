@@ -15,7 +15,7 @@ import yaml
 
 from replay.export import Exported, Known
 from replay.export.conditions import All, Condition, Flag, InexpressibleError, Number, Some, Text, condition_of
-from replay.strategy import Strategy
+from replay.strategy.schema import Strategy
 
 METADATA = (
     "agent", "task", "user_id", "team", "environment", "service_name", "prompt_name", "prompt_version",

@@ -18,8 +18,8 @@ from dashboard import background
 from dashboard.errands import Aside
 from ingest.errors import StoreError, StrategyError
 from ingest.store.database import Store
-from replay.run import run
-from replay.strategy import Strategy, load
+from replay.engine.run import run
+from replay.strategy.schema import Strategy, load
 
 
 class StoppedError(Exception):

@@ -13,7 +13,7 @@ from dashboard import report
 from dashboard.findings import gather
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay.strategy import load
+from replay.strategy.schema import load
 
 MAPPINGS = Path(sample_logs.__file__).parent / "mappings"
 UNPRICED = {"chatdev": "219 of 1,933 calls", "tau2": "732 of 4,018 calls"}

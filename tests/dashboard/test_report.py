@@ -21,7 +21,7 @@ from cli.app import app
 from dashboard import report
 from dashboard.findings import Findings, gather
 from ingest.store.database import Store
-from replay.strategy import load
+from replay.strategy.schema import load
 
 
 @pytest.fixture(scope="module")

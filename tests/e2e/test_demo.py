@@ -16,8 +16,8 @@ import pytest
 import sample_logs
 from cli import demo
 from ingest.store.database import Store
-from replay.story import tell
-from replay.strategy import load
+from replay.advice.spike_story import tell
+from replay.strategy.schema import load
 
 HINDCAST = [sys.executable, "-m", "cli.app"]
 

@@ -15,7 +15,7 @@ from accessibility import violations
 import sample_logs
 from dashboard import report
 from dashboard.findings import gather
-from replay.strategy import load
+from replay.strategy.schema import load
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"

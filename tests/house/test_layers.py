@@ -27,10 +27,10 @@ def test_an_upward_import_is_caught(tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "ingest" / "wrong_way.py").write_text("import replay.run\n")
+    (tmp_path / "ingest" / "wrong_way.py").write_text("import replay.engine.run\n")
     found = lint(tmp_path)
     assert found.returncode == 1
-    assert "ingest.wrong_way -> replay.run" in found.stdout
+    assert "ingest.wrong_way -> replay.engine.run" in found.stdout
 
 
 def test_help_imports_nothing_heavy() -> None:

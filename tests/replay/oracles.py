@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
-from replay.tiers import Events, Requests, Tier
+from replay.response_cache.simulate import Events, Requests, Tier
 
 FOREVER = float("inf")
 MASK = (1 << 64) - 1
@@ -282,7 +282,8 @@ def tiers(
     in_flight: str = "duplicate",
     events: Events | None = None,
 ) -> np.ndarray:
-    """What `replay.tiers.simulate` must return. Sampled policies agree for shared tiers alone in their stack."""
+    """What `replay.response_cache.simulate.simulate` must return. Sampled policies agree for shared tiers alone in
+    their stack."""
     caches: dict[tuple[int, int], Cache] = {}
 
     def cache(number: int, row: int) -> Cache:

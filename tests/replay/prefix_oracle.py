@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from replay.prompt_cache import PromptCacheRule
-from replay.prompts import Prompts
+from replay.provider_cache.simulate import PromptCacheRule
+from replay.traffic.prompts import Prompts
 
 LONG_AGO = -(10**15)
 
@@ -128,7 +128,7 @@ def prompt_cache(
     input_tokens: np.ndarray,
     ready_ms: np.ndarray,
 ) -> tuple[list[int], list[int]]:
-    """What `replay.prompt_cache.simulate` must return."""
+    """What `replay.provider_cache.simulate.simulate` must return."""
     machines = Machines()
     read, written = [0] * len(asked), [0] * len(asked)
     for row in range(len(asked)):

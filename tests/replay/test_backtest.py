@@ -15,14 +15,15 @@ from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import bootstrap, strategy
-from replay.backtest import backtest
-from replay.optimise import optimise
-from replay.run import run
-from replay.verify import verify
+from replay.engine.run import run
+from replay.evaluation import bootstrap
+from replay.evaluation.backtest import backtest
+from replay.evaluation.verify import verify
+from replay.optimize.search import optimise
+from replay.strategy import schema
 from sample_logs import generate, strategies
 
-CHEAP = strategy.parse(
+CHEAP = schema.parse(
     "name: cheap\nroute:\n  - {match: {task: summary}, model: gpt-3.5-turbo-16k}\nquality: {floor: 0.9}"
 )
 
@@ -164,7 +165,7 @@ def test_a_cache_that_hits_less_than_forecast_is_named(tmp_path: Path):
         row["key_canonical"] = number % 40 if row["task"] == "summary" else 1000 + number
         if row["start_time"] >= datetime(2024, 3, 11) and row["task"] == "summary" and number % 3 == 0:
             row |= {"status": "gateway_cache_hit"}
-    cached = strategy.parse("name: cached\ncache: {tiers: [{name: shared, ttl: 30d}]}")
+    cached = schema.parse("name: cached\ncache: {tiers: [{name: shared, ttl: 30d}]}")
     result = verify(store_of(tmp_path, rows), cached, rollout=date(2024, 3, 11))
     assert (result.drifts[0].segment, result.drifts[0].cause) == ("writer / summary", "hit rate")
     assert (result.drifts[0].before or 0) > 0.9 > 0.5 > (result.drifts[0].after or 0)
@@ -187,7 +188,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_the_optimiser_matches_the_hand_written_strategy_and_its_forecast_holds(origin: Store):
     first, split, last = date(2024, 3, 5), date(2024, 3, 8), date(2024, 3, 10)
-    hand = strategy.load(next(path for path in strategies() if path.stem == "combined"))
+    hand = schema.load(next(path for path in strategies() if path.stem == "combined"))
     found = optimise(origin, floor=hand.quality.floor, since=first, until=split - timedelta(days=1), base=hand)
     assert found.report.verdict == "passes"
     both = run(origin, [hand, found.strategy], since=first, until=split - timedelta(days=1)).strategies

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
-from replay import cache_events, cache_stage, strategy, tiers, traffic
-from replay.moments import moment, unfold
 from replay.outcomes import HIT, MISS
+from replay.response_cache import invalidation, simulate, stage
+from replay.strategy import schema
+from replay.strategy.schedule import moment, unfold
+from replay.traffic import traffic
 
 START = datetime(2024, 3, 5, 1, tzinfo=UTC)
 HOUR = 3_600_000
@@ -55,31 +57,31 @@ def loaded(folder: Path, rows: list[dict[str, Any]]) -> traffic.Traffic:
     return traffic.load(store)
 
 
-def parsed(cache: str, folder: Path | None = None) -> strategy.Strategy:
+def parsed(cache: str, folder: Path | None = None) -> schema.Strategy:
     where = str(folder / "s.yaml") if folder else "s.yaml"
-    return strategy.parse(
+    return schema.parse(
         f"name: e\ncache:\n  tiers:\n    - {{name: memory, scope: process, ttl: 20h, max_entries: 5}}\n"
         f"    - {{name: redis, ttl: 40h}}\n{cache}",
         where,
     )
 
 
-def outcomes(log: traffic.Traffic, spec: strategy.Strategy) -> list[int]:
+def outcomes(log: traffic.Traffic, spec: schema.Strategy) -> list[int]:
     assert spec.cache is not None
-    return list(cache_stage.simulate(log, spec.cache, log.key, log.model).tolist())
+    return list(stage.simulate(log, spec.cache, log.key, log.model).tolist())
 
 
-def naive(log: traffic.Traffic, spec: strategy.Strategy, happens: list[tuple[int, int, int]]) -> list[int]:
+def naive(log: traffic.Traffic, spec: schema.Strategy, happens: list[tuple[int, int, int]]) -> list[int]:
     """By the oracle, from events (time, key, process) that are simply written down for every key."""
     assert spec.cache is not None
     happens = sorted(happens)
     rows = [np.array([one[place] for one in happens]) for place in range(3)]
-    asked = tiers.Requests(
-        log.key, log.start_ms, log.end_ms, log.storable, log.demand, cache_stage.processes(log, spec.cache),
+    asked = simulate.Requests(
+        log.key, log.start_ms, log.end_ms, log.storable, log.demand, stage.processes(log, spec.cache),
         log.size_bytes,
     )  # fmt: skip
-    given = tiers.Events(rows[0], rows[1].astype(np.int32), rows[2].astype(np.int32))
-    return list(oracles.tiers(asked, cache_stage.tier_list(spec.cache), events=given).tolist())
+    given = simulate.Events(rows[0], rows[1].astype(np.int32), rows[2].astype(np.int32))
+    return list(oracles.tiers(asked, stage.tier_list(spec.cache), events=given).tolist())
 
 
 def test_a_daily_restart_empties_the_memory_of_every_process_as_in_plain_python(log):
@@ -162,10 +164,10 @@ def test_a_process_that_the_log_does_not_have_is_refused(log):
     with pytest.raises(StrategyError, match="no process 'worker-9'"):
         outcomes(log, spec)
     assert spec.cache is not None
-    assert cache_events.events(log, replace_cache(spec), log.key, log.process) is None
+    assert invalidation.events(log, replace_cache(spec), log.key, log.process) is None
 
 
-def replace_cache(spec: strategy.Strategy) -> strategy.Cache:
+def replace_cache(spec: schema.Strategy) -> schema.Cache:
     assert spec.cache is not None
     return spec.cache.model_copy(update={"restarts": ()})
 
@@ -173,6 +175,6 @@ def replace_cache(spec: strategy.Strategy) -> strategy.Cache:
 def test_the_slots_of_a_small_memory_change_no_outcome(log, monkeypatch):
     spec = parsed("")
     plain = outcomes(log, spec)
-    monkeypatch.setattr(tiers, "MANY_PAIRS", 0)
-    monkeypatch.setattr(tiers, "FEW_SLOTS", 0)
+    monkeypatch.setattr(simulate, "MANY_PAIRS", 0)
+    monkeypatch.setattr(simulate, "FEW_SLOTS", 0)
     assert outcomes(log, spec) == plain

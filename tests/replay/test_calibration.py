@@ -12,7 +12,9 @@ from analysis.pricing.overrides import make, store_overrides
 from ingest.contents.tokenizer import ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import calibration, key_policies, traffic
+from replay.provider_cache import calibration
+from replay.response_cache import key_policies
+from replay.traffic import traffic
 
 ROOT = Path(__file__).resolve().parents[2]
 

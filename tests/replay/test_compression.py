@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.contents import tokenizer
-from replay import compress, compression, strategy
-from replay.compress.dedup_paragraphs import expand
-from replay.compress.json_minify import minify
-from replay.compress.whitespace import squeeze
+from replay import compressors
+from replay.compressors.dedup_paragraphs import expand
+from replay.compressors.json_minify import minify
+from replay.compressors.whitespace import squeeze
 from replay.message_text import texts
-from replay.prompts import KINDS, Contents, Prompts
+from replay.stages import compression
+from replay.strategy import schema
+from replay.traffic.prompts import KINDS, Contents, Prompts
 
 Message = dict[str, Any]
 encode = msgspec.json.Encoder(order="sorted").encode
@@ -74,7 +76,7 @@ def calls(
 
 def run(spec: str, requests: Sequence[Sequence[Any]], **facts: Any) -> compression.Compressed:
     prompts = prompts_of(requests)
-    chosen = strategy.parse(f"name: x\ncompress: {spec}")
+    chosen = schema.parse(f"name: x\ncompress: {spec}")
     return compression.compress(prompts, chosen.compress, calls(prompts, **facts))
 
 
@@ -185,7 +187,7 @@ def test_only_changed_texts_are_tokenised_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tokenizer, "measure", lambda items, *rest: seen.extend(items) or measure(items, *rest))
     prompts = prompts_of([[say("a  b"), say(f"clean {i}")] for i in range(500)])
     seen.clear()
-    result = compression.compress(prompts, strategy.parse("name: x\ncompress: [whitespace]").compress, calls(prompts))
+    result = compression.compress(prompts, schema.parse("name: x\ncompress: [whitespace]").compress, calls(prompts))
     assert len(seen) == 1 == result.changed_texts
     assert (result.input_token_delta <= 0).all()
 
@@ -198,7 +200,7 @@ def test_texts_that_become_equal_become_one_content():
 def test_the_loaded_prompts_stay_as_they_were():
     prompts = prompts_of([[say("a  b"), say(LONG)], [say(LONG), say(LONG)]])
     copies = (prompts.ids.copy(), prompts.offsets.copy())
-    chosen = strategy.parse("name: x\ncompress: [whitespace, dedup_paragraphs, {history_window: 1}]")
+    chosen = schema.parse("name: x\ncompress: [whitespace, dedup_paragraphs, {history_window: 1}]")
     compression.compress(prompts, chosen.compress, calls(prompts))
     assert prompts.ids.tolist() == copies[0].tolist()
     assert prompts.offsets.tolist() == copies[1].tolist()
@@ -279,7 +281,7 @@ def test_the_estimated_ratio_lies_in_its_own_interval():
         pads = rng.integers(0, 60, 400)
         requests = [[say(LONG + " " * int(pad) + ("\n" * int(pad % 7)) + "end")] for pad in pads]
         prompts = prompts_of(requests)
-        chosen = strategy.parse("name: x\ncompress: [whitespace]").compress
+        chosen = schema.parse("name: x\ncompress: [whitespace]").compress
         whole = compression.compress(prompts, chosen, calls(prompts))
         blind = rng.random(400) < 0.8
         hidden = prompts_of(
@@ -299,5 +301,8 @@ def test_a_lossy_compressor_is_risky_for_calls_it_cannot_see():
 
 
 def test_every_compressor_is_found_and_says_what_it_is():
-    assert {"whitespace", "json_minify", "dedup_paragraphs", "filler", "history_window"} <= set(compress.names())
-    assert [name for name in compress.names() if compress.find(name).lossless] >= ["dedup_paragraphs", "json_minify"]
+    assert {"whitespace", "json_minify", "dedup_paragraphs", "filler", "history_window"} <= set(compressors.names())
+    assert [name for name in compressors.names() if compressors.find(name).lossless] >= [
+        "dedup_paragraphs",
+        "json_minify",
+    ]

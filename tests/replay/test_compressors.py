@@ -14,10 +14,11 @@ from analysis.ledger import ledger
 from ingest.contents import tokenizer
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import compress, strategy
-from replay.compress import chunk_cap, few_shot_trim, tool_schema_compact, tool_signatures
-from replay.leave_one_out import before_and_after, leave_one_out
-from replay.run import run
+from replay import compressors as compress
+from replay.compressors import chunk_cap, few_shot_trim, tool_schema_compact, tool_signatures
+from replay.engine.run import run
+from replay.evaluation.compressor_ablation import before_and_after, leave_one_out
+from replay.strategy import schema as strategy
 
 FLIGHT_TOOLS: list[dict[str, Any]] = [
     {

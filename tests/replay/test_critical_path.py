@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay.critical_path import SHINGLE, Message, Step, critical_path, finish, stretches, waits
+from replay.advice.parallelism import SHINGLE, Message, Step, critical_path, finish, stretches, waits
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tiers import drifting
 
-from replay import curves, prompt_cache
 from replay.outcomes import HIT
-from replay.prompt_cache import PromptCacheRule
-from replay.prompts import KINDS, Contents, Prompts
-from replay.tiers import Requests, Tier, simulate
+from replay.provider_cache import simulate as prompt_cache
+from replay.provider_cache.simulate import PromptCacheRule
+from replay.response_cache import curves
+from replay.response_cache.simulate import Requests, Tier, simulate
+from replay.traffic.prompts import KINDS, Contents, Prompts
 
 
 def traffic(seed: int, n: int, keys: int = 60) -> tuple[Requests, np.ndarray]:

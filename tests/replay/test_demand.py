@@ -9,10 +9,11 @@ import pytest
 from builder import build_store
 
 from analysis.ledger.ledger import update
-from replay import grid, traffic
-from replay.demand import demand
 from replay.outcomes import HIT
-from replay.tiers import simulate
+from replay.response_cache import grid
+from replay.response_cache.lookups import demand
+from replay.response_cache.simulate import simulate
+from replay.traffic import traffic
 
 
 def load(folder: Path, **columns: list[object]) -> traffic.Traffic:

@@ -13,7 +13,8 @@ from analysis.ledger.ledger import update
 from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import doctor, spans, traffic
+from replay.provider_cache import doctor, varying_spans
+from replay.traffic import traffic
 
 WORDS = (
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
@@ -131,11 +132,11 @@ def test_nothing_is_found_where_prompts_are_already_stable(tmp_path):
     ],
 )
 def test_a_span_is_named_for_what_it_is(text, kind):
-    assert [found for found, _, _ in spans.spans(text)] == [kind]
+    assert [found for found, _, _ in varying_spans.spans(text)] == [kind]
 
 
 def test_a_number_that_only_rises_is_a_counter():
-    found = spans.templates([(i, "g", f"Request number {i + 1}. Answer well.") for i in range(20)])
+    found = varying_spans.templates([(i, "g", f"Request number {i + 1}. Answer well.") for i in range(20)])
     assert [slot.kind for slot in found[0].slots] == ["counter"]
-    found = spans.templates([(i, "g", f"Order {(i * 37) % 20}. Answer well.") for i in range(20)])
+    found = varying_spans.templates([(i, "g", f"Order {(i * 37) % 20}. Answer well.") for i in range(20)])
     assert [slot.kind for slot in found[0].slots] == ["number"]

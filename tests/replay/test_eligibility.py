@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.pricing.model_info import ModelInfo, model_info
-from replay.eligibility import REASONS, Needs, fits
+from replay.stages.eligibility import REASONS, Needs, fits
 
 SMALL = ModelInfo(context_window=16_385, max_output_tokens=4_096, supports_tools=False, supports_vision=False)
 

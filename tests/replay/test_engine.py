@@ -17,11 +17,11 @@ from analysis.money import exact_sum
 from analysis.pricing import rate_table
 from ingest.errors import StrategyError
 from ingest.store.database import Store
-from replay.engine import Engine
+from replay.engine.engine import Engine
+from replay.engine.run import run
 from replay.outcomes import BYPASSED, HIT, MISS
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 START = datetime(2024, 3, 5)
 COMBINED = """

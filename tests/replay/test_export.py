@@ -16,10 +16,11 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay import export, strategy
+from replay import export
 from replay.export import Exported, Known
 from replay.export.conditions import InexpressibleError, condition_of
-from replay.strategy import Selection
+from replay.strategy import schema
+from replay.strategy.schema import Selection
 
 TARGETS = ("litellm", "portkey", "vllm")
 AGENTS = ["research_agent", "Drafting_Agent", "outline", None]
@@ -61,8 +62,8 @@ KNOWN = Known(
 )
 
 
-def exported(target: str, route: str, known: Known = KNOWN) -> tuple[strategy.Strategy, Exported, Any]:
-    chosen = strategy.parse(f"name: x\nroute:\n{route}")
+def exported(target: str, route: str, known: Known = KNOWN) -> tuple[schema.Strategy, Exported, Any]:
+    chosen = schema.parse(f"name: x\nroute:\n{route}")
     router = importlib.import_module(f"replay.export.{target}")
     return chosen, router.export(chosen, known), router
 
@@ -165,7 +166,7 @@ values = st.none() | st.sampled_from(["a", "b", "AB", "abc", "aXc", "x.y", "xzy"
 def test_portkey_conditions_mean_what_the_rules_mean(matches: list[Any], rows: list[Any], with_log: bool):
     frame = pl.DataFrame(rows, schema={"agent": pl.String, "task": pl.String, "max_tokens": pl.Int64}, orient="row")
     frame = frame.with_columns(model=pl.lit("own"))
-    chosen = strategy.Strategy.model_validate(
+    chosen = schema.Strategy.model_validate(
         {"name": "x", "route": [{"match": match, "model": f"m{i}"} for i, match in enumerate(matches)]}
     )
     seen = {name: sorted({v for v in frame[name].to_list() if v is not None}) for name in ("agent", "task")}

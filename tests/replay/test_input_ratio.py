@@ -13,11 +13,11 @@ from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import input_ratio
-from replay.engine import Engine
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.engine.engine import Engine
+from replay.engine.run import run
+from replay.estimates import input_token_ratios
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 ROOT = Path(__file__).resolve().parents[2]
 GPT, CLAUDE = "gpt-4o-2024-08-06", "claude-3-haiku-20240307"
@@ -58,9 +58,11 @@ def store_of(path: Path, *, claude: int = 40, tools: bool = False, text: bool = 
 MOVE = f"name: m\noutput_ratio: 1.0\nroute: [{{match: {{task: ours}}, model: {CLAUDE}}}]"
 
 
-def ratio_of(store: Store) -> input_ratio.Ratio:
+def ratio_of(store: Store) -> input_token_ratios.Ratio:
     engine = Engine(load(store), parse(MOVE))
-    (_, _, _, ratio), *rest = input_ratio.moves(engine.reading.ratios, engine.traffic, engine.routed(engine.everything))
+    (_, _, _, ratio), *rest = input_token_ratios.moves(
+        engine.reading.ratios, engine.traffic, engine.routed(engine.everything)
+    )
     assert not rest
     return ratio
 
@@ -102,14 +104,14 @@ def test_few_calls_or_no_texts_are_no_evidence_and_it_says_so(tmp_path: Path, cl
 
 def test_tools_widen_what_is_assumed(tmp_path: Path):
     found = ratio_of(store_of(tmp_path, claude=20, tools=True))
-    assert (found.low, found.high) == input_ratio.TOOLS_BAND
+    assert (found.low, found.high) == input_token_ratios.TOOLS_BAND
 
 
 def test_models_that_count_alike_need_no_ratio(tmp_path: Path):
     store = store_of(tmp_path)
     chosen = parse("name: m\noutput_ratio: 1.0\nroute: [{match: {task: ours}, model: gpt-4o-mini-2024-07-18}]")
     engine = Engine(load(store), chosen)
-    assert not list(input_ratio.moves(engine.reading.ratios, engine.traffic, engine.routed(engine.everything)))
+    assert not list(input_token_ratios.moves(engine.reading.ratios, engine.traffic, engine.routed(engine.everything)))
     result = run(store, [chosen]).strategies[0]
     assert not any("input tokens" in limit for limit in result.limits)
 
@@ -127,7 +129,7 @@ def test_on_real_calls_the_ratio_is_that_of_the_sums(data: Path, tmp_path: Path)
     place = names.index(target)
     learned = engine.reading.ratios.learned[place, False]
     assert learned.own
-    assert learned.calls == input_ratio.SAMPLE
+    assert learned.calls == input_token_ratios.SAMPLE
     with store.read() as con:
         rows = con.execute(
             "SELECT input_tokens, message_ids FROM calls WHERE model = ? ORDER BY call_no", [target]
@@ -138,6 +140,6 @@ def test_on_real_calls_the_ratio_is_that_of_the_sums(data: Path, tmp_path: Path)
     whole = sum(row[0] for row in rows) / sum(sizes[number] for row in rows for number in row[1])
     assert learned.ratio == pytest.approx(whole, rel=0.03)
     assert learned.low < learned.ratio < learned.high
-    unlike = {names[source] for source, _, _, ratio in input_ratio.moves(
+    unlike = {names[source] for source, _, _, ratio in input_token_ratios.moves(
         engine.reading.ratios, traffic, np.full(len(traffic), place, np.int32)) if ratio.kind == "learned"}  # fmt: skip
     assert {"gpt-4.1", "ollama_chat/qwen2.5:7b"} <= unlike

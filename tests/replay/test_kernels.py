@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tiers import drifting
 
-from replay import tiers
-from replay.kernels.dense import count, factorise, pick
-from replay.tiers import Requests, Tier, simulate
+from replay.kernels.common.dense_ids import count, factorise, pick
+from replay.response_cache import simulate as tiers
+from replay.response_cache.simulate import Requests, Tier, simulate
 
 
 def at_once(seed: int, n: int, *, keys: int, processes: int = 1) -> Requests:

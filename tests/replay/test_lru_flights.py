@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tiers import drifting
 
-from replay import tiers
-from replay.tiers import Tier, simulate
+from replay.response_cache import simulate as tiers
+from replay.response_cache.simulate import Tier, simulate
 
 lru = st.builds(
     Tier,

@@ -18,12 +18,13 @@ from scipy.special import stdtrit
 from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay import quality, strategy
-from replay.assignment import assign
-from replay.frontier import frontier, pareto
-from replay.intervals import estimates, paired
-from replay.optimise import CELL_CONFIDENCE, Knobs, optimise
-from replay.policy import KEEP, Group, policy_of, written
+from replay.optimize.frontier import frontier, pareto
+from replay.optimize.milp import assign
+from replay.optimize.search import CELL_CONFIDENCE, Knobs, optimise
+from replay.optimize.write_strategy import KEEP, Group, policy_of, written
+from replay.quality import gate
+from replay.quality.intervals import estimates, paired
+from replay.strategy import schema
 
 PLAIN = [Knobs("no cache")]
 
@@ -195,9 +196,9 @@ def test_the_grid_finds_the_cache_and_the_written_file_replays_to_the_promised_c
     assert found.strategy.cache is not None
     path = tmp_path / "chosen.yaml"
     path.write_text(written(found.strategy, ["a heading"]))
-    again = strategy.load(path)
+    again = schema.load(path)
     assert again == found.strategy
-    from replay.run import run
+    from replay.engine.run import run
 
     assert run(store, [again]).strategies[0].cost == found.cost
 
@@ -216,14 +217,14 @@ NAMES = st.none() | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=5, unique_by=lambda g: str(g).casefold()))
 def test_every_name_survives_being_written_as_a_rule(names: list[tuple[str | None, str | None]]):
-    from replay import rules
+    from replay.stages import rule_evaluation
 
     groups = [Group(*name) for name in names]
-    chosen = policy_of("x", groups, ["m"] * len(groups), cache=None, compress=(), judged=strategy.Quality())
-    again = strategy.parse(written(chosen))
+    chosen = policy_of("x", groups, ["m"] * len(groups), cache=None, compress=(), judged=schema.Quality())
+    again = schema.parse(written(chosen))
     assert again == chosen
     frame = pl.DataFrame(names, schema={"agent": pl.String, "task": pl.String}, orient="row")
-    assert (rules.route(again, frame) == 0).all()
+    assert (rule_evaluation.route(again, frame) == 0).all()
 
 
 # -- the winner's curse ------------------------------------------------------------------------------------------------
@@ -273,8 +274,8 @@ def test_recommended_assignments_keep_their_target_on_unseen_calls(data: Path):
 
 
 def test_the_evidence_labels_of_the_report_are_the_ladder():
-    assert next(iter(quality.EVIDENCE)) == "kept"
-    assert list(quality.EVIDENCE)[-1] == "none"
+    assert next(iter(gate.EVIDENCE)) == "kept"
+    assert list(gate.EVIDENCE)[-1] == "none"
 
 
 # -- templates ---------------------------------------------------------------------------------------------------------
@@ -322,9 +323,9 @@ def test_templates_of_one_task_are_chosen_apart_and_the_file_replays(tmp_path: P
     models = {group.template: model for group, model, _ in apart.assignment}
     assert sorted(models.values()) == ["gpt-3.5-turbo", KEEP]
     assert apart.cost < together.cost
-    again = strategy.parse(written(apart.strategy))
+    again = schema.parse(written(apart.strategy))
     assert again == apart.strategy
-    from replay.run import run
+    from replay.engine.run import run
 
     assert run(store, [again]).strategies[0].cost == apart.cost
 
@@ -334,7 +335,7 @@ def test_a_rule_by_template_is_no_rule_for_a_router():
 
     from replay.export import Known
 
-    chosen = strategy.parse("name: t\nroute: [{match: {template: abc}, model: gpt-4o-mini}]")
+    chosen = schema.parse("name: t\nroute: [{match: {template: abc}, model: gpt-4o-mini}]")
     for target in ("litellm", "portkey", "vllm"):
         made = importlib.import_module(f"replay.export.{target}").export(chosen, Known())
         assert any("template" in line for line in made.dropped), target

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.prompt_cache import PromptCacheRule, block_chains, rule_for, rules_of, simulate
-from replay.prompts import KINDS, Contents, Prompts
+from replay.provider_cache.simulate import PromptCacheRule, block_chains, rule_for, rules_of, simulate
+from replay.traffic.prompts import KINDS, Contents, Prompts
 
 
 def prompts(lists: list[list[int]], texts: list[tuple[str, list[int], int]]) -> Prompts:

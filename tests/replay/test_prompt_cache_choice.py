@@ -12,8 +12,8 @@ from analysis.ledger.ledger import update
 from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import traffic
-from replay.prompt_cache_choice import Choice, choices
+from replay.provider_cache.advice import Choice, choices
+from replay.traffic import traffic
 
 LONG = " ".join(f"Clause {number} binds both parties until it is revoked in writing." for number in range(160))
 

@@ -14,10 +14,10 @@ from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay.engine import Engine
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.engine.engine import Engine
+from replay.engine.run import run
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 WORDS = ("tide", "moon", "shore", "basin", "harbour", "current", "gauge", "ebb", "flood", "lagoon", "estuary")
 START = datetime(2025, 3, 5, 9, tzinfo=UTC)

@@ -12,10 +12,10 @@ from builder import build_store
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from ingest.store.database import Store
-from replay.public_priors import benchmarks
-from replay.run import run
-from replay.scores import load_priors
-from replay.strategy import parse
+from replay.engine.run import run
+from replay.quality.public_priors import benchmarks
+from replay.quality.scores import load_priors
+from replay.strategy.schema import parse
 
 GPT4O, SONNET = "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022"
 

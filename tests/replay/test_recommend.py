@@ -13,8 +13,8 @@ from analysis.ledger import ledger
 from cli.replay import recommended, sentence
 from dashboard import findings
 from ingest.store.database import Store
-from replay.run import Replay, run
-from replay.strategy import parse
+from replay.engine.run import Replay, run
+from replay.strategy.schema import parse
 
 START = datetime(2024, 6, 3)
 KNOWN = "{name: known, route: [{match: {task: b}, model: gpt-4o-mini}]}"

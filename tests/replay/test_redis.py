@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from replay.outcomes import HIT
-from replay.tiers import Requests, Tier, simulate
+from replay.response_cache.simulate import Requests, Tier, simulate
 
 pytestmark = pytest.mark.redis
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from ingest.store.database import Store
-from replay import rework
-from replay.engine import Engine
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.engine.engine import Engine
+from replay.engine.run import run
+from replay.estimates import rework
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 MOVE = "route: [{match: {task: draft}, model: gpt-3.5-turbo}]"
 ASK = f"name: r\noutput_ratio: 1.0\n{MOVE}\nrework: estimated"

@@ -10,11 +10,11 @@ import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
-from replay.engine import Engine
+from replay.engine.engine import Engine
+from replay.engine.run import run
 from replay.outcomes import HIT
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 TURBO_IN, TURBO_OUT, CHEAP_IN, CHEAP_OUT = (
     10_000_000,

@@ -12,8 +12,8 @@ from builder import build_store
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
-from replay.run import run
-from replay.strategy import parse
+from replay.engine.run import run
+from replay.strategy.schema import parse
 
 LOGGED = "gpt-4o-2024-08-06"
 # list prices of November 2024 in USD per million tokens: input, output

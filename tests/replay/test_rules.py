@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import StrategyError
-from replay import rules, strategy
-from replay.expressions import ExpressionError, check_expression
+from replay.stages import rule_evaluation
+from replay.strategy import schema
+from replay.strategy.conditions import ExpressionError, check_expression
 
 CALLS = pl.DataFrame(
     {
@@ -32,9 +33,9 @@ CALLS = pl.DataFrame(
 
 def routed(route: str, frame: pl.DataFrame = CALLS, **more: str) -> list[str | None]:
     extra = "".join(f"\n{key}: {value}" for key, value in more.items())
-    chosen = strategy.parse(f"name: x{extra}\nroute:\n{route}")
-    names = rules.targets(chosen)
-    return [names[i] if i >= 0 else None for i in rules.route(chosen, frame).tolist()]
+    chosen = schema.parse(f"name: x{extra}\nroute:\n{route}")
+    names = rule_evaluation.targets(chosen)
+    return [names[i] if i >= 0 else None for i in rule_evaluation.route(chosen, frame).tolist()]
 
 
 def test_the_first_rule_that_matches_decides_and_the_rest_stays():
@@ -103,12 +104,12 @@ words = st.one_of(st.none(), st.sampled_from(["a", "B", "ab", "abc", "b*", "", "
 )
 def test_matching_equals_a_plain_python_reading(rows: list[Any], matches: list[dict[str, Any]]):
     frame = pl.DataFrame(rows, schema={"agent": pl.String, "task": pl.String, "input_words": pl.Int64}, orient="row")
-    chosen = strategy.Strategy.model_validate(
+    chosen = schema.Strategy.model_validate(
         {"name": "x", "route": [{"match": match, "model": f"m{i}"} for i, match in enumerate(matches)]}
     )
-    names = rules.targets(chosen)
+    names = rule_evaluation.targets(chosen)
     expected = [next((f"m{i}" for i, m in enumerate(matches) if _all_hold(m, row)), None) for row in rows]
-    assert [names[i] if i >= 0 else None for i in rules.route(chosen, frame).tolist()] == expected
+    assert [names[i] if i >= 0 else None for i in rule_evaluation.route(chosen, frame).tolist()] == expected
 
 
 def _all_hold(match: dict[str, Any], row: tuple[Any, ...]) -> bool:
@@ -157,8 +158,8 @@ def test_an_expression_means_what_it_means_in_duckdb(expression: str):
             "input_words": [None if n == 6 else int(n) for n in rng.integers(0, 7, 300)],
         }
     )
-    chosen = strategy.Strategy.model_validate({"name": "x", "route": [{"when": expression, "model": "m"}]})
-    ours = rules.route(chosen, frame) >= 0
+    chosen = schema.Strategy.model_validate({"name": "x", "route": [{"when": expression, "model": "m"}]})
+    ours = rule_evaluation.route(chosen, frame) >= 0
     with duckdb.connect() as con:
         con.register("frame", frame.to_arrow())
         theirs = [row[0] is True for row in con.execute(f"SELECT {expression} FROM frame").fetchall()]
@@ -227,7 +228,7 @@ def test_a_refusal_names_the_line_of_the_file(tmp_path: Path):
     path = tmp_path / "s.yaml"
     path.write_text("name: x\nroute:\n  - default: a\n  - when: read_csv('/etc/passwd') IS NULL\n    model: b\n")
     with pytest.raises(StrategyError, match=r"s\.yaml:4: .*READ_CSV") as caught:
-        strategy.load(path)
+        schema.load(path)
     assert "Allowed: LOWER" in str(caught.value)
 
 

@@ -12,9 +12,9 @@ import pytest
 from analysis.ledger import ledger
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay.run import run
-from replay.scores import Priors
-from replay.strategy import QualityRow, parse
+from replay.engine.run import run
+from replay.quality.scores import Priors
+from replay.strategy.schema import QualityRow, parse
 
 STRATEGY = """
 name: all of it

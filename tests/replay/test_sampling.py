@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay import sampling
+from replay.shadow import sampling
 
 RUNS = 1000
 LEAST, MOST = 0.93, 0.97 + 0.005  # one standard error of 1,000 draws at .967, the highest cell

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.money import exact_sum, round_to_sum, sums_by
-from replay.savings import shapley, split_by
+from replay.engine.savings import shapley, split_by
 
 NAMES = ("compress", "route", "cache", "batch")
 

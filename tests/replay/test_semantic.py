@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import semantic, traffic
-from replay.semantic import Asked
+from replay.response_cache import semantic
+from replay.response_cache.semantic import Asked
+from replay.traffic import traffic
 
 WORDS = [f"word{number}" for number in range(400)]
 

@@ -23,9 +23,9 @@ from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay import judge, shadow
-from replay.run import run as replay
-from replay.strategy import parse
+from replay.engine.run import run as replay
+from replay.shadow import judge, run
+from replay.strategy.schema import parse
 
 MODEL, JUDGE = "gpt-4o-mini", "gpt-4o"
 PRICES = {MODEL: (150_000, 600_000), JUDGE: (2_500_000, 10_000_000)}  # pico-dollars per token
@@ -145,9 +145,9 @@ def client(endpoint: Endpoint) -> openai.OpenAI:
 
 
 def go(store: Store, endpoint: Endpoint, journal: Path, *, budget: int = 10**12, calls: int = 8, **more: Any) -> Any:
-    chosen = shadow.plan(store, MODEL, calls=calls, judge_model=more.pop("judged_by", JUDGE), seed=1)
+    chosen = run.plan(store, MODEL, calls=calls, judge_model=more.pop("judged_by", JUDGE), seed=1)
     waits: list[float] = []
-    result = shadow.run(store, chosen, client(endpoint), journal, budget=budget, pause=waits.append, **more)
+    result = run.run(store, chosen, client(endpoint), journal, budget=budget, pause=waits.append, **more)
     return result, waits
 
 
@@ -211,9 +211,9 @@ def test_a_wrong_key_or_address_stops_at_once_and_can_be_mended(tmp_path: Path, 
     assert endpoint.requests == 1
     endpoint.trouble = lambda _n: None
     nowhere = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
-    chosen = shadow.plan(store, MODEL, calls=8, judge_model=JUDGE, seed=1)
+    chosen = run.plan(store, MODEL, calls=8, judge_model=JUDGE, seed=1)
     with pytest.raises(InputError, match="cannot be reached"):
-        shadow.run(store, chosen, nowhere, journal, budget=10**12, pause=lambda _s: None)
+        run.run(store, chosen, nowhere, journal, budget=10**12, pause=lambda _s: None)
     result, _ = go(store, endpoint, journal)
     assert (result.answered, result.lost, result.spent) == (8, 0, endpoint.billed)
 
@@ -303,7 +303,7 @@ def test_nobody_is_charged_without_agreeing(tmp_path: Path, endpoint: Endpoint):
 
 def test_a_model_without_a_price_is_refused_before_anything_is_asked(tmp_path: Path):
     with pytest.raises(InputError, match="has no price"):
-        shadow.plan(log(tmp_path), "in-house-model-7")
+        run.plan(log(tmp_path), "in-house-model-7")
 
 
 def test_the_judge_reads_only_real_verdicts():

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import StrategyError
-from replay import strategy
-from replay.units import duration_ms, size_bytes
+from replay.strategy import schema as strategy
+from replay.strategy.units import duration_ms, size_bytes
 
 DESIGN = """
 name: routed-cached-compressed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.errors import StrategyError
 from replay.outcomes import BYPASSED, COALESCED, EXPIRED, HIT, MISS
-from replay.tiers import POLICIES, REDIS_OVERHEAD_BYTES, Events, Requests, Tier, simulate
+from replay.response_cache.simulate import POLICIES, REDIS_OVERHEAD_BYTES, Events, Requests, Tier, simulate
 
 
 def requests(rows: list[tuple[int, int, int]], **columns: object) -> Requests:

@@ -12,10 +12,10 @@ from builder import build_store
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
-from replay import verbosity
-from replay.run import run
-from replay.strategy import parse
-from replay.traffic import load
+from replay.engine.run import run
+from replay.estimates import answer_length_ratios
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 
 def store_of(path: Path, small: int = 40) -> Store:
@@ -40,7 +40,7 @@ def store_of(path: Path, small: int = 40) -> Store:
 
 
 def test_a_task_with_both_models_has_a_measured_ratio_and_others_have_none(tmp_path: Path):
-    rows = list(verbosity.measured(load(store_of(tmp_path)), ["gpt-4o-mini"]))
+    rows = list(answer_length_ratios.measured(load(store_of(tmp_path)), ["gpt-4o-mini"]))
     assert [(row.task, row.model) for row in rows] == [("draft", "gpt-4o-mini")]
     assert rows[0].low is not None
     assert rows[0].high is not None
@@ -48,7 +48,7 @@ def test_a_task_with_both_models_has_a_measured_ratio_and_others_have_none(tmp_p
 
 
 def test_few_answers_are_no_evidence(tmp_path: Path):
-    assert list(verbosity.measured(load(store_of(tmp_path, small=29)), ["gpt-4o-mini"])) == []
+    assert list(answer_length_ratios.measured(load(store_of(tmp_path, small=29)), ["gpt-4o-mini"])) == []
 
 
 def test_shadow_answers_are_pairs_and_come_first(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_shadow_answers_are_pairs_and_come_first(tmp_path: Path):
             """INSERT INTO shadow_answers SELECT call_no, 'gpt-4o-mini', 500, CAST(output_tokens * 0.8 AS BIGINT)
                  FROM calls WHERE model = 'gpt-4o' AND call_no < 80"""
         )
-    rows = {row.task: row for row in verbosity.measured(load(store), ["gpt-4o-mini"])}
+    rows = {row.task: row for row in answer_length_ratios.measured(load(store), ["gpt-4o-mini"])}
     assert rows["draft"].ratio == pytest.approx(0.8, abs=0.01)
     assert set(rows) == {"draft", "note[*]"}  # a name that reads as a glob fits only itself
 
@@ -69,10 +69,10 @@ def test_shadow_answers_are_pairs_and_come_first(tmp_path: Path):
 def test_the_files_own_row_wins_over_the_measured_one(tmp_path: Path):
     traffic = load(store_of(tmp_path))
     told = parse("name: x\noutput_ratio: [{task: draft, ratio: 0.9}]")
-    informed = verbosity.informed(told, verbosity.known(traffic, ["gpt-4o-mini"]))
+    informed = answer_length_ratios.informed(told, answer_length_ratios.known(traffic, ["gpt-4o-mini"]))
     assert informed.output_ratio[0].ratio == 0.9
     assert len(informed.output_ratio) == 2
-    assert verbosity.informed(told, verbosity.known(traffic, [])) is told
+    assert answer_length_ratios.informed(told, answer_length_ratios.known(traffic, [])) is told
 
 
 def test_the_replay_prices_measured_lengths_within_a_narrower_band(tmp_path: Path):
@@ -104,9 +104,9 @@ def test_a_hundred_pairs_give_the_length_within_ten_percent(data: Path, logged: 
         truth = answers.sum() / known.sum()
         for _ in range(60):
             chosen = rng.choice(len(part), 100, replace=False)
-            ratio, error = verbosity.paired(answers[chosen], known[chosen])
+            ratio, error = answer_length_ratios.paired(answers[chosen], known[chosen])
             errors.append(abs(ratio / truth - 1))
-            covered += abs(ratio - truth) <= verbosity.Z90 * error
+            covered += abs(ratio - truth) <= answer_length_ratios.Z90 * error
             runs += 1
     assert np.median(errors) <= 0.10
     assert 0.85 <= covered / runs <= 0.97

@@ -12,12 +12,12 @@ from builder import build_store
 from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay import rules
-from replay.run import run
-from replay.self_hosting import break_even
-from replay.strategy import parse
-from replay.traffic import load
-from replay.waiting import candidates
+from replay.advice.batch_candidates import candidates
+from replay.advice.self_hosting import break_even
+from replay.engine.run import run
+from replay.stages import rule_evaluation
+from replay.strategy.schema import parse
+from replay.traffic.traffic import load
 
 
 def store_of(path: Path) -> Store:
@@ -162,7 +162,7 @@ def test_unknown_is_neither_online_nor_offline(tmp_path: Path):
     for value, tasks in (("true", {"chat", "stream"}), ("false", {"pipeline", "nightly", "flex"})):
         frame = load(store).rule_frame(["online", "task"])
         chosen = parse(f"name: b\nbatch: [{{match: {{online: {value}}}}}]").batch[0]
-        assert set(frame.filter(rules.selected(chosen, frame))["task"].to_list()) == tasks
+        assert set(frame.filter(rule_evaluation.selected(chosen, frame))["task"].to_list()) == tasks
 
 
 def test_the_batch_of_the_design_page_saves_half_of_its_agents_pipeline(tmp_path: Path):

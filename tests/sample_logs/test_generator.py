@@ -15,7 +15,7 @@ import zstandard
 
 import sample_logs
 from ingest.contents.tokenizer import FRAME_TOKENS, count
-from replay.strategy import load
+from replay.strategy.schema import load
 from sample_logs import reviews
 from sample_logs.generate import DAY, DAYS, SPIKE_DAY, START, Traffic, calls, generate
 from sample_logs.pipeline import PRIMING_TOKENS, STEPS, Call

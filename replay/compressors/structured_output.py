@@ -1,0 +1,21 @@
+"""Ask for answers in a fixed, terse shape. How much shorter they get is the user's assumption, and said to be one."""
+
+from __future__ import annotations
+
+from replay.compressors import Compressor
+
+
+def apply(answer: float, ratio: float = 0.7) -> float:
+    """Output tokens after the hint over those logged."""
+    return answer * ratio
+
+
+COMPRESSOR = Compressor(
+    apply,
+    "answer",
+    lossless=False,
+    prefix_stable=True,
+    parameters={"ratio": 0.7},
+    main_parameter="ratio",
+    needs_text=False,
+)

@@ -1,0 +1,393 @@
+"""One counterfactual: the stages in the order a request meets them, priced call by call.
+
+compress -> route -> cache tiers -> provider prompt cache -> price (with the batch tier). Any subset of the declared
+stages can be switched on; a stage that is off leaves the call as logged. A call whose model, tokens and tier come out
+as logged keeps the ledger's cost, so the identity strategy returns the ledger itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import Lock, RLock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from analysis.money import exact_sum
+from analysis.pricing import rate_table
+from analysis.pricing.load_rates import load_rates
+from analysis.pricing.model_info import model_info
+from ingest.contents.tokenizer import ensure_counted
+from replay.engine.repricing import Repricing
+from replay.estimates import answer_length_ratios, rework
+from replay.estimates import output_tokens as lengths
+from replay.estimates.input_token_ratios import InputStage
+from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
+from replay.provider_cache.stage import ProviderStage
+from replay.response_cache import stage as cache_stage
+from replay.stages import batch_tier, compression, side_costs
+from replay.stages import routing as routing_stage
+from replay.stages.compression import DEFAULT_ENCODING
+from replay.stages.routing import Routing
+from replay.strategy.schema import STAGES, Strategy
+from replay.traffic.load_prompts import load_prompts
+from replay.traffic.prompts import Prompts
+from replay.traffic.traffic import Bool, Int8, Int32, Int64, Traffic
+
+Stages = frozenset[str]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What each call became; arrays like the traffic's. `cost` is pricing.UNPRICED where it cannot be known."""
+
+    cost: Int64
+    codes: Int8  # replay.outcomes
+    model: Int32  # index into Engine.models
+    tier: Int8
+    input_tokens: Int64
+    output_tokens: Int64
+    cached_tokens: Int64 | None  # None where no call has any
+    as_logged: Bool  # same model, tokens and tier, and not served by our caches
+    side: dict[str, Int64] = field(default_factory=dict)  # part of `cost` that the routing itself cost, by kind
+
+    @property
+    def hits(self) -> Bool:
+        return (self.codes >= HIT) & (self.codes < HIT + MAX_TIERS)
+
+    @property
+    def served_by_us(self) -> Bool:
+        return (self.codes >= HIT) & (self.codes <= COALESCED)
+
+
+@dataclass
+class Shared:
+    """What several strategies over one traffic need once: results by what they depend on.
+
+    `of` tells beforehand who will share: texts are loaded and counted for all of them together.
+    """
+
+    of: Sequence[Strategy] = ()
+    made: dict[object, Any] = field(default_factory=dict, repr=False)
+    _locks: dict[object, RLock] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def once(self, key: object, make: Callable[[], _T]) -> _T:
+        """The result of `make` for this key, made at most once, also where threads ask for it together."""
+        with self._lock:
+            lock = self._locks.setdefault(key, RLock())
+        with lock:
+            if key not in self.made:
+                self.made[key] = make()
+            found: _T = self.made[key]
+            return found
+
+
+@dataclass
+class Engine:
+    """Evaluates one strategy over one traffic; what coalitions of stages share is computed once.
+
+    Engines that are given the same `shared` (of one traffic) also share prices, prompts and compressed prompts.
+    """
+
+    traffic: Traffic
+    strategy: Strategy
+    shared: Shared = field(default_factory=Shared, repr=False)
+    _memo: dict[object, object] = field(default_factory=dict, repr=False)
+    rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
+        named = routing_stage.named_models(self.strategy)
+        lengths_told = self.shared.once(("lengths", *named), lambda: answer_length_ratios.known(self.traffic, named))
+        self.strategy = answer_length_ratios.informed(self.strategy, lengths_told)
+        self.strategy, self.rework_notes = rework.informed(self.strategy, self.traffic, named)
+
+    @cached_property
+    def players(self) -> tuple[str, ...]:
+        """The stages that the file declares, in the order a request meets them."""
+        declared = self.strategy.stages()
+        return tuple(stage for stage in STAGES if stage in declared)
+
+    @cached_property
+    def everything(self) -> Stages:
+        return frozenset(self.players)
+
+    @cached_property
+    def models(self) -> lengths.Pairs:
+        """Logged (provider, model) pairs at their logged index, then the models that rules route to."""
+        return self._models_of(self.strategy)
+
+    def _models_of(self, strategy: Strategy) -> lengths.Pairs:
+        named = (self.pair_of(target) for target in routing_stage.named_models(strategy))
+        return tuple(dict.fromkeys((*self.traffic.models, *named)))
+
+    @cached_property
+    def rates(self) -> rate_table.RateTable:
+        return self.shared.once(("rates", self.models), self._load_rates)
+
+    def _load_rates(self) -> rate_table.RateTable:
+        with self.traffic.store.read() as con:
+            return load_rates(con, self.models)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The logged requests; the texts themselves only where compression will read them.
+
+        Texts that were never counted are counted now, once for all replays to come.
+        """
+        return self.shared.once("prompts", self._load_prompts)
+
+    def _load_prompts(self) -> Prompts:
+        users = self.shared.of or (self.strategy,)
+        models = dict.fromkeys(pair for strategy in users for pair in self._models_of(strategy))
+        encodings = {model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in models}
+        ensure_counted(self.traffic.store, sorted(encodings))
+        texts = any("compress" in strategy.stages() for strategy in users)
+        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
+
+    @cached_property
+    def provider(self) -> ProviderStage:
+        made: dict[object, Any] = self.shared.once("chains", dict)
+        return ProviderStage(self.traffic, self.models, lambda: self.prompts, made)
+
+    # -- one evaluation --------------------------------------------------------------------------------------------
+
+    def evaluate(self, on: Stages, *, bound: str = "mid") -> Outcome:
+        """The traffic with the stages of `on`. `bound` is low, mid or high: which end of every assumption is taken.
+
+        Only the whole strategy's outcome is kept: ten million calls under every coalition would fill the memory.
+        """
+        if on == self.everything and bound == "mid":
+            return self._once("outcome", lambda: self._evaluate(on, bound))
+        return self._evaluate(on, bound)
+
+    def _evaluate(self, on: Stages, bound: str) -> Outcome:
+        traffic = self.traffic
+        # the provider's cache on the logged side needs no other stage: it is worked out beside them
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(self.provider.prepare) if self._changes_prompts(on) else None
+            model = self.routed(on)
+            codes = self.cached(on)
+            if prepared is not None:
+                prepared.result()
+        # the strategy's caches replace the gateway's; without them what the gateway answered is touched by no stage
+        answered = None if "cache" in on or not traffic.gateway_hit.any() else traffic.gateway_hit
+        if answered is not None and model is not traffic.model:
+            model = np.where(answered, traffic.model, model)
+        ours = (codes >= HIT) & (codes <= COALESCED)
+        input_tokens, output_tokens = self._tokens(on, bound)
+        cached, written = self.provider.tokens(
+            on=on,
+            mode=self.strategy.provider_cache,
+            prompts=(lambda: self.compressed.prompts) if "compress" in on else (lambda: self.prompts),
+            model=model,
+            alive=~ours & (~traffic.gateway_hit | ("cache" in on)),
+            input_tokens=input_tokens,
+            bound=bound,
+        )
+        tier = self._tier(on, model)
+        if answered is not None and tier is not traffic.tier:
+            tier = np.where(answered, traffic.tier, tier)
+        changed = replace(
+            traffic.usage,
+            model=model,
+            tier=tier,
+            input=input_tokens,
+            output=output_tokens,
+            cache_read=cached,
+            cache_write=written,
+        )
+        cost, same = self._repricing.price(changed, gateway_paid="cache" in on)
+        if ours.any():
+            same = same & ~ours
+            cost = np.where(ours, np.where(traffic.cost == rate_table.UNPRICED, rate_table.UNPRICED, 0), cost)
+        side: dict[str, Int64] = {}
+        if "route" in on:
+            side = side_costs.side_costs(
+                traffic,
+                self.strategy,
+                self.models,
+                self.rates,
+                self._index,
+                self.routing(on),
+                input_tokens=self._logged_input(on, bound),
+                cost=cost,
+                served=ours if answered is None else ours | answered,
+                bound=bound,
+            )
+            for amounts in side.values():
+                cost = side_costs.add(cost, amounts)
+        return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+
+    @cached_property
+    def _repricing(self) -> Repricing:
+        return Repricing(self.traffic, lambda: self.rates)
+
+    def _changes_prompts(self, on: Stages) -> bool:
+        """Whether the stages of `on` can change what the provider's cache sees."""
+        mode = self.strategy.provider_cache.mode if "provider_cache" in on else "auto"
+        return mode != "off" and bool(on & {"compress", "route", "cache"})
+
+    def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
+        """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
+        read = bound if "compress" in on or ("route" in on and self.reading.banded) else "mid"
+        parts = "compress" in on, "route" in on
+        if bound != "mid":
+            given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
+            return self._input(on, bound) if given is None else given, self._output(on, bound)
+        return (
+            self._once(("input", *parts), lambda: self._input(on, bound)),
+            self._once(("output", *parts), lambda: self._output(on, bound)),
+        )
+
+    @cached_property
+    def batched(self) -> Int8:
+        """The tier that the batch rules ask for, -1 where none fits: they see the log alone."""
+        return batch_tier.asked(self.strategy, self.traffic)
+
+    def _tier(self, on: Stages, model: Int32) -> Int8:
+        if "batch" not in on:
+            return self.traffic.tier
+        return self._once(
+            ("tier", "compress" in on, "route" in on),
+            lambda: batch_tier.tiers(self.batched, self.traffic, self.rates, model),
+        )
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def compressed(self) -> compression.Compressed:
+        """All requests after the file's compressors."""
+        return self.shared.once(
+            ("compressed", self._compress_spec),
+            lambda: compression.compress(self.prompts, self.strategy.compress, self.traffic),
+        )
+
+    @property
+    def _compress_spec(self) -> str:
+        return json.dumps([part.model_dump(mode="json") for part in self.strategy.compress], sort_keys=True)
+
+    def _logged_input(self, on: Stages, bound: str) -> Int64:
+        """Input tokens in the logged model's own count, after compression."""
+        tokens = self.traffic.usage.input
+        if "compress" not in on:
+            return tokens
+        return np.where(tokens < 0, tokens, np.maximum(tokens + self.compressed.delta(bound), 0))
+
+    def _input(self, on: Stages, bound: str) -> Int64:
+        logged = self._logged_input(on, bound)
+        if "route" not in on:
+            return logged
+        prompts = (lambda: self.compressed.prompts) if "compress" in on else (lambda: self.prompts)
+        return self.reading.tokens(logged, self.routed(on), prompts, bound)
+
+    @cached_property
+    def reading(self) -> InputStage:
+        """What the models that calls move to count for the same prompts."""
+        moved = frozenset({"route"})
+        targets = tuple(self._index.values())
+        return InputStage(self.traffic, self.models, targets, lambda: self.routed(moved), self.shared.once)
+
+    def _output(self, on: Stages, bound: str) -> Int64:
+        tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)
+        ratio = self.compressed.answer_ratio if "compress" in on else None
+        return tokens if ratio is None else np.where(tokens < 0, tokens, np.rint(tokens * ratio).astype(np.int64))
+
+    def routed(self, on: Stages) -> Int32:
+        """The model that serves each call: a rule's target where the call fits it, else the logged one."""
+        return self.routing(on).model
+
+    def routing(self, on: Stages) -> Routing:
+        """Where the rules send each call, with the stages of `on`."""
+        if "route" not in on:
+            return Routing(self.traffic.model, {})
+        return self._once(
+            ("route", "compress" in on),
+            lambda: routing_stage.route(
+                self.traffic, self.strategy, self.models, self._index, self._logged_input(on, "mid")
+            ),
+        )
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: self.models.index(self.pair_of(name)) for name in routing_stage.named_models(self.strategy)}
+
+    def cached(self, on: Stages) -> Int8:
+        """The outcome code of each call at the strategy's own caches."""
+        if "cache" not in on:
+            return self._once(("cache", None), lambda: np.full(len(self.traffic), BYPASSED, np.int8))
+        return self._once(("cache", "compress" in on, "route" in on), lambda: self._cache(on))
+
+    def _cache(self, on: Stages) -> Int8:
+        assert self.strategy.cache is not None
+        body = self._compressed_keys if "compress" in on else self.traffic.key
+        return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on))
+
+    @cached_property
+    def _compressed_keys(self) -> Int64:
+        return self.shared.once(
+            ("keys", self._compress_spec),
+            lambda: cache_stage.compressed_keys(self.traffic, self.prompts, self.compressed.prompts),
+        )
+
+    # -- sums ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _sums(self) -> tuple[Bool, dict[Stages, int]]:
+        """(calls of the window with a price under every coalition, the coalitions' sums over just these calls)."""
+        base = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED)
+        known = base.copy()
+        sums: dict[Stages, int] = {}
+        lost: dict[Stages, int] = {}
+        for on in self._coalitions():
+            cost = self.evaluate(on).cost
+            priced = base & (cost != rate_table.UNPRICED)
+            known &= priced
+            lost[on] = int((base & ~priced).sum())
+            sums[on] = exact_sum(cost if priced.all() else cost[priced])
+        beside = np.flatnonzero(base & ~known)
+        for on in self._coalitions():
+            if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
+                cost = self.evaluate(on).cost[beside]
+                sums[on] -= exact_sum(cost[cost != rate_table.UNPRICED])
+        return known, sums
+
+    def _coalitions(self) -> list[Stages]:
+        """All subsets of the players; those that differ by the cache alone follow each other and share their prices."""
+        found: list[Stages] = [frozenset()]
+        for player in sorted(self.players, key=lambda name: (name != "cache", self.players.index(name))):
+            found = [*found, *(members | {player} for members in found)]
+        return found
+
+    @property
+    def comparable(self) -> Bool:
+        """Calls of the window with a price under every coalition: both sides of each comparison."""
+        return self._sums[0]
+
+    def total(self, on: Stages, *, bound: str = "mid") -> int:
+        """Pico-dollars of the comparable calls with the stages of `on`."""
+        if bound == "mid":
+            return self._sums[1][on]
+        cost = self.evaluate(on, bound=bound).cost
+        return exact_sum(cost[self.comparable & (cost != rate_table.UNPRICED)])
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def pair_of(self, target: str) -> tuple[str | None, str | None]:
+        """A rule names a model: the logged pair of that name, else `provider/model`, else the name alone."""
+        for pair in self.traffic.models:
+            if pair[1] == target:
+                return pair
+        provider, slash, name = target.partition("/")
+        return (provider, name) if slash else (None, target)
+
+    def _once(self, key: object, make: Callable[[], _T]) -> _T:
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]  # type: ignore[return-value]

@@ -1,0 +1,178 @@
+"""What a log cannot support, said per strategy: each line is one thing that the result assumes or leaves out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from analysis.formatting import count, share
+from analysis.pricing import rate_table
+from replay.advice import batch_candidates
+from replay.engine.engine import Engine, Outcome
+from replay.estimates import input_token_ratios, output_tokens
+from replay.quality.gate import QualityReport
+from replay.stages import rule_evaluation
+from replay.traffic.traffic import Bool
+
+NAMED = 3  # how many tasks a line names before it counts them
+
+
+def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    """The lines for one strategy, in the order of its stages."""
+    inside = engine.traffic.window
+    yield from _time(engine)
+    if "compress" in engine.players:
+        yield from engine.compressed.limits(inside)
+    if "route" in engine.players:
+        yield from _routing(engine, outcome)
+        yield from _side(engine, outcome)
+    if "cache" in engine.players:
+        yield from _cache(engine)
+    if "batch" in engine.players:
+        yield from _batch(engine, outcome)
+    if _asks_who_waits(engine):
+        unknown = inside & engine.traffic.rule_frame(["online"])["online"].is_null().to_numpy()
+        rest = f"; it stays unknown for {_calls(unknown)}" if unknown.any() else ""
+        yield f"whether a user waits (`online`) is inferred from streams, tiers, turns and cadence{rest}"
+    if engine.players:
+        yield from engine.provider.limits(outcome.model)
+    unpriced = inside & (engine.traffic.cost != rate_table.UNPRICED) & ~engine.comparable
+    if unpriced.any():
+        names = _unpriced(engine, outcome, unpriced)
+        yield f"{_calls(unpriced)} would ask a model without a price ({names}): on neither side"
+
+
+def quality_limits(report: QualityReport) -> Iterator[str]:
+    """What stays unknown about quality, by the tasks with most of it."""
+    unknown = [cell for cell in report.cells if cell.moments is None]
+    for told in dict.fromkeys(cell.told for cell in report.cells if cell.told):
+        mine = [cell for cell in report.cells if cell.told == told]
+        pair = f"{mine[0].served} scored {told.replace('against', f'against {mine[0].logged} with', 1)}"
+        counted = all(cell.moments is not None for cell in mine)
+        use = "which the file accepts" if counted else "which counts only with accept_priors: true"
+        yield f"quality of {share(sum(cell.share for cell in mine))} of the demand: {pair} in public, {use}"
+    if not unknown:
+        return
+    tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in unknown))
+    where = ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
+    yield f"quality of {share(report.unknown_share)} of the demand: no score of the model that would serve ({where})"
+
+
+def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
+    """The models that leave these calls without a price: of the routing itself, else the serving ones."""
+    asked = {"classifier": engine.strategy.classifier and engine.strategy.classifier.model,
+             "on_error": engine.strategy.on_error}  # fmt: skip
+    lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == rate_table.UNPRICED).any()}
+    names = {model for kind, model in asked.items() if kind in lost and model}
+    serving = {_name(engine, number) for number in np.unique(outcome.model[calls])}
+    return ", ".join(sorted(names or serving)[:NAMED])
+
+
+def _time(engine: Engine) -> Iterator[str]:
+    if engine.traffic.untimed_calls:
+        yield f"without a time, not replayed: {count(engine.traffic.untimed_calls, 'call')}"
+
+
+def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    traffic = engine.traffic
+    moved = traffic.window & (outcome.model != traffic.model)
+    assumed: dict[str, list[str]] = defaultdict(list)
+    width = len(traffic.tasks)
+    cells = np.bincount((outcome.model * np.int32(width) + traffic.task)[moved], minlength=1)
+    for model, task in (divmod(cell, width) for cell in np.flatnonzero(cells).tolist()):
+        name = _name(engine, model)
+        if output_tokens.declared(engine.strategy, traffic.tasks[task], name) is None:
+            assumed[name].append(traffic.tasks[task] or "calls without a task")
+    low, high = output_tokens.ASSUMED["low"], output_tokens.ASSUMED["high"]
+    for name, tasks in assumed.items():
+        where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
+        yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
+    yield from _input(engine, outcome)
+    for reason, number in engine.routing(engine.everything).stayed.items():
+        yield f"left with the logged model: {count(number, 'call')}, which the target does not fit ({reason})"
+
+
+def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    if not engine.reading.counts_differ:
+        return
+    seen: set[tuple[str, bool, str]] = set()
+    for source, target, tools, ratio in input_token_ratios.moves(engine.reading.ratios, engine.traffic, outcome.model):
+        name, before = _name(engine, target), _name(engine, source)
+        with_tools = " with tools" if tools else ""
+        band = f"range {ratio.low:.2f}-{ratio.high:.2f}x"
+        if ratio.kind == "learned":
+            yield (
+                f"input tokens of {name}{with_tools}: {ratio.mid:.2f}x of {before}'s count, learned from the log's own"
+                f" calls of both ({ratio.calls} or more each; {band})"
+            )
+        elif ratio.kind == "assumed" and (name, tools, band) not in seen:
+            seen.add((name, tools, band))
+            yield f"input tokens of {name}{with_tools}: it counts otherwise, no evidence how; taken as logged ({band})"
+
+
+def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    routing = engine.routing(engine.everything)
+    if routing.unscored:
+        yield (
+            f"without a score, in a cascade: {count(routing.unscored, 'call')}; such calls escalate as often as the"
+            " scored ones, and all of them where none is scored"
+        )
+    if engine.strategy.on_error:
+        yield "a failed call that falls back is taken to get an answer of the log's median length"
+    traffic = engine.traffic
+    moved = traffic.window & (outcome.model != traffic.model)
+    tasks = {traffic.tasks[place] for place in np.unique(traffic.task[moved]).tolist()}
+    yield from (words for task, words in engine.rework_notes if task is None or task in tasks)
+    for row in engine.strategy.rework:
+        if row.low is None and row.high is None:
+            where = f"{row.model or 'any model'} on {row.task or 'any task'}"
+            yield f"rework is assumed: {row.at('mid'):g} extra calls for each call moved to {where}"
+
+
+def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    traffic = engine.traffic
+    unsold = traffic.window & (engine.batched >= 0) & (engine.batched != outcome.tier)
+    if engine.strategy.cache is None:
+        unsold &= ~traffic.gateway_hit  # untouched by any stage
+    if unsold.any():
+        models = sorted({_name(engine, number) for number in np.unique(outcome.model[unsold])})
+        names = ", ".join(models[:NAMED])
+        yield f"no batch or flex price for {names} on the day of {_calls(unsold)}: taken as logged"
+    slow = traffic.window & (outcome.tier != traffic.tier) & batch_candidates.waited_for(traffic)
+    if slow.any():
+        yield f"gone on with at once: {_calls(slow)} of a batch; a chain of them takes a batch for each step"
+
+
+def _asks_who_waits(engine: Engine) -> bool:
+    spec = engine.strategy
+    parts = [*spec.route, *spec.batch, *spec.compress, *(spec.cache.skip if spec.cache else ())]
+    return "online" in rule_evaluation.columns_of(parts)
+
+
+def _cache(engine: Engine) -> Iterator[str]:
+    traffic, spec = engine.traffic, engine.strategy.cache
+    assert spec is not None
+    keyless = traffic.window & traffic.demand & (traffic.key < 0)
+    if keyless.any():
+        yield f"without text or hashes: {_calls(keyless)}, which cannot hit a cache"
+    if not traffic.has_durations:
+        yield "some calls have no duration: their answers are taken to be in the cache at once"
+    if any(tier.max_bytes for tier in spec.tiers):
+        yield "the size of an answer is taken as 4 bytes a token"
+    own = any(tier.scope == "process" for tier in spec.tiers)
+    if own and not (traffic.process >= 0).any():
+        count = "one process" if spec.processes == 1 else f"{spec.processes} processes, {spec.assign}"
+        yield f"the log names no processes; the memory tier is simulated with {count}"
+    retries = traffic.window & traffic.retry
+    if retries.any():
+        yield f"{_calls(retries)} of the log: a retry is paid, but is not new demand, and never cached"
+
+
+def _name(engine: Engine, number: int) -> str:
+    return engine.models[number][1] or "models without a name"
+
+
+def _calls(mask: Bool) -> str:
+    return count(int(mask.sum()), "call")

@@ -1,0 +1,324 @@
+"""Replays a store's traffic through strategies, and says what each would have cost, saved and risked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from analysis.calendar_days import complete_days
+from analysis.formatting import usd
+from analysis.money import dollars, exact_sum
+from analysis.price_book.book import stored_version
+from analysis.pricing import rate_table
+from ingest.store.database import Store
+from replay.engine import limits as said
+from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.run_id import digest, run_id
+from replay.engine.savings import shapley, split_by
+from replay.outcomes import COALESCED, HIT
+from replay.quality import gate as quality
+from replay.strategy.schema import Strategy
+from replay.traffic.traffic import EPOCH, MICRO, Traffic, load
+
+
+@dataclass(frozen=True)
+class Day:
+    """One UTC day under one policy. `cost` in pico-dollars, of the `priced` calls; unknown where there is none.
+
+    `calls` counts a row that stands for several calls as many. `low` and `high` are the day's cost at either end of
+    every assumption; None for what was logged.
+    """
+
+    day: date
+    cost: int
+    calls: int
+    hits: int = 0
+    priced: int = 1
+    low: int | None = None
+    high: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        row = {
+            "day": self.day.isoformat(),
+            "cost_usd": _usd(self.cost, self.priced),
+            "calls": self.calls,
+            "hits": self.hits,
+        }
+        if self.low is not None and self.high is not None:
+            row |= {"cost_low_usd": _usd(self.low, self.priced), "cost_high_usd": _usd(self.high, self.priced)}
+        return row
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """What one strategy would have cost over the window. Money in pico-dollars, of the `priced_calls`.
+
+    Those have a price both as logged and under the strategy; where there is none, nothing is known of the cost.
+    """
+
+    name: str
+    run_id: str
+    baseline: int  # the logged cost of the very calls that `cost` is of
+    cost: int
+    low: int
+    high: int
+    daily: tuple[Day, ...]
+    whole_days: tuple[date, ...]
+    demand: int
+    hits: int
+    coalesced: int
+    tier_hits: dict[str, int]
+    savings: dict[str, int]
+    tier_savings: dict[str, int]
+    quality: dict[str, Any]
+    priced_calls: int
+    unpriced_calls: int
+    newly_unpriced: int  # of these, the calls that have a price as logged and none under the strategy
+    logged_daily: dict[date, int]  # the logged cost of the very calls that `daily` is of
+    side: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
+    stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
+    limits: tuple[str, ...]
+    prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
+
+    @property
+    def hit_rate(self) -> float | None:
+        return self.hits / self.demand if self.demand else None
+
+    @property
+    def saved_share(self) -> float | None:
+        return (self.baseline - self.cost) / self.baseline if self.baseline else None
+
+    def per_day(self) -> Decimal | None:
+        """Mean dollars a day over the complete days, or all days where none is complete. None: nothing has a price."""
+        return mean_per_day({row.day: row.cost for row in self.daily}, self.whole_days) if self.priced_calls else None
+
+    def logged_per_day(self) -> Decimal | None:
+        """The same mean of what the very same calls cost as logged."""
+        return mean_per_day(self.logged_daily, self.whole_days) if self.priced_calls else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "run_id": self.run_id,
+            "baseline_cost_usd": _usd(self.baseline, self.priced_calls),
+            "cost_usd": _usd(self.cost, self.priced_calls),
+            "cost_low_usd": _usd(self.low, self.priced_calls),
+            "cost_high_usd": _usd(self.high, self.priced_calls),
+            "usd_per_day": usd(self.per_day()),
+            "baseline_usd_per_day": usd(self.logged_per_day()),
+            "saved_share": self.saved_share,
+            "daily": [row.to_json() for row in self.daily],
+            "demand_calls": self.demand,
+            "hits": self.hits,
+            "coalesced": self.coalesced,
+            "hit_rate": self.hit_rate,
+            "tier_hits": self.tier_hits,
+            "savings": {stage: _usd(amount, self.priced_calls) for stage, amount in self.savings.items()},
+            "savings_by_tier": {tier: _usd(amount, self.priced_calls) for tier, amount in self.tier_savings.items()},
+            "quality": self.quality,
+            "unpriced_calls": self.unpriced_calls,
+            "newly_unpriced_calls": self.newly_unpriced,
+            "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side.items()},
+            "stayed": self.stayed,
+            "prompt_cache": list(self.prompt_cache),
+            "limits": list(self.limits),
+        }
+
+
+@dataclass(frozen=True)
+class Replay:
+    """All strategies over one window, beside what was logged."""
+
+    baseline: int | None
+    daily: tuple[Day, ...]
+    whole_days: tuple[date, ...]
+    unpriced_calls: int
+    untimed_calls: int
+    price_book_version: str
+    strategies: tuple[StrategyResult, ...] = field(default=())
+
+    def per_day(self) -> Decimal | None:
+        """Mean dollars a day of the priced calls; None where there is none."""
+        costs = {row.day: row.cost for row in self.daily}
+        return mean_per_day(costs, self.whole_days) if self.baseline is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "baseline": {
+                "cost_usd": None if self.baseline is None else usd(dollars(self.baseline)),
+                "usd_per_day": usd(self.per_day()),
+                "daily": [row.to_json() for row in self.daily],
+                "unpriced_calls": self.unpriced_calls,
+                "untimed_calls": self.untimed_calls,
+            },
+            "price_book_version": self.price_book_version,
+            "strategies": [result.to_json() for result in self.strategies],
+        }
+
+
+def run(
+    store: Store,
+    strategies: Sequence[Strategy],
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    cold: bool = False,
+    scores: quality.Priors | None = None,
+    done: Callable[[str], None] | None = None,
+) -> Replay:
+    """Replay the window [since, until] (UTC days, inclusive) through each strategy.
+
+    Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name.
+    """
+    loaded: dict[str, Traffic] = {}
+    traffic = _traffic(store, loaded, "canonical", since, until, cold)
+    with store.read() as con:
+        book_version = stored_version(con) or "none"
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED)
+    whole = tuple(_whole_days(traffic))
+    shared: dict[str, Shared] = {}
+    results = []
+    for strategy in strategies:
+        policy = strategy.cache.key if strategy.cache else "canonical"
+        engine = Engine(
+            _traffic(store, loaded, policy, since, until, cold),
+            strategy,
+            shared.setdefault(policy, Shared(strategies)),
+        )
+        results.append(_replay_one(engine, whole, book_version, scores))
+        if done:
+            done(strategy.name)
+    return Replay(
+        baseline=exact_sum(traffic.cost[priced]) if priced.any() else None,
+        daily=_daily(traffic, traffic.cost, priced, None),
+        whole_days=whole,
+        unpriced_calls=_calls(traffic, traffic.window & ~priced),
+        untimed_calls=traffic.untimed_calls,
+        price_book_version=book_version,
+        strategies=tuple(results),
+    )
+
+
+def _replay_one(
+    engine: Engine, whole: tuple[date, ...], book_version: str, priors: quality.Priors | None
+) -> StrategyResult:
+    traffic = engine.traffic
+    everything = frozenset(engine.players)
+    result = engine.evaluate(everything)
+    kept = engine.comparable
+    savings = shapley(engine.players, lambda on: -engine.total(on))
+    hits = result.hits & traffic.window
+    tier_names = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
+    # a hit's worth: what the call costs without the cache
+    without = engine.evaluate(everything - {"cache"}).cost if tier_names else result.cost
+    worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
+    assessed = quality.assess(quality.evidence_for(engine, result, priors))
+    demand = traffic.window & traffic.demand
+    low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
+    return StrategyResult(
+        name=engine.strategy.name,
+        run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
+        baseline=exact_sum(traffic.cost[kept]),
+        cost=exact_sum(result.cost[kept]),
+        low=sum(row.cost for row in low),
+        high=sum(row.cost for row in high),
+        daily=tuple(
+            replace(row, low=least.cost, high=most.cost)
+            for row, least, most in zip(_daily(traffic, result.cost, kept, hits), low, high, strict=True)
+        ),
+        whole_days=whole,
+        demand=_calls(traffic, demand),
+        hits=_calls(traffic, hits & demand),
+        coalesced=_calls(traffic, demand & (result.codes == COALESCED)),
+        tier_hits={name: int((hits & (result.codes == HIT + tier)).sum()) for tier, name in enumerate(tier_names)},
+        savings=savings,
+        tier_savings=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
+        quality=assessed.to_json(),
+        priced_calls=int(kept.sum()),
+        unpriced_calls=_calls(traffic, traffic.window & ~kept),
+        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != rate_table.UNPRICED) & ~kept),
+        logged_daily={row.day: row.cost for row in _daily(traffic, traffic.cost, kept, None)},
+        side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
+        stayed=engine.routing(everything).stayed,
+        limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
+        prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
+    )
+
+
+def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
+    """Sums per day at one end of every assumption."""
+    cost = engine.evaluate(on, bound=bound).cost
+    return _daily(engine.traffic, cost, engine.comparable & (cost != rate_table.UNPRICED), None)
+
+
+def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
+    """Mean dollars over the complete days of the window that have calls, to the pico-dollar."""
+    chosen = list(whole) or list(costs)
+    if not chosen:
+        return None
+    return dollars(round(Fraction(sum(costs.get(day, 0) for day in chosen), len(chosen))))
+
+
+def _traffic(
+    store: Store, loaded: dict[str, Traffic], policy: str, since: date | None, until: date | None, cold: bool
+) -> Traffic:
+    if policy not in loaded:
+        loaded[policy] = load(store, since=since, until=until, key_policy=policy, cold=cold)
+    return loaded[policy]
+
+
+def _whole_days(traffic: Traffic) -> list[date]:
+    if not len(traffic):
+        return []
+    first, last = (datetime.fromtimestamp(int(ms) / 1000, UTC).replace(tzinfo=None) for ms in traffic.log_span_ms)
+    # a day without a single call may not have been logged at all: it is in no mean
+    return complete_days(traffic.days, first, last)
+
+
+def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarray | None) -> tuple[Day, ...]:
+    """Sums per day of the window; `calls` counts all calls of the day, priced or not."""
+    if not traffic.window.any():
+        return ()
+    # calls come in order of time, so a day is a run of rows
+    first, last = int(traffic.day[0]), int(traffic.day[-1])
+    bounds = np.searchsorted(traffic.day, np.arange(first, last + 2, dtype=np.int32)).tolist()
+    rows = []
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        inside = slice(start, stop)
+        if traffic.window[inside].any():
+            served = _calls(traffic, hits, inside) if hits is not None else 0
+            day = EPOCH + timedelta(days=first + number)
+            priced = int(np.count_nonzero(kept[inside]))
+            calls = _calls(traffic, traffic.window, inside)
+            rows.append(Day(day, exact_sum(cost[inside][kept[inside]]), calls, served, priced))
+    return tuple(rows)
+
+
+def _calls(traffic: Traffic, chosen: np.ndarray, inside: slice = slice(None)) -> int:
+    """How many calls the chosen rows stand for, as a whole number."""
+    if traffic.usage.weight_micro is None:
+        return int(np.count_nonzero(chosen[inside]))
+    return round(Fraction(int(traffic.weight_micro[inside][chosen[inside]].sum()), MICRO))
+
+
+def _usd(pico: int, priced: int) -> str | None:
+    """An amount for JSON; null where no call has a price."""
+    return usd(dollars(pico)) if priced else None
+
+
+def outcome_frame(engine: Engine, outcome: Outcome) -> dict[str, np.ndarray]:
+    """Per call of the window: number, outcome code, cost and serving model, for any group-by."""
+    inside = engine.traffic.window
+    return {
+        "call_no": engine.traffic.call_no[inside],
+        "outcome": outcome.codes[inside],
+        "cost": outcome.cost[inside],
+        "model": outcome.model[inside],
+    }

@@ -1,0 +1,1 @@
+"""What another model would have read and answered: token ratios, answer lengths, rework."""

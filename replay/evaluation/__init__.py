@@ -1,0 +1,1 @@
+"""Strategies held against days they were not chosen on: backtest, verification, resampling."""

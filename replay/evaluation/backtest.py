@@ -1,0 +1,180 @@
+"""Would we have been right: forecast on the days before a split, set beside what the days after it really brought.
+
+The forecast sees only the days before the split: each segment's cost under the strategy per logged dollar. It is
+applied to the logged bill of the later days and compared with the replay of those very days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.formatting import usd
+from analysis.money import dollars
+from analysis.pricing import rate_table
+from ingest.errors import InputError
+from ingest.store.database import Store
+from replay.engine.engine import Engine, Outcome
+from replay.evaluation import bootstrap
+from replay.quality import gate
+from replay.quality.scores import Priors, Scores
+from replay.strategy.schema import Strategy
+from replay.traffic.traffic import EPOCH, Traffic, load
+
+Bools = NDArray[np.bool_]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Forecast and realised cost of a strategy on the held-out days, in pico-dollars."""
+
+    name: str
+    split: date
+    known_days: int
+    test_days: int
+    logged: int
+    forecast: int
+    low: int
+    high: int
+    realised: int
+    new_segments: tuple[str, ...]
+    expected_quality: gate.QualityReport
+    realised_quality: gate.QualityReport
+    daily: tuple[tuple[date, int, int, int], ...]  # day, logged, forecast, realised
+
+    @property
+    def inside(self) -> bool:
+        return self.low <= self.realised <= self.high
+
+    @property
+    def error(self) -> float | None:
+        """Realised over forecast, minus one."""
+        return self.realised / self.forecast - 1 if self.forecast else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "split": self.split.isoformat(),
+            "known_days": self.known_days,
+            "test_days": self.test_days,
+            "logged_usd": usd(dollars(self.logged)),
+            "forecast_usd": usd(dollars(self.forecast)),
+            "forecast_low_usd": usd(dollars(self.low)),
+            "forecast_high_usd": usd(dollars(self.high)),
+            "realised_usd": usd(dollars(self.realised)),
+            "inside": self.inside,
+            "error": self.error,
+            "new_segments": list(self.new_segments),
+            "quality": {"forecast": self.expected_quality.to_json(), "realised": self.realised_quality.to_json()},
+            "daily": [
+                {
+                    "day": day.isoformat(),
+                    "logged_usd": usd(dollars(logged)),
+                    "forecast_usd": usd(dollars(forecast)),
+                    "realised_usd": usd(dollars(realised)),
+                }
+                for day, logged, forecast, realised in self.daily
+            ],
+        }
+
+
+def backtest(
+    store: Store,
+    strategy: Strategy,
+    *,
+    split: date,
+    since: date | None = None,
+    until: date | None = None,
+    priors: Priors | None = None,
+) -> Backtest:
+    """Forecast the days from `split` on from the days before it. Raises InputError where either side has no calls."""
+    traffic = load(store, since=since, until=until, key_policy=strategy.cache.key if strategy.cache else "canonical")
+    engine = Engine(traffic, strategy)
+    outcome = engine.evaluate(engine.everything)
+    known, test = sides(traffic, outcome, split)
+    segment, names = segments(traffic)
+    logged = traffic.cost.astype(np.float64)
+    cost = outcome.cost.astype(np.float64)
+    past = bootstrap.history(
+        traffic.day[known].astype(np.int64),
+        sessions(traffic)[known],
+        segment[known],
+        cost[known],
+        logged[known],
+        len(names),
+    )
+    volume = np.bincount(segment[test], weights=logged[test], minlength=len(names))
+    days = np.unique(traffic.day[test])
+    expected = bootstrap.forecast(past, volume)
+    low, high = bootstrap.spread(past, len(days))
+    daily = []
+    for day in days.tolist():
+        mine = test & (traffic.day == day)
+        of_day = np.bincount(segment[mine], weights=logged[mine], minlength=len(names))
+        told = bootstrap.forecast(past, of_day)
+        daily.append(
+            (EPOCH + timedelta(days=day), int(traffic.cost[mine].sum()), round(told), int(outcome.cost[mine].sum()))
+        )
+    seen = np.bincount(segment[known], minlength=len(names)) > 0
+    return Backtest(
+        name=strategy.name,
+        split=split,
+        known_days=past.days,
+        test_days=len(days),
+        logged=int(traffic.cost[test].sum()),
+        forecast=round(expected),
+        low=round(expected * low),
+        high=round(expected * high),
+        realised=int(outcome.cost[test].sum()),
+        new_segments=tuple(names[i] for i in np.flatnonzero(~seen & (volume > 0))),
+        expected_quality=judged(engine, outcome, known, priors),
+        realised_quality=judged(engine, outcome, test, priors),
+        daily=tuple(daily),
+    )
+
+
+def sides(traffic: Traffic, outcome: Outcome, split: date) -> tuple[Bools, Bools]:
+    """The priced calls of the window before the split and from it on. Raises InputError if one side is empty."""
+    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+    after = traffic.day >= (split - EPOCH).days
+    known, test = priced & ~after, priced & after
+    for side, words in ((known, "before"), (test, "from")):
+        if not side.any():
+            raise InputError(
+                f"no priced calls {words} {split}", remedy="Choose a day inside the log: hindcast cost --by day"
+            )
+    return known, test
+
+
+def segments(traffic: Traffic) -> tuple[Int64, list[str]]:
+    """(agent, task) of each call as a dense code, and the names of the codes."""
+    width = len(traffic.tasks)
+    used, code = np.unique(traffic.agent.astype(np.int64) * width + traffic.task, return_inverse=True)
+    names = [f"{traffic.agents[int(p) // width] or '-'} / {traffic.tasks[int(p) % width] or '-'}" for p in used]
+    return code.astype(np.int64), names
+
+
+def sessions(traffic: Traffic) -> Int64:
+    """A dense session number per call; a call without a conversation is a session of its own."""
+    label = traffic.rule_frame(["conversation_id"])["conversation_id"]
+    rank = label.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return np.where(label.is_null().to_numpy(), int(rank.max(initial=0)) + 1 + np.arange(len(rank)), rank)
+
+
+def judged(engine: Engine, outcome: Outcome, side: Bools, priors: Priors | None) -> gate.QualityReport:
+    """The verdict on one side of the split, from the scores of its own calls alone."""
+    evidence = gate.evidence_for(engine, outcome, priors)
+    found = evidence.scores
+    mine = side[found.call]
+    return gate.assess(
+        replace(
+            evidence,
+            demand=replace(evidence.demand, counted=evidence.demand.counted & side),
+            scores=Scores(found.call[mine], found.model[mine], found.score[mine]),
+        )
+    )

@@ -1,0 +1,1 @@
+"""The cheapest strategy that keeps a quality floor."""

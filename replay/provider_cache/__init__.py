@@ -1,0 +1,1 @@
+"""The provider's own prompt cache: dated rules, simulation, calibration, advice."""

@@ -1,0 +1,312 @@
+"""Quality as an interval: does a strategy stay above its floor, and what is the evidence for saying so.
+
+A strategy passes iff the one-sided lower bound of mean(strategy - floor x logged) over all demand calls is not below
+zero. The mean is stratified over cells of (task, logged model, serving model): shares of the traffic are known, only
+the means inside the cells are estimated, from the best evidence there is for each cell (`EVIDENCE`, best first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.quality.evidence import EVIDENCE, MIN_SCORED, Demand, Evidence, Ladder
+from replay.quality.intervals import Moments, lower_bound
+from replay.quality.scores import Priors, load_priors, score_rows, stored_scores
+
+if TYPE_CHECKING:
+    from replay.engine.engine import Engine, Outcome
+
+__all__ = [
+    "EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "cells_of", "evidence_for",
+    "load_priors",
+]  # fmt: skip
+
+Bools = NDArray[np.bool_]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (task, logged model, serving model): its share of the demand and what is known of its quality."""
+
+    task: str | None
+    logged: str | None
+    served: str | None
+    share: float
+    evidence: str
+    moments: Moments | None  # None = unknown
+    told: str | None = None  # what a public benchmark says of the two models, which counts only where it is accepted
+    logged_mean: float | None = None  # of the logged model where only that is known
+
+    def to_json(self) -> dict[str, Any]:
+        known = self.moments
+        return {
+            "task": self.task,
+            "logged_model": self.logged,
+            "model": self.served,
+            "share": round(self.share, 6),
+            "evidence": self.evidence,
+            "n": known.n if known else 0,
+            "mean": round(known.mean_served, 6) if known and known.scored else None,
+            "logged_mean": round(known.mean_logged, 6) if known and known.scored else self.logged_mean,
+            **({"told": self.told} if self.told else {}),
+        }
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """The verdict on one strategy. `lower_90` is the highest floor that it would pass."""
+
+    verdict: str  # passes, fails, unknown
+    mean_ratio: float | None
+    lower_90: float | None
+    floor: float
+    confidence: float
+    unknown_share: float
+    scored_calls: int
+    cells: tuple[Cell, ...]
+    per_task: tuple[dict[str, Any], ...] = ()
+    evidence: str = "none"  # the weakest that any moved cell rests on
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "mean_ratio": _rounded(self.mean_ratio),
+            "lower_90": _rounded(self.lower_90),
+            "floor": self.floor,
+            "confidence": self.confidence,
+            "unknown_share": round(self.unknown_share, 6),
+            "scored_calls": self.scored_calls,
+            "evidence": self.evidence,
+            "per_task": list(self.per_task),
+            "cells": [cell.to_json() for cell in self.cells],
+        }
+
+
+def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None) -> Evidence:
+    """The evidence on a replayed strategy: scored calls of the log up to the window's end, judged on the window."""
+    traffic = engine.traffic
+    n = len(traffic)
+    risky = np.zeros(n, bool)
+    if "compress" in engine.players:
+        risky |= engine.compressed.lossy
+        if engine.strategy.cache is None:
+            risky &= ~traffic.gateway_hit  # answered before any stage could change the request
+    if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
+        risky |= outcome.hits
+    names = [model for _, model in engine.models]
+    return Evidence(
+        spec=engine.strategy.quality,
+        demand=Demand(
+            logged=traffic.model,
+            served=outcome.model,
+            task=traffic.task,
+            counted=traffic.window & traffic.demand,
+            risky=risky,
+            weight=traffic.weight_micro,
+            models=names,
+            tasks=traffic.tasks,
+        ),
+        scores=stored_scores(traffic, names, engine.shared.once("scores", lambda: score_rows(traffic))),
+        priors=priors or Priors(),
+    )
+
+
+def assess(evidence: Evidence) -> QualityReport:
+    """Judge a strategy against its floor, and each task against its own floor where the file gives one."""
+    spec = evidence.spec
+    cells = cells_of(evidence)
+    total = _judge(cells, spec.floor, spec.confidence)
+    if not cells:  # nothing was asked for: there is nothing to hold a floor with
+        total |= {"verdict": "unknown", "mean_ratio": None, "lower_90": None}
+    verdict = total["verdict"]
+    per_task = []
+    for pattern, floor in sorted(spec.per_task.items()):
+        part = [cell for cell in cells if cell.task and fnmatchcase(cell.task.lower(), pattern.lower())]
+        judged = _judge(part, floor, spec.confidence)
+        per_task.append({"task": pattern, "floor": floor, **judged})
+        if judged["verdict"] == "fails" or (judged["verdict"] == "unknown" and verdict == "passes"):
+            verdict = judged["verdict"]
+    moved = [cell.evidence for cell in cells if cell.evidence != "kept"]
+    order = list(EVIDENCE)
+    return QualityReport(
+        verdict=verdict,
+        mean_ratio=total["mean_ratio"],
+        lower_90=total["lower_90"],
+        floor=spec.floor,
+        confidence=spec.confidence,
+        unknown_share=total["unknown_share"],
+        scored_calls=len(np.unique(evidence.scores.call)),
+        cells=tuple(cells),
+        per_task=tuple(per_task),
+        evidence=max(moved, key=order.index, default="kept"),
+    )
+
+
+# -- cells -------------------------------------------------------------------------------------------------------------
+
+
+def cells_of(evidence: Evidence) -> list[Cell]:
+    """All cells of the demand, largest share first, each with the best evidence there is for it."""
+    demand, scores = evidence.demand, evidence.scores
+    models, tasks = max(len(demand.models), 1), max(len(demand.tasks), 1)
+    n = len(demand.logged)
+    logged_score = scores.of(demand.logged, n)
+    served_score = scores.of(demand.served, n)
+    code = (demand.task.astype(np.int64) * models + demand.logged) * models + demand.served
+    code = code * 2 + demand.risky
+    weight = np.where(demand.counted, demand.weight, 0).astype(np.float64)
+    names, cell_of = _distinct(code, len(demand.tasks) * models * models * 2)
+    share = np.bincount(cell_of, weights=weight, minlength=len(names))
+    whole = share.sum()
+    score_task = demand.task[scores.call] if len(scores.call) else np.zeros(0, np.int32)
+    size = np.bincount(cell_of, weights=demand.counted, minlength=len(names))
+    by_cell = _members(cell_of, len(names), ~np.isnan(logged_score) | ~np.isnan(served_score))
+    cells: list[Cell] = []
+    for position in np.argsort(-share, kind="stable").tolist():
+        if share[position] <= 0:
+            continue
+        number, risky = divmod(int(names[position]), 2)
+        number, served = divmod(number, models)
+        task, logged = divmod(number, models)
+        members = by_cell[position]
+        ladder = Ladder(evidence, task, logged, served, scores, score_task)
+        kept = served == logged and not risky
+        if kept:
+            moments, kind = ladder.kept(logged_score[members], size[position]), "kept"
+        elif risky:
+            moments, kind = None, "none"
+        else:
+            moments, kind = ladder.best(logged_score[members], served_score[members], size[position])
+            if kind == "prior" and not evidence.spec.accept_priors:
+                moments = None
+        cells.append(
+            Cell(
+                task=demand.tasks[task] if task < tasks and demand.tasks else None,
+                logged=demand.models[logged],
+                served=demand.models[served],
+                share=float(share[position] / whole),
+                evidence=kind,
+                moments=moments,
+                told=ladder.told if kind == "prior" else None,
+                logged_mean=None if moments else ladder.logged_mean(),
+            )
+        )
+    return _merge_thin(cells)
+
+
+def _distinct(code: Int64, size: int) -> tuple[Int64, Int64]:
+    """As np.unique with the inverse; without sorting where the codes, all below `size`, are few."""
+    if size > len(code) + 100_000:
+        return np.unique(code, return_inverse=True)
+    names = np.flatnonzero(np.bincount(code, minlength=1))
+    rank = np.zeros(int(names[-1]) + 1 if len(names) else 1, np.int64)
+    rank[names] = np.arange(len(names))
+    return names, rank[code]
+
+
+def _members(cell_of: Int64, count: int, scored: Bools) -> list[Int64]:
+    """The scored calls of each cell."""
+    places = np.flatnonzero(scored)
+    order = places[np.argsort(cell_of[places], kind="stable")]
+    return np.split(order, np.searchsorted(cell_of[order], np.arange(1, count)))
+
+
+def _merge_thin(cells: list[Cell]) -> list[Cell]:
+    """Give the cells of one pair of models that are too thin alone their common mean; too thin together: unknown."""
+    pairs: dict[tuple[str | None, str | None], list[int]] = {}
+    for i, cell in enumerate(cells):
+        if cell.evidence == "none" and cell.moments is not None:
+            pairs.setdefault((cell.logged, cell.served), []).append(i)
+    result = list(cells)
+    for places in pairs.values():
+        found = [cells[i].moments for i in places]
+        merged = Moments.pooled([moments for moments in found if moments is not None])
+        enough = merged.n >= MIN_SCORED
+        for i in places:
+            cell = cells[i]
+            result[i] = replace(
+                cell,
+                evidence="merged" if enough else "none",
+                moments=merged if enough else None,
+                logged_mean=None if enough else cell.logged_mean,
+            )
+    return result
+
+
+# -- the verdict -------------------------------------------------------------------------------------------------------
+
+
+def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, Any]:
+    """Verdict, mean ratio, highest passable floor and unknown share of some cells."""
+    known = [cell for cell in cells if cell.moments is not None]
+    unknown = [cell for cell in cells if cell.moments is None]
+    whole = sum(cell.share for cell in cells)
+    unknown_share = sum(cell.share for cell in unknown) / whole if whole else 0.0
+    if not cells:
+        return {"verdict": "passes", "mean_ratio": 1.0, "lower_90": 1.0, "unknown_share": 0.0}
+
+    def bound(ratio: float, served_unknown: float) -> float:
+        # the unknown at its worst or best; a logged answer nobody scored counts as perfect where that is worse
+        rest = sum(cell.share * (served_unknown - ratio * _logged(cell)) for cell in unknown)
+        return rest + lower_bound(
+            [(cell.share, cell.moments) for cell in known if cell.moments is not None],
+            ratio,
+            confidence,
+            group=[(cell.logged, cell.served) for cell in known],
+        )
+
+    if bound(floor, 0.0) >= -1e-12:
+        verdict = "passes"
+    elif bound(floor, 1.0) < 0:
+        verdict = "fails"
+    else:
+        verdict = "unknown"
+    scored = [cell for cell in known if cell.evidence != "kept" or (cell.moments and cell.moments.scored)]
+    judged = bool(scored) or all(cell.evidence == "kept" for cell in cells)
+    mean_ratio = None
+    if judged:
+        default = _mean([(cell.share, cell.moments.mean_logged) for cell in scored if cell.moments])
+        top = bottom = 0.0
+        for cell in known:
+            moments = cell.moments
+            assert moments is not None
+            scale = 1.0 if moments.scored else default
+            top += cell.share * moments.mean_served * scale
+            bottom += cell.share * moments.mean_logged * scale
+        mean_ratio = top / bottom if bottom else None
+    # a verdict without a score rests on the unknown at its worst or best, and so does its bound
+    lower = _highest_floor(lambda ratio: bound(ratio, 0.0)) if judged or verdict != "unknown" else None
+    return {"verdict": verdict, "mean_ratio": mean_ratio, "lower_90": lower, "unknown_share": unknown_share}
+
+
+def _logged(cell: Cell) -> float:
+    return 1.0 if cell.logged_mean is None else cell.logged_mean
+
+
+def _mean(weighted: list[tuple[float, float]]) -> float:
+    whole = sum(weight for weight, _ in weighted)
+    return sum(weight * value for weight, value in weighted) / whole if whole else 1.0
+
+
+def _highest_floor(bound: Any) -> float:
+    low, high = 0.0, 2.0
+    if bound(low) < -1e-12:
+        return 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if bound(middle) >= -1e-12:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

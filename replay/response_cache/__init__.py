@@ -1,0 +1,1 @@
+"""Our own response cache: keys, lookups, tiers, curves and grids."""

@@ -1,0 +1,138 @@
+"""The strategy's own caches over the traffic: which requests are equal, who may look up, whose answer may be kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ingest.errors import StrategyError
+from replay.response_cache import invalidation
+from replay.response_cache import simulate as tiers
+from replay.stages import rule_evaluation
+from replay.strategy.schema import Cache
+from replay.traffic.prompts import Prompts, Tree
+from replay.traffic.traffic import Bool, Int32, Int64, Traffic
+
+# what `key` already holds beside the messages, as far as the store keeps it by name
+_PARAMETERS = ("temperature", "max_tokens", "response_format", "reasoning_effort")
+
+
+def tier_list(spec: Cache) -> list[tiers.Tier]:
+    """The file's tiers as the simulator takes them."""
+    return [
+        tiers.Tier(
+            name=tier.name,
+            scope=tier.scope,
+            ttl_ms=tier.ttl_ms,
+            sliding=tier.sliding,
+            max_entries=tier.max_entries,
+            max_bytes=tier.max_bytes,
+            policy=tier.policy,
+            fill_on_lower_hit=tier.fill_on_lower_hit,
+        )
+        for tier in spec.tiers
+    ]
+
+
+def simulate(
+    traffic: Traffic, spec: Cache, body: Int64 | Int32, served: Int32
+) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """One outcome code per call. `body` is the dense id of the request without its model, -1 for none.
+
+    Raises StrategyError on weighted rows: a row that stands for many calls has no single time and no single key.
+    """
+    weight = traffic.usage.weight_micro
+    count = 0 if weight is None else int((weight != 1_000_000).sum())
+    if count:
+        raise StrategyError(
+            f"{count:,} rows of this log are sampled or aggregated (weight is not 1), so cache hits cannot be replayed",
+            remedy="Leave `cache` out of the strategy, or ingest the calls one by one.",
+        )
+    lookup = traffic.demand & (body >= 0) & _allowed(traffic, spec)
+    requests = tiers.Requests(
+        key=_key(body, served),
+        start_ms=traffic.start_ms,
+        end_ms=traffic.end_ms,
+        storable=traffic.storable & lookup,
+        lookup=lookup,
+        process=processes(traffic, spec),
+        size_bytes=traffic.size_bytes if any(tier.max_bytes for tier in spec.tiers) else np.zeros(0, np.int64),
+    )
+    emptied = invalidation.events(traffic, spec, requests.key, requests.process)
+    return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, events=emptied, seed=spec.seed)
+
+
+def _key(body: Int64 | Int32, served: Int32) -> Int32:
+    """Request and model in one dense id; ids without a call are allowed, as long as they fit 31 bits."""
+    from replay.kernels.common.dense_ids import count, factorise, joined
+
+    used = np.flatnonzero(count(served, int(served.max(initial=0)) + 1))
+    rank = np.zeros(int(used[-1]) + 1 if len(used) else 1, np.int32)
+    rank[used] = np.arange(len(used))
+    most = (int(body.max(initial=-1)) + 1) * len(used)
+    if most < min(2**31 - 1, 4 * len(body) + 1000):
+        key = np.empty(len(body), np.int32)
+        joined(body, served, rank, len(used), key)
+        return key
+    return factorise(np.where(body < 0, np.int64(-1), body.astype(np.int64) * len(used) + rank[served]), skip=-1)[0]
+
+
+def _allowed(traffic: Traffic, spec: Cache) -> Bool:
+    """False for calls that the file keeps away from the cache: too hot, or skipped by rule."""
+    allowed = np.ones(len(traffic), np.bool_)
+    if spec.max_temperature is not None:
+        heat = traffic.rule_frame(["temperature"])["temperature"].fill_null(1.0)  # a provider's default is 1
+        allowed &= (heat <= spec.max_temperature).to_numpy()
+    for selection in spec.skip:
+        frame = traffic.rule_frame(rule_evaluation.columns_of([selection]))
+        allowed &= ~rule_evaluation.selected(selection, frame)
+    return allowed
+
+
+def processes(traffic: Traffic, spec: Cache) -> Int32:
+    """The process of each call: as logged where the log names any, else `processes` of them by `assign` and `seed`.
+
+    `sticky` keeps a conversation on one process; a call without a conversation is its own.
+    """
+    if (traffic.process >= 0).any():
+        if (traffic.process >= 0).all():
+            return traffic.process
+        return np.where(traffic.process < 0, traffic.process.max() + 1, traffic.process).astype(np.int32, copy=False)
+    if spec.processes == 1:
+        return np.zeros(len(traffic), np.int32)
+    if spec.assign == "round_robin":
+        return (np.arange(len(traffic)) % spec.processes).astype(np.int32)
+    conversation = traffic.rule_frame(["conversation_id"])["conversation_id"].cast(pl.String)
+    own = pl.arange(len(traffic), eager=True).cast(pl.String)
+    label = conversation.fill_null("\x1f" + own)
+    number = label.rank("dense").to_numpy().astype(np.int64) - 1
+    draw = np.random.default_rng(spec.seed).integers(0, spec.processes, int(number.max(initial=0)) + 1)
+    return draw[number].astype(np.int32)
+
+
+def compressed_keys(traffic: Traffic, before: Prompts, after: Prompts) -> Int64:
+    """Dense ids of the compressed requests, without the model; -1 where the logged request has no key.
+
+    Two requests share a key iff they are equal after compression and had equal parameters. The parameters are part of
+    the logged key: keys merge only where the named parameters are equal and each key is the only one of its message
+    list, so that a parameter the store does not name keeps them apart.
+    """
+    from replay.kernels.common.dense_ids import factorise
+
+    keys, first = np.unique(traffic.key, return_index=True)
+    parameters = traffic.columns.combinations(_PARAMETERS)[first].astype(np.int64)
+    old, new = (_paths(prompts, first) * np.int64(2**31) + parameters for prompts in (before, after))
+    body, _ = factorise(old)
+    sole = (np.bincount(body)[body] == 1) & (before.offsets[first + 1] > before.offsets[first])
+    identity = np.where(keys < 0, np.int64(-1), np.where(sole, new, -2 - keys.astype(np.int64)))
+    ids, _ = factorise(identity, skip=-1)
+    return ids[np.searchsorted(keys, traffic.key)].astype(np.int64)
+
+
+def _paths(prompts: Prompts, calls: Int64) -> Int64:
+    """A number for each call's list of contents: equal lists, equal numbers."""
+    length = prompts.offsets[calls + 1] - prompts.offsets[calls]
+    offsets = np.zeros(len(calls) + 1, np.int64)
+    np.cumsum(length, out=offsets[1:])
+    ids = prompts.ids[np.repeat(prompts.offsets[calls] - offsets[:-1], length) + np.arange(offsets[-1])]
+    return Tree.of(offsets, ids).path.astype(np.int64)

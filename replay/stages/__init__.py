@@ -1,0 +1,1 @@
+"""The stages of a strategy but the caches: rules, routing, eligibility, compression, batch."""

@@ -1,0 +1,310 @@
+"""Compressed prompts, and what the compression really saves: measured by tokenising every changed text again.
+
+A call whose texts are not in the store is estimated by the ratio measured on the calls of its agent and task that do
+have text, at least 30 of them, with a standard error; with fewer, nothing is claimed for it and a limit line says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analysis import formatting
+from analysis.pricing.model_info import model_info
+from replay import compressors, message_text
+from replay.stages import rule_evaluation
+from replay.traffic.prompt_rewriting import Requests
+from replay.traffic.prompts import KINDS, Contents, Int32, Int64, Prompts
+
+if TYPE_CHECKING:
+    from replay.strategy.schema import Compressor
+    from replay.traffic.traffic import Traffic
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+MIN_MEASURED: Final = 30
+Z90: Final = 1.6448536269514722  # two-sided 90 % of the normal distribution
+DEFAULT_ENCODING: Final = "o200k_base"  # within 1-6 % of the tokenizers that are not public (research, 2026-10)
+_TOOLS = KINDS.index("tools")
+_MESSAGES = tuple(number for number, kind in enumerate(KINDS) if kind != "tools")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What compression needs to know of each call. `group` is a dense code of (agent, task)."""
+
+    group: Int64
+    encoding: NDArray[np.int8]  # index into `encodings`
+    encodings: tuple[str, ...]
+    input_tokens: Int64  # as logged; negative where unknown
+    frame: Callable[[Sequence[str]], pl.DataFrame]  # the columns that rules may see, one row a call
+    group_names: tuple[str, ...] = ()
+
+
+def calls_of(traffic: Traffic) -> Calls:
+    """The facts of logged calls."""
+    tasks = len(traffic.tasks)
+    names = [f"{agent or '?'} / {task or '?'}" for agent in traffic.agents for task in traffic.tasks]
+    of_model = [model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in traffic.models]
+    encodings = tuple(sorted(set(of_model))) or (DEFAULT_ENCODING,)
+    codes = np.array([encodings.index(name) for name in of_model] or [0], np.int8)
+    return Calls(
+        group=traffic.agent.astype(np.int64) * tasks + traffic.task,
+        encoding=codes[traffic.model],
+        encodings=encodings,
+        input_tokens=traffic.tokens("input"),
+        frame=traffic.rule_frame,
+        group_names=tuple(names),
+    )
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """Compressed requests. `prompts` holds them; the arrays have one element per call.
+
+    `input_token_delta` and `words_delta` are negative where something was saved. `lossy`: a lossy compressor changed
+    the call, or may have where its text is unknown. `measured`: the delta was counted, not estimated.
+    `delta_error` is the standard error of an estimated delta; within a group of calls the errors are one and the same,
+    so they add up linearly. `prefix_stable`: no compressor at work moves a conversation's prefix.
+    """
+
+    prompts: Prompts
+    input_token_delta: Int64
+    words_delta: Int64
+    lossy: Bools
+    measured: Bools
+    delta_error: Floats
+    prefix_stable: bool
+    changed_texts: int
+    unclaimed: tuple[tuple[str, int, Bools], ...] = ()  # (agent / task, calls measured there, the calls left out)
+    answer_ratio: Floats | None = None  # output tokens after an output hint over those logged
+
+    def delta(self, bound: str = "mid") -> Int64:
+        """The token delta; `low` and `high` are the ends of its 90 % interval: the cheaper and the dearer one."""
+        sign = {"low": -1.0, "mid": 0.0, "high": 1.0}[bound]
+        if sign == 0.0 or not self.delta_error.any():
+            return self.input_token_delta
+        return np.rint(self.input_token_delta + sign * Z90 * self.delta_error).astype(np.int64)
+
+    def limits(self, inside: Bools) -> Iterator[str]:
+        """What compression assumes or leaves out for the calls of `inside`."""
+        estimated = int((inside & (self.delta_error > 0)).sum())
+        if estimated:
+            calls = formatting.count(estimated, "call")
+            yield f"compression of {calls} without text is estimated from the calls with text"
+        for name, seen, rest in self.unclaimed:
+            left = int((inside & rest).sum())
+            if left:
+                yield (
+                    f"compression of {formatting.count(left, 'call')} of {name}: no text, and only"
+                    f" {formatting.count(seen, 'call')} with text to measure on; no saving is claimed for them"
+                )
+
+
+@dataclass
+class _Touched:
+    """What the compressors selected and changed, call by call."""
+
+    selected: Bools  # by any compressor
+    wanted: Bools  # by one that needs text
+    lossy_wanted: Bools  # by a lossy one that needs text
+    lossy: Bools  # changed by a lossy one
+
+
+def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Calls) -> Compressed:
+    """Run the compressors of a strategy in the order of the file."""
+    n = len(prompts)
+    calls = traffic if isinstance(traffic, Calls) else calls_of(traffic)
+    requests = Requests(prompts)
+    touched = _Touched(*(np.zeros(n, bool) for _ in range(4)))
+    answer: Floats | None = None
+    stable = True
+    for part in spec:
+        found = compressors.find(part.name)
+        parameters = {**found.parameters, **part.parameters}
+        chosen = _selected(part, calls, n)
+        if found.level == "answer":
+            answer = np.ones(n) if answer is None else answer
+            answer[chosen] *= found.apply(1.0, **parameters)
+            touched.lossy |= chosen
+            continue
+        before = (requests.offsets, requests.ids)
+        requests.selected = chosen
+        _run(requests, found, parameters)
+        changed = _changed(before, (requests.offsets, requests.ids))
+        stable &= found.prefix_stable
+        touched.selected |= chosen
+        if found.needs_text:
+            touched.wanted |= chosen
+            touched.lossy_wanted |= chosen & (not found.lossless)
+        if not found.lossless:
+            touched.lossy |= changed
+    after, new_texts = _finish(prompts, requests, calls)
+    return _measure(prompts, after, calls, touched, stable, new_texts, answer)
+
+
+def _run(requests: Requests, found: compressors.Compressor, parameters: dict[str, Any]) -> None:
+    if found.level == "request":
+        found.apply(requests, **parameters)
+    else:
+        kinds = (_TOOLS,) if found.level == "tools" else _MESSAGES
+        requests.map_contents(kinds, lambda message: found.apply(message, **parameters))
+
+
+def _selected(part: Compressor, calls: Calls, n: int) -> Bools:
+    if not part.match and not part.when:
+        return np.ones(n, bool)
+    return rule_evaluation.selected(part, calls.frame(rule_evaluation.columns_of([part])))
+
+
+def _changed(before: tuple[Int64, Int32], after: tuple[Int64, Int32]) -> Bools:
+    """Requests whose list of contents is not what it was."""
+    old_offsets, old_ids = before
+    new_offsets, new_ids = after
+    lengths = np.diff(old_offsets)
+    same_length = lengths == np.diff(new_offsets)
+    if old_offsets is new_offsets or same_length.all():
+        if old_ids is new_ids:
+            return np.zeros(len(lengths), bool)
+        differs = np.concatenate([[0], np.cumsum(old_ids != new_ids)])
+        return np.asarray(differs[old_offsets[1:]] > differs[old_offsets[:-1]])
+    # a changed length is a change; where it is the same, only dropping happened, and nothing was dropped there
+    return ~same_length
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def _finish(before: Prompts, requests: Requests, calls: Calls) -> tuple[Prompts, int]:
+    """The rewritten prompts with token counts, words and blocks of the made texts that are still in use."""
+    old = before.contents
+    if not requests.made:
+        return Prompts(requests.offsets, requests.ids, old), 0
+    own = len(old)
+    places = np.flatnonzero(requests.ids >= own)
+    used = np.unique(requests.ids[places])
+    ids = requests.ids.copy()
+    ids[places] = (own + np.searchsorted(used, requests.ids[places])).astype(np.int32)
+    from ingest.contents import tokenizer
+
+    texts = [requests.made[number - own] for number in used.tolist()]
+    row_encoding = calls.encoding[requests.rows()[places]]
+    counted: dict[str, Int32] = {}
+    blocks: list[list[int]] = [[] for _ in texts]
+    for code, encoding in enumerate(calls.encodings):
+        wanted = np.unique(np.searchsorted(used, requests.ids[places[row_encoding == code]]))
+        column = np.full(len(texts), -1, np.int32)
+        kinds = ["tools" if requests.made_kind[int(used[i]) - own] == _TOOLS else "message" for i in wanted]
+        measured = tokenizer.measure([(texts[i], kind) for i, kind in zip(wanted, kinds, strict=True)], encoding)
+        for position, (tokens, hashes) in zip(wanted.tolist(), measured, strict=True):
+            column[position] = tokens
+            blocks[position] = blocks[position] or hashes
+        counted[encoding] = column
+    missing = np.full(len(texts), -1, np.int32)
+    sizes = np.array([len(hashes) for hashes in blocks], np.int64)
+    flat = np.array([value for hashes in blocks for value in hashes], np.int64)
+    contents = Contents(
+        content_id=np.concatenate([old.content_id, np.full(len(texts), -1, np.int32)]),
+        kind=np.concatenate([old.kind, np.array([requests.made_kind[n - own] for n in used.tolist()], np.int8)]),
+        words=np.concatenate([old.words, np.array([_words(text) for text in texts], np.int32)]),
+        tokens={name: np.concatenate([column, counted.get(name, missing)]) for name, column in old.tokens.items()},
+        block_offsets=np.concatenate([old.block_offsets, old.block_offsets[-1] + np.cumsum(sizes)]),
+        block_hashes=np.concatenate([old.block_hashes, flat]),
+        texts={**old.texts, **{own + i: text for i, text in enumerate(texts)}},
+    )
+    return Prompts(requests.offsets, ids, contents), len(texts)
+
+
+def _words(text: str) -> int:
+    return sum(len(part.split()) for part in message_text.texts(msgspec.json.decode(text)))
+
+
+def _sums(prompts: Prompts, values: NDArray[Any]) -> tuple[Int64, Int64]:
+    """(sum of the known values, number of unknown ones) per request, for values per content with -1 unknown."""
+    each = values[prompts.ids].astype(np.int64)
+    total = np.concatenate([[0], np.cumsum(np.maximum(each, 0))])
+    unknown = np.concatenate([[0], np.cumsum(each < 0)])
+    start, end = prompts.offsets[:-1], prompts.offsets[1:]
+    return total[end] - total[start], unknown[end] - unknown[start]
+
+
+def _measure(
+    before: Prompts,
+    after: Prompts,
+    calls: Calls,
+    touched: _Touched,
+    stable: bool,
+    new_texts: int,
+    answer: Floats | None,
+) -> Compressed:
+    n = len(before)
+    delta = np.zeros(n, np.int64)
+    counted = np.zeros(n, bool)
+    changed = _changed((before.offsets, before.ids), (after.offsets, after.ids))
+    for code, encoding in enumerate(calls.encodings):
+        mine = calls.encoding == code
+        if encoding not in before.contents.tokens or not mine.any():
+            continue
+        old, old_unknown = _sums(before, before.contents.tokens[encoding])
+        new, new_unknown = _sums(after, after.contents.tokens[encoding])
+        # contents without a count cancel as long as the same ones are still there
+        sure = mine & (old_unknown == new_unknown)
+        delta[sure] = (new - old)[sure]
+        counted |= sure
+    has_text = np.zeros(len(before.contents), np.int8)
+    has_text[list(before.contents.texts)] = 1
+    _, textless = _sums(before, has_text.astype(np.int64) - 1)
+    blind = touched.wanted & ((textless > 0) | (np.diff(before.offsets) == 0))
+    measured = (counted | ~changed) & ~blind
+    words_old, _ = _sums(before, before.contents.words)
+    words_new, _ = _sums(after, after.contents.words)
+    words = np.where(measured, words_new - words_old, 0)
+    lossy = touched.lossy | (blind & touched.lossy_wanted)
+    known_input = calls.input_tokens >= 0
+    delta = np.where(measured & known_input, np.maximum(delta, -calls.input_tokens), 0)
+    error = np.zeros(n)
+    unclaimed = _estimate(calls, measured, known_input, delta, words, error, lossy, touched)
+    return Compressed(after, delta, words, lossy, measured, error, stable, new_texts, tuple(unclaimed), answer)
+
+
+def _estimate(
+    calls: Calls,
+    measured: Bools,
+    known_input: Bools,
+    delta: Int64,
+    words: Int64,
+    error: Floats,
+    lossy: Bools,
+    touched: _Touched,
+) -> list[tuple[str, int, Bools]]:
+    """Fill in the calls that could not be measured, group by group; what cannot be said either is listed."""
+    unclaimed: list[tuple[str, int, Bools]] = []
+    blind = ~measured & known_input
+    for group in np.unique(calls.group[blind]).tolist():
+        mine = calls.group == group
+        sample = mine & measured & known_input & touched.selected
+        rest = mine & blind
+        count = int(sample.sum())
+        if count < MIN_MEASURED:
+            name = calls.group_names[group] if calls.group_names else f"group {group}"
+            unclaimed.append((name, count, rest))
+            continue
+        size = calls.input_tokens[sample].astype(np.float64)
+        saved = delta[sample].astype(np.float64)
+        ratio = saved.sum() / size.sum() if size.sum() else 0.0
+        # the ratio estimator's variance (Cochran, Sampling Techniques, 1977, 6.4)
+        spread = float(((saved - ratio * size) ** 2).sum()) / (count - 1)
+        standard = float(np.sqrt(spread / count) / size.mean()) if size.sum() else 0.0
+        delta[rest] = np.rint(ratio * calls.input_tokens[rest]).astype(np.int64)
+        words[rest] = np.rint(words[sample].sum() / size.sum() * calls.input_tokens[rest]).astype(np.int64)
+        error[rest] = standard * calls.input_tokens[rest]
+        if not lossy[sample].any():
+            lossy[rest] = False
+    return unclaimed

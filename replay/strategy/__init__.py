@@ -1,0 +1,1 @@
+"""The strategy file: its schema, conditions, and where in the YAML a value stands."""

@@ -1,0 +1,356 @@
+"""The strategy file: what should have happened to each call, as a person writes it in YAML.
+
+Stages act in the order a request meets them: compress, route, cache tiers, the provider's prompt cache, price.
+`load` reads a file, `parse` a text; both name the key, the line and the nearest right name of anything mistyped.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ingest.errors import StrategyError, did_you_mean
+from replay import compressors as compress
+from replay.quality import public_priors
+from replay.strategy import yaml_source
+from replay.strategy.cache_schema import Cache as Cache
+from replay.strategy.cache_schema import CacheTier as CacheTier
+from replay.strategy.fields import Name, Part, Ratio, Share, When
+from replay.strategy.fields import Selection as Selection
+
+STAGES: Final = ("compress", "route", "cache", "batch", "provider_cache")
+LOGGED: Final = "logged"  # as a model name: leave the call where it was
+
+
+class Escalate(Part):
+    """When a cascade's cheap answer is not kept: by its score in the log, by a logged signal, or a share at random.
+
+    `when` is a condition on the logged call, as `finish_reason = 'length'`: its answer stands for the cheap one's.
+    """
+
+    score_below: Share | None = None
+    share: Share | None = None
+    when: When | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Escalate:
+        if sum(value is not None for value in (self.score_below, self.share, self.when)) != 1:
+            raise PydanticCustomError("escalate", "needs exactly one of score_below, when and share", {})
+        return self
+
+
+class Rule(Selection):
+    """One line of `route`. The first whose selection holds decides; `default` takes all the rest."""
+
+    name: Name | None = None
+    model: Name | None = None
+    default: Name | None = None
+    cascade: tuple[Name, ...] = ()  # cheap first; each step that is escalated past is paid too
+    escalate: Escalate | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Rule:
+        given = [key for key in ("model", "default", "cascade") if getattr(self, key)]
+        if len(given) != 1:
+            raise PydanticCustomError("rule", "a rule names exactly one of model, default and cascade", {})
+        if given == ["default"] and (self.match or self.when):
+            raise PydanticCustomError("rule", "default takes every call that is left, so it has no match or when", {})
+        if given != ["default"] and not (self.match or self.when):
+            raise PydanticCustomError("rule", "a rule needs match or when; use default for all the rest", {})
+        if self.cascade and (len(self.cascade) < 2 or self.escalate is None):
+            raise PydanticCustomError("rule", "a cascade names two models or more and says when to escalate", {})
+        if self.escalate and not self.cascade:
+            raise PydanticCustomError("rule", "escalate belongs to a cascade", {})
+        return self
+
+    def target(self) -> str:
+        """The model the call goes to first."""
+        return self.model or self.default or self.cascade[0]
+
+
+class Classifier(Part):
+    """The model call that decides the route, paid on every demand call unless the cache comes first."""
+
+    model: Name
+    input_tokens: Annotated[int, Field(ge=0)] = 200
+    output_tokens: Annotated[int, Field(ge=0)] = 5
+    placed: Literal["before_cache", "after_cache"] = "before_cache"
+
+
+class ProviderCache(Part):
+    """The provider's own prompt cache: as its dated rules have it, switched off, or asked for on every call."""
+
+    mode: Literal["auto", "off", "on"] = "auto"
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class Compressor(Selection):
+    """One compressor with its parameters, on the selected calls."""
+
+    name: Name
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def lossless(self) -> bool:
+        return compress.find(self.name).lossless
+
+    @property
+    def prefix_stable(self) -> bool:
+        return compress.find(self.name).prefix_stable
+
+
+class BatchRule(Selection):
+    """Calls that can wait, and the tier that prices them."""
+
+    tier: Literal["batch", "flex"] = "batch"
+
+
+class TableRow(Part):
+    """One row of a table of assumptions, for a task and a model; a glob or nothing means any."""
+
+    task: Name | None = None
+    model: Name | None = None
+
+
+class LengthRatio(TableRow):
+    """Output tokens of the target over those logged, with the range that is believed."""
+
+    ratio: Ratio
+    low: Ratio | None = None
+    high: Ratio | None = None
+
+
+class QualityRow(TableRow):
+    """What a person vouches for: the mean score of a model on a task, and on how many calls it was seen.
+
+    `evidence: prior` marks what was measured on somebody else's tasks: it passes no floor unless `accept_priors` is on.
+    """
+
+    quality: Share
+    n: Annotated[int, Field(ge=1)] | None = None
+    evidence: Literal["table", "prior"] = "table"
+    source: Name | None = None
+
+
+def _benchmark(name: str) -> str:
+    try:
+        return public_priors.check(name)
+    except ValueError as error:
+        raise PydanticCustomError("benchmark", "{why}", {"why": str(error)}) from error
+
+
+class PriorUse(Part):
+    """A packaged public benchmark, and the tasks of the log that it is to stand for (a glob)."""
+
+    benchmark: Annotated[str, AfterValidator(_benchmark)]
+    task: Name
+
+
+class Quality(Part):
+    """The gate: pass only if the one-sided lower bound of mean(strategy - floor x logged) is not below 0."""
+
+    floor: Annotated[float, Field(ge=0, le=2)] = 0.95
+    relative_to: Literal["logged"] = "logged"
+    per_task: dict[str, Annotated[float, Field(ge=0, le=2)]] = Field(default_factory=dict)
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
+    table: tuple[QualityRow, ...] = ()
+    priors: tuple[PriorUse, ...] = ()
+    accept_priors: bool = False  # let public benchmarks count; without it they are only shown
+    harmless: tuple[Name, ...] = ()  # lossy compressors that a person declares quality-neutral
+
+
+class Rework(TableRow):
+    """A weaker answer comes back: extra calls per call of this model. Off unless written here; always listed.
+
+    `estimated` takes the number from the log's scores and rounds, by task (replay.estimates.rework).
+    """
+
+    extra_calls: Annotated[float, Field(ge=0, le=20)] | Literal["estimated"]
+    low: Annotated[float, Field(ge=0, le=20)] | None = None
+    high: Annotated[float, Field(ge=0, le=20)] | None = None
+
+    def at(self, bound: str) -> float:
+        """Extra calls at one end of the range; nothing where they could not be estimated."""
+        mid = 0.0 if self.extra_calls == "estimated" else float(self.extra_calls)
+        return {"low": mid if self.low is None else self.low, "mid": mid}.get(
+            bound, mid if self.high is None else self.high
+        )
+
+
+class Strategy(Part):
+    """A whole policy. A stage that is left out stays as it was logged."""
+
+    name: Name
+    description: str | None = None
+    route: tuple[Rule, ...] = ()
+    route_by: Literal["call", "conversation"] = "call"
+    on_error: Name | None = None  # the model that answers where the logged call failed
+    classifier: Classifier | None = None
+    cache: Cache | None = None
+    provider_cache: Annotated[ProviderCache, BeforeValidator(lambda value: _provider_cache(value))] = ProviderCache()
+    compress: tuple[Annotated[Compressor, BeforeValidator(lambda value: _compressor(value))], ...] = ()
+    batch: tuple[BatchRule, ...] = ()
+    quality: Quality = Quality()
+    output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
+    rework: Annotated[tuple[Rework, ...], BeforeValidator(lambda value: _rework(value))] = ()
+
+    @model_validator(mode="after")
+    def _order(self) -> Strategy:
+        for number, rule in enumerate(self.route[:-1]):
+            if rule.default:
+                raise PydanticCustomError(
+                    "rule", "route[{number}] is the default, and the rules after it never apply", {"number": number}
+                )
+        return self
+
+    def stages(self) -> tuple[str, ...]:
+        """The players of the savings split: the stages that this file declares, in the fixed order."""
+        declared = {
+            "compress": bool(self.compress),
+            "route": bool(self.route or self.classifier or self.on_error or self.rework),
+            "cache": self.cache is not None,
+            "batch": bool(self.batch),
+            "provider_cache": self.provider_cache.mode != "auto",
+        }
+        return tuple(stage for stage in STAGES if declared[stage])
+
+    def document(self) -> dict[str, Any]:
+        """The file's content as plain values without defaults: equal strategies give equal documents."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def canonical_json(self) -> str:
+        """One text per meaning: what a run id is made of."""
+        return json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def load(path: str | Path) -> Strategy:
+    """The strategy of a YAML file. Raises StrategyError with the file, the line and a remedy."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise StrategyError(
+            "there is no such file", where=str(path), remedy="Samples: sample_logs/strategies/"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StrategyError(f"cannot be read as text: {error}", where=str(path)) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = "strategy") -> Strategy:
+    """The strategy of a YAML text; `where` is the name that errors give to it."""
+    value, lines = yaml_source.parse(text, where)
+    if not isinstance(value, dict):
+        raise StrategyError(
+            "not a strategy: expected keys such as name and route",
+            where=f"{where}:{lines.get((), 1)}",
+            remedy="The shortest strategy: {name: all-small, route: [{default: gpt-4o-mini}]}",
+        )
+    try:
+        return Strategy.model_validate(value, context={"folder": Path(where).parent})
+    except ValidationError as error:
+        raise _explain(error, lines, where) from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a strategy file, for editors."""
+    document = Strategy.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Hindcast strategy", **document}
+
+
+# -- short forms -------------------------------------------------------------------------------------------------------
+
+
+def _provider_cache(value: object) -> object:
+    if isinstance(value, bool):  # YAML reads a bare `off` and `on` as booleans
+        return {"mode": "on" if value else "off"}
+    return {"mode": value} if isinstance(value, str) else value
+
+
+def _ratios(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [{"ratio": value}]
+    return value
+
+
+def _rework(value: object) -> object:
+    """`rework: estimated`, or rows."""
+    return [{"extra_calls": value}] if isinstance(value, str) else value
+
+
+def _compressor(item: object) -> object:
+    """`whitespace`, `{history_window: 10}` or `{history_window: {messages: 10, match: {agent: x}}}`."""
+    if isinstance(item, Compressor) or (isinstance(item, dict) and "name" in item):
+        return item
+    name, argument = item, None
+    if isinstance(item, dict):
+        if len(item) != 1:
+            raise PydanticCustomError("compress", "one compressor per list item", {})
+        name, argument = next(iter(item.items()))
+    known = compress.names()
+    if not isinstance(name, str) or name not in known:
+        raise PydanticCustomError(
+            "unknown_key", "unknown compressor '{key}'", {"key": str(name), "hint": did_you_mean(str(name), known)}
+        )
+    found = compress.find(name)
+    parameters, selection = {}, {}
+    if isinstance(argument, dict):
+        selection = {key: argument[key] for key in ("match", "when") if key in argument}
+        parameters = {key: value for key, value in argument.items() if key not in selection}
+    elif argument is not None:
+        if found.main_parameter is None:
+            raise PydanticCustomError("compress", "'{name}' takes no value", {"name": name, "key": name})
+        parameters = {found.main_parameter: argument}
+    try:
+        found.check(parameters)
+    except ValueError as error:
+        raise PydanticCustomError("compress", "{why}", {"why": f"{name}: {error}", "key": name}) from error
+    return {"name": name, "parameters": parameters, **selection}
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def _explain(error: ValidationError, lines: dict[yaml_source.Path, int], where: str) -> StrategyError:
+    """The first problem of the file, by line."""
+    found = []
+    for problem in error.errors(include_url=False):
+        context = problem.get("ctx", {})
+        path = tuple(problem["loc"])
+        key = context.get("key")
+        if key is not None:
+            path = _deepest((*path, key), lines)
+        else:
+            path = _deepest(path, lines)
+        found.append((lines.get(path, 1), path, problem, context))
+    # an error inside a list also makes pydantic complain about the list: the inner one is the cause
+    inner = [
+        one for one in found if not any(other[1] != one[1] and other[1][: len(one[1])] == one[1] for other in found)
+    ]
+    line, path, problem, context = min(inner, key=lambda entry: entry[0])
+    words = ".".join(str(part) for part in path)
+    message = str(problem["msg"])
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "missing":
+        missing = problem["loc"][-1]
+        message, words = f"'{missing}' is missing", words
+    text = f"{words}: {message}" if words and problem["type"] != "unknown_key" else message
+    if problem["type"] == "unknown_key" and len(path) > 1:
+        text = f"{message} in {'.'.join(str(part) for part in path[:-1])}"
+    return StrategyError(text, where=f"{where}:{line}", remedy=context.get("hint") or None)
+
+
+def _deepest(path: tuple[Any, ...], lines: dict[yaml_source.Path, int]) -> yaml_source.Path:
+    """The longest part of a pydantic location that stands in the file."""
+    while path and path not in lines:
+        path = path[:-1]
+    return path

@@ -1,0 +1,1 @@
+"""The logged calls as arrays, prompts and rule columns."""
