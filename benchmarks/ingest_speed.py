@@ -40,8 +40,8 @@ assert totals
 """
 INGEST = """
 import sys, json
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 if __name__ == "__main__":
     store = Store(sys.argv[2])
     report = ingest(store, [sys.argv[1]], metadata_only=sys.argv[3] == "metadata")
@@ -49,8 +49,8 @@ if __name__ == "__main__":
 """
 COUNT = """
 import sys
-from ingest.store import Store
-from ingest.tokens import ensure_counted
+from ingest.store.database import Store
+from ingest.contents.tokenizer import ensure_counted
 if __name__ == "__main__":
     assert ensure_counted(Store(sys.argv[2]), ["o200k_base"])
 """

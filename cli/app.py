@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from typer.main import get_command_name
 
 import cli
-from cli.output import note
+from cli.terminal.output import note
 from ingest.errors import HindcastError
 
 # most commands are over before a collection would find anything: imports are faster with fewer of them
@@ -96,9 +96,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda found: found.name):
-    if _module.name not in ("app", "output"):
-        _loaded = importlib.import_module(f"cli.{_module.name}")
+for _module in pkgutil.walk_packages(cli.__path__, "cli."):
+    if _module.name.count(".") == 2:  # cli.GROUP.COMMAND
+        _loaded = importlib.import_module(_module.name)
         if hasattr(_loaded, "register"):
             _loaded.register(app)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cached, choices, elements, frame
+from dashboard.data import results_cache
+from dashboard.widgets import blocks, page_frame, page_state
 from ingest.errors import HindcastError
 
 # a file of ours: a named icon would be fetched from a font server
-ICON = Path(__file__).with_name("icon.svg")
+ICON = Path(__file__).parent / "assets" / "icon.svg"
 ABOUT = (
     "**Hindcast** explains what a log of model calls cost, and what it would have cost under another policy. "
     "Served to this machine; nothing is sent anywhere."
@@ -44,7 +45,7 @@ def screen(path: str) -> Callable[[], None]:
 
 # with an entry of its own the menu is shown, and in it the choice between light, dark and the system's theme
 st.set_page_config(page_icon=str(ICON), layout="wide", menu_items={"About": ABOUT})
-elements.look()
+blocks.look()
 pages = {
     path: st.Page(screen(path), title=title, url_path=path, icon=icon, default=path == "overview")
     for path, title, icon in PAGES
@@ -53,9 +54,9 @@ st.session_state["pages"] = pages
 page = st.navigation(list(pages.values()))
 st.set_page_config(page_title=f"{page.title} · Hindcast")
 try:
-    frame.check(cached.store_path())
-    choices.bring(page.url_path)
+    page_frame.check(results_cache.store_path())
+    page_state.bring(page.url_path)
     page.run()
 except HindcastError as error:
-    elements.nothing(error.what, error.remedy or "Look at the output of `hindcast dashboard`.")
-frame.footer()
+    blocks.nothing(error.what, error.remedy or "Look at the output of `hindcast dashboard`.")
+page_frame.footer()

@@ -57,7 +57,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def origin_story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of the demo, seed 7: made once for all tests and workers, which must not write to it."""
-    from cli.demo import build
+    from cli.share.demo import build
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "origin"

@@ -8,8 +8,10 @@ from decimal import Decimal
 import streamlit as st
 
 from analysis.formatting import money, share
-from dashboard import cached, caching, charts, elements, frame, waits
-from dashboard.tables import Column, Table
+from dashboard.data import cache_lab_data, results_cache
+from dashboard.render import detail_charts
+from dashboard.render.tables import Column, Table
+from dashboard.widgets import blocks, page_frame, progress
 from ingest.errors import StrategyError
 from replay.traffic.traffic import KEY_POLICIES
 
@@ -20,7 +22,7 @@ TEMPERATURES = {"always": "cached like the others", "zero": "never cached", "poo
 
 def show() -> None:
     """Draw the page."""
-    view = frame.view()
+    view = page_frame.view()
     with st.sidebar:
         key = st.selectbox(
             "What counts as the same request", list(KEY_POLICIES), key="key", bind="query-params",
@@ -32,38 +34,38 @@ def show() -> None:
         )  # fmt: skip
     try:
         arguments = {"since": view.since, "until": view.until, "key": str(key), "temperature": str(hot)}
-        found = waits.result(view, "caches", arguments, "Simulating caches", key=tuple(arguments.values()))
+        found = progress.result(view, "caches", arguments, "Simulating caches", key=tuple(arguments.values()))
     except StrategyError as error:
-        elements.nothing("No cache can be simulated here", f"{error.what}. {error.remedy or ''}")
+        blocks.nothing("No cache can be simulated here", f"{error.what}. {error.remedy or ''}")
         return
     if found is None:
         return
     if not found.asked:
-        elements.nothing(
+        blocks.nothing(
             "No call can be looked up in a cache",
             "The log has neither text nor hashes of its requests: ingest without --metadata-only.",
         )
         return
-    elements.finding(headline(found), level=1)
-    frame.remarks(view.coverage)
-    elements.finding(knee(found.lives, "A life of {}"))
-    elements.picture(
-        charts.curve([p.at for p in found.lives], [p.rate for p in found.lives], [p.saved for p in found.lives],
+    blocks.finding(headline(found), level=1)
+    page_frame.remarks(view.coverage)
+    blocks.finding(knee(found.lives, "A life of {}"))
+    blocks.picture(
+        detail_charts.curve([p.at for p in found.lives], [p.rate for p in found.lives], [p.saved for p in found.lives],
                      [p.label for p in found.lives], x="time to live"),
         "cache-by-life",
         alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.lives),
     )  # fmt: skip
-    elements.finding(knee(found.rooms, "Room for {} answers"))
-    elements.note("A shared cache without expiry, which drops what was used longest ago.")
-    elements.picture(
-        charts.curve([p.at for p in found.rooms], [p.rate for p in found.rooms], [p.saved for p in found.rooms],
+    blocks.finding(knee(found.rooms, "Room for {} answers"))
+    blocks.note("A shared cache without expiry, which drops what was used longest ago.")
+    blocks.picture(
+        detail_charts.curve([p.at for p in found.rooms], [p.rate for p in found.rooms], [p.saved for p in found.rooms],
                      [p.label for p in found.rooms], x="entries"),
         "cache-by-room",
         alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.rooms),
     )  # fmt: skip
-    elements.finding(key_finding(found))
-    elements.table(keys(found), "cache-keys")
-    elements.note(
+    blocks.finding(key_finding(found))
+    blocks.table(keys(found), "cache-keys")
+    blocks.note(
         f"Of {found.repeated:,} requests that came again and have their answers logged, {found.one_answer:,} always "
         "got the same one; elsewhere a cache freezes the first. The curves take an answer as given at once; this table "
         "takes it from the end of its call on."
@@ -71,16 +73,16 @@ def show() -> None:
     _doctor(view)
 
 
-def headline(found: caching.CacheCurves) -> str:
+def headline(found: cache_lab_data.CacheCurves) -> str:
     """What a day's cache would have saved."""
-    day = next(point for point in found.lives if point.at == caching.DAY_MS)
+    day = next(point for point in found.lives if point.at == cache_lab_data.DAY_MS)
     return (
         f"A shared cache that keeps answers for 24 h would have served {share(day.rate)} of the calls "
         f"and saved {money(day.saved)} a day of {money(found.spent)}"
     )
 
 
-def knee(points: Sequence[caching.Point], what: str) -> str:
+def knee(points: Sequence[cache_lab_data.Point], what: str) -> str:
     """The least setting that saves nearly as much as any."""
     most = max(point.saved for point in points)
     if most <= 0:
@@ -89,7 +91,7 @@ def knee(points: Sequence[caching.Point], what: str) -> str:
     return f"{what.format(enough.label)} is nearly enough: {money(enough.saved)} of at most {money(most)} a day"
 
 
-def key_finding(found: caching.CacheCurves) -> str:
+def key_finding(found: cache_lab_data.CacheCurves) -> str:
     """Which key saves most, of those that are compared."""
     name, _, _, saved, _ = max(found.keys, key=lambda row: row[3])
     least = min(row[3] for row in found.keys)
@@ -98,7 +100,7 @@ def key_finding(found: caching.CacheCurves) -> str:
     return f"The key '{name}' saves most: {money(saved)} a day, the strictest {money(least)}"
 
 
-def keys(found: caching.CacheCurves) -> Table:
+def keys(found: cache_lab_data.CacheCurves) -> Table:
     """Hit rate and dollars under each key policy."""
     columns = (
         Column("key"),
@@ -112,22 +114,22 @@ def keys(found: caching.CacheCurves) -> Table:
     return Table("Hit rate by key policy, without expiry", columns, tuple(found.keys))
 
 
-def _doctor(view: frame.View) -> None:
-    elements.finding("What makes near-equal prompts miss")
-    if not cached.holdings(*view.key).known["message text"]:
-        elements.note("The doctor reads prompts, and this store keeps no text.")
+def _doctor(view: page_frame.View) -> None:
+    blocks.finding("What makes near-equal prompts miss")
+    if not results_cache.holdings(*view.key).known["message text"]:
+        blocks.note("The doctor reads prompts, and this store keeps no text.")
         return
     if not st.session_state.get("examined"):
         st.button("Examine the prompts", help="Takes some seconds",
                   on_click=lambda: st.session_state.update(examined=True))  # fmt: skip
-        elements.command("hindcast cache doctor")
+        blocks.command("hindcast cache doctor")
         return
     arguments = {"since": view.since, "until": view.until}
-    rows = waits.result(view, "doctor", arguments, "Examining prompts", key=(view.since, view.until))
+    rows = progress.result(view, "doctor", arguments, "Examining prompts", key=(view.since, view.until))
     if rows is None:
         return
     if not rows:
-        elements.note("No template varies in a way that a cache would pay for.")
+        blocks.note("No template varies in a way that a cache would pay for.")
     else:
         columns = (
             Column("template"),
@@ -143,7 +145,7 @@ def _doctor(view: frame.View) -> None:
                 about="Left out of the key: one's answer for another",
             ),
         )
-        elements.table(Table("What makes prompts miss", columns, tuple(rows)), "doctor")
+        blocks.table(Table("What makes prompts miss", columns, tuple(rows)), "doctor")
 
 
 def _gain(value: Decimal) -> str:

@@ -7,41 +7,43 @@ from typing import Any
 
 from analysis.formatting import count as counted
 from analysis.formatting import share
-from dashboard import cached, elements, frame, views
-from dashboard.cards import Kpi
-from dashboard.holdings import Holdings
-from dashboard.tables import Column, Table
+from dashboard.data import results_cache
+from dashboard.data.store_contents import Holdings
+from dashboard.documents import document_views
+from dashboard.render.cards import Kpi
+from dashboard.render.tables import Column, Table
+from dashboard.widgets import blocks, page_frame
 
 
 def show() -> None:
     """Draw the page."""
-    view = frame.view(dates=False)
-    found = cached.holdings(*view.key)
+    view = page_frame.view(dates=False)
+    found = results_cache.holdings(*view.key)
     coverage = view.coverage
-    elements.finding(headline(found, coverage), level=1)
-    elements.kpis(figures_of_merit(found, coverage))
-    frame.remarks(coverage)
-    elements.finding("Files read")
-    elements.table(sources(found), "sources")
+    blocks.finding(headline(found, coverage), level=1)
+    blocks.kpis(figures_of_merit(found, coverage))
+    page_frame.remarks(coverage)
+    blocks.finding("Files read")
+    blocks.table(sources(found), "sources")
     if found.quarantine:
-        elements.finding("Quarantine: lines that could not be read")
-        elements.table(quarantine(found), "quarantine", limit=40)
-        elements.note("Mend the file or its mapping and ingest it again: what was read before is not counted twice.")
+        blocks.finding("Quarantine: lines that could not be read")
+        blocks.table(quarantine(found), "quarantine", limit=40)
+        blocks.note("Mend the file or its mapping and ingest it again: what was read before is not counted twice.")
     if found.issues:
-        elements.finding("Remarks about calls that were read")
+        blocks.finding("Remarks about calls that were read")
         columns = (Column("what"), Column("calls", _count, figure=True), Column("for example"))
-        elements.table(Table("Import remarks", columns, tuple(found.issues)), "issues")
-    elements.finding("What the log says of its calls")
-    elements.table(known(found), "coverage")
+        blocks.table(Table("Import remarks", columns, tuple(found.issues)), "issues")
+    blocks.finding("What the log says of its calls")
+    blocks.table(known(found), "coverage")
 
 
-def headline(found: Holdings, coverage: views.Coverage) -> str:
+def headline(found: Holdings, coverage: document_views.Coverage) -> str:
     """How many calls from how many files, and what was left out."""
     bad = f", {counted(coverage.quarantined, 'line')} in quarantine" if coverage.quarantined else ""
     return f"{counted(coverage.calls, 'call')} from {counted(len(found.sources), 'file')}{bad}"
 
 
-def figures_of_merit(found: Holdings, coverage: views.Coverage) -> list[Kpi]:
+def figures_of_merit(found: Holdings, coverage: document_views.Coverage) -> list[Kpi]:
     """Span, text kept, tokens reported, duplicates set aside."""
     first, last = coverage.first, coverage.last
     reported = found.known.get("reported token counts", 0)

@@ -9,9 +9,12 @@ import streamlit as st
 
 from analysis.formatting import count as counted
 from analysis.formatting import money, share
-from dashboard import cached, charts, drill, elements, frame, regions, views, waits
-from dashboard.frame import View
-from dashboard.tables import Column, Table
+from dashboard.data import results_cache
+from dashboard.documents import document_views
+from dashboard.render import detail_charts
+from dashboard.render.tables import Column, Table
+from dashboard.widgets import blocks, calls_drilldown, fragments, page_frame, progress
+from dashboard.widgets.page_frame import View
 
 ROWS = 12
 NARROW = 2  # columns of a matrix on a phone
@@ -20,32 +23,32 @@ ANY = "any"
 
 def show() -> None:
     """Draw the page."""
-    view = frame.view()
-    report = cached.cost(*view.key, ("agent", "task", "model"), view.since, view.until)
-    elements.finding(headline(report), level=1)
-    frame.remarks(view.coverage)
+    view = page_frame.view()
+    report = results_cache.cost(*view.key, ("agent", "task", "model"), view.since, view.until)
+    blocks.finding(headline(report), level=1)
+    page_frame.remarks(view.coverage)
     look = st.segmented_control(
         "Look at", list(LOOKS), default=next(iter(LOOKS)), key="look", bind="query-params", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
     if not report["rows"]:
-        elements.nothing("No call in these days", "Choose other days in the sidebar.")
+        blocks.nothing("No call in these days", "Choose other days in the sidebar.")
         return
     LOOKS[str(look)](view, report)
 
 
-def headline(report: views.Document) -> str:
+def headline(report: document_views.Document) -> str:
     """Which agent and model cost most."""
     pairs = sums(report, ("agent", "model"))
     if not pairs:
         return "Nothing here has a price"
     (agent, model), most = next(iter(pairs.items()))
-    total = views.amount(report["total"]["cost_usd"])
+    total = document_views.amount(report["total"]["cost_usd"])
     part = f" ({share(float(most / total))} of {money(total)})" if total else ""
     return f"{agent} on {model} costs most: {money(most)}{part}"
 
 
-def dearest(report: views.Document, dimension: str) -> str:
+def dearest(report: document_views.Document, dimension: str) -> str:
     """Which name of a dimension costs most, and what part of all."""
     found = sums(report, (dimension,))
     total = sum(found.values(), Decimal(0))
@@ -55,20 +58,20 @@ def dearest(report: views.Document, dimension: str) -> str:
     return f"{dimension.capitalize()} '{name}' costs most: {money(most)} ({share(float(most / total))})"
 
 
-def sums(report: views.Document, dimensions: tuple[str, ...]) -> dict[tuple[str, ...], Decimal]:
+def sums(report: document_views.Document, dimensions: tuple[str, ...]) -> dict[tuple[str, ...], Decimal]:
     """Priced dollars by some of the report's dimensions, dearest first."""
     found: dict[tuple[str, ...], Decimal] = {}
     for row in report["rows"]:
         if row["cost_usd"] is not None:
-            key = tuple(views.label(row[name]) for name in dimensions)
+            key = tuple(document_views.label(row[name]) for name in dimensions)
             found[key] = found.get(key, Decimal(0)) + Decimal(row["cost_usd"])
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def matrix(report: views.Document, rows: str, columns: str) -> Table:
+def matrix(report: document_views.Document, rows: str, columns: str) -> Table:
     """Dollars of one dimension against another; a darker cell costs more; `-` is no call, `unpriced` no price."""
     costs = sums(report, (rows, columns))
-    called = {(views.label(row[rows]), views.label(row[columns])) for row in report["rows"]}
+    called = {(document_views.label(row[rows]), document_views.label(row[columns])) for row in report["rows"]}
     across = [key[0] for key in sums(report, (columns,))] + sorted({c for _, c in called} - {k[1] for k in costs})
     down = [key[0] for key in sums(report, (rows,))] + sorted({r for r, _ in called} - {k[0] for k in costs})
     most = max(costs.values(), default=Decimal(0))
@@ -98,58 +101,56 @@ def matrix(report: views.Document, rows: str, columns: str) -> Table:
     return Table(f"Cost in USD by {rows} and {columns}", heads, body)
 
 
-def _matrix(_view: View, report: views.Document) -> None:
-    elements.table(matrix(report, "agent", "model"), "agent-by-model", limit=40)
+def _matrix(_view: View, report: document_views.Document) -> None:
+    blocks.table(matrix(report, "agent", "model"), "agent-by-model", limit=40)
     across = "model" if len({row["model"] for row in report["rows"]}) > 1 else "agent"  # one model alone says nothing
-    elements.finding(dearest(report, "task"))
-    elements.table(matrix(report, "task", across), f"task-by-{across}", limit=40)
+    blocks.finding(dearest(report, "task"))
+    blocks.table(matrix(report, "task", across), f"task-by-{across}", limit=40)
 
 
-def _treemap(view: View, report: views.Document) -> None:
+def _treemap(view: View, report: document_views.Document) -> None:
     rows = [(key[0], key[1], key[2], usd) for key, usd in sums(report, ("agent", "task", "model")).items() if usd > 0]
     if not rows:
-        elements.nothing("Nothing here has a price", "Set prices: hindcast prices set MODEL --input USD --output USD")
+        blocks.nothing("Nothing here has a price", "Set prices: hindcast prices set MODEL --input USD --output USD")
         return
-    elements.note("Click an area to go into it, and its head to come back.")
+    blocks.note("Click an area to go into it, and its head to come back.")
     largest = "; ".join(f"{agent}, {task}, {model}: {money(usd)}" for agent, task, model, usd in rows[:5])
-    elements.picture(
-        charts.treemap(rows, cached.colours(*view.key, "agent")),
+    blocks.picture(
+        detail_charts.treemap(rows, results_cache.colours(*view.key, "agent")),
         "treemap",
         alt=f"Cost by agent, task and model; largest: {largest}",
     )
 
 
-def _worked_out(view: View, errand: str, text: str) -> views.Document | None:
+def _worked_out(view: View, errand: str, text: str) -> document_views.Document | None:
     """What an errand finds in the chosen days; None if the reader stopped it."""
     arguments = {"since": view.since, "until": view.until}
-    found: views.Document | None = waits.result(view, errand, arguments, text, key=(view.since, view.until))
+    found: document_views.Document | None = progress.result(view, errand, arguments, text, key=(view.since, view.until))
     return found
 
 
-def _prompts(view: View, _report: views.Document) -> None:
+def _prompts(view: View, _report: document_views.Document) -> None:
     found = _worked_out(view, "templates", "Reading prompts")
     if found is None:
         return
     if not found:
-        elements.nothing(
-            "No prompt is kept", "Templates need messages, or their hashes: ingest without --metadata-only."
-        )
+        blocks.nothing("No prompt is kept", "Templates need messages, or their hashes: ingest without --metadata-only.")
         return
     changed = sum(len(template["versions"]) > 1 for template in found["templates"])
     count = counted(len(found["templates"]), "template")
-    elements.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed")
+    blocks.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed")
     rows = []
     for template in found["templates"]:
         newest = template["versions"][-1]
-        where = " / ".join(views.label(template[name]) for name in ("agent", "task"))
+        where = " / ".join(document_views.label(template[name]) for name in ("agent", "task"))
         rows.append(
-            (where, template["opening"], template["calls"], views.dollars(template["cost_usd"]), newest["input_tokens"],
-             newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
+            (where, template["opening"], template["calls"], document_views.dollars(template["cost_usd"]),
+             newest["input_tokens"], newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
         )  # fmt: skip
     columns = (
         Column("where"),
         Column("opens with", minor=True),
-        Column("calls", drill.count, figure=True),
+        Column("calls", calls_drilldown.count, figure=True),
         Column("USD", money, figure=True),
         Column("tokens a call", lambda value: "-" if value is None else f"{value:,.0f}", figure=True, minor=True),
         Column(
@@ -158,20 +159,20 @@ def _prompts(view: View, _report: views.Document) -> None:
         Column("versions", figure=True, minor=True),
         Column("changed on", minor=True),
     )
-    elements.table(Table("Prompt templates, dearest first", columns, tuple(rows)), "templates")
+    blocks.table(Table("Prompt templates, dearest first", columns, tuple(rows)), "templates")
     if found["calls_without_messages"]:
-        elements.note(f"Without messages: {counted(found['calls_without_messages'], 'call')}.", warn=True)
+        blocks.note(f"Without messages: {counted(found['calls_without_messages'], 'call')}.", warn=True)
 
 
-def _repeats(view: View, _report: views.Document) -> None:
+def _repeats(view: View, _report: document_views.Document) -> None:
     found = _worked_out(view, "duplicates", "Comparing requests")
     if found is None:
         return
-    elements.finding(f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly")
+    blocks.finding(f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly")
     columns = (
         Column("where"),
-        Column("requests asked again", drill.count, figure=True, minor=True),
-        Column("repeats", drill.count, figure=True),
+        Column("requests asked again", calls_drilldown.count, figure=True, minor=True),
+        Column("repeats", calls_drilldown.count, figure=True),
         Column("USD", money, figure=True),
         Column("USD a day", money, figure=True, minor=True),
         Column(
@@ -182,32 +183,32 @@ def _repeats(view: View, _report: views.Document) -> None:
     )
     for kind, title in (("exact", "Word for word"), ("near", "Nearly the same")):
         rows = tuple(
-            (" / ".join(views.label(row[name]) for name in ("agent", "task")), row["groups"], row["repeats"],
-             views.dollars(row["cost_usd"]), views.dollars(row["cost_usd_per_day"]),
+            (" / ".join(document_views.label(row[name]) for name in ("agent", "task")), row["groups"], row["repeats"],
+             document_views.dollars(row["cost_usd"]), document_views.dollars(row["cost_usd_per_day"]),
              f"{row['same_answer_groups']:,} of {row['answered_groups']:,}")
             for row in found[kind]
         )  # fmt: skip
         if rows:
-            elements.finding(title)
-            elements.table(Table(f"Repeats: {title.lower()}", columns, rows), f"repeats-{kind}", limit=ROWS)
-    elements.note("Calls that failed, and those that ask again after a failure, are not counted here.")
+            blocks.finding(title)
+            blocks.table(Table(f"Repeats: {title.lower()}", columns, rows), f"repeats-{kind}", limit=ROWS)
+    blocks.note("Calls that failed, and those that ask again after a failure, are not counted here.")
     if not found["compared_requests"]:
-        elements.note("Nearly equal requests need message texts, which this store does not keep.")
+        blocks.note("Nearly equal requests need message texts, which this store does not keep.")
     st.page_link(st.session_state["pages"]["cache-lab"], label="What a cache would save", icon=":material/cached:")
 
 
-@regions.region
-def _sessions(view: View, report: views.Document) -> None:
+@fragments.region
+def _sessions(view: View, report: document_views.Document) -> None:
     where: list[tuple[str, str | None]] = []
     for place, name in zip(st.columns(3), ("agent", "task", "model"), strict=True):
         options = [ANY, *(key[0] for key in sums(report, (name,)))]
         chosen = place.selectbox(name, options, key=f"only-{name}", bind="query-params", help="As the log names it")
         if chosen and chosen != ANY:
             where.append((name, chosen))
-    drill.of_segment(view, tuple(where), view.since, view.until)
+    calls_drilldown.of_segment(view, tuple(where), view.since, view.until)
 
 
-LOOKS: dict[str, Callable[[View, views.Document], None]] = {
+LOOKS: dict[str, Callable[[View, document_views.Document], None]] = {
     "matrix": _matrix,
     "areas": _treemap,
     "sessions": _sessions,

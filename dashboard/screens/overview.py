@@ -11,9 +11,12 @@ import streamlit as st
 from analysis.anomalies.month_forecast import Outlook, outlook
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
-from dashboard import cached, elements, figures, frame, proofs, regions, views
-from dashboard.cards import Kpi
+from dashboard.data import results_cache
+from dashboard.documents import document_views, evidence_tables
+from dashboard.render import daily_charts
+from dashboard.render.cards import Kpi
 from dashboard.settings import Settings, read
+from dashboard.widgets import blocks, fragments, page_frame
 from ingest.errors import HindcastError
 
 BY = ("agent", "model", "task")
@@ -24,7 +27,7 @@ MANY = 10  # times as much: easier to grasp than a change in per cent
 
 def show() -> None:
     """Draw the page: at once on a small store; on a large one first without the diagnosis, then with it."""
-    view = frame.view()
+    view = page_frame.view()
     answer = st.container()
     picture = st.container()
     with picture:
@@ -34,25 +37,27 @@ def show() -> None:
             st.segmented_control("Stacked by", BY, default=BY[0], key="by", bind="query-params", required=True,
                                  label_visibility="collapsed")
         )  # fmt: skip
-    report = cached.cost(*view.key, ("day", dimension), view.since, view.until)
-    costs = views.day_costs(report)
+    report = results_cache.cost(*view.key, ("day", dimension), view.since, view.until)
+    costs = document_views.day_costs(report)
     if not costs:
         with answer:
-            elements.nothing("No call in these days", "Choose other days in the sidebar.")
-            frame.remarks(view.coverage, report)
+            blocks.nothing("No call in these days", "Choose other days in the sidebar.")
+            page_frame.remarks(view.coverage, report)
         return
-    at_once = view.coverage.calls <= cached.AT_ONCE
-    found = cached.diagnosis(*view.key, None) if at_once else cached.diagnosed(*view.key, None)
-    every = views.day_costs(cached.cost(*view.key, ("day",), None, None))
+    at_once = view.coverage.calls <= results_cache.AT_ONCE
+    found = results_cache.diagnosis(*view.key, None) if at_once else results_cache.diagnosed(*view.key, None)
+    every = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
     limits = read()
     with answer:
-        elements.finding(views.sentences(found)[0] if found else _so_far(costs), level=1)
-        ahead = views.under_way(outlook(every, view.coverage.whole_days), view.coverage)
-        elements.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
-        frame.remarks(view.coverage, report)
-    drawn = views.by_week(views.trajectory(report, dimension, cached.colours(*view.key, dimension)))
+        blocks.finding(document_views.sentences(found)[0] if found else _so_far(costs), level=1)
+        ahead = document_views.under_way(outlook(every, view.coverage.whole_days), view.coverage)
+        blocks.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
+        page_frame.remarks(view.coverage, report)
+    drawn = document_views.by_week(
+        document_views.trajectory(report, dimension, results_cache.colours(*view.key, dimension))
+    )
     with heading:
-        elements.finding(views.trajectory_finding(drawn, dimension, found, view.coverage.whole_days))
+        blocks.finding(document_views.trajectory_finding(drawn, dimension, found, view.coverage.whole_days))
     with picture:
         draw = _trajectory(view, drawn, dimension, found, limits.daily)
     if found:
@@ -67,17 +72,17 @@ def show() -> None:
 @st.fragment(run_every=1.0)
 def _compare(path: str, version: str) -> None:
     """Has the newest day explained once the browser has drawn the page: only then does it ask for this part again."""
-    if cached.diagnosed(path, version, None) is not None:
+    if results_cache.diagnosed(path, version, None) is not None:
         st.rerun()
     drawn = ("drawn", path, version)
     if st.session_state.get("awaited") == drawn:
         try:
-            cached.begun(path, version, None)
+            results_cache.begun(path, version, None)
         except HindcastError as error:
-            elements.nothing(error.what, error.remedy or "")
+            blocks.nothing(error.what, error.remedy or "")
             return
     st.session_state["awaited"] = drawn
-    elements.note("The newest day is being compared with earlier ones.")
+    blocks.note("The newest day is being compared with earlier ones.")
 
 
 def _so_far(costs: dict[date, Decimal]) -> str:
@@ -87,9 +92,9 @@ def _so_far(costs: dict[date, Decimal]) -> str:
 
 
 def figures_of_merit(
-    coverage: views.Coverage,
+    coverage: document_views.Coverage,
     costs: dict[date, Decimal],
-    found: views.Document | None,
+    found: document_views.Document | None,
     ahead: Outlook | None,
     settings: Settings,
 ) -> list[Kpi]:
@@ -98,8 +103,8 @@ def figures_of_merit(
     whole = [day for day in coverage.whole_days if min(costs) <= day <= max(costs)]
     if len(whole) >= WEEK and any(costs.get(day) for day in whole[-WEEK:]):
         recent, before = whole[-WEEK:], whole[-2 * WEEK : -WEEK]
-        now = views.total_of(costs, recent)
-        moved = views.change(now, views.total_of(costs, before)) if len(before) == WEEK else None
+        now = document_views.total_of(costs, recent)
+        moved = document_views.change(now, document_views.total_of(costs, before)) if len(before) == WEEK else None
         row.append(
             Kpi(
                 f"Last {WEEK} complete days",
@@ -136,9 +141,9 @@ def figures_of_merit(
     return row
 
 
-def _day(found: views.Document, coverage: views.Coverage) -> Kpi:
-    actual, expected = views.dollars(found["actual"]), views.dollars(found["expected"])
-    ratio = views.change(actual, expected) if actual is not None and expected is not None else None
+def _day(found: document_views.Document, coverage: document_views.Coverage) -> Kpi:
+    actual, expected = document_views.dollars(found["actual"]), document_views.dollars(found["expected"])
+    ratio = document_views.change(actual, expected) if actual is not None and expected is not None else None
     return Kpi(
         f"{coverage.named(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
         money(actual),
@@ -156,50 +161,54 @@ def signed(ratio: float) -> str:
 
 
 def _trajectory(
-    view: frame.View, drawn: views.Trajectory, dimension: str, found: views.Document | None, budget: Decimal | None
+    view: page_frame.View,
+    drawn: document_views.Trajectory,
+    dimension: str,
+    found: document_views.Document | None,
+    budget: Decimal | None,
 ) -> Callable[[], None]:
     """A place for the picture and its notes; the result draws the picture there."""
-    spike = views.stands_out_since(found) if found else None
+    spike = document_views.stands_out_since(found) if found else None
     if spike and drawn.weekly:
         spike -= timedelta(days=spike.weekday())
     whole = set(view.coverage.whole_days)
-    figure = figures.trajectory(
+    figure = daily_charts.trajectory(
         drawn.days,
         drawn.stacks,
-        cached.colours(*view.key, dimension),
+        results_cache.colours(*view.key, dimension),
         spike=spike,
-        expected=None if drawn.weekly or not found else views.expected_range(found),
+        expected=None if drawn.weekly or not found else document_views.expected_range(found),
         budget=None if drawn.weekly else budget,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
         unit="USD per week" if drawn.weekly else "USD per day",
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
-    draw = elements.first_picture(
+    draw = blocks.first_picture(
         figure,
         f"daily-cost-by-{dimension}",
         alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
         f"highest on {highest[1]} with {money(highest[0])}.",
     )
     if drawn.weekly:
-        elements.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
+        blocks.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
     elif any(day not in whole for day in drawn.days):
-        elements.note("Pale bars are days that the log covers in part.")
+        blocks.note("Pale bars are days that the log covers in part.")
     return draw
 
 
-def _movers(view: frame.View, found: views.Document) -> None:
+def _movers(view: page_frame.View, found: document_views.Document) -> None:
     if not found["drivers"]:
         return
     day = date.fromisoformat(found["day"])
-    elements.finding(f"What moved most on {view.coverage.named(day)}")
-    elements.table(proofs.movers(found), "movers")
+    blocks.finding(f"What moved most on {view.coverage.named(day)}")
+    blocks.table(evidence_tables.movers(found), "movers")
     st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
 
 
-@regions.region
-def _proof(view: frame.View, report: views.Document, dimension: str) -> None:
+@fragments.region
+def _proof(view: page_frame.View, report: document_views.Document, dimension: str) -> None:
     def every_day() -> None:
-        drawn = views.trajectory(report, dimension, cached.colours(*view.key, dimension))
-        elements.table(proofs.days(report, drawn, dimension), f"cost-by-day-{dimension}", limit=DAYS_SHOWN)
+        drawn = document_views.trajectory(report, dimension, results_cache.colours(*view.key, dimension))
+        blocks.table(evidence_tables.days(report, drawn, dimension), f"cost-by-day-{dimension}", limit=DAYS_SHOWN)
 
-    regions.fold("Every day in figures", "every-day", every_day)
+    fragments.fold("Every day in figures", "every-day", every_day)

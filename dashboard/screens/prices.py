@@ -10,8 +10,10 @@ import streamlit as st
 
 from analysis.formatting import count as counted
 from analysis.formatting import money, tokens, usd
-from dashboard import cached, elements, frame, views
-from dashboard.tables import Column, Table
+from dashboard.data import results_cache
+from dashboard.documents import document_views
+from dashboard.render.tables import Column, Table
+from dashboard.widgets import blocks, page_frame
 from ingest.errors import InputError
 
 KINDS = (("input", "input"), ("cache_read", "cached"), ("cache_write", "write"), ("output", "output"))
@@ -19,38 +21,38 @@ KINDS = (("input", "input"), ("cache_read", "cached"), ("cache_write", "write"),
 
 def show() -> None:
     """Draw the page."""
-    view = frame.view(dates=False)
+    view = page_frame.view(dates=False)
     answer = st.container()
     part = st.text_input(
         "Part of a model's name", key="model", bind="query-params", placeholder="the models of this log",
         help="Empty: the models that the calls of this store used",
     )  # fmt: skip
-    found = cached.prices(*view.key, part.strip() or None)
+    found = results_cache.prices(*view.key, part.strip() or None)
     with answer:
-        elements.finding(headline(found, part.strip()), level=1)
-        elements.note("USD per million tokens. A call is priced at the price of its day.")
+        blocks.finding(headline(found, part.strip()), level=1)
+        blocks.note("USD per million tokens. A call is priced at the price of its day.")
     for name in found["unresolved"]:
-        elements.note(f"No price for {name}: its calls are in no total.", warn=True)
+        blocks.note(f"No price for {name}: its calls are in no total.", warn=True)
     for item in found["loosely_matched"]:
-        elements.note(f"Loosely matched, please check: {item['name']} is {item['rule']}.", warn=True)
+        blocks.note(f"Loosely matched, please check: {item['name']} is {item['rule']}.", warn=True)
     if not found["rows"]:
-        elements.nothing("No price row", "Another part of a name, or a price of your own:")
+        blocks.nothing("No price row", "Another part of a name, or a price of your own:")
     else:
-        elements.table(book(found), "prices", limit=60)
-    own = cached.own_prices(*view.key)
+        blocks.table(book(found), "prices", limit=60)
+    own = results_cache.own_prices(*view.key)
     kinds = [counted(len(own[kind]), name) for kind, name in (("overrides", "price"), ("aliases", "other name"))]
-    elements.finding(f"Your own: {', '.join(kinds)}" if any(own.values()) else "No prices of your own")
+    blocks.finding(f"Your own: {', '.join(kinds)}" if any(own.values()) else "No prices of your own")
     said = [item["text"] for item in own["overrides"]]
     said += [f"{alias} is priced as {target}" for alias, target in own["aliases"].items()]
     if said:
-        elements.points(said, shown=20)
+        blocks.points(said, shown=20)
     _diff(view)
-    elements.finding("From here")
+    blocks.finding("From here")
     for command in ("explain MODEL --at DATE", "set MODEL --input USD --output USD"):
-        elements.command(f"hindcast prices {command}")
+        blocks.command(f"hindcast prices {command}")
 
 
-def _diff(view: frame.View) -> None:
+def _diff(view: page_frame.View) -> None:
     """Another price list beside the book, for the models of this log."""
     place = st.container()
     with place:
@@ -64,22 +66,22 @@ def _diff(view: frame.View) -> None:
     at = right.date_input("Our prices of", value=last.date() if last else None, key="at", help="A UTC day")
     with heading.container():
         if file is None or not isinstance(at, date):
-            elements.finding("Compare the book with another price list")
+            blocks.finding("Compare the book with another price list")
             return
         try:
-            found = cached.price_differences(*view.key, file.getvalue(), at)
+            found = results_cache.price_differences(*view.key, file.getvalue(), at)
         except InputError as error:
-            elements.nothing(error.what, error.remedy or "Choose another file.")
+            blocks.nothing(error.what, error.remedy or "Choose another file.")
             return
-        elements.finding(diff_headline(found))
+        blocks.finding(diff_headline(found))
     if found["differences"]:
-        elements.table(differences(found), "price-differences")
+        blocks.table(differences(found), "price-differences")
     if found["missing"]:
-        elements.note(f"Not in the file: {', '.join(found['missing'])}.")
-    elements.command(f"hindcast prices diff {file.name} --at {at}")
+        blocks.note(f"Not in the file: {', '.join(found['missing'])}.")
+    blocks.command(f"hindcast prices diff {file.name} --at {at}")
 
 
-def diff_headline(found: views.Document) -> str:
+def diff_headline(found: document_views.Document) -> str:
     """How many prices differ, and what hangs on them."""
     rows = found["differences"]
     if not rows:
@@ -89,7 +91,7 @@ def diff_headline(found: views.Document) -> str:
     return f"{counted(len(rows), 'price')} {verb} from the book: {money(sum(stakes, Decimal(0)))} at stake"
 
 
-def differences(found: views.Document) -> Table:
+def differences(found: document_views.Document) -> Table:
     """Model, kind of token, both prices, tokens used, and what the difference is worth over them."""
     columns = (
         Column("model"),
@@ -108,17 +110,17 @@ def differences(found: views.Document) -> Table:
         (
             "/".join(part for part in (row["provider"], row["model"]) if part),
             dict(KINDS).get(row["token_kind"], row["token_kind"]),
-            views.dollars(row["ours"]),
-            views.dollars(row["theirs"]),
+            document_views.dollars(row["ours"]),
+            document_views.dollars(row["theirs"]),
             row["tokens"],
-            views.dollars(row["usd_at_stake"]),
+            document_views.dollars(row["usd_at_stake"]),
         )
         for row in found["differences"]
     )
     return Table("Prices that differ", columns, rows)
 
 
-def headline(found: views.Document, part: str) -> str:
+def headline(found: document_views.Document, part: str) -> str:
     """How many rows of how many models, and which book."""
     models = len({(row["provider"], row["model"]) for row in found["rows"]})
     which = f"whose name contains '{part}'" if part else "of this log"
@@ -126,7 +128,7 @@ def headline(found: views.Document, part: str) -> str:
     return f"{counted(len(found['rows']), 'price row')} for {counted(models, 'model')} {which}{missing}"
 
 
-def book(found: views.Document) -> Table:
+def book(found: document_views.Document) -> Table:
     """The rows: model, prices by kind, tier, since when, for which requests, and the source."""
     columns = (
         Column("model"),

@@ -11,9 +11,12 @@ import streamlit as st
 
 from analysis.formatting import count as counted
 from analysis.formatting import money, share
-from dashboard import cached, charts, elements, figures, frame, proofs, shelf, views, waits
-from dashboard.frame import View
-from dashboard.palette import HUES
+from dashboard.data import results_cache, strategy_files
+from dashboard.documents import document_views, evidence_tables
+from dashboard.render import daily_charts, detail_charts
+from dashboard.render.palette import HUES
+from dashboard.widgets import blocks, page_frame, progress
+from dashboard.widgets.page_frame import View
 from replay.strategy.schema import Strategy
 
 SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
@@ -21,14 +24,14 @@ SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
 
 def show() -> None:
     """Draw the page."""
-    view = frame.view(dates=False)
+    view = page_frame.view(dates=False)
     if not view.coverage.days:
-        elements.nothing("No call has a time", "Traffic is replayed in time order: give the log's time in the mapping.")
+        blocks.nothing("No call has a time", "Traffic is replayed in time order: give the log's time in the mapping.")
         return
-    entries = {entry.name: entry for entry in shelf.entries()}
+    entries = {entry.name: entry for entry in strategy_files.entries()}
     if edited := st.session_state.get("edited"):
         entries[edited.name] = edited
-    newest = cached.diagnosis(*view.key, None)
+    newest = results_cache.diagnosis(*view.key, None)
     since, until = _window(view, newest)
     with st.sidebar:
         cold = st.toggle("Start with empty caches", key="cold", bind="query-params",
@@ -42,24 +45,24 @@ def show() -> None:
     )  # fmt: skip
     for entry in entries.values():
         if entry.problem:
-            elements.note(entry.problem, warn=True)
+            blocks.note(entry.problem, warn=True)
     if chosen:
         with answer:
             strategies = [strategy for name in chosen if (strategy := entries[name].strategy)]
             result = _replay(view, strategies, since, until, cold)
-            best = views.recommended(result) if result else None
+            best = document_views.recommended(result) if result else None
             if result is not None and best is not None:
-                elements.finding(proofs.sentence(best), level=1)
+                blocks.finding(evidence_tables.sentence(best), level=1)
         if result is not None and best is not None:
             again = {name: _again(entries[name], since, until, cold) for name in chosen}
             _answer(view, result, best, newest, again)
     else:
         with answer:
-            elements.nothing("No strategy chosen", "Choose one here, or write one below.")
+            blocks.nothing("No strategy chosen", "Choose one here, or write one below.")
     _editor(entries)
 
 
-def _window(view: View, newest: views.Document) -> tuple[date | None, date | None]:
+def _window(view: View, newest: document_views.Document) -> tuple[date | None, date | None]:
     """The days to replay: from the spike on (as the story tells it), or all."""
     spike = spike_days(view.coverage, newest)
     choices = [SPIKE_ON, ALL_DAYS] if spike else [ALL_DAYS]
@@ -68,30 +71,30 @@ def _window(view: View, newest: views.Document) -> tuple[date | None, date | Non
     return (spike[0], spike[-1]) if spike and days == SPIKE_ON else (None, None)
 
 
-def spike_days(coverage: views.Coverage, newest: views.Document) -> list[date]:
+def spike_days(coverage: document_views.Coverage, newest: document_views.Document) -> list[date]:
     """The complete days from the first flagged day of the run on; empty if no day is flagged."""
-    first = views.stands_out_since(newest)
+    first = document_views.stands_out_since(newest)
     return [] if first is None else [day for day in coverage.whole_days if day >= first]
 
 
 def _replay(
     view: View, strategies: Sequence[Strategy], since: date | None, until: date | None, cold: bool
-) -> views.Document | None:
+) -> document_views.Document | None:
     """The result as `hindcast replay --json` prints it; strategies that were run before are not run again."""
     names = {_key(strategy, since, until, cold): strategy for strategy in strategies}
-    new = {key: strategy for key, strategy in names.items() if cached.kept(("replayed", *view.key, key)) is None}
+    new = {key: strategy for key, strategy in names.items() if results_cache.kept(("replayed", *view.key, key)) is None}
     if new:
         arguments = {
             "strategies": [strategy.document() for strategy in new.values()],
             "since": since, "until": until, "cold": cold,
         }  # fmt: skip
         text = f"Replaying {view.coverage.calls:,} calls"
-        found = waits.result(view, "replay", arguments, text, key=tuple(new), of=len(new))
+        found = progress.result(view, "replay", arguments, text, key=tuple(new), of=len(new))
         if found is None:
             return None
         for key, entry in zip(new, found["strategies"], strict=True):
-            cached.keep(("replayed", *view.key, key), {**found, "strategies": [entry]})
-    kept = [cached.kept(("replayed", *view.key, key)) for key in names]
+            results_cache.keep(("replayed", *view.key, key), {**found, "strategies": [entry]})
+    kept = [results_cache.kept(("replayed", *view.key, key)) for key in names]
     return {**kept[0], "strategies": [one["strategies"][0] for one in kept]}
 
 
@@ -100,7 +103,7 @@ def _key(strategy: Strategy, since: date | None, until: date | None, cold: bool)
     return strategy.canonical_json(), since, until, cold
 
 
-def _again(entry: shelf.Entry, since: date | None, until: date | None, cold: bool) -> str:
+def _again(entry: strategy_files.Entry, since: date | None, until: date | None, cold: bool) -> str:
     """The command that says the same; empty for a strategy that is in no file yet."""
     if not entry.path:
         return ""
@@ -111,29 +114,31 @@ def _again(entry: shelf.Entry, since: date | None, until: date | None, cold: boo
 
 
 def _answer(
-    view: View, result: views.Document, best: views.Document, newest: views.Document, again: dict[str, str]
+    view: View,
+    result: document_views.Document,
+    best: document_views.Document,
+    newest: document_views.Document,
+    again: dict[str, str],
 ) -> None:
     if result["baseline"]["unpriced_calls"]:
-        elements.note(
+        blocks.note(
             f"Without a price, on neither side: {counted(result['baseline']['unpriced_calls'], 'call')}.",
             warn=True,
         )
     if result["baseline"]["untimed_calls"]:
-        elements.note(
-            f"Without a time, not replayed: {counted(result['baseline']['untimed_calls'], 'call')}.", warn=True
-        )
-    colours = proofs.strategy_colours(result)
-    costs = views.day_costs(cached.cost(*view.key, ("day",), None, None))
-    lines = proofs.trajectories(costs, view.coverage.whole_days, result, colours)
-    elements.picture(
-        figures.comparison(lines, spike=views.stands_out_since(newest)),
+        blocks.note(f"Without a time, not replayed: {counted(result['baseline']['untimed_calls'], 'call')}.", warn=True)
+    colours = evidence_tables.strategy_colours(result)
+    costs = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
+    lines = evidence_tables.trajectories(costs, view.coverage.whole_days, result, colours)
+    blocks.picture(
+        daily_charts.comparison(lines, spike=document_views.stands_out_since(newest)),
         "strategies",
         alt="Daily cost in USD as logged, and under each strategy: "
-        + "; ".join(f"{entry['name']} {views.per_day(entry)} a day" for entry in result["strategies"]),
+        + "; ".join(f"{entry['name']} {document_views.per_day(entry)} a day" for entry in result["strategies"]),
     )
     if any(line.dashed for line in lines):
-        elements.note("Dotted: quality falls below the floor, or the log cannot say. Bands: where the cost is a range.")
-    elements.table(proofs.comparison(result, colours), "strategies")
+        blocks.note("Dotted: quality falls below the floor, or the log cannot say. Bands: where the cost is a range.")
+    blocks.table(evidence_tables.comparison(result, colours), "strategies")
     name = st.selectbox(
         "Look closer at", [entry["name"] for entry in result["strategies"]],
         index=[entry["name"] for entry in result["strategies"]].index(best["name"]), key="closer", bind="query-params",
@@ -143,46 +148,48 @@ def _answer(
     _limits(closer, result)
 
 
-def _limits(closer: views.Document, result: views.Document) -> None:
+def _limits(closer: document_views.Document, result: document_views.Document) -> None:
     """What is assumed or left out: of the strategy that is looked at, and folded away of the others."""
     if closer["limits"]:
-        elements.finding(f"What the log cannot say of {closer['name']}")
-        elements.points(closer["limits"], shown=6)
+        blocks.finding(f"What the log cannot say of {closer['name']}")
+        blocks.points(closer["limits"], shown=6)
     others = [entry for entry in result["strategies"] if entry is not closer and entry["limits"]]
     if others:
         with st.expander("What it cannot say of the others"):
             for entry in others:
-                elements.finding(entry["name"])
-                elements.points(entry["limits"], shown=len(entry["limits"]))
+                blocks.finding(entry["name"])
+                blocks.points(entry["limits"], shown=len(entry["limits"]))
 
 
-def _closer(entry: views.Document, result: views.Document, again: str) -> None:
-    saved = views.amount(entry["baseline_cost_usd"]) - views.amount(entry["cost_usd"])
+def _closer(entry: document_views.Document, result: document_views.Document, again: str) -> None:
+    saved = document_views.amount(entry["baseline_cost_usd"]) - document_views.amount(entry["cost_usd"])
     if entry["savings"] and entry["cost_usd"] is not None:
-        stages = " · ".join(f"{stage} {money(views.dollars(part))}" for stage, part in entry["savings"].items())
+        stages = " · ".join(
+            f"{stage} {money(document_views.dollars(part))}" for stage, part in entry["savings"].items()
+        )
         days = [row["day"] for row in result["baseline"]["daily"]]
         over = f" saved in {counted(len(days), 'day')}" if days else ""
-        elements.finding(f"Where the {money(saved)}{over} come from: {stages}")
-        elements.picture(
-            figures.waterfall(views.savings_steps(entry)), "savings",
-            alt=f"From {money(views.dollars(entry['baseline_cost_usd']))} logged to "
-            f"{money(views.dollars(entry['cost_usd']))}: {stages}",
+        blocks.finding(f"Where the {money(saved)}{over} come from: {stages}")
+        blocks.picture(
+            daily_charts.waterfall(document_views.savings_steps(entry)), "savings",
+            alt=f"From {money(document_views.dollars(entry['baseline_cost_usd']))} logged to "
+            f"{money(document_views.dollars(entry['cost_usd']))}: {stages}",
         )  # fmt: skip
     if entry["tier_hits"] and entry["demand_calls"]:
-        elements.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
+        blocks.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
         tiers = {name: [hits / entry["demand_calls"]] for name, hits in entry["tier_hits"].items()}
-        elements.picture(
-            charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, reversed(HUES), strict=False))), "hits",
+        blocks.picture(
+            detail_charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, reversed(HUES), strict=False))), "hits",
             alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
         )  # fmt: skip
     with st.expander("How quality was judged, and how to run this again"):
-        elements.lead(proofs.evidence(entry))
-        elements.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
+        blocks.lead(evidence_tables.evidence(entry))
+        blocks.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
         if again:
-            elements.command(again)
+            blocks.command(again)
 
 
-def _editor(entries: dict[str, shelf.Entry]) -> None:
+def _editor(entries: dict[str, strategy_files.Entry]) -> None:
     """Edit a copy, read what is wrong with it, run it, save it."""
     with st.expander("Edit a strategy, or write one"):
         names = list(entries)
@@ -191,24 +198,24 @@ def _editor(entries: dict[str, shelf.Entry]) -> None:
             return
         before = entries[source].text
         after = st.text_area("YAML", value=before, height=320, key=f"text-{source}", help="As in docs/strategies.md")
-        entry = shelf.check(after or "", f"{source}.yaml")
+        entry = strategy_files.check(after or "", f"{source}.yaml")
         if entry.problem:
             st.error("This is not a strategy yet")
-            elements.log_text(entry.problem)
+            blocks.log_text(entry.problem)
             return
-        changed = shelf.difference(before, after or "")
+        changed = strategy_files.difference(before, after or "")
         if not changed:
-            elements.note("No change yet.")
+            blocks.note("No change yet.")
             return
         st.code(changed, language="diff")
         name = st.text_input("Name of the copy", value=f"{entry.name} edited", key=f"name-{source}", max_chars=80)
-        copy = shelf.rename(entry, name)
+        copy = strategy_files.rename(entry, name)
         left, right = st.columns(2)
         left.button("Run it", type="primary", on_click=_add, args=(copy,))
         if right.button("Save to ./strategies", help="The only thing besides feedback that this dashboard writes"):
-            elements.note(f"Saved as {shelf.save(copy)}.")
+            blocks.note(f"Saved as {strategy_files.save(copy)}.")
 
 
-def _add(copy: shelf.Entry) -> None:
+def _add(copy: strategy_files.Entry) -> None:
     st.session_state["edited"] = copy
     st.session_state["strategies"] = [*(n for n in st.session_state["strategies"] if n != copy.name), copy.name]

@@ -20,7 +20,7 @@ from ingest.errors import PriceError
 
 DIGEST = """
 import hashlib
-from analysis.book import compile_book
+from analysis.price_book.book import compile_book
 print(hashlib.sha256(repr(compile_book().rows).encode()).hexdigest())
 """
 HEAD = "as_of: 2026-01-01\nmodels:\n  - {provider: x, model: y, ids: [y], rows: [{from: 2024-01-01, source: s, "

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cli import output
-from cli.layout import cells, lay_out
+from cli.terminal import output
+from cli.terminal.text_tables import cells, lay_out
 
 FIGURES = st.sampled_from(["$1,131.79", "-0.5 %", "12,345,678", "unpriced", "-", "+$3.20", "578.15M", "2024-03-05"])
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z", "M"]), max_size=30) | st.sampled_from(

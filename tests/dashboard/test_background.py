@@ -14,8 +14,8 @@ from builder import build_store
 
 import sample_logs
 from analysis.ledger import ledger
-from dashboard import background
-from dashboard.errands import Aside
+from dashboard.data import job_process
+from dashboard.data.jobs import Aside
 from ingest.errors import StoreError, StrategyError
 from ingest.store.database import Store
 from replay.engine.run import run
@@ -46,7 +46,7 @@ def test_a_replay_aside_is_the_replay_and_leaves_the_store_as_it_is(own: Store, 
     chosen = [load(path) for path in sample_logs.strategies()[1:3]]
     steps: list[str] = []
     copy = tmp_path / "copy.duckdb"
-    found = background.run(
+    found = job_process.run(
         "replay", own.path, copy, arguments(*chosen), lambda finished: steps.extend(finished[len(steps) :])
     )
     assert hashlib.sha256(own.path.read_bytes()).hexdigest() == before
@@ -65,7 +65,7 @@ def test_what_the_page_raises_ends_the_work_within_two_seconds(own: Store, tmp_p
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        background.run("replay", own.path, tmp_path / "copy", arguments(load(sample_logs.strategies()[1])), stop)
+        job_process.run("replay", own.path, tmp_path / "copy", arguments(load(sample_logs.strategies()[1])), stop)
     assert time.monotonic() - raised < 2  # the process has been waited for: it is gone
 
 
@@ -74,13 +74,13 @@ def test_an_error_comes_back_as_it_was_raised(tmp_path: Path) -> None:
     ledger.update(store)
     asked = {"since": None, "until": None, "key": "canonical", "temperature": "always"}
     with pytest.raises(StrategyError) as raised:
-        background.run("caches", store.path, tmp_path / "copy", asked, ignore)
+        job_process.run("caches", store.path, tmp_path / "copy", asked, ignore)
     assert raised.value.remedy
 
 
 def test_work_that_dies_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
-        background.run("duplicates", tmp_path / "none", tmp_path / "copy", {"since": None, "until": None}, ignore)
+        job_process.run("duplicates", tmp_path / "none", tmp_path / "copy", {"since": None, "until": None}, ignore)
 
 
 def test_the_copy_holds_what_the_store_held_when_it_was_made(own: Store, tmp_path: Path) -> None:
@@ -98,13 +98,13 @@ def test_ranges_of_days_sum_to_the_range_of_the_strategy(own: Store) -> None:
     """The bands of the picture are those of the JSON."""
     from decimal import Decimal
 
-    from dashboard import proofs
+    from dashboard.documents import evidence_tables
 
     found = run(own, [load(path) for path in sample_logs.strategies()[1:]], since=date(2024, 3, 5)).to_json()
     for entry in found["strategies"]:
         for end in ("low", "high"):
             assert sum(Decimal(row[f"cost_{end}_usd"]) for row in entry["daily"]) == Decimal(entry[f"cost_{end}_usd"])
-    lines = proofs.trajectories({}, [], found, proofs.strategy_colours(found))
+    lines = evidence_tables.trajectories({}, [], found, evidence_tables.strategy_colours(found))
     for line, entry in zip(lines[1:], found["strategies"], strict=True):
         wide = entry["cost_low_usd"] != entry["cost_high_usd"]
         assert (line.low is not None) == (line.high is not None) == wide

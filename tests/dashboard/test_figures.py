@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dashboard import figures, palette, tables, views
-from dashboard.figures import Line, Step
+from dashboard.documents import document_views
+from dashboard.render import daily_charts, palette, tables
+from dashboard.render.daily_charts import Line, Step
 
 DAYS = [date(2024, 3, 1) + timedelta(days=number) for number in range(5)]
 MONEY = some.decimals(min_value=-9999, max_value=9999, places=4)
@@ -19,7 +20,7 @@ MONEY = some.decimals(min_value=-9999, max_value=9999, places=4)
 
 def test_a_stacked_bar_shows_every_dollar_it_is_given() -> None:
     stacks = {"a": [Decimal(n) for n in range(5)], "b": [Decimal("0.25")] * 5}
-    figure = figures.trajectory(DAYS, stacks, palette.assign(["a", "b"]))
+    figure = daily_charts.trajectory(DAYS, stacks, palette.assign(["a", "b"]))
     assert [list(trace.y) for trace in figure.data] == [[0, 1, 2, 3, 4], [0.25] * 5]
     assert [trace.marker.color for trace in figure.data] == list(palette.HUES[:2])
     assert figure.layout.barmode == "stack"
@@ -27,7 +28,7 @@ def test_a_stacked_bar_shows_every_dollar_it_is_given() -> None:
 
 
 def test_the_spike_is_marked_on_its_day() -> None:
-    figure = figures.trajectory(DAYS, {"a": [Decimal(1)] * 4 + [Decimal(9)]}, {}, spike=DAYS[4])
+    figure = daily_charts.trajectory(DAYS, {"a": [Decimal(1)] * 4 + [Decimal(9)]}, {}, spike=DAYS[4])
     (mark,) = figure.layout.annotations
     assert (mark.x, mark.y) == (DAYS[4], 9)
     assert "Tue 5 Mar: $9.00" in mark.text
@@ -38,7 +39,7 @@ def test_the_spike_is_marked_on_its_day() -> None:
 def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: Decimal) -> None:
     end = start + sum(changes, Decimal(0))
     steps = [Step("from", start, "total"), *(Step("x", change) for change in changes), Step("to", end, "total")]
-    figure = figures.waterfall(steps)
+    figure = daily_charts.waterfall(steps)
     trace, said = figure.data
     assert said.x[-1] == pytest.approx(max(0.0, float(end)))
     assert trace.measure[0] == trace.measure[-1] == "absolute"
@@ -50,7 +51,7 @@ def test_a_waterfall_ends_where_its_steps_lead(changes: list[Decimal], start: De
 @settings(deadline=None)
 @given(some.text(max_size=60))
 def test_a_name_from_a_log_never_becomes_markup_of_a_label(name: str) -> None:
-    shown = figures.plain(name)
+    shown = daily_charts.plain(name)
     assert "<" not in shown.replace("<br>", "")
     assert ">" not in shown.replace("<br>", "")
     assert "%{" not in shown
@@ -62,7 +63,7 @@ def test_the_mountain_and_the_hill_stand_in_one_picture() -> None:
         Line("routed", DAYS[3:], [Decimal(170)] * 2, palette.GOOD, low=[Decimal(150)] * 2, high=[Decimal(190)] * 2),
         Line("naive", DAYS, [Decimal(120)] * 5, palette.HUES[1], dashed=True),
     ]
-    figure = figures.comparison(lines, spike=DAYS[2])
+    figure = daily_charts.comparison(lines, spike=DAYS[2])
     named = {trace.name: trace for trace in figure.data}
     assert list(named["logged"].y) == [800] * 5
     assert named["naive"].line.dash == "dot"
@@ -90,7 +91,7 @@ def test_the_colours_differ_for_colour_blind_eyes_and_read_on_both_themes() -> N
 def test_an_agent_keeps_its_colour_when_others_are_filtered_out() -> None:
     colours = palette.assign(["a", "b", "c"])
     report = {"rows": [{"day": "2024-03-01", "agent": name, "cost_usd": "1"} for name in ("c", "b")]}
-    drawn = views.trajectory(report, "agent", colours)
+    drawn = document_views.trajectory(report, "agent", colours)
     assert list(drawn.stacks) == ["b", "c"]
     assert [colours[name] for name in drawn.stacks] == list(palette.HUES[1:3])
 
@@ -105,7 +106,7 @@ def test_an_agent_keeps_its_colour_when_others_are_filtered_out() -> None:
 )
 def test_a_trajectory_keeps_every_dollar_however_many_names_there_are(rows: list[tuple[date, int, Decimal]]) -> None:
     report = {"rows": [{"day": day.isoformat(), "agent": f"agent {n}", "cost_usd": str(usd)} for day, n, usd in rows]}
-    drawn = views.trajectory(report, "agent", {}, limit=5)
+    drawn = document_views.trajectory(report, "agent", {}, limit=5)
     assert len(drawn.stacks) <= 5
     assert sum(drawn.totals) == sum(usd for _, _, usd in rows)
 
@@ -114,9 +115,9 @@ def test_a_trajectory_keeps_every_dollar_however_many_names_there_are(rows: list
 @given(some.dictionaries(some.dates(date(2023, 1, 1), date(2024, 12, 31)), some.decimals(0, 99, places=6), min_size=2))
 def test_weeks_of_a_long_log_keep_every_dollar(costs: dict[date, Decimal]) -> None:
     report = {"rows": [{"day": day.isoformat(), "agent": "a", "cost_usd": str(usd)} for day, usd in costs.items()]}
-    drawn = views.by_week(views.trajectory(report, "agent", {}))
+    drawn = document_views.by_week(document_views.trajectory(report, "agent", {}))
     assert sum(drawn.totals) == sum(costs.values())
-    assert len(drawn.days) <= views.MOST_BARS
+    assert len(drawn.days) <= document_views.MOST_BARS
     if drawn.weekly:
         assert {day.weekday() for day in drawn.days} == {0}
 

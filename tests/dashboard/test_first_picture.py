@@ -13,22 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from analysis.diagnosis.diagnose import diagnose
-from dashboard import ahead, figures, palette, sketch, views
-from dashboard.holdings import holdings
+from dashboard.data import prefetch
+from dashboard.data.store_contents import holdings
+from dashboard.documents import document_views
+from dashboard.render import daily_charts, first_paint, palette
 from ingest.store.database import Store
 
 DAYS = [date(2024, 3, 1) + timedelta(days=number) for number in range(4)]
 
 
 def drawn(stacks: dict[str, list[Decimal]]) -> str:
-    return sketch.bars(figures.trajectory(DAYS, stacks, palette.assign(list(stacks))), "what it shows")
+    return first_paint.bars(daily_charts.trajectory(DAYS, stacks, palette.assign(list(stacks))), "what it shows")
 
 
 @given(some.floats(1e-6, 1e9))
 def test_the_scale_has_few_round_ticks_and_holds_every_bar(most: float) -> None:
-    step, top = sketch.scale(most)
+    step, top = first_paint.scale(most)
     assert top >= most * (1 - 1e-9)
-    assert 1 <= round(top / step) <= sketch.TICKS + 1
+    assert 1 <= round(top / step) <= first_paint.TICKS + 1
     assert f"{step:.0e}"[0] in "125"
 
 
@@ -46,35 +48,40 @@ def test_a_name_from_a_log_is_text_in_the_sketch_and_in_the_legend() -> None:
     page = drawn({made.HOSTILE_AGENT: [Decimal(1)] * 4})
     assert "<script" not in page
     assert "<b>agent" not in page
-    long = figures.legend("customer-facing-research-department-agent-3")
-    assert len(long) <= figures.LEGEND_CHARS
+    long = daily_charts.legend("customer-facing-research-department-agent-3")
+    assert len(long) <= daily_charts.LEGEND_CHARS
     assert long.startswith("customer-")
     assert long.endswith("-agent-3")
 
 
 def test_nothing_to_draw_is_an_empty_sketch() -> None:
-    assert "hc-sketch" in sketch.bars(figures.trajectory([], {}, {}), "")
+    assert "hc-sketch" in first_paint.bars(daily_charts.trajectory([], {}, {}), "")
 
 
 @pytest.fixture(scope="module")
-def told(spiky: Store) -> dict[ahead.Question, object]:
-    return dict(ahead.answers(spiky, diagnose(spiky).to_json()))
+def told(spiky: Store) -> dict[prefetch.Question, object]:
+    return dict(prefetch.answers(spiky, diagnose(spiky).to_json()))
 
 
 def test_what_is_worked_out_ahead_is_what_a_reader_would_be_told(
-    spiky: Store, told: dict[ahead.Question, object]
+    spiky: Store, told: dict[prefetch.Question, object]
 ) -> None:
-    ask = {"sessions": ahead.sessions, "calls": ahead.calls, "ranked": views.ranked, "holdings": holdings}
+    ask = {
+        "sessions": prefetch.sessions,
+        "calls": prefetch.calls,
+        "ranked": document_views.ranked,
+        "holdings": holdings,
+    }
     for (name, *question), answer in told.items():
         assert ask[name](spiky, *question) == answer
 
 
 def test_every_driver_shown_and_every_agent_is_looked_into_ahead(
-    spiky: Store, told: dict[ahead.Question, object]
+    spiky: Store, told: dict[prefetch.Question, object]
 ) -> None:
     found = diagnose(spiky).to_json()
     day = date.fromisoformat(found["day"])
-    for driver in found["drivers"][: ahead.SEGMENTS]:
-        assert ("sessions", views.filter_of(driver["segment"]), day, day, ahead.SESSIONS) in told
-    for agent in views.ranked(spiky, "agent"):
-        assert ("sessions", (("agent", unescape(agent)),), None, None, ahead.SESSIONS) in told
+    for driver in found["drivers"][: prefetch.SEGMENTS]:
+        assert ("sessions", document_views.filter_of(driver["segment"]), day, day, prefetch.SESSIONS) in told
+    for agent in document_views.ranked(spiky, "agent"):
+        assert ("sessions", (("agent", unescape(agent)),), None, None, prefetch.SESSIONS) in told

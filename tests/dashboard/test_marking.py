@@ -51,7 +51,7 @@ def test_a_day_marked_as_planned_raises_no_flag_until_it_is_taken_back(own: Stor
 
 
 def test_a_store_that_cannot_be_written_says_so(own: Store, open_page: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import marking
+    from dashboard.widgets import mark_day
     from ingest.errors import StoreBusyError
 
     page = opened_form(open_page(own, "spike"), diagnose(own).to_json()["day"])
@@ -59,7 +59,7 @@ def test_a_store_that_cannot_be_written_says_so(own: Store, open_page: Opened, m
     def busy(*_arguments: Any) -> None:
         raise StoreBusyError("process 7 is using the store")
 
-    monkeypatch.setattr(marking, "mark", busy)
+    monkeypatch.setattr(mark_day, "mark", busy)
     next(button for button in page.button if button.label == "Remember").click().run()
     assert not page.exception
     assert "Not written: process 7 is using the store" in said(page)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from analysis.formatting import money, share, usd
 from analysis.ledger import ledger
 from cli.app import app
-from dashboard import shelf
+from dashboard.data import strategy_files
 from dashboard.screens import explore
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -143,19 +143,19 @@ def test_optimise_waits_for_a_click(spiky: Store, open_page: Opened) -> None:
 
 
 def test_a_strategy_is_saved_under_its_own_name_and_nowhere_else(tmp_path: Path) -> None:
-    entry = shelf.check("name: ../../etc/Über strategy\nroute: [{default: gpt-4o}]\n", "x.yaml")
-    path = shelf.save(entry, tmp_path / "strategies")
+    entry = strategy_files.check("name: ../../etc/Über strategy\nroute: [{default: gpt-4o}]\n", "x.yaml")
+    path = strategy_files.save(entry, tmp_path / "strategies")
     assert path == tmp_path / "strategies" / "etc-ber-strategy.yaml"
-    assert shelf.read(path).strategy == entry.strategy
+    assert strategy_files.read(path).strategy == entry.strategy
     with pytest.raises(InputError, match="no file name"):
-        shelf.save(shelf.check("name: '///'\nroute: [{default: gpt-4o}]\n", "x.yaml"), tmp_path)
+        strategy_files.save(strategy_files.check("name: '///'\nroute: [{default: gpt-4o}]\n", "x.yaml"), tmp_path)
     with pytest.raises(InputError, match="not saved"):
-        shelf.save(shelf.check("nam: x\n", "x.yaml"), tmp_path)
+        strategy_files.save(strategy_files.check("nam: x\n", "x.yaml"), tmp_path)
 
 
 def test_a_copy_is_renamed_in_its_text() -> None:
-    entry = shelf.check("# mine\nname: a\nroute: [{default: gpt-4o}]\n", "x.yaml")
-    copy = shelf.rename(entry, 'b: "c"')
+    entry = strategy_files.check("# mine\nname: a\nroute: [{default: gpt-4o}]\n", "x.yaml")
+    copy = strategy_files.rename(entry, 'b: "c"')
     assert copy.strategy is not None
     assert copy.strategy.name == 'b: "c"'
-    assert shelf.difference(entry.text, copy.text).count("\n-name") == 1
+    assert strategy_files.difference(entry.text, copy.text).count("\n-name") == 1

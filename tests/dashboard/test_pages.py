@@ -51,11 +51,11 @@ def test_the_overview_says_what_cost_and_diagnose_say(open_page: Opened, spiky: 
 def test_a_large_store_is_drawn_before_its_newest_day_is_explained(
     open_page: Opened, spiky: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dashboard import cached
+    from dashboard.data import results_cache
 
     own = tmp_path / "large.duckdb"
     own.write_bytes(spiky.path.read_bytes())
-    monkeypatch.setattr(cached, "AT_ONCE", 0)
+    monkeypatch.setattr(results_cache, "AT_ONCE", 0)
     page = open_page(own)
     assert "being compared with earlier ones" in said(page)
     assert page.get("plotly_chart")

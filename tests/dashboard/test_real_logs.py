@@ -9,8 +9,8 @@ import pytest
 
 import sample_logs
 from analysis.ledger import ledger
-from dashboard import report
-from dashboard.findings import gather
+from dashboard.documents import html_report
+from dashboard.documents.story import gather
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.strategy.schema import load
@@ -32,6 +32,6 @@ def real(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.Te
 def test_reports_of_real_logs_say_what_they_lack(real: tuple[str, Store]) -> None:
     name, store = real
     findings = gather(store, [load(path) for path in sample_logs.strategies()[1:2]])
-    for audience in report.AUDIENCES:
-        assert UNPRICED[name] in unescape(report.html(findings, audience))
-    assert "the log holds too few quality scores" in report.markdown(findings)
+    for audience in html_report.AUDIENCES:
+        assert UNPRICED[name] in unescape(html_report.html(findings, audience))
+    assert "the log holds too few quality scores" in html_report.markdown(findings)

@@ -18,8 +18,8 @@ import sample_logs
 from analysis.formatting import money, share
 from analysis.ledger import ledger
 from cli.app import app
-from dashboard import report
-from dashboard.findings import Findings, gather
+from dashboard.documents import html_report
+from dashboard.documents.story import Findings, gather
 from ingest.store.database import Store
 from replay.strategy.schema import load
 
@@ -31,7 +31,7 @@ def findings(spiky: Store) -> Findings:
 
 @pytest.fixture(scope="module")
 def page(findings: Findings) -> str:
-    return report.html(findings)
+    return html_report.html(findings)
 
 
 def body(page: str) -> str:
@@ -72,7 +72,7 @@ def test_the_report_says_what_diagnose_and_replay_say(spiky: Store, page: str, f
 
 
 def test_stakeholders_get_three_numbers_two_pictures_and_one_recommendation(findings: Findings) -> None:
-    text = report.html(findings, "stakeholders")
+    text = html_report.html(findings, "stakeholders")
     assert text.count('class="hc-kpi"') == 3
     assert text.count('class="hc-picture"') == 2
     assert body(text).count("What to do") == 1
@@ -80,7 +80,7 @@ def test_stakeholders_get_three_numbers_two_pictures_and_one_recommendation(find
 
 
 def test_engineers_get_every_driver_and_every_limit(findings: Findings) -> None:
-    text = body(report.html(findings, "engineers"))
+    text = body(html_report.html(findings, "engineers"))
     assert findings.diagnosis is not None
     assert findings.replay is not None
     for driver in findings.diagnosis["drivers"]:
@@ -91,19 +91,19 @@ def test_engineers_get_every_driver_and_every_limit(findings: Findings) -> None:
 
 
 def test_what_is_unpriced_stands_in_every_report(findings: Findings) -> None:
-    for audience in report.AUDIENCES:
-        text = body(report.html(findings, audience))
+    for audience in html_report.AUDIENCES:
+        text = body(html_report.html(findings, audience))
         assert f"No price, in no total: 2 of {findings.coverage.calls:,} calls." in text
 
 
 def test_text_from_a_log_is_text_in_the_report(findings: Findings) -> None:
-    for audience in report.AUDIENCES:
-        page = report.html(findings, audience)
+    for audience in html_report.AUDIENCES:
+        page = html_report.html(findings, audience)
         scripts = re.findall(r"<script[^>]*>", page)
         assert set(scripts) == {"<script>", '<script type="application/json">'}
         assert scripts.count("<script>") == 2
         assert "<img" not in re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
-    written = report.markdown(findings, "engineers")
+    written = html_report.markdown(findings, "engineers")
     assert "<script" not in written.replace("\\<script", "")
     assert "**bold**" not in written
 
@@ -112,7 +112,7 @@ def test_a_log_without_a_spike_says_so(tmp_path: Path) -> None:
     rows = [row for row in made.rows() if row["start_time"] < made.SPIKE]
     store = build_store(tmp_path / "calm.duckdb", rows)
     ledger.update(store)
-    text = body(report.html(gather(store, [])))
+    text = body(html_report.html(gather(store, [])))
     assert "no day stands out" in text
     assert "No policy was compared" in text
 
@@ -123,9 +123,9 @@ def test_a_log_without_prices_or_times_still_makes_a_report(tmp_path: Path) -> N
     for store in (unpriced, untimed):
         ledger.update(store)
         found = gather(store, [load(path) for path in sample_logs.strategies()[1:2]])
-        for audience in report.AUDIENCES:
-            assert "1 of 1 call" in body(report.html(found, audience))
-        assert report.markdown(found)
+        for audience in html_report.AUDIENCES:
+            assert "1 of 1 call" in body(html_report.html(found, audience))
+        assert html_report.markdown(found)
 
 
 def test_the_command_writes_html_and_markdown_and_equal_stores_give_equal_bytes(
@@ -138,7 +138,7 @@ def test_the_command_writes_html_and_markdown_and_equal_stores_give_equal_bytes(
     assert json.loads(done.stdout)["path"] == "r.html"
     written = (tmp_path / "r.html").read_text()
     assert written.startswith("<!doctype html>")
-    assert written == report.html(gather(spiky, [load(Path(strategy))]))
+    assert written == html_report.html(gather(spiky, [load(Path(strategy))]))
     done = hindcast("report", strategy, "--md", "--for", "stakeholders", "--store", str(spiky.path))
     assert done.exit_code == 0, done.output
     assert done.stdout == ""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis.ledger import ledger
 from analysis.reports.cost import cost
-from dashboard import rollup
+from dashboard.data import cost_rollup
 from ingest.store.database import Store
 
 CALLS = st.lists(
@@ -41,11 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(store: Store, since: date | None, until: date | None) -> None:
-    whole = rollup.whole(store)
+    whole = cost_rollup.whole(store)
     assert whole is not None
     for count in range(5):
-        for by in combinations(rollup.DIMENSIONS, count):
-            found = rollup.rolled_up(whole, by, since, until)
+        for by in combinations(cost_rollup.DIMENSIONS, count):
+            found = cost_rollup.rolled_up(whole, by, since, until)
             asked = cost(store, by=by, since=since, until=until).to_json()
             if not asked["rows"][0]["calls"] and not by:
                 asked["rows"] = []  # SQL gives a row of nothing for the sum over no calls
@@ -70,9 +70,9 @@ def test_it_is_what_the_command_says_of_the_spiky_store(spiky: Store) -> None:
 def test_fractions_of_calls_are_left_to_the_command(folder: Path) -> None:
     store = build_store(folder / "fractions.duckdb", [{"start_time": datetime(2024, 3, 1), "weight": 0.5}])
     ledger.update(store)
-    assert rollup.whole(store) is None
+    assert cost_rollup.whole(store) is None
 
 
 def test_a_long_report_is_left_to_the_command(spiky: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollup, "MOST_ROWS", 5)
-    assert rollup.whole(spiky) is None
+    monkeypatch.setattr(cost_rollup, "MOST_ROWS", 5)
+    assert cost_rollup.whole(spiky) is None

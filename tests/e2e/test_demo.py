@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import sample_logs
-from cli import demo
+from cli.share import demo
 from ingest.store.database import Store
 from replay.advice.spike_story import tell
 from replay.strategy.schema import load

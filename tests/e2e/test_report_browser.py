@@ -13,8 +13,8 @@ import spiky as made
 from accessibility import violations
 
 import sample_logs
-from dashboard import report
-from dashboard.findings import gather
+from dashboard.documents import html_report
+from dashboard.documents.story import gather
 from replay.strategy.schema import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     store = made.make(folder / "spiky.duckdb")
     findings = gather(store, [load(path) for path in sample_logs.strategies()[1:3]])
     found = {}
-    for audience in report.AUDIENCES:
+    for audience in html_report.AUDIENCES:
         found[audience] = folder / f"{audience}.html"
-        found[audience].write_text(report.html(findings, audience))
+        found[audience].write_text(html_report.html(findings, audience))
     return found
 
 
@@ -74,7 +74,7 @@ def test_it_passes_the_accessibility_check(written: dict[str, Path], browser: An
 def test_the_stakeholders_page_prints_on_at_most_two_pages(
     written: dict[str, Path], chromium: str, tmp_path: Path
 ) -> None:
-    from dashboard import pdf
+    from dashboard.documents import pdf
 
     for audience, most in (("stakeholders", 2), ("everyone", 6)):
         pdf.print_page(chromium, written[audience].read_text(), tmp_path / f"{audience}.pdf")

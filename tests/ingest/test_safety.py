@@ -24,11 +24,11 @@ CALLS = 4_000
 # small tasks and publishes, so that a kill finds the ingest at every stage
 PROGRAM = """
 import sys
-from ingest import pipeline
+from ingest.pipeline import run as pipeline
 pipeline.TASK_BYTES = 60_000
 pipeline.PUBLISH_SEGMENTS = 1
-from ingest.format import formats
-from ingest.store import Store
+from ingest.format_contract import formats
+from ingest.store.database import Store
 formats()
 print("go", flush=True)
 pipeline.ingest(Store(sys.argv[1]), sys.argv[2:], workers=1, wait=float("10"))
@@ -164,8 +164,8 @@ def _small(tmp_path: Path) -> Path:
 FULL_DISK = """
 import resource, signal, sys
 from ingest.errors import StoreError
-from ingest.pipeline import ingest
-from ingest.store import Store
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 size = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

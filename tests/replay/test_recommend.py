@@ -10,8 +10,8 @@ import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
-from cli.replay import recommended, sentence
-from dashboard import findings
+from cli.policies.replay import recommended, sentence
+from dashboard.documents import story
 from ingest.store.database import Store
 from replay.engine.run import Replay, run
 from replay.strategy.schema import parse
@@ -75,15 +75,15 @@ def test_where_nothing_has_a_price_the_answer_says_so(store: Store) -> None:
     best = recommended(result)
     assert best is not None
     assert "cannot be said" in sentence(best)
-    told = findings.gather(store, [parse(UNKNOWN)])
-    assert "have no price" in findings.recommendation(told)
-    assert "$0.00" not in findings.recommendation(told)
+    told = story.gather(store, [parse(UNKNOWN)])
+    assert "have no price" in story.recommendation(told)
+    assert "$0.00" not in story.recommendation(told)
 
 
 def test_a_dearer_policy_that_passes_is_not_advised(store: Store) -> None:
-    told = findings.gather(store, [parse(DEARER)])
-    assert findings.recommendation(told).startswith("Keep what you have")
-    assert findings.numbers(told)[1][2].endswith("more")
+    told = story.gather(store, [parse(DEARER)])
+    assert story.recommendation(told).startswith("Keep what you have")
+    assert story.numbers(told)[1][2].endswith("more")
 
 
 def test_a_window_without_calls_has_no_cost_and_no_verdict(store: Store) -> None:

@@ -1,0 +1,137 @@
+"""`hindcast calls`: the calls behind a figure."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.terminal.options import Since, Until, parse_day, parse_pairs, silent
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
+
+if TYPE_CHECKING:
+    from analysis.reports.calls import CallList
+
+
+_WORDS = ("agent", "task", "model", "status")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(calls)
+
+
+def calls(
+    agent: Annotated[str | None, typer.Option("--agent", help="Of this agent; (none) for calls without one.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Of this task.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Billed as this model.")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Of this session.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Any other dimension: --where cost_status=unknown_model.")
+    ] = None,
+    day: Annotated[
+        date | None, typer.Option("--day", parser=parse_day, metavar="YYYY-MM-DD", help="One UTC day.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    order: Annotated[str, typer.Option("--order", help="cost, time, tokens or duration.")] = "cost",
+    limit: Annotated[int, typer.Option("--limit", help="How many to list.", min=1, max=100_000)] = 20,
+    show: Annotated[
+        int | None, typer.Option("--show", min=0, max=2**62, help="Print the messages of the call with this number.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """The calls behind a figure: filtered by anything the log knows, dearest first.
+
+    Example: hindcast calls --agent drafting_agent --day 2024-03-05
+    """
+    from analysis.reports import calls as listing
+    from ingest.store.database import Store
+
+    if show is not None:
+        _show_messages(Store(store), show, as_json=json)
+        return
+    given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
+    keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    keep |= parse_pairs(where or [])
+    since, until = day or since, day or until
+    if silent(store, since, until, as_json=json):
+        return
+    found = listing.calls(
+        Store(store),
+        keep,
+        since=since,
+        until=until,
+        order=order,
+        limit=limit,
+    )
+    if json:
+        emit_json(found.to_json())
+    elif found.rows:
+        _show(found)
+    else:
+        asked = " and ".join(f"{name}={value}" for name, value in keep.items()) or "this"
+        say(f"No call has {asked}{' in these days' if since or until else ''}.")
+
+
+def _show(found: CallList) -> None:
+    from analysis.formatting import count, money, named, tokens
+
+    unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
+    say(f"{count(found.calls, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
+    weighted = any(row["weight"] != 1 for row in found.rows)
+    texts = [
+        {
+            "call": str(row["call_no"]),
+            "time (UTC)": "-" if row["start_time"] is None else f"{row['start_time']:%Y-%m-%d %H:%M:%S}",
+            **{name: named(row[name]) for name in ("agent", "task", "model", "status")},
+            "input": tokens(row["input_tokens"]),
+            "output": tokens(row["output_tokens"]),
+            "usd": money(row["cost_usd"], symbol=""),
+            **({"stands for": f"{row['weight'].normalize():f}"} if weighted else {}),
+            "in the log at": f"{Path(row['source'] or '-').name}:{row['source_row']}",
+        }
+        for row in found.rows
+    ]
+    # what is the same in every row is said once
+    same = {name: text for name, text in texts[0].items() if name in _WORDS and all(t[name] == text for t in texts)}
+    if same:
+        say(
+            ("Shown, all of " if len(texts) > 1 else "It is of ") + ", ".join(f"{n} {t}" for n, t in same.items()) + "."
+        )
+    say()
+    shown = [name for name in texts[0] if name not in same]
+    left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd", "stands for")]
+    table(shown, [[row[name] for name in shown] for row in texts], left=left)
+    say()
+    if found.matched > len(found.rows):
+        say(f"The first {len(found.rows):,} are shown: --limit N for more.")
+    say(f"Its messages: hindcast calls --show {found.rows[0]['call_no']}")
+
+
+def _show_messages(store: Any, call_no: int, *, as_json: bool) -> None:
+    from analysis.formatting import count
+    from analysis.reports import calls as listing
+
+    parts = listing.messages(store, call_no)
+    if as_json:
+        emit_json(
+            {
+                "call_no": call_no,
+                "messages": [{"kind": p.kind, "role": p.role, "text": p.text, "chars": p.chars} for p in parts],
+            }
+        )
+        return
+    if all(part.text is None for part in parts):
+        size = sum(part.chars or 0 for part in parts)
+        held = f"{count(len(parts), 'part')} ({count(size, 'character')})"
+        say(f"Call {call_no}: no text is kept of its {held}, or the log had none.")
+        return
+    say(f"Call {call_no}: {count(len(parts), 'part')}.", style="bold")
+    for part in parts:
+        say()
+        say(part.role or part.kind, style="bold")
+        say(listing.readable(part))

@@ -1,0 +1,237 @@
+"""`hindcast cost` and `hindcast reprice`."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.terminal.options import Since, Until, parse_day_or_today, parse_pairs, silent
+from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from analysis.reports.cost import CostReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(cost)
+    app.command()(reprice)
+
+
+def cost(
+    store: StoreOption = "hindcast.duckdb",
+    by: Annotated[str, typer.Option("--by", help="Dimensions, comma-separated: day, agent, task, model, ...")] = (
+        "day,model"
+    ),
+    since: Since = None,
+    until: Until = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Keep one value: --where agent=research_agent; (none) is the unknown."),
+    ] = None,
+    prices_of: Annotated[
+        date | None,
+        typer.Option(
+            "--prices-of",
+            parser=parse_day_or_today,
+            metavar="DAY",
+            help="Price every call as on this day, or 'today'.",
+        ),
+    ] = None,
+    components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
+    top: Annotated[int, typer.Option("--top", min=0, help="Rows of the table; 0 for all.")] = 30,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """What the calls cost, by any dimension, beside the cost that the log itself states.
+
+    Example: hindcast cost --by agent,model --since 2024-03-01
+    """
+    from analysis import formatting
+    from analysis.reports.cost import cost as report_cost
+    from ingest.errors import GateError
+    from ingest.store.database import Store
+
+    keep = parse_pairs(where or [])
+    if silent(store, since, until, as_json=json):
+        return
+    report = report_cost(
+        Store(store),
+        [part.strip() for part in by.split(",") if part.strip()],
+        since,
+        until,
+        keep,
+        components=components,
+        prices_of=prices_of,
+    )
+    if json:
+        emit_json(report.to_json())
+    elif report.total["calls"]:
+        _show(report, top)
+    else:
+        say(f"No call has {' and '.join(where)}." if where else "The store holds no calls yet: hindcast ingest PATH")
+    if strict and report.total["unpriced_calls"]:
+        raise GateError(
+            f"{formatting.count(report.total['unpriced_calls'], 'call')} without a price",
+            remedy="Set prices with: hindcast prices set MODEL --input USD --output USD",
+        )
+
+
+def _show(report: CostReport, top: int) -> None:
+    from analysis import formatting
+
+    total = report.total
+    spent = formatting.money(total["cost_usd"])
+    say(
+        f"{spent} for {formatting.count(total['calls'], 'call')}, {formatting.tokens(total['input_tokens'])} tokens in "
+        f"and {formatting.tokens(total['output_tokens'])} out."
+    )
+    say()
+    tokens = {"input_tokens": "input", "cache_read_input_tokens": "cached", "output_tokens": "output"}
+    split = {name: label for name, label in _COMPONENTS.items() if name in total}
+    columns = {"calls": "calls", **(split or tokens)}
+    columns["cost_usd"] = "cost"
+    if total["logged_cost_usd"] is not None:
+        columns["logged_cost_usd"] = "logged"
+    if "effective_usd" in total:
+        columns |= {"effective_usd": "effective", "list_over_effective": "list/eff."}
+    shown = report.rows[:top] if top else report.rows
+    table(
+        [*report.by, *columns.values(), "unpriced"],
+        [
+            [
+                *(formatting.named(row[name]) for name in report.by),
+                *(_cell(name, row.get(name), row) for name in columns),
+                f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
+            ]
+            for row in shown
+        ],
+        left=tuple(range(len(report.by))),
+    )
+    if len(shown) < len(report.rows):
+        say(f"... and {formatting.count(len(report.rows) - len(shown), 'more row')} (--top 0)")
+    say()
+    _show_caveats(report)
+
+
+def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
+    from analysis import formatting
+
+    if name == "list_over_effective":
+        known = row["cost_usd"] is not None and row["effective_usd"]
+        return f"{row['cost_usd'] / row['effective_usd']:.2f} x" if known else "-"
+
+    if name == "calls":
+        return f"{value:,}"
+    if not name.endswith("_usd"):
+        return formatting.tokens(value)
+    return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else formatting.money(value)
+
+
+_COMPONENTS = {
+    "uncached_input_usd": "input $", "cache_read_usd": "cached $", "cache_write_usd": "write $",
+    "output_usd": "output $", "reasoning_usd": "reasoning $", "other_usd": "other $",
+}  # fmt: skip
+
+
+def _show_caveats(report: CostReport) -> None:
+    from analysis import formatting
+
+    total = report.total
+    if total["unpriced_calls"]:
+        count = total["unpriced_calls"]
+        without = formatting.tokens(total["unpriced_tokens"])
+        say(f"Unpriced: {formatting.count(count, 'call')} with {without} tokens, in no sum above:")
+        for row in report.unpriced[:8]:
+            name = "/".join(part for part in (row["provider"], row["model"]) if part) or "(no model)"
+            tier = f" '{row['tier']}'" if row["tier"] else ""
+            say(f"  {row['calls']:>9,}  {row['cost_status'].replace('_', ' ')}{tier}: {name}")
+        if len(report.unpriced) > 8:
+            say(f"  ... and {len(report.unpriced) - 8} more (--by cost_status,model)")
+    if total["fallback_calls"]:
+        say(
+            f"{formatting.count(total['fallback_calls'], 'call')} used a token kind or a date without a price "
+            f"of its own, billed at the nearest one (--by cost_status)."
+        )
+    if total["estimated_calls"]:
+        say(
+            f"{formatting.count(total['estimated_calls'], 'call')} without logged usage priced on our own token counts."
+        )
+    _show_hidden_cache(report)
+    if report.prices_of:
+        say(f"Every call at the prices of {report.prices_of}.")
+    if report.extended:
+        first = ", ".join(f"of {row['model']} before {row['first_price']}" for row in report.extended[:3])
+        more = f" and of {len(report.extended) - 3} more" if len(report.extended) > 3 else ""
+        say(f"No price is known {first}{more}; the first one is used.")
+    say(f"Prices: {report.price_book_version}   ·   Why a price: hindcast prices explain MODEL --at DATE")
+
+
+def _show_hidden_cache(report: CostReport) -> None:
+    from analysis import formatting
+
+    solved = [found for found in report.hidden_cache if found.accepted]
+    if solved:
+        say("The logged cost shows cache reads that the log does not count (effective = with them):")
+    for found in solved:
+        listed, logged = formatting.money(found.list_usd), formatting.money(found.logged_usd)
+        say(
+            f"  {found.model}: {found.with_cache:,} of {formatting.count(found.calls, 'call')}, "
+            f"{formatting.tokens(found.cached_tokens)} tokens; "
+            f"list {listed} is {found.factor:.2f} x the logged {logged}"
+        )
+    for found in report.hidden_cache:
+        if not found.accepted and found.list_usd != found.logged_usd:
+            say(
+                f"  {found.model}: list {formatting.money(found.list_usd)}, "
+                f"logged {formatting.money(found.logged_usd)}, and "
+                f"cache reads do not explain it ({found.on_grid:,} of {formatting.count(found.calls, 'call')} on the "
+                f"{found.grid}-token grid): probably another price. Set yours: "
+                f"hindcast prices set '{found.model}' --input USD ..."
+            )
+
+
+def reprice(
+    estimate_tokens: Annotated[
+        bool, typer.Option("--estimate-tokens", help="Count the texts of calls that have no usage, and price them.")
+    ] = False,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Rebuild the ledger with today's price book and your overrides. The calls stay as they are.
+
+    Example: hindcast reprice
+    """
+    from analysis import formatting
+    from analysis.ledger.ledger import update
+    from ingest.store.database import Store
+
+    handle = Store(store)
+    with handle.read():  # a clear error where there is no store
+        pass
+    estimates = None
+    if estimate_tokens:
+        from analysis.ledger.token_estimates import estimate
+
+        with progress("counting tokens", unit="texts") as bar:
+            estimates = estimate(handle, bar)
+    with progress("repricing", unit="calls") as bar:
+        summary = update(handle, progress=bar, rebuild=True)
+    if json:
+        emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
+        return
+    say(f"{formatting.count(summary.calls, 'call')}, now {formatting.money(summary.cost_usd)}.")
+    if summary.unpriced_calls:
+        say(f"{formatting.count(summary.unpriced_calls, 'call')} without a price.")
+    if estimates is not None:
+        say(
+            f"Of the calls without usage {estimates.exact:,} were counted exactly, {estimates.estimated:,} estimated; "
+            f"{estimates.unknown:,} stay unknown (no text, or an answer with hidden reasoning)."
+        )
+        for item in estimates.factors:
+            origin = (
+                f"from {formatting.count(item.calls, 'call')} of yours" if item.calls else "a default of its family"
+            )
+            say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
+    say(f"Prices: {summary.price_book_version}")

@@ -1,0 +1,353 @@
+"""`hindcast prices`: what is known of prices, why, and your own."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.terminal.options import amount, parse_day_or_today, today
+from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
+from cli.terminal.output import note as remark
+
+if TYPE_CHECKING:
+    from analysis.reports.price_explanation import Explanation
+
+
+def register(app: typer.Typer) -> None:
+    prices = typer.Typer(help="List, explain, compare and set prices.", no_args_is_help=True)
+    prices.command("list")(list_prices)
+    prices.command("explain")(explain_price)
+    prices.command("diff")(diff)
+    prices.command("set")(set_prices)
+    prices.command("unset")(unset)
+    app.add_typer(prices, name="prices")
+
+
+ProviderOption = Annotated[str | None, typer.Option("--provider", help="The provider as logged.")]
+At = Annotated[
+    date | None,
+    typer.Option("--at", parser=parse_day_or_today, metavar="DAY", help="UTC day, YYYY-MM-DD; today if not given."),
+]
+
+
+def list_prices(
+    model: Annotated[
+        str | None, typer.Argument(help="Part of a model name; without it, the models in the store.")
+    ] = None,
+    overrides: Annotated[bool, typer.Option("--overrides", help="Your own prices and aliases instead.")] = False,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """The price rows of the models in your calls, or of every model whose name contains MODEL.
+
+    Example: hindcast prices list gpt-4o
+    """
+    from analysis import formatting
+    from analysis.reports.price_list import list_overrides, list_rows
+    from ingest.store.database import Store
+
+    if overrides:
+        own = list_overrides(Store(store))
+        if json:
+            emit_json(own)
+            return
+        aliases = formatting.count(len(own["aliases"]), "alias", "aliases")
+        say(f"Set: {formatting.count(len(own['overrides']), 'override')}, {aliases}.")
+        for item in own["overrides"]:
+            say(f"  {item['override_id']:>3}  {item['text']}")
+        for alias, target in own["aliases"].items():
+            say(f"       {alias} is priced as {target}")
+        return
+    found = list_rows(Store(store), model)
+    if json:
+        emit_json(found.to_json())
+        return
+    rows, models = formatting.count(len(found.rows), "price row"), formatting.count(found.models, "model")
+    say(f"{rows} of {models} ({found.version}); USD per million tokens.")
+    say()
+    table(
+        ["provider", "model", "tier", "from", "requests", "input", "cached", "write", "output", "source"],
+        [
+            [
+                row["provider"], row["model"], row["tier"], row["effective_from"] or "always", row["size"],
+                *(formatting.usd(row[kind]) or "-" for kind in ("input", "cache_read", "cache_write", "output")),
+                row["source"].split(",")[0].split(":")[0],
+            ]
+            for row in found.rows
+        ],
+        left=(0, 1, 2, 3, 4, 9),
+    )  # fmt: skip
+    if found.unresolved:
+        say()
+        say(f"No price: {', '.join(found.unresolved)}")
+    if found.loose:
+        say()
+        say("Loosely matched, please check (hindcast prices explain MODEL):")
+        for name, rule in found.loose:
+            say(f"  {name}: {rule}")
+
+
+def explain_price(
+    model: Annotated[str, typer.Argument(help="The model as logged.")],
+    at: At = None,
+    provider: ProviderOption = None,
+    tier: Annotated[str, typer.Option("--tier", help="standard, batch, flex, priority or fast.")] = "standard",
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=0, max=2**40, help="Input tokens of the request, for context tiers.")
+    ] = 0,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """The whole way from a logged model name to its price on a day.
+
+    Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
+    """
+    from analysis.reports.price_explanation import explain
+    from ingest.store.database import Store
+
+    handle = Store(store)
+    if handle.exists():
+        with handle.read() as con:
+            found = explain(con, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
+    else:
+        found = explain(None, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
+    if json:
+        emit_json(found.to_json())
+    else:
+        _show_explanation(found)
+
+
+def _show_explanation(found: Explanation) -> None:
+    name = "/".join(part for part in (found.provider, found.model) if part)
+    row = found.row
+    if row is None:
+        say(f"{name} has no {found.tier} price on {found.at}.")
+        say(f"  name     {found.resolution.rule}")
+        say()
+        say("Set one with: hindcast prices set MODEL --input USD --output USD   (USD per million tokens)")
+        return
+    prices = {kind: text for kind, text in row["usd_per_million"].items() if text and not text.startswith("as ")}
+    heads = {"input": "input", "cache_read": "cached", "output": "output"}
+    parts = [f"{prices[kind]} {word}" for kind, word in heads.items() if kind in prices]
+    say(f"{name} on {found.at}: {', '.join(parts)} (USD per million tokens).")
+    if found.extended:
+        say(f"No price is known before {found.extended}; the first one is used.")
+    say()
+    key = "/".join(found.resolution.key) if found.resolution.key else "(your own price)"
+    say(f"  name       {name} -> {key}")
+    say(f"  rule       {found.resolution.rule} ({found.resolution.confidence} confidence)")
+    for text in found.overrides:
+        say(f"  yours      {text}")
+    say(f"  valid      {_since(row)} to {row['effective_to'] or 'now'}, {found.tier} tier{_size(row)}")
+    say(f"  source     {row['source']} ({row['confidence']} confidence)")
+    others = [f"{kind.replace('_', ' ')} {text}" for kind, text in prices.items() if kind not in heads]
+    if others:
+        say(f"  also       {', '.join(others)}")
+    say(
+        "  otherwise  a kind without a price of its own is billed at its parent's: cached as input, reasoning as output"
+    )
+    say(f"  book       {found.version}")
+    if len(found.history) > 1:
+        say()
+        table(
+            ["from", "requests", "input", "cached", "output", "source"],
+            [
+                [
+                    _since(entry),
+                    _size(entry).strip(", ") or "any",
+                    *(_own(entry, kind) for kind in ("input", "cache_read", "output")),
+                    entry["source"].split(":")[0].rsplit(", 20", 1)[0],
+                ]
+                for entry in found.history
+            ],
+            left=(0, 1, 5),
+        )
+
+
+def _own(row: dict[str, Any], kind: str) -> str:
+    text = row["usd_per_million"][kind]
+    return "-" if text is None or text.startswith("as ") else str(text)
+
+
+def _since(row: dict[str, Any]) -> str:
+    return str(row["effective_from"] or "always")
+
+
+def _size(row: dict[str, Any]) -> str:
+    text = ""
+    if row["above_tokens"] is not None:
+        text += f", over {row['above_tokens']:,} input tokens"
+    elif row["upto_tokens"] is not None:
+        text += f", up to {row['upto_tokens']:,} input tokens"
+    return text + (f", {row['hours_utc']} UTC" if row["hours_utc"] else "")
+
+
+def diff(
+    file: Annotated[str, typer.Argument(help="litellm's model_prices_and_context_window.json.")],
+    at: At = None,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Where litellm's price file disagrees with ours on the models of your own calls.
+
+    Example: hindcast prices diff model_prices_and_context_window.json
+    """
+    from pathlib import Path
+
+    from analysis import formatting
+    from analysis.reports.price_list_comparison import compare
+    from ingest.store.database import Store
+
+    found, missing = compare(Store(store), Path(file), at or today())
+    if json:
+        emit_json({"differences": [item.to_json() for item in found], "missing": missing})
+        return
+    differ = f"{formatting.count(len(found), 'price')} not as in {file}."
+    say(differ if found else f"Every price that {file} has agrees.")
+    if found:
+        say()
+        table(
+            ["model", "kind", "ours", "theirs", "tokens", "theirs - ours"],
+            [
+                [
+                    "/".join(part for part in (item.provider, item.model) if part),
+                    item.kind,
+                    formatting.usd(item.ours) or "-",
+                    formatting.usd(item.theirs) or "-",
+                    formatting.tokens(item.tokens),
+                    "-" if item.usd_at_stake is None else formatting.money(item.usd_at_stake, sign=True),
+                ]
+                for item in found
+            ],
+            left=(0, 1),
+        )
+    if missing:
+        say()
+        say(f"Not in the file: {', '.join(missing)}")
+
+
+def _number(name: str, about: str) -> Any:
+    return typer.Option(name, callback=amount, help=about)
+
+
+def set_prices(
+    model: Annotated[str | None, typer.Argument(help="Model as logged, or a glob such as 'azure/gpt-4o*'.")] = None,
+    file: Annotated[str | None, typer.Option("--file", help="A YAML file; replaces all that was set.")] = None,
+    provider: ProviderOption = None,
+    account: Annotated[str | None, typer.Option("--account", help="Only calls of this team.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only calls of this agent.")] = None,
+    input_price: Annotated[str | None, _number("--input", "USD per million input tokens.")] = None,
+    output_price: Annotated[str | None, _number("--output", "USD per million output tokens.")] = None,
+    cache_read: Annotated[str | None, _number("--cache-read", "USD per million cached tokens.")] = None,
+    cache_write: Annotated[str | None, _number("--cache-write", "USD per million written tokens.")] = None,
+    reasoning: Annotated[str | None, _number("--reasoning", "USD per million reasoning tokens.")] = None,
+    multiplier: Annotated[str | None, _number("--multiplier", "Times the list price, 0.9 = 10 % off.")] = None,
+    zero: Annotated[bool, typer.Option("--zero", help="It costs nothing.")] = False,
+    per_hour: Annotated[str | None, _number("--per-hour", "USD per machine hour, self-hosted.")] = None,
+    basis: Annotated[
+        str, typer.Option("--basis", help="Hours billed: busy (any call runs) or hours (clock).")
+    ] = "busy",
+    same_as: Annotated[str | None, typer.Option("--as", help="Price it as this model, e.g. openai/gpt-4o.")] = None,
+    tier: Annotated[str, typer.Option("--tier", help="The service tier of absolute prices.")] = "standard",
+    since: Annotated[str | None, typer.Option("--from", help="First UTC day.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last UTC day.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Where this price comes from.")] = "",
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Set your own price for some calls, and reprice.
+
+    Example: hindcast prices set 'azure/gpt-4o*' --input 2.75 --cache-read 1.25 --output 11 --note "EU region"
+    """
+    from pathlib import Path
+
+    from analysis import formatting
+    from analysis.pricing import overrides as own
+    from ingest.errors import InputError
+    from ingest.store.database import Store
+
+    handle = Store(store)
+    with handle.read():  # a clear error where there is no store
+        pass
+    aliases: dict[str, str] = {}
+    items = []
+    if file is not None:
+        loaded = own.load_file(Path(file))
+        items, aliases = loaded.overrides, loaded.aliases
+    elif same_as is not None:
+        if model is None:
+            raise InputError("--as needs the MODEL as logged", remedy="hindcast prices set my-gpt --as openai/gpt-4o")
+        aliases = {model: same_as}
+    else:
+        match = {"provider": provider, "model": model, "account": account, "agent": agent}
+        values = {
+            "input": input_price, "output": output_price, "cache_read": cache_read, "cache_write": cache_write,
+            "reasoning": reasoning, "multiplier": multiplier, "per_hour": per_hour, "from": since, "until": until,
+        }  # fmt: skip
+        given = {name: value for name, value in values.items() if value is not None}
+        items = [own.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
+    if aliases:
+        with handle.read() as con:
+            own.check_aliases(con, aliases, items, replace_all=file is not None)
+    with handle.write() as con:
+        own.store_overrides(con, items, replace_all=file is not None)
+        own.store_aliases(con, aliases, replace_all=file is not None)
+    done = [formatting.count(len(items), "override")] if items else []
+    done += [formatting.count(len(aliases), "alias", "aliases")] if aliases else []
+    _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
+    with handle.read() as con:
+        idle = own.unused(con, items)
+    for item in idle:
+        names = ", ".join(f"{name} {glob}" for name, glob in vars(item.match).items() if glob)
+        remark(f"No call matches {names}. As logged: hindcast cost --by provider,model")
+
+
+def unset(
+    number: Annotated[
+        int, typer.Argument(min=1, max=2**31 - 1, help="The override's number: hindcast prices list --overrides.")
+    ],
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Remove one of your prices, and reprice.
+
+    Example: hindcast prices unset 1
+    """
+    from analysis.pricing.overrides import remove_override
+    from ingest.store.database import Store
+
+    handle = Store(store)
+    with handle.read():
+        pass
+    with handle.write() as con:
+        remove_override(con, number)
+    _reprice(handle, f"override {number} removed", json)
+
+
+def _reprice(handle: Any, what: str, json: bool) -> None:
+    import numpy as np
+
+    from analysis import formatting
+    from analysis.ledger.costs_view import unpriced_calls
+    from analysis.ledger.ledger import total_cost, update
+
+    before, unpriced = total_cost(handle), unpriced_calls(handle)
+    with progress("repricing", unit="calls") as bar:
+        summary = update(handle, progress=bar, rebuild=True)
+    left = unpriced_calls(handle)
+    if json:
+        emit_json({"before_usd": formatting.usd(before), **summary.to_json()})
+        return
+    cost = "costs" if summary.calls == 1 else "cost"
+    say(
+        f"{what}: {formatting.count(summary.calls, 'call')} {cost} {formatting.money(summary.cost_usd)} "
+        f"(before: {formatting.money(before)})."
+    )
+    won, lost = (len(np.setdiff1d(*pair, assume_unique=True)) for pair in ((unpriced, left), (left, unpriced)))
+    changed = [f"{formatting.count(n, 'call')} {word} a price" for n, word in ((won, "won"), (lost, "lost")) if n]
+    if changed:
+        say(f"{' and '.join(changed)}.")
+    if len(left):
+        say(f"{'Still without a price' if not lost else 'Without a price now'}: {formatting.count(len(left), 'call')}.")

@@ -1,0 +1,1 @@
+"""Commands that bring logs in and write files out."""

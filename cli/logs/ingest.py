@@ -1,0 +1,288 @@
+"""`hindcast ingest` and `hindcast mapping init`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.terminal.options import SHARE, between
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ingest")(ingest)
+    mapping = typer.Typer(help="Describe a log of your own to Hindcast.", no_args_is_help=True)
+    mapping.command("init")(mapping_init)
+    app.add_typer(mapping, name="mapping")
+
+
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders; plain, .gz or .zst.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    format: Annotated[str | None, typer.Option(help="Read the files as this format instead of recognising it.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="A mapping file (YAML) for logs of your own layout.")] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Keep keyed hashes, lengths and token counts, never a text.")
+    ] = False,
+    metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Keep nothing of the messages: fastest, enough for cost.")
+    ] = False,
+    key: Annotated[Path | None, typer.Option(help="The key file for --no-text (default: beside the store).")] = None,
+    redact: Annotated[bool, typer.Option("--redact", help="Mask keys, e-mail, card and phone numbers.")] = False,
+    redact_pattern: Annotated[
+        list[str] | None, typer.Option(help="Mask this regular expression too (repeatable, implies --redact).")
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="The zone of times that name none.")] = "UTC",
+    max_bad_ratio: Annotated[
+        float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", callback=SHARE)
+    ] = None,
+    count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Store nothing: say what each file is, why, and what it lacks.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Keep reading as the files grow and new ones appear; Ctrl-C ends it.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(help="Seconds between two looks while following.", callback=between(0.1, 86_400))
+    ] = 2.0,
+    match_formats: Annotated[
+        bool,
+        typer.Option(help="Take a call once that two tools logged: same model and tokens, starts within 2 s."),
+    ] = True,
+    wait: Annotated[
+        float,
+        typer.Option(help="Seconds to wait while another ingest works on the store.", callback=between(0, 86_400)),
+    ] = 60.0,
+    workers: Annotated[
+        int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).", min=1, max=64)
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Read LLM call logs into the store, each call once.
+
+    Example: hindcast ingest logs/ more.jsonl.zst
+    """
+    if not paths:
+        _offer(store)
+        return
+    if explain:
+        _explain(paths, mapping, format, json_)
+        return
+    from ingest.pipeline.workers import prepare
+
+    prepare(paths, workers)
+    from cli.terminal.output import note, progress
+    from ingest.pipeline.run import ingest as run
+    from ingest.records.timestamps import zone_named
+    from ingest.store.database import Store
+
+    target = Store(store)
+    options: dict[str, Any] = {
+        "format": format,
+        "mapping": mapping,
+        "text": not no_text,
+        "metadata_only": metadata_only,
+        "hash_key": key,
+        "redact": (redact_pattern or []) if redact or redact_pattern else None,
+        "zone": zone_named(timezone),
+        "workers": workers,
+        "wait": wait,
+        "match_formats": match_formats,
+    }
+    if follow:
+        _follow(target, paths, every, options)
+        return
+    with progress("Reading") as bar:
+        report = run(target, paths, progress=bar, meanwhile=_load_pricing, **options)
+    if count_tokens:
+        from ingest.contents.tokenizer import ENCODINGS, ensure_counted
+
+        with progress("Counting tokens", unit="texts") as bar:
+            ensure_counted(target, ENCODINGS, bar)
+    costs = _price(target)
+    _tell(report, costs, json_)
+    for problem in report.problems:
+        note(f"hindcast: {problem}")
+    if report.problems:
+        raise typer.Exit(2)
+    if max_bad_ratio is not None:
+        report.check(max_bad_ratio)
+
+
+def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
+    from analysis.formatting import count
+    from cli.terminal.output import note
+    from ingest.pipeline.follow import follow
+
+    def tell(report: Any) -> None:
+        _price(store)
+        bad = f", {count(report.quarantined, 'unusable row')}" if report.quarantined else ""
+        note(f"{count(report.calls, 'new call')} from {count(len(report.files), 'file')}{bad}")
+
+    note(f"Following {', '.join(str(path) for path in paths)}; Ctrl-C ends it.")
+    try:
+        follow(store, paths, every=every, on_report=tell, **options)
+    except KeyboardInterrupt:
+        note("Stopped; everything read so far is in the store.")
+
+
+def _load_pricing() -> None:
+    """Load what `_price` will need."""
+    with suppress(Exception):  # whoever needs it meets the same error
+        from analysis.price_book.book import first_rows
+        from analysis.pricing import numpy_kernel as array_kernel  # noqa: F401
+
+        first_rows()
+
+
+def _price(store: Any) -> dict[str, Any]:
+    """Bring the ledger up to date and total it; without the ledger the costs are unknown."""
+    try:
+        from analysis.ledger import ledger
+    except ImportError:
+        return {"cost_usd": None, "logged_cost_usd": None, "unpriced_calls": None}
+    ledger.update(store)
+    with store.read() as con:
+        cost, logged, unpriced = con.execute(
+            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL)
+                 FROM costs"""
+        ).fetchall()[0]
+    return {"cost_usd": cost, "logged_cost_usd": logged, "unpriced_calls": unpriced}
+
+
+def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
+    from analysis.formatting import count, money, usd
+    from cli.terminal.output import emit_json, say, table
+
+    if json_:
+        document = report.to_json()
+        files = document.pop("files")
+        emit_json(
+            {
+                **document,
+                "cost_usd": usd(costs["cost_usd"]),
+                "logged_cost_usd": usd(costs["logged_cost_usd"]),
+                "unpriced_calls": costs["unpriced_calls"],
+                "files": files,
+            }
+        )
+        return
+    cost = f", {money(costs['cost_usd'])} in the store" if costs["cost_usd"] is not None else ""
+    files = count(len(report.files), "file")
+    say(f"{count(report.calls, 'new call')} from {files}{cost}.", style="bold")
+    rows = [
+        [
+            Path(file["path"]).name,
+            file["format"],
+            f"{file['rows']:,}",
+            f"{file['calls']:,}",
+            f"{file['duplicates']:,}",
+            f"{file['quarantined']:,}",
+            f"{sum(file['skipped'].values()):,}",
+        ]
+        for file in report.files[:20]
+    ]
+    say()
+    table(["file", "format", "rows", "new calls", "duplicates", "unusable", "no calls"], rows, left=(0, 1))
+    if len(report.files) > 20:
+        say(f"... and {count(len(report.files) - 20, 'more file')}")
+    notes = []
+    if costs["unpriced_calls"]:
+        notes.append(
+            f"{count(costs['unpriced_calls'], 'call')} of the store without a price (hindcast cost names their models)"
+        )
+    if costs["logged_cost_usd"] is not None:
+        notes.append(f"logged cost in the store: {money(costs['logged_cost_usd'])}")
+    if report.quarantined:
+        notes.append(f"not usable: {count(report.quarantined, 'row')}, each in quarantine with its reason:")
+        for file in report.files:
+            for bad in file["bad_rows"][:3]:
+                notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
+        del notes[12:]
+    elsewhere = sum(file["logged_elsewhere"] for file in report.files)
+    if elsewhere:
+        notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")
+    if report.passed_over:
+        notes.append(f"passed over: {count(len(report.passed_over), 'file')}, such as {report.passed_over[0]}")
+    if notes:
+        say()
+        for text in notes:
+            say(text)
+    say()
+    say("Next: hindcast cost --by day,model   ·   hindcast diagnose")
+
+
+def _offer(store: str) -> None:
+    """Without a path: say which logs were found at their usual places, and how to read them."""
+    from analysis.formatting import count
+    from cli.terminal.output import say
+    from ingest.detect.known_locations import usual_places
+
+    found = usual_places()
+    if not found:
+        say("Name what to read: hindcast ingest PATH...   (no assistant's logs were found at their usual places)")
+        raise typer.Exit(2)
+    option = "" if store == DEFAULT_STORE else f" --store {store}"
+    say("Found on this machine; nothing was read yet:")
+    for place in found:
+        say(f"  {place.title}: {count(place.files, 'file')}, {place.size / 1e6:,.0f} MB")
+        say(f"    hindcast ingest {place.folder}{option}")
+
+
+def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_: bool) -> None:
+    from dataclasses import asdict
+
+    from analysis.formatting import count, share
+    from cli.terminal.output import emit_json, say, table
+    from ingest.detect.explain_file import explain
+    from ingest.mapping_file import load_mapping
+
+    chosen = load_mapping(mapping) if mapping is not None else None
+    found = [explain(path, mapping=chosen, format=format) for path in paths]
+    if json_:
+        emit_json({"files": [asdict(one) for one in found]})
+        return
+    for one in found:
+        say(f"{Path(one.path).name} is {one.title}, because {one.because}.", style="bold")
+        passed = sum(one.skipped.values())
+        no_calls = f"{count(passed, 'row')} that {'is no call' if passed == 1 else 'are no calls'}"
+        packed = "" if one.compression == "none" else f", {one.compression}"
+        say(f"{one.layout}{packed}; the first {count(one.rows, 'row')}: {count(one.calls, 'call')}, "
+            f"{no_calls}, {len(one.bad_rows):,} unusable")  # fmt: skip
+        if one.filled:
+            rows = [[name, share(part), str(one.example.get(name, ""))[:60]] for name, part in one.filled.items()]
+            say()
+            table(["field", "filled", "in the first call"], rows, left=(0, 2))
+        say()
+        for label, counts in (("agents named by", one.agent_sources), ("tokens", one.tokens_sources),
+                              ("flagged", one.issues), ("no calls", one.skipped)):  # fmt: skip
+            if counts:
+                say(f"{label}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+        for bad in one.bad_rows:
+            say(f"unusable row {bad['row']}: {bad['reason']} at {bad['json_path']}")
+        for text in one.cannot:
+            say(f"Cannot: {text}")
+        say()
+    say(f"Next: hindcast ingest {' '.join(str(path) for path in paths[:3])}")
+
+
+def mapping_init(
+    path: Annotated[Path, typer.Argument(help="A log of your own layout: JSONL, CSV or Parquet.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the draft here, not to stdout.")] = None,
+) -> None:
+    """Draft a mapping file from the first records of a log.
+
+    Example: hindcast mapping init calls.csv -o calls.mapping.yaml
+    """
+    from ingest.detect.draft_mapping import draft_mapping
+
+    text = draft_mapping(path)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text)
+        typer.echo(f"Wrote {output}. Check it, then: hindcast ingest {path} --mapping {output}", err=True)

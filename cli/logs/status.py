@@ -1,0 +1,111 @@
+"""`hindcast` alone: where you stand, and the next useful command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
+
+
+def register(app: typer.Typer) -> None:
+    app.callback(invoke_without_command=True, help=app.info.help)(status)
+
+
+def status(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """Where you stand, and the next useful command."""
+    if context.invoked_subcommand is not None:
+        if context.get_parameter_source("store").name == "COMMANDLINE":  # type: ignore[union-attr]
+            os.environ["HINDCAST_STORE"] = store  # `hindcast --store X cost` means that store too
+        return
+    path = Path(store)
+    if not path.exists():
+        _no_store(path, as_json=json)
+        return
+    from ingest.store.database import Store
+
+    document = standing(Store(path))
+    if json:
+        emit_json(document)
+    else:
+        _show(path, document)
+
+
+def standing(store: Any) -> dict[str, Any]:
+    """What is in the store, the newest complete day against its expectation, and the next command."""
+    from analysis.diagnosis.diagnose import diagnose
+    from analysis.reports.cost import cost
+    from ingest.errors import InputError
+
+    with store.read() as con:
+        calls = con.execute("SELECT count(*) FROM calls").fetchall()[0][0]
+        quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
+    document = {"store": str(store.path), "calls": calls, "quarantined": quarantined, "total": None, "day": None}
+    if not calls:
+        return {**document, "next": "hindcast ingest PATH"}
+    try:
+        total = cost(store, by=()).to_json()["total"]
+    except InputError:
+        return {**document, "next": "hindcast reprice"}
+    document["total"] = total
+    try:
+        found = diagnose(store).to_json()
+    except InputError:
+        return {**document, "next": "hindcast cost --by model"}
+    day = {key: found[key] for key in ("day", "actual", "expected", "range", "flagged", "summary")}
+    return {**document, "day": day, "next": "hindcast diagnose" if found["flagged"] else "hindcast dashboard"}
+
+
+def _show(path: Path, document: dict[str, Any]) -> None:
+    from decimal import Decimal
+
+    from analysis.formatting import count, money
+
+    total = document["total"]
+    if not document["calls"]:
+        say(f"{path} holds no calls yet.", style="bold")
+    elif total is None:
+        say(f"{path} holds {count(document['calls'], 'call')} without a cost.", style="bold")
+    else:
+        day = document["day"]
+        say(day["summary"] if day else "No call has both a time and a price.", style="bold")
+        cost = None if total["cost_usd"] is None else Decimal(total["cost_usd"])
+        say(f"{count(total['calls'], 'call')} in {path}, {money(cost)} together.")
+        if total["unpriced_calls"]:
+            say(f"{total['unpriced_calls']:,} of them without a price and in no total.", style="yellow")
+        if total["estimated_calls"]:
+            say(f"{total['estimated_calls']:,} of them priced by estimated token counts.", style="yellow")
+    if document["quarantined"]:
+        say(f"Not read: {count(document['quarantined'], 'line')}; hindcast dashboard shows why.", style="yellow")
+    say()
+    say(f"Next: {document['next']}")
+
+
+def _no_store(path: Path, *, as_json: bool) -> None:
+    from ingest.detect.whereabouts import usual_places
+
+    places = usual_places()
+    if as_json:
+        found = [{"what": p.what, "path": str(p.path), "files": p.files, "size_bytes": p.size_bytes} for p in places]
+        emit_json({"store": str(path), "total": None, "day": None, "logs": found, "next": _ingest(places)})
+        return
+    say(f"No store at {path} yet.", style="bold")
+    if places:
+        say("Logs found on this machine:")
+        say()
+        table(
+            ["what", "where", "files", "MB"],
+            [[p.what, str(p.path), f"{p.files:,}", f"{p.size_bytes / 1e6:,.1f}"] for p in places],
+            left=(0, 1),
+        )
+    say()
+    say(f"Next: {_ingest(places)}   ·   or see the origin story: hindcast demo")
+
+
+def _ingest(places: list[Any]) -> str:
+    import shlex
+
+    return f"hindcast ingest {shlex.quote(str(places[0].path))}" if places else "hindcast ingest PATH"

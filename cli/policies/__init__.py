@@ -1,0 +1,1 @@
+"""Commands that choose, replay and judge strategies."""

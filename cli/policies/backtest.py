@@ -1,0 +1,180 @@
+"""`hindcast backtest` and `hindcast verify`: forecasts beside what happened, before and after a rollout."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.terminal.options import FLOOR, Since, Until, parse_day, silent
+from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from replay.evaluation.backtest import Backtest
+    from replay.evaluation.verify import Verification
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def backtest(
+        split: Annotated[
+            date, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="The first day that is held out.")
+        ],
+        strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimiser chooses.")] = None,
+        quality_floor: Annotated[
+            float, typer.Option(callback=FLOOR, help="The floor, if the optimiser chooses.")
+        ] = 0.95,
+        scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
+        since: Since = None,
+        until: Until = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Choose or take a strategy on the days before SPLIT, and score it on the days from SPLIT on.
+
+        Example: hindcast backtest combined.yaml --split 2024-03-08 --since 2024-03-05
+        """
+        from datetime import timedelta
+
+        from ingest.store.database import Store
+        from replay.evaluation import backtest as held_out
+        from replay.optimize.search import optimise
+        from replay.quality.scores import load_priors
+        from replay.strategy.schema import load
+
+        priors = load_priors(scores) if scores else None
+        if silent(store, since, until, as_json=as_json):
+            return
+        with progress("Backtesting", unit="policies") as bar:
+            if strategy is not None:
+                chosen = load(strategy)
+            else:
+                before = split - timedelta(days=1)
+                chosen = optimise(
+                    Store(store),
+                    floor=quality_floor,
+                    since=since,
+                    until=before,
+                    priors=priors,
+                    done=lambda _label: bar.advance(1),
+                ).strategy
+            result = held_out.backtest(
+                Store(store),
+                chosen,
+                split=split,
+                since=since,
+                until=until,
+                priors=priors,
+            )
+        if as_json:
+            emit_json({**result.to_json(), "strategy": chosen.document()})
+        else:
+            show_backtest(result)
+
+    @app.command()
+    def verify(
+        strategy: Annotated[Path, typer.Argument(help="The strategy file that was rolled out.")],
+        rollout: Annotated[
+            date, typer.Option("--from", parser=parse_day, metavar="YYYY-MM-DD", help="The day of the rollout.")
+        ],
+        since: Since = None,
+        until: Until = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """After a rollout: the forecast from the days before it beside the bill after it, and what drifted.
+
+        Example: hindcast verify combined.yaml --from 2024-03-20
+        """
+        from ingest.store.database import Store
+        from replay.evaluation import verify as check
+        from replay.strategy.schema import load
+
+        chosen = load(strategy)
+        if silent(store, since, until, as_json=as_json):
+            return
+        result = check.verify(
+            Store(store),
+            chosen,
+            rollout=rollout,
+            since=since,
+            until=until,
+        )
+        if as_json:
+            emit_json(result.to_json())
+        else:
+            show_verification(result)
+
+
+def show_backtest(result: Backtest) -> None:
+    """Whether the forecast held, day by day."""
+    from analysis.formatting import count, day, money, share
+    from analysis.money import dollars
+
+    words = "inside" if result.inside else "outside"
+    say(
+        f"{result.name}: forecast {money(dollars(result.forecast))} for {count(result.test_days, 'held-out day')}"
+        f" ({money(dollars(result.low))} to {money(dollars(result.high))}), realised {money(dollars(result.realised))}:"
+        f" {words} its 90 % interval ({share(result.error or 0, sign=True)}).",
+        style="bold",
+    )
+    say()
+    table(
+        ["day", "logged", "forecast", "realised"],
+        [
+            [day(when), *(money(dollars(amount), symbol="") for amount in (logged, forecast, realised))]
+            for when, logged, forecast, realised in result.daily
+        ],
+    )
+    say()
+    told, real = result.expected_quality, result.realised_quality
+    say(
+        f"Quality: {_ratio(told.mean_ratio)} of logged on the {count(result.known_days, 'day')} before"
+        f" (bound {_ratio(told.lower_90)}, {told.verdict} {told.floor:g});"
+        f" {_ratio(real.mean_ratio)} on the held-out days (bound {_ratio(real.lower_90)}, {real.verdict})."
+    )
+    if result.new_segments:
+        say(f"New since the split, forecast at the overall rate: {', '.join(result.new_segments)}", style="yellow")
+
+
+def show_verification(result: Verification) -> None:
+    """Forecast, bill and the drifts that add up to the difference."""
+    from analysis.formatting import count, money
+    from analysis.money import dollars
+
+    words = "as forecast" if result.inside else "not as forecast"
+    say(
+        f"{result.name} since {result.rollout}: {money(dollars(result.realised))} in {count(result.days, 'day')},"
+        f" {words}"
+        f" ({money(dollars(result.forecast))}, 90 % interval {money(dollars(result.low))}"
+        f" to {money(dollars(result.high))}).",
+        style="bold",
+    )
+    say()
+    rows = [
+        [
+            drift.segment,
+            drift.cause,
+            money(dollars(drift.amount), sign=True),
+            _figure(drift.before),
+            _figure(drift.after),
+        ]
+        for drift in result.drifts[:12]
+    ]
+    rest = sum(drift.amount for drift in result.drifts[12:])
+    if rest or len(result.drifts) > 12:
+        rows.append([f"{len(result.drifts) - 12} smaller", "", money(dollars(rest), sign=True), "", ""])
+    rows.append(["realised - forecast", "", money(dollars(result.realised - result.forecast), sign=True), "", ""])
+    table(["segment", "what drifted", "usd", "forecast", "realised"], rows, left=(0, 1))
+    for text in result.notes:
+        say(f"Cannot say: {text}", style="dim")
+
+
+def _ratio(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,151 @@
+"""`hindcast replay`: what the logged traffic would have cost under other policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.terminal.options import Since, Until, silent
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
+
+if TYPE_CHECKING:
+    from replay.engine.run import Replay, StrategyResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def replay(
+        strategies: Annotated[list[Path], typer.Argument(help="Strategy files (YAML).", show_default=False)],
+        since: Since = None,
+        until: Until = None,
+        cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
+        scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
+        store: StoreOption = DEFAULT_STORE,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Replay the logged traffic through strategies: cost, hit rate, savings by stage, quality verdict.
+
+        Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
+        """
+        from ingest.store.database import Store
+        from replay.engine.run import run
+        from replay.quality import gate
+        from replay.strategy.schema import load
+
+        chosen = [load(path) for path in strategies]
+        if silent(store, since, until, as_json=as_json):
+            return
+        with progress("Replaying", unit="strategies") as bar:
+            bar.total(len(chosen))
+            result = run(
+                Store(store),
+                chosen,
+                since=since,
+                until=until,
+                cold=cold,
+                scores=gate.load_priors(scores) if scores else None,
+                done=lambda _name: bar.advance(1),
+            )
+        if as_json:
+            emit_json(result.to_json())
+        else:
+            show(result)
+
+
+def show(result: Replay) -> None:
+    """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
+    from analysis.formatting import count, money, share
+    from analysis.money import dollars
+    from replay.advice.recommend import verdict
+
+    if not result.daily:
+        say("No calls with a time in this window: nothing to replay.")
+        return
+    best = recommended(result)
+    if best is not None:
+        say(sentence(best), style="bold")
+        say()
+    unit = "usd/day" if result.whole_days else "usd/day*"
+    rows = []
+    if all(entry.savings for entry in result.strategies):  # no identity strategy among them to show what was logged
+        rows.append(["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"])
+    for entry in result.strategies:
+        if not entry.savings:
+            rows.append([entry.name, _plain(entry.per_day()), "-", "-", quality_text(entry), "baseline"])
+            continue
+        rows.append(
+            [
+                entry.name,
+                _plain(entry.per_day()),
+                share(entry.saved_share),
+                share(entry.hit_rate) if entry.tier_hits else "-",
+                quality_text(entry),
+                verdict(entry.quality),
+            ]
+        )
+    table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
+    if not result.whole_days:
+        say("* the log covers no day whole; mean over the days it touches", style="dim")
+    if best is not None and best.savings and best.priced_calls:
+        parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings.items()]
+        whole = money(dollars(best.baseline - best.cost))
+        say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
+    for number, why in (
+        (result.unpriced_calls, "without a price: on neither side"),
+        (result.untimed_calls, "without a time: not replayed"),
+    ):
+        if number:
+            say(f"Not included: {count(number, 'call')} {why}", style="yellow")
+    for entry in result.strategies:
+        if entry.newly_unpriced:
+            moved = f"{count(entry.newly_unpriced, 'call')} would have no price, and stand on neither side"
+            say(f"Not to be compared with the others: under {entry.name} {moved}", style="yellow")
+    if best is not None and best.limits:
+        say(f"Assumed or left out for {best.name}:")
+        for limit in best.limits:
+            say(f"  - {limit}", style="dim")
+    if sum(1 for entry in result.strategies if entry.limits) > 1:
+        note("What the other strategies assume: --json")
+
+
+def recommended(result: Replay) -> StrategyResult | None:
+    """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
+    from replay.advice import recommend
+
+    place = recommend.recommended([entry.to_json() for entry in result.strategies])
+    return None if place is None else result.strategies[place]
+
+
+def sentence(best: StrategyResult) -> str:
+    """The answer in one sentence."""
+    from replay.advice.recommend import costs, verdict
+
+    text = costs(best.to_json(), "/day")
+    if not best.priced_calls:
+        return f"{text}."
+    if best.quality["verdict"] == "unknown":
+        return f"{text}; whether quality holds, the log cannot say."
+    mean, low = best.quality["mean_ratio"], best.quality["lower_90"]
+    if mean is None:  # nothing that moved is scored; too little moved to fall below the floor at its worst
+        return f"{text}; quality at least {low:.3f} of today's even at the worst: {verdict(best.quality)}."
+    return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(best.quality)}."
+
+
+def quality_text(entry: StrategyResult) -> str:
+    """`0.97 (0.957)`; `? (0.957)` where no score says what the mean is; `unknown` where nothing can be said."""
+    mean, low = entry.quality["mean_ratio"], entry.quality["lower_90"]
+    if low is None:
+        return "unknown"
+    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
+
+
+def _plain(amount: object) -> str:
+    from decimal import Decimal
+
+    from analysis.formatting import money
+
+    return money(amount if isinstance(amount, Decimal) else None, symbol="")

@@ -1,0 +1,67 @@
+"""`hindcast router`: what a learned router between two models would be worth, beside what is simpler."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.terminal.options import SHARE
+from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def router(
+        strong: Annotated[str, typer.Option(help="The dearer, better model.")],
+        weak: Annotated[str, typer.Option(help="The cheaper one.")],
+        quality: Annotated[
+            float, typer.Option(callback=SHARE, help="The share of the strong model's quality to reach.")
+        ] = 0.95,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Compare a learned router with a random mix, prompt length, a table of tasks and an oracle, in dollars.
+
+        Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
+        """
+        from analysis.formatting import count
+        from ingest.store.database import Store
+        from replay.optimize import learned_router as learned
+
+        outcomes = learned.outcomes_of(Store(store), strong, weak)
+        rows = learned.compare(outcomes, share=quality)
+        better = rows[0].apgr is not None
+        if as_json:
+            emit_json(
+                {
+                    "strong": strong,
+                    "weak": weak,
+                    "calls": len(outcomes),
+                    "quality": quality,
+                    "routers": [{"name": row.name, "apgr": row.apgr, "cost_share": row.cost_at} for row in rows],
+                }
+            )
+            return
+        scored = count(len(outcomes), "scored call")
+        best = min(
+            (row for row in rows[:-1] if row.cost_at is not None), key=lambda row: row.cost_at or 0.0, default=None
+        )
+        if not better:
+            say(f"{strong} is not better than {weak} on {scored}: use the cheaper.", style="bold")
+        elif best is not None:
+            say(
+                f"'{best.name}' reaches {quality:.0%} of {strong} for {best.cost_at:.1%} of its cost"
+                f" ({scored}, cross-validated).",
+                style="bold",
+            )
+        say()
+        table(
+            ["router", f"cost at {quality:.0%}", "APGR"],
+            [
+                [row.name, *("-" if value is None else form.format(value) for value, form in
+                             ((row.cost_at, "{:.1%}"), (row.apgr, "{:.3f}")))]
+                for row in rows
+            ],
+        )  # fmt: skip
+        say("A table of tasks is a strategy file: hindcast optimize writes it.")

@@ -1,0 +1,94 @@
+"""`hindcast strategy`: check strategy files without running them, and the JSON schema for editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal.output import JsonOption, emit_json, say, table
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Check strategy files, and print their schema.", no_args_is_help=True)
+
+    @group.command()
+    def check(
+        files: Annotated[list[Path], typer.Argument(help="Strategy files.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        """Read strategy files and say what they declare; the first mistake is an error with its line.
+
+        Example: hindcast strategy check strategies/*.yaml
+        """
+        from replay.stages.rule_evaluation import targets
+        from replay.strategy.schema import load
+
+        found = [(path, load(path)) for path in files]
+        if as_json:
+            emit_json(
+                [
+                    {"path": str(path), "name": one.name, "stages": list(one.stages()), "models": targets(one)}
+                    for path, one in found
+                ]
+            )
+            return
+        for path, one in found:
+            stages = ", ".join(one.stages()) or "nothing"
+            models = f"; models {', '.join(targets(one))}" if one.route else ""
+            say(f"{path}: '{one.name}' declares {stages}{models}")
+
+    @group.command()
+    def schema() -> None:
+        """The JSON schema of a strategy file, for the completion of an editor.
+
+        Example: hindcast strategy schema > strategy.schema.json
+        """
+        from replay.strategy.schema import schema as document
+
+        emit_json(document())
+
+    @group.command()
+    def priors(as_json: JsonOption = False) -> None:
+        """The public benchmarks that a strategy may name as its weakest evidence, with source and date.
+
+        Example: hindcast strategy priors
+        """
+        from replay.quality.public_priors import benchmarks
+
+        found = benchmarks().values()
+        if as_json:
+            emit_json(
+                [
+                    {
+                        "benchmark": one.name,
+                        "what": one.what,
+                        "source": one.source,
+                        "licence": one.licence,
+                        "results": [
+                            {"models": list(r.models), "quality": r.quality, "n": r.n, "date": r.day.isoformat()}
+                            for r in one.results
+                        ],
+                    }
+                    for one in found
+                ]
+            )
+            return
+        for one in found:
+            say(f"{one.name}: {one.what}", style="bold")
+            say(f"From {one.source} ({one.licence}).")
+            say()
+            table(
+                ["model", "quality", "n", "date"],
+                [
+                    [r.models[0], f"{r.quality:.3f}", f"{r.n:,}", r.day.isoformat()]
+                    for r in sorted(one.results, key=lambda r: -r.quality)
+                ],
+                left=(0,),
+            )
+        say()
+        say("Use one: quality: {priors: [{benchmark: aider-polyglot, task: 'code*'}]}")
+        say("It is shown, and counts only with accept_priors: true. Your own scores come first: hindcast shadow.")
+
+    app.add_typer(group, name="strategy")

@@ -1,0 +1,1 @@
+"""Commands that look for savings: caches, batches, parallel work, own servers."""

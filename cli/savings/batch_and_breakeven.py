@@ -1,0 +1,128 @@
+"""`hindcast batch` and `hindcast breakeven`: calls that could wait, and calls that a server of your own could take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal.options import POSITIVE, Since, Until, amount, silent
+from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def batch(
+        since: Since = None,
+        until: Until = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Which calls could wait for a batch, and what that would save at the dated discount.
+
+        Example: hindcast batch --since 2024-03-05
+        """
+        from analysis.formatting import money, share
+        from analysis.money import dollars
+        from ingest.store.database import Store
+        from replay.advice.batch_candidates import candidates
+
+        if silent(store, since, until, as_json=as_json):
+            return
+        rows = candidates(Store(store), since=since, until=until)
+        if as_json:
+            emit_json([row.to_json() for row in rows])
+            return
+        free, chains = sum(row.idle for row in rows), sum(row.chains for row in rows)
+        if not any(row.saving for row in rows):
+            say("No model of this window has a batch price: nothing could be saved by waiting.", style="bold")
+        else:
+            more = f"; chains that no user waits for {money(dollars(chains))} more" if chains else ""
+            say(f"Calls that nothing went on with would save {money(dollars(free))} as a batch{more}.", style="bold")
+        say()
+        table(
+            ["agent / task", "calls", "user waits", "gone on with", "cost", "all as a batch", "has a batch price"],
+            [
+                [
+                    row.segment,
+                    f"{row.calls:,}",
+                    "unknown" if row.unsure == 1 else share(row.users),
+                    share(row.waited),
+                    money(dollars(row.cost), symbol=""),
+                    money(dollars(-row.saving), sign=True) if row.sold else "-",
+                    share(row.sold),
+                ]
+                for row in rows[:20]
+            ],
+        )
+        if len(rows) > 20:
+            say(f"{len(rows) - 20} more: --json", style="dim")
+        say("Gone on with: streamed, or the next call of its conversation began within a minute.", style="dim")
+        say("A user waits: inferred from streams, tiers, users' turns and cadence.", style="dim")
+        say("Next: batch: [{match: {agent: ..., online: false}}] in a strategy, and replay it.")
+
+    @app.command()
+    def breakeven(
+        strategy: Annotated[Path, typer.Argument(help="Its rules say which calls would move.")],
+        usd_per_hour: Annotated[str, typer.Option(callback=amount, help="What one server costs.")],
+        tokens_per_second: Annotated[
+            float, typer.Option(callback=POSITIVE, help="What one server serves, in and out together.")
+        ],
+        fixed: Annotated[str, typer.Option(callback=amount, help="Dollars a day on top, as for fine-tuning.")] = "0",
+        since: Since = None,
+        until: Until = None,
+        store: StoreOption = "hindcast.duckdb",
+        as_json: JsonOption = False,
+    ) -> None:
+        """Servers of your own against the calls they would take over.
+
+        Example: hindcast breakeven routed.yaml --usd-per-hour 2.50 --tokens-per-second 4000
+        """
+        from decimal import Decimal
+
+        from analysis.formatting import count, money
+        from ingest.store.database import Store
+        from replay.advice.self_hosting import break_even
+        from replay.strategy.schema import load
+
+        chosen = load(strategy)
+        if silent(store, since, until, as_json=as_json):
+            return
+        found = break_even(
+            Store(store),
+            chosen,
+            usd_per_hour=Decimal(usd_per_hour),
+            tokens_per_second=tokens_per_second,
+            fixed_usd_per_day=Decimal(fixed),
+            since=since,
+            until=until,
+        )
+        if as_json:
+            emit_json(found.to_json())
+            return
+        verb = "cheaper" if found.worth_it else "dearer"
+        say(
+            f"{count(found.servers, 'server')} at {money(found.hosting_per_day)} a day: {verb}"
+            f" than the {money(found.api_per_day)} a day that {found.calls_per_day:,.0f} calls cost now.",
+            style="bold",
+        )
+        if found.break_even_calls is not None:
+            busy = f"the servers would be busy {found.utilisation:.0%} of the day"
+            say(f"Both cost the same at {found.break_even_calls:,.0f} calls a day with these servers; {busy}.")
+        say()
+        table(
+            ["calls a day", "now", "servers", "hosted", "cheaper"],
+            [
+                [
+                    f"{one.calls_per_day:,.0f}",
+                    money(one.api_per_day, symbol=""),
+                    f"{one.servers:,}",
+                    money(one.hosting_per_day, symbol=""),
+                    "hosted" if one.hosting_per_day < one.api_per_day else "now",
+                ]
+                for one in found.volumes
+            ],
+            left=(4,),
+        )
+        say("Their quality is a question of its own: hindcast shadow scores the model on a sample.")

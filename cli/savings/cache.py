@@ -1,0 +1,406 @@
+"""`hindcast cache`: what caches would have done with the logged traffic, and why near-identical prompts miss."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.terminal.options import Since, Until, between, silent
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
+
+if TYPE_CHECKING:
+    from replay.response_cache.curves import Curve
+    from replay.response_cache.grid import Cell
+    from replay.response_cache.lookups import Demand
+    from replay.traffic.traffic import Traffic
+
+cache = typer.Typer(help="What a cache would have done with your traffic.", no_args_is_help=True)
+Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, helicone or portkey.")]
+Temperature = Annotated[str, typer.Option(help="Calls hotter than 0: 'always' cached, 'zero' never, or a 'pool' of 4.")]
+Tenant = Annotated[str | None, typer.Option(help="Keep tenants apart: user_id or team in the key.")]
+LONGEST_MS = 36_525 * 86_400_000  # a century
+CAPACITIES = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(cache, name="cache")
+
+
+@cache.command()
+def curve(
+    since: Since = None,
+    until: Until = None,
+    key: Key = "canonical",
+    temperature: Temperature = "always",
+    tenant: Tenant = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(
+            callback=between(0.0001, 0.25), help="Share of the keys that the capacities are estimated from, 4 times."
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hit rate and dollars of a shared cache, by time to live and by capacity, and by what counts as the same request.
+
+    Example: hindcast cache curve --since 2024-03-05
+    """
+    from replay.response_cache import curves, key_policies
+
+    if silent(store, since, until, as_json=as_json):
+        return
+    traffic, asks = _load(store, since, until, key, temperature, tenant)
+    window = _within(asks)
+    by_ttl = curves.ttl_curve(*window)
+    if sample is None and len(window[1]) > curves.MANY_CALLS:
+        sample = curves.SAMPLE
+    by_room = curves.sampled_capacity_curve(*window, rate=sample) if sample else curves.capacity_curve(*window)
+    keys = key_policies.compare(traffic, temperature=_temperature(temperature), tenant=tenant)
+    spent = sum(int(one) for one in asks.worth[asks.window])
+    if as_json:
+        emit_json(
+            {
+                "days": asks.days,
+                "asked": by_ttl.asked,
+                "cost_usd": _usd(spent),
+                "ttl": [_point(by_ttl, number, "ttl_ms") for number in range(len(by_ttl.at))],
+                "capacity": [_point(by_room, number, "entries") for number in _rooms(by_room)],
+                "keys": [
+                    {
+                        "name": one.name,
+                        "hits": one.hits,
+                        "hit_rate": one.hit_rate,
+                        "saved_usd": _usd(one.saved),
+                        "hits_24h": one.hits_day,
+                        "saved_24h_usd": _usd(one.saved_day),
+                        **{f"repeat_{name}": value for name, value in vars(one.repeats).items()},
+                    }
+                    for one in keys
+                ],
+                "capacity_sample": sample,
+                "unpriced_calls": _unpriced(traffic),
+            }
+        )
+        return
+    _show_curves(traffic, asks, by_ttl, by_room, keys, spent, sample)
+
+
+def _show_curves(
+    traffic: Traffic,
+    asks: Demand,
+    by_ttl: Curve,
+    by_room: Curve,
+    keys: list[Any],
+    spent: int,
+    sample: float | None,
+) -> None:
+    from analysis.formatting import count, share
+
+    if not by_ttl.asked:
+        say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
+        return
+    day = next(number for number, ttl in enumerate(by_ttl.at) if ttl == 86_400_000)
+    whole = _per_day(by_room.saved[-1], asks) if len(by_room.at) else "$0.00"
+    say(
+        f"A shared cache that keeps answers for 24 h would have served {_rate(by_ttl, day)} of "
+        f"{count(by_ttl.asked, 'call')} "
+        f"and saved {_per_day(by_ttl.saved[day], asks)} a day of {_per_day(spent, asks)}; without expiry {whole}.",
+        style="bold",
+    )
+    say()
+    rows = [
+        [_life(int(ttl)), f"{by_ttl.hits[number]:,}", _rate(by_ttl, number), _per_day(by_ttl.saved[number], asks)]
+        for number, ttl in enumerate(by_ttl.at)
+    ]
+    table(["time to live", "hits", "hit rate", "saved/day"], rows)
+    say()
+    rows = [
+        [
+            f"{by_room.at[n]:,}",
+            f"{by_room.hits[n]:,}",
+            _rate(by_room, n),
+            *([f"{100 * by_room.error[n]:.1f}"] if by_room.error is not None else []),
+            _per_day(by_room.saved[n], asks),
+        ]
+        for n in _rooms(by_room)
+    ]
+    table(["LRU entries", "hits", "hit rate", *(["± points"] if sample else []), "saved/day"], rows)
+    if sample:
+        say(f"Estimated from 4 samples of {share(sample)} of the keys each; ± is one standard error of their mean.")
+    if (asks.requests.end_ms > asks.requests.start_ms).any():
+        say("These two curves take answers as given at once; below, a call finds an answer from its end on.")
+    say()
+    rows = [
+        [one.name, f"{one.hits:,}", share(one.hit_rate), _per_day(one.saved, asks), share(one.repeats.false_share)]
+        for one in keys
+    ]
+    table(["key policy", "hits", "hit rate", "saved/day", "repeats answered differently"], rows)
+    _under(traffic, asks)
+    risk = keys[0].repeats
+    if risk.groups_compared:
+        say(
+            f"Of {count(risk.groups_compared, 'request')} asked again with their answers logged, "
+            f"{risk.groups_one_answer:,} always got the same one; elsewhere a cache freezes the first."
+        )
+    say("Next: hindcast cache grid   ·   hindcast cache doctor")
+
+
+@cache.command()
+def grid(
+    ttl: Annotated[str, typer.Option(help="Times to live, such as 5m,1h,24h,never.")] = "5m,15m,1h,4h,24h,7d,never",
+    entries: Annotated[str, typer.Option(help="Capacities in entries, or 'all'.")] = "100,1000,10000,100000,all",
+    policy: Annotated[str, typer.Option(help="lru, fifo, sieve, lfu, s3fifo, allkeys-lru, allkeys-lfu.")] = "lru,sieve",
+    tiers: Annotated[str, typer.Option(help="shared, process, two (memory before shared).")] = "shared,two",
+    memory_usd: Annotated[
+        float, typer.Option(callback=between(0, 1e9), help="Dollars for a GB of cache memory and month.")
+    ] = 10.0,
+    since: Since = None,
+    until: Until = None,
+    key: Key = "canonical",
+    temperature: Temperature = "always",
+    tenant: Tenant = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 15,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Sweep time to live x capacity x policy x tiers, and name the setting that saves most after paying for its memory.
+
+    Example: hindcast cache grid --ttl 5m,1h,24h --entries 1000,10000
+    """
+    from replay.response_cache import grid as sweeps
+
+    if silent(store, since, until, as_json=as_json):
+        return
+    traffic, asks = _load(store, since, until, key, temperature, tenant)
+    chosen = sweeps.settings(
+        [_parse_life(part) for part in ttl.split(",")],
+        [None if part.strip() == "all" else _parse_count(part) for part in entries.split(",")],
+        [part.strip() for part in policy.split(",")],
+        _stacks(tiers),
+    )
+    for setting in chosen:
+        setting.tiers()  # a mistyped policy is told before the work starts
+    with progress("Simulating caches", unit="settings") as bar:
+        bar.total(len(chosen))
+        cells = sweeps.sweep(asks, chosen, done=lambda: bar.advance(1))
+    price = Decimal(str(memory_usd))
+    ranked = sorted(cells, key=lambda cell: (-cell.net_usd_per_day(asks.days, price), cell.memory_bytes))
+    if as_json:
+        emit_json(
+            {
+                "days": asks.days,
+                "asked": int(asks.asked.sum()),
+                "memory_usd_per_gb_month": str(price),
+                "cells": [_cell(cell, asks, price) for cell in ranked],
+                "unpriced_calls": _unpriced(traffic),
+            }
+        )
+        return
+    _show_grid(traffic, asks, ranked, price, top)
+
+
+def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decimal, top: int) -> None:
+    from analysis.formatting import count, money, share
+
+    if not ranked or not ranked[0].asked:
+        say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
+        return
+    first = ranked[0]
+    say(
+        f"Best after paying for memory: {_name(first)}: {share(first.hits / first.asked)} of calls served, "
+        f"{money(first.net_usd_per_day(asks.days, price))} a day kept.",
+        style="bold",
+    )
+    say()
+    rows = [
+        [
+            cell.setting.stack,
+            cell.setting.policy if cell.setting.entries else "-",
+            _life(cell.setting.ttl_ms),
+            f"{cell.setting.entries:,}" if cell.setting.entries else "all",
+            share(cell.hits / cell.asked),
+            _per_day(cell.saved, asks),
+            f"{cell.memory_bytes / 10**6:,.1f} MB",
+            money(cell.net_usd_per_day(asks.days, price)),
+        ]
+        for cell in ranked[:top]
+    ]
+    headers = ["tiers", "policy", "ttl", "entries", "hit rate", "saved/day", "memory", "net/day"]
+    table(headers, rows, left=(0, 1))
+    if len(ranked) > top:
+        say(f"{count(len(ranked) - top, 'more setting')} with --top {len(ranked)}.")
+    _under(traffic, asks)
+    say(f"Memory at ${price} a GB and month (--memory-usd), every answer held at its mean size.")
+    say("Next: put the tiers into a strategy file and run hindcast replay")
+
+
+# -- what the commands share -------------------------------------------------------------------------------------------
+
+
+def _load(
+    store: str, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
+) -> tuple[Traffic, Demand]:
+    from ingest.errors import InputError, did_you_mean
+    from ingest.store.database import Store
+    from replay.response_cache.lookups import demand
+    from replay.traffic.traffic import KEY_POLICIES, load
+
+    if key not in KEY_POLICIES:
+        raise InputError(f"unknown key policy '{key}'", remedy=did_you_mean(key, KEY_POLICIES))
+    if tenant not in (None, "user_id", "team"):
+        raise InputError(f"unknown tenant column '{tenant}'", remedy="Use user_id or team.")
+    traffic = load(Store(store), since=since, until=until)
+    return traffic, demand(traffic, key=key, temperature=_temperature(temperature), tenant=tenant)
+
+
+def _temperature(text: str) -> Any:
+    from ingest.errors import InputError, did_you_mean
+
+    known = ("always", "zero", "pool")
+    if text not in known:
+        raise InputError(f"unknown temperature rule '{text}'", remedy=did_you_mean(text, known))
+    return text
+
+
+def _within(asks: Demand) -> tuple[Any, Any]:
+    """The calls of the window alone: a curve starts with an empty cache."""
+    from dataclasses import fields, replace
+
+    if asks.window.all():
+        return asks.requests, asks.worth
+    rows = asks.window
+    columns = {one.name: getattr(asks.requests, one.name)[rows] for one in fields(asks.requests)}
+    return replace(asks.requests, **columns), asks.worth[rows]
+
+
+def _parse_life(text: str) -> int | None:
+    from ingest.errors import InputError
+
+    text = text.strip()
+    if text == "never":
+        return None
+    unit = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}.get(text[-1:])
+    if unit is None or not text[:-1].isdigit() or int(text[:-1]) == 0:
+        raise InputError(f"'{text}' is not a time to live", remedy="Write it as 30s, 5m, 24h, 7d or never.")
+    if int(text[:-1]) * unit > LONGEST_MS:
+        raise InputError(f"'{text}' is longer than a century", remedy="Write it as: never")
+    return int(text[:-1]) * unit
+
+
+def _parse_count(text: str) -> int:
+    from ingest.errors import InputError
+
+    digits = text.strip().replace("_", "")
+    if not digits.isdigit() or not 0 < int(digits) < 10**12:
+        raise InputError(f"'{text}' is not a number of entries", remedy="Write it as 1000, 10000 or all.")
+    return int(digits)
+
+
+def _stacks(text: str) -> list[Any]:
+    from ingest.errors import InputError, did_you_mean
+
+    known = ("shared", "process", "two")
+    chosen = [part.strip() for part in text.split(",")]
+    for part in chosen:
+        if part not in known:
+            raise InputError(f"unknown tiers '{part}'", remedy=did_you_mean(part, known))
+    return chosen
+
+
+def _life(ms: int | None) -> str:
+    if ms is None:
+        return "never"
+    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m")):
+        if ms % size == 0:
+            return "24 h" if ms == 86_400_000 else f"{ms // size} {unit}"
+    return f"{ms / 1000:g} s"
+
+
+def _name(cell: Cell) -> str:
+    from analysis.formatting import count
+
+    setting = cell.setting
+    room = (
+        f"{count(setting.entries, 'entry', 'entries')} by {setting.policy}"
+        if setting.entries
+        else "no limit of entries"
+    )
+    place = {"shared": "one shared cache", "process": "memory of each process", "two": "memory before a shared cache"}
+    life = "without expiry" if setting.ttl_ms is None else f"{_life(setting.ttl_ms)} to live"
+    return f"{place[setting.stack]}, {life}, {room}"
+
+
+def _rooms(curve: Curve) -> list[int]:
+    """Positions of the shown capacities: the round ones, and the last, which holds every key."""
+    known = len(curve.at)
+    if not known:
+        return []
+    shown = [room for room in CAPACITIES if room < curve.at[-1]]
+    return [*(int(place) for place in curve.at.searchsorted(shown)), known - 1]
+
+
+def _rate(curve: Curve, number: int) -> str:
+    from analysis.formatting import share
+
+    return share(int(curve.hits[number]) / curve.asked if curve.asked else None)
+
+
+def _per_day(pico: Any, asks: Demand) -> str:
+    from analysis.formatting import money
+
+    return money(Decimal(int(pico)).scaleb(-12) / max(asks.days, 1))
+
+
+def _usd(pico: Any) -> str | None:
+    from analysis.formatting import usd
+
+    return usd(Decimal(int(pico)).scaleb(-12))
+
+
+def _point(curve: Curve, number: int, name: str) -> dict[str, Any]:
+    hits = int(curve.hits[number])
+    rate = hits / curve.asked if curve.asked else None
+    error = {} if curve.error is None else {"hit_rate_error": float(curve.error[number])}
+    return {
+        name: int(curve.at[number]),
+        "hits": hits,
+        "hit_rate": rate,
+        **error,
+        "saved_usd": _usd(curve.saved[number]),
+    }
+
+
+def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:
+    return {
+        **vars(cell.setting),
+        "hits": cell.hits,
+        "hits_by_tier": list(cell.hits_by_tier),
+        "hit_rate": cell.hits / cell.asked if cell.asked else None,
+        "saved_usd": _usd(cell.saved),
+        "memory_bytes": cell.memory_bytes,
+        "net_usd_per_day": f"{cell.net_usd_per_day(asks.days, price):.6f}",
+    }
+
+
+def _unpriced(traffic: Traffic) -> int:
+    from analysis.pricing.rate_table import UNPRICED
+
+    return int(((traffic.cost == UNPRICED) & traffic.window).sum())
+
+
+def _under(traffic: Traffic, asks: Demand) -> None:
+    """What the totals above do not hold."""
+    keyless = int((asks.window & (asks.requests.key < 0)).sum())
+    from analysis.formatting import count
+
+    for number, what in (
+        (_unpriced(traffic), "without a price: hits count, dollars do not"),
+        (keyless, "never looked up: no text, no hash, or too hot by --temperature"),
+    ):
+        if number:
+            note(f"{count(number, 'call')} {what}")

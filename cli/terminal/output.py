@@ -1,0 +1,127 @@
+"""What commands print: one JSON document on stdout with --json, else an answer, a table and the next step.
+
+Everything that is not the result (progress, warnings, errors) goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from cli.terminal.text_tables import lay_out
+
+WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
+DEFAULT_STORE = "hindcast.duckdb"
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="HINDCAST_STORE", help="The DuckDB file that holds the calls.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+
+
+class Progress(Protocol):
+    """Reports long work: `advance` by units done, `total` when it becomes known."""
+
+    def advance(self, amount: float) -> None: ...
+
+    def total(self, amount: float) -> None: ...
+
+
+# Unicode's categories Cc, Cf, Cs, Zl and Zp: what moves the cursor, turns the direction or shows nothing. Without the
+# line feed, the tab, and the joiner where an emoji follows.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200c\u200e\u200f"
+    "\u2028-\u202e\u2060-\u2064\u2066-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+    "|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
+)
+
+
+def safe(text: str) -> str:
+    """Text of a log as a terminal may have it: control and direction characters and lone surrogates are escaped."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def emit_json(document: Any) -> None:
+    """Write one JSON document. Keys keep their order, so equal input gives equal bytes."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """Print a line of the answer. The text is data: never markup."""
+    _write(safe(text), style)
+
+
+def note(text: str) -> None:
+    """A remark on stderr."""
+    print(safe(text), file=sys.stderr)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> None:
+    """A plain table; the columns in `left` read from the left, all others are figures and align right."""
+    lines = [[safe(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in line] for line in (headers, *rows)]
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    for text, is_header in lay_out(lines[0], lines[1:], left=left, width=width):
+        _write(text, "dim" if is_header else None)
+
+
+def _write(text: str, style: str | None) -> None:
+    if style is None or not sys.stdout.isatty():  # rich takes longer to import than most answers
+        sys.stdout.write(text + "\n")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(file=sys.stdout, highlight=False).print(Text(text, style=style), soft_wrap=True)
+
+
+class _Silent:
+    def advance(self, amount: float) -> None: ...
+
+    def total(self, amount: float) -> None: ...
+
+
+@contextmanager
+def progress(label: str, unit: str = "B") -> Iterator[Progress]:
+    """A progress bar with rate and time left on stderr, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    count = [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn()]
+    bar = RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *count,
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(label, total=None)
+
+        class _Bar:
+            def advance(self, amount: float) -> None:
+                bar.advance(task, amount)
+
+            def total(self, amount: float) -> None:
+                bar.update(task, total=amount)
+
+        yield _Bar()

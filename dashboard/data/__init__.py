@@ -1,0 +1,1 @@
+"""What the pages read: cached results, rollups, background jobs, strategy files."""

@@ -1,0 +1,114 @@
+"""Runs an errand in a process of its own: the page stays quick, the server small, and Stop ends the work at once.
+
+Parent and child speak in pickles over pipes: one request in; progress, then a result or an error, out. The child ends
+by itself when the parent does. Both sides are this module, so nothing foreign is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+from ingest import errors
+from ingest.errors import HindcastError
+
+TICK_S: Final = 0.25
+GENTLE: Final = {"diagnosis": 10, "look_ahead": 15}  # begun before anyone asks: the browser here comes first
+Tick = Callable[[list[Any]], None]
+
+
+def run(errand: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick) -> Any:
+    """The result of an errand on the store at `store`, which is only read; `copy` takes what must be added.
+
+    `tick` is called four times a second with what was finished so far.
+
+    Whatever `tick` raises ends the errand's process at once. Raises the HindcastError that the errand raised.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            pickle.dump((errand, store, copy, dict(arguments)), child.stdin)
+            child.stdin.flush()
+            return _listen(child.stdout, tick)
+        finally:
+            child.kill()
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+
+
+def _listen(replies: IO[bytes], tick: Tick) -> Any:
+    heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_hear, args=(replies, heard), daemon=True).start()
+    finished: list[Any] = []
+    while True:
+        try:
+            kind, value = heard.get(timeout=TICK_S)
+        except queue.Empty:
+            kind, value = "", None
+        if kind == "result":
+            return value
+        if kind == "error":
+            name, what, where, remedy = value
+            raise getattr(errors, name, HindcastError)(what, where=where, remedy=remedy)
+        if kind == "ended":
+            raise HindcastError(
+                "the work ended without a result",
+                remedy="Look at the output of `hindcast dashboard`; a smaller window of days needs less memory.",
+            )
+        if kind == "said":
+            finished.append(value)
+        tick(finished)
+
+
+def _hear(replies: IO[bytes], heard: queue.SimpleQueue[tuple[str, Any]]) -> None:
+    with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
+        while True:
+            heard.put(pickle.load(replies))  # noqa: S301  from our own child
+    heard.put(("ended", None))
+
+
+def main() -> None:
+    """The child: one errand, then out."""
+    request, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
+    errand, store, copy, arguments = pickle.load(request)  # noqa: S301  from our own parent
+
+    def leave() -> None:
+        while os.read(request.fileno(), 1):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=leave, daemon=True).start()
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(GENTLE.get(errand, 0))
+
+    def reply(kind: str, value: Any) -> None:
+        pickle.dump((kind, value), replies)
+        replies.flush()
+
+    from dashboard.data.jobs import ERRANDS, Aside
+
+    try:
+        reply("result", ERRANDS[errand](Aside(store, copy), **arguments, say=lambda text: reply("said", text)))
+    except HindcastError as error:
+        reply("error", (type(error).__name__, error.what, error.where, error.remedy))
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(0)  # the thread that waits for the parent would keep it alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Work that takes long on a large store: each is a command's own function, run in a process of its own.
+
+An errand takes the store, plain arguments and `say`, which it calls with what was finished last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from dashboard.data import cache_lab_data
+from ingest.contents.tokenizer import ensure_counted
+from ingest.errors import InputError, StoreError
+from ingest.store.database import Store
+
+Say = Callable[[str], None]
+Document = dict[str, Any]
+
+
+class Aside(Store):
+    """A store that is only read: what a command would add to it (token counts of texts) goes to a copy at `copy`.
+
+    The copy is made at the first write, is read from then on, and serves later errands until the store changes.
+    """
+
+    def __init__(self, path: Path, copy: Path) -> None:
+        self.original, self.copy = path, copy
+        super().__init__(copy if copy.exists() else path)
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A write to the copy."""
+        if self.path == self.original:
+            self._copy()
+            super().__init__(self.copy)
+        with super().write() as con:
+            yield con
+
+    def _copy(self) -> None:
+        part = self.copy.with_name(f"{self.copy.name}.{os.getpid()}")
+        try:
+            with self.read():  # nothing is published meanwhile
+                shutil.copyfile(self.original, part)
+                log = self.original.with_name(f"{self.original.name}.wal")
+                if log.exists():
+                    shutil.copyfile(log, self.copy.with_name(f"{self.copy.name}.wal"))
+            part.replace(self.copy)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(
+                f"texts must be counted first, and there is no room for a copy: {error.strerror}",
+                where=str(self.copy.parent),
+                remedy="Count them in the store itself, once: hindcast ingest PATH --count-tokens",
+            ) from error
+
+
+def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
+    """As `hindcast diagnose --json`."""
+    from analysis.diagnosis.diagnose import diagnose
+
+    return diagnose(store, day=day).to_json()
+
+
+def replay(
+    store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
+) -> Document:
+    """As `hindcast replay --json`, from the strategies' documents."""
+    from replay.engine.run import run
+    from replay.strategy.schema import Strategy
+
+    chosen = [Strategy.model_validate(document) for document in strategies]
+    return run(store, chosen, since=since, until=until, cold=cold, done=say).to_json()
+
+
+def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:
+    """As `hindcast optimize --json`, and the strategy file that it writes."""
+    from replay.optimize.search import optimise
+    from replay.optimize.write_strategy import written
+
+    found = optimise(store, floor=floor, since=since, until=until, done=say)
+    return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])
+
+
+def caches(
+    store: Store, since: date | None, until: date | None, key: str, temperature: str, say: Say
+) -> cache_lab_data.CacheCurves:
+    """As `hindcast cache curve`."""
+    say("reading calls")
+    return cache_lab_data.cache_curves(store, since, until, key, temperature)
+
+
+def doctor(store: Store, since: date | None, until: date | None, say: Say) -> list[tuple[Any, ...]]:
+    """As `hindcast cache doctor`."""
+    say("counting tokens")
+    ensure_counted(store, ["o200k_base"])
+    say("reading prompts")
+    return cache_lab_data.misses(store, since, until)
+
+
+def templates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+    """As `hindcast templates --json`; empty where the store keeps no message."""
+    from analysis.reports.prompt_templates import templates as find
+
+    say("reading prompts")
+    try:
+        return find(store, since=since, until=until).to_json()
+    except InputError:
+        return {}
+
+
+def duplicates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+    """As `hindcast duplicates --json`."""
+    from analysis.reports.duplicate_requests import duplicates as find
+
+    say("comparing requests")
+    return find(store, since=since, until=until).to_json()
+
+
+def look_ahead(store: Store, found: Document, say: Callable[[Any], None]) -> None:
+    """Tells what readers ask for next, as pairs of question and answer; between them it rests as long as it worked.
+
+    It begins when a reader has just been told of the newest day, and looks at what follows on the same machine.
+    """
+    from dashboard.data.prefetch import answers
+
+    began = time.monotonic()
+    for pair in answers(store, found):
+        say(pair)
+        time.sleep(time.monotonic() - began)
+        began = time.monotonic()
+
+
+ERRANDS: Final[dict[str, Callable[..., Any]]] = {
+    errand.__name__: errand for errand in (diagnosis, replay, search, caches, doctor, templates, duplicates, look_ahead)
+}

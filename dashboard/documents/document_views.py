@@ -1,0 +1,354 @@
+"""What the pages and the report show, made from the documents that the commands print with --json.
+
+No figure is computed here that a command computes: amounts are read from the documents, and only summed or arranged.
+Nothing in this module knows about Streamlit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from analysis.anomalies.month_forecast import Outlook
+from analysis.calendar_days import complete_days
+from analysis.diagnosis import narrative
+from analysis.formatting import count as counted
+from analysis.formatting import day as day_text
+from analysis.formatting import money, share
+from analysis.ledger.aligned import costs_relation
+from analysis.reports.cost import DIMENSIONS
+from dashboard.render.daily_charts import Step
+from dashboard.render.palette import HUES, OTHER, UNNAMED, legend_order
+from ingest.errors import InputError, did_you_mean
+from ingest.store.database import Store
+from replay.advice import recommend
+
+Document = Mapping[str, Any]
+MAX_STACKS = 8
+MOST_BARS = 150
+DRIVERS_SHOWN = 8
+STALE = 3  # days
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the store holds, and what no total can include. Times are UTC."""
+
+    calls: int
+    first: datetime | None
+    last: datetime | None
+    unpriced: int
+    estimated: int
+    fallback: int
+    untimed: int
+    quarantined: int
+
+    @property
+    def days(self) -> list[date]:
+        if self.first is None or self.last is None:
+            return []
+        count = (self.last.date() - self.first.date()).days + 1
+        return [self.first.date() + timedelta(days=number) for number in range(count)]
+
+    @property
+    def whole_days(self) -> list[date]:
+        return complete_days(self.days, self.first, self.last)
+
+    def named(self, day: date) -> str:
+        """A day as a heading names it: with its year where the log goes on into another one."""
+        late = self.last is not None and self.last.year != day.year
+        return f"{day_text(day)} {day.year}" if late else day_text(day)
+
+    def remarks(self) -> list[str]:
+        """One sentence per kind of call that a total misses or guesses; empty if there is none."""
+        kinds = (
+            (self.unpriced, "No price, in no total"),
+            (self.estimated, "Token counts estimated"),
+            (self.fallback, "Priced by a fallback rule"),
+            (self.untimed, "No time, on no day"),
+        )
+        said = [f"{text}: {count:,} of {counted(self.calls, 'call')}." for count, text in kinds if count]
+        if self.quarantined:
+            said.append(f"In quarantine, not readable: {counted(self.quarantined, 'line')}.")
+        return said
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Daily cost by the names of one dimension, in legend order; every day from the first to the last is there."""
+
+    days: list[date]
+    stacks: dict[str, list[Decimal]]
+    weekly: bool = False  # each bar is a week from Monday on
+
+    @property
+    def totals(self) -> list[Decimal]:
+        return [sum((amounts[i] for amounts in self.stacks.values()), Decimal(0)) for i in range(len(self.days))]
+
+
+def coverage(store: Store) -> Coverage:
+    """Count what the store holds."""
+    with store.read() as con:
+        # each table by itself: a call without a ledger row has no price either
+        calls, first, last, estimated, untimed = con.execute(
+            """SELECT count(*), min(start_time), max(start_time),
+                      count(*) FILTER (tokens_source IN ('estimated', 'recovered_from_total')),
+                      count(*) FILTER (start_time IS NULL)
+               FROM calls"""
+        ).fetchall()[0]
+        priced, fallback = con.execute(
+            "SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger"
+        ).fetchall()[0]
+        quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
+    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined)
+
+
+def ranked(store: Store, dimension: str) -> list[str]:
+    """All names of a dimension: the eight dearest first, in the order in which the log first names them.
+
+    That order lasts as a log grows, so colours given by it do too. A missing name reads `(none)`.
+    """
+    if dimension not in DIMENSIONS:
+        raise InputError(f"no dimension '{dimension}'", remedy=did_you_mean(dimension, DIMENSIONS))
+    with store.read() as con:
+        rows = con.execute(
+            f"""SELECT ({DIMENSIONS[dimension]})::VARCHAR AS name, sum(cost_usd) AS usd, min(call_no) AS first
+                FROM {costs_relation(con)} AS costs GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
+        ).fetchall()
+    top = sorted(rows[: len(HUES)], key=lambda row: row[2])
+    return [label(row[0]) for row in (*top, *rows[len(HUES) :])]
+
+
+def label(name: object) -> str:
+    """A dimension's value as a legend shows it."""
+    return UNNAMED if name is None or name == "" else str(name)
+
+
+def dollars(text: str | None) -> Decimal | None:
+    """An amount of a JSON document."""
+    return None if text is None else Decimal(text)
+
+
+def amount(text: str | None) -> Decimal:
+    """An amount that is drawn: unpriced draws nothing."""
+    return Decimal(0) if text is None else Decimal(text)
+
+
+def trajectory(report: Document, dimension: str, colours: Mapping[str, str], limit: int = MAX_STACKS) -> Trajectory:
+    """Stacks per day from `hindcast cost --by day,<dimension> --json`; names beyond the dearest are one stack."""
+    rows = [row for row in report["rows"] if row["day"] is not None]
+    if not rows:
+        return Trajectory([], {})
+    days = sorted(date.fromisoformat(row["day"]) for row in rows)
+    span = [days[0] + timedelta(days=number) for number in range((days[-1] - days[0]).days + 1)]
+    whole: dict[str, Decimal] = {}
+    for row in rows:
+        name = label(row[dimension])
+        whole[name] = whole.get(name, Decimal(0)) + amount(row["cost_usd"])
+    by_cost = sorted(whole, key=lambda name: (-whole[name], name))
+    kept = set(by_cost if len(by_cost) <= limit else by_cost[: limit - 1])
+    names = legend_order(colours, kept)
+    if len(by_cost) > len(kept):
+        names.append(OTHER)
+    at = {day: position for position, day in enumerate(span)}
+    stacks = {name: [Decimal(0)] * len(span) for name in names}
+    for row in rows:
+        name = label(row[dimension])
+        stacks[name if name in kept else OTHER][at[date.fromisoformat(row["day"])]] += amount(row["cost_usd"])
+    return Trajectory(span, stacks)
+
+
+def by_week(drawn: Trajectory) -> Trajectory:
+    """The same dollars by week, for logs that span so many days that a bar would be a hair."""
+    if len(drawn.days) <= MOST_BARS:
+        return drawn
+    start = drawn.days[0] - timedelta(days=drawn.days[0].weekday())
+    weeks = [start + timedelta(days=7 * number) for number in range((drawn.days[-1] - start).days // 7 + 1)]
+    stacks = {name: [Decimal(0)] * len(weeks) for name in drawn.stacks}
+    for name, amounts in drawn.stacks.items():
+        for day, usd in zip(drawn.days, amounts, strict=True):
+            stacks[name][(day - start).days // 7] += usd
+    return Trajectory(weeks, stacks, weekly=True)
+
+
+def trajectory_finding(
+    drawn: Trajectory, dimension: str, diagnosis: Document | None, whole_days: Iterable[date]
+) -> str:
+    """What the picture shows: since when a day costs more or less, or how much it costs; and which name is most of it.
+
+    Means are over the complete days, where there are any.
+    """
+    whole = set(whole_days)
+    kept = [i for i, day in enumerate(drawn.days) if drawn.weekly or day in whole] or list(range(len(drawn.days)))
+    since = None if drawn.weekly or not diagnosis else stands_out_since(diagnosis)
+    before = [i for i in kept if since and drawn.days[i] < since]
+    after = [i for i in kept if since and drawn.days[i] >= since]
+    if since and before and after:
+        change = _mean(drawn.totals, after) - _mean(drawn.totals, before)
+        said = f"{money(_mean(drawn.totals, after))} a day since {day_text(since)}, "
+        said += f"{money(_mean(drawn.totals, before))} before"
+        parts = {name: _mean(usd, after) - _mean(usd, before) for name, usd in drawn.stacks.items()}
+        of = "of the change is"
+    else:
+        change = _mean(drawn.totals, kept)
+        said = f"{money(change)} a {'week' if drawn.weekly else 'day'} on average"
+        parts = {name: _mean(usd, kept) for name, usd in drawn.stacks.items()}
+        of = "of it is"
+    top = max((name for name in parts if name != OTHER), key=lambda name: (abs(parts[name]), name), default=None)
+    if top is None or len(parts) < 2 or not change or parts[top] / change <= 0:
+        return said
+    return f"{said}: {share(float(parts[top] / change))} {of} {dimension} '{top}'"
+
+
+def _mean(amounts: Sequence[Decimal], at: Sequence[int]) -> Decimal:
+    return sum((amounts[i] for i in at), Decimal(0)) / len(at)
+
+
+def hidden_reads(report: Document) -> list[str]:
+    """What the logged cost reveals of cache reads that the log does not show; empty if nothing."""
+    total = report["total"]
+    if not any(found["accepted"] for found in report["hidden_cache"]) or total.get("effective_usd") is None:
+        return []
+    shown, effective = Decimal(total["cost_usd"]), Decimal(total["effective_usd"])
+    if shown == effective:
+        return []
+    return [
+        f"List prices: {money(shown)}. The log's own cost reveals cached tokens that it does not count; with them the "
+        f"same calls come to {money(effective)} (hindcast cost)."
+    ]
+
+
+def day_costs(report: Document) -> dict[date, Decimal]:
+    """Dollars per day from `hindcast cost --by day,... --json`."""
+    costs: dict[date, Decimal] = {}
+    for row in report["rows"]:
+        if row["day"] is not None:
+            day = date.fromisoformat(row["day"])
+            costs[day] = costs.get(day, Decimal(0)) + amount(row["cost_usd"])
+    return dict(sorted(costs.items()))
+
+
+def total_of(costs: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
+    """The sum over some days; a day without calls adds nothing."""
+    return sum((costs.get(day, Decimal(0)) for day in days), Decimal(0))
+
+
+def under_way(ahead: Outlook | None, coverage: Coverage) -> Outlook | None:
+    """The month's outlook, unless the log went on for days after that month: then no month is under way."""
+    if ahead is None or coverage.last is None or (coverage.last.date() - ahead.last).days > STALE:
+        return None
+    return ahead
+
+
+def change(now: Decimal, before: Decimal) -> float | None:
+    """The relative change; None where there is nothing to compare with."""
+    return float((now - before) / before) if before > 0 else None
+
+
+# -- the spike ---------------------------------------------------------------------------------------------------------
+
+
+def where(segment: Mapping[str, Any]) -> str:
+    """`drafting_agent / draft`."""
+    return narrative.place(dict(segment))
+
+
+def filter_of(segment: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
+    """The calls of a driver's segment, as `hindcast calls` is asked for them."""
+    return tuple((name, None if value is None else str(value)) for name, value in segment.items())
+
+
+def what(driver: Document) -> str:
+    """The factor of a driver as the terminal says it, with the model or the price it is about."""
+    name = narrative.WHAT.get(driver["factor"], str(driver["factor"]))
+    return f"{name}: {driver['detail']}" if driver.get("detail") else name
+
+
+def sentences(diagnosis: Document) -> list[str]:
+    """The diagnosis in sentences: how much, and what most of it is."""
+    return re.split(r"(?<=in one day\.) ", str(diagnosis["summary"]), maxsplit=1)
+
+
+def expected_range(diagnosis: Document) -> tuple[Decimal, Decimal] | None:
+    """The range that the day was expected in; None without enough history."""
+    given = diagnosis["range"]
+    return None if given is None else (Decimal(given["low"]), Decimal(given["high"]))
+
+
+def stands_out_since(diagnosis: Document) -> date | None:
+    """The first day of the run of days that stand out; None if the day does not."""
+    return date.fromisoformat(diagnosis["onset"] or diagnosis["day"]) if diagnosis["flagged"] else None
+
+
+def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
+    """Expected, the drivers in the order of the document, the smaller ones as one, what is unexplained, actual."""
+    drivers: Sequence[Document] = diagnosis["drivers"]
+    steps = [Step(where(driver["segment"]), amount(driver["delta"]), detail=what(driver)) for driver in drivers[:limit]]
+    if len(drivers) > limit:
+        rest = sum((amount(driver["delta"]) for driver in drivers[limit:]), Decimal(0))
+        steps.append(Step(f"{len(drivers) - limit} smaller drivers", rest))
+    return _between(diagnosis, steps)
+
+
+def steps_by_cause(diagnosis: Document, limit: int | None = None) -> list[Step]:
+    """Expected, the causes in the order of the document, what is unexplained, actual.
+
+    With `limit` only as many causes, the others as one, and what is unexplained only where something is.
+    """
+    steps = [Step(str(cause["title"]), amount(cause["delta"]), detail=places(cause)) for cause in causes(diagnosis)]
+    if limit is None:
+        return _between(diagnosis, steps)
+    kept = [step for step in steps if step.detail][:limit]
+    rest = sum((step.amount for step in steps if step not in kept), Decimal(0))
+    found = _between(diagnosis, [*kept, *([Step("smaller changes", rest)] if rest else [])])
+    return [step for step in found if step.label != "unexplained" or step.amount]
+
+
+def _between(diagnosis: Document, steps: list[Step]) -> list[Step]:
+    first, last = amount(diagnosis["expected"]), amount(diagnosis["actual"])
+    unexplained = Step("unexplained", amount(diagnosis["residual"]))
+    return [Step("expected", first, "total"), *steps, unexplained, Step("actual", last, "total")]
+
+
+def causes(diagnosis: Document) -> list[Document]:
+    """The causes; they and the residual sum to the change."""
+    return list(diagnosis.get("causes") or [])
+
+
+def places(cause: Document) -> str:
+    """Where a cause is at work."""
+    return narrative.places([dict(segment) for segment in cause["segments"]]) if cause["segments"] else ""
+
+
+# -- strategies --------------------------------------------------------------------------------------------------------
+
+
+def savings_steps(result: Document) -> list[Step]:
+    """Logged cost, minus what each stage saves, is what the strategy would have cost."""
+    steps = [Step("logged", amount(result["baseline_cost_usd"]), "total")]
+    steps += [Step(stage.replace("_", " "), -amount(saved)) for stage, saved in result["savings"].items()]
+    return [*steps, Step(str(result["name"]), amount(result["cost_usd"]), "total")]
+
+
+def quality(result: Document) -> str:
+    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or the bound alone."""
+    mean, low = result["quality"].get("mean_ratio"), result["quality"].get("lower_90")
+    if not low and mean is None:
+        return "unknown"
+    return f"at least {low:.3f}" if mean is None else f"{mean:.2f} ({low:.3f})"
+
+
+def recommended(replay: Document) -> Document | None:
+    """The strategy to name first, as the terminal does."""
+    place = recommend.recommended(replay["strategies"])
+    found: Document | None = None if place is None else replay["strategies"][place]
+    return found
+
+
+def per_day(document: Document) -> str:
+    """Dollars a day as the terminal prints them."""
+    return money(dollars(document["usd_per_day"]))

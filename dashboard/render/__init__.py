@@ -1,0 +1,1 @@
+"""Figures, tables, cards and colours."""
