@@ -28,7 +28,7 @@ PAGES = (
     ("explore", "Explore", ":material/account_tree:"),
     ("strategies", "Strategies", ":material/alt_route:"),
     ("cache-lab", "Cache lab", ":material/cached:"),
-    ("optimise", "Optimise", ":material/tune:"),
+    ("optimize", "Optimize", ":material/tune:"),
     ("prices", "Prices", ":material/sell:"),
     ("data", "Data", ":material/database:"),
 )

@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
         split: Annotated[
             date, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="The first day that is held out.")
         ],
-        strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimiser chooses.")] = None,
+        strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimizer chooses.")] = None,
         quality_floor: Annotated[
-            float, typer.Option(callback=FLOOR, help="The floor, if the optimiser chooses.")
+            float, typer.Option(callback=FLOOR, help="The floor, if the optimizer chooses.")
         ] = 0.95,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         since: Since = None,
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
         from ingest.store.database import Store
         from replay.evaluation import backtest as held_out
-        from replay.optimize.search import optimise
+        from replay.optimize.search import optimize
         from replay.quality.scores import load_priors
         from replay.strategy.schema import load
 
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
                 chosen = load(strategy)
             else:
                 before = split - timedelta(days=1)
-                chosen = optimise(
+                chosen = optimize(
                     Store(store),
                     floor=quality_floor,
                     since=since,

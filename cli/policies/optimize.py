@@ -39,10 +39,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Find the cheapest policy that keeps a quality floor: a model per task, with a cache and compression.
 
-        Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimised.yaml
+        Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimized.yaml
         """
         from ingest.store.database import Store
-        from replay.optimize.search import optimise
+        from replay.optimize.search import optimize
         from replay.optimize.write_strategy import written
         from replay.quality.scores import load_priors
         from replay.strategy import schema
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
         if silent(store, since, until, as_json=as_json):
             return
         with progress("Trying policies", unit="policies") as bar:
-            found = optimise(
+            found = optimize(
                 Store(store),
                 floor=quality_floor,
                 models=[name.strip() for name in models.split(",")] if models else None,
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
                 max_models=max_models,
                 latency_p95_ms=latency_p95,
                 priors=load_priors(scores) if scores else None,
-                name=output.stem if output else "optimised",
+                name=output.stem if output else "optimized",
                 by_template=by_template,
                 done=lambda _label: bar.advance(1),
             )

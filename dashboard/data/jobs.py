@@ -83,10 +83,10 @@ def replay(
 
 def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:
     """As `hindcast optimize --json`, and the strategy file that it writes."""
-    from replay.optimize.search import optimise
+    from replay.optimize.search import optimize
     from replay.optimize.write_strategy import written
 
-    found = optimise(store, floor=floor, since=since, until=until, done=say)
+    found = optimize(store, floor=floor, since=since, until=until, done=say)
     return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])
 
 

@@ -189,8 +189,9 @@ def drivers(found: document_views.Document) -> Table:
         )
         for driver in found["drivers"]
     )
-    total = (1.0 if document_views.amount(found["delta"]) else None, document_views.dollars(found["delta"]),
-             "sums to the change", f"{money(document_views.dollars(found['residual']))} unexplained", "", "", None)  # fmt: skip
+    unexplained = f"{money(document_views.dollars(found['residual']))} unexplained"
+    share = 1.0 if document_views.amount(found["delta"]) else None
+    total = (share, document_views.dollars(found["delta"]), "sums to the change", unexplained, "", "", None)
     return Table(f"Drivers of {found['day']}", columns, rows, total=total)
 
 

@@ -145,7 +145,8 @@ def _prompts(view: View, _report: document_views.Document) -> None:
         where = " / ".join(document_views.label(template[name]) for name in ("agent", "task"))
         rows.append(
             (where, template["opening"], template["calls"], document_views.dollars(template["cost_usd"]),
-             newest["input_tokens"], newest["slots"], len(template["versions"]), newest["first"] if len(template["versions"]) > 1 else None)
+             newest["input_tokens"], newest["slots"], len(template["versions"]),
+             newest["first"] if len(template["versions"]) > 1 else None)
         )  # fmt: skip
     columns = (
         Column("where"),

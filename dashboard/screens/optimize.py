@@ -1,4 +1,4 @@
-"""Optimise: the cheapest policies for each quality, and the strategy file of the one you click."""
+"""Optimize: the cheapest policies for each quality, and the strategy file of the one you click."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def _answer(view: View, found: document_views.Document, text: str, floor: float)
                       "the logged model.")  # fmt: skip
     st.code(text, language="yaml", wrap_lines=True)
     left, right = st.columns(2)
-    left.download_button("Download", text, file_name="optimised.yaml", mime="text/yaml", on_click="ignore")
+    left.download_button("Download", text, file_name="optimized.yaml", mime="text/yaml", on_click="ignore")
     if right.button("Save to ./strategies", help="Then it stands on the Strategies page"):
-        blocks.note(f"Saved as {strategy_files.save(strategy_files.check(text, 'optimised.yaml'))}.")
+        blocks.note(f"Saved as {strategy_files.save(strategy_files.check(text, 'optimized.yaml'))}.")
     if found["notes"]:
         blocks.finding("What the log cannot say")
         blocks.points([str(note) for note in found["notes"]], shown=6)

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 # by page, the choices that no publish can take away
 FIXED: Final = {
     "": ("by",), "spike": ("apart",), "explore": ("look",), "strategies": ("days", "cold"),
-    "cache-lab": ("key", "hot"), "optimise": ("floor",),
+    "cache-lab": ("key", "hot"), "optimize": ("floor",),
 }  # fmt: skip
 _SEEN: Final = "choices-seen"  # the page that was drawn last, and what was chosen on each
 _DAYS: Final = "*"  # the days, which all pages share

@@ -115,7 +115,7 @@ def default_grid(traffic: Traffic, base: Strategy | None = None) -> list[Knobs]:
     return [Knobs(a + b, cache, parts) for a, cache in caches for b, parts in compressions]
 
 
-def optimise(
+def optimize(
     store: Store,
     *,
     floor: float = 0.95,
@@ -128,7 +128,7 @@ def optimise(
     max_models: int | None = None,
     latency_p95_ms: float | None = None,
     priors: Priors | None = None,
-    name: str = "optimised",
+    name: str = "optimized",
     by_template: bool = False,
     done: Callable[[str], None] | None = None,
 ) -> Optimum:

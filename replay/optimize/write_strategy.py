@@ -51,7 +51,7 @@ def policy_of(
     for (agent, task, model), found in prompts.items():
         route.append(_rule({"agent": [agent], "task": [task], "template": found}, model))
     keep: dict[str, Any] = {}
-    if base is not None:  # what the optimiser does not choose stays as the base file has it
+    if base is not None:  # what the optimizer does not choose stays as the base file has it
         keep = {
             "provider_cache": base.provider_cache,
             "output_ratio": base.output_ratio,

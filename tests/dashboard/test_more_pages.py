@@ -1,4 +1,4 @@
-"""Explore, Cache lab, Optimise, Prices and Data say what their commands say, and strategies can be edited and run."""
+"""Explore, Cache lab, Optimize, Prices and Data say what their commands say, and strategies can be edited and run."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def test_data_names_files_and_quarantine(tmp_path: Path, open_page: Opened) -> N
     assert "Quarantine" in text
 
 
-def test_optimise_waits_for_a_click(spiky: Store, open_page: Opened) -> None:
-    page = open_page(spiky, "optimise")
+def test_optimize_waits_for_a_click(spiky: Store, open_page: Opened) -> None:
+    page = open_page(spiky, "optimize")
     assert "Find the cheapest policy" in said(page)
     assert [button.label for button in page.button] == ["Search"]
 

@@ -77,7 +77,7 @@ def test_every_page_opens_wide_and_narrow_in_both_themes_and_passes_the_accessib
             visit.keep(f"{title.lower().replace(' ', '-')}-{width}-{theme}")
             reach = visit.page.evaluate("document.documentElement.scrollWidth")
             assert reach <= size[0], (title, size, reach)
-            if theme == "light" or title in ("Spike", "Strategies", "Optimise"):
+            if theme == "light" or title in ("Spike", "Strategies", "Optimize"):
                 found += [
                     f"{title}, {theme}: {line}" for line in violations(visit.page, axe, within="[data-testid=stMain]")
                 ]
@@ -131,12 +131,12 @@ def test_days_are_filtered(visit: Visit) -> None:
 
 
 def test_an_optimum_is_searched_and_its_point_clicked(visit: Visit) -> None:
-    visit.go("Optimise")
+    visit.go("Optimize")
     visit.page.get_by_role("button", name="Search").click()
     visit.page.get_by_role("heading", name="instead of").first.wait_for(timeout=60_000)
     visit.settle()
     visit.page.locator(".scatterlayer .point").first.wait_for()
-    visit.keep("optimise-found")
+    visit.keep("optimize-found")
 
 
 def test_a_wrong_strategy_says_where_and_what_is_right(visit: Visit) -> None:

@@ -19,7 +19,7 @@ from replay.engine.run import run
 from replay.evaluation import bootstrap
 from replay.evaluation.backtest import backtest
 from replay.evaluation.verify import verify
-from replay.optimize.search import optimise
+from replay.optimize.search import optimize
 from replay.strategy import schema
 from sample_logs import generate, strategies
 
@@ -186,10 +186,10 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def test_the_optimiser_matches_the_hand_written_strategy_and_its_forecast_holds(origin: Store):
+def test_the_optimizer_matches_the_hand_written_strategy_and_its_forecast_holds(origin: Store):
     first, split, last = date(2024, 3, 5), date(2024, 3, 8), date(2024, 3, 10)
     hand = schema.load(next(path for path in strategies() if path.stem == "combined"))
-    found = optimise(origin, floor=hand.quality.floor, since=first, until=split - timedelta(days=1), base=hand)
+    found = optimize(origin, floor=hand.quality.floor, since=first, until=split - timedelta(days=1), base=hand)
     assert found.report.verdict == "passes"
     both = run(origin, [hand, found.strategy], since=first, until=split - timedelta(days=1)).strategies
     assert both[1].cost <= both[0].cost

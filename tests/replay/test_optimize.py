@@ -1,4 +1,4 @@
-"""The optimiser finds what a full search finds, and what it promises still holds on calls it has not seen."""
+"""The optimizer finds what a full search finds, and what it promises still holds on calls it has not seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.optimize.frontier import frontier, pareto
 from replay.optimize.milp import assign
-from replay.optimize.search import CELL_CONFIDENCE, Knobs, optimise
+from replay.optimize.search import CELL_CONFIDENCE, Knobs, optimize
 from replay.optimize.write_strategy import KEEP, Group, policy_of, written
 from replay.quality import gate
 from replay.quality.intervals import estimates, paired
@@ -159,7 +159,7 @@ def story(path: Path, *, scored: int = 60, drop: float = 0.2) -> Store:
 
 
 def test_a_task_moves_where_scores_show_no_loss_and_stays_where_they_do(tmp_path: Path):
-    found = optimise(story(tmp_path), floor=0.95, grid=PLAIN)
+    found = optimize(story(tmp_path), floor=0.95, grid=PLAIN)
     assert {group.task: model for group, model, _ in found.assignment} == {"summary": "gpt-3.5-turbo", "draft": KEEP}
     assert found.report.verdict == "passes"
     assert found.cost < found.baseline
@@ -169,30 +169,30 @@ def test_a_task_moves_where_scores_show_no_loss_and_stays_where_they_do(tmp_path
 
 def test_a_lower_floor_is_never_dearer(tmp_path: Path):
     store = story(tmp_path, drop=0.1)
-    costs = [optimise(store, floor=floor, grid=PLAIN).cost for floor in (0.7, 0.93, 0.99)]
+    costs = [optimize(store, floor=floor, grid=PLAIN).cost for floor in (0.7, 0.93, 0.99)]
     assert costs == sorted(costs)
     assert costs[0] < costs[-1]
 
 
 def test_without_scores_nothing_moves(tmp_path: Path):
-    found = optimise(story(tmp_path, scored=0), models=["gpt-3.5-turbo"], grid=PLAIN)
+    found = optimize(story(tmp_path, scored=0), models=["gpt-3.5-turbo"], grid=PLAIN)
     assert {model for _, model, _ in found.assignment} == {KEEP}
     assert found.cost == found.baseline
 
 
 def test_a_task_floor_and_a_limit_on_models_hold(tmp_path: Path):
     store = story(tmp_path, drop=0.06)
-    free = optimise(store, floor=0.9, grid=PLAIN)
+    free = optimize(store, floor=0.9, grid=PLAIN)
     assert {model for _, model, _ in free.assignment} == {"gpt-3.5-turbo"}
-    strict = optimise(store, floor=0.9, grid=PLAIN, per_task={"draft": 0.97})
+    strict = optimize(store, floor=0.9, grid=PLAIN, per_task={"draft": 0.97})
     assert {group.task: model for group, model, _ in strict.assignment}["draft"] == KEEP
-    none = optimise(store, floor=0.9, grid=PLAIN, max_models=0)
+    none = optimize(store, floor=0.9, grid=PLAIN, max_models=0)
     assert {model for _, model, _ in none.assignment} == {KEEP}
 
 
 def test_the_grid_finds_the_cache_and_the_written_file_replays_to_the_promised_cost(tmp_path: Path):
     store = story(tmp_path)
-    found = optimise(store, floor=0.95)
+    found = optimize(store, floor=0.95)
     assert found.strategy.cache is not None
     path = tmp_path / "chosen.yaml"
     path.write_text(written(found.strategy, ["a heading"]))
@@ -206,9 +206,9 @@ def test_the_grid_finds_the_cache_and_the_written_file_replays_to_the_promised_c
 def test_an_empty_window_and_no_candidate_are_clear_errors(tmp_path: Path):
     store = story(tmp_path, scored=0)
     with pytest.raises(InputError, match="no calls in this window"):
-        optimise(store, since=datetime(2030, 1, 1).date())
+        optimize(store, since=datetime(2030, 1, 1).date())
     with pytest.raises(InputError, match="no policy is shown"):
-        optimise(store, floor=1.01, grid=PLAIN)
+        optimize(store, floor=1.01, grid=PLAIN)
 
 
 NAMES = st.none() | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=8)
@@ -317,9 +317,9 @@ def two_templates(path: Path) -> Store:
 
 def test_templates_of_one_task_are_chosen_apart_and_the_file_replays(tmp_path: Path):
     store = two_templates(tmp_path)
-    together = optimise(store, floor=0.95, grid=PLAIN)
+    together = optimize(store, floor=0.95, grid=PLAIN)
     assert {model for _, model, _ in together.assignment} == {KEEP}
-    apart = optimise(store, floor=0.95, grid=PLAIN, by_template=True)
+    apart = optimize(store, floor=0.95, grid=PLAIN, by_template=True)
     models = {group.template: model for group, model, _ in apart.assignment}
     assert sorted(models.values()) == ["gpt-3.5-turbo", KEEP]
     assert apart.cost < together.cost
