@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         """
         from ingest.store.database import Store
         from replay.engine.run import run
-        from replay.quality import gate
+        from replay.quality.scores import load_priors
         from replay.strategy.schema import load
 
         chosen = [load(path) for path in strategies]
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
                 since=since,
                 until=until,
                 cold=cold,
-                scores=gate.load_priors(scores) if scores else None,
+                scores=load_priors(scores) if scores else None,
                 done=lambda _name: bar.advance(1),
             )
         if as_json:

@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast strategy priors
         """
-        from replay.quality.public_priors import benchmarks
+        from replay.strategy.public_benchmarks import benchmarks
 
         found = benchmarks().values()
         if as_json:

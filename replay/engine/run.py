@@ -20,10 +20,12 @@ from analysis.pricing import rate_table
 from ingest.store.database import Store
 from replay.engine import limits as said
 from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
 from replay.outcomes import COALESCED, HIT
-from replay.quality import gate as quality
+from replay.quality.gate import assess
+from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
 from replay.traffic.traffic import EPOCH, MICRO, Traffic, load
 
@@ -170,7 +172,7 @@ def run(
     since: date | None = None,
     until: date | None = None,
     cold: bool = False,
-    scores: quality.Priors | None = None,
+    scores: Priors | None = None,
     done: Callable[[str], None] | None = None,
 ) -> Replay:
     """Replay the window [since, until] (UTC days, inclusive) through each strategy.
@@ -206,9 +208,7 @@ def run(
     )
 
 
-def _replay_one(
-    engine: Engine, whole: tuple[date, ...], book_version: str, priors: quality.Priors | None
-) -> StrategyResult:
+def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, priors: Priors | None) -> StrategyResult:
     traffic = engine.traffic
     everything = frozenset(engine.players)
     result = engine.evaluate(everything)
@@ -219,7 +219,7 @@ def _replay_one(
     # a hit's worth: what the call costs without the cache
     without = engine.evaluate(everything - {"cache"}).cost if tier_names else result.cost
     worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
-    assessed = quality.assess(quality.evidence_for(engine, result, priors))
+    assessed = assess(evidence_for(engine, result, priors))
     demand = traffic.window & traffic.demand
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     return StrategyResult(

@@ -19,8 +19,9 @@ from analysis.pricing import rate_table
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
+from replay.engine.quality_evidence import evidence_for
 from replay.evaluation import bootstrap
-from replay.quality import gate
+from replay.quality.gate import QualityReport, assess
 from replay.quality.scores import Priors, Scores
 from replay.strategy.schema import Strategy
 from replay.traffic.traffic import EPOCH, Traffic, load
@@ -43,8 +44,8 @@ class Backtest:
     high: int
     realised: int
     new_segments: tuple[str, ...]
-    expected_quality: gate.QualityReport
-    realised_quality: gate.QualityReport
+    expected_quality: QualityReport
+    realised_quality: QualityReport
     daily: tuple[tuple[date, int, int, int], ...]  # day, logged, forecast, realised
 
     @property
@@ -166,12 +167,12 @@ def sessions(traffic: Traffic) -> Int64:
     return np.where(label.is_null().to_numpy(), int(rank.max(initial=0)) + 1 + np.arange(len(rank)), rank)
 
 
-def judged(engine: Engine, outcome: Outcome, side: Bools, priors: Priors | None) -> gate.QualityReport:
+def judged(engine: Engine, outcome: Outcome, side: Bools, priors: Priors | None) -> QualityReport:
     """The verdict on one side of the split, from the scores of its own calls alone."""
-    evidence = gate.evidence_for(engine, outcome, priors)
+    evidence = evidence_for(engine, outcome, priors)
     found = evidence.scores
     mine = side[found.call]
-    return gate.assess(
+    return assess(
         replace(
             evidence,
             demand=replace(evidence.demand, counted=evidence.demand.counted & side),

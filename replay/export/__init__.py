@@ -15,10 +15,11 @@ import polars as pl
 
 from ingest.store.database import Store
 from replay.stages import rule_evaluation
+from replay.strategy import conditions
 from replay.strategy.schema import Strategy
 from replay.traffic.traffic import load
 
-COLUMNS = tuple(name for name in rule_evaluation.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
+COLUMNS = tuple(name for name in conditions.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
 """What a logged call is checked with, beside the columns that the strategy's rules look at."""
 
 
@@ -60,7 +61,7 @@ class Check:
 
 def known_of(store: Store) -> Known:
     """The values, pairs and providers of a store's calls."""
-    columns = [name for name, kind in rule_evaluation.COLUMNS.items() if kind == "text" and name in COLUMNS]
+    columns = [name for name, kind in conditions.COLUMNS.items() if kind == "text" and name in COLUMNS]
     values = {}
     with store.read() as con:
         for name in columns:

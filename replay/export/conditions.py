@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import expressions as sql
 
 from replay.strategy.conditions import COLUMNS, DIALECT, check_expression, columns_in
-from replay.strategy.schema import Selection
+from replay.strategy.fields import Selection
 
 ANY, ONE = "*", "?"
 Token = tuple[Literal["text", "any", "one"], str]

@@ -26,13 +26,17 @@ from analysis.pricing import rate_table
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
+from replay.engine.quality_evidence import evidence_for
 from replay.optimize.frontier import Frontier, frontier, pareto
 from replay.optimize.milp import assign
 from replay.optimize.write_strategy import KEEP, Group, policy_of
-from replay.quality import gate as quality
+from replay.quality.evidence import Demand, Evidence
+from replay.quality.gate import Cell, QualityReport, assess, cells_of
 from replay.quality.intervals import estimates
 from replay.quality.scores import Priors, Scores, scored_models, stored_scores
-from replay.strategy.schema import Cache, CacheTier, Compressor, Quality, Strategy
+from replay.strategy.cache_schema import Cache, CacheTier
+from replay.strategy.quality_schema import Quality
+from replay.strategy.schema import Compressor, Strategy
 from replay.traffic.traffic import Traffic, load
 
 Floats = NDArray[np.float64]
@@ -70,7 +74,7 @@ class Optimum:
     strategy: Strategy
     cost: int
     baseline: int
-    report: quality.QualityReport
+    report: QualityReport
     front: tuple[Point, ...]
     assignment: tuple[tuple[Group, str, str], ...]  # (group, model or KEEP, evidence)
     notes: tuple[str, ...] = field(default=())
@@ -257,7 +261,7 @@ class _Search:
 
     def _worth(self, engine: Engine, outcome: Outcome, option: int) -> Floats:
         """Guaranteed quality per group under one option: share x lower bound of (served - floor x logged)."""
-        cells = quality.cells_of(self._evidence(engine, outcome))
+        cells = cells_of(self._evidence(engine, outcome))
         known = [cell for cell in cells if cell.moments is not None]
         found = estimates(
             [cell.moments for cell in known if cell.moments is not None],
@@ -285,7 +289,7 @@ class _Search:
         return worth
 
     def _forbid(
-        self, pattern: str, floor: float, cells: Sequence[quality.Cell], number: Mapping[str, int], worth: Floats
+        self, pattern: str, floor: float, cells: Sequence[Cell], number: Mapping[str, int], worth: Floats
     ) -> None:
         """A group under a floor of its own may take an option only if the option keeps that floor by itself."""
         for label, place in number.items():
@@ -298,11 +302,11 @@ class _Search:
             if bound < 0:
                 worth[place] = np.nan
 
-    def _evidence(self, engine: Engine, outcome: Outcome) -> quality.Evidence:
+    def _evidence(self, engine: Engine, outcome: Outcome) -> Evidence:
         position = np.array([self.names.index(name) for _, name in engine.models], np.int32)
-        return quality.Evidence(
+        return Evidence(
             spec=engine.strategy.quality,
-            demand=quality.Demand(
+            demand=Demand(
                 logged=position[self.traffic.model],
                 served=position[outcome.model],
                 task=self.group_of.astype(np.int32),
@@ -359,7 +363,7 @@ class _Search:
         )
         engine = self._share(Engine(self.traffic, strategy))
         outcome = engine.evaluate(engine.everything)
-        report = quality.assess(quality.evidence_for(engine, outcome, self.priors))
+        report = assess(evidence_for(engine, outcome, self.priors))
         kept = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
         evidence = {(cell.task, cell.served): cell.evidence for cell in report.cells}
         return Optimum(

@@ -7,7 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from replay.strategy.schema import Cache, Compressor, Quality, Rule, Strategy
+from replay.strategy.cache_schema import Cache
+from replay.strategy.quality_schema import Quality
+from replay.strategy.schema import Compressor, Rule, Strategy
 
 KEEP: Final = "logged"
 

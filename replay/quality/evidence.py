@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from replay.quality import public_priors
 from replay.quality.intervals import Moments, paired, unpaired
 from replay.quality.scores import Priors, Scores
-
-if TYPE_CHECKING:
-    from replay.strategy.schema import Quality, QualityRow
+from replay.strategy.quality_schema import Quality, QualityRow
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

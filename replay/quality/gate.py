@@ -10,22 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.quality.evidence import EVIDENCE, MIN_SCORED, Demand, Evidence, Ladder
+from replay.quality.evidence import EVIDENCE, MIN_SCORED, Evidence, Ladder
 from replay.quality.intervals import Moments, lower_bound
-from replay.quality.scores import Priors, load_priors, score_rows, stored_scores
-
-if TYPE_CHECKING:
-    from replay.engine.engine import Engine, Outcome
-
-__all__ = [
-    "EVIDENCE", "Cell", "Demand", "Evidence", "Priors", "QualityReport", "assess", "cells_of", "evidence_for",
-    "load_priors",
-]  # fmt: skip
 
 Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
@@ -87,35 +78,6 @@ class QualityReport:
             "per_task": list(self.per_task),
             "cells": [cell.to_json() for cell in self.cells],
         }
-
-
-def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None) -> Evidence:
-    """The evidence on a replayed strategy: scored calls of the log up to the window's end, judged on the window."""
-    traffic = engine.traffic
-    n = len(traffic)
-    risky = np.zeros(n, bool)
-    if "compress" in engine.players:
-        risky |= engine.compressed.lossy
-        if engine.strategy.cache is None:
-            risky &= ~traffic.gateway_hit  # answered before any stage could change the request
-    if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
-        risky |= outcome.hits
-    names = [model for _, model in engine.models]
-    return Evidence(
-        spec=engine.strategy.quality,
-        demand=Demand(
-            logged=traffic.model,
-            served=outcome.model,
-            task=traffic.task,
-            counted=traffic.window & traffic.demand,
-            risky=risky,
-            weight=traffic.weight_micro,
-            models=names,
-            tasks=traffic.tasks,
-        ),
-        scores=stored_scores(traffic, names, engine.shared.once("scores", lambda: score_rows(traffic))),
-        priors=priors or Priors(),
-    )
 
 
 def assess(evidence: Evidence) -> QualityReport:

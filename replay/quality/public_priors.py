@@ -8,69 +8,17 @@ wide as LIKE_CALLS scored calls would make it, because the error that matters is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import yaml
-
-from ingest.errors import did_you_mean
 from replay.quality.intervals import Moments
+from replay.strategy.public_benchmarks import benchmarks
+from replay.strategy.quality_schema import PriorUse, QualityRow
 
-if TYPE_CHECKING:
-    from replay.strategy.schema import PriorUse, QualityRow
-
-FILE: Final = Path(__file__).with_name("public_priors.yaml")
 LIKE_CALLS: Final = 30
-
-
-@dataclass(frozen=True)
-class Result:
-    """One model's result on one benchmark: the share of `n` tasks that it passed, published on `day`."""
-
-    benchmark: str
-    models: tuple[str, ...]
-    quality: float
-    n: int
-    day: date
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A packaged benchmark, where it was published, and under which licence."""
-
-    name: str
-    what: str
-    source: str
-    licence: str
-    results: tuple[Result, ...]
-
-
-@cache
-def benchmarks() -> dict[str, Benchmark]:
-    """The packaged benchmarks by name."""
-    found = {}
-    for name, entry in yaml.safe_load(FILE.read_text("utf-8"))["benchmarks"].items():
-        results = tuple(
-            Result(name, tuple(row["models"]), row["passed"] / row["n"], row["n"], row["date"]) for row in entry["rows"]
-        )
-        found[name] = Benchmark(name, entry["what"], entry["source"], entry["licence"], results)
-    return found
-
-
-def check(name: str) -> str:
-    """The name of a packaged benchmark; ValueError names the nearest one otherwise."""
-    if name not in benchmarks():
-        raise ValueError(f"no benchmark '{name}' is packaged. {did_you_mean(name, benchmarks())}")
-    return name
 
 
 def rows(uses: tuple[PriorUse, ...]) -> Iterator[QualityRow]:
     """The results of the named benchmarks as rows of quality, for the tasks that each is to stand for."""
-    from replay.strategy.schema import QualityRow
-
     for use in uses:
         for result in benchmarks()[use.benchmark].results:
             for model in result.models:

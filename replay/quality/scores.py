@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import InputError, did_you_mean
+from replay.strategy.quality_schema import QualityRow
 
 if TYPE_CHECKING:
-    from replay.strategy.schema import QualityRow
     from replay.traffic.traffic import Traffic
 
 Int32 = NDArray[np.int32]
@@ -133,8 +133,6 @@ def load_priors(path: str | Path) -> Priors:
     Rows without n are single scores: those of one task and model are averaged. `evidence` is table (the user vouches
     for it) or prior (measured on somebody else's tasks). Raises InputError with file and line.
     """
-    from replay.strategy.schema import QualityRow
-
     path = Path(path)
     groups: dict[tuple[str | None, str, str, str | None], list[tuple[float, int]]] = {}
     for line, row in _rows(path):

@@ -9,7 +9,7 @@ from ingest.errors import StrategyError
 from replay.response_cache import invalidation
 from replay.response_cache import simulate as tiers
 from replay.stages import rule_evaluation
-from replay.strategy.schema import Cache
+from replay.strategy.cache_schema import Cache
 from replay.traffic.prompts import Prompts, Tree
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
 

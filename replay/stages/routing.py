@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from replay.estimates.output_tokens import Pairs
 from replay.quality.scores import stored_scores
 from replay.stages import eligibility, rule_evaluation
-from replay.strategy.schema import LOGGED, Rule, Selection, Strategy
+from replay.strategy.fields import Selection
+from replay.strategy.schema import LOGGED, Rule, Strategy
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
 
 

@@ -33,6 +33,8 @@ DIALECT: Final = "postgres"
 MAX_LENGTH: Final = 2_000
 MAX_LITERAL: Final = 200
 MAX_NODES: Final = 300
+BOUNDS: Final = ("lt", "le", "gt", "ge", "eq", "ne")
+_WORDS: Final = ("contains", "not")
 
 
 class ExpressionError(ValueError):
@@ -143,3 +145,48 @@ def _dry_run(written: str) -> None:
 def columns_in(text: str) -> set[str]:
     """The columns that a valid expression looks at."""
     return {column.name for column in sqlglot.parse_one(check_expression(text), dialect=DIALECT).find_all(sql.Column)}
+
+
+# -- structured matches ------------------------------------------------------------------------------------------------
+
+
+def condition(value: Any, kind: str = "text") -> Any:
+    """The checked condition of one column: a scalar, a list of scalars, or a mapping of operators to scalars.
+
+    `kind` is the column's kind of COLUMNS. ValueError says what a condition may be.
+    """
+    if isinstance(value, dict):
+        known = (*BOUNDS, *_WORDS)
+        if not value:
+            raise ValueError("an empty condition")
+        for operator, operand in value.items():
+            if operator not in known:
+                raise ValueError(f"unknown operator '{operator}'. {did_you_mean(str(operator), known)}")
+            if operator in ("lt", "le", "gt", "ge") and kind != "text":
+                _number(operand, operator)
+            if operator == "contains":
+                if kind not in ("text", "list"):
+                    raise ValueError("'contains' is for text")
+                operand = operand if isinstance(operand, list) else [operand]
+            condition(operand, kind if operator != "contains" else "text")
+        return value
+    if isinstance(value, list):
+        if not value:
+            raise ValueError("an empty list matches nothing")
+        for item in value:
+            if isinstance(item, (dict, list)):
+                raise ValueError("a list may hold plain values only")
+            condition(item, kind)
+        return value
+    if value is None or isinstance(value, (str, int, float, bool)):
+        if kind == "number" and value is not None:
+            _number(value, "a number column")
+        if kind == "flag" and value is not None and not isinstance(value, bool):
+            raise ValueError(f"must be true or false, not '{value}'")
+        return value
+    return str(value)  # a date
+
+
+def _number(value: Any, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{what} needs a number, not '{value}'")

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from ingest.errors import StrategyError, did_you_mean
 from replay.strategy.conditions import COLUMNS
-from replay.strategy.units import duration_ms, duration_text
+from replay.strategy.fields import duration_ms, duration_text
 
 Int64 = NDArray[np.int64]
 

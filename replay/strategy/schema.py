@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ValidationError,
@@ -21,12 +20,10 @@ from pydantic_core import PydanticCustomError
 
 from ingest.errors import StrategyError, did_you_mean
 from replay import compressors as compress
-from replay.quality import public_priors
 from replay.strategy import yaml_source
-from replay.strategy.cache_schema import Cache as Cache
-from replay.strategy.cache_schema import CacheTier as CacheTier
-from replay.strategy.fields import Name, Part, Ratio, Share, When
-from replay.strategy.fields import Selection as Selection
+from replay.strategy.cache_schema import Cache
+from replay.strategy.fields import Name, Part, Ratio, Selection, Share, TableRow, When
+from replay.strategy.quality_schema import Quality
 
 STAGES: Final = ("compress", "route", "cache", "batch", "provider_cache")
 LOGGED: Final = "logged"  # as a model name: leave the call where it was
@@ -115,58 +112,12 @@ class BatchRule(Selection):
     tier: Literal["batch", "flex"] = "batch"
 
 
-class TableRow(Part):
-    """One row of a table of assumptions, for a task and a model; a glob or nothing means any."""
-
-    task: Name | None = None
-    model: Name | None = None
-
-
 class LengthRatio(TableRow):
     """Output tokens of the target over those logged, with the range that is believed."""
 
     ratio: Ratio
     low: Ratio | None = None
     high: Ratio | None = None
-
-
-class QualityRow(TableRow):
-    """What a person vouches for: the mean score of a model on a task, and on how many calls it was seen.
-
-    `evidence: prior` marks what was measured on somebody else's tasks: it passes no floor unless `accept_priors` is on.
-    """
-
-    quality: Share
-    n: Annotated[int, Field(ge=1)] | None = None
-    evidence: Literal["table", "prior"] = "table"
-    source: Name | None = None
-
-
-def _benchmark(name: str) -> str:
-    try:
-        return public_priors.check(name)
-    except ValueError as error:
-        raise PydanticCustomError("benchmark", "{why}", {"why": str(error)}) from error
-
-
-class PriorUse(Part):
-    """A packaged public benchmark, and the tasks of the log that it is to stand for (a glob)."""
-
-    benchmark: Annotated[str, AfterValidator(_benchmark)]
-    task: Name
-
-
-class Quality(Part):
-    """The gate: pass only if the one-sided lower bound of mean(strategy - floor x logged) is not below 0."""
-
-    floor: Annotated[float, Field(ge=0, le=2)] = 0.95
-    relative_to: Literal["logged"] = "logged"
-    per_task: dict[str, Annotated[float, Field(ge=0, le=2)]] = Field(default_factory=dict)
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
-    table: tuple[QualityRow, ...] = ()
-    priors: tuple[PriorUse, ...] = ()
-    accept_priors: bool = False  # let public benchmarks count; without it they are only shown
-    harmless: tuple[Name, ...] = ()  # lossy compressors that a person declares quality-neutral
 
 
 class Rework(TableRow):

@@ -172,7 +172,7 @@ class Traffic:
         return columns
 
     def rule_frame(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Columns that routing rules may see (replay.stages.rule_evaluation.COLUMNS), in the order of the calls."""
+        """Columns that routing rules may see (replay.strategy.conditions.COLUMNS), in the order of the calls."""
         return self.columns.frame(columns)
 
 

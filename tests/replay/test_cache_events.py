@@ -19,6 +19,7 @@ from ingest.errors import StrategyError
 from replay.outcomes import HIT, MISS
 from replay.response_cache import invalidation, simulate, stage
 from replay.strategy import schema
+from replay.strategy.cache_schema import Cache
 from replay.strategy.schedule import moment, unfold
 from replay.traffic import traffic
 
@@ -167,7 +168,7 @@ def test_a_process_that_the_log_does_not_have_is_refused(log):
     assert invalidation.events(log, replace_cache(spec), log.key, log.process) is None
 
 
-def replace_cache(spec: schema.Strategy) -> schema.Cache:
+def replace_cache(spec: schema.Strategy) -> Cache:
     assert spec.cache is not None
     return spec.cache.model_copy(update={"restarts": ()})
 

@@ -20,7 +20,7 @@ from replay import export
 from replay.export import Exported, Known
 from replay.export.conditions import InexpressibleError, condition_of
 from replay.strategy import schema
-from replay.strategy.schema import Selection
+from replay.strategy.fields import Selection
 
 TARGETS = ("litellm", "portkey", "vllm")
 AGENTS = ["research_agent", "Drafting_Agent", "outline", None]

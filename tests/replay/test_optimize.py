@@ -22,9 +22,10 @@ from replay.optimize.frontier import frontier, pareto
 from replay.optimize.milp import assign
 from replay.optimize.search import CELL_CONFIDENCE, Knobs, optimize
 from replay.optimize.write_strategy import KEEP, Group, policy_of, written
-from replay.quality import gate
+from replay.quality.evidence import EVIDENCE
 from replay.quality.intervals import estimates, paired
 from replay.strategy import schema
+from replay.strategy.quality_schema import Quality
 
 PLAIN = [Knobs("no cache")]
 
@@ -220,7 +221,7 @@ def test_every_name_survives_being_written_as_a_rule(names: list[tuple[str | Non
     from replay.stages import rule_evaluation
 
     groups = [Group(*name) for name in names]
-    chosen = policy_of("x", groups, ["m"] * len(groups), cache=None, compress=(), judged=schema.Quality())
+    chosen = policy_of("x", groups, ["m"] * len(groups), cache=None, compress=(), judged=Quality())
     again = schema.parse(written(chosen))
     assert again == chosen
     frame = pl.DataFrame(names, schema={"agent": pl.String, "task": pl.String}, orient="row")
@@ -274,8 +275,8 @@ def test_recommended_assignments_keep_their_target_on_unseen_calls(data: Path):
 
 
 def test_the_evidence_labels_of_the_report_are_the_ladder():
-    assert next(iter(gate.EVIDENCE)) == "kept"
-    assert list(gate.EVIDENCE)[-1] == "none"
+    assert next(iter(EVIDENCE)) == "kept"
+    assert list(EVIDENCE)[-1] == "none"
 
 
 # -- templates ---------------------------------------------------------------------------------------------------------

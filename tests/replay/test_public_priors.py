@@ -13,8 +13,8 @@ from analysis.ledger import ledger
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.engine.run import run
-from replay.quality.public_priors import benchmarks
 from replay.quality.scores import load_priors
+from replay.strategy.public_benchmarks import benchmarks
 from replay.strategy.schema import parse
 
 GPT4O, SONNET = "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022"

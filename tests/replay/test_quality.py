@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ingest.errors import InputError
 from replay.quality import gate
+from replay.quality.evidence import Demand, Evidence
 from replay.quality.scores import Priors, Scores, load_priors, scores
-from replay.strategy.schema import Quality, QualityRow
+from replay.strategy.quality_schema import Quality, QualityRow
 
 STRONG, WEAK = 0, 1
 NONE = scores([], [], [])
@@ -29,12 +30,12 @@ def evidence(
     counted: Any = None,
     priors: Priors | None = None,
     **spec: Any,
-) -> gate.Evidence:
+) -> Evidence:
     served = np.asarray(served, np.int32)
     n = len(served)
-    return gate.Evidence(
+    return Evidence(
         spec=Quality(floor=floor, **spec),
-        demand=gate.Demand(
+        demand=Demand(
             logged=np.zeros(n, np.int32),
             served=served,
             task=np.zeros(n, np.int32) if task is None else np.asarray(task, np.int32),

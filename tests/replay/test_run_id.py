@@ -14,7 +14,8 @@ from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.engine.run import run
 from replay.quality.scores import Priors
-from replay.strategy.schema import QualityRow, parse
+from replay.strategy.quality_schema import QualityRow
+from replay.strategy.schema import parse
 
 STRATEGY = """
 name: all of it

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.errors import StrategyError
 from replay.strategy import schema as strategy
-from replay.strategy.units import duration_ms, size_bytes
+from replay.strategy.fields import duration_ms, size_bytes
 
 DESIGN = """
 name: routed-cached-compressed
