@@ -248,7 +248,7 @@ def bench_replay(folder: Path) -> None:
     from replay.engine.engine import Engine
     from replay.engine.run import run
     from replay.strategy.schema import parse
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     path = folder / "replay.duckdb"
     synthetic_store(path, REPLAY_CALLS)

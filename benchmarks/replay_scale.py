@@ -55,7 +55,7 @@ def one_strategy(path: Path, text: str) -> None:
     from replay.engine import run
     from replay.engine.engine import Engine, Outcome
     from replay.strategy.schema import parse
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     strategy = parse(text, "bench.yaml")
 

@@ -248,7 +248,8 @@ def _load(
     from ingest.errors import InputError, did_you_mean
     from ingest.store.database import Store
     from replay.response_cache.lookups import demand
-    from replay.traffic.traffic import KEY_POLICIES, load
+    from replay.traffic.load_traffic import load
+    from replay.traffic.traffic import KEY_POLICIES
 
     if key not in KEY_POLICIES:
         raise InputError(f"unknown key policy '{key}'", remedy=did_you_mean(key, KEY_POLICIES))

@@ -36,7 +36,7 @@ def doctor(
     from replay.provider_cache.advice import choices
     from replay.provider_cache.calibration import agreement
     from replay.provider_cache.doctor import diagnose
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     if silent(store, since, until, as_json=as_json):
         return

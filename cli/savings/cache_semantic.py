@@ -41,7 +41,7 @@ def semantic(
     from ingest.store.database import Store
     from replay.response_cache import semantic as similar
     from replay.traffic.load_prompts import load_prompts
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     if silent(store, since, until, as_json=as_json):
         return

@@ -42,7 +42,7 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
     """As `hindcast cache curve`. Raises StrategyError for sampled or aggregated logs."""
     from replay.response_cache import curves, key_policies
     from replay.response_cache.lookups import demand
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     traffic = load(store, since=since, until=until)
     asks = demand(traffic, key=key, temperature=temperature)
@@ -69,7 +69,7 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
 def misses(store: Store, since: date | None, until: date | None) -> list[tuple[Any, ...]]:
     """As `hindcast cache doctor`: template, what varies, token, calls, dollars a day by moving and by masking."""
     from replay.provider_cache.doctor import diagnose
-    from replay.traffic.traffic import load
+    from replay.traffic.load_traffic import load
 
     found = diagnose(load(store, since=since, until=until))
     days = max(found.days, 1)

@@ -21,7 +21,7 @@ from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.stages import rule_evaluation
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 HOUR_MS = 3_600_000
 

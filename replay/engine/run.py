@@ -27,7 +27,8 @@ from replay.outcomes import COALESCED, HIT
 from replay.quality.gate import assess
 from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import EPOCH, MICRO, Traffic, load
+from replay.traffic.load_traffic import load
+from replay.traffic.traffic import EPOCH, MICRO, Traffic
 
 
 @dataclass(frozen=True)

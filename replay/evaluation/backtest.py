@@ -24,7 +24,8 @@ from replay.evaluation import bootstrap
 from replay.quality.gate import QualityReport, assess
 from replay.quality.scores import Priors, Scores
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import EPOCH, Traffic, load
+from replay.traffic.load_traffic import load
+from replay.traffic.traffic import EPOCH, Traffic
 
 Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]

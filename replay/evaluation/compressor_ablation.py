@@ -18,7 +18,8 @@ from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.strategy.schema import Compressor, Strategy
-from replay.traffic.traffic import Traffic, load
+from replay.traffic.load_traffic import load
+from replay.traffic.traffic import Traffic
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from replay.engine.engine import Engine, Outcome
 from replay.evaluation import bootstrap
 from replay.evaluation.backtest import Bools, Int64, segments, sessions
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import EPOCH, Traffic, load
+from replay.traffic.load_traffic import load
+from replay.traffic.traffic import EPOCH, Traffic
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ingest.store.database import Store
 from replay.stages import rule_evaluation
 from replay.strategy import conditions
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 COLUMNS = tuple(name for name in conditions.COLUMNS if name not in ("text", "online", "turn", "day", "template"))
 """What a logged call is checked with, beside the columns that the strategy's rules look at."""

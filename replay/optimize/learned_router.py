@@ -20,7 +20,7 @@ from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.quality.scores import stored_scores
 from replay.strategy.schema import Strategy
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]

@@ -37,7 +37,8 @@ from replay.quality.scores import Priors, Scores, scored_models, stored_scores
 from replay.strategy.cache_schema import Cache, CacheTier
 from replay.strategy.quality_schema import Quality
 from replay.strategy.schema import Compressor, Strategy
-from replay.traffic.traffic import Traffic, load
+from replay.traffic.load_traffic import load
+from replay.traffic.traffic import Traffic
 
 Floats = NDArray[np.float64]
 

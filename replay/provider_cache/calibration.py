@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from replay.provider_cache import simulate
 from replay.traffic.load_prompts import chain_encoding, load_prompts
-from replay.traffic.traffic import ORDER, Traffic
+from replay.traffic.rule_columns import ORDER
+from replay.traffic.traffic import Traffic
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]

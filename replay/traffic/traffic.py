@@ -5,28 +5,19 @@ Read once per replay from the store; arrays have one element per call, ordered b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
-from threading import Lock
+from datetime import date, timedelta
+from functools import cached_property, partial
 from typing import Any
 
-import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.ledger.usage_arrays import read_usage, used_kinds
 from analysis.pricing import rate_table
-from ingest.errors import StoreError
 from ingest.store.database import Store
-from replay.traffic.rule_columns import ORDER as ORDER
-from replay.traffic.rule_columns import CallColumns, TextCodes, in_order, text_codes
-from replay.traffic.template_column import template
-from replay.traffic.user_waiting import online
+from replay.traffic.rule_columns import CallColumns, in_order
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -42,33 +33,6 @@ KEY_POLICIES = {
     "portkey": "key_portkey",
 }
 
-# A retry is demand already counted: it never asks a cache and never fills one.
-_RETRY = "(coalesce(attempt, 1) > 1 OR retry_of IS NOT NULL{after_error})"
-_AFTER_ERROR = """ OR (trace_id IS NOT NULL
-    AND source_id IN (SELECT source_id FROM sources WHERE format LIKE 'litellm%')
-    AND coalesce(max(CAST(status = 'error' AS TINYINT)) OVER (
-        PARTITION BY trace_id ORDER BY start_time, source_id, source_row
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) = 1)"""
-
-# in the order of the table: sorting ten million rows of arrays is cheaper than sorting rows of SQL
-_COLUMNS = """
-    SELECT call_no, epoch_ms(start_time) AS start_ms,
-        greatest(coalesce(
-            CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS duration_ms,
-        {retry}::UTINYINT
-        + 2 * coalesce(status = 'error', false)::UTINYINT
-        + 4 * coalesce(status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN
-            ('length', 'max_tokens', 'content_filter', 'error')
-            AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT
-        + 8 * (duration_ms IS NULL AND end_time IS NULL)::UTINYINT AS flags,
-        coalesce({key}, -1)::INTEGER AS key, {codes}
-    FROM calls WHERE {{where}}
-"""
-_RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
-_CODES = {"agent": "agent", "task": "task", "process": "process_id"}
-_CHUNK = 500_000  # call numbers read at once
-_READERS = 2
-_USAGE = tuple(column.name for column in fields(rate_table.Usage) if column.name != "start_ms")
 _DAY_MS = 86_400_000
 MICRO = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
@@ -106,6 +70,8 @@ class Traffic:
     untimed_calls: int
     store: Store = field(repr=False)
     processes: tuple[str, ...] = ()
+    # rule columns that are not read but computed from the traffic, each when first asked for: one value per call
+    derived_columns: Mapping[str, Callable[[Traffic], pl.Series]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.call_no)
@@ -165,8 +131,8 @@ class Traffic:
     @cached_property
     def columns(self) -> CallColumns:
         """What rules may see of the calls, read when first asked for and shared by all strategies."""
-        made = {"online": lambda: online(self), "template": lambda: template(self)}
-        columns = CallColumns(self.store, self.where, self.call_no, made)
+        derived = {name: partial(derive, self) for name, derive in self.derived_columns.items()}
+        columns = CallColumns(self.store, self.where, self.call_no, derived)
         columns.know("agent", self.agent, self.agents)
         columns.know("task", self.task, self.tasks)
         return columns
@@ -176,200 +142,6 @@ class Traffic:
         return self.columns.frame(columns)
 
 
-def load(
-    store: Store,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    key_policy: str = "canonical",
-    cold: bool = False,
-) -> Traffic:
-    """Read the calls up to the end of day `until`; the window begins with day `since`. Both are UTC and inclusive.
-
-    Earlier calls come along to warm the caches, unless `cold`.
-    """
-    key = KEY_POLICIES[key_policy]
-    where = _until(until) + (f" AND start_time >= TIMESTAMP '{since}'" if cold and since else "")
-    with store.read() as con:
-        traces = _has_gateway_traces(con)
-        retry = _RETRY.format(after_error=_AFTER_ERROR if traces else "")
-        pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
-        models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
-        codes = text_codes(con, _CODES, where)
-        names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
-        query = _COLUMNS.format(retry=retry, key=key, codes=listed)
-        # a retry is told by the calls before it, so such a log is read whole
-        found = _read(con, query, codes, models, where, None if traces else _CHUNK)
-        order = _time_order(con, where, found["call_no"], found["start_ms"])
-        if order is not None:
-            for name in list(found):
-                found[name] = found[name][order]
-        untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
-        span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
-    call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
-    columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
-    usage = rate_table.Usage(start_ms=start_ms, **columns)
-    first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
-    process = found["process"]
-    if None in names["process"]:
-        process = np.where(process == len(names["process"]) - 1, np.int32(-1), process).astype(np.int32)
-    return Traffic(
-        call_no=call_no,
-        start_ms=start_ms,
-        end_ms=found["end_ms"],
-        where=where,
-        window=start_ms >= first if first is not None else np.ones(len(call_no), np.bool_),
-        model=usage.model,
-        models=models,
-        agent=found["agent"],
-        agents=names["agent"],
-        task=found["task"],
-        tasks=names["task"],
-        process=process,
-        usage=usage,
-        retry=(flags & _RETRIED) > 0,
-        failed=(flags & _FAILED) > 0,
-        gateway_hit=found["gateway"],
-        storable=(flags & _STORABLE) > 0,
-        key=found["key"],
-        cost=found["cost"],
-        log_span_ms=(int(span[0] or 0), int(span[1] or 0)),
-        key_policy=key_policy,
-        has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
-        untimed_calls=int(untimed),
-        store=store,
-        processes=tuple(name for name in names["process"] if name is not None),
-    )
-
-
-def _read(
-    con: duckdb.DuckDBPyConnection,
-    query: str,
-    codes: TextCodes,
-    models: tuple[Any, ...],
-    where: str,
-    size: int | None,
-) -> dict[str, Any]:
-    """All columns in order of call_no: what `query` selects, the usage, the ledger's `cost`, `gateway` hits.
-
-    Read in pieces of `size` numbers, two at a time, straight into arrays of the whole: what DuckDB hands over is never
-    held at once. Token kinds that no call has, and weights that are all one, are left out.
-    """
-    kinds = used_kinds(con, where)
-    span = f"SELECT min(call_no), max(call_no), count(*) FROM calls WHERE {where}"
-    first, last, count = con.execute(span).fetchall()[0]
-    if first is None:
-        first, last = 0, -1
-    size = size or max(last - first + 1, 1)
-    counts = f"SELECT (call_no - {first:d}) // {size:d}, count(*) FROM calls WHERE {where} GROUP BY 1"
-    rows = dict(con.execute(counts).fetchall())
-    starts = np.cumsum([0, *(rows.get(number, 0) for number in range(max(rows, default=0)))]).tolist()
-    columns: dict[str, Any] = {}
-    lock = Lock()
-
-    def column(name: str, like: NDArray[Any]) -> NDArray[Any] | None:
-        with lock:
-            if name not in columns:
-                if name == "weight_micro" and bool((like == MICRO).all()):
-                    return None  # so far no row stands for more or less than itself
-                made = np.full(count, MICRO) if name == "weight_micro" else np.empty(count, like.dtype)
-                columns[name] = made
-            found: NDArray[Any] = columns[name]
-            return found
-
-    def some(reader: int) -> None:
-        own = con.cursor()
-        for statement in codes.types:
-            own.execute(statement)
-        for number in range(reader, len(starts), _READERS):
-            low = first + number * size
-            here = slice(starts[number], starts[number] + rows.get(number, 0))
-            part = f"{where} AND call_no >= {low:d} AND call_no < {low + size:d}"
-            for name, values in _piece(own, query, codes.parameters, models, kinds, part).items():
-                target = column(name, values)
-                if target is not None:
-                    target[here] = values
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(some, range(_READERS)))
-    return columns
-
-
-def _piece(
-    con: duckdb.DuckDBPyConnection,
-    query: str,
-    parameters: dict[str, list[str]],
-    models: tuple[Any, ...],
-    kinds: tuple[str, ...],
-    where: str,
-) -> dict[str, Any]:
-    """The columns of a part of the calls, in order of call_no."""
-    table = con.sql(query.format(where=where), params=parameters or None).to_arrow_table()
-    found = {name: table.column(name).to_numpy() for name in table.column_names}
-    del table
-    call_no = found["call_no"]
-    if not bool((call_no[1:] > call_no[:-1]).all()):
-        order = np.argsort(call_no, kind="stable")
-        found = {name: column[order] for name, column in found.items()}
-    numbers, gateway, usage = read_usage(con, models, where, kinds)
-    if in_order(numbers, found["call_no"]) is not None:
-        raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
-    found["end_ms"] = found["start_ms"] + found.pop("duration_ms")
-    found |= {name: values for name in _USAGE if (values := getattr(usage, name)) is not None}
-    return found | {"gateway": gateway, "cost": _ledger(con, found["call_no"])}
-
-
-def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, start_ms: Int64) -> Int64 | None:
-    """The permutation that sorts by (start, file, row); None where the rows stand so already.
-
-    Files of calls of the same microsecond go by name, so that it does not matter which was ingested first.
-    """
-    if bool((start_ms[1:] > start_ms[:-1]).all()):
-        return None
-    rows = con.sql(
-        f"SELECT call_no, epoch_us(start_time) AS start_us, source_id, source_row FROM calls WHERE {where}"
-    ).to_arrow_table()
-    columns = [rows.column(name).to_numpy() for name in rows.column_names]
-    place = in_order(columns[0], call_no)
-    start, source, row = columns[1:] if place is None else [column[place] for column in columns[1:]]
-    by_name = con.execute("SELECT source_id FROM sources ORDER BY path, source_id").fetchnumpy()["source_id"]
-    if len(by_name):
-        rank = np.zeros(max(int(by_name.max()), int(source.max())) + 1, np.int32)
-        rank[by_name] = np.arange(len(by_name))
-        source = rank[source]
-    behind = np.flatnonzero(start[1:] <= start[:-1])
-    tied = start[behind] == start[behind + 1]
-    later = (source[behind] < source[behind + 1]) | (
-        (source[behind] == source[behind + 1]) & (row[behind] < row[behind + 1])
-    )
-    return None if bool((tied & later).all()) else np.lexsort((row, source, start))
-
-
-def _ledger(con: duckdb.DuckDBPyConnection, call_no: Int64) -> Int64:
-    """The ledger's cost of each call in pico-dollars, pricing.UNPRICED where it has none."""
-    first, last = (int(call_no.min()), int(call_no.max())) if len(call_no) else (0, -1)
-    rows = con.sql(
-        f"SELECT call_no, cost_usd FROM ledger WHERE call_no BETWEEN {first:d} AND {last:d}"
-    ).to_arrow_table()
-    numbers = rows.column("call_no").to_numpy()
-    cost = np.concatenate([np.zeros(0, np.int64), *(_pico(chunk) for chunk in rows.column("cost_usd").chunks)])
-    if np.array_equal(numbers, call_no):
-        return cost
-    if not len(numbers):
-        return np.full(len(call_no), rate_table.UNPRICED)
-    order = np.argsort(numbers, kind="stable")
-    place = order[np.minimum(np.searchsorted(numbers, call_no, sorter=order), len(order) - 1)]
-    return np.where(numbers[place] == call_no, cost[place], rate_table.UNPRICED)
-
-
-def _pico(amounts: pa.Array) -> Int64:
-    """DECIMAL(18,12) as pico-dollars: the low half of each little-endian 128-bit number (Arrow columnar format 1.4)."""
-    data = amounts.buffers()[1]
-    halves = np.frombuffer(data, np.int64)[2 * amounts.offset : 2 * (amounts.offset + len(amounts))]
-    low = np.ascontiguousarray(halves[::2])
-    return np.where(amounts.is_null().to_numpy(False), rate_table.UNPRICED, low) if amounts.null_count else low
-
-
 def take(usage: rate_table.Usage, rows: NDArray[np.int64] | slice) -> rate_table.Usage:
     """The usage of the calls at `rows`."""
     taken: dict[str, Any] = {}
@@ -377,13 +149,3 @@ def take(usage: rate_table.Usage, rows: NDArray[np.int64] | slice) -> rate_table
         values = getattr(usage, column.name)
         taken[column.name] = None if values is None else values[rows]
     return rate_table.Usage(**taken)
-
-
-def _until(until: date | None) -> str:
-    """SQL for the calls that a replay reads; the date is typed, so nothing foreign enters the text."""
-    known = "start_time IS NOT NULL"
-    return known if until is None else f"{known} AND start_time < TIMESTAMP '{until + timedelta(days=1)}'"
-
-
-def _has_gateway_traces(con: duckdb.DuckDBPyConnection) -> bool:
-    return bool(con.execute("SELECT count(*) FROM sources WHERE format LIKE 'litellm%'").fetchall()[0][0])

@@ -21,7 +21,8 @@ from replay.response_cache import invalidation, simulate, stage
 from replay.strategy import schema
 from replay.strategy.cache_schema import Cache
 from replay.strategy.schedule import moment, unfold
-from replay.traffic import traffic
+from replay.traffic import load_traffic
+from replay.traffic.traffic import Traffic
 
 START = datetime(2024, 3, 5, 1, tzinfo=UTC)
 HOUR = 3_600_000
@@ -48,14 +49,14 @@ def calls(count: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> traffic.Traffic:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Traffic:
     return loaded(tmp_path_factory.mktemp("events"), calls(600))
 
 
-def loaded(folder: Path, rows: list[dict[str, Any]]) -> traffic.Traffic:
+def loaded(folder: Path, rows: list[dict[str, Any]]) -> Traffic:
     store = build_store(folder / "s.duckdb", rows)
     ledger.update(store)
-    return traffic.load(store)
+    return load_traffic.load(store)
 
 
 def parsed(cache: str, folder: Path | None = None) -> schema.Strategy:
@@ -67,12 +68,12 @@ def parsed(cache: str, folder: Path | None = None) -> schema.Strategy:
     )
 
 
-def outcomes(log: traffic.Traffic, spec: schema.Strategy) -> list[int]:
+def outcomes(log: Traffic, spec: schema.Strategy) -> list[int]:
     assert spec.cache is not None
     return list(stage.simulate(log, spec.cache, log.key, log.model).tolist())
 
 
-def naive(log: traffic.Traffic, spec: schema.Strategy, happens: list[tuple[int, int, int]]) -> list[int]:
+def naive(log: Traffic, spec: schema.Strategy, happens: list[tuple[int, int, int]]) -> list[int]:
     """By the oracle, from events (time, key, process) that are simply written down for every key."""
     assert spec.cache is not None
     happens = sorted(happens)

@@ -14,7 +14,7 @@ from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.provider_cache import calibration
 from replay.response_cache import key_policies
-from replay.traffic import traffic
+from replay.traffic import load_traffic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ def tau2(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[calibrati
         store_overrides(con, [regional], replace_all=True)
     update(store, rebuild=True)
     ensure_counted(store, ["o200k_base"])
-    return calibration.agreement(traffic.load(store))
+    return calibration.agreement(load_traffic.load(store))
 
 
 @pytest.mark.data
@@ -64,7 +64,7 @@ def test_the_correction_is_shown_with_the_band_of_its_folds(tau2):
 @pytest.mark.data
 def test_chatdev_repeats_258_calls_in_133_groups_and_few_got_the_same_answer(data, tmp_path):
     store = real(data, tmp_path, "chatdev_calls.jsonl.zst")
-    found = {one.name: one for one in key_policies.compare(traffic.load(store))}
+    found = {one.name: one for one in key_policies.compare(load_traffic.load(store))}
     canonical = found["canonical"]
     assert (canonical.asked, canonical.hits, canonical.repeats.groups) == (1933, 258, 133)
     # 43 groups without two different answers: in one of them no answer was logged at all

@@ -13,10 +13,11 @@ from replay.outcomes import HIT
 from replay.response_cache import grid
 from replay.response_cache.lookups import demand
 from replay.response_cache.simulate import simulate
-from replay.traffic import traffic
+from replay.traffic import load_traffic
+from replay.traffic.traffic import Traffic
 
 
-def load(folder: Path, **columns: list[object]) -> traffic.Traffic:
+def load(folder: Path, **columns: list[object]) -> Traffic:
     """One call a second of gpt-4o; `columns` are lists of equal length."""
     count = len(next(iter(columns.values())))
     rows = [
@@ -32,7 +33,7 @@ def load(folder: Path, **columns: list[object]) -> traffic.Traffic:
     ]
     store = build_store(folder / "s.duckdb", rows)
     update(store)
-    return traffic.load(store)
+    return load_traffic.load(store)
 
 
 def test_the_model_and_the_tenant_are_part_of_the_key(tmp_path):

@@ -14,7 +14,8 @@ from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.provider_cache import doctor, varying_spans
-from replay.traffic import traffic
+from replay.traffic import load_traffic
+from replay.traffic.traffic import Traffic
 
 WORDS = (
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
@@ -27,7 +28,7 @@ PER_MILLION = {"input": 2.50, "cached": 1.25}  # gpt-4o in November 2024
 STEP = 128
 
 
-def log(folder: Path, systems: list[str], questions: list[str], *, gap_s: int = 20) -> traffic.Traffic:
+def log(folder: Path, systems: list[str], questions: list[str], *, gap_s: int = 20) -> Traffic:
     """A store of one call each `gap_s` seconds, ingested from a native log without any cached tokens."""
     began = datetime(2024, 11, 5, 9, tzinfo=UTC)
     lines = []
@@ -57,7 +58,7 @@ def log(folder: Path, systems: list[str], questions: list[str], *, gap_s: int = 
     ingest(store, [path])
     update(store)
     ensure_counted(store, ["o200k_base"])
-    return traffic.load(store)
+    return load_traffic.load(store)
 
 
 def tokens(message: dict[str, str]) -> int:

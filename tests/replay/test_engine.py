@@ -21,7 +21,7 @@ from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.outcomes import BYPASSED, HIT, MISS
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 START = datetime(2024, 3, 5)
 COMBINED = """

@@ -17,7 +17,7 @@ from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.estimates import input_token_ratios
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 ROOT = Path(__file__).resolve().parents[2]
 GPT, CLAUDE = "gpt-4o-2024-08-06", "claude-3-haiku-20240307"

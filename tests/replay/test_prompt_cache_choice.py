@@ -13,7 +13,7 @@ from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.provider_cache.advice import Choice, choices
-from replay.traffic import traffic
+from replay.traffic import load_traffic
 
 LONG = " ".join(f"Clause {number} binds both parties until it is revoked in writing." for number in range(160))
 
@@ -46,7 +46,7 @@ def one(folder: Path, prompts: list[str], *, gap: timedelta, written: bool) -> C
     ingest(store, [path])
     update(store)
     ensure_counted(store, ["o200k_base"])
-    found = choices(traffic.load(store))
+    found = choices(load_traffic.load(store))
     assert len(found) == 1
     return found[0]
 

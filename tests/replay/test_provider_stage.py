@@ -17,7 +17,7 @@ from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 WORDS = ("tide", "moon", "shore", "basin", "harbour", "current", "gauge", "ebb", "flood", "lagoon", "estuary")
 START = datetime(2025, 3, 5, 9, tzinfo=UTC)

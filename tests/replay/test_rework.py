@@ -19,7 +19,7 @@ from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.estimates import rework
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 MOVE = "route: [{match: {task: draft}, model: gpt-3.5-turbo}]"
 ASK = f"name: r\noutput_ratio: 1.0\n{MOVE}\nrework: estimated"

@@ -14,7 +14,7 @@ from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.outcomes import HIT
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 TURBO_IN, TURBO_OUT, CHEAP_IN, CHEAP_OUT = (
     10_000_000,

@@ -16,7 +16,8 @@ from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.response_cache import semantic
 from replay.response_cache.semantic import Asked
-from replay.traffic import traffic
+from replay.traffic import load_traffic
+from replay.traffic.traffic import Traffic
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -58,7 +59,7 @@ def test_vectors_are_searched_exactly_in_any_block_size(seed, n, block):
         assert set(listed) ^ set(expected) <= borderline
 
 
-def log(folder, rows: list[tuple[str, str]]) -> traffic.Traffic:
+def log(folder, rows: list[tuple[str, str]]) -> Traffic:
     """One call a minute of (question, answer)."""
     lines = [
         {
@@ -83,7 +84,7 @@ def log(folder, rows: list[tuple[str, str]]) -> traffic.Traffic:
     from analysis.ledger.ledger import update
 
     update(store)
-    return traffic.load(store)
+    return load_traffic.load(store)
 
 
 def test_false_hits_are_measured_against_the_logged_answers(tmp_path):

@@ -15,7 +15,7 @@ from ingest.store.database import Store
 from replay.engine.run import run
 from replay.estimates import answer_length_ratios
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 
 def store_of(path: Path, small: int = 40) -> Store:
