@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ingest.errors import StoreError
 from ingest.store.database import Store
-from replay.strategy.conditions import COLUMNS
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -182,7 +181,10 @@ class CallColumns:
             names = [name for name in names if name not in found]
             if not names:
                 return found
-            few = [name for name in names if COLUMNS.get(name) == "text" and name not in _MANY]
+            listed = ", ".join(f"{sql[name]} AS {name}" for name in names)
+            types = con.sql(f"SELECT {listed} FROM calls LIMIT 0").types
+            texts = [name for name, kind in zip(names, types, strict=True) if kind == "VARCHAR"]
+            few = [name for name in texts if name not in _MANY]
             codes = text_codes(con, {name: sql[name] for name in few}, self.where)
             listed = ", ".join(f"{codes.sql.get(name, sql[name])} AS {name}" for name in names)
             query = f"SELECT call_no, {listed} FROM calls WHERE {self.where}"
