@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.formatting import usd
 from analysis.money import dollars
@@ -22,10 +21,8 @@ from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.evaluation.backtest import segments
 from replay.strategy.schema import BatchRule, Strategy
-from replay.traffic.traffic import Traffic, load
-from replay.traffic.user_waiting import UNKNOWN, inferred
-
-WITHIN_MS: Final = 60_000
+from replay.traffic.load_traffic import load
+from replay.traffic.user_waiting import UNKNOWN, inferred, waited_for
 
 
 @dataclass(frozen=True)
@@ -60,19 +57,6 @@ class Row:
             "chain_saving_usd": usd(dollars(self.chains)),
             "batch_price_share": self.sold,
         }
-
-
-def waited_for(traffic: Traffic) -> NDArray[np.bool_]:
-    """Calls that something waited for, as far as the log shows."""
-    frame = traffic.rule_frame(["conversation_id", "stream"])
-    waited = frame["stream"].fill_null(False).to_numpy().copy()
-    label = frame["conversation_id"]
-    session = label.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    order = np.lexsort((traffic.start_ms, session))
-    same = (session[order][1:] == session[order][:-1]) & (session[order][1:] > 0)
-    gap = traffic.start_ms[order][1:] - traffic.end_ms[order][:-1]
-    waited[order[:-1][same & (gap <= WITHIN_MS)]] = True
-    return waited
 
 
 def candidates(store: Store, *, since: date | None = None, until: date | None = None) -> list[Row]:

@@ -9,11 +9,11 @@ import numpy as np
 
 from analysis.formatting import count, share
 from analysis.pricing import rate_table
-from replay.advice import batch_candidates
 from replay.engine.engine import Engine, Outcome
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.gate import QualityReport
 from replay.stages import rule_evaluation
+from replay.traffic import user_waiting
 from replay.traffic.traffic import Bool
 
 NAMED = 3  # how many tasks a line names before it counts them
@@ -140,7 +140,7 @@ def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
         models = sorted({_name(engine, number) for number in np.unique(outcome.model[unsold])})
         names = ", ".join(models[:NAMED])
         yield f"no batch or flex price for {names} on the day of {_calls(unsold)}: taken as logged"
-    slow = traffic.window & (outcome.tier != traffic.tier) & batch_candidates.waited_for(traffic)
+    slow = traffic.window & (outcome.tier != traffic.tier) & user_waiting.waited_for(traffic)
     if slow.any():
         yield f"gone on with at once: {_calls(slow)} of a batch; a chain of them takes a batch for each step"
 

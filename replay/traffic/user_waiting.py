@@ -29,6 +29,7 @@ Int64 = NDArray[np.int64]
 UNKNOWN: Final = -1
 AT_ONCE_MS: Final = 1_000  # nobody reads an answer and replies within it
 REPLY_MS: Final = 60_000
+CONTINUED_MS: Final = 60_000  # between an answer's end and the next call of its conversation, which then used it
 REGULAR: Final = 0.1  # spread of the middle half of the intervals over their median, below which a timer is at work
 INTERVALS: Final = 10  # fewer show no rhythm
 
@@ -74,6 +75,19 @@ def inferred(traffic: Traffic) -> Int8:
     waiting = [rate_table.TIERS.index(name) for name in ("batch", "flex")]
     found[np.isin(traffic.tier, waiting)] = 0
     return found
+
+
+def waited_for(traffic: Traffic) -> Bools:
+    """Calls that something waited for, as far as the log shows."""
+    frame = traffic.rule_frame(["conversation_id", "stream"])
+    waited = frame["stream"].fill_null(False).to_numpy().copy()
+    label = frame["conversation_id"]
+    session = label.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    order = np.lexsort((traffic.start_ms, session))
+    same = (session[order][1:] == session[order][:-1]) & (session[order][1:] > 0)
+    gap = traffic.start_ms[order][1:] - traffic.end_ms[order][:-1]
+    waited[order[:-1][same & (gap <= CONTINUED_MS)]] = True
+    return waited
 
 
 def _turns(traffic: Traffic, group: Int64, named: Bools) -> tuple[Bools, Bools | None]:

@@ -17,7 +17,7 @@ from replay.advice.self_hosting import break_even
 from replay.engine.run import run
 from replay.stages import rule_evaluation
 from replay.strategy.schema import parse
-from replay.traffic.traffic import load
+from replay.traffic.load_traffic import load
 
 
 def store_of(path: Path) -> Store:
