@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ingest.store.database import Store
 
+DAY_MS: Final = 86_400_000
 EDGE = timedelta(hours=1)
+
+
+def utc_day_ms(day: date) -> int:
+    """The UTC epoch milliseconds at which the day begins."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
 
 
 def complete_days(days: Sequence[date], first: datetime | None, last: datetime | None) -> list[date]:

@@ -18,6 +18,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from analysis.calendar_days import DAY_MS, utc_day_ms
 from analysis.formatting import usd
 from analysis.ledger.costs_view import COMPONENTS, CREATE_COSTS, CREATE_LEDGER, NULL_STATUSES, costs_source, total_cost
 from analysis.ledger.inferred_cache_reads import infer
@@ -35,7 +36,6 @@ from ingest.store.database import Store
 _ROW_GROUP: Final = 122_880  # DuckDB's
 CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last
 PORTION: Final = 16  # chunks in one publish: about four million calls, a second or so
-_DAY_MS: Final = 86_400_000
 
 __all__ = [
     "CHUNK", "COMPONENTS", "CREATE_COSTS", "CREATE_LEDGER", "NULL_STATUSES", "LedgerSummary", "costs_source",
@@ -222,10 +222,10 @@ def revalue(con: duckdb.DuckDBPyConnection, day: date | None, *, overrides: bool
 
 
 def _moved_to(day: date) -> Callable[[Usage], Usage]:
-    midnight = (day - date(1970, 1, 1)).days * _DAY_MS
+    midnight = utc_day_ms(day)
 
     def moved(usage: Usage) -> Usage:
-        return replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % _DAY_MS)
+        return replace(usage, start_ms=midnight + np.maximum(usage.start_ms, 0) % DAY_MS)
 
     return moved
 

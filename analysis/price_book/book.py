@@ -9,74 +9,21 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from analysis.price_book.vocabulary import KINDS, NO_TIME
+from analysis.price_book.rows import HISTORY, Book, Key, PriceRow, nano_dollars
+from analysis.price_book.vocabulary import KINDS
 from ingest.errors import PriceError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from analysis.pricing.rate_table import Rate
-
-HISTORY = Path(__file__).parent / "prices" / "history.yaml"
 COMPILER = "1"  # grows when the same data would compile to other rows
-_DAY_MS = 86_400_000
-Key = tuple[str, str]  # (price provider, price model)
-
-
-@dataclass(frozen=True, order=True)
-class PriceRow:
-    """One price. Dates are UTC days, `effective_to` exclusive, None = open. Prices follow KINDS, None = none."""
-
-    provider: str
-    model: str
-    tier: str
-    effective_from: str | None  # ISO day
-    effective_to: str | None
-    tod_from: int  # minutes of the UTC day; a window may wrap over midnight
-    tod_to: int
-    above_tokens: int | None  # requests with more input tokens than this
-    upto_tokens: int | None  # and at most this many
-    prices: tuple[int | None, ...]
-    source: str
-    confidence: str  # high, or low for a backdated or inferred row
-
-    @property
-    def key(self) -> Key:
-        return (self.provider, self.model)
-
-
-@dataclass(frozen=True)
-class Book:
-    """Every price row, sorted, and what is known of each model's context window."""
-
-    version: str
-    as_of: date  # calls without a time are priced at this day
-    rows: tuple[PriceRow, ...]
-    windows: dict[Key, int]
-
-    def of(self, key: Key) -> list[PriceRow]:
-        return self._by_key.get(key, [])
-
-    @property
-    def _by_key(self) -> dict[Key, list[PriceRow]]:
-        return _index(self.rows)
-
-
-@cache
-def _index(rows: tuple[PriceRow, ...]) -> dict[Key, list[PriceRow]]:
-    found: dict[Key, list[PriceRow]] = {}
-    for row in rows:
-        found.setdefault(row.key, []).append(row)
-    return found
 
 
 @cache
@@ -269,50 +216,9 @@ def stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object]
     ).fetchall()
     found = []
     for row in rows:
-        fields: list[Any] = [*row[1:10], tuple(map(_nano, row[12:])), row[10], row[11]]
+        fields: list[Any] = [*row[1:10], tuple(map(nano_dollars, row[12:])), row[10], row[11]]
         found.append((int(row[0]), PriceRow(*fields)))
     return found
-
-
-def _nano(price: Decimal | None) -> int | None:
-    return None if price is None else int(price.scaleb(9))
-
-
-def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
-    """The row as the kernel reads it."""
-    from analysis.pricing.rate_table import Rate  # numpy
-
-    return Rate(
-        price_id=price_id,
-        tier=row.tier,
-        rates=row.prices,
-        from_ms=NO_TIME + 1 if row.effective_from is None else _day_ms(row.effective_from),
-        to_ms=_day_ms(row.effective_to) if row.effective_to else 2**63 - 1,
-        tod_from_ms=row.tod_from * 60_000,
-        tod_to_ms=row.tod_to * 60_000,
-        above_tokens=-1 if row.above_tokens is None else row.above_tokens,
-        upto_tokens=2**63 - 1 if row.upto_tokens is None else row.upto_tokens,
-        guessed=row.confidence == "low",
-        zero=zero,
-    )
-
-
-def from_the_start(rows: Sequence[tuple[int, PriceRow]]) -> list[tuple[int, PriceRow]]:
-    """The rows of one model, the earliest of its standard tier holding for all earlier calls too.
-
-    An alias may be younger than its first log line; its family's first price is the best that is known.
-    """
-    first = min((row.effective_from or "" for _, row in rows if row.tier == "standard"), default="")
-    return [
-        (number, replace(row, effective_from=None))
-        if row.tier == "standard" and (row.effective_from or "") == first
-        else (number, row)
-        for number, row in rows
-    ]
-
-
-def _day_ms(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
 
 
 def _decimals(nano: Sequence[int | None]) -> pa.Array:
@@ -321,13 +227,3 @@ def _decimals(nano: Sequence[int | None]) -> pa.Array:
 
     whole = pa.array(nano, pa.int64())
     return pa.Array.from_buffers(pa.decimal64(18, 9), len(whole), whole.buffers(), whole.null_count)
-
-
-def clip(row: PriceRow, start: str | None, end: str | None) -> PriceRow | None:
-    """The part of the row inside [start, end), or None if there is none."""
-    low = max(row.effective_from or "", start or "")
-    ends = [day for day in (row.effective_to, end) if day]
-    high = min(ends) if ends else None
-    if high is not None and low >= high:
-        return None
-    return replace(row, effective_from=low or None, effective_to=high)

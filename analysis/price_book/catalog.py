@@ -8,10 +8,10 @@ says exactly what `genai_prices.calc_price` would have used.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
-from analysis.price_book.book import Key, PriceRow
+from analysis.price_book.rows import Key, PriceRow, nano_dollars
 from analysis.price_book.vocabulary import KINDS
 
 # our kind -> the catalogue's price key; the last two are per thousand uses
@@ -32,7 +32,6 @@ TIER_CONTEXTS: Final = {
 # Models that the catalogue holds without any price because they are free; every other empty price is unknown.
 FREE: Final = {("openai", "moderation")}
 _ZERO_INPUT_OUTPUT = tuple(0 if kind in ("input", "output") else None for kind in KINDS)
-_NANO = Decimal(1_000_000_000)
 
 
 def catalogue_rows() -> tuple[list[PriceRow], dict[Key, int]]:
@@ -96,7 +95,7 @@ def _by_size(prices: Any) -> list[tuple[int | None, int | None, tuple[int | None
     starts = sorted({tier.start for value in found.values() if hasattr(value, "tiers") for tier in value.tiers})
     result = []
     for low, high in zip([None, *starts], [*starts, None], strict=True):
-        result.append((low, high, tuple(_nano(_at_size(found[kind], low)) for kind in KINDS)))
+        result.append((low, high, tuple(nano_dollars(_at_size(found[kind], low)) for kind in KINDS)))
     return result
 
 
@@ -108,10 +107,6 @@ def _at_size(value: Any, above: int | None) -> Decimal | None:
         if above is not None and tier.start <= above:
             price = tier.price
     return price
-
-
-def _nano(price: Decimal | None) -> int | None:
-    return None if price is None else int((price * _NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _minute(clock: time) -> int:

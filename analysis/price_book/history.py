@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from analysis.price_book.book import Key, PriceRow, clip
+from analysis.price_book.rows import HISTORY, Key, PriceRow, clip, nano_dollars, scale_price
 from analysis.price_book.vocabulary import KINDS
 from ingest.errors import PriceError
 
@@ -121,8 +121,6 @@ def history_key(provider: str, name: str) -> tuple[Key, bool] | None:
 
 @cache
 def _history_ids() -> tuple[dict[Key, Key], list[tuple[str, str, str]]]:
-    from analysis.price_book.book import HISTORY
-
     exact: dict[Key, Key] = {}
     globs: list[tuple[str, str, str]] = []
     for model in load_history(HISTORY).models:
@@ -175,7 +173,7 @@ def _own_rows(model: ModelHistory) -> list[PriceRow]:
                     rows.append(
                         PriceRow(
                             model.provider, model.model, tier, entry.start.isoformat(), until, tod_from, tod_to, low,
-                            high, tuple(_nano(found[kind]) for kind in KINDS), entry.source, entry.confidence,
+                            high, tuple(nano_dollars(found[kind]) for kind in KINDS), entry.source, entry.confidence,
                         )
                     )  # fmt: skip
     return rows
@@ -215,7 +213,7 @@ def with_tiers(rows: list[PriceRow], rules: list[TierRule]) -> list[PriceRow]:
                 result.append(replace(part, tier=tier, prices=same[0].prices, source=same[0].source, confidence="low"))
             elif rule is not None:
                 prices = tuple(
-                    price if price is None or kind == "server_tool" else _scaled(price, rule.multiplier)
+                    price if price is None or kind == "server_tool" else scale_price(price, rule.multiplier)
                     for kind, price in zip(KINDS, row.prices, strict=True)
                 )
                 result.append(replace(part, tier=tier, prices=prices, source=rule.source, confidence="low"))
@@ -241,14 +239,6 @@ def _standard_at(standard: list[PriceRow], like: PriceRow, day: str | None) -> t
         if same and clip(row, day, None) and (row.effective_from or "") <= (day or ""):
             return row.prices
     return None
-
-
-def _nano(price: Decimal | None) -> int | None:
-    return None if price is None else int((price * 1_000_000_000).to_integral_value(ROUND_HALF_EVEN))
-
-
-def _scaled(nano: int, factor: Decimal) -> int:
-    return int((nano * factor).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _minutes(clock: str) -> int:

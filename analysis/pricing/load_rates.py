@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import date
 
 import duckdb
 
+from analysis.calendar_days import utc_day_ms
 from analysis.price_book.book import (
     FIRST_OVERRIDE_ID,
-    Key,
-    PriceRow,
     append_rows,
-    from_the_start,
     price_rows,
     stored_rows,
     stored_version,
-    to_rate,
 )
+from analysis.price_book.rows import Key, PriceRow, extend_first_price_backwards
+from analysis.price_book.vocabulary import NO_TIME
 from analysis.pricing.model_names import load_aliases, resolve_all
-from analysis.pricing.rate_table import RateTable
+from analysis.pricing.rate_table import Rate, RateTable
 from analysis.pricing.stored_overrides import load_overrides
 
 Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
@@ -40,7 +39,7 @@ def load_rates(
     aliases = load_aliases(con) if mine else {}
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
-        base = from_the_start(rows[found.key]) if found.key else []
+        base = extend_first_price_backwards(rows[found.key]) if found.key else []
         if not mine:
             models.append([(price_id, row, None) for price_id, row in base])
             continue
@@ -50,7 +49,6 @@ def load_rates(
         key: Key = found.key or (name[0] or "", name[1] or "")
         models.append(apply(base, own, key))
     ids = _override_ids(con, models, register=register)
-    as_of_ms = int(datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC).timestamp()) * 1000
     return RateTable.build(
         [
             [
@@ -59,7 +57,24 @@ def load_rates(
             ]
             for model in models
         ],
-        as_of_ms=as_of_ms,
+        as_of_ms=utc_day_ms(as_of),
+    )
+
+
+def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
+    """The row as the kernel reads it."""
+    return Rate(
+        price_id=price_id,
+        tier=row.tier,
+        rates=row.prices,
+        from_ms=NO_TIME + 1 if row.effective_from is None else utc_day_ms(date.fromisoformat(row.effective_from)),
+        to_ms=utc_day_ms(date.fromisoformat(row.effective_to)) if row.effective_to else 2**63 - 1,
+        tod_from_ms=row.tod_from * 60_000,
+        tod_to_ms=row.tod_to * 60_000,
+        above_tokens=-1 if row.above_tokens is None else row.above_tokens,
+        upto_tokens=2**63 - 1 if row.upto_tokens is None else row.upto_tokens,
+        guessed=row.confidence == "low",
+        zero=zero,
     )
 
 

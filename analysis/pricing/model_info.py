@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from analysis.price_book.book import HISTORY, Key
 from analysis.price_book.history import load_history
+from analysis.price_book.rows import HISTORY, Key
 from analysis.pricing.model_names import resolve
 
 CAPABILITIES = Path(__file__).with_name("models.yaml")

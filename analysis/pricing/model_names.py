@@ -16,7 +16,8 @@ from typing import Any, Final
 import duckdb
 
 from analysis.price_book import local_cache
-from analysis.price_book.book import Key, book_version, stored_version
+from analysis.price_book.book import book_version, stored_version
+from analysis.price_book.rows import Key
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
 

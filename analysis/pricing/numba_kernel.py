@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
     NO_TIME,
     NO_USAGE,
@@ -115,7 +116,7 @@ def price_calls(  # type: ignore[no-untyped-def]
         guessed = at == NO_TIME
         if guessed:
             at = as_of_ms
-        row = _find(bounds, at, at % 86_400_000, max(total_in, 0), begin, end)
+        row = _find(bounds, at, at % DAY_MS, max(total_in, 0), begin, end)
         if row < 0:
             # a model whose standard price begins later is as unknown on that day as one without any
             status[i] = UNKNOWN_MODEL if slot == m * 6 else UNKNOWN_TIER_STATUS

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
     NO_TIME,
     NO_USAGE,
@@ -25,7 +26,6 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     ZERO_BY_OVERRIDE,
 )
 
-_DAY_MS = 86_400_000
 _WHOLE = 1_000_000  # the weight of one call
 _PLAIN = 9.0e18  # a product below it fits in an int64
 _LIMIT = 10**18
@@ -157,7 +157,7 @@ def _rows(calls: Any, slot: Any, at: Any, tokens: Any, first: Any, bounds: Any) 
         for candidate in range(first[number], first[number + 1]):
             start, end, low, high, above, upto = bounds[candidate]
             when, size = at[left], np.maximum(tokens[left], 0)
-            clock = when % _DAY_MS
+            clock = when % DAY_MS
             inside = (low <= clock) & (clock < high) if low <= high else (clock >= low) | (clock < high)
             inside &= (when >= start) & (when < end) & (size > above) & (size <= upto)
             row[left[inside]] = candidate

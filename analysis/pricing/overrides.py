@@ -10,20 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from difflib import get_close_matches
+from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import duckdb
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from analysis.price_book.book import Key, PriceRow, clip, compile_book
+from analysis.price_book.rows import Key, PriceRow, clip, nano_dollars, scale_price
 from analysis.price_book.vocabulary import KINDS, TIERS
-from analysis.pricing.model_names import resolve_with
-from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides
 from ingest.errors import PriceError, did_you_mean
 
 
@@ -147,47 +143,6 @@ def _explain(error: ValidationError) -> str:
     return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
 
 
-# -- in the store ------------------------------------------------------------------------------------------------------
-
-CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provider VARCHAR, model VARCHAR)"
-
-
-def store_overrides(con: duckdb.DuckDBPyConnection, overrides: Sequence[Override], *, replace_all: bool) -> None:
-    """Append overrides, after emptying the table if `replace_all`. They take effect with the next reprice."""
-    con.execute(CREATE_OVERRIDES)
-    if replace_all:
-        con.execute("DELETE FROM price_overrides")
-    first = con.execute("SELECT coalesce(max(override_id), 0) + 1 FROM price_overrides").fetchall()[0][0]
-    for number, item in enumerate(overrides, start=first):
-        row = [
-            number, item.match.provider, item.match.model, item.match.account, item.match.agent, item.tier, item.start,
-            item.end, item.kind, *(getattr(item, kind) for kind in KINDS), item.multiplier, item.per_hour,
-            item.basis, item.note,
-        ]  # fmt: skip
-        con.execute(f"INSERT INTO price_overrides VALUES ({', '.join('?' * len(row))})", row)
-
-
-def store_aliases(con: duckdb.DuckDBPyConnection, aliases: dict[str, str], *, replace_all: bool) -> None:
-    """Remember what logged names mean; a name that had a meaning gets the new one."""
-    con.execute(CREATE_ALIASES)
-    if replace_all:
-        con.execute("DELETE FROM model_aliases")
-    for alias, target in sorted(aliases.items()):
-        con.execute("DELETE FROM model_aliases WHERE lower(alias) = lower(?)", [alias])
-        con.execute("INSERT INTO model_aliases VALUES (?, NULL, ?)", [alias, target])
-
-
-def remove_override(con: duckdb.DuckDBPyConnection, number: int) -> None:
-    """Delete one override by its number. Raises PriceError if there is none."""
-    con.execute(CREATE_OVERRIDES)
-    found = con.execute("DELETE FROM price_overrides WHERE override_id = ? RETURNING override_id", [number]).fetchall()
-    if not found:
-        raise PriceError(f"there is no override {number}", remedy="See them with: hindcast prices list --overrides")
-
-
-# -- applied to price rows ---------------------------------------------------------------------------------------------
-
-
 def matches(item: Override, name: Sequence[str | None]) -> bool:
     """Whether the override speaks for a logged (provider, model[, agent, account])."""
     provider, model = name[0], name[1]
@@ -213,45 +168,6 @@ def speaking_for(
         provider, _, model = target[1].rpartition("/")
         names += [(name[0], target[1], *name[2:]), (target[0] or provider or name[0], model, *name[2:])]
     return [entry for entry in overrides if any(matches(entry[1], one) for one in names)]
-
-
-def check_aliases(
-    con: duckdb.DuckDBPyConnection, aliases: Mapping[str, str], overrides: Sequence[Override], *, replace_all: bool
-) -> None:
-    """Raise PriceError, with the nearest names, for an alias to a model that has no price: neither in the book nor by
-    one of `overrides` or, unless they will be replaced, by one that was set before."""
-    held = [] if replace_all else [item for _, item in load_overrides(con)]
-    own = list(enumerate([*held, *overrides]))
-    for alias, target in aliases.items():
-        means = {alias.strip().lower(): (None, target)}
-        logged = con.execute(
-            "SELECT DISTINCT provider_name, model FROM calls WHERE lower(trim(model)) = ? ORDER BY ALL",
-            [alias.strip().lower()],
-        ).fetchall()
-        for provider, model in logged or [(None, alias)]:
-            found = resolve_with(means, provider, model)
-            if found.key is None and not speaking_for(own, (provider, model), None, means):
-                raise PriceError(
-                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
-                )
-
-
-def _near(model: str) -> str:
-    known = {row.key for row in compile_book().rows}
-    names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
-    close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
-    own = f"set its price first: hindcast prices set {model} --input USD --output USD"
-    return (
-        f"Did you mean {' or '.join(close)}? Else {own}"
-        if close
-        else f"Look one up: hindcast prices list PART. Or {own}"
-    )
-
-
-def unused(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
-    """The overrides that match no call of the store, whatever its day and tier."""
-    names = con.execute("SELECT DISTINCT provider_name, model, agent, team FROM calls").fetchall()
-    return [item for item in items if not any(matches(item, name) for name in names)]
 
 
 def apply(
@@ -302,7 +218,12 @@ def _inside(
         factor = item.multiplier or Decimal(0)
         return [
             replace(
-                row, prices=tuple(_scaled(p, k, factor) for p, k in zip(row.prices, KINDS, strict=True)), source=source
+                row,
+                prices=tuple(
+                    scale_price(nano, factor) if nano is not None and kind in TOKEN_KINDS else nano
+                    for nano, kind in zip(row.prices, KINDS, strict=True)
+                ),
+                source=source,
             )
             for row in listed
         ]
@@ -313,7 +234,7 @@ def _inside(
             row,
             upto_tokens=None,
             prices=tuple(
-                listed_price if given[kind] is None else _nano(given[kind])
+                listed_price if given[kind] is None else nano_dollars(given[kind])
                 for kind, listed_price in zip(KINDS, row.prices, strict=True)
             ),
             source=source,
@@ -321,11 +242,3 @@ def _inside(
         )
         for row in base
     ]
-
-
-def _nano(price: Decimal) -> int:
-    return int((price * 1_000_000_000).to_integral_value(ROUND_HALF_EVEN))
-
-
-def _scaled(nano: int | None, kind: str, factor: Decimal) -> int | None:
-    return nano if nano is None or kind not in TOKEN_KINDS else int((nano * factor).to_integral_value(ROUND_HALF_EVEN))

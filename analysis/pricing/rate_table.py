@@ -10,47 +10,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
-    GATEWAY_HIT,
     KINDS,
-    MAX_PICO,
     NO_TIME,
-    NO_USAGE,
     PARENT,
-    PRICED,
-    PRICED_FALLBACK,
-    STATUSES,
     TIERS,
-    TOO_LARGE,
     UNKNOWN,
-    UNKNOWN_KIND,
-    UNKNOWN_MODEL,
-    UNKNOWN_TIER,
-    UNKNOWN_TIER_STATUS,
-    UNPRICED,
-    ZERO_BY_OVERRIDE,
 )
-
-if TYPE_CHECKING:
-    import duckdb
-
-__all__ = [
-    "GATEWAY_HIT", "KINDS", "MAX_PICO", "NO_TIME", "NO_USAGE", "PARENT", "PRICED", "PRICED_FALLBACK", "STATUSES",
-    "TIERS", "TOO_LARGE", "UNKNOWN", "UNKNOWN_KIND", "UNKNOWN_MODEL", "UNKNOWN_TIER", "UNKNOWN_TIER_STATUS", "UNPRICED",
-    "ZERO_BY_OVERRIDE", "Priced", "Rate", "RateTable", "Usage", "load_rates",
-]  # fmt: skip
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 _REASONING = KINDS.index("reasoning")
-_DAY_MS = 86_400_000
 _FOREVER = 2**63 - 1
 _FEW_WEIGHTS = 10_000  # calls that stand for others, which arrays take one by one
 
@@ -111,7 +89,7 @@ class Rate:
     from_ms: int = NO_TIME
     to_ms: int = _FOREVER
     tod_from_ms: int = 0
-    tod_to_ms: int = _DAY_MS
+    tod_to_ms: int = DAY_MS
     above_tokens: int = -1  # the row holds for requests with more input tokens than this ...
     upto_tokens: int = _FOREVER  # ... and at most this many
     guessed: bool = False  # a backdated or inferred row: its calls read `priced_fallback`
@@ -197,13 +175,6 @@ def _kernel(once: bool) -> Any:
     from analysis.pricing.numba_kernel import price_calls  # numba: half a second of import that only much pricing needs
 
     return price_calls
-
-
-def load_rates(con: duckdb.DuckDBPyConnection, models: Sequence[tuple[str | None, str | None]]) -> RateTable:
-    """Rates of (provider_name, model) pairs as logged; the position in `models` is the model index of `Usage`."""
-    from analysis.pricing.load_rates import load_rates as load
-
-    return load(con, models)
 
 
 _COLUMNS = (

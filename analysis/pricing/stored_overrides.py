@@ -3,12 +3,16 @@ are any."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from analysis.price_book.book import compile_book
 from analysis.price_book.vocabulary import KINDS
+from analysis.pricing.model_names import resolve_with
+from ingest.errors import PriceError
 
 if TYPE_CHECKING:
     from analysis.pricing.overrides import Override
@@ -20,6 +24,7 @@ CREATE_OVERRIDES = f"""
         effective_from DATE, effective_until DATE, kind VARCHAR, {_PRICE_COLUMNS}, multiplier DECIMAL(18,9),
         per_hour DECIMAL(18,9), basis VARCHAR, note VARCHAR)
 """
+CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provider VARCHAR, model VARCHAR)"
 
 
 def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]:
@@ -51,3 +56,79 @@ def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]
 def need_agent_or_account(overrides: Sequence[tuple[int, Override]]) -> bool:
     """Whether the price of a call depends on more than its provider and model."""
     return any(item.match.agent is not None or item.match.account is not None for _, item in overrides)
+
+
+def store_overrides(con: duckdb.DuckDBPyConnection, overrides: Sequence[Override], *, replace_all: bool) -> None:
+    """Append overrides, after emptying the table if `replace_all`. They take effect with the next reprice."""
+    con.execute(CREATE_OVERRIDES)
+    if replace_all:
+        con.execute("DELETE FROM price_overrides")
+    first = con.execute("SELECT coalesce(max(override_id), 0) + 1 FROM price_overrides").fetchall()[0][0]
+    for number, item in enumerate(overrides, start=first):
+        row = [
+            number, item.match.provider, item.match.model, item.match.account, item.match.agent, item.tier, item.start,
+            item.end, item.kind, *(getattr(item, kind) for kind in KINDS), item.multiplier, item.per_hour,
+            item.basis, item.note,
+        ]  # fmt: skip
+        con.execute(f"INSERT INTO price_overrides VALUES ({', '.join('?' * len(row))})", row)
+
+
+def store_aliases(con: duckdb.DuckDBPyConnection, aliases: dict[str, str], *, replace_all: bool) -> None:
+    """Remember what logged names mean; a name that had a meaning gets the new one."""
+    con.execute(CREATE_ALIASES)
+    if replace_all:
+        con.execute("DELETE FROM model_aliases")
+    for alias, target in sorted(aliases.items()):
+        con.execute("DELETE FROM model_aliases WHERE lower(alias) = lower(?)", [alias])
+        con.execute("INSERT INTO model_aliases VALUES (?, NULL, ?)", [alias, target])
+
+
+def remove_override(con: duckdb.DuckDBPyConnection, number: int) -> None:
+    """Delete one override by its number. Raises PriceError if there is none."""
+    con.execute(CREATE_OVERRIDES)
+    found = con.execute("DELETE FROM price_overrides WHERE override_id = ? RETURNING override_id", [number]).fetchall()
+    if not found:
+        raise PriceError(f"there is no override {number}", remedy="See them with: hindcast prices list --overrides")
+
+
+def check_aliases(
+    con: duckdb.DuckDBPyConnection, aliases: Mapping[str, str], overrides: Sequence[Override], *, replace_all: bool
+) -> None:
+    """Raise PriceError, with the nearest names, for an alias to a model that has no price: neither in the book nor by
+    one of `overrides` or, unless they will be replaced, by one that was set before."""
+    from analysis.pricing.overrides import speaking_for
+
+    held = [] if replace_all else [item for _, item in load_overrides(con)]
+    own = list(enumerate([*held, *overrides]))
+    for alias, target in aliases.items():
+        means = {alias.strip().lower(): (None, target)}
+        logged = con.execute(
+            "SELECT DISTINCT provider_name, model FROM calls WHERE lower(trim(model)) = ? ORDER BY ALL",
+            [alias.strip().lower()],
+        ).fetchall()
+        for provider, model in logged or [(None, alias)]:
+            found = resolve_with(means, provider, model)
+            if found.key is None and not speaking_for(own, (provider, model), None, means):
+                raise PriceError(
+                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
+                )
+
+
+def _near(model: str) -> str:
+    known = {row.key for row in compile_book().rows}
+    names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
+    close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
+    own = f"set its price first: hindcast prices set {model} --input USD --output USD"
+    return (
+        f"Did you mean {' or '.join(close)}? Else {own}"
+        if close
+        else f"Look one up: hindcast prices list PART. Or {own}"
+    )
+
+
+def unused(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
+    """The overrides that match no call of the store, whatever its day and tier."""
+    from analysis.pricing.overrides import matches
+
+    names = con.execute("SELECT DISTINCT provider_name, model, agent, team FROM calls").fetchall()
+    return [item for item in items if not any(matches(item, name) for name in names)]

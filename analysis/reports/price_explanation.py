@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 
 from analysis.formatting import usd
-from analysis.price_book.book import FIRST_OVERRIDE_ID, PriceRow, book_version, from_the_start, price_rows
+from analysis.price_book.book import FIRST_OVERRIDE_ID, book_version, price_rows
+from analysis.price_book.rows import PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import KINDS, PARENT
 from analysis.pricing.model_names import Resolution, load_aliases, resolve_with
 from analysis.pricing.overrides import apply, speaking_for
@@ -72,7 +73,7 @@ def explain(
         aliases = load_aliases(source)
         found = resolve_with(aliases, provider, model)
         rows, _ = price_rows(source, [found.key] if found.key else [])
-        base = from_the_start(rows[found.key]) if found.key else []
+        base = extend_first_price_backwards(rows[found.key]) if found.key else []
         own = speaking_for(load_overrides(source), (provider, model), found.key, aliases)
     final = apply(base, own, found.key or (provider or "", model))
     day = datetime(at.year, at.month, at.day, tzinfo=UTC).date().isoformat()

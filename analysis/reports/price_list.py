@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from analysis.formatting import tokens, usd
-from analysis.price_book.book import PriceRow, compile_book
+from analysis.price_book.book import compile_book
+from analysis.price_book.rows import PriceRow
 from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.model_names import load_aliases, resolve_all
 from analysis.pricing.overrides import Override

@@ -264,7 +264,7 @@ def set_prices(
     from pathlib import Path
 
     from analysis import formatting
-    from analysis.pricing import overrides as own
+    from analysis.pricing import overrides, stored_overrides
     from ingest.errors import InputError
     from ingest.store.database import Store
 
@@ -274,7 +274,7 @@ def set_prices(
     aliases: dict[str, str] = {}
     items = []
     if file is not None:
-        loaded = own.load_file(Path(file))
+        loaded = overrides.load_file(Path(file))
         items, aliases = loaded.overrides, loaded.aliases
     elif same_as is not None:
         if model is None:
@@ -287,18 +287,18 @@ def set_prices(
             "reasoning": reasoning, "multiplier": multiplier, "per_hour": per_hour, "from": since, "until": until,
         }  # fmt: skip
         given = {name: value for name, value in values.items() if value is not None}
-        items = [own.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
+        items = [overrides.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
     if aliases:
         with handle.read() as con:
-            own.check_aliases(con, aliases, items, replace_all=file is not None)
+            stored_overrides.check_aliases(con, aliases, items, replace_all=file is not None)
     with handle.write() as con:
-        own.store_overrides(con, items, replace_all=file is not None)
-        own.store_aliases(con, aliases, replace_all=file is not None)
+        stored_overrides.store_overrides(con, items, replace_all=file is not None)
+        stored_overrides.store_aliases(con, aliases, replace_all=file is not None)
     done = [formatting.count(len(items), "override")] if items else []
     done += [formatting.count(len(aliases), "alias", "aliases")] if aliases else []
     _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
     with handle.read() as con:
-        idle = own.unused(con, items)
+        idle = stored_overrides.unused(con, items)
     for item in idle:
         names = ", ".join(f"{name} {glob}" for name, glob in vars(item.match).items() if glob)
         remark(f"No call matches {names}. As logged: hindcast cost --by provider,model")
@@ -315,7 +315,7 @@ def unset(
 
     Example: hindcast prices unset 1
     """
-    from analysis.pricing.overrides import remove_override
+    from analysis.pricing.stored_overrides import remove_override
     from ingest.store.database import Store
 
     handle = Store(store)

@@ -389,7 +389,7 @@ def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:
 
 
 def _unpriced(traffic: Traffic) -> int:
-    from analysis.pricing.rate_table import UNPRICED
+    from analysis.price_book.vocabulary import UNPRICED
 
     return int(((traffic.cost == UNPRICED) & traffic.window).sum())
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.evaluation.backtest import segments
@@ -65,7 +65,7 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
     strategy = Strategy(name="batched", batch=(BatchRule(),))
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
     moved = priced & (outcome.tier != traffic.tier)
     waited = waited_for(traffic)
     user = inferred(traffic)

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.stages import rule_evaluation
@@ -95,7 +95,7 @@ def break_even(
     names = rule_evaluation.targets(strategy)
     own = np.array([names[i] if i >= 0 else None for i in range(-1, len(names))], dtype=object)[target + 1]
     logged = np.array([model for _, model in traffic.models], dtype=object)[traffic.model]
-    moved = traffic.window & (target >= 0) & (own != logged) & (traffic.cost != rate_table.UNPRICED)
+    moved = traffic.window & (target >= 0) & (own != logged) & (traffic.cost != vocabulary.UNPRICED)
     if not moved.any():
         raise InputError(f"no priced call of the window would move by '{strategy.name}'")
     start = traffic.start_ms[moved]

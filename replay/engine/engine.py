@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from analysis.money import exact_sum
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
@@ -206,7 +207,7 @@ class Engine:
         cost, same = self._repricing.price(changed, gateway_paid="cache" in on)
         if ours.any():
             same = same & ~ours
-            cost = np.where(ours, np.where(traffic.cost == rate_table.UNPRICED, rate_table.UNPRICED, 0), cost)
+            cost = np.where(ours, np.where(traffic.cost == vocabulary.UNPRICED, vocabulary.UNPRICED, 0), cost)
         side: dict[str, Int64] = {}
         if "route" in on:
             side = side_costs.side_costs(
@@ -341,13 +342,13 @@ class Engine:
     @cached_property
     def _sums(self) -> tuple[Bool, dict[Stages, int]]:
         """(calls of the window with a price under every coalition, the coalitions' sums over just these calls)."""
-        base = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED)
+        base = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED)
         known = base.copy()
         sums: dict[Stages, int] = {}
         lost: dict[Stages, int] = {}
         for on in self._coalitions():
             cost = self.evaluate(on).cost
-            priced = base & (cost != rate_table.UNPRICED)
+            priced = base & (cost != vocabulary.UNPRICED)
             known &= priced
             lost[on] = int((base & ~priced).sum())
             sums[on] = exact_sum(cost if priced.all() else cost[priced])
@@ -355,7 +356,7 @@ class Engine:
         for on in self._coalitions():
             if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
                 cost = self.evaluate(on).cost[beside]
-                sums[on] -= exact_sum(cost[cost != rate_table.UNPRICED])
+                sums[on] -= exact_sum(cost[cost != vocabulary.UNPRICED])
         return known, sums
 
     def _coalitions(self) -> list[Stages]:
@@ -375,7 +376,7 @@ class Engine:
         if bound == "mid":
             return self._sums[1][on]
         cost = self.evaluate(on, bound=bound).cost
-        return exact_sum(cost[self.comparable & (cost != rate_table.UNPRICED)])
+        return exact_sum(cost[self.comparable & (cost != vocabulary.UNPRICED)])
 
     # -- small things ----------------------------------------------------------------------------------------------
 

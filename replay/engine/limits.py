@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis.formatting import count, share
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from replay.engine.engine import Engine, Outcome
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.gate import QualityReport
@@ -38,7 +38,7 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield f"whether a user waits (`online`) is inferred from streams, tiers, turns and cadence{rest}"
     if engine.players:
         yield from engine.provider.limits(outcome.model)
-    unpriced = inside & (engine.traffic.cost != rate_table.UNPRICED) & ~engine.comparable
+    unpriced = inside & (engine.traffic.cost != vocabulary.UNPRICED) & ~engine.comparable
     if unpriced.any():
         names = _unpriced(engine, outcome, unpriced)
         yield f"{_calls(unpriced)} would ask a model without a price ({names}): on neither side"
@@ -64,7 +64,7 @@ def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
     """The models that leave these calls without a price: of the routing itself, else the serving ones."""
     asked = {"classifier": engine.strategy.classifier and engine.strategy.classifier.model,
              "on_error": engine.strategy.on_error}  # fmt: skip
-    lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == rate_table.UNPRICED).any()}
+    lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == vocabulary.UNPRICED).any()}
     names = {model for kind, model in asked.items() if kind in lost and model}
     serving = {_name(engine, number) for number in np.unique(outcome.model[calls])}
     return ", ".join(sorted(names or serving)[:NAMED])

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from replay.traffic.traffic import Bool, Int64, Traffic, take
 
@@ -92,4 +93,4 @@ class Repricing:
     def _reasoning(self, moved: Bool, output_tokens: Int64) -> Int64 | None:
         """Another model's reasoning is not known apart from its output, of which it is a part."""
         logged = self.traffic.usage.reasoning
-        return None if logged is None else np.where(moved, rate_table.UNKNOWN, np.minimum(logged, output_tokens))
+        return None if logged is None else np.where(moved, vocabulary.UNKNOWN, np.minimum(logged, output_tokens))

@@ -15,8 +15,8 @@ import numpy as np
 from analysis.calendar_days import complete_days
 from analysis.formatting import usd
 from analysis.money import dollars, exact_sum
+from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
-from analysis.pricing import rate_table
 from ingest.store.database import Store
 from replay.engine import limits as said
 from replay.engine.engine import Engine, Outcome, Shared
@@ -184,7 +184,7 @@ def run(
     traffic = _traffic(store, loaded, "canonical", since, until, cold)
     with store.read() as con:
         book_version = stored_version(con) or "none"
-    priced = traffic.window & (traffic.cost != rate_table.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED)
     whole = tuple(_whole_days(traffic))
     shared: dict[str, Shared] = {}
     results = []
@@ -244,7 +244,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
         quality=assessed.to_json(),
         priced_calls=int(kept.sum()),
         unpriced_calls=_calls(traffic, traffic.window & ~kept),
-        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != rate_table.UNPRICED) & ~kept),
+        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != vocabulary.UNPRICED) & ~kept),
         logged_daily={row.day: row.cost for row in _daily(traffic, traffic.cost, kept, None)},
         side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
         stayed=engine.routing(everything).stayed,
@@ -256,7 +256,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
 def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
     """Sums per day at one end of every assumption."""
     cost = engine.evaluate(on, bound=bound).cost
-    return _daily(engine.traffic, cost, engine.comparable & (cost != rate_table.UNPRICED), None)
+    return _daily(engine.traffic, cost, engine.comparable & (cost != vocabulary.UNPRICED), None)
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:

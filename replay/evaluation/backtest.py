@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
@@ -142,7 +142,7 @@ def backtest(
 
 def sides(traffic: Traffic, outcome: Outcome, split: date) -> tuple[Bools, Bools]:
     """The priced calls of the window before the split and from it on. Raises InputError if one side is empty."""
-    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
     after = traffic.day >= (split - EPOCH).days
     known, test = priced & ~after, priced & after
     for side, words in ((known, "before"), (test, "from")):

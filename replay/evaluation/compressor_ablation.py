@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.formatting import usd
 from analysis.money import dollars, exact_sum
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.engine.engine import Engine
@@ -96,7 +96,7 @@ def _evaluated(traffic: Traffic, strategy: Strategy, parts: Sequence[Compressor]
     only = Strategy(name="compression", compress=tuple(parts), provider_cache=strategy.provider_cache)
     engine = Engine(traffic, only)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
     saved = -int(engine.compressed.input_token_delta[traffic.window].sum()) if parts else 0
     return exact_sum(outcome.cost[priced]), saved
 

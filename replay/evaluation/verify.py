@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
@@ -94,8 +94,8 @@ def verify(
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
     after = traffic.day >= (rollout - EPOCH).days
-    known = traffic.window & ~after & (traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
-    real = traffic.window & after & (traffic.cost != rate_table.UNPRICED)
+    known = traffic.window & ~after & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+    real = traffic.window & after & (traffic.cost != vocabulary.UNPRICED)
     for side, words in ((known, "before"), (real, "from")):
         if not side.any():
             raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine
@@ -178,7 +178,7 @@ def outcomes_of(store: Store, strong: str, weak: str) -> Outcomes:
         values.append(scores.of(np.full(n, names.index(model), np.int32), n))
     frame = traffic.rule_frame(["text"])
     known = ~np.isnan(values[0]) & ~np.isnan(values[1]) & frame["text"].is_not_null().to_numpy()
-    known &= (sides[0] != rate_table.UNPRICED) & (sides[1] != rate_table.UNPRICED)
+    known &= (sides[0] != vocabulary.UNPRICED) & (sides[1] != vocabulary.UNPRICED)
     texts = frame["text"].filter(known).to_list()
     strong_cost, weak_cost = (side[known].astype(np.float64) / 1e12 for side in sides)
     task = traffic.task[known].astype(np.int64)

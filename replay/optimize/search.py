@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from analysis.formatting import usd
 from analysis.money import dollars
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
@@ -221,12 +221,12 @@ class _Search:
         groups, options = len(self.groups), len(self.options) + 1
         cost = np.full((groups, options), np.inf)
         worth = np.full((groups, options), np.nan)
-        inside = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED)
+        inside = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED)
         for option in range(options):
             target = self.options[option - 1] if option else None
             engine = self._engine(knobs, target)
             outcome = engine.evaluate(engine.everything)
-            unpriced = inside & (outcome.cost == rate_table.UNPRICED)
+            unpriced = inside & (outcome.cost == vocabulary.UNPRICED)
             known = inside & ~unpriced
             cost[:, option] = np.bincount(
                 self.group_of[known], weights=outcome.cost[known].astype(np.float64), minlength=groups
@@ -365,7 +365,7 @@ class _Search:
         engine = self._share(Engine(self.traffic, strategy))
         outcome = engine.evaluate(engine.everything)
         report = assess(evidence_for(engine, outcome, self.priors))
-        kept = self.traffic.window & (self.traffic.cost != rate_table.UNPRICED) & (outcome.cost != rate_table.UNPRICED)
+        kept = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
         evidence = {(cell.task, cell.served): cell.evidence for cell in report.cells}
         return Optimum(
             strategy=strategy,

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing.rate_table import UNPRICED, RateTable, Usage, load_rates
+from analysis.price_book.vocabulary import UNPRICED
+from analysis.pricing.load_rates import load_rates
+from analysis.pricing.rate_table import RateTable, Usage
 from replay.provider_cache import simulate
 from replay.provider_cache.dated_rules import PromptCacheRule
 from replay.traffic.load_prompts import chain_encoding, load_prompts

@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing.rate_table import UNPRICED, RateTable, Usage, load_rates
+from analysis.price_book.vocabulary import UNPRICED
+from analysis.pricing.load_rates import load_rates
+from analysis.pricing.rate_table import RateTable, Usage
 from ingest.contents.tokenizer import measure
 from replay.message_text import rewrite
 from replay.message_text import texts as message_texts

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pricing.rate_table import UNPRICED
+from analysis.price_book.vocabulary import UNPRICED
 from ingest.errors import StrategyError
 from replay.response_cache.simulate import Requests
 from replay.traffic.traffic import KEY_POLICIES, Traffic

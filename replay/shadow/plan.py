@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
+from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
 from ingest.contents import tokenizer
 from ingest.errors import InputError
@@ -84,7 +86,7 @@ class Prices:
     def load(cls, store: Store, models: Sequence[str]) -> Prices:
         """Raises InputError for a model without a price: its cost could not be kept under a budget."""
         with store.read() as con:
-            rates = rate_table.load_rates(con, [_pair(name) for name in models])
+            rates = load_rates(con, [_pair(name) for name in models])
         found = cls(rates, {name: place for place, name in enumerate(models)})
         for name in models:
             if found.cost(name, 1000, 1000) is None:
@@ -97,12 +99,12 @@ class Prices:
     def cost(self, model: str, input_tokens: int, output_tokens: int) -> int | None:
         usage = rate_table.Usage(
             model=np.array([self.index[model]], np.int32),
-            start_ms=np.array([rate_table.NO_TIME], np.int64),
+            start_ms=np.array([vocabulary.NO_TIME], np.int64),
             input=np.array([input_tokens], np.int64),
             output=np.array([output_tokens], np.int64),
         )
         total = int(self.rates.price(usage).total[0])
-        return None if total == rate_table.UNPRICED else total
+        return None if total == vocabulary.UNPRICED else total
 
 
 def _pair(name: str) -> tuple[str | None, str]:

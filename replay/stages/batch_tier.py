@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from replay.stages import rule_evaluation
 
@@ -34,7 +35,7 @@ def asked(strategy: Strategy, traffic: Traffic) -> NDArray[np.int8]:
     tier = np.full(len(traffic), -1, np.int8)
     frame = traffic.rule_frame(rule_evaluation.columns_of(strategy.batch))
     for part, mask in zip(strategy.batch, rule_evaluation.masks(strategy.batch, frame), strict=True):
-        tier[mask & (tier < 0)] = rate_table.TIERS.index(part.tier)
+        tier[mask & (tier < 0)] = vocabulary.TIERS.index(part.tier)
     return tier
 
 
@@ -44,4 +45,4 @@ def _sold(
     """Whether the book has a price of each call's tier for its model on its day."""
     one = np.ones(len(model), np.int64)
     usage = rate_table.Usage(model=model, start_ms=start_ms, input=one, output=one, tier=tier)
-    return np.asarray(rates.price(usage).total != rate_table.UNPRICED)
+    return np.asarray(rates.price(usage).total != vocabulary.UNPRICED)

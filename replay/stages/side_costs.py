@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from replay.estimates import output_tokens
 from replay.stages.routing import Routing
@@ -62,8 +63,8 @@ def side_costs(
 
 def add(total: Int64, more: Int64) -> Int64:
     """The sum, unknown where either part is."""
-    unknown = (total == rate_table.UNPRICED) | (more == rate_table.UNPRICED)
-    return np.where(unknown, rate_table.UNPRICED, total + np.where(unknown, 0, more))
+    unknown = (total == vocabulary.UNPRICED) | (more == vocabulary.UNPRICED)
+    return np.where(unknown, vocabulary.UNPRICED, total + np.where(unknown, 0, more))
 
 
 def _price(
@@ -87,7 +88,7 @@ def _price(
 def _usual_output(traffic: Traffic) -> int:
     """The median answer of the log: a failed call has none of its own."""
     known = traffic.usage.output[(traffic.usage.output > 0) & ~traffic.failed]
-    return int(np.median(known)) if len(known) else rate_table.UNKNOWN
+    return int(np.median(known)) if len(known) else vocabulary.UNKNOWN
 
 
 def _rework(
@@ -106,8 +107,8 @@ def _rework(
         of_model = [_fits(row.model, name) for _, name in models]
         of_task = [_fits(row.task, name) for name in traffic.tasks] or [False]
         extra[moved & np.array(of_model)[model_of] & np.array(of_task)[traffic.task]] = row.at(bound)
-    known = cost != rate_table.UNPRICED
-    return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), rate_table.UNPRICED)
+    known = cost != vocabulary.UNPRICED
+    return np.where(known, np.rint(np.where(known, cost, 0) * extra).astype(np.int64), vocabulary.UNPRICED)
 
 
 def _fits(pattern: str | None, value: str | None) -> bool:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.ledger.usage_arrays import read_usage, used_kinds
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.errors import StoreError
 from ingest.store.database import Store
@@ -232,10 +233,10 @@ def _ledger(con: duckdb.DuckDBPyConnection, call_no: Int64) -> Int64:
     if np.array_equal(numbers, call_no):
         return cost
     if not len(numbers):
-        return np.full(len(call_no), rate_table.UNPRICED)
+        return np.full(len(call_no), vocabulary.UNPRICED)
     order = np.argsort(numbers, kind="stable")
     place = order[np.minimum(np.searchsorted(numbers, call_no, sorter=order), len(order) - 1)]
-    return np.where(numbers[place] == call_no, cost[place], rate_table.UNPRICED)
+    return np.where(numbers[place] == call_no, cost[place], vocabulary.UNPRICED)
 
 
 def _pico(amounts: pa.Array) -> Int64:
@@ -243,7 +244,7 @@ def _pico(amounts: pa.Array) -> Int64:
     data = amounts.buffers()[1]
     halves = np.frombuffer(data, np.int64)[2 * amounts.offset : 2 * (amounts.offset + len(amounts))]
     low = np.ascontiguousarray(halves[::2])
-    return np.where(amounts.is_null().to_numpy(False), rate_table.UNPRICED, low) if amounts.null_count else low
+    return np.where(amounts.is_null().to_numpy(False), vocabulary.UNPRICED, low) if amounts.null_count else low
 
 
 def _until(until: date | None) -> str:

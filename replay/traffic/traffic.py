@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.store.database import Store
 from replay.traffic.rule_columns import CallColumns, in_order
@@ -126,7 +127,7 @@ class Traffic:
     def tokens(self, kind: str) -> Int64:
         """A token count of `pricing.Usage` by name, pricing.UNKNOWN where the log has none."""
         column = getattr(self.usage, kind)
-        return np.full(len(self), rate_table.UNKNOWN, np.int64) if column is None else column
+        return np.full(len(self), vocabulary.UNKNOWN, np.int64) if column is None else column
 
     @cached_property
     def columns(self) -> CallColumns:

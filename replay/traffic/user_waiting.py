@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 
 if TYPE_CHECKING:
     from replay.traffic.traffic import Traffic
@@ -72,7 +72,7 @@ def inferred(traffic: Traffic) -> Int8:
     turn, plain = _turns(traffic, group, named)
     found = _by_rhythm(traffic, group, named, turn, plain)
     found[frame["stream"].fill_null(False).to_numpy()] = 1
-    waiting = [rate_table.TIERS.index(name) for name in ("batch", "flex")]
+    waiting = [vocabulary.TIERS.index(name) for name in ("batch", "flex")]
     found[np.isin(traffic.tier, waiting)] = 0
     return found
 

@@ -13,9 +13,11 @@ import duckdb
 import numpy as np
 import pytest
 
-from analysis.price_book.book import HISTORY, Book, compile_book, price_rows, store_book, sync_book
+from analysis.price_book.book import compile_book, price_rows, store_book, sync_book
 from analysis.price_book.history import load_history
-from analysis.pricing.rate_table import Usage, load_rates
+from analysis.price_book.rows import HISTORY, Book
+from analysis.pricing.load_rates import load_rates
+from analysis.pricing.rate_table import Usage
 from ingest.errors import PriceError
 
 DIGEST = """

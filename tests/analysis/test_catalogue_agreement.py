@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.price_book.book import compile_book, from_the_start, to_rate
+from analysis.price_book.book import compile_book
 from analysis.price_book.catalog import TIER_CONTEXTS, catalogue_rows
 from analysis.price_book.history import load_history
+from analysis.price_book.rows import HISTORY, extend_first_price_backwards
 from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, UNPRICED
+from analysis.pricing.load_rates import to_rate
 from analysis.pricing.rate_table import RateTable, Usage
 
 FIELDS = {
@@ -117,7 +119,8 @@ def catalogue() -> tuple[list[tuple[Any, Any]], RateTable]:
         by_key.setdefault(row.key, []).append((number, row))
     models = [(provider, model) for provider in providers for model in provider.models]
     rates = RateTable.build(
-        [[to_rate(*row) for row in from_the_start(by_key.get((p.id, m.id), []))] for p, m in models], as_of_ms=0
+        [[to_rate(*row) for row in extend_first_price_backwards(by_key.get((p.id, m.id), []))] for p, m in models],
+        as_of_ms=0,
     )
     return models, rates
 
@@ -191,7 +194,7 @@ def has_unpriced_kind(model: Any, shape: dict[str, int], when: datetime) -> bool
 
 def test_the_book_differs_from_the_catalogue_only_where_the_history_speaks() -> None:
     rows, _ = catalogue_rows()
-    history = load_history(__import__("analysis.price_book.book", fromlist=["HISTORY"]).HISTORY)
+    history = load_history(HISTORY)
     spoken = {(m.provider, m.model) for m in history.models}
     book = [row for row in compile_book().rows if row.key not in spoken]
     plain = {row for row in rows if row.key not in spoken}
@@ -204,7 +207,6 @@ def test_the_history_takes_no_name_from_the_catalogue_by_accident() -> None:
     """An entry that replaces a catalogue model speaks for all the exact names which that model answers to."""
     from genai_prices.data import providers
 
-    from analysis.price_book.book import HISTORY
     from analysis.price_book.history import history_key
 
     history = load_history(HISTORY)

@@ -20,7 +20,8 @@ import pytest
 from builder import build_store
 
 from analysis.ledger.ledger import total_cost, update
-from analysis.pricing.overrides import make, store_overrides
+from analysis.pricing.overrides import make
+from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.focus_export import COLUMNS, SPECS, export
 from ingest.errors import InputError
 from ingest.store.database import Store

@@ -12,8 +12,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from analysis.price_book.vocabulary import STATUSES, UNKNOWN
+from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_names import resolve
-from analysis.pricing.rate_table import STATUSES, UNKNOWN, RateTable, Usage, load_rates
+from analysis.pricing.rate_table import RateTable, Usage
 
 # id -> three (day, input, output); output None = an embedding
 KNOWN: dict[str, list[tuple[str, float, float | None]]] = {

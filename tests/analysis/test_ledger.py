@@ -13,8 +13,10 @@ from builder import build_store
 
 from analysis.ledger.ledger import update
 from analysis.ledger.usage_arrays import read_usage
+from analysis.price_book.vocabulary import STATUSES
+from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
-from analysis.pricing.rate_table import STATUSES, Usage, load_rates
+from analysis.pricing.rate_table import Usage
 from analysis.reports.cost import cost
 from ingest.errors import InputError, PriceError
 from ingest.store.database import Store

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from analysis.ledger.ledger import update
 from analysis.ledger.machine_hours import busy_shares, hour_shares
 from analysis.pricing.model_names import forget
-from analysis.pricing.overrides import load_file, make, store_aliases, store_overrides
+from analysis.pricing.overrides import load_file, make
+from analysis.pricing.stored_overrides import store_aliases, store_overrides
 from ingest.errors import PriceError
 from ingest.store.database import Store
 

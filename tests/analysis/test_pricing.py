@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.pricing.rate_table import KINDS, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED, Rate, RateTable, Usage
+from analysis.price_book.vocabulary import KINDS, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED
+from analysis.pricing.rate_table import Rate, RateTable, Usage
 
 DAY = 86_400_000
 

@@ -10,7 +10,8 @@ import pytest
 
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from analysis.ledger.ledger import update
-from analysis.pricing.overrides import make, store_overrides
+from analysis.pricing.overrides import make
+from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.cost import cost
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

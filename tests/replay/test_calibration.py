@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.ledger.ledger import update
-from analysis.pricing.overrides import make, store_overrides
+from analysis.pricing.overrides import make
+from analysis.pricing.stored_overrides import store_overrides
 from ingest.contents.tokenizer import ensure_counted
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store

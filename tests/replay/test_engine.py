@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis.ledger import ledger
 from analysis.money import exact_sum
-from analysis.pricing import rate_table
+from analysis.price_book import vocabulary
 from ingest.errors import StrategyError
 from ingest.store.database import Store
 from replay.engine.engine import Engine
@@ -202,5 +202,5 @@ def test_every_coalition_is_exact_on_random_traffic(tmp_path_factory: pytest.Tem
     result = run(store, [parse(COMBINED)]).strategies[0]
     assert sum(result.savings.values()) == result.baseline - result.cost
     traffic = load(store)
-    assert exact_sum(traffic.cost[traffic.cost != rate_table.UNPRICED]) == result.baseline
+    assert exact_sum(traffic.cost[traffic.cost != vocabulary.UNPRICED]) == result.baseline
     assert np.all(np.diff(traffic.start_ms) >= 0)
