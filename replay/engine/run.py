@@ -19,7 +19,7 @@ from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits as said
-from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.engine import Engine, Shared
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
@@ -312,14 +312,3 @@ def _calls(traffic: Traffic, chosen: np.ndarray, inside: slice = slice(None)) ->
 def _usd(pico: int, priced: int) -> str | None:
     """An amount for JSON; null where no call has a price."""
     return usd(dollars(pico)) if priced else None
-
-
-def outcome_frame(engine: Engine, outcome: Outcome) -> dict[str, np.ndarray]:
-    """Per call of the window: number, outcome code, cost and serving model, for any group-by."""
-    inside = engine.traffic.window
-    return {
-        "call_no": engine.traffic.call_no[inside],
-        "outcome": outcome.codes[inside],
-        "cost": outcome.cost[inside],
-        "model": outcome.model[inside],
-    }
