@@ -1,4 +1,4 @@
-"""Scores `analysis.localise` on cases of one's own and on the public S and L cases: micro F1 of exact elements.
+"""Scores the likelihood scan on cases of one's own and on the public S and L cases: micro F1 of exact elements.
 
     python -m benchmarks.diagnosis.localisation --family S --cases 40
     python -m benchmarks.diagnosis.localisation --public DIR     (S.parquet, S_truth.csv, L.parquet, L_truth.csv)
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.localise import localise
 from benchmarks.diagnosis.leaf_family import FAMILIES, Case, case
+from benchmarks.diagnosis.likelihood_scan import localise
 
 
 def public_cases(folder: Path, name: str) -> Iterator[Case]:

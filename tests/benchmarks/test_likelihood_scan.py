@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.localise import localise
 from benchmarks.diagnosis.leaf_family import FAMILIES, case
+from benchmarks.diagnosis.likelihood_scan import localise
 from benchmarks.diagnosis.localisation import public_cases, score
 
 CARDS = (6, 8, 5, 4)
