@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from ingest.errors import InputError, did_you_mean
-from ingest.store.database import Store
+from ingest.store.database import Store, has_tables
 
 VERDICTS: Final = ("expected", "planned", "wrong")
 _TABLE = "CREATE TABLE IF NOT EXISTS feedback (day DATE, verdict VARCHAR, note VARCHAR)"
@@ -46,7 +46,7 @@ def unmark(store: Store, day: date) -> None:
 
 def marks(con: duckdb.DuckDBPyConnection) -> dict[date, Feedback]:
     """All marked days."""
-    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'feedback'").fetchall():
+    if not has_tables(con, "feedback"):
         return {}
     rows = con.execute("SELECT day, verdict, note FROM feedback ORDER BY day").fetchall()
     return {row[0]: Feedback(*row) for row in rows}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import duckdb
 
-from analysis.ledger.aligned import Range
+from analysis.ledger.costs_view import Range
 
 # sums per hour and agent: column -> expression; `{n}` is what a call counts for, `{x}` multiplies by it
 _SUMS: Final = {

@@ -87,7 +87,7 @@ def day_sums(
 ) -> DaySums:
     """Sums of the calls of `days` (UTC). For `cost`, calls without a price are left out and counted.
 
-    `relation` is `costs` or its equal (`aligned.costs_relation`).
+    `relation` is `costs` or its equal (`costs_view.costs_relation`).
     """
     by = dimensions(by)
     if metric not in METRICS:

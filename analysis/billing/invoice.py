@@ -37,32 +37,8 @@ class Line:
     where: str  # file and place
 
 
-def read_invoice(path: Path, mapping: Path | None = None) -> list[Line]:
-    """The lines of one report file. Raises InputError for a file that is not of a known kind, naming the place."""
-    from analysis.billing.invoice_tables import read_mapped, read_table
-
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path))
-    if mapping is not None:
-        return list(read_mapped(path, mapping))
-    if path.suffix == ".parquet":
-        return list(read_table(path))
-    text = _text(path)
-    head = text.lstrip()[:1]
-    if head in ("{", "["):
-        lines = list(_read_json(text, path))
-    else:
-        lines = list(read_table(path))
-    if not lines:
-        raise InputError(
-            "no billed lines found",
-            where=str(path),
-            remedy="Known: OpenAI and Anthropic usage and cost pages, AWS CUR, OpenRouter; others need --mapping.",
-        )
-    return lines
-
-
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The file's text, unpacked where it is gzip. Raises InputError where it is not UTF-8."""
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
@@ -72,8 +48,8 @@ def _text(path: Path) -> str:
         raise InputError(f"not text in UTF-8 (byte {error.start})", where=str(path)) from error
 
 
-def _read_json(text: str, path: Path) -> Iterator[Line]:
-    """A page, a list of pages, or one page a line."""
+def read_pages(text: str, path: Path) -> Iterator[Line]:
+    """The lines of API pages: one page, a list of pages, or one page a line. Raises InputError with the place."""
     try:
         documents = [json.loads(text, parse_float=Decimal)]
     except ValueError:
@@ -97,7 +73,7 @@ def _read_json(text: str, path: Path) -> Iterator[Line]:
             start = bucket.get("start_time", bucket.get("starting_at"))
             for result in bucket.get("results") or bucket.get("result") or []:
                 if isinstance(result, dict) and start is not None:
-                    yield from _result(result, _day(start, where), where)
+                    yield from _result(result, day_of(start, where), where)
 
 
 def _result(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
@@ -114,13 +90,13 @@ def _result(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
 
 def _openai_usage(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
     """`input_tokens` includes cached and cache-write tokens."""
-    total = _number(result.get("input_tokens"), where) or Decimal(0)
-    read = _number(result.get("input_cached_tokens"), where) or Decimal(0)
-    write = _number(result.get("input_cache_write_tokens"), where) or Decimal(0)
+    total = number_of(result.get("input_tokens"), where) or Decimal(0)
+    read = number_of(result.get("input_cached_tokens"), where) or Decimal(0)
+    write = number_of(result.get("input_cache_write_tokens"), where) or Decimal(0)
     tier = "batch" if result.get("batch") else tier_name(result.get("service_tier"))
     for kind, count in (
         ("input", total - read - write), ("cache_read", read), ("cache_write", write),
-        ("output", _number(result.get("output_tokens"), where) or Decimal(0)),
+        ("output", number_of(result.get("output_tokens"), where) or Decimal(0)),
     ):  # fmt: skip
         if count:
             yield Line(day, "openai", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
@@ -130,8 +106,8 @@ def _openai_cost(result: dict[str, Any], day: date, where: str) -> Line:
     item = str(result.get("line_item") or "")
     amount = result.get("amount") or {}
     model, kind, tier = split_line_item(item)
-    quantity = _number(result.get("quantity"), where) if kind != "other" else None
-    return Line(day, "openai", model, kind, tier, quantity, _number(amount.get("value"), where), item, where)
+    quantity = number_of(result.get("quantity"), where) if kind != "other" else None
+    return Line(day, "openai", model, kind, tier, quantity, number_of(amount.get("value"), where), item, where)
 
 
 def split_line_item(text: str) -> tuple[str | None, str, str | None]:
@@ -162,7 +138,7 @@ def _anthropic_usage(result: dict[str, Any], day: date, where: str) -> Iterator[
         ("cache_write", created.get("ephemeral_5m_input_tokens")),
         ("cache_write_1h", created.get("ephemeral_1h_input_tokens")), ("output", result.get("output_tokens")),
     ):  # fmt: skip
-        count = _number(value, where)
+        count = number_of(value, where)
         if count:
             yield Line(day, "anthropic", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
 
@@ -178,7 +154,7 @@ def _anthropic_cost(result: dict[str, Any], day: date, where: str) -> Line:
     """Amounts are decimal strings in cents: "123.45" is $1.2345."""
     text = str(result.get("description") or result.get("cost_type") or "")
     kind = _ANTHROPIC_KINDS.get(str(result.get("token_type")), "other")
-    amount = _number(result.get("amount"), where)
+    amount = number_of(result.get("amount"), where)
     usd = None if amount is None else amount / 100
     tier = tier_name(result.get("service_tier")) if kind != "other" else None
     return Line(day, "anthropic", result.get("model"), kind, tier, None, usd, text, where)
@@ -186,12 +162,12 @@ def _anthropic_cost(result: dict[str, Any], day: date, where: str) -> Line:
 
 def openrouter_line(record: dict[str, Any], where: str) -> Iterator[Line]:
     """Activity: tokens by kind and one amount for all of them; reasoning is part of the completion."""
-    day = _day(record["date"], where)
+    day = day_of(record["date"], where)
     model = record.get("model_permaslug") or record.get("model")
-    prompt, answer = _number(record.get("prompt_tokens"), where), _number(record.get("completion_tokens"), where)
+    prompt, answer = number_of(record.get("prompt_tokens"), where), number_of(record.get("completion_tokens"), where)
     yield Line(day, "openrouter", model, "input", None, prompt, None, "prompt tokens", where)
     yield Line(day, "openrouter", model, "output", None, answer, None, "completion tokens", where)
-    yield Line(day, "openrouter", model, "all", None, None, _number(record.get("usage"), where), "usage", where)
+    yield Line(day, "openrouter", model, "all", None, None, number_of(record.get("usage"), where), "usage", where)
 
 
 def tier_name(value: Any) -> str | None:
@@ -202,8 +178,8 @@ def tier_name(value: Any) -> str | None:
     return "standard" if name in ("standard", "default", "auto", "on_demand", "on-demand") else name
 
 
-def _day(value: Any, where: str) -> date:
-    """The UTC day of a bucket's start: epoch seconds or ISO."""
+def day_of(value: Any, where: str) -> date:
+    """The UTC day of a bucket's start: epoch seconds or ISO. Raises InputError for anything else."""
     try:
         if isinstance(value, int | Decimal):
             return datetime.fromtimestamp(int(value), UTC).date()
@@ -213,10 +189,8 @@ def _day(value: Any, where: str) -> date:
         raise InputError(f"not a day: {str(value)[:40]!r}", where=where) from error
 
 
-day_of = _day
-
-
-def _number(value: Any, where: str) -> Decimal | None:
+def number_of(value: Any, where: str) -> Decimal | None:
+    """A field as an exact number; None where it is empty. Raises InputError for anything else."""
     if value is None or value == "":
         return None
     try:
@@ -226,9 +200,6 @@ def _number(value: Any, where: str) -> Decimal | None:
     if not number.is_finite():
         raise InputError(f"not a number: {str(value)[:40]!r}", where=where)
     return number
-
-
-number_of = _number
 
 
 def days_of(lines: Iterable[Line]) -> tuple[date, date]:

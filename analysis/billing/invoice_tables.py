@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from analysis.billing.invoice import KINDS, Line, _text, day_of, number_of, openrouter_line, tier_name
+from analysis.billing.invoice import KINDS, Line, day_of, number_of, openrouter_line, read_text, tier_name
 from ingest.errors import InputError, did_you_mean
 
 # "Understanding your Amazon Bedrock Cost and Usage Report data" (AWS, 2026): one line per token type
@@ -48,7 +48,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
         yield from enumerate(pq.read_table(path).to_pylist(), start=1)
         return
-    text = _text(path)
+    text = read_text(path)
     dialect = "\t" if "\t" in text.split("\n", 1)[0] else ","
     yield from enumerate(csv.DictReader(text.splitlines(), delimiter=dialect), start=2)
 

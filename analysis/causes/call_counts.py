@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from analysis.attribution.segment_sums import DIMENSIONS, segment_hash, window
 from analysis.causes.call_evidence import AMOUNT, FIRST, Witness
-from analysis.causes.elements import Segment
+from analysis.causes.segment_localization import Segment
 
 FEW: Final = 3  # groups (or a fifth of them) make a runaway; more are a change of habit
 CANDIDATES: Final = 4  # sessions or users looked at, those that rose most first

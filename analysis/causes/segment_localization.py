@@ -1,26 +1,33 @@
 """Where a factor moved: the coarsest partial segments whose members all moved alike, by likelihood.
 
-The same question as `localise`, asked of segments with a known spread from their own history: each member of a partial
-segment speaks for or against a common change, and what a coarser place would add or lose decides how far it reaches.
+A partial segment names values of some dimensions. Each member, a full segment with a known spread from its own history,
+speaks for or against a common change, and what a coarser partial segment would add or lose decides how far it reaches.
+Partial segments that name the same dimensions hold disjoint segments, so one pass over the segments scores them all;
+there are 2^dimensions such passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log, sqrt
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.causes.elements import Elements, Key, Segment
+Segment = dict[str, str | None]
+Key = tuple[tuple[str, str | None], ...]
+Members = Mapping[Key, tuple[float, float]]  # segment -> (change, spread)
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
 
-__all__ = ["HOT", "Effect", "Key", "Segment", "Universe", "holds", "place", "stands_out"]
-
+ALIKE: Final = 0.35  # members of a place may differ this much from its level, as a share of it
+DISSENT: Final = 0.1  # of what speaks for a place may speak against it
+LOUDEST: Final = 20.0  # nats that one segment may say
 HOT: Final = 2.5  # spreads, for a segment to start a place
 DOZENS: Final = 40  # segments, up to which HOT holds
-Rows = NDArray[np.int64]
 # factor -> segment -> (change, spread): every segment that could have moved, moved or not
 Universe = Mapping[str, Mapping[Key, tuple[float, float]]]
 
@@ -62,7 +69,7 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
     changes = np.array([e.change for e in effects], np.float64)
     sizes = np.array([abs(e.delta) for e in effects], np.int64)
     explained: list[Key] = []  # a segment speaks once
-    scans: dict[str, tuple[Elements, Rows]] = {}
+    scans: dict[str, tuple[Elements, Int]] = {}
     while (far & left).any():
         hot = np.flatnonzero(far & left)
         factor = effects[hot[0]].factor
@@ -88,3 +95,144 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
 
 def holds(element: Mapping[str, str | None], segment: Mapping[str, str | None]) -> bool:
     return all(segment.get(name) == value for name, value in element.items())
+
+
+class Moved(Protocol):
+    """What `Elements.best` reads of an effect."""
+
+    @property
+    def segment(self) -> Segment: ...
+    @property
+    def delta(self) -> int: ...
+    @property
+    def change(self) -> float: ...
+
+
+class Elements:
+    """The partial segments over `members` and `more` segments, all with the same dimensions in the same order.
+
+    Only members speak for or against a change; `more` are the segments of effects, which may not be among them.
+    """
+
+    def __init__(self, members: Members, more: Iterable[Segment] = ()) -> None:
+        self.keys: list[Key] = list(dict.fromkeys([*members, *(tuple(segment.items()) for segment in more)]))
+        self.row = {key: i for i, key in enumerate(self.keys)}
+        self.members = len(members)
+        self.change: Float = np.array([change for change, _ in members.values()], np.float64)
+        self.spread: Float = np.array([spread for _, spread in members.values()], np.float64)
+        self.heard = np.ones(self.members, np.bool_)
+        self._groups: dict[int, tuple[Int, int]] = {}
+
+    @cached_property
+    def _numbered(self) -> list[tuple[Int, dict[str | None, int]]]:
+        found = []
+        for values in zip(*([value for _, value in key] for key in self.keys), strict=True):
+            number: dict[str | None, int] = {}
+            codes = np.array([number.setdefault(value, len(number)) for value in values], np.int64)
+            found.append((codes, number))
+        return found
+
+    @property
+    def codes(self) -> list[Int]:
+        """Per dimension, the number of each segment's value."""
+        return [codes for codes, _ in self._numbered]
+
+    def holding(self, element: Segment) -> NDArray[np.bool_]:
+        """Which segments an element holds."""
+        held = np.ones(len(self.keys), np.bool_)
+        names = [name for name, _ in self.keys[0]] if self.keys else []
+        for name, (codes, number) in zip(names, self._numbered, strict=True):
+            if name in element:
+                held &= codes == number.get(element[name], -1)
+        return held
+
+    def common(self, element: Segment, hot: Int) -> Segment:
+        """What all segments that speak for `element` have in common, and the segments of rows `hot` with them: it
+        reaches no further than its evidence."""
+        own = hot[hot < self.members]
+        sign = 1 if self.change[own].sum() > 0 else -1
+        spoke = self.heard & (self.spread > 0) & (sign * self.change > self.spread)
+        rows = np.concatenate([np.flatnonzero(spoke & self.holding(element)[: self.members]), hot])
+        first = rows[0]
+        alike = [(codes[rows] == codes[first]).all() for codes in self.codes]
+        return {name: value for (name, value), same in zip(self.keys[first], alike, strict=True) if same}
+
+    def groups(self, mask: int) -> tuple[Int, int]:
+        """The element of each segment among those that name the dimensions of `mask`, and how many there are."""
+        if mask not in self._groups:
+            if mask == 0:
+                self._groups[mask] = np.zeros(len(self.keys), np.int64), 1
+            else:
+                top = mask.bit_length() - 1
+                rest, _ = self.groups(mask & ~(1 << top))
+                key = rest * (int(self.codes[top].max()) + 1) + self.codes[top]
+                values, group = np.unique(key, return_inverse=True)
+                self._groups[mask] = np.asarray(group, np.int64), len(values)
+        return self._groups[mask]
+
+    def silence(self, keys: Iterable[Key]) -> None:
+        """Members that were explained and count no more."""
+        rows = [self.row[key] for key in keys if key in self.row]
+        self.heard[[row for row in rows if row < self.members]] = False
+
+    def best(self, hot: Sequence[Moved]) -> Segment:
+        """The element with most to say for a common change of its members, among those that hold an effect of `hot`.
+
+        Between equals the one that names most dimensions, then by name.
+        """
+        rows = np.array([self.row[tuple(effect.segment.items())] for effect in hot], np.int64)
+        changes = np.array([effect.change for effect in hot], np.float64)
+        return self.best_of(rows, changes, np.array([abs(effect.delta) for effect in hot], np.int64))
+
+    def best_of(self, rows: Int, changes: Float, sizes: Int) -> Segment:
+        """As `best`, of effects given by the rows of their segments, their changes and the sizes of their amounts."""
+        order = np.argsort(changes, kind="stable")
+        rows, changes, sizes = rows[order], changes[order], sizes[order]
+        found: list[tuple[int, int]] = []  # (mask, row of a segment that the element holds)
+        best = -np.inf
+        for mask in range(1 << len(self.keys[0])):
+            group, count = self.groups(mask)
+            gain, held, first = self._gains(group, count, group[rows], changes, sizes)
+            most = float(gain[held].max())
+            if most < best:
+                continue
+            if most > best:
+                found, best = [], most
+            found += [(mask, int(rows[i])) for i in first[gain[held] == most].tolist()]
+        named: list[Key] = [
+            tuple(item for i, item in enumerate(self.keys[row]) if mask >> i & 1) for mask, row in found
+        ]
+        chosen: Key = sorted(named, key=lambda key: (-len(key), str(key)))[0]
+        return dict(chosen)
+
+    def _gains(self, group: Int, count: int, hot: Int, changes: Float, sizes: Int) -> tuple[Float, Int, Int]:
+        """Log likelihood of a common change of all members over none, less the choice among `count` elements of this
+        kind; which of them hold an effect; and the first effect of each. `hot` are the elements of the effects, in
+        order of change: the level of an element is the median of its effects, by size."""
+        kinds = int(np.count_nonzero(np.bincount(group[: self.members][self.heard], minlength=1)))
+        level = np.zeros(count)
+        held, first, inverse = np.unique(hot, return_index=True, return_inverse=True)
+        together = np.argsort(inverse, kind="stable")
+        summed = np.cumsum(sizes[together])
+        last = np.flatnonzero(np.diff(inverse[together], append=len(held)))  # of each element
+        before = np.concatenate([[0], summed[last[:-1]]])
+        half = 2 * (summed - before[inverse[together]]) >= (summed[last] - before)[inverse[together]]
+        middle = np.flatnonzero(half)
+        which, at = np.unique(inverse[together][middle], return_index=True)
+        level[held[which]] = changes[together[middle[at]]]
+        wanted = np.zeros(count, np.bool_)
+        wanted[held] = True
+        mine = np.flatnonzero(self.heard & (self.spread > 0) & wanted[group[: self.members]])
+        where, change, spread = group[mine], self.change[mine], self.spread[mine]
+        own = level[where]
+        wide = np.sqrt(spread**2 + (ALIKE * own) ** 2)
+        said = ((change / spread) ** 2 - ((change - own) / wide) ** 2) / 2 - np.log(wide / spread)
+        # nearer to calm than to the level is no evidence for it, however little it usually wobbles
+        most = np.where(np.abs(change - own) < np.abs(change), LOUDEST, 0.0)
+        said = np.minimum(np.maximum(said, -LOUDEST), most)
+        for_it = np.bincount(where, np.maximum(said, 0.0), count)
+        against = -np.bincount(where, np.minimum(said, 0.0), count)
+        # several separate places must not pass for one that holds them all and calm segments too
+        split = -LOUDEST * int(self.heard.sum()) - against
+        gains = np.where(against > DISSENT * for_it, split, for_it - against - log(max(kinds, 1)))
+        return gains, np.asarray(held, np.int64), np.asarray(first, np.int64)

@@ -29,11 +29,9 @@ from analysis.causes.driver_effects import effects_of, repriced, saved
 from analysis.causes.root_causes import find
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import Diagnosis, Finding, Line
-from analysis.ledger.aligned import costs_relation, ranges_relation
+from analysis.ledger.costs_view import costs_relation, ranges_relation
 from ingest.errors import InputError, did_you_mean
-from ingest.store.database import Store
-
-__all__ = ["Diagnosis", "Finding", "Line", "diagnose"]
+from ingest.store.database import Store, has_tables
 
 LEAST_MEMORY: Final = 700_000_000  # bytes that DuckDB may hold while it answers
 BYTES_A_CALL: Final = 70  # beyond that
@@ -120,7 +118,7 @@ def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
 
 
 def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
-    if not con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'costs'").fetchall():
+    if not has_tables(con, "costs"):
         raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
 
 
@@ -138,7 +136,7 @@ def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:
 
 def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
     """price row -> the price list it belongs to: rows for long prompts of one list are not a change of price."""
-    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'prices'").fetchall():
+    if not has_tables(con, "prices"):
         return {}
     rows = con.execute("SELECT price_id, provider, model, tier, effective_from, tod_from FROM prices").fetchall()
     return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}

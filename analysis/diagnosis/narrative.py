@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shlex
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from analysis import formatting
 from analysis.attribution.baseline_comparison import Comparison
 from analysis.attribution.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
 from analysis.attribution.shapley_drivers import Driver
 from analysis.causes import drilldown
-
-if TYPE_CHECKING:
-    from analysis.diagnosis.result import Diagnosis, Line
+from analysis.diagnosis.result import Diagnosis, Line
 
 WHAT = {
     "volume": "volume",

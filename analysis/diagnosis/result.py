@@ -1,20 +1,16 @@
-"""What a diagnosis says: drivers, causes and the verdict, as data and as JSON."""
+"""The result of a diagnosis: its drivers, causes and verdict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from analysis.anomalies.alerts import Alert
 from analysis.anomalies.baseline import Baseline
 from analysis.anomalies.day_marks import Feedback
-from analysis.causes import drilldown
 from analysis.causes.cause_signatures import Cause
 from analysis.causes.drilldown import Inside
-from analysis.diagnosis import narrative
-from analysis.formatting import usd
 
 
 @dataclass(frozen=True)
@@ -84,82 +80,3 @@ class Diagnosis:
     @property
     def low_history(self) -> bool:
         return self.baseline.low_history
-
-    @property
-    def summary(self) -> str:
-        return " ".join(narrative.summary(self))
-
-    def to_json(self, store: str | None = None) -> dict[str, Any]:
-        """The document of `hindcast diagnose --json`; `store` is named in its commands."""
-
-        def amount(value: Decimal | None) -> Any:
-            if self.metric == "cost" or value is None:
-                return usd(value)
-            return int(value) if value == int(value) else float(value)
-
-        return {
-            "day": self.day.isoformat(),
-            "metric": self.metric,
-            "by": list(self.by),
-            "actual": amount(self.actual),
-            "expected": amount(self.expected),
-            "delta": amount(self.delta),
-            "range": None if self.low is None else {"low": amount(self.low), "high": amount(self.high)},
-            "flagged": self.flagged,
-            "verdict": self.verdict,
-            "p_value": self.p_value,
-            "onset": self.onset.isoformat() if self.onset else None,
-            "low_history": self.low_history,
-            "baseline": {
-                "kind": self.baseline.kind,
-                "history_days": self.baseline.history_days,
-                "days": {d.isoformat(): round(w, 6) for d, w in sorted(self.baseline.weights.items())},
-                "left_out": [d.isoformat() for d in self.baseline.excluded],
-            },
-            "unpriced_calls": {"day": self.unpriced[0], "baseline_per_day": round(self.unpriced[1], 2)},
-            "drivers": [
-                {
-                    "segment": line.segment,
-                    "factor": line.factor,
-                    "delta": amount(line.delta),
-                    "share": line.share,
-                    "before": line.before,
-                    "after": line.after,
-                    "unit": line.unit,
-                    "detail": line.detail,
-                    "order_range": None if line.order_range is None else [amount(v) for v in line.order_range],
-                    "undo_saves": amount(line.undo_saves),
-                }
-                for line in self.drivers
-            ],
-            "residual": amount(self.residual),
-            "causes": [
-                {
-                    "cause": found.cause.cause,
-                    "title": found.cause.title,
-                    "segments": found.cause.segments,
-                    "factors": found.cause.factors,
-                    "delta": amount(found.delta),
-                    "share": found.share,
-                    "undo_saves": amount(found.undo_saves),
-                    "surprising": found.cause.surprising,
-                    "confidence": round(found.cause.confidence, 4),
-                    "evidence": found.cause.evidence,
-                    "fix": found.cause.fix,
-                    "inside": [
-                        {"dimension": one.dimension, "value": one.value, "share": round(one.share, 4)}
-                        for one in found.inside
-                    ],
-                    "commands": drilldown.commands(
-                        found.cause.segments, self.day_of(found), cause=found.cause.cause, store=store
-                    ),
-                    "sql": drilldown.sql(found.cause.segments, self.day_of(found), cause=found.cause.cause),
-                }
-                for found in self.causes
-            ],
-            "feedback": None
-            if self.feedback is None
-            else {"verdict": self.feedback.verdict, "note": self.feedback.note},
-            "alerts": [alert.to_json() for alert in self.alerts],
-            "summary": self.summary,
-        }

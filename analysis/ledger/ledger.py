@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from analysis.calendar_days import DAY_MS, utc_day_ms
 from analysis.formatting import usd
-from analysis.ledger.costs_view import COMPONENTS, CREATE_COSTS, CREATE_LEDGER, NULL_STATUSES, costs_source, total_cost
+from analysis.ledger.costs_view import CREATE_COSTS, CREATE_LEDGER, NULL_STATUSES
 from analysis.ledger.inferred_cache_reads import infer
 from analysis.ledger.machine_hours import spread
-from analysis.ledger.price_calls import ledger_table, priced_rows
+from analysis.ledger.price_calls import priced_rows
 from analysis.ledger.usage_arrays import SCOPE
 from analysis.price_book.book import book_version, stored_version, sync_book
 from analysis.pricing.load_rates import load_rates
@@ -31,16 +31,11 @@ from analysis.pricing.model_names import forget, remember
 from analysis.pricing.rate_table import Usage
 from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from ingest.errors import PriceError
-from ingest.store.database import Store
+from ingest.store.database import Store, has_tables
 
 _ROW_GROUP: Final = 122_880  # DuckDB's
 CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last
 PORTION: Final = 16  # chunks in one publish: about four million calls, a second or so
-
-__all__ = [
-    "CHUNK", "COMPONENTS", "CREATE_COSTS", "CREATE_LEDGER", "NULL_STATUSES", "LedgerSummary", "costs_source",
-    "ledger_table", "revalue", "total_cost", "update",
-]  # fmt: skip
 
 
 class Progress(Protocol):
@@ -104,8 +99,7 @@ def _complete(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether every call has its row, written by this program's price book."""
     if stored_version(con) != book_version():
         return False
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not {"ledger", "model_map", "price_overrides"} <= tables:
+    if not has_tables(con, "ledger", "model_map", "price_overrides"):
         return False
     missing = con.execute(
         """SELECT (SELECT count(*) FROM calls) <> (SELECT count(*) FROM ledger)

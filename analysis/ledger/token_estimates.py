@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.contents.tokenizer import FRAME_TOKENS, ensure_counted
-from ingest.store.database import Store
+from ingest.store.database import Store, has_tables
 
 PRIMER_TOKENS: Final = 3
 OTHER_ENCODING: Final = "o200k_base"
@@ -176,8 +176,7 @@ def _scaled(count: int | None, factor: float) -> int | None:
 
 def estimated_calls(con: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
     """The calls that have an estimate, ascending; empty where nothing was estimated."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "estimated_usage" not in tables:
+    if not has_tables(con, "estimated_usage"):
         return np.zeros(0, np.int64)
     rows = con.execute("SELECT call_no FROM estimated_usage ORDER BY call_no").fetchall()
     return np.array([row[0] for row in rows], np.int64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.price_book.vocabulary import NO_TIME, TIERS, UNKNOWN
 from analysis.pricing.rate_table import Usage
+from ingest.store.database import has_tables
 
 Array = NDArray[Any]
 Scope = Sequence[str | None]
@@ -39,8 +40,7 @@ CALLS_WITH_ESTIMATES: Final = """
 
 def has_estimates(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether token counts were estimated for any call."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    return "estimated_usage" in tables and bool(con.execute("SELECT 1 FROM estimated_usage LIMIT 1").fetchall())
+    return has_tables(con, "estimated_usage") and bool(con.execute("SELECT 1 FROM estimated_usage LIMIT 1").fetchall())
 
 
 def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:

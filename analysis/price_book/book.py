@@ -19,6 +19,7 @@ import duckdb
 from analysis.price_book.rows import HISTORY, Book, Key, PriceRow, nano_dollars
 from analysis.price_book.vocabulary import KINDS
 from ingest.errors import PriceError
+from ingest.store.database import has_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,20 +142,19 @@ def _table(
 
 def stored_version(con: duckdb.DuckDBPyConnection) -> str | None:
     """The version of the book that the store's `prices` were written from, or None if there are none."""
-    found = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall() if _has_meta(con) else []
+    found = (
+        con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
+        if has_tables(con, "meta", "prices")
+        else []
+    )
     return str(found[0][0]) if found else None
-
-
-def _has_meta(con: duckdb.DuckDBPyConnection) -> bool:
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    return {"meta", "prices"} <= tables
 
 
 def sync_book(con: duckdb.DuckDBPyConnection) -> bool:
     """Bring the store's prices up to this program's book; True if anything was written."""
     if stored_version(con) == book_version():
         return False
-    if _has_meta(con):
+    if has_tables(con, "meta", "prices"):
         book = compile_book()
         store_book(con, book)
         as_of = book.as_of.isoformat()

@@ -18,6 +18,7 @@ import duckdb
 from analysis.price_book import local_cache
 from analysis.price_book.book import book_version, stored_version
 from analysis.price_book.rows import Key
+from ingest.store.database import has_tables
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
 
@@ -242,8 +243,7 @@ CREATE_MODEL_MAP = """
 
 def load_aliases(con: duckdb.DuckDBPyConnection) -> Mapping[str, tuple[str | None, str]]:
     """The user's own names: logged model -> (provider or None, model) to price it as."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "model_aliases" not in tables:
+    if not has_tables(con, "model_aliases"):
         return {}
     rows = con.execute("SELECT alias, provider, model FROM model_aliases ORDER BY alias").fetchall()
     return {alias.lower(): (provider, model) for alias, provider, model in rows}
@@ -262,9 +262,8 @@ def resolve_with(aliases: Mapping[str, tuple[str | None, str]], provider: str | 
 
 def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:
     """Each logged (provider, model): from `model_map` where the store knows the name, else by the rules."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     known: dict[Name, Resolution] = {}
-    if "model_map" in tables and stored_version(con) == book_version():
+    if has_tables(con, "model_map") and stored_version(con) == book_version():
         rows = con.execute(
             """SELECT provider_raw, model_raw, price_provider, price_model, match_rule, confidence FROM model_map
                ORDER BY ALL"""

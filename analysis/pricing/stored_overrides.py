@@ -13,6 +13,7 @@ from analysis.price_book.book import compile_book
 from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.model_names import resolve_with
 from ingest.errors import PriceError
+from ingest.store.database import has_tables
 
 if TYPE_CHECKING:
     from analysis.pricing.overrides import Override
@@ -29,8 +30,7 @@ CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provi
 
 def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]:
     """Every override in the order it was set."""
-    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "price_overrides" not in tables:
+    if not has_tables(con, "price_overrides"):
         return []
     rows = con.execute(
         f"""SELECT override_id, provider, model, account, agent, tier, effective_from, effective_until, kind,

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from analysis.formatting import usd
-from analysis.ledger.aligned import costs_relation
+from analysis.ledger.costs_view import costs_relation
 from analysis.reports.cost import condition
 from ingest.errors import InputError, did_you_mean
-from ingest.store.database import Store
+from ingest.store.database import Store, has_tables
 
 ORDERS: Final = {
     "cost": "cost_usd DESC NULLS LAST, call_no",
@@ -208,5 +208,5 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 def _require_costs(con: Any, store: Store) -> None:
     if con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]:
         raise InputError("the store holds no calls yet", where=str(store.path), remedy="Run: hindcast ingest PATH")
-    if "costs" not in {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}:
+    if not has_tables(con, "costs"):
         raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")

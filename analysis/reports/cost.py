@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis.formatting import meant, usd
-from analysis.ledger.costs_view import COMPONENTS, costs_source
+from analysis.ledger.costs_view import COMPONENTS, costs_relation
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store
@@ -114,7 +114,7 @@ def cost(
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
         _require_ledger(con, store)
-        source = costs_source(con, _ledger_at(con, prices_of) if prices_of else "ledger")
+        source = f"{costs_relation(con, _ledger_at(con, prices_of) if prices_of else 'ledger')} AS costs"
         hidden = study(con) if prices_of is None else []
         measures = MEASURES | (COMPONENT_MEASURES if components else {})
         if any(found.accepted for found in hidden):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis.formatting import usd
-from analysis.ledger.aligned import costs_relation
+from analysis.ledger.costs_view import costs_relation
 from ingest.store.database import Store
 
 NEAR: Final = 0.8  # estimated Jaccard of five-word runs

@@ -24,7 +24,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis.formatting import usd
-from analysis.ledger.aligned import costs_relation
+from analysis.ledger.costs_view import costs_relation
 from ingest.errors import InputError
 from ingest.store.database import Store
 

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from analysis.ledger.ledger import CREATE_COSTS, CREATE_LEDGER
+from analysis.ledger.costs_view import CREATE_COSTS, CREATE_LEDGER
 from ingest.store.database import Store
 
 DAYS: Final = 30
@@ -96,10 +96,11 @@ def _peak_mb() -> float:
 def once(path: Path, by: list[str]) -> None:
     """Diagnose and print seconds, CPU seconds, peak memory in MB, and the first cause."""
     from analysis.diagnosis.diagnose import diagnose
+    from analysis.diagnosis.document import to_json
 
     start, cpu = time.perf_counter(), time.process_time()
     found = diagnose(Store(path), by=by)
-    found.to_json()
+    to_json(found)
     spent, cpu = time.perf_counter() - start, time.process_time() - cpu
     print(f"{spent:.3f} {cpu:.3f} {_peak_mb():.0f} {found.causes[0].cause.cause} {found.causes[0].cause.segments}")
 

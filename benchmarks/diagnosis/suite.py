@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnosis.diagnose import Diagnosis, diagnose
-from analysis.diagnosis.result import Finding
+from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.result import Diagnosis, Finding
 from benchmarks.diagnosis.cases import Case, case, null_case
 from benchmarks.diagnosis.injections import CAUSES, Injection
 

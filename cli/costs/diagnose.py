@@ -49,6 +49,7 @@ def diagnose(
     Example: hindcast diagnose --day 2024-03-05
     """
     from analysis.anomalies.baseline import parse_range
+    from analysis.diagnosis import document
     from analysis.diagnosis.diagnose import diagnose as explain_day
     from ingest.errors import InputError
     from ingest.store.database import Store
@@ -75,7 +76,7 @@ def diagnose(
         metric=metric,
     )
     if json:
-        emit_json(found.to_json(named(store)))
+        emit_json(document.to_json(found, named(store)))
         return
     show(found, every=every, store=named(store))
 

@@ -330,8 +330,8 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
     import numpy as np
 
     from analysis import formatting
-    from analysis.ledger.costs_view import unpriced_calls
-    from analysis.ledger.ledger import total_cost, update
+    from analysis.ledger.costs_view import total_cost, unpriced_calls
+    from analysis.ledger.ledger import update
 
     before, unpriced = total_cost(handle), unpriced_calls(handle)
     with progress("repricing", unit="calls") as bar:

@@ -33,7 +33,7 @@ def reconcile(
     from pathlib import Path
 
     from analysis import formatting
-    from analysis.billing.invoice import read_invoice
+    from analysis.billing.read_invoice import read_invoice
     from analysis.billing.reconcile import EFFECTS
     from analysis.billing.reconcile import reconcile as compare
     from ingest.store.database import Store

@@ -37,6 +37,7 @@ def status(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: Jso
 def standing(store: Any) -> dict[str, Any]:
     """What is in the store, the newest complete day against its expectation, and the next command."""
     from analysis.diagnosis.diagnose import diagnose
+    from analysis.diagnosis.document import to_json
     from analysis.reports.cost import cost
     from ingest.errors import InputError
 
@@ -52,7 +53,7 @@ def standing(store: Any) -> dict[str, Any]:
         return {**document, "next": "hindcast reprice"}
     document["total"] = total
     try:
-        found = diagnose(store).to_json()
+        found = to_json(diagnose(store))
     except InputError:
         return {**document, "next": "hindcast cost --by model"}
     day = {key: found[key] for key in ("day", "actual", "expected", "range", "flagged", "summary")}

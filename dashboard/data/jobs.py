@@ -66,8 +66,9 @@ class Aside(Store):
 def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
     """As `hindcast diagnose --json`."""
     from analysis.diagnosis.diagnose import diagnose
+    from analysis.diagnosis.document import to_json
 
-    return diagnose(store, day=day).to_json()
+    return to_json(diagnose(store, day=day))
 
 
 def replay(

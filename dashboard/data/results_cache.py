@@ -22,6 +22,7 @@ from typing import Any
 import streamlit as st
 
 from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.document import to_json
 from analysis.reports import calls as listing
 from analysis.reports.cost import CostReport
 from analysis.reports.cost import cost as cost_report
@@ -146,7 +147,7 @@ def _diagnose(path: str, version: str, day: date | None) -> Document:
     if coverage(path, version).calls > AT_ONCE:
         found = job_process.run("diagnosis", Path(path), copy_path(version), {"day": day}, lambda _finished: None)
     else:
-        found = diagnose(Store(path), day=day).to_json()
+        found = to_json(diagnose(Store(path), day=day))
     keep(("diagnosis", path, version, day), found)
     if day is None and coverage(path, version).calls > AT_ONCE:
         threading.Thread(target=_look_ahead, args=(path, version, found), daemon=True).start()

@@ -19,7 +19,7 @@ from analysis.diagnosis import narrative
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
-from analysis.ledger.aligned import costs_relation
+from analysis.ledger.costs_view import costs_relation
 from analysis.reports.cost import DIMENSIONS
 from dashboard.render.daily_charts import Step
 from dashboard.render.palette import HUES, OTHER, UNNAMED, legend_order

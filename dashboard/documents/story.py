@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.anomalies.month_forecast import Outlook, outlook
 from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.document import to_json
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
@@ -86,12 +87,12 @@ def gather(
 
 def _explained(store: Store, day: date | None) -> dict[str, Any] | None:
     if day is not None:
-        return diagnose(store, day=day).to_json()
+        return to_json(diagnose(store, day=day))
     try:
         newest = diagnose(store)
     except InputError:  # no call has both a time and a price: the report says so by its counts
         return None
-    return (newest if newest.onset in (None, newest.day) else diagnose(store, day=newest.onset)).to_json()
+    return to_json(newest if newest.onset in (None, newest.day) else diagnose(store, day=newest.onset))
 
 
 def _window(coverage: Coverage, found: Document | None) -> tuple[date | None, date | None]:

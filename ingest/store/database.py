@@ -220,6 +220,16 @@ class Store:
             con.execute("COMMIT")
 
 
+def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
+    """Whether all of these tables or views exist."""
+    found = con.execute(
+        """SELECT count(DISTINCT name) FROM (SELECT table_name AS name FROM duckdb_tables()
+               UNION ALL SELECT view_name FROM duckdb_views()) WHERE name IN (SELECT unnest($names))""",
+        {"names": list(names)},
+    ).fetchall()[0][0]
+    return bool(found == len(names))
+
+
 def call_columns() -> list[str]:
     """The columns of `calls`, in order."""
     return list(CALL_COLUMNS)

@@ -9,7 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from analysis.diagnosis.diagnose import Diagnosis, diagnose
+from analysis.diagnosis import document
+from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.result import Diagnosis
 from analysis.formatting import usd
 from analysis.money import dollars, round_to_sum
 from ingest.errors import InputError
@@ -45,7 +47,7 @@ class Story:
             "before_usd_per_day": usd(self.before),
             "spike_day": self.spike_day.isoformat(),
             "spike_usd_per_day": usd(self.after),
-            "diagnosis": self.diagnosis.to_json(),
+            "diagnosis": document.to_json(self.diagnosis),
             "strategies": [
                 {
                     "name": result.name,

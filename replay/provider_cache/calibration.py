@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ingest.store.database import has_tables
 from replay.provider_cache import simulate
 from replay.traffic.load_prompts import chain_encoding, load_prompts
 from replay.traffic.rule_columns import ORDER
@@ -129,9 +130,8 @@ _INFERRED = """LEFT JOIN (SELECT call_no, cache_read_input_tokens AS solved FROM
 
 def _columns(traffic: Traffic) -> pl.DataFrame:
     with traffic.store.read() as con:
-        tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         cached, join = "cache_read_input_tokens", ""
-        if "inferred_cache_reads" in tables:
+        if has_tables(con, "inferred_cache_reads"):
             cached, join = "coalesce(cache_read_input_tokens, solved)", _INFERRED
         return con.sql(
             f"""

@@ -10,8 +10,8 @@ import pytest
 from builder import build_store
 
 from analysis.anomalies.hourly_activity import activity, agent_days, hours
-from analysis.ledger import aligned
-from analysis.ledger.ledger import CREATE_COSTS, CREATE_LEDGER
+from analysis.ledger import costs_view
+from analysis.ledger.costs_view import CREATE_COSTS, CREATE_LEDGER
 from ingest.store.database import Store
 
 FIRST = datetime(2024, 3, 1, 22, 30)
@@ -48,7 +48,7 @@ def priced(path: Path, *, weights: bool = False, shuffled: bool = False) -> Stor
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_days_agents_and_hours_are_those_of_the_calls(tmp_path: Path, weights: bool, shuffled: bool) -> None:
     with priced(tmp_path / "s.duckdb", weights=weights, shuffled=shuffled).read() as con:
-        relation = aligned.costs_relation(con)
+        relation = costs_view.costs_relation(con)
         assert relation == ("costs" if shuffled else "aligned_costs")
         found = activity(con, "cost", relation)
         days = con.execute(
@@ -85,16 +85,16 @@ def test_days_agents_and_hours_are_those_of_the_calls(tmp_path: Path, weights: b
 def test_a_store_read_in_pieces_gives_every_call_with_its_own_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aligned, "ROW_GROUP", 7)
-    monkeypatch.setattr(aligned, "PIECE", 35)
+    monkeypatch.setattr(costs_view, "ROW_GROUP", 7)
+    monkeypatch.setattr(costs_view, "PIECE", 35)
     with priced(tmp_path / "s.duckdb").read() as con:
         query = "SELECT call_no, agent, input_tokens, cost_usd, cost_status FROM {} ORDER BY call_no"
         everything = con.execute(query.format("costs")).fetchall()
-        relation = aligned.costs_relation(con)
+        relation = costs_view.costs_relation(con)
         assert con.execute(query.format(relation)).fetchall() == everything
         views = con.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'aligned_costs'").fetchall()
         assert views[0][0].count("POSITIONAL JOIN") > 1
-        some = aligned.ranges_relation(con, relation, [(310, 330), (12, 40), (20, 60), (350, 399)])
+        some = costs_view.ranges_relation(con, relation, [(310, 330), (12, 40), (20, 60), (350, 399)])
         read = [row[0] for row in con.execute(query.format(some)).fetchall()]
         assert read == [*range(12, 61), *range(310, 331), *range(350, 400)]
         assert con.execute(query.format(some)).fetchall() == [everything[n] for n in read]
@@ -102,7 +102,7 @@ def test_a_store_read_in_pieces_gives_every_call_with_its_own_cost(
 
 def test_the_calls_of_a_day_lie_in_its_ranges(tmp_path: Path) -> None:
     with priced(tmp_path / "s.duckdb").read() as con:
-        found = activity(con, "cost", aligned.costs_relation(con))
+        found = activity(con, "cost", costs_view.costs_relation(con))
         rows = con.execute(
             "SELECT start_time::DATE, call_no FROM calls WHERE start_time IS NOT NULL ORDER BY ALL"
         ).fetchall()

@@ -14,6 +14,7 @@ from analysis.attribution.factors import FACTORS
 from analysis.causes.call_counts import Sizes
 from analysis.causes.counted_causes import Pool
 from analysis.causes.segment_localization import Effect
+from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from benchmarks.diagnosis.suite import run
@@ -130,7 +131,7 @@ def test_longer_prompts_in_one_task_are_placed_there(tmp_path):
     assert first.cause.cause == "prompt_growth"
     assert all("writer" in s.values() or "draft" in s.values() for s in first.cause.segments)
     assert first.undo_saves == Decimal("3.6")  # 9 calls x 40,000 tokens x $10 / 1M
-    assert "each call reads 60,000 tokens instead of 20,000" in found.summary
+    assert "each call reads 60,000 tokens instead of 20,000" in document.summary(found)
 
 
 def test_a_new_agent_is_new_since_a_day(tmp_path):

@@ -14,6 +14,7 @@ from analysis.anomalies.alerts import false_discoveries
 from analysis.anomalies.baseline import fit_level, matched, parse_range
 from analysis.anomalies.day_marks import mark
 from analysis.anomalies.detector import judge, judge_hours, quantile, two_sided
+from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from benchmarks.diagnosis.detection import FIRST, series
@@ -132,6 +133,6 @@ def test_a_day_that_was_planned_raises_no_flag_and_counts_as_history(tmp_path):
     mark(store, day, "planned", "launch")
     found = diagnose(store, day=day)
     assert not found.flagged
-    assert found.to_json()["feedback"] == {"verdict": "planned", "note": "launch"}
+    assert document.to_json(found)["feedback"] == {"verdict": "planned", "note": "launch"}
     with pytest.raises(InputError, match="Did you mean 'planned'"):
         mark(store, day, "planed")

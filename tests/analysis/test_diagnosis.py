@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from builder import build_store
 
+from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from ingest.errors import InputError
@@ -98,7 +99,7 @@ def test_under_seven_days_the_baseline_is_the_mean_of_the_active_days_before(tmp
     assert not found.flagged
     assert found.expected == Decimal("0.26")  # 2 calls a day
     assert found.delta == Decimal("0.52") == total(found)
-    assert "not enough history" in found.summary
+    assert "not enough history" in document.summary(found)
 
 
 def test_the_first_day_of_a_log_is_all_new(tmp_path):
@@ -161,10 +162,10 @@ def test_every_metric_and_segment_adds_up(tmp_path, metric, by):
     rows += calls_of(last(), "writer", 13, tokens=999, cache_read_input_tokens=512, model="gpt-4o")
     found = diagnose(store_of(tmp_path, rows), metric=metric, by=by)
     assert total(found) == found.delta
-    document = found.to_json()
-    assert list(document["drivers"][0]["segment"]) == list(by)
-    parts = [Decimal(str(d["delta"])) for d in document["drivers"]]
-    assert sum(parts) + Decimal(str(document["residual"])) == pytest.approx(Decimal(str(document["delta"])))
+    written = document.to_json(found)
+    assert list(written["drivers"][0]["segment"]) == list(by)
+    parts = [Decimal(str(d["delta"])) for d in written["drivers"]]
+    assert sum(parts) + Decimal(str(written["residual"])) == pytest.approx(Decimal(str(written["delta"])))
 
 
 def test_a_spike_that_stays_is_flagged_from_its_onset(tmp_path):

@@ -11,6 +11,7 @@ from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 from typer.testing import CliRunner
 
 from analysis.causes.drilldown import Inside, commands, sits, sql
+from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from cli.app import app
@@ -36,7 +37,7 @@ def test_a_cause_is_placed_at_its_model_and_hours(tmp_path):
     assert first.cause.cause == "retry_storm"
     assert {one.dimension: one.value for one in first.inside} == {"model": "gpt-4", "hours": "14:00-15:00 UTC"}
     assert all(one.share > 0.9 for one in first.inside)
-    assert "14:00-15:00 UTC" in told.summary
+    assert "14:00-15:00 UTC" in document.summary(told)
 
 
 def test_a_cause_that_is_spread_like_every_day_is_placed_nowhere(tmp_path):
@@ -60,8 +61,8 @@ def test_hours_of_a_minor_cause_are_not_those_of_its_place(tmp_path):
 def test_the_commands_and_the_sql_of_a_cause_work_as_they_are(tmp_path, agent):
     rows = [*quiet(DAYS + 1), *calls(DAYS, 60, agent=agent, task=None, user="u 1")]
     store, told = found(tmp_path, rows)
-    document = told.to_json(str(store.path))
-    named = [cause for cause in document["causes"] if cause["surprising"]]
+    written = document.to_json(told, str(store.path))
+    named = [cause for cause in written["causes"] if cause["surprising"]]
     assert named
     for cause in named:
         assert cause["commands"]
@@ -78,7 +79,7 @@ def test_the_commands_and_the_sql_of_a_cause_work_as_they_are(tmp_path, agent):
 def test_the_command_lists_the_calls_of_the_cause_and_no_others(tmp_path):
     rows = [*quiet(DAYS + 1), *calls(DAYS, 60, agent="o'brien", task=None)]
     store, told = found(tmp_path, rows)
-    cause = next(c for c in told.to_json(str(store.path))["causes"] if c["cause"] == "new_agent")
+    cause = next(c for c in document.to_json(told, str(store.path))["causes"] if c["cause"] == "new_agent")
     run = CliRunner().invoke(app, [*shlex.split(cause["commands"][0])[1:], "--limit", "100", "--json"])
     with duckdb.connect(str(store.path), read_only=True) as con:
         listed = con.execute(cause["sql"]["calls"].removesuffix("LIMIT 20")).fetchall()
@@ -101,8 +102,8 @@ def test_repeats_and_retries_list_only_themselves(tmp_path):
 def test_what_no_longer_runs_is_shown_by_its_last_day(tmp_path):
     leaving = [row for day in range(DAYS) for row in calls(day, 60, agent="critic", task="review")]
     store, told = found(tmp_path, [*quiet(DAYS + 1), *leaving])
-    document = told.to_json(str(store.path))
-    cause = next(c for c in document["causes"] if c["cause"] == "gone")
+    written = document.to_json(told, str(store.path))
+    cause = next(c for c in written["causes"] if c["cause"] == "gone")
     assert f"--day {told.day_before}" in cause["commands"][0]
     assert told.day_before < DAY
     with duckdb.connect(str(store.path), read_only=True) as con:

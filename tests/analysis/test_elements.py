@@ -8,8 +8,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.causes.elements import ALIKE, DISSENT, LOUDEST, Elements
-from analysis.causes.segment_localization import HOT, Effect, holds, place, stands_out
+from analysis.causes.segment_localization import (
+    ALIKE,
+    DISSENT,
+    HOT,
+    LOUDEST,
+    Effect,
+    Elements,
+    holds,
+    place,
+    stands_out,
+)
 
 VALUES = st.sampled_from([None, "a", "b", "c"])
 SEGMENTS = st.integers(0, 3).flatmap(lambda n: st.sets(st.tuples(*[VALUES] * n), min_size=1, max_size=20))

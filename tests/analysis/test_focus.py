@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 from builder import build_store
 
-from analysis.ledger.ledger import total_cost, update
+from analysis.ledger.costs_view import total_cost
+from analysis.ledger.ledger import update
 from analysis.pricing.overrides import make
 from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.focus_export import COLUMNS, SPECS, export

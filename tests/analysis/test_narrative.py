@@ -10,7 +10,7 @@ from builder import build_store
 from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 
 from analysis.anomalies.alerts import Alert, in_words
-from analysis.diagnosis import narrative
+from analysis.diagnosis import document, narrative
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from ingest.errors import InputError
@@ -31,25 +31,25 @@ def wobbling(days, skip=()):
 
 def test_a_first_day_is_compared_with_nothing(tmp_path):
     found = told(tmp_path, quiet(1), MONDAY.date())
-    assert "there is no earlier day to compare it with" in found.summary
-    assert "expected" not in found.summary
-    assert "ordinary" not in found.summary
+    assert "there is no earlier day to compare it with" in document.summary(found)
+    assert "expected" not in document.summary(found)
+    assert "ordinary" not in document.summary(found)
 
 
 def test_three_days_say_that_they_are_too_few(tmp_path):
     found = told(tmp_path, [*quiet(3), *calls(2, 2)], (MONDAY + timedelta(days=2)).date())
-    assert "mean of 2 earlier days; not enough history for a range" in found.summary
-    assert "too little history to say what is out of the ordinary" in found.summary
+    assert "mean of 2 earlier days; not enough history for a range" in document.summary(found)
+    assert "too little history to say what is out of the ordinary" in document.summary(found)
 
 
 def test_a_calm_day_is_called_ordinary_and_a_day_out_of_its_range_is_not(tmp_path):
-    assert "Nothing in it is beyond the ordinary" in told(tmp_path, wobbling(range(DAYS + 1))).summary
+    assert "Nothing in it is beyond the ordinary" in document.summary(told(tmp_path, wobbling(range(DAYS + 1))))
     half = [*wobbling(range(DAYS)), *calls(DAYS, 30), *calls(DAYS, 20, agent="editor", task="review")]
     (tmp_path / "half").mkdir()
     found = told(tmp_path / "half", half)
     assert found.flagged
     assert found.delta < 0
-    assert "Nothing in it" not in found.summary
+    assert "Nothing in it" not in document.summary(found)
 
 
 def test_a_missing_day_is_no_fall_of_the_next(tmp_path):
@@ -61,9 +61,9 @@ def test_a_missing_day_is_no_fall_of_the_next(tmp_path):
 def test_what_fell_is_not_called_growth(tmp_path):
     rows = [{**row, "input_tokens": row["input_tokens"] // 3} for row in wobbling([DAYS])]
     found = told(tmp_path, [*wobbling(range(DAYS)), *rows])
-    assert "shorter prompts" in found.summary
-    assert "longer" not in found.summary
-    first = found.to_json()["causes"][0]
+    assert "shorter prompts" in document.summary(found)
+    assert "longer" not in document.summary(found)
+    first = document.to_json(found)["causes"][0]
     assert first["title"] == "shorter prompts"
     assert "none needed" in first["fix"]
     falling = [row for row in narrative.rows(found, 8)[0][:-1] if row[1].startswith("-")]
@@ -74,8 +74,8 @@ def test_calls_that_lost_their_price_are_said_with_the_answer(tmp_path):
     rows = [{**row, "model": "house-llm"} if i % 3 else row for i, row in enumerate(wobbling([DAYS]))]
     found = told(tmp_path, [*wobbling(range(DAYS)), *rows])
     lost = sum(1 for row in rows if row["model"] == "house-llm")
-    assert f"But {lost} of {len(rows)} calls of the day have no price" in found.summary
-    assert "may be theirs" in found.summary
+    assert f"But {lost} of {len(rows)} calls of the day have no price" in document.summary(found)
+    assert "may be theirs" in document.summary(found)
 
 
 def test_a_store_without_prices_says_what_to_look_at(tmp_path):
@@ -96,11 +96,11 @@ def test_a_cause_worth_more_than_its_day_is_told_by_what_undoing_it_leaves(tmp_p
     found = diagnose(store, day=date(2023, 8, 25))
     first = found.causes[0]
     assert first.delta > found.actual > first.undo_saves > 0
-    assert narrative.amount(found, first.delta, sign=True) not in found.summary
-    assert "What stands out is a loop in" in found.summary
+    assert narrative.amount(found, first.delta, sign=True) not in document.summary(found)
+    assert "What stands out is a loop in" in document.summary(found)
     assert (
         f"Without it alone the day would have come to {narrative.amount(found, found.actual - first.undo_saves)}"
-        in (found.summary)
+        in (document.summary(found))
     )
 
 

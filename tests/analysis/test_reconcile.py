@@ -16,7 +16,8 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.billing.invoice import Line, read_invoice, split_line_item
+from analysis.billing.invoice import Line, split_line_item
+from analysis.billing.read_invoice import read_invoice
 from analysis.billing.reconcile import Reconciliation, reconcile
 from analysis.ledger.ledger import update
 from ingest.errors import InputError

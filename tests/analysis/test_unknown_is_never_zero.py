@@ -13,7 +13,8 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.ledger.ledger import NULL_STATUSES, update
+from analysis.ledger.costs_view import NULL_STATUSES
+from analysis.ledger.ledger import update
 from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, UNPRICED
 from analysis.pricing.rate_table import Rate, RateTable, Usage
 from analysis.reports.cost import cost

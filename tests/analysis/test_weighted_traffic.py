@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
+from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from ingest.pipeline.run import ingest
@@ -37,7 +38,7 @@ def test_the_jump_of_day_nine_is_client_38(rates):
     assert round(float(top.delta) / 1e6, 1) == 27.2
     assert sum(line.delta for line in found.drivers) + found.residual == found.delta
     assert found.causes[0].cause.segments[0]["agent"] == "38"
-    assert "38" in found.summary
+    assert "38" in document.summary(found)
 
 
 @pytest.mark.data
@@ -47,7 +48,7 @@ def test_against_days_like_it_the_jump_is_client_38_too(rates, by):
     top = found.drivers[0]
     assert "38" in top.segment.values()
     assert top.delta / found.delta > 0.8
-    assert "38" in found.summary
+    assert "38" in document.summary(found)
 
 
 def test_weighted_calls_of_any_service_name_the_client_that_grew(tmp_path):

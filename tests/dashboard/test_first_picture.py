@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.document import to_json
 from dashboard.data import prefetch
 from dashboard.data.store_contents import holdings
 from dashboard.documents import document_views
@@ -60,7 +61,7 @@ def test_nothing_to_draw_is_an_empty_sketch() -> None:
 
 @pytest.fixture(scope="module")
 def told(spiky: Store) -> dict[prefetch.Question, object]:
-    return dict(prefetch.answers(spiky, diagnose(spiky).to_json()))
+    return dict(prefetch.answers(spiky, to_json(diagnose(spiky))))
 
 
 def test_what_is_worked_out_ahead_is_what_a_reader_would_be_told(
@@ -79,7 +80,7 @@ def test_what_is_worked_out_ahead_is_what_a_reader_would_be_told(
 def test_every_driver_shown_and_every_agent_is_looked_into_ahead(
     spiky: Store, told: dict[prefetch.Question, object]
 ) -> None:
-    found = diagnose(spiky).to_json()
+    found = to_json(diagnose(spiky))
     day = date.fromisoformat(found["day"])
     for driver in found["drivers"][: prefetch.SEGMENTS]:
         assert ("sessions", document_views.filter_of(driver["segment"]), day, day, prefetch.SESSIONS) in told

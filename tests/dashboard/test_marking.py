@@ -11,6 +11,7 @@ import pytest
 import spiky as made
 
 from analysis.diagnosis.diagnose import diagnose
+from analysis.diagnosis.document import to_json
 from ingest.store.database import Store
 
 Opened = Callable[..., Any]
@@ -31,22 +32,22 @@ def opened_form(page: Any, day: str) -> Any:
 
 
 def test_a_day_marked_as_planned_raises_no_flag_until_it_is_taken_back(own: Store, open_page: Opened) -> None:
-    before = diagnose(own).to_json()
+    before = to_json(diagnose(own))
     assert before["flagged"]
     page = opened_form(open_page(own, "spike"), before["day"])
     page.text_input(key="why").set_value("**launch** <b>day</b>")
     next(button for button in page.button if button.label == "Remember").click().run()
     assert not page.exception
-    marked = diagnose(own, day=made.SPIKE.date().fromisoformat(before["day"])).to_json()
+    marked = to_json(diagnose(own, day=made.SPIKE.date().fromisoformat(before["day"])))
     assert marked["feedback"] == {"verdict": "planned", "note": "**launch** <b>day</b>"}
     assert not marked["flagged"]
     assert "is marked as planned" in said(page)
     assert "**launch** <b>day</b>" in said(page)
     assert "does not stand out" in said(page)
-    assert diagnose(own).to_json()["day"] != before["day"]  # another day is the newest that stands out, or none
+    assert to_json(diagnose(own))["day"] != before["day"]  # another day is the newest that stands out, or none
     next(button for button in page.button if button.label == "Take it back").click().run()
     assert not page.exception
-    assert diagnose(own).to_json() == before
+    assert to_json(diagnose(own)) == before
     assert "stands out" in said(page)
 
 
@@ -54,7 +55,7 @@ def test_a_store_that_cannot_be_written_says_so(own: Store, open_page: Opened, m
     from dashboard.widgets import mark_day
     from ingest.errors import StoreBusyError
 
-    page = opened_form(open_page(own, "spike"), diagnose(own).to_json()["day"])
+    page = opened_form(open_page(own, "spike"), to_json(diagnose(own))["day"])
 
     def busy(*_arguments: Any) -> None:
         raise StoreBusyError("process 7 is using the store")
