@@ -12,6 +12,7 @@ from cli.terminal.options import Since, Until, between, silent
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
+    from replay.response_cache.curve_report import CurveReport
     from replay.response_cache.curves import Curve
     from replay.response_cache.grid import Cell
     from replay.response_cache.lookups import Demand
@@ -22,7 +23,6 @@ Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, heli
 Temperature = Annotated[str, typer.Option(help="Calls hotter than 0: 'always' cached, 'zero' never, or a 'pool' of 4.")]
 Tenant = Annotated[str | None, typer.Option(help="Keep tenants apart: user_id or team in the key.")]
 LONGEST_MS = 36_525 * 86_400_000  # a century
-CAPACITIES = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def register(app: typer.Typer) -> None:
@@ -50,57 +50,27 @@ def curve(
 
     Example: hindcast cache curve --since 2024-03-05
     """
-    from replay.response_cache import curves, key_policies
+    from ingest.store.database import Store
+    from replay.response_cache.curve_report import curve_report
 
     if silent(store, since, until, as_json=as_json):
         return
-    traffic, asks = _load(store, since, until, key, temperature, tenant)
-    window = _within(asks)
-    by_ttl = curves.ttl_curve(*window)
-    if sample is None and len(window[1]) > curves.MANY_CALLS:
-        sample = curves.SAMPLE
-    by_room = curves.sampled_capacity_curve(*window, rate=sample) if sample else curves.capacity_curve(*window)
-    keys = key_policies.compare(traffic, temperature=_temperature(temperature), tenant=tenant)
-    spent = sum(int(one) for one in asks.worth[asks.window])
+    report = curve_report(
+        Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant, sample=sample
+    )
     if as_json:
-        emit_json(
-            {
-                "days": asks.days,
-                "asked": by_ttl.asked,
-                "cost_usd": _usd(spent),
-                "ttl": [_point(by_ttl, number, "ttl_ms") for number in range(len(by_ttl.at))],
-                "capacity": [_point(by_room, number, "entries") for number in _rooms(by_room)],
-                "keys": [
-                    {
-                        "name": one.name,
-                        "hits": one.hits,
-                        "hit_rate": one.hit_rate,
-                        "saved_usd": _usd(one.saved),
-                        "hits_24h": one.hits_day,
-                        "saved_24h_usd": _usd(one.saved_day),
-                        **{f"repeat_{name}": value for name, value in vars(one.repeats).items()},
-                    }
-                    for one in keys
-                ],
-                "capacity_sample": sample,
-                "unpriced_calls": _unpriced(traffic),
-            }
-        )
-        return
-    _show_curves(traffic, asks, by_ttl, by_room, keys, spent, sample)
+        emit_json(report.to_json())
+    else:
+        _show_curves(report)
 
 
-def _show_curves(
-    traffic: Traffic,
-    asks: Demand,
-    by_ttl: Curve,
-    by_room: Curve,
-    keys: list[Any],
-    spent: int,
-    sample: float | None,
-) -> None:
+def _show_curves(report: CurveReport) -> None:
     from analysis.formatting import count, share
 
+    traffic, asks, by_ttl, by_room, keys = (
+        report.traffic, report.demand, report.by_ttl, report.by_capacity, report.keys,
+    )  # fmt: skip
+    spent, sample = report.cost_pico, report.capacity_sample
     if not by_ttl.asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
         return
@@ -127,7 +97,7 @@ def _show_curves(
             *([f"{100 * by_room.error[n]:.1f}"] if by_room.error is not None else []),
             _per_day(by_room.saved[n], asks),
         ]
-        for n in _rooms(by_room)
+        for n in report.capacities
     ]
     table(["LRU entries", "hits", "hit rate", *(["± points"] if sample else []), "saved/day"], rows)
     if sample:
@@ -173,6 +143,7 @@ def grid(
     Example: hindcast cache grid --ttl 5m,1h,24h --entries 1000,10000
     """
     from replay.response_cache import grid as sweeps
+    from replay.response_cache.curve_report import unpriced_calls
 
     if silent(store, since, until, as_json=as_json):
         return
@@ -197,7 +168,7 @@ def grid(
                 "asked": int(asks.asked.sum()),
                 "memory_usd_per_gb_month": str(price),
                 "cells": [_cell(cell, asks, price) for cell in ranked],
-                "unpriced_calls": _unpriced(traffic),
+                "unpriced_calls": unpriced_calls(traffic),
             }
         )
         return
@@ -245,38 +216,10 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
 def _load(
     store: str, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
 ) -> tuple[Traffic, Demand]:
-    from ingest.errors import InputError, did_you_mean
     from ingest.store.database import Store
-    from replay.response_cache.lookups import demand
-    from replay.traffic.load_traffic import load
-    from replay.traffic.traffic import KEY_POLICIES
+    from replay.response_cache.curve_report import load_demand
 
-    if key not in KEY_POLICIES:
-        raise InputError(f"unknown key policy '{key}'", remedy=did_you_mean(key, KEY_POLICIES))
-    if tenant not in (None, "user_id", "team"):
-        raise InputError(f"unknown tenant column '{tenant}'", remedy="Use user_id or team.")
-    traffic = load(Store(store), since=since, until=until)
-    return traffic, demand(traffic, key=key, temperature=_temperature(temperature), tenant=tenant)
-
-
-def _temperature(text: str) -> Any:
-    from ingest.errors import InputError, did_you_mean
-
-    known = ("always", "zero", "pool")
-    if text not in known:
-        raise InputError(f"unknown temperature rule '{text}'", remedy=did_you_mean(text, known))
-    return text
-
-
-def _within(asks: Demand) -> tuple[Any, Any]:
-    """The calls of the window alone: a curve starts with an empty cache."""
-    from dataclasses import fields, replace
-
-    if asks.window.all():
-        return asks.requests, asks.worth
-    rows = asks.window
-    columns = {one.name: getattr(asks.requests, one.name)[rows] for one in fields(asks.requests)}
-    return replace(asks.requests, **columns), asks.worth[rows]
+    return load_demand(Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant)
 
 
 def _parse_life(text: str) -> int | None:
@@ -336,15 +279,6 @@ def _name(cell: Cell) -> str:
     return f"{place[setting.stack]}, {life}, {room}"
 
 
-def _rooms(curve: Curve) -> list[int]:
-    """Positions of the shown capacities: the round ones, and the last, which holds every key."""
-    known = len(curve.at)
-    if not known:
-        return []
-    shown = [room for room in CAPACITIES if room < curve.at[-1]]
-    return [*(int(place) for place in curve.at.searchsorted(shown)), known - 1]
-
-
 def _rate(curve: Curve, number: int) -> str:
     from analysis.formatting import share
 
@@ -363,19 +297,6 @@ def _usd(pico: Any) -> str | None:
     return usd(Decimal(int(pico)).scaleb(-12))
 
 
-def _point(curve: Curve, number: int, name: str) -> dict[str, Any]:
-    hits = int(curve.hits[number])
-    rate = hits / curve.asked if curve.asked else None
-    error = {} if curve.error is None else {"hit_rate_error": float(curve.error[number])}
-    return {
-        name: int(curve.at[number]),
-        "hits": hits,
-        "hit_rate": rate,
-        **error,
-        "saved_usd": _usd(curve.saved[number]),
-    }
-
-
 def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:
     return {
         **vars(cell.setting),
@@ -388,19 +309,14 @@ def _cell(cell: Cell, asks: Demand, price: Decimal) -> dict[str, Any]:
     }
 
 
-def _unpriced(traffic: Traffic) -> int:
-    from analysis.price_book.vocabulary import UNPRICED
-
-    return int(((traffic.cost == UNPRICED) & traffic.window).sum())
-
-
 def _under(traffic: Traffic, asks: Demand) -> None:
     """What the totals above do not hold."""
     keyless = int((asks.window & (asks.requests.key < 0)).sum())
     from analysis.formatting import count
+    from replay.response_cache.curve_report import unpriced_calls
 
     for number, what in (
-        (_unpriced(traffic), "without a price: hits count, dollars do not"),
+        (unpriced_calls(traffic), "without a price: hits count, dollars do not"),
         (keyless, "never looked up: no text, no hash, or too hot by --temperature"),
     ):
         if number:
