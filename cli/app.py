@@ -97,7 +97,7 @@ app = typer.Typer(
 )
 
 for _module in pkgutil.walk_packages(cli.__path__, "cli."):
-    if _module.name.count(".") == 2:  # cli.GROUP.COMMAND
+    if _module.name.count(".") == 2 and not _module.name.startswith("cli.python_api."):  # cli.GROUP.COMMAND
         _loaded = importlib.import_module(_module.name)
         if hasattr(_loaded, "register"):
             _loaded.register(app)

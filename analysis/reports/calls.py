@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from analysis.formatting import usd
+from analysis.formatting import count, money, usd
 from analysis.ledger.costs_view import costs_relation
 from analysis.reports.cost import condition
 from ingest.errors import InputError, did_you_mean
@@ -40,6 +40,12 @@ class CallList:
     calls: int
     cost_usd: Decimal | None
     unpriced_calls: int
+
+    @property
+    def summary(self) -> str:
+        """The total in a sentence."""
+        unpriced = f", {self.unpriced_calls:,} of them without a price" if self.unpriced_calls else ""
+        return f"{count(self.calls, 'call')}, {money(self.cost_usd)} together{unpriced}."
 
     def to_json(self) -> dict[str, Any]:
         return {

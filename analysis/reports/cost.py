@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import duckdb
 
-from analysis.formatting import meant, usd
+from analysis.formatting import count, meant, money, tokens, usd
 from analysis.ledger.costs_view import COMPONENTS, costs_relation
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from ingest.errors import InputError, did_you_mean
@@ -73,6 +73,15 @@ class CostReport:
     prices_of: date | None  # every call at the prices of this day, else at those of its own
     extended: list[dict[str, Any]]  # models without a known price on `prices_of`: their first one is used
     price_book_version: str
+
+    @property
+    def summary(self) -> str:
+        """The total in a sentence."""
+        total = self.total
+        return (
+            f"{money(total['cost_usd'])} for {count(total['calls'], 'call')}, "
+            f"{tokens(total['input_tokens'])} tokens in and {tokens(total['output_tokens'])} out."
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

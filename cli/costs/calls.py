@@ -78,10 +78,9 @@ def calls(
 
 
 def _show(found: CallList) -> None:
-    from analysis.formatting import count, money, named, tokens
+    from analysis.formatting import money, named, tokens
 
-    unpriced = f", {found.unpriced_calls:,} of them without a price" if found.unpriced_calls else ""
-    say(f"{count(found.calls, 'call')}, {money(found.cost_usd)} together{unpriced}.", style="bold")
+    say(found.summary, style="bold")
     weighted = any(row["weight"] != 1 for row in found.rows)
     texts = [
         {

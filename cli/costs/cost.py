@@ -82,11 +82,7 @@ def _show(report: CostReport, top: int) -> None:
     from analysis import formatting
 
     total = report.total
-    spent = formatting.money(total["cost_usd"])
-    say(
-        f"{spent} for {formatting.count(total['calls'], 'call')}, {formatting.tokens(total['input_tokens'])} tokens in "
-        f"and {formatting.tokens(total['output_tokens'])} out."
-    )
+    say(report.summary)
     say()
     tokens = {"input_tokens": "input", "cache_read_input_tokens": "cached", "output_tokens": "output"}
     split = {name: label for name, label in _COMPONENTS.items() if name in total}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.terminal.options import parse_day
-from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
+from cli.terminal.output import JsonOption, StoreOption, emit_json, named_store, note, say, table
 
 if TYPE_CHECKING:
     from analysis.diagnosis.result import Diagnosis
@@ -76,14 +75,9 @@ def diagnose(
         metric=metric,
     )
     if json:
-        emit_json(document.to_json(found, named(store)))
+        emit_json(document.to_json(found, named_store(store)))
         return
-    show(found, every=every, store=named(store))
-
-
-def named(store: str) -> str | None:
-    """The store as a pasted command must name it; None where the command finds it by itself."""
-    return None if store == os.environ.get("HINDCAST_STORE", DEFAULT_STORE) else store
+    show(found, every=every, store=named_store(store))
 
 
 def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> None:

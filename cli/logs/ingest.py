@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.terminal.options import SHARE, between
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from cli.python_api.log_ingest import IngestReport
 
 
 def register(app: typer.Typer) -> None:
@@ -75,6 +77,7 @@ def ingest(
     from ingest.pipeline.workers import prepare
 
     prepare(paths, workers)
+    from cli.python_api.log_ingest import load_pricing, price_new_calls
     from cli.terminal.output import note, progress
     from ingest.pipeline.run import ingest as run
     from ingest.records.timestamps import zone_named
@@ -97,14 +100,14 @@ def ingest(
         _follow(target, paths, every, options)
         return
     with progress("Reading") as bar:
-        report = run(target, paths, progress=bar, meanwhile=_load_pricing, **options)
+        report = run(target, paths, progress=bar, meanwhile=load_pricing, **options)
     if count_tokens:
         from ingest.contents.tokenizer import ENCODINGS, ensure_counted
 
         with progress("Counting tokens", unit="texts") as bar:
             ensure_counted(target, ENCODINGS, bar)
-    costs = _price(target)
-    _tell(report, costs, json_)
+    priced = price_new_calls(target, report)
+    _tell(priced, json_)
     for problem in report.problems:
         note(f"hindcast: {problem}")
     if report.problems:
@@ -115,11 +118,12 @@ def ingest(
 
 def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
     from analysis.formatting import count
+    from cli.python_api.log_ingest import price_new_calls
     from cli.terminal.output import note
     from ingest.pipeline.follow import follow
 
     def tell(report: Any) -> None:
-        _price(store)
+        price_new_calls(store, report)
         bad = f", {count(report.quarantined, 'unusable row')}" if report.quarantined else ""
         note(f"{count(report.calls, 'new call')} from {count(len(report.files), 'file')}{bad}")
 
@@ -130,50 +134,15 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
         note("Stopped; everything read so far is in the store.")
 
 
-def _load_pricing() -> None:
-    """Load what `_price` will need."""
-    with suppress(Exception):  # whoever needs it meets the same error
-        from analysis.price_book.book import first_rows
-        from analysis.pricing import numpy_kernel as array_kernel  # noqa: F401
-
-        first_rows()
-
-
-def _price(store: Any) -> dict[str, Any]:
-    """Bring the ledger up to date and total it; without the ledger the costs are unknown."""
-    try:
-        from analysis.ledger import ledger
-    except ImportError:
-        return {"cost_usd": None, "logged_cost_usd": None, "unpriced_calls": None}
-    ledger.update(store)
-    with store.read() as con:
-        cost, logged, unpriced = con.execute(
-            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL)
-                 FROM costs"""
-        ).fetchall()[0]
-    return {"cost_usd": cost, "logged_cost_usd": logged, "unpriced_calls": unpriced}
-
-
-def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
-    from analysis.formatting import count, money, usd
+def _tell(priced: IngestReport, json_: bool) -> None:
+    from analysis.formatting import count, money
     from cli.terminal.output import emit_json, say, table
 
     if json_:
-        document = report.to_json()
-        files = document.pop("files")
-        emit_json(
-            {
-                **document,
-                "cost_usd": usd(costs["cost_usd"]),
-                "logged_cost_usd": usd(costs["logged_cost_usd"]),
-                "unpriced_calls": costs["unpriced_calls"],
-                "files": files,
-            }
-        )
+        emit_json(priced.document())
         return
-    cost = f", {money(costs['cost_usd'])} in the store" if costs["cost_usd"] is not None else ""
-    files = count(len(report.files), "file")
-    say(f"{count(report.calls, 'new call')} from {files}{cost}.", style="bold")
+    report = priced.report
+    say(priced.summary, style="bold")
     rows = [
         [
             Path(file["path"]).name,
@@ -191,12 +160,12 @@ def _tell(report: Any, costs: dict[str, Any], json_: bool) -> None:
     if len(report.files) > 20:
         say(f"... and {count(len(report.files) - 20, 'more file')}")
     notes = []
-    if costs["unpriced_calls"]:
+    if priced.unpriced_calls:
         notes.append(
-            f"{count(costs['unpriced_calls'], 'call')} of the store without a price (hindcast cost names their models)"
+            f"{count(priced.unpriced_calls, 'call')} of the store without a price (hindcast cost names their models)"
         )
-    if costs["logged_cost_usd"] is not None:
-        notes.append(f"logged cost in the store: {money(costs['logged_cost_usd'])}")
+    if priced.logged_cost is not None:
+        notes.append(f"logged cost in the store: {money(priced.logged_cost)}")
     if report.quarantined:
         notes.append(f"not usable: {count(report.quarantined, 'row')}, each in quarantine with its reason:")
         for file in report.files:

@@ -110,16 +110,10 @@ def register(app: typer.Typer) -> None:
 
 def show_backtest(result: Backtest) -> None:
     """Whether the forecast held, day by day."""
-    from analysis.formatting import count, day, money, share
+    from analysis.formatting import count, day, money
     from analysis.money import dollars
 
-    words = "inside" if result.inside else "outside"
-    say(
-        f"{result.name}: forecast {money(dollars(result.forecast))} for {count(result.test_days, 'held-out day')}"
-        f" ({money(dollars(result.low))} to {money(dollars(result.high))}), realised {money(dollars(result.realised))}:"
-        f" {words} its 90 % interval ({share(result.error or 0, sign=True)}).",
-        style="bold",
-    )
+    say(result.summary, style="bold")
     say()
     table(
         ["day", "logged", "forecast", "realised"],
@@ -141,17 +135,10 @@ def show_backtest(result: Backtest) -> None:
 
 def show_verification(result: Verification) -> None:
     """Forecast, bill and the drifts that add up to the difference."""
-    from analysis.formatting import count, money
+    from analysis.formatting import money
     from analysis.money import dollars
 
-    words = "as forecast" if result.inside else "not as forecast"
-    say(
-        f"{result.name} since {result.rollout}: {money(dollars(result.realised))} in {count(result.days, 'day')},"
-        f" {words}"
-        f" ({money(dollars(result.forecast))}, 90 % interval {money(dollars(result.low))}"
-        f" to {money(dollars(result.high))}).",
-        style="bold",
-    )
+    say(result.summary, style="bold")
     say()
     rows = [
         [

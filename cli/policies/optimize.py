@@ -99,10 +99,9 @@ def _heading(found: Optimum) -> list[str]:
     from analysis.formatting import money, share
     from analysis.money import dollars
 
-    saved = (found.baseline - found.cost) / found.baseline if found.baseline else None
     return [
         f"{money(dollars(found.cost))} instead of {money(dollars(found.baseline))} over the window it was chosen on"
-        f" ({share(saved)} saved).",
+        f" ({share(found.saved_share)} saved).",
         f"Quality: lower 90 % bound {found.report.lower_90:.3f} of the logged, floor {found.report.floor:g}."
         if found.report.lower_90 is not None
         else "Quality: no evidence.",
@@ -111,16 +110,10 @@ def _heading(found: Optimum) -> list[str]:
 
 def show(found: Optimum) -> None:
     """The answer, the assignment that makes it, and the front it was chosen from."""
-    from analysis.formatting import money, share
+    from analysis.formatting import money
     from analysis.money import dollars
 
-    report = found.report
-    saved = (found.baseline - found.cost) / found.baseline if found.baseline else None
-    say(
-        f"{money(dollars(found.cost))} instead of {money(dollars(found.baseline))} ({share(saved)} saved) at"
-        f" {report.lower_90 or 0:.3f} of today's quality or better: passes {report.floor:g}.",
-        style="bold",
-    )
+    say(found.summary, style="bold")
     say()
     split = any(group.by_template for group, _, _ in found.assignment)
     rows = [

@@ -66,25 +66,24 @@ def curve(
 
 def _show_curves(report: CurveReport) -> None:
     from analysis.formatting import count, share
+    from replay.response_cache.curve_report import duration_label
 
     traffic, asks, by_ttl, by_room, keys = (
         report.traffic, report.demand, report.by_ttl, report.by_capacity, report.keys,
     )  # fmt: skip
-    spent, sample = report.cost_pico, report.capacity_sample
+    sample = report.capacity_sample
     if not by_ttl.asked:
-        say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
+        say(report.summary)
         return
-    day = next(number for number, ttl in enumerate(by_ttl.at) if ttl == 86_400_000)
-    whole = _per_day(by_room.saved[-1], asks) if len(by_room.at) else "$0.00"
-    say(
-        f"A shared cache that keeps answers for 24 h would have served {_rate(by_ttl, day)} of "
-        f"{count(by_ttl.asked, 'call')} "
-        f"and saved {_per_day(by_ttl.saved[day], asks)} a day of {_per_day(spent, asks)}; without expiry {whole}.",
-        style="bold",
-    )
+    say(report.summary, style="bold")
     say()
     rows = [
-        [_life(int(ttl)), f"{by_ttl.hits[number]:,}", _rate(by_ttl, number), _per_day(by_ttl.saved[number], asks)]
+        [
+            duration_label(int(ttl)),
+            f"{by_ttl.hits[number]:,}",
+            _rate(by_ttl, number),
+            _per_day(by_ttl.saved[number], asks),
+        ]
         for number, ttl in enumerate(by_ttl.at)
     ]
     table(["time to live", "hits", "hit rate", "saved/day"], rows)
@@ -149,7 +148,7 @@ def grid(
         return
     traffic, asks = _load(store, since, until, key, temperature, tenant)
     chosen = sweeps.settings(
-        [_parse_life(part) for part in ttl.split(",")],
+        [_parseduration_label(part) for part in ttl.split(",")],
         [None if part.strip() == "all" else _parse_count(part) for part in entries.split(",")],
         [part.strip() for part in policy.split(",")],
         _stacks(tiers),
@@ -177,6 +176,7 @@ def grid(
 
 def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decimal, top: int) -> None:
     from analysis.formatting import count, money, share
+    from replay.response_cache.curve_report import duration_label
 
     if not ranked or not ranked[0].asked:
         say("No call here can be looked up in a cache: the log has neither text nor hashes of its requests.")
@@ -192,7 +192,7 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
         [
             cell.setting.stack,
             cell.setting.policy if cell.setting.entries else "-",
-            _life(cell.setting.ttl_ms),
+            duration_label(cell.setting.ttl_ms),
             f"{cell.setting.entries:,}" if cell.setting.entries else "all",
             share(cell.hits / cell.asked),
             _per_day(cell.saved, asks),
@@ -222,7 +222,7 @@ def _load(
     return load_demand(Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant)
 
 
-def _parse_life(text: str) -> int | None:
+def _parseduration_label(text: str) -> int | None:
     from ingest.errors import InputError
 
     text = text.strip()
@@ -256,17 +256,9 @@ def _stacks(text: str) -> list[Any]:
     return chosen
 
 
-def _life(ms: int | None) -> str:
-    if ms is None:
-        return "never"
-    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m")):
-        if ms % size == 0:
-            return "24 h" if ms == 86_400_000 else f"{ms // size} {unit}"
-    return f"{ms / 1000:g} s"
-
-
 def _name(cell: Cell) -> str:
     from analysis.formatting import count
+    from replay.response_cache.curve_report import duration_label
 
     setting = cell.setting
     room = (
@@ -275,7 +267,7 @@ def _name(cell: Cell) -> str:
         else "no limit of entries"
     )
     place = {"shared": "one shared cache", "process": "memory of each process", "two": "memory before a shared cache"}
-    life = "without expiry" if setting.ttl_ms is None else f"{_life(setting.ttl_ms)} to live"
+    life = "without expiry" if setting.ttl_ms is None else f"{duration_label(setting.ttl_ms)} to live"
     return f"{place[setting.stack]}, {life}, {room}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.output import JsonOption, emit_json, note, progress, say
+from cli.terminal.output import JsonOption, emit_json, named_store, note, progress, say
 
 if TYPE_CHECKING:
     from replay.advice.spike_story import Story
@@ -87,7 +87,7 @@ def show(story: Story, store_path: Path) -> None:
         style="bold",
     )
     say()
-    diagnose.show(story.diagnosis, store=diagnose.named(str(store_path)))
+    diagnose.show(story.diagnosis, store=named_store(str(store_path)))
     say()
     replay.show(story.replay)
     best = replay.recommended(story.replay)

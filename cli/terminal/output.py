@@ -6,6 +6,7 @@ Everything that is not the result (progress, warnings, errors) goes to stderr.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -23,6 +24,11 @@ StoreOption = Annotated[
     str, typer.Option("--store", envvar="HINDCAST_STORE", help="The DuckDB file that holds the calls.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+
+
+def named_store(store: str) -> str | None:
+    """The store as a pasted command must name it; None where the command finds it by itself."""
+    return None if store == os.environ.get("HINDCAST_STORE", DEFAULT_STORE) else store
 
 
 class Progress(Protocol):

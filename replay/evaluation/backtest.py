@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.formatting import usd
+from analysis.formatting import count, money, share, usd
 from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
@@ -57,6 +57,18 @@ class Backtest:
     def error(self) -> float | None:
         """Realised over forecast, minus one."""
         return self.realised / self.forecast - 1 if self.forecast else None
+
+    @property
+    def summary(self) -> str:
+        """Whether the forecast held, in a sentence."""
+        forecast, low, high, realised = (
+            money(dollars(amount)) for amount in (self.forecast, self.low, self.high, self.realised)
+        )
+        words = "inside" if self.inside else "outside"
+        return (
+            f"{self.name}: forecast {forecast} for {count(self.test_days, 'held-out day')} ({low} to {high}), "
+            f"realised {realised}: {words} its 90 % interval ({share(self.error or 0, sign=True)})."
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

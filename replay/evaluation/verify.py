@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.formatting import usd
+from analysis.formatting import count, money, usd
 from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
@@ -66,6 +66,18 @@ class Verification:
     @property
     def inside(self) -> bool:
         return self.low <= self.realised <= self.high
+
+    @property
+    def summary(self) -> str:
+        """Whether the bill is as forecast, in a sentence."""
+        forecast, low, high, realised = (
+            money(dollars(amount)) for amount in (self.forecast, self.low, self.high, self.realised)
+        )
+        words = "as forecast" if self.inside else "not as forecast"
+        return (
+            f"{self.name} since {self.rollout}: {realised} in {count(self.days, 'day')}, {words} "
+            f"({forecast}, 90 % interval {low} to {high})."
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

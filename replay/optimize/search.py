@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.formatting import usd
+from analysis.formatting import money, share, usd
 from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
@@ -80,12 +80,24 @@ class Optimum:
     assignment: tuple[tuple[Group, str, str], ...]  # (group, model or KEEP, evidence)
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def saved_share(self) -> float | None:
+        return (self.baseline - self.cost) / self.baseline if self.baseline else None
+
+    @property
+    def summary(self) -> str:
+        """What the strategy costs and keeps, in a sentence."""
+        return (
+            f"{money(dollars(self.cost))} instead of {money(dollars(self.baseline))} ({share(self.saved_share)} saved) "
+            f"at {self.report.lower_90 or 0:.3f} of today's quality or better: passes {self.report.floor:g}."
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "strategy": self.strategy.document(),
             "cost_usd": usd(dollars(self.cost)),
             "baseline_cost_usd": usd(dollars(self.baseline)),
-            "saved_share": (self.baseline - self.cost) / self.baseline if self.baseline else None,
+            "saved_share": self.saved_share,
             "quality": self.report.to_json(),
             "front": [point.to_json() for point in self.front],
             "assignment": [

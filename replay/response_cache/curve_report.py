@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 
-from analysis.formatting import usd
+from analysis.formatting import count, money, share, usd
 from analysis.money import dollars
 from analysis.price_book.vocabulary import UNPRICED
 from ingest.errors import InputError, did_you_mean
@@ -72,6 +72,20 @@ class CurveReport:
             "unpriced_calls": self.unpriced_calls,
         }
 
+    @property
+    def summary(self) -> str:
+        """What a cache with a time to live of a day would have served and saved, in a sentence."""
+        if not self.by_ttl.asked:
+            return "No call here can be looked up in a cache: the log has neither text nor hashes of its requests."
+        day = list(self.by_ttl.at).index(curves.DAY)
+        served = share(int(self.by_ttl.hits[day]) / self.by_ttl.asked)
+        saved, spent = (money(self.usd_per_day(pico)) for pico in (int(self.by_ttl.saved[day]), self.cost_pico))
+        whole = money(self.usd_per_day(int(self.by_capacity.saved[-1]))) if len(self.by_capacity.at) else "$0.00"
+        return (
+            f"A shared cache that keeps answers for 24 h would have served {served} of "
+            f"{count(self.by_ttl.asked, 'call')} and saved {saved} a day of {spent}; without expiry {whole}."
+        )
+
     def usd_per_day(self, pico: int) -> Decimal:
         """An amount of the window as mean dollars per day with calls."""
         return dollars(int(pico)) / max(self.demand.days, 1)
@@ -129,6 +143,16 @@ def load_demand(
 def unpriced_calls(traffic: Traffic) -> int:
     """Calls of the window without a price: their hits count, their dollars do not."""
     return int(((traffic.cost == UNPRICED) & traffic.window).sum())
+
+
+def duration_label(ms: int | None) -> str:
+    """A time to live as it is read: `24 h`, `5 m`, `never`."""
+    if ms is None:
+        return "never"
+    for size, unit in ((curves.DAY, "d"), (curves.HOUR, "h"), (curves.MINUTE, "m")):
+        if ms % size == 0:
+            return "24 h" if ms == curves.DAY else f"{ms // size} {unit}"
+    return f"{ms / 1000:g} s"
 
 
 def _require(name: str, known: Sequence[str] | dict[str, Any], what: str) -> None:

@@ -7,6 +7,7 @@ Stages act in the order a request meets them: compress, route, cache tiers, the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -174,6 +175,19 @@ class Strategy(Part):
             "provider_cache": self.provider_cache.mode != "auto",
         }
         return tuple(stage for stage in STAGES if declared[stage])
+
+    @classmethod
+    def load(cls, path: str | Path) -> Strategy:
+        """The strategy of a YAML file. Raises StrategyError with the file, the line and a remedy."""
+        return load(path)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Strategy:
+        """The strategy of a mapping with the keys of a strategy file. Raises StrategyError."""
+        return parse(json.dumps(document, default=str), str(document.get("name", "strategy")))
+
+    def __repr__(self) -> str:
+        return f"Strategy({self.name!r}, stages={list(self.stages())})"
 
     def document(self) -> dict[str, Any]:
         """The file's content as plain values without defaults: equal strategies give equal documents."""

@@ -1,0 +1,1 @@
+"""What the module `hindcast` offers: the commands as functions over Python values, with results that hold frames."""

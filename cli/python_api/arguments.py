@@ -1,0 +1,76 @@
+"""Arguments as a person writes them in Python: stores by path, days by text, filters as a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ingest.errors import InputError
+from ingest.store import database
+
+if TYPE_CHECKING:
+    from replay.strategy.schema import Strategy
+
+StoreLike: TypeAlias = database.Store | str | Path
+Day: TypeAlias = date | str | None
+Where: TypeAlias = Mapping[str, str | None] | Sequence[str] | None
+StrategyLike: TypeAlias = "Strategy | Mapping[str, object] | str | Path"
+
+
+def as_store(store: StoreLike) -> database.Store:
+    """The store itself, or the one at a path."""
+    return store if isinstance(store, database.Store) else database.Store(store)
+
+
+def as_day(day: Day) -> date | None:
+    """A UTC day of a date, a datetime or text as the command line takes it. Raises InputError for other text."""
+    if isinstance(day, datetime):
+        return day.date()
+    if day is None or isinstance(day, date):
+        return day
+    from cli.terminal.options import parse_day_or_today  # with typer: only for text
+
+    return parse_day_or_today(day)
+
+
+def as_window(since: Day, until: Day) -> tuple[date | None, date | None]:
+    """The first and the last day. Raises InputError where they are in the wrong order."""
+    first, last = as_day(since), as_day(until)
+    if first and last and first > last:
+        raise InputError(f"since {first} is after until {last}", remedy="Give the earlier day to since.")
+    return first, last
+
+
+def as_where(where: Where) -> dict[str, str | None]:
+    """`{"agent": "drafting_agent"}` or `["agent=drafting_agent"]`; None and `(none)` ask for calls without a value."""
+    if where is None or isinstance(where, Mapping):
+        return dict(where or {})
+    from cli.terminal.options import parse_pairs
+
+    return {**parse_pairs([where] if isinstance(where, str) else where)}
+
+
+def as_names(names: str | Iterable[str]) -> list[str]:
+    """`"day,model"` or `["day", "model"]`."""
+    parts = names.split(",") if isinstance(names, str) else names
+    return [part.strip() for part in parts if part.strip()]
+
+
+def as_strategy(strategy: StrategyLike) -> Strategy:
+    """A strategy, its document as a mapping, or the path of its YAML file. Raises StrategyError."""
+    from replay.strategy.schema import Strategy
+
+    if isinstance(strategy, Strategy):
+        return strategy
+    return Strategy.from_dict(strategy) if isinstance(strategy, Mapping) else Strategy.load(strategy)
+
+
+def as_strategies(strategies: StrategyLike | Iterable[StrategyLike]) -> list[Strategy]:
+    """One strategy or several."""
+    from replay.strategy.schema import Strategy
+
+    if isinstance(strategies, (str, Path, Mapping, Strategy)):
+        return [as_strategy(strategies)]
+    return [as_strategy(strategy) for strategy in strategies]

@@ -1,0 +1,175 @@
+"""`hindcast.ingest`: logs into a store, priced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.python_api.arguments import StoreLike, as_store
+from cli.python_api.result import Result
+from ingest.store import database
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ingest.pipeline import run
+
+
+@dataclass(frozen=True, repr=False)
+class IngestReport(Result):
+    """What an ingest read, and what the store costs after it.
+
+    `cost` and `logged_cost` are dollars (Decimal) of all calls of the store by the price book and by the log itself,
+    None where nothing is known; `unpriced_calls` of the store have no price. `problems` are the files that could not
+    be read, each an error with its remedy.
+    """
+
+    report: run.IngestReport
+    cost: Decimal | None
+    logged_cost: Decimal | None
+    unpriced_calls: int
+
+    shown = ("path", "format", "rows", "calls", "duplicates", "quarantined")
+
+    @property
+    def calls(self) -> int:
+        """New calls."""
+        return self.report.calls
+
+    @property
+    def problems(self) -> list[Any]:
+        return list(self.report.problems)
+
+    @property
+    def summary(self) -> str:
+        from analysis.formatting import count, money
+
+        cost = f", {money(self.cost)} in the store" if self.cost is not None else ""
+        return f"{count(self.report.calls, 'new call')} from {count(len(self.report.files), 'file')}{cost}."
+
+    def document(self) -> dict[str, Any]:
+        from analysis.formatting import usd
+
+        document = self.report.to_json()
+        files = document.pop("files")
+        return {
+            **document,
+            "cost_usd": usd(self.cost),
+            "logged_cost_usd": usd(self.logged_cost),
+            "unpriced_calls": self.unpriced_calls,
+            "files": files,
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per file.
+
+        Columns: `path`, `format` String; Int64: `rows`, `calls` (new ones), `duplicates`, `quarantined` (unusable),
+        `logged_elsewhere` (of the duplicates, those that another tool's log has). The rows that are no calls make up
+        the difference.
+        """
+        import polars as pl
+
+        from cli.python_api.frames import frame
+
+        counts = ("rows", "calls", "duplicates", "quarantined", "logged_elsewhere")
+        columns = {"path": pl.String(), "format": pl.String(), **{name: pl.Int64() for name in counts}}
+        return frame(({**file, "path": str(file["path"])} for file in self.report.files), columns)
+
+
+def ingest(
+    store: StoreLike,
+    paths: str | Path | Iterable[str | Path],
+    *,
+    format: str | None = None,
+    mapping: str | Path | None = None,
+    texts: bool = True,
+    metadata_only: bool = False,
+    redact: bool | Iterable[str] = False,
+    timezone: str = "UTC",
+    max_bad_ratio: float | None = None,
+    match_formats: bool = True,
+    workers: int | None = None,
+    wait: float = 60.0,
+) -> IngestReport:
+    """Read LLM call logs into the store, each call once, and price them.
+
+    Parameters:
+        store: a Store or the path of its file, which is made where there is none.
+        paths: files, folders or patterns such as `logs/*.jsonl`; plain, .gz or .zst.
+        format: read all files as this format; by default each is recognised.
+        mapping: a mapping file (YAML) for logs of your own layout.
+        texts: False keeps keyed hashes, lengths and token counts, never a text.
+        metadata_only: keep nothing of the messages.
+        redact: True masks keys, e-mail addresses, card and phone numbers; regular expressions are masked too.
+        timezone: the zone of times that name none.
+        max_bad_ratio: raise where more than this share of the rows is unusable (0 to 1).
+        match_formats: take a call once that two tools logged.
+        workers: parser processes; by default one per processor, at most 8.
+        wait: seconds to wait while another ingest works on the store.
+
+    Returns: an IngestReport, the document of `hindcast ingest --json`. Files that could not be read are its
+    `problems` and stop no other.
+
+    Raises: InputError where there is nothing to read, StoreError where the store cannot be written, StoreBusyError
+    after `wait` seconds, GateError above `max_bad_ratio`.
+
+    Example: hindcast.ingest("calls.duckdb", ["logs/*.jsonl"], texts=False)
+    """
+    from ingest.pipeline.run import ingest as run_ingest
+    from ingest.records.timestamps import zone_named
+
+    target = as_store(store)
+    report = run_ingest(
+        target,
+        _files(paths),
+        format=format,
+        mapping=mapping,
+        text=texts,
+        metadata_only=metadata_only,
+        redact=None if redact is False else [] if redact is True else list(redact),
+        zone=zone_named(timezone),
+        workers=workers,
+        wait=wait,
+        match_formats=match_formats,
+        meanwhile=load_pricing,
+    )
+    priced = price_new_calls(target, report)
+    if max_bad_ratio is not None:
+        report.check(max_bad_ratio)
+    return priced
+
+
+def price_new_calls(store: database.Store, report: run.IngestReport) -> IngestReport:
+    """Bring the ledger up to date and total it."""
+    from analysis.ledger import ledger
+
+    ledger.update(store)
+    with store.read() as con:
+        cost, logged, unpriced = con.execute(
+            """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL)
+                 FROM costs"""
+        ).fetchall()[0]
+    return IngestReport(report, cost, logged, unpriced)
+
+
+def load_pricing() -> None:
+    """Load what `price_new_calls` will need."""
+    with suppress(Exception):  # whoever needs it meets the same error
+        from analysis.price_book.book import first_rows
+        from analysis.pricing import numpy_kernel  # noqa: F401
+
+        first_rows()
+
+
+def _files(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The paths, each pattern replaced by the files that match; one without a match stays as it is."""
+    found: list[str | Path] = []
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        matches = [] if Path(path).exists() else sorted(glob(str(path), recursive=True))  # noqa: PTH207  also absolute
+        found += matches or [path]
+    return found

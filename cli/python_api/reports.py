@@ -1,0 +1,139 @@
+"""`hindcast.report`: the story of a store as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.python_api.arguments import Day, StoreLike, StrategyLike, as_day, as_store, as_strategies
+from cli.python_api.result import Result
+from ingest.errors import InputError, StoreError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    import polars as pl
+
+    from dashboard.documents.story import Findings
+    from ingest.store import database
+    from replay.strategy.schema import Strategy
+
+FORMATS = ("html", "md", "pdf")
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Result):
+    """A written report: `path` is its file."""
+
+    findings: Findings
+    path: Path
+
+    @property
+    def summary(self) -> str:
+        from dashboard.documents.story import headline
+
+        return f"{headline(self.findings)}. Written to {self.path}."
+
+    def document(self) -> dict[str, Any]:
+        from dashboard.documents.story import headline, numbers, recommendation
+
+        return {
+            "path": str(self.path),
+            "headline": headline(self.findings),
+            "numbers": [
+                {"label": label, "value": value, "detail": detail} for label, value, detail in numbers(self.findings)
+            ],
+            "recommendation": recommendation(self.findings),
+            "diagnosis": self.findings.diagnosis,
+            "replay": self.findings.replay,
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """The key figures: `label`, `value`, `detail`, all String as they are printed."""
+        import polars as pl
+
+        from cli.python_api.frames import frame
+
+        return frame(self.document()["numbers"], dict.fromkeys(("label", "value", "detail"), pl.String()))
+
+
+def report(
+    store: StoreLike,
+    output: str | Path = "report.html",
+    *,
+    strategies: StrategyLike | Iterable[StrategyLike] | None = None,
+    audience: str = "everyone",
+    day: Day = None,
+) -> Report:
+    """Write what happened, why, what was compared and what is recommended, as one file that needs no network.
+
+    Parameters:
+        store: a Store or its path.
+        output: the file to write; its ending tells the form: .html, .md or .pdf (printed by Chromium or Chrome).
+        strategies: strategies to compare; by default the files of ./strategies, else those of the package.
+        audience: everyone, stakeholders or engineers.
+        day: the UTC day to explain; by default the first of the newest days that stand out.
+
+    Returns: a Report, the document of `hindcast report --json`.
+
+    Raises: StoreError where there is no store; InputError where it holds no calls, the file cannot be written, or for
+    an unknown ending or audience; StrategyError.
+
+    Example: hindcast.report(store, "report.md", audience="engineers").path
+    """
+    target = Path(output)
+    form = target.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise InputError(
+            f"'{target.suffix}' is no form of a report", where=str(target), remedy="Use .html, .md or .pdf."
+        )
+    chosen = default_strategies() if strategies is None else as_strategies(strategies)
+    return write_report(as_store(store), target, form=form, strategies=chosen, audience=audience, day=as_day(day))
+
+
+def write_report(
+    store: database.Store,
+    target: Path,
+    *,
+    form: str,
+    strategies: list[Strategy],
+    audience: str,
+    day: date | None,
+    done: Callable[[str], None] | None = None,
+) -> Report:
+    """Write the report to `target` as html, md or pdf. Strategies without a stage are left out."""
+    from dashboard.documents import html_report, pdf
+    from dashboard.documents.story import gather
+
+    if audience not in html_report.AUDIENCES:
+        raise InputError(f"'{audience}' is not an audience", remedy=did_you_mean(audience, html_report.AUDIENCES))
+    if not store.exists():
+        raise StoreError(f"there is no store at {store.path}", remedy="Make one with: hindcast ingest PATH")
+    browser = pdf.find_browser() if form == "pdf" else None
+    findings = gather(store, [strategy for strategy in strategies if strategy.stages()], day=day, done=done)
+    if browser is not None:
+        pdf.print_page(browser, html_report.html(findings, audience), target)
+    else:
+        text = html_report.markdown(findings, audience) if form == "md" else html_report.html(findings, audience)
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror}", where=str(target), remedy="Name another file."
+            ) from error
+    return Report(findings, target)
+
+
+def default_strategies() -> list[Strategy]:
+    """Those of ./strategies; where there are none, those that come with the package."""
+    from dashboard.data.strategy_files import FOLDER
+
+    found: list[Path] = sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else []
+    if not found:
+        import sample_logs
+
+        found = sample_logs.strategies()
+    return as_strategies(found)
