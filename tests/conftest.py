@@ -15,7 +15,7 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))  # `from builder import build_store`
 
 # the same examples in every run; HINDCAST_FUZZ=1 looks for new ones
-settings.register_profile("house", derandomize=not os.environ.get("HINDCAST_FUZZ"))
+settings.register_profile("house", deadline=None, derandomize=not os.environ.get("HINDCAST_FUZZ"))
 settings.load_profile("house")
 
 # what the program keeps between runs is kept among the tests alone

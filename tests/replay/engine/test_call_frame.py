@@ -57,7 +57,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8)
 @given(ROWS, st.sets(st.sampled_from(sorted(STAGES))), st.sampled_from([None, 6]))
 def test_the_frame_sums_to_the_result(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], stages: set[str], since: int | None

@@ -1,19 +1,16 @@
-"""What could wait, what a batch would save, and when a server of one's own pays."""
+"""What could wait, and what a batch would save."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
-from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.advice.batch_candidates import candidates
-from replay.advice.self_hosting import break_even
 from replay.engine.run import run
 from replay.stages import rule_evaluation
 from replay.strategy.schema import parse
@@ -73,33 +70,6 @@ def test_a_discount_that_came_later_saves_nothing_before(tmp_path: Path):
     assert march == 2 * june
     assert found.unpriced_calls == 0
     assert "no batch or flex price for gpt-4-turbo on the day of 1 call: taken as logged" in found.limits
-
-
-def test_servers_are_counted_for_the_busiest_hour(tmp_path: Path):
-    store = store_of(tmp_path)
-    chosen = parse("name: s\nroute: [{default: our-llama}]")
-    one = break_even(store, chosen, usd_per_hour=Decimal("0.01"), tokens_per_second=10)
-    assert one.servers == 1  # 22,000 tokens in the busiest hour, 36,000 served
-    assert one.hosting_per_day == Decimal("0.24")
-    assert one.worth_it == (one.api_per_day > Decimal("0.24"))
-    assert break_even(store, chosen, usd_per_hour=Decimal(1), tokens_per_second=3).servers == 3
-    assert [volume.servers for volume in one.volumes] == [1, 1, 1, 2, 3, 5]  # 22,000 tokens times the volume
-    assert one.volumes[2].hosting_per_day == one.hosting_per_day
-    assert one.volumes[3].api_per_day == 2 * one.api_per_day
-    dear = break_even(store, chosen, usd_per_hour=Decimal(100), tokens_per_second=10)
-    assert not dear.worth_it
-    assert dear.break_even_calls is not None
-    assert dear.break_even_calls / dear.calls_per_day == pytest.approx(float(dear.hosting_per_day / dear.api_per_day))
-
-
-def test_rules_that_move_nothing_are_an_error(tmp_path: Path):
-    with pytest.raises(InputError, match="would move"):
-        break_even(
-            store_of(tmp_path),
-            parse("name: s\nroute: [{default: gpt-4o}]"),
-            usd_per_hour=Decimal(1),
-            tokens_per_second=9,
-        )
 
 
 def dialogue(path: Path, *, stream: bool = False, gap_s: float = 20.0, jitter: int = 7, tool: bool = False) -> Store:

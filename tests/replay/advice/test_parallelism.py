@@ -16,7 +16,7 @@ from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.advice.parallelism import SHINGLE, Message, Step, critical_path, finish, stretches, waits
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def longest(steps: list[Step], needed: list[set[int]]) -> int:

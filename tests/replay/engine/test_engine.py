@@ -177,7 +177,7 @@ def test_weighted_rows_refuse_a_cache_with_the_reason(tmp_path: Path) -> None:
         run(store, [parse(COMBINED)])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
