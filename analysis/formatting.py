@@ -6,15 +6,13 @@ Tokens: 1.24M and 3,610. Shares with one decimal. Dates as Tue 5 Mar.
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from analysis.dimensions import NONE, quoted
+
 UNPRICED = "unpriced"
-NONE = "(none)"
-"""How a table names what the log does not tell, and a filter asks for it."""
 _CENT = Decimal("0.01")
-_LIKE_NONE = re.compile(r'"*\(none\)"*')
 
 
 def money(amount: Decimal | None, *, sign: bool = False, symbol: str = "$") -> str:
@@ -59,16 +57,7 @@ def named(value: object) -> str:
     """A dimension's value: `(none)` where the log has none; where that is the very text of the log, in quotes."""
     if value is None:
         return NONE
-    text = value.isoformat() if isinstance(value, date) else str(value)
-    return f'"{text}"' if _LIKE_NONE.fullmatch(text) else text
-
-
-def meant(text: str) -> str | None:
-    """The value that `named` shows as this text; None for `(none)`."""
-    if text == NONE:
-        return None
-    quoted = _LIKE_NONE.fullmatch(text) and text[0] == text[-1] == '"'
-    return text[1:-1] if quoted else text
+    return quoted(value.isoformat() if isinstance(value, date) else str(value))
 
 
 def day(value: date) -> str:

@@ -12,34 +12,22 @@ import numpy as np
 
 from analysis.anomalies.hourly_activity import unweighted
 from analysis.attribution.factors import MEASURES, Bool, Float, Int
+from analysis.dimensions import dimension, dimensions
 from ingest.errors import InputError, did_you_mean
 
-# dimension -> column of `costs`. Only these reach SQL.
-DIMENSIONS: Final = {
-    "agent": "agent",
-    "task": "task",
-    "model": "model",
-    "provider": "provider_name",
-    "user": "user_id",
-    "team": "team",
-    "environment": "environment",
-    "service": "service_name",
-    "workflow": "workflow_name",
-    "template": "prompt_name",
-    "tier": "service_tier",
-    "region": "region",
-}
 METRICS: Final = ("cost", "calls", "tokens")
 SCALE: Final = {"cost": 10**12, "calls": 10**6, "tokens": 10**6}
 UNKNOWN_IDS: Final = 0.95  # share of calls that must carry an id before requests are told apart
 
 
-def dimensions(names: Sequence[str]) -> tuple[str, ...]:
-    """Checked dimension names. Raises InputError on an unknown one."""
-    for name in names:
-        if name not in DIMENSIONS:
-            raise InputError(f"'{name}' is not a dimension of calls", remedy=did_you_mean(name, DIMENSIONS))
-    return tuple(dict.fromkeys(names))
+def segment_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The canonical names of dimensions, each once. Raises InputError where a day cannot be explained by one."""
+    return tuple(one.name for one in dimensions(names, "segment"))
+
+
+def segment_sql(name: str) -> str:
+    """SQL over `costs` (labelled where need be) of a segment's value in a dimension, as text."""
+    return dimension(name, "segment").text
 
 
 Names = tuple[str | None, ...]
@@ -89,7 +77,7 @@ def day_sums(
 
     `relation` is `costs` or its equal (`costs_view.costs_relation`).
     """
-    by = dimensions(by)
+    by = segment_names(by)
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     found = _groups(con, days, by, metric, relation)
@@ -186,7 +174,7 @@ EXACT: Final = 10**15  # an exact total comes as two 64-bit integers, of which t
 
 def segment_hash(by: Sequence[str]) -> str:
     """A whole number in place of a segment's names; it serves within one run."""
-    return f"hash({', '.join(DIMENSIONS[name] for name in by)})" if by else "0::UBIGINT"
+    return f"hash({', '.join(segment_sql(name) for name in by)})" if by else "0::UBIGINT"
 
 
 def _groups(
@@ -195,7 +183,7 @@ def _groups(
     """Columns of one row per day and cell, priced or not, in order of day and names: `d0`.. the segment's names and
     `number` its hash, counts of rows, `plain` where all have weight 1."""
     where, values = window(days)
-    dims = "".join(f"{DIMENSIONS[name]} AS d{i}, " for i, name in enumerate(by))
+    dims = "".join(f"{segment_sql(name)} AS d{i}, " for i, name in enumerate(by))
     keys = "".join(f"d{i}, " for i in range(len(by)))
     priced = "cost_usd IS NOT NULL" if metric == "cost" else "true"
     money = ", ".join(f"(sum({column}) * 1000000000000)::HUGEINT::DOUBLE AS {column}" for column in _MONEY[:-1])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from analysis.attribution.segment_sums import DIMENSIONS, segment_hash, window
+from analysis.attribution.segment_sums import segment_hash, segment_sql, window
 from analysis.causes.call_evidence import AMOUNT, FIRST, Witness
 from analysis.causes.segment_localization import Segment
 
@@ -108,7 +108,7 @@ class Counter:
         self.amount = AMOUNT[witness.metric]
         where, self.values = window([witness.day, *witness.days])
         number = segment_hash(self.by)
-        dims = "".join(f", {DIMENSIONS[name]}" for name in self.by)
+        dims = "".join(f", {segment_sql(name)}" for name in self.by)
         rows = witness.ask(f"SELECT DISTINCT {number}{dims} FROM {witness.relation} WHERE {where}", self.values)
         self.names: dict[int, Names] = {row[0]: row[1:] for row in rows}
         if segments is not None:

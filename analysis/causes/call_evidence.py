@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis import formatting
-from analysis.attribution.segment_sums import DIMENSIONS, SCALE, window
+from analysis.attribution.segment_sums import SCALE, segment_sql, window
 
 SAMPLE_ROWS: Final = 25_000  # beyond this many calls, whole sessions are sampled by hash
 # A question that reads its calls twice says NOT MATERIALIZED: it then reads only the columns of each use, on all
@@ -66,7 +66,7 @@ def scope_condition(scope: Scope, prefix: str = "s") -> tuple[str, dict[str, Any
     for i, segment in enumerate(scope):
         terms = []
         for j, (name, value) in enumerate(segment.items()):
-            terms.append(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM ${prefix}{i}_{j}")
+            terms.append(f"{segment_sql(name)} IS NOT DISTINCT FROM ${prefix}{i}_{j}")
             values[f"{prefix}{i}_{j}"] = value
         parts.append("(" + " AND ".join(terms or ["true"]) + ")")
     return "(" + " OR ".join(parts or ["true"]) + ")", values
@@ -82,9 +82,11 @@ class Witness:
         weights: Mapping[date, float],
         relation: str = "costs",
         metric: str = "cost",
+        history: str = "calls",
     ) -> None:
-        """`weights` are the baseline's days; `unit` turns a dollar, a call or a token into the drivers' integers."""
-        self.con, self.day, self.relation, self.metric = con, day, relation, metric
+        """`weights` are the baseline's days; `unit` turns a dollar, a call or a token into the drivers' integers;
+        `history` is all calls with the labels of the dimensions."""
+        self.con, self.day, self.relation, self.metric, self.history = con, day, relation, metric, history
         self.weights = {d: weights[d] for d in sorted(weights) if d != day}
         self.days = list(self.weights)
         self.unit = float(SCALE[metric])
@@ -164,7 +166,7 @@ class Witness:
         """Segments with calls that have no usage on the day: (segment, such calls per baseline day, on the day, calls
         on the day, the amount of one of its other calls)."""
         base, values = self.base([{}])
-        dims = "".join(f"{DIMENSIONS[name]}, " for name in by)
+        dims = "".join(f"{segment_sql(name)}, " for name in by)
         missing = MISSING_USAGE
         # most logs have none, and then the day alone needs a look
         if not self.ask(f"SELECT 1 FROM ({base}) WHERE today AND {missing} LIMIT 1", values):
@@ -181,5 +183,5 @@ class Witness:
 
     def first_seen(self, dimension: str, value: str | None) -> date | None:
         """The day of the first call with this value."""
-        sql = f"SELECT min(start_time)::DATE FROM calls WHERE {DIMENSIONS[dimension]} IS NOT DISTINCT FROM $value"
-        return self.ask(sql, {"value": value})[0][0]
+        same = f"{segment_sql(dimension)} IS NOT DISTINCT FROM $value"
+        return self.ask(f"SELECT min(start_time)::DATE FROM {self.history} WHERE {same}", {"value": value})[0][0]

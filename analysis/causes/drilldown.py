@@ -1,6 +1,6 @@
 """From a cause down to its calls: where inside its place the dollars sit, and how to list its sessions and calls.
 
-A cause names segments of the dimensions that were asked for. Which model, template and hours inside them took the
+A cause names segments of the dimensions that were asked for. Which model, prompt and hours inside them took the
 change is summed here over all causes at once. The commands and the SQL list what a person wants to see next; both can
 be pasted as they are.
 """
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from analysis import formatting
-from analysis.attribution.segment_sums import DIMENSIONS
+from analysis.attribution.segment_sums import segment_sql
 from analysis.causes.call_evidence import AMOUNT, FIRST, MISSING_USAGE, Witness, scope_condition
 from analysis.causes.cause_signatures import Cause
+from analysis.dimensions import dimension, pattern
 
 LOOKED_INTO: Final = 3  # causes, the most telling first
 MOST: Final = 0.6  # of the change, for one value to be where it sits
@@ -27,9 +27,8 @@ ALL: Final = 1.2  # of the change: one value that holds more runs against the ot
 ALIKE: Final = 2.0  # times what the place's calls changed by, or a part of it, that a cause may be to be placed by them
 MOST_PLACES: Final = 3  # that get a command of their own
 LISTED: Final = 20  # rows of the SQL
-# what a filter of `hindcast calls` is called where it is not --where NAME=; None where the command has no such filter
+# what a filter of `hindcast calls` is called where it is not --where NAME=
 _OPTIONS: Final = {"agent": "--agent", "task": "--task", "model": "--model", "user": "--user"}
-_WHERE: Final[dict[str, str | None]] = {"template": "prompt", "region": None, "tier": None}
 _OWN: Final = {  # of the calls of its place, those that are the cause
     "retry_storm": f"NOT ({FIRST})",
     "usage_missing": MISSING_USAGE,
@@ -57,7 +56,7 @@ def sits(found: Sequence[Inside]) -> str:
 
 
 def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
-    """For each cause the model, the template and the hours that hold most of what the calls of its place changed by;
+    """For each cause the model, the prompt and the hours that hold most of what the calls of its place changed by;
     empty where that is spread like every day, or is another amount than the cause's."""
     if not causes:
         return []
@@ -80,12 +79,12 @@ def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
             {**dates, **values},
         )
 
-    tables = [(("model", "hours"), sides(DIMENSIONS["model"], "hour(start_time)")),
-              (("template",), sides(DIMENSIONS["template"]))]  # fmt: skip
+    tables = [(("model", "hours"), sides(segment_sql("model"), "hour(start_time)")),
+              (("prompt",), sides(segment_sql("prompt")))]  # fmt: skip
     days = max(len(witness.days), 1)
     found: list[list[Inside]] = []
     for i, cause in enumerate(causes):
-        totals: dict[str, Sides] = {"model": {}, "template": {}, "hours": {}}
+        totals: dict[str, Sides] = {"model": {}, "prompt": {}, "hours": {}}
         for names, rows in tables:
             for today, *keys in rows:
                 worth = keys[len(names) + i]
@@ -96,7 +95,7 @@ def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
         change = sum(after - before for before, after in totals["hours"].values())
         told: list[Inside | None] = []
         if delta * change > 0 and 1 / ALIKE <= delta / change <= ALIKE:
-            told = [_value(name, totals[name], change) for name in ("model", "template") if not _names(cause, name)]
+            told = [_value(name, totals[name], change) for name in ("model", "prompt") if not _names(cause, name)]
             told.append(_hours(totals["hours"], change))
         found.append([one for one in told if one is not None])
     return found
@@ -142,10 +141,7 @@ def commands(segments: Sequence[Place], day: date, *, cause: str | None = None, 
     listed = [f"hindcast calls{_filters(place)} --day {day}{where}" for place in segments[:MOST_PLACES] or [{}]]
     if len(segments) <= 1 and all(value is not None for place in segments for value in place.values()):
         terms = [
-            f" --where {shlex.quote(f'{named}={value}')}"
-            for place in segments
-            for name, value in place.items()
-            if (named := _WHERE.get(name, name))
+            f" --where {shlex.quote(f'{name}={pattern(value)}')}" for place in segments for name, value in place.items()
         ]
         listed.append(f"hindcast cost --by session{''.join(terms)}{span}{where}")
     return listed
@@ -154,17 +150,20 @@ def commands(segments: Sequence[Place], day: date, *, cause: str | None = None, 
 def _filters(place: Place) -> str:
     text = ""
     for name, value in place.items():
-        told = formatting.named(value)
+        told = pattern(value)
         if name in _OPTIONS:
             text += f" {_OPTIONS[name]}{'=' if told.startswith('-') else ' '}{shlex.quote(told)}"
-        elif named := _WHERE.get(name, name):
-            text += f" --where {shlex.quote(f'{named}={told}')}"
+        else:
+            text += f" --where {shlex.quote(f'{name}={told}')}"
     return text
 
 
 def sql(segments: Sequence[Place], day: date, *, cause: str | None = None) -> dict[str, str]:
     """Queries over the store's view `costs`: `sessions` and `calls` of the places on the day, LISTED of each. Complete
-    statements without parameters; values stand in them as SQL strings."""
+    statements without parameters; values stand in them as SQL strings. None for places by a dimension that the view
+    does not hold, such as `template`."""
+    if any(dimension(name, "segment").label for place in segments for name in place):
+        return {}
     places = [" AND ".join(_term(name, value) for name, value in place.items()) or "true" for place in segments]
     where = f"start_time >= DATE '{day}' AND start_time < DATE '{day + timedelta(days=1)}'"
     where += f" AND ({' OR '.join(f'({place})' for place in places) or 'true'})"
@@ -188,6 +187,6 @@ def sql(segments: Sequence[Place], day: date, *, cause: str | None = None) -> di
 
 def _term(name: str, value: str | None) -> str:
     if value is None:
-        return f"{DIMENSIONS[name]} IS NULL"
+        return f"{segment_sql(name)} IS NULL"
     quoted = value.replace("'", "''")
-    return f"{DIMENSIONS[name]} = '{quoted}'"
+    return f"{segment_sql(name)} = '{quoted}'"

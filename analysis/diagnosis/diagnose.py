@@ -18,7 +18,7 @@ from analysis.anomalies.detector import Judgement, error_scale, judge
 from analysis.anomalies.hourly_activity import activity
 from analysis.attribution.baseline_comparison import Comparison, compare
 from analysis.attribution.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
-from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, dimensions
+from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, segment_names
 from analysis.attribution.shapley_drivers import Driver, Game, explain, order_range, undoing
 from analysis.attribution.significance import surprise
 from analysis.calendar_days import complete_days
@@ -29,7 +29,9 @@ from analysis.causes.driver_effects import effects_of, repriced, saved
 from analysis.causes.root_causes import find
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import Diagnosis, Finding, Line
+from analysis.dimensions import dimensions
 from analysis.ledger.costs_view import costs_relation, ranges_relation
+from analysis.reports.call_labels import labelled_view
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store, has_tables
 
@@ -51,7 +53,7 @@ def diagnose(
     Without `day`: the newest complete day that is flagged, else the newest complete day. Raises InputError where
     there is nothing to explain.
     """
-    by = dimensions(by)
+    by = segment_names(by)
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     with store.read() as con:
@@ -78,6 +80,9 @@ def diagnose(
         )
         # from here on the questions are about these days alone
         relation = ranges_relation(con, relation, past.ranges([day, *base.weights]))
+        split = dimensions(by, "segment")
+        relation = labelled_view(con, store, relation, split)
+        history = labelled_view(con, store, "calls", split)
         sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
         compared = compare(sums, day, base.weights, _price_lists(con))
         drivers, game, phi = explain(compared.cells, compared.before, compared.after)
@@ -86,7 +91,7 @@ def diagnose(
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = effects_of(drivers, compared, by, strayed)
         noticed = alerts(con, day, judged) if metric == "cost" else []
-        witness = Witness(con, day, base.weights, relation, metric)
+        witness = Witness(con, day, base.weights, relation, metric, history)
         total = sum(compared.after)
         causes = find(effects, universe, witness, total - sum(compared.before), total, by, repriced(compared))
         telling = [cause for cause in causes if cause.surprising][: drilldown.LOOKED_INTO]

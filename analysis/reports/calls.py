@@ -9,8 +9,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from analysis.dimensions import Filter, Where, as_filter
 from analysis.formatting import count, money, usd
 from analysis.ledger.costs_view import costs_relation
+from analysis.reports.call_labels import labelled
 from analysis.reports.cost import condition
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store, has_tables
@@ -70,28 +72,29 @@ class Message:
 
 def calls(
     store: Store,
-    where: Mapping[str, str | None] | None = None,
+    where: Where = None,
     *,
     since: date | None = None,
     until: date | None = None,
     order: str = "cost",
     limit: int = 50,
 ) -> CallList:
-    """The calls whose dimensions equal the given values (None or `(none)`: those without one), dearest first.
+    """The calls that a filter keeps (`analysis.dimensions.as_filter`), dearest first.
 
     `since` and `until` are inclusive UTC days. Raises InputError for an unknown dimension or order.
     """
     if order not in ORDERS:
         raise InputError(f"no order '{order}'", remedy=did_you_mean(order, ORDERS))
-    keep, values = condition(where, since, until)
+    chosen = as_filter(where)
+    keep, values = condition(chosen, since, until)
     with store.read() as con:
         _require_costs(con, store)
-        relation = _relation(con, where, since, until)
+        source = _source(con, store, chosen, since, until)
         # first which, then their columns: sorting ten million wide rows for twenty of them is ten times the work
-        chosen = [
+        numbers = [
             number
             for (number,) in con.execute(
-                f"SELECT call_no FROM {relation} AS costs WHERE {keep} ORDER BY {ORDERS[order]} LIMIT {int(limit):d}",
+                f"SELECT call_no FROM {source} WHERE {keep} ORDER BY {ORDERS[order]} LIMIT {int(limit):d}",
                 values,
             ).fetchall()
         ]
@@ -99,11 +102,11 @@ def calls(
             f"""SELECT {", ".join(f"costs.{name}" for name in COLUMNS)}, sources.path
                 FROM costs LEFT JOIN sources USING (source_id)
                 WHERE call_no IN (SELECT unnest(?::BIGINT[])) ORDER BY {ORDERS[order]}""",
-            [chosen],
+            [numbers],
         ).fetchall()
         matched, stood_for, cost, unpriced = con.execute(
             f"""SELECT count(*), sum(weight), sum(cost_usd), coalesce(sum(weight) FILTER (cost_usd IS NULL), 0)
-                FROM {relation} AS costs WHERE {keep}""",
+                FROM {source} WHERE {keep}""",
             values,
         ).fetchall()[0]
     rows = [dict(zip((*COLUMNS, "source"), row, strict=True)) for row in found]
@@ -112,26 +115,28 @@ def calls(
 
 def sessions(
     store: Store,
-    where: Mapping[str, str | None] | None = None,
+    where: Where = None,
     *,
     since: date | None = None,
     until: date | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
     """Sessions by cost: calls, distinct requests (by exact key, where known), tokens, dollars, first and last time."""
-    keep, values = condition(where, since, until)
+    chosen = as_filter(where)
+    keep, values = condition(chosen, since, until)
     with store.read() as con:
         _require_costs(con, store)
-        relation = _relation(con, where, since, until)
+        source = _source(con, store, chosen, since, until)
         dearest = con.execute(
-            f"""SELECT conversation_id, sum(cost_usd) AS usd FROM {relation} AS costs WHERE {keep}
+            f"""SELECT conversation_id, sum(cost_usd) AS usd FROM {source} WHERE {keep}
                 GROUP BY conversation_id ORDER BY usd DESC NULLS LAST, conversation_id NULLS LAST
                 LIMIT {int(limit):d}""",
             values,
         ).fetchall()
         named = [name for name, _ in dearest if name is not None]
         # the view and a list of constants: a filter that both tables' blocks are skipped by
-        theirs = [f"conversation_id IN ({_places(named)})"] if named else []
+        values |= {f"session_{i}": name for i, name in enumerate(named)}
+        theirs = [f"conversation_id IN ({', '.join(f'$session_{i}' for i in range(len(named)))})"] if named else []
         theirs += ["conversation_id IS NULL"] if len(named) < len(dearest) else []
         rows = con.execute(
             f"""SELECT conversation_id AS session, count(*) AS calls,
@@ -139,9 +144,10 @@ def sessions(
                        sum(input_tokens)::HUGEINT AS input_tokens, sum(output_tokens)::HUGEINT AS output_tokens,
                        sum(cost_usd) AS cost_usd, count(*) FILTER (cost_usd IS NULL) AS unpriced_calls,
                        min(start_time) AS first, max(start_time) AS last
-                FROM costs WHERE {keep} AND ({" OR ".join(theirs) or "false"})
+                FROM {labelled(con, store, "costs", chosen.dimensions)}
+                WHERE {keep} AND ({" OR ".join(theirs) or "false"})
                 GROUP BY conversation_id ORDER BY cost_usd DESC NULLS LAST, session NULLS LAST""",
-            [*values, *named],
+            values,
         ).fetchall()
     names = ("session", "calls", "distinct_requests", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls",
              "first", "last")  # fmt: skip
@@ -188,15 +194,11 @@ def readable(message: Message) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _relation(con: Any, where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> str:
+def _source(con: Any, store: Store, chosen: Filter, since: date | None, until: date | None) -> str:
     """The view where a filter leaves few calls, so that blocks of both tables are skipped; else the aligned tables."""
-    few = "session" in (where or {}) or (since is not None and until is not None and (until - since).days < 2)
-    return "costs" if few else costs_relation(con)
-
-
-def _places(values: Sequence[Any]) -> str:
-    """A place for each value of a list; `NULL`, which equals nothing, for none."""
-    return ", ".join("?" * len(values)) or "NULL"
+    ids = any(one.dimension.kind == "id" and not one.negated for one in chosen.conditions)
+    few = ids or (since is not None and until is not None and (until - since).days < 2)
+    return labelled(con, store, f"{'costs' if few else costs_relation(con)} AS costs", chosen.dimensions)
 
 
 def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

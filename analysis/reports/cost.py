@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,36 +10,14 @@ from typing import Any, Final
 
 import duckdb
 
-from analysis.formatting import count, meant, money, tokens, usd
+from analysis.dimensions import Filter, Where, as_filter, dimension, dimensions
+from analysis.formatting import count, money, tokens, usd
 from analysis.ledger.costs_view import COMPONENTS, costs_relation
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
-from ingest.errors import InputError, did_you_mean
+from analysis.reports.call_labels import labelled
+from ingest.errors import InputError
 from ingest.store.database import Store
 
-# dimension -> SQL over the view `costs`
-DIMENSIONS: Final = {
-    "day": "start_time::DATE",
-    "week": "date_trunc('week', start_time)::DATE",
-    "month": "strftime(start_time, '%Y-%m')",
-    "hour": "date_trunc('hour', start_time)",
-    "agent": "agent",
-    "task": "task",
-    "model": "model",
-    "request_model": "request_model",
-    "provider": "provider_name",
-    "tier": "CASE WHEN is_batch THEN 'batch' ELSE coalesce(lower(service_tier), 'standard') END",
-    "status": "status",
-    "cost_status": "cost_status",
-    "session": "conversation_id",
-    "user": "user_id",
-    "team": "team",
-    "workflow": "workflow_name",
-    "prompt": "prompt_name",
-    "environment": "environment",
-    "service": "service_name",
-    "source": "(SELECT path FROM sources WHERE sources.source_id = costs.source_id)",
-}
-TIMES: Final = ("hour", "day", "week", "month")
 # measure -> SQL; a sum is NULL where no call has a value. {w} is the weight where any row stands for several calls
 _TOKENS: Final = (
     "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens", "reasoning_output_tokens"
@@ -101,24 +79,24 @@ def cost(
     by: Sequence[str] = ("day", "model"),
     since: date | None = None,
     until: date | None = None,
-    where: Mapping[str, str | None] | None = None,
+    where: Where = None,
     *,
     components: bool = False,
     prices_of: date | None = None,
 ) -> CostReport:
-    """Sum the ledger. `since` and `until` are inclusive UTC days; `where` keeps rows whose dimension equals a value
-    (None or `(none)`: is not known).
+    """Sum the ledger by dimensions (`analysis.dimensions`). `since` and `until` are inclusive UTC days; `where` is what
+    `as_filter` takes.
 
     Times sort upwards, everything else by cost downwards. With `components` each row also splits its cost into
     uncached input, cache reads and writes, output, reasoning and other. With `prices_of` every call is priced as if it
     were made on that day. A row that stands for several calls counts as many. Raises InputError for an unknown
     dimension.
     """
-    names = tuple(dict.fromkeys(by))
-    for name in names:
-        _require_dimension(name)
-    keep, values = condition(where, since, until)
-    order = [f'"{name}" NULLS LAST' for name in names if name in TIMES]
+    groups = dimensions(by)
+    names = tuple(one.name for one in groups)
+    chosen = as_filter(where)
+    keep, values = condition(chosen, since, until)
+    order = [f'"{one.name}" NULLS LAST' for one in groups if one.kind == "time"]
     order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
@@ -129,10 +107,11 @@ def cost(
         if any(found.accepted for found in hidden):
             measures = measures | EFFECTIVE
             source = f"(SELECT * FROM {source} LEFT JOIN {_INFERRED} USING (call_no)) costs"
+        source = labelled(con, store, source, (*groups, *chosen.dimensions))
         weighted = con.execute("SELECT coalesce(bool_or(weight <> 1), false) FROM calls").fetchall()[0][0]
         form = {"w": " * weight", "count": "sum(weight)"} if weighted else {"w": "", "count": "count(*)"}
         measures = {name: sql.format(**form) for name, sql in measures.items()}
-        selected = [f'{DIMENSIONS[name]} AS "{name}"' for name in names]
+        selected = [f'{one.sql} AS "{one.name}"' for one in groups]
         selected += [f"{sql} AS {name}" for name, sql in measures.items()]
         found = con.execute(
             f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", values
@@ -145,7 +124,7 @@ def cost(
         if total["unpriced_calls"]:
             unpriced = con.execute(
                 f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model,
-                           CASE WHEN cost_status = 'unknown_tier' THEN {DIMENSIONS["tier"]} END AS named_tier,
+                           CASE WHEN cost_status = 'unknown_tier' THEN {dimension("tier").sql} END AS named_tier,
                            count(*), sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
                     FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 5 DESC, 1, 2, 3, 4""",
                 values,
@@ -167,33 +146,17 @@ def cost(
     )
 
 
-def condition(where: Mapping[str, str | None] | None, since: date | None, until: date | None) -> tuple[str, list[Any]]:
-    """SQL over the view `costs`, and its values: what `where` says of dimensions, in inclusive UTC days.
-
-    None and `(none)` stand for the calls that lack a value. Only names of DIMENSIONS reach the text.
-    """
-    conditions: list[str] = ["true"]
-    values: list[Any] = []
-    for name, text in (where or {}).items():
-        _require_dimension(name)
-        value = None if text is None else meant(text)
-        if value is None:
-            conditions.append(f"({DIMENSIONS[name]}) IS NULL")
-        else:
-            conditions.append(f"({DIMENSIONS[name]})::VARCHAR = ?")
-            values.append(value)
+def condition(where: Filter, since: date | None, until: date | None) -> tuple[str, dict[str, str]]:
+    """SQL over `costs` (labelled for the filter), and its named parameters: the filter within inclusive UTC days."""
+    text, values = where.sql()
+    conditions = [text]
     if since:
-        conditions.append("start_time >= ?::DATE")
-        values.append(since.isoformat())
+        conditions.append("start_time >= $since::DATE")
+        values["since"] = since.isoformat()
     if until:
-        conditions.append("start_time < ?::DATE + 1")
-        values.append(until.isoformat())
+        conditions.append("start_time < $until::DATE + 1")
+        values["until"] = until.isoformat()
     return " AND ".join(conditions), values
-
-
-def _require_dimension(name: str) -> None:
-    if name not in DIMENSIONS:
-        raise InputError(f"no dimension '{name}'", remedy=did_you_mean(name, DIMENSIONS))
 
 
 def _whole(row: dict[str, Any]) -> None:
@@ -215,14 +178,15 @@ def _ledger_at(con: Any, day: date) -> str:
     return revalue(con, day)
 
 
-def _extended(con: Any, source: str, keep: str, values: list[Any], day: date) -> list[dict[str, Any]]:
+def _extended(con: Any, source: str, keep: str, values: dict[str, str], day: date) -> list[dict[str, Any]]:
     """The models whose first known price is younger than the day and was used all the same, most calls first."""
     found = con.execute(
         f"""SELECT model, first.effective_from AS first_price, count(*) AS calls
             FROM (SELECT model AS model, price_id AS used FROM {source} WHERE cost_usd IS NOT NULL AND {keep})
-            JOIN (SELECT price_id, effective_from FROM prices WHERE effective_from > ?::DATE) first ON price_id = used
+            JOIN (SELECT price_id, effective_from FROM prices WHERE effective_from > $priced_at::DATE) first
+              ON price_id = used
             GROUP BY ALL ORDER BY calls DESC, model, first_price""",
-        [*values, day.isoformat()],
+        {**values, "priced_at": day.isoformat()},
     ).fetchall()
     return [dict(zip(("model", "first_price", "calls"), row, strict=True)) for row in found]
 

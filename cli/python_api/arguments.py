@@ -11,6 +11,7 @@ from ingest.errors import InputError
 from ingest.store import database
 
 if TYPE_CHECKING:
+    from analysis.dimensions import Filter
     from replay.strategy.schema import Strategy
 
 StoreLike: TypeAlias = database.Store | str | Path
@@ -43,13 +44,11 @@ def as_window(since: Day, until: Day) -> tuple[date | None, date | None]:
     return first, last
 
 
-def as_where(where: Where) -> dict[str, str | None]:
-    """`{"agent": "drafting_agent"}` or `["agent=drafting_agent"]`; None and `(none)` ask for calls without a value."""
-    if where is None or isinstance(where, Mapping):
-        return dict(where or {})
-    from cli.terminal.options import parse_pairs
+def as_where(where: Where) -> Filter:
+    """A filter from values of dimensions or texts as of `--where`. Raises InputError for an unknown dimension."""
+    from analysis.dimensions import as_filter
 
-    return {**parse_pairs([where] if isinstance(where, str) else where)}
+    return as_filter([where] if isinstance(where, str) else where)
 
 
 def as_names(names: str | Iterable[str]) -> list[str]:

@@ -87,15 +87,18 @@ class Store(database.Store):
         import duckdb
         import polars as pl
 
+        from analysis.reports.call_labels import labelled
         from analysis.reports.cost import condition
         from cli.python_api.frames import USD
         from ingest.errors import InputError
 
-        keep, values = condition(as_where(where), *as_window(since, until))
+        chosen = as_where(where)
+        keep, values = condition(chosen, *as_window(since, until))
         with self.read() as con:
             try:
+                source = labelled(con, self, "costs", chosen.dimensions)
                 found = con.sql(
-                    f"""SELECT {names} FROM (SELECT * FROM costs WHERE {keep}) AS costs {joined}
+                    f"""SELECT {names} FROM (SELECT * FROM {source} WHERE {keep}) AS costs {joined}
                         ORDER BY call_no""",  # noqa: S608  names of this program only
                     params=values,
                 ).to_arrow_table()

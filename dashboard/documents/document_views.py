@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from analysis import dimensions
 from analysis.anomalies.month_forecast import Outlook
 from analysis.calendar_days import complete_days
 from analysis.diagnosis import narrative
@@ -20,10 +21,9 @@ from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
 from analysis.ledger.costs_view import costs_relation
-from analysis.reports.cost import DIMENSIONS
+from analysis.reports.call_labels import labelled
 from dashboard.render.daily_charts import Step
 from dashboard.render.palette import HUES, OTHER, UNNAMED, legend_order
-from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store
 from replay.advice import recommend
 
@@ -112,12 +112,12 @@ def ranked(store: Store, dimension: str) -> list[str]:
 
     That order lasts as a log grows, so colours given by it do too. A missing name reads `(none)`.
     """
-    if dimension not in DIMENSIONS:
-        raise InputError(f"no dimension '{dimension}'", remedy=did_you_mean(dimension, DIMENSIONS))
+    asked = dimensions.dimension(dimension)
     with store.read() as con:
+        source = labelled(con, store, f"{costs_relation(con)} AS costs", [asked])
         rows = con.execute(
-            f"""SELECT ({DIMENSIONS[dimension]})::VARCHAR AS name, sum(cost_usd) AS usd, min(call_no) AS first
-                FROM {costs_relation(con)} AS costs GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
+            f"""SELECT {asked.text} AS name, sum(cost_usd) AS usd, min(call_no) AS first
+                FROM {source} GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
         ).fetchall()
     top = sorted(rows[: len(HUES)], key=lambda row: row[2])
     return [label(row[0]) for row in (*top, *rows[len(HUES) :])]

@@ -44,8 +44,17 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    @property
+    def whole(self) -> Store:
+        """The store without any restriction of what is read of it: itself."""
+        return self
+
     def exists(self) -> bool:
         return self.path.exists()
+
+    def cursor(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """A further connection beside one that `read` gave, for another thread; it sees the same calls."""
+        return con.cursor()
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:

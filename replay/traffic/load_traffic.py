@@ -75,12 +75,13 @@ def load(
         names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
         query = _COLUMNS.format(retry=retry, key=key, codes=listed)
         # a retry is told by the calls before it, so such a log is read whole
-        found = _read(con, query, codes, models, where, None if traces else _CHUNK)
+        found = _read(store, con, query, codes, models, where, None if traces else _CHUNK)
         order = _time_order(con, where, found["call_no"], found["start_ms"])
         if order is not None:
             for name in list(found):
                 found[name] = found[name][order]
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
+    with store.whole.read() as con:  # which days are whole, the log says, not what is left of it
         span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
     call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
     columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
@@ -120,6 +121,7 @@ def load(
 
 
 def _read(
+    store: Store,
     con: duckdb.DuckDBPyConnection,
     query: str,
     codes: TextCodes,
@@ -155,7 +157,7 @@ def _read(
             return found
 
     def some(reader: int) -> None:
-        own = con.cursor()
+        own = store.cursor(con)
         for statement in codes.types:
             own.execute(statement)
         for number in range(reader, len(starts), _READERS):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def template(traffic: Traffic) -> pl.Series:
     """The template id of each call, null where the log keeps no messages; in the order of the traffic."""
-    found = template_ids(traffic.store)
+    found = template_ids(traffic.store.whole)
     names = [name for name, numbers in found for _ in numbers]
     calls = np.array([number for _, numbers in found for number in numbers], np.int64)
     order = np.argsort(calls, kind="stable")
