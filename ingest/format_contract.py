@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest.errors import InputError, did_you_mean
-from ingest.files.line_files import Row
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 
 if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
     from ingest.columnar.arrow_columns import ColumnReader
+    from ingest.files.line_files import Row
 
 Outcome = Call | Skip | Bucket | BadRecordError
 

@@ -242,7 +242,8 @@ def test_a_killed_program_leaves_whole_lines(url: str, tmp_path: Path) -> None:
 
 def test_a_program_that_only_captures_loads_no_database_and_no_tables() -> None:
     asked = (
-        "import sys, ingest.capture, ingest.captured; print({'pyarrow', 'duckdb', 'polars', 'numba'} & {*sys.modules})"
+        "import sys; from ingest.capture import record, context; import ingest.wire.request_response;"
+        "print({'pyarrow', 'duckdb', 'polars', 'numba', 'numpy'} & {*sys.modules})"
     )
     root = str(Path(__file__).resolve().parents[2])
     shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=root)
