@@ -9,8 +9,7 @@ import os
 import random
 import time
 
-from ingest.contents.fast_tokens import encoder
-from ingest.contents.tokenizer import encoding
+from ingest.contents.tokenizer import encoding, fastokens_encoder
 
 MEGABYTES = int(os.environ.get("HINDCAST_BENCH_TEXT_MB", "50"))
 
@@ -47,7 +46,7 @@ def main() -> None:
         slow = time.process_time() - start
         print(f"tiktoken {name}: {size / slow:.1f} MB per CPU second")
         start = time.perf_counter()
-        encode = encoder(name)
+        encode = fastokens_encoder(name)
         if encode is None:
             print("the [fast] extra is not installed: pip install 'llm-hindcast[fast]'")
             return

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.contents.words import count_ascii_words, count_words
 from ingest.records.call import BadRecordError
 
 _sha256 = hashlib.sha256
@@ -29,6 +28,8 @@ _DIGITS = b"0123456789"
 _SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
 _IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 MESSAGE, OUTPUT, TOOLS = "message", "output", "tools"
+_SPLIT_BELOW = 100  # characters: below them `str.split` is faster (measured)
+_NOT_BLANK = bytes(0 if number < 128 and chr(number).isspace() else 1 for number in range(256))
 
 
 _PLAIN_HEAD, _PLAIN_MIDDLE, _SPOKEN_HEAD = b'{"role":"', b'","content":"', b'{"role"'
@@ -347,3 +348,16 @@ def _collect_text(value: Any, parts: list[str], depth: int) -> bool:
                 if item.get("type") in _IMAGE_TYPES or "inline_data" in item or "inlineData" in item:
                     images = True
     return images
+
+
+def count_words(text: str) -> int:
+    """len(text.split()) without building the list."""
+    if len(text) < _SPLIT_BELOW or not text.isascii():
+        return len(text.split())
+    return count_ascii_words(text.encode())
+
+
+def count_ascii_words(text: bytes) -> int:
+    """len(text.decode().split()) of ASCII text, without building the list."""
+    marks = int.from_bytes(text.translate(_NOT_BLANK), "little")  # one byte a character: 1, or 0 for whitespace
+    return ((marks << 8 ^ marks) & marks).bit_count()  # characters behind whitespace or at the beginning

@@ -17,8 +17,7 @@ from ingest.contents.cache_keys import POLICIES, RequestKeys
 from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
 from ingest.records import agent_names
 from ingest.records.call import PENDING, BadRecordError, Bucket, Call, Skip
-from ingest.staging.arrow_files import write_table
-from ingest.staging.blocks import Block, merged
+from ingest.staging.arrow_files import Block, merged, write_table
 from ingest.store.schema import CALL_COLUMNS
 
 _ARROW: dict[str, pa.DataType] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from analysis.pricing.model_info import ModelInfo, model_info
-from ingest.contents.tokenizer import encoding_for_model
 
 
 @pytest.mark.parametrize(
@@ -39,10 +38,3 @@ def test_the_window_comes_from_the_price_catalogue_where_no_entry_says_it() -> N
 def test_an_unknown_model_is_unknown_in_every_field() -> None:
     assert model_info("vllm", "house-7b") == ModelInfo()
     assert model_info(None, None) == ModelInfo()
-
-
-@pytest.mark.parametrize(
-    "model", ["gpt-4-turbo", "gpt-4o", "gpt-3.5-turbo-0125", "gpt-4.1", "o3", "text-embedding-3-small"]
-)
-def test_encodings_agree_with_the_tokenizers_own_choice(model: str) -> None:
-    assert model_info("openai", model).encoding == encoding_for_model(model)

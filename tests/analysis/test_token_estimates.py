@@ -15,8 +15,7 @@ import pytest
 
 from analysis.ledger.ledger import update
 from analysis.ledger.token_estimates import Estimates, estimate
-from ingest.contents.fast_tokens import encoder
-from ingest.contents.tokenizer import count, encoding
+from ingest.contents.tokenizer import count, encoding, fastokens_encoder
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
@@ -163,7 +162,7 @@ def test_token_ids_equal_tiktokens_on_a_fuzz_without_a_network(
 
 @pytest.mark.parametrize("name", ["cl100k_base", "o200k_base"])
 def test_the_fast_extra_gives_the_same_tokens(name: str) -> None:
-    encode = encoder(name)
+    encode = fastokens_encoder(name)
     if encode is None:
         pytest.skip("the [fast] extra is not installed")
     reference = encoding(name)

@@ -13,8 +13,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.contents.messages import Contents, Measured, Measures
-from ingest.contents.words import count_words
+from ingest.contents.messages import Contents, Measured, Measures, count_words
 
 TEXTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=99) | st.text(
     alphabet=st.sampled_from("ab 1\t\n\r\x0b\x1c\x1f\x85\xa0é\u2003\u2028e\u0301-.:"), max_size=600

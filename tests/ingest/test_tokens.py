@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.contents import fast_tokens
+from ingest.contents import tokenizer
 from ingest.contents.tokenizer import (
     ENCODINGS,
     blocks,
     count,
     count_content,
     encoding,
-    encoding_for_model,
     ensure_counted,
+    fastokens_encoder,
+    has_fastokens,
 )
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
@@ -53,18 +54,6 @@ def test_every_text_survives_its_tokens(text: str) -> None:
     clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     for name in ENCODINGS:
         assert encoding(name).decode(encoding(name).encode_ordinary(clean)) == clean
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("gpt-4-turbo", "cl100k_base"), ("gpt-3.5-turbo-0125", "cl100k_base"), ("gpt-4o-mini", "o200k_base"),
-        ("azure/gpt-4o-2024-11-20", "o200k_base"), ("gpt-4.1", "o200k_base"), ("o3", "o200k_base"),
-        ("gpt-5.4", "o200k_base"), ("claude-opus-4-6", "o200k_base"), (None, "o200k_base"),
-    ],
-)  # fmt: skip
-def test_each_model_has_its_encoding(model: str | None, name: str) -> None:
-    assert encoding_for_model(model) == name
 
 
 def test_an_unknown_encoding_is_told() -> None:
@@ -127,30 +116,24 @@ def counted(store: Store) -> list[Any]:
         return con.execute("SELECT * FROM content_tokens ORDER BY encoding, content_id").fetchall()
 
 
-@pytest.mark.skipif(not fast_tokens.available(), reason="needs the [fast] extra")
+@pytest.mark.skipif(not has_fastokens(), reason="needs the [fast] extra")
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_the_fast_extra_counts_and_hashes_blocks_as_tiktoken_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_fast_extra_counts_and_hashes_blocks_as_tiktoken_does(tmp_path: Path, name: str) -> None:
     for folder in ("plain", "fast"):
         (tmp_path / folder).mkdir()
     plain, fast = many_texts(tmp_path / "plain"), many_texts(tmp_path / "fast")
     ensure_counted(plain, [name])  # far too little text for the extra
-    used: list[str] = []
-    made = fast_tokens.array_encoder
-    monkeypatch.setattr(fast_tokens, "WORTH_BYTES", 1)
-    monkeypatch.setattr(fast_tokens, "array_encoder", lambda name: used.append(name) or made(name))  # type: ignore[func-returns-value]
-    ensure_counted(fast, [name])
-    assert used == [name]
+    fastokens_encoder.cache_clear()
+    ensure_counted(fast, [name], fastokens_bytes=1)
+    assert fastokens_encoder.cache_info().misses == 1
     assert counted(fast) == counted(plain)
 
 
 def test_a_fast_tokenizer_that_counts_otherwise_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = many_texts(tmp_path)
-    monkeypatch.setattr(fast_tokens, "available", lambda: True)
-    monkeypatch.setattr(fast_tokens, "WORTH_BYTES", 1)
-    monkeypatch.setattr(fast_tokens, "array_encoder", lambda _: lambda text: np.arange(len(text), dtype=np.uint32))
-    ensure_counted(store, ["o200k_base"])
+    monkeypatch.setattr(tokenizer, "has_fastokens", lambda: True)
+    monkeypatch.setattr(tokenizer, "fastokens_encoder", lambda _: lambda text: range(len(text)))
+    ensure_counted(store, ["o200k_base"], fastokens_bytes=1)
     with store.read() as con:
         for text, kind, tokens in con.execute(
             "SELECT text, kind, tokens FROM contents JOIN content_tokens USING (content_id)"
