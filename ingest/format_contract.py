@@ -95,8 +95,6 @@ class Format:
     strict: bool = False  # `read` itself refuses every record that `matches` would not take
     fields: tuple[tuple[str, str], ...] = ()  # (our column, where it comes from), for --explain
     csv_columns: frozenset[str] = frozenset()  # header names that mark a CSV of this format
-    # what turns the bytes of a plain line into the call that `read` would make of it, or None for any other line
-    direct: Callable[[Context], Callable[[bytes], Call | None]] | None = None
     # a reader of whole pieces as columns, for an ingest that keeps no message; the calls are those of `open`
     columns: Callable[[Context], ColumnReader] | None = None
     # the same for an ingest that keeps them

@@ -25,7 +25,6 @@ from ingest.columnar.openai_chat_metadata import (
     line_decoder,
     pair_columns,
 )
-from ingest.columnar.pair_lines import request_call
 from ingest.contents.cache_keys import POLICIES, RequestKeys
 from ingest.contents.messages import MESSAGE, OUTPUT, TOOLS, Content, Contents
 from ingest.files.line_files import Row, line_ends, unread_rows
@@ -37,6 +36,7 @@ from ingest.wire import openai
 BLOCK_BYTES = 1 << 21  # what is decoded at a time
 _REQUEST_LIMIT = 5_000
 _COMMA, _OPEN_OBJECT = ord(","), ord("{")
+_decode_any = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _REFUSALS = (msgspec.DecodeError, BadRecordError, RecursionError, *UNFORESEEN)
 # columns that a request tells here
@@ -96,6 +96,23 @@ class _Told:
 
 
 _NOTHING_TOLD = _Told(b"", [], b"", b"", b"", 0, False)
+
+
+def request_call(request: dict[str, Raw]) -> Call | None:
+    """The call fields of a chat request without its messages; None if it has to be read row by row."""
+    if "model" not in request or "input" in request or "functions" in request or "prompt" in request:
+        return None
+    body = {name: _decode_any(raw) for name, raw in request.items()}
+    tools = body.pop("tools", None)
+    call = Call()
+    openai.apply_request(call, {**body, "messages": []})
+    if tools:
+        if not isinstance(tools, list):
+            return None
+        call.tools = request["tools"].copy()
+        call.tool_count = len(tools)
+    call.operation_name = "chat"
+    return call
 
 
 class PairTexts:

@@ -223,12 +223,15 @@ def line_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
     return map(decoded, unread_rows(data, offset, first_row))
 
 
-def unread_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
-    """The non-blank lines of `data`, not decoded yet: their record is UNREAD."""
+def unread_rows(data: bytes, offset: int, first_row: int, *, block: int = _BLOCK) -> Iterator[Row]:
+    """The non-blank lines of `data`, not decoded yet: their record is UNREAD.
+
+    `data` begins at byte `offset` and after `first_row` lines of its file; about `block` bytes are copied at a time.
+    """
     number = first_row
     start = 0
     while start <= len(data):
-        end = data.find(b"\n", start + _BLOCK)  # whole lines of about a block, so that few are copied at a time
+        end = data.find(b"\n", start + block)
         for line in data[start : end if end >= 0 else len(data)].split(b"\n"):
             number += 1
             size = len(line) + 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.columnar import pair_lines
 from ingest.columnar.openai_chat_messages import PairTexts
 from ingest.columnar.openai_chat_metadata import PairColumns
 from ingest.format_contract import Format, stateless
@@ -34,7 +33,6 @@ FORMAT = Format(
     matches=_matches,
     open=stateless(read_pair),
     strict=True,
-    direct=pair_lines.reader,
     columns=PairColumns,
     texts=PairTexts,
     rank=80,

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import hmac
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from ingest.staging.batch import Batch, ContentRules, Part, Quarantined, Segment
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
 PLAIN_BYTES = 1 << 18  # making columns of less costs more than it spares
-DIRECT_CHANCES = 200  # lines in a row that a direct reader may refuse before a file is read without it
 _EXCERPT = 200
 _LAST: dict[tuple[Any, ...], Contents] = {}  # of this process's last segment, by the rules that it was read by
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -89,7 +88,7 @@ def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment
                 yield batch.write()
                 batch = fresh()
             continue
-        rows = rows_of(piece, line_files.unread_rows if readers.direct else line_files.line_rows)
+        rows = rows_of(piece)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
             last_row = batch.part(piece.source).last_row
@@ -111,21 +110,6 @@ class Readers:
         self.context = piece.context
         self.main: Format | None = format_named(piece.format) if piece.format else None
         self._open: dict[str, Reader] = {}
-        self.direct = self.main.direct(piece.context) if self.main is not None and self.main.direct else None
-        self._chances = DIRECT_CHANCES
-
-    def line(self, line: bytes) -> Call | None:
-        """The call of a plain line, read without a record in between; None for a line to be read the ordinary way."""
-        if self.direct is None:
-            return None
-        call = self.direct(line)
-        if call is not None:
-            self._chances = DIRECT_CHANCES
-        else:
-            self._chances -= 1
-            if not self._chances:  # a log of other lines
-                self.direct = None
-        return call
 
     def reader(self, format: Format) -> Reader:
         found = self._open.get(format.name)
@@ -167,8 +151,7 @@ def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRule
     def other(row: Row) -> None:
         row = row._replace(offset=piece.start + row.offset)
         counts.last_row = row.number
-        if not _read_line(row, readers, batch, piece.source, key):
-            read_row(line_files.decoded(row), readers, batch, piece.source, key)
+        read_row(line_files.decoded(row), readers, batch, piece.source, key)
 
     rows = format.texts(piece.context).read(piece.data, batch, piece.source, other)
     if rows is None:
@@ -189,10 +172,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
         for row in rows:
             weight += len(row.raw) if row.raw is not None else 500
             counts.last_row = row.number
-            if row.record is not line_files.UNREAD:
-                read_row(row, readers, batch, piece.source, key)
-            elif not _read_line(row, readers, batch, piece.source, key):
-                read_row(line_files.decoded(row), readers, batch, piece.source, key)
+            read_row(row, readers, batch, piece.source, key)
             if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
                 return True
         cut = piece.cut
@@ -239,30 +219,17 @@ def loaded(piece: Piece) -> Piece:
         return dataclasses.replace(piece, data=handle.read(piece.end - piece.start))
 
 
-def rows_of(piece: Piece, lines: Callable[[bytes, int, int], Iterator[Row]] = line_files.line_rows) -> Iterator[Row]:
-    """The rows of a piece; `lines` makes those of JSONL out of (data, offset, rows before it)."""
+def rows_of(piece: Piece) -> Iterator[Row]:
+    """The rows of a piece, decoded."""
     if piece.data is not None:
-        yield from lines(piece.data, piece.start, piece.first_row)
+        yield from line_files.line_rows(piece.data, piece.start, piece.first_row)
     elif piece.shape == "jsonl":
         row = piece.first_row
         for offset, data in line_files.line_chunks(piece.path, 8 << 20, piece.start):
-            yield from lines(data, offset, row)
+            yield from line_files.line_rows(data, offset, row)
             row += data.count(b"\n")
     else:
         yield from containers.rows_of_shape(piece.path, piece.shape)
-
-
-def _read_line(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> bool:
-    """Take a line as the call that it plainly is; False where it has to be decoded first."""
-    line = row.raw or b""
-    call = readers.line(line)
-    if call is None:
-        return False
-    try:
-        _take(call, batch, source, row.number, line, 0, key)
-    except (BadRecordError, msgspec.DecodeError, RecursionError, *UNFORESEEN):
-        return False  # the ordinary way tells why
-    return True
 
 
 def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> None:

@@ -309,7 +309,6 @@ def test_a_log_of_odd_pairs_alone_is_stored_the_same_with_its_texts(tmp_path: Pa
 @pytest.mark.usefixtures("every_piece")
 def test_plain_pairs_are_read_as_columns_with_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.pipeline.parse_rows.read_row", None)  # would fail if a line were left
-    monkeypatch.setattr("ingest.pipeline.parse_rows._read_line", None)
     found = with_texts(tmp_path, written(tmp_path, [talk(number) for number in range(50)]), by_columns=True)
     assert len(found["calls"]) == 50
 
