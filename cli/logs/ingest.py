@@ -186,20 +186,19 @@ def _tell(priced: IngestReport, json_: bool) -> None:
 
 
 def _offer(store: str) -> None:
-    """Without a path: say which logs were found at their usual places, and how to read them."""
-    from analysis.formatting import count
+    """Without a path: list the logs at their known locations, and say how to read them."""
+    from cli.logs.status import ingest_command, show_found_logs
     from cli.terminal.output import say
-    from ingest.detect.known_locations import usual_places
+    from ingest.detect.known_locations import find_logs
 
-    found = usual_places()
-    if not found:
-        say("Name what to read: hindcast ingest PATH...   (no assistant's logs were found at their usual places)")
+    logs = find_logs()
+    if not logs:
+        say("Name what to read: hindcast ingest PATH...   (no logs were found at their known locations)")
         raise typer.Exit(2)
     option = "" if store == DEFAULT_STORE else f" --store {store}"
-    say("Found on this machine; nothing was read yet:")
-    for place in found:
-        say(f"  {place.title}: {count(place.files, 'file')}, {place.size / 1e6:,.0f} MB")
-        say(f"    hindcast ingest {place.folder}{option}")
+    show_found_logs(logs)
+    say()
+    say(f"Next: {ingest_command(logs)}{option}")
 
 
 def _explain(paths: list[Path], mapping: Path | None, format: str | None, json_: bool) -> None:

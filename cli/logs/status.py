@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
+
+if TYPE_CHECKING:
+    from ingest.detect.known_locations import FoundLogs
 
 
 def register(app: typer.Typer) -> None:
@@ -86,27 +89,33 @@ def _show(path: Path, document: dict[str, Any]) -> None:
 
 
 def _no_store(path: Path, *, as_json: bool) -> None:
-    from ingest.detect.whereabouts import usual_places
+    from ingest.detect.known_locations import find_logs
 
-    places = usual_places()
+    logs = find_logs()
     if as_json:
-        found = [{"what": p.what, "path": str(p.path), "files": p.files, "size_bytes": p.size_bytes} for p in places]
-        emit_json({"store": str(path), "total": None, "day": None, "logs": found, "next": _ingest(places)})
+        found = [{"what": f.tool, "path": str(f.path), "files": f.files, "size_bytes": f.size_bytes} for f in logs]
+        emit_json({"store": str(path), "total": None, "day": None, "logs": found, "next": ingest_command(logs)})
         return
     say(f"No store at {path} yet.", style="bold")
-    if places:
-        say("Logs found on this machine:")
-        say()
-        table(
-            ["what", "where", "files", "MB"],
-            [[p.what, str(p.path), f"{p.files:,}", f"{p.size_bytes / 1e6:,.1f}"] for p in places],
-            left=(0, 1),
-        )
+    if logs:
+        show_found_logs(logs)
     say()
-    say(f"Next: {_ingest(places)}   ·   or see the origin story: hindcast demo")
+    say(f"Next: {ingest_command(logs)}   ·   or see the origin story: hindcast demo")
 
 
-def _ingest(places: list[Any]) -> str:
+def show_found_logs(logs: list[FoundLogs]) -> None:
+    """Print where logs were found, as `hindcast` and `hindcast ingest` without a path list them."""
+    say("Logs found on this machine, not read yet:")
+    say()
+    table(
+        ["what", "where", "files", "MB"],
+        [[found.tool, str(found.path), f"{found.files:,}", f"{found.size_bytes / 1e6:,.1f}"] for found in logs],
+        left=(0, 1),
+    )
+
+
+def ingest_command(logs: list[FoundLogs]) -> str:
+    """The command that reads the first of the logs."""
     import shlex
 
-    return f"hindcast ingest {shlex.quote(str(places[0].path))}" if places else "hindcast ingest PATH"
+    return f"hindcast ingest {shlex.quote(str(logs[0].path))}" if logs else "hindcast ingest PATH"

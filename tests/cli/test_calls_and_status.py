@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from analysis.ledger import ledger
 from cli.app import app
-from ingest.detect import whereabouts
+from ingest.detect.known_locations import find_logs
 from ingest.store.database import Store
 
 
@@ -102,8 +102,8 @@ def test_looking_for_logs_opens_none(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "a.jsonl").write_text("x")
     (folder / "a.jsonl").chmod(0)
-    (found,) = whereabouts.usual_places(tmp_path, tmp_path)
-    assert (found.what, found.files) == ("Codex", 1)
+    (found,) = find_logs(tmp_path, tmp_path)
+    assert (found.tool, found.files) == ("Codex", 1)
 
 
 def test_an_empty_store_asks_for_logs_and_an_unpriced_one_for_prices(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from pathlib import Path
 
-from ingest.detect.known_locations import usual_places
 from ingest.pipeline.follow import follow
 from ingest.store.database import Store
 
@@ -65,12 +64,3 @@ def test_following_goes_on_while_another_writes(tmp_path: Path) -> None:
 def test_an_empty_or_foreign_folder_is_waited_on(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     assert follow(Store(tmp_path / "s" / "s.duckdb"), [tmp_path], rounds=2, every=0.01) == 0
-
-
-def test_logs_at_the_usual_places_are_offered(tmp_path: Path, monkeypatch: object) -> None:
-    folder = tmp_path / ".claude" / "projects" / "atlas"
-    folder.mkdir(parents=True)
-    (folder / "a.jsonl").write_text("x" * 100)
-    (tmp_path / ".codex" / "sessions").mkdir(parents=True)
-    found = usual_places(tmp_path)
-    assert [(place.title, place.files, place.size) for place in found] == [("Claude Code", 1, 100)]
