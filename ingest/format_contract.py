@@ -1,24 +1,22 @@
-"""What a log format is to the pipeline, and where the formats are found: every module of `ingest.formats`.
-
-A format module defines `FORMAT`. Adding a format is adding one file there and one sample; no list names it.
-"""
+"""What a log format is to the pipeline: the `Format` that every module of `ingest.formats` defines."""
 
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ingest.errors import InputError, did_you_mean
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 
 if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
-    from ingest.columnar.arrow_columns import ColumnReader
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
     from ingest.files.line_files import Row
 
 Outcome = Call | Skip | Bucket | BadRecordError
@@ -76,6 +74,28 @@ class TextReader(Protocol):
         ...
 
 
+@dataclass
+class Columns:
+    """The calls of one piece in their order: Arrow columns named as staged ones, and what the other lines were.
+
+    `rows` are 1-based numbers within the piece. `left` are (number, offset, line) that the ordinary reader must see.
+    """
+
+    columns: dict[str, pa.Array]
+    rows: npt.NDArray[np.int64]
+    duplicates: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    left: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+
+class ColumnReader(Protocol):
+    """Reads one piece of a log."""
+
+    def read(self, data: bytes) -> Columns | None:
+        """The calls of whole lines of JSONL; None if the ordinary reader must read all of it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Format:
     """One log format. `fingerprints`: alternative sets of keys, any one of which marks a record as this format's.
@@ -117,58 +137,3 @@ class Stateless:
 
 def stateless(read: Callable[[Any, Context], Outcome | list[Outcome]]) -> Callable[[Context], Reader]:
     return functools.partial(Stateless, read)
-
-
-@functools.cache
-def formats() -> tuple[Format, ...]:
-    """All formats in the order in which they are tried."""
-    import ingest.formats
-
-    found = []
-    for module in pkgutil.iter_modules(ingest.formats.__path__):
-        loaded = importlib.import_module(f"ingest.formats.{module.name}")
-        if isinstance(getattr(loaded, "FORMAT", None), Format):
-            found.append(loaded.FORMAT)
-    return tuple(sorted(found, key=lambda one: (one.rank, one.name)))
-
-
-def format_named(name: str) -> Format:
-    for one in formats():
-        if one.name == name:
-            return one
-    names = [one.name for one in formats()]
-    raise InputError(f"there is no format '{name}'", remedy=did_you_mean(name, names))
-
-
-def detect(records: Iterable[Any]) -> Format | None:
-    """The format of the first record that any format recognises."""
-    for record in records:
-        found = detect_record(record)
-        if found is not None:
-            return found
-    return None
-
-
-def detect_record(record: Any) -> Format | None:
-    for one in formats():
-        if one.matches(record):
-            return one
-    return None
-
-
-def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]]]:
-    """Formats that share most keys with the record, each with the keys that it misses."""
-    if not isinstance(record, dict):
-        return []
-    keys = set(record)
-    scored = []
-    for one in formats():
-        for fingerprint in one.fingerprints:
-            shared = len(keys & fingerprint)
-            if shared:
-                scored.append((-shared / len(fingerprint), one.rank, one.name, one, sorted(fingerprint - keys)))
-    scored.sort(key=lambda row: row[:3])
-    best: dict[str, tuple[Format, list[str]]] = {}
-    for *_, one, missing in scored:
-        best.setdefault(one.name, (one, missing))
-    return list(best.values())[:limit]

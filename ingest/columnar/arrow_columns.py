@@ -7,12 +7,9 @@ reader, so that the calls are the same ones either way; `tests/ingest/test_colum
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,28 +23,6 @@ from ingest.records.timestamps import time_us
 _BLOCK = 1 << 18
 _FIRST_US = 946_684_800_000_000  # the beginning of 2000, UTC
 _END_US = 4_102_444_800_000_000  # the beginning of 2100
-
-
-@dataclass
-class Columns:
-    """The calls of one piece in their order: Arrow columns named as staged ones, and what the other lines were.
-
-    `rows` are 1-based numbers within the piece. `left` are (number, offset, line) that the ordinary reader must see.
-    """
-
-    columns: dict[str, pa.Array]
-    rows: Any
-    duplicates: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    left: list[tuple[int, int, bytes]] = field(default_factory=list)
-
-
-class ColumnReader(Protocol):
-    """Reads one piece of a log."""
-
-    def read(self, data: bytes) -> Columns | None:
-        """The calls of whole lines of JSONL; None if the ordinary reader must read all of it."""
-        ...
 
 
 Left = list[tuple[int, int, bytes]]  # number, offset, line
@@ -141,14 +116,6 @@ def some(values: Iterable[Any], kind: type) -> bool:
 
 def constant(value: Any, size: int, kind: pa.DataType | None = None) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind or pa.string()), size)
-
-
-def identities(names: Iterable[str]) -> dict[str, pa.Array]:
-    """The two halves of the keys of calls with these identities, as `ingest.pipeline.parse_rows` makes them."""
-    sha256 = hashlib.sha256
-    digests = b"".join([sha256(b"id:" + name.encode("utf-8", "surrogatepass")).digest()[:16] for name in names])
-    halves = np.frombuffer(digests, dtype=[("hi", ">i8"), ("lo", ">u8")])
-    return {"hi": pa.array(halves["hi"].astype(np.int64)), "lo": pa.array(halves["lo"].astype(np.uint64))}
 
 
 def counts(values: Sequence[int | None]) -> tuple[Any, Any] | None:

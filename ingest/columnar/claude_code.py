@@ -16,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.columnar import arrow_columns
-from ingest.columnar.arrow_columns import Columns, constant, integers, texts
-from ingest.format_contract import Context
+from ingest.columnar.arrow_columns import constant, integers, texts
+from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, BadRecordError, pico_dollars
+from ingest.records.call_identity import key_of_id
 from ingest.records.timestamps import time_us
+from ingest.staging.arrow_files import hash_columns
 
 LIMIT_BYTES = 64 << 20  # a larger transcript is read call by call, in little memory
 UNSET = msgspec.UNSET
@@ -250,7 +252,7 @@ class TranscriptColumns:
         bedrock = [self._on_bedrock(model) for model in coded.dictionary.to_pylist()]
         provider = pa.array(["aws.bedrock" if one else "anthropic" for one in bedrock]).take(coded.indices)
         made = {
-            **arrow_columns.identities(names),
+            **hash_columns(map(key_of_id, names)),
             "by_line": constant(False, size, pa.bool_()),
             "replaces": constant(True, size, pa.bool_()),
             "start_us": pa.array(start),

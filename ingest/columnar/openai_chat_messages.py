@@ -25,12 +25,12 @@ from ingest.columnar.openai_chat_metadata import (
     line_decoder,
     pair_columns,
 )
-from ingest.contents.cache_keys import POLICIES, RequestKeys
+from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import MESSAGE, OUTPUT, TOOLS, Content, Contents
 from ingest.files.line_files import Row, line_ends, unread_rows
 from ingest.format_contract import UNFORESEEN, Context
 from ingest.records.call import PENDING, BadRecordError, Call
-from ingest.staging.batch import Batch, tenant
+from ingest.staging.batch import Batch
 from ingest.wire import openai
 
 BLOCK_BYTES = 1 << 21  # what is decoded at a time

@@ -15,9 +15,11 @@ import pyarrow as pa
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ingest.columnar import arrow_columns
-from ingest.columnar.arrow_columns import Columns, constant, integers, texts
-from ingest.format_contract import Context
+from ingest.columnar.arrow_columns import constant, integers, texts
+from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, TOKEN_LIMIT
+from ingest.records.call_identity import key_of_id
+from ingest.staging.arrow_files import hash_columns
 from ingest.wire import openai
 from ingest.wire.request_response import WRAPPER_KEYS, provider_of
 
@@ -223,7 +225,7 @@ def pair_columns(lines: list[Any], start: Any, precision: Any) -> dict[str, pa.A
     names = [response.id for response in responses]
     tasks = [line.task or None for line in lines]
     made = {
-        **arrow_columns.identities(names),
+        **hash_columns(map(key_of_id, names)),
         "by_line": constant(False, size, pa.bool_()),
         "start_us": pa.array(start),
         "time_precision": texts(precision),

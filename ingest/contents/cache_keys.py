@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from ingest.contents.messages import Content
+from ingest.records.call import Call
 
 POLICIES = ("canonical", "masked", "litellm", "helicone", "portkey")
 _sha256 = hashlib.sha256
@@ -105,3 +106,8 @@ class RequestKeys:
                 self._params.clear()
             self._params[body] = found
         return found
+
+
+def tenant(call: Call) -> bytes:
+    """The user and the tags of a request, for the policies that keep tenants apart; empty without either."""
+    return f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""

@@ -12,7 +12,8 @@ from typing import Any
 
 from ingest.detect.file_format import recognise, sample
 from ingest.files import containers, line_files
-from ingest.format_contract import UNFORESEEN, Context, Format, format_named, unforeseen
+from ingest.format_contract import UNFORESEEN, Context, Format, unforeseen
+from ingest.formats import format_named
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 from ingest.staging.batch import complete
 

@@ -10,7 +10,8 @@ from typing import Any
 from ingest.errors import InputError
 from ingest.files import containers, line_files
 from ingest.files.line_files import Shape
-from ingest.format_contract import Format, detect, format_named, formats, nearest_formats
+from ingest.format_contract import Format
+from ingest.formats import detect, format_named, formats, nearest_formats
 
 SAMPLE = 50
 GLANCE_BYTES = 1 << 16

@@ -1,0 +1,72 @@
+"""The log formats: every module in here that defines `FORMAT`.
+
+Adding a format is adding one module here and one sample; no list names it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+from ingest.errors import InputError, did_you_mean
+from ingest.format_contract import Format
+
+
+@functools.cache
+def formats() -> tuple[Format, ...]:
+    """All formats in the order in which they are tried."""
+    loaded = []
+    for module in pkgutil.iter_modules(__path__):
+        format = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FORMAT", None)
+        if isinstance(format, Format):
+            loaded.append(format)
+    return tuple(sorted(loaded, key=lambda format: (format.rank, format.name)))
+
+
+def format_named(name: str) -> Format:
+    """The format of this name. Raises InputError, with the nearest name, if there is none."""
+    for format in formats():
+        if format.name == name:
+            return format
+    names = [format.name for format in formats()]
+    raise InputError(f"there is no format '{name}'", remedy=did_you_mean(name, names))
+
+
+def detect(records: Iterable[Any]) -> Format | None:
+    """The format of the first record that any format recognises."""
+    for record in records:
+        format = detect_record(record)
+        if format is not None:
+            return format
+    return None
+
+
+def detect_record(record: Any) -> Format | None:
+    """The first format, in the order in which they are tried, that recognises the record."""
+    for format in formats():
+        if format.matches(record):
+            return format
+    return None
+
+
+def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]]]:
+    """Formats that share most keys with the record, each with the keys that it misses."""
+    if not isinstance(record, dict):
+        return []
+    keys = set(record)
+    scored = []
+    for format in formats():
+        for fingerprint in format.fingerprints:
+            shared = len(keys & fingerprint)
+            if shared:
+                scored.append(
+                    (-shared / len(fingerprint), format.rank, format.name, format, sorted(fingerprint - keys))
+                )
+    scored.sort(key=lambda row: row[:3])
+    best: dict[str, tuple[Format, list[str]]] = {}
+    for *_, format, missing in scored:
+        best.setdefault(format.name, (format, missing))
+    return list(best.values())[:limit]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ingest.columnar.arrow_columns import Columns
 from ingest.files import line_files
-from ingest.format_contract import Format, format_named
+from ingest.format_contract import Columns, Format
+from ingest.formats import format_named
 from ingest.pipeline import parse_rows
 from ingest.staging.arrow_files import concatenated, write_table
 from ingest.staging.batch import Batch, ContentRules, Part, Segment

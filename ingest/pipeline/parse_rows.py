@@ -1,9 +1,8 @@
-"""From a piece of a log to a staged segment: what one worker does, without any connection to the store."""
+"""From a piece of a log to a staged segment, record by record."""
 
 from __future__ import annotations
 
 import dataclasses
-import gc
 import hashlib
 import hmac
 import itertools
@@ -17,8 +16,10 @@ import msgspec
 from ingest.contents.messages import Contents
 from ingest.files import containers, line_files
 from ingest.files.line_files import Row, Shape
-from ingest.format_contract import UNFORESEEN, Context, Format, Outcome, Reader, detect_record, format_named, unforeseen
+from ingest.format_contract import UNFORESEEN, Context, Format, Outcome, Reader, unforeseen
+from ingest.formats import detect_record, format_named
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
+from ingest.records.call_identity import key_of_id, key_of_line
 from ingest.staging.batch import Batch, ContentRules, Part, Quarantined, Segment
 
 SEGMENT_CALLS = 40_000
@@ -54,20 +55,6 @@ class Task:
     pieces: list[Piece] = field(default_factory=list)
 
 
-def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
-    """Read the pieces and yield staged segments in order; a large piece yields several."""
-    collecting = gc.isenabled()
-    gc.disable()  # records are trees without cycles, and collecting among millions of them costs a fifth of the time
-    try:
-        from ingest.pipeline import parse_columns
-
-        way = parse_columns.read_task if parse_columns.has_columns(task, rules) else read_task
-        yield from way(task, rules, folder)
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
     """Read the pieces call by call."""
     key = rules.hash_key, rules.keep, rules.redact and rules.redact.extra
@@ -95,12 +82,6 @@ def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment
             batch = fresh()
             batch.part(piece.source).last_row = last_row
     yield batch.write()
-
-
-def run_task_whole(task: Task, rules: ContentRules, folder: Path) -> list[Segment]:
-    """`run_task` for a worker process, in which nothing else makes cycles."""
-    gc.disable()
-    return list(run_task(task, rules, folder))
 
 
 class Readers:
@@ -269,18 +250,9 @@ def _take(
         return
     at = outcome.row if outcome.row is not None else row
     if outcome.identity is not None:
-        identity = hashlib.sha256(b"id:" + outcome.identity.encode("utf-8", "surrogatepass")).digest()[:16]
-        batch.call(outcome, source, at, identity, by_line=False)
+        batch.call(outcome, source, at, key_of_id(outcome.identity), by_line=False)
         return
-    batch.call(outcome, source, at, line_identity(raw, index, key), by_line=True)
-
-
-def line_identity(raw: bytes, index: int, key: bytes | None) -> bytes:
-    """16 bytes that identify a row without an id: its bytes, and its place among the calls of one row."""
-    material = raw.rstrip(b"\r\n") + (b"#%d" % index if index else b"")
-    if key is not None:
-        return hmac.digest(key, material, "sha256")[:16]
-    return hashlib.sha256(material).digest()[:16]
+    batch.call(outcome, source, at, key_of_line(raw, index, key), by_line=True)
 
 
 def _quarantine(bad: BadRecordError, row: Row, batch: Batch, source: int, key: bytes | None) -> None:

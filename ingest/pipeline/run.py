@@ -23,9 +23,11 @@ import pyarrow as pa
 from ingest.detect.file_format import Recognised, recognise
 from ingest.errors import GateError, HindcastError, InputError, StoreError
 from ingest.files import line_files
-from ingest.format_contract import Context, Format, format_named
+from ingest.format_contract import Context, Format
+from ingest.formats import format_named
 from ingest.pipeline import workers as processes
-from ingest.pipeline.parse_rows import Piece, Task, run_task, run_task_whole
+from ingest.pipeline.parse_rows import Piece, Task
+from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.staging.batch import ContentRules, Segment
 from ingest.staging.publish import publish
 from ingest.staging.source_files import SourceFile, compare, fingerprint

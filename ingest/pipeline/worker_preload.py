@@ -22,9 +22,8 @@ if any("multiprocessing" in argument for argument in sys.orig_argv):  # a proces
 
 import pyarrow as pa  # noqa: E402
 
-from ingest.format_contract import formats  # noqa: E402
-from ingest.pipeline import parse_columns as metadata  # noqa: E402, F401
-from ingest.pipeline.parse_rows import run_task_whole  # noqa: E402, F401
+from ingest.formats import formats  # noqa: E402
+from ingest.pipeline.tasks import run_task_whole  # noqa: E402, F401
 
 formats()
 if sys.meta_path and sys.meta_path[0] is _WithoutPandas:

@@ -5,6 +5,7 @@ A column that is NULL in every row is left out of its file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,15 @@ def concatenated(tables: list[pa.Table]) -> pa.Table:
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables(tables, promote_options="default")
+
+
+def hash_columns(hashes: Iterable[bytes]) -> dict[str, pa.Array]:
+    """16-byte hashes as two columns: `hi` (int64), the upper 64 bits, and `lo` (uint64), the lower ones."""
+    halves = np.frombuffer(b"".join(hashes), dtype=[("hi", ">i8"), ("lo", ">u8")])
+    return {
+        "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
+        "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
+    }
 
 
 class Block(NamedTuple):

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.contents import tokenizer
-from ingest.contents.cache_keys import POLICIES, RequestKeys
+from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
 from ingest.records import agent_names
 from ingest.records.call import PENDING, BadRecordError, Bucket, Call, Skip
-from ingest.staging.arrow_files import Block, merged, write_table
+from ingest.staging.arrow_files import Block, hash_columns, merged, write_table
 from ingest.store.schema import CALL_COLUMNS
 
 _ARROW: dict[str, pa.DataType] = {
@@ -216,7 +216,7 @@ class Batch:
             if len(self.contents):
                 write_table(self._content_table(), segment.folder, "contents")
             if self.keys.hashes:
-                write_table(hash_table(self.keys.hashes), segment.folder, "keys")
+                write_table(pa.table(hash_columns(self.keys.hashes)), segment.folder, "keys")
             scores = self.scores()
             if scores:
                 calls, models, values = zip(*scores, strict=True)
@@ -310,11 +310,6 @@ class Batch:
         )
 
 
-def tenant(call: Call) -> bytes:
-    """Whose request it is, for the caches that keep those apart."""
-    return f"{call.user_id}\0{call.tags}".encode() if call.user_id or call.tags else b""
-
-
 def _column(values: Sequence[Any], kind: pa.DataType, size: int) -> Any:
     """An Arrow array; the many columns that a format does not fill cost one scan."""
     if values.count(None) == size:
@@ -331,19 +326,6 @@ def _fit(value: Any, kind: pa.DataType) -> Any:
         return pa.scalar(value, kind).as_py()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
         return str(value) if kind == pa.string() and value is not None else None
-
-
-def hash_columns(hashes: Sequence[bytes]) -> dict[str, Any]:
-    """Two columns that make up 128-bit hashes: the signed upper and the unsigned lower 64 bits."""
-    halves = np.frombuffer(b"".join(hashes), dtype=[("hi", ">i8"), ("lo", ">u8")])
-    return {
-        "hi": pa.array(halves["hi"].astype(np.int64), pa.int64()),
-        "lo": pa.array(halves["lo"].astype(np.uint64), pa.uint64()),
-    }
-
-
-def hash_table(hashes: list[bytes]) -> pa.Table:
-    return pa.table(hash_columns(hashes))
 
 
 def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.files import line_files
+from ingest.records.call_identity import key_of_line
 from ingest.staging.batch import Part
 
 _EDGE = 1 << 16
@@ -132,12 +133,10 @@ class SourceFile:
 
     def replay_lines(self, key: bytes | None) -> None:
         """Bring row numbers and line occurrences up to `start`, for a file that goes on in its middle."""
-        from ingest.pipeline.parse_rows import line_identity
-
         for _, data in line_files.line_chunks(self.path, 8 << 20, 0, stop=self.start):
             self.row_base += data.count(b"\n")
             lines = [line for line in data.split(b"\n") if line and not line.isspace()]
-            digests = b"".join([line_identity(line, 0, key)[8:16] for line in lines])
+            digests = b"".join([key_of_line(line, 0, key)[8:16] for line in lines])
             hashes = np.frombuffer(digests, ">u8").astype(np.uint64)
             for _ in self.occurrences(np.arange(len(hashes)), hashes):
                 pass

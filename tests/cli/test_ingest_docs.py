@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from ingest.format_contract import formats
+from ingest.formats import formats
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "ingest.md"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.format_contract import formats
+from ingest.formats import formats
 from ingest.pipeline.run import IngestReport, ingest
 from ingest.store.database import Store
 from sample_logs.formats.generate import SAMPLE_CALLS, write_samples

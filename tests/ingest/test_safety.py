@@ -27,7 +27,7 @@ import sys
 from ingest.pipeline import run as pipeline
 pipeline.TASK_BYTES = 60_000
 pipeline.PUBLISH_SEGMENTS = 1
-from ingest.format_contract import formats
+from ingest.formats import formats
 from ingest.store.database import Store
 formats()
 print("go", flush=True)
