@@ -1,4 +1,4 @@
-"""The `hindcast` command. Each module of this package that has a `register` function adds its own commands.
+"""The `hindcast` command. Each module of `cli/<group>/` that has a `register` function adds its own commands.
 
 Modules import what is heavy inside their functions, so that `hindcast --help` answers at once.
 """
@@ -9,7 +9,6 @@ import gc
 import importlib
 import os
 import pkgutil
-import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,78 +16,20 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command_name
 
-import cli
+from cli.terminal.commands import Command, CommandGroup, InterruptedByUser, MainGroup, OutputClosed
 from cli.terminal.output import note
 from ingest.errors import HindcastError
 
 # most commands are over before a collection would find anything: imports are faster with fewer of them
 gc.set_threshold(100_000, 50, 100)
 
-
-class _InterruptedError(Exception):
-    """Ctrl-C during a command."""
-
-
-class _UnreadError(Exception):
-    """The reader of our output went away, as `| head` does."""
-
-
-@contextmanager
-def _heard() -> Iterator[None]:
-    try:
-        try:
-            yield
-        finally:  # what is still to be written fails here, where it can be told from a defect
-            sys.stdout.flush()
-    except KeyboardInterrupt as error:
-        raise _InterruptedError from error
-    except BrokenPipeError as error:
-        if not _reader_is_gone():  # another pipe, such as that to a worker
-            raise RuntimeError(str(error)) from error
-        raise _UnreadError from error
-    except Exception as error:
-        if _interrupted(error):
-            raise _InterruptedError from error
-        raise
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind it: DuckDB takes the signal during a query and raises errors of its own."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "InterruptException":
-            return True
-        if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
-            return True
-        error = error.__cause__
-    return False
-
-
-class _Commands(TyperGroup):
-    """Lets Ctrl-C and a closed pipe through to `main`; typer itself ends on them without a word, the pipe with 1."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _heard():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        with _heard():
-            return super().invoke(*args, **kwargs)
-
-
-def _reader_is_gone() -> bool:
-    if not hasattr(select, "poll"):
-        return True
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
+GROUPS = ("logs", "costs", "policies", "savings", "share")  # in the order of the help; each has a TITLE
 
 app = typer.Typer(
     name="hindcast",
-    cls=_Commands,
+    cls=MainGroup,
     help="Explain a jump in the LLM bill, and replay your own traffic through other policies, offline.",
     no_args_is_help=False,
     rich_markup_mode=None,
@@ -96,11 +37,32 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in pkgutil.walk_packages(cli.__path__, "cli."):
-    if _module.name.count(".") == 2 and not _module.name.startswith("cli.python_api."):  # cli.GROUP.COMMAND
-        _loaded = importlib.import_module(_module.name)
-        if hasattr(_loaded, "register"):
-            _loaded.register(app)
+
+def _register(group: str) -> None:
+    """Add the commands of the modules of `cli.<group>`, in a section of the help of their own."""
+    package = importlib.import_module(f"cli.{group}")
+    known = len(app.registered_commands), len(app.registered_groups)
+    for found in pkgutil.iter_modules(package.__path__, f"cli.{group}."):
+        module = importlib.import_module(found.name)
+        if hasattr(module, "register"):
+            module.register(app)
+    added: list[Any] = [*app.registered_commands[known[0] :], *app.registered_groups[known[1] :]]
+    for one in added:
+        one.rich_help_panel = package.TITLE
+    _use_command_classes(app)
+
+
+def _use_command_classes(group: typer.Typer) -> None:
+    for command in group.registered_commands:
+        command.cls = Command
+    for nested in group.registered_groups:
+        if nested.typer_instance is not None:
+            nested.cls = CommandGroup
+            _use_command_classes(nested.typer_instance)
+
+
+for _group in GROUPS:
+    _register(_group)
 
 
 class _WithoutPandas:
@@ -151,10 +113,10 @@ def main() -> None:
             raise
         note(f"hindcast: {error}")
         sys.exit(error.exit_code)
-    except _UnreadError:  # what was asked for has been read: no failure, and no gate that failed
+    except OutputClosed:  # what was asked for has been read: no failure, and no gate that failed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (_InterruptedError, KeyboardInterrupt):
+    except (InterruptedByUser, KeyboardInterrupt):
         with suppress(BrokenPipeError):
             note("hindcast: interrupted; the store is sound. Run the same command again to go on.")
         sys.exit(130)

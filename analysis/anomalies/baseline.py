@@ -159,17 +159,3 @@ def given(day: date, first: date, last: date, costs: Mapping[date, float]) -> Ba
             f"no calls between {first} and {last}", remedy="Name a range with calls: --baseline 2024-02-01..2024-02-28"
         )
     return Baseline(dict.fromkeys(use, 1 / len(use)), "range", len([d for d in costs if d < day]))
-
-
-def parse_range(text: str) -> tuple[date, date]:
-    """`A..B`, both days included. Raises InputError."""
-    first, dots, last = text.partition("..")
-    try:
-        if not dots:
-            raise ValueError
-        found = date.fromisoformat(first.strip()), date.fromisoformat(last.strip())
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a range of days", remedy="Write it as 2024-02-01..2024-02-28") from error
-    if found[1] < found[0]:
-        raise InputError(f"'{text}' ends before it begins", remedy="Write the earlier day first.")
-    return found

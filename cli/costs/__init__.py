@@ -1,1 +1,3 @@
 """Commands that say what was spent and why."""
+
+TITLE = "Costs"

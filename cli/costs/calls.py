@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, parse_day, parse_pairs, silent
+from cli.terminal.options import Since, Until, choice, parse_pairs, registry, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
     from analysis.reports.calls import CallList
 
 
+ORDERS = registry("analysis.reports.calls", "ORDERS")
 _WORDS = ("agent", "task", "model", "status")
 
 
@@ -31,12 +31,9 @@ def calls(
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Any other dimension: --where cost_status=unknown_model.")
     ] = None,
-    day: Annotated[
-        date | None, typer.Option("--day", parser=parse_day, metavar="YYYY-MM-DD", help="One UTC day.")
-    ] = None,
     since: Since = None,
     until: Until = None,
-    order: Annotated[str, typer.Option("--order", help="cost, time, tokens or duration.")] = "cost",
+    order: Annotated[str, choice("--order", ORDERS, "Sort by cost, time, tokens or duration.")] = "cost",
     limit: Annotated[int, typer.Option("--limit", help="How many to list.", min=1, max=100_000)] = 20,
     show: Annotated[
         int | None, typer.Option("--show", min=0, max=2**62, help="Print the messages of the call with this number.")
@@ -44,7 +41,9 @@ def calls(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """The calls behind a figure: filtered by anything the log knows, dearest first.
+    """List the calls behind a figure, most expensive first.
+
+    Filtered by any dimension of the log.
 
     Example: hindcast calls --agent drafting_agent --day 2024-03-05
     """
@@ -57,8 +56,7 @@ def calls(
     given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
     keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
     keep |= parse_pairs(where or [])
-    since, until = day or since, day or until
-    if silent(store, since, until, as_json=json):
+    if report_empty_window(store, since, until, as_json=json):
         return
     found = listing.calls(
         Store(store),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, parse_day_or_today, parse_pairs, silent
+from analysis.calendar_days import single_day
+from cli.terminal.options import Since, Until, parse_pairs, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def cost(
         date | None,
         typer.Option(
             "--prices-of",
-            parser=parse_day_or_today,
+            parser=single_day,
             metavar="DAY",
-            help="Price every call as on this day, or 'today'.",
+            help="Price every call as on this day.",
         ),
     ] = None,
     components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
@@ -44,7 +45,9 @@ def cost(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """What the calls cost, by any dimension, beside the cost that the log itself states.
+    """What the calls cost, by any dimension.
+
+    Beside it the cost that the log itself states.
 
     Example: hindcast cost --by agent,model --since 2024-03-01
     """
@@ -54,7 +57,7 @@ def cost(
     from ingest.store.database import Store
 
     keep = parse_pairs(where or [])
-    if silent(store, since, until, as_json=json):
+    if report_empty_window(store, since, until, as_json=json):
         return
     report = report_cost(
         Store(store),
@@ -195,7 +198,7 @@ def reprice(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """Rebuild the ledger with today's price book and your overrides. The calls stay as they are.
+    """Rebuild the ledger with today's prices and your overrides. The calls stay as they are.
 
     Example: hindcast reprice
     """

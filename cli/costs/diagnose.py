@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import parse_day
+from cli.terminal.options import Day, choice, registry
 from cli.terminal.output import JsonOption, StoreOption, emit_json, named_store, note, say, table
 
 if TYPE_CHECKING:
     from analysis.diagnosis.result import Diagnosis
 
+METRICS = registry("analysis.attribution.segment_sums", "METRICS")
+VERDICTS = registry("analysis.anomalies.day_marks", "VERDICTS")
 SHOWN = 8
 NOTICED = 6
 CAUSES = 5
@@ -24,37 +25,39 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     store: StoreOption = "hindcast.duckdb",
-    day: Annotated[
-        date | None,
+    day: Day = None,
+    baseline: Annotated[
+        str | None,
         typer.Option(
-            "--day", parser=parse_day, metavar="YYYY-MM-DD", help="UTC day to explain; else the newest odd one."
+            "--baseline",
+            metavar="A..B",
+            help="Days to compare with: A..B, 2024-02, 2024-W08 (default: comparable days).",
         ),
     ] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Days to compare with, A..B; else days like it.")
-    ] = None,
     by: Annotated[str, typer.Option("--by", help="What a segment is: agent,task,model,user,...")] = "agent,task",
-    metric: Annotated[str, typer.Option("--metric", help="cost, calls or tokens.")] = "cost",
+    metric: Annotated[str, choice("--metric", METRICS, "What is explained: cost, calls or tokens.")] = "cost",
     mark: Annotated[
-        str | None, typer.Option("--mark", help="Say of --day: expected, planned or wrong. It raises no flag again.")
+        str | None, choice("--mark", VERDICTS, "Mark --day as expected, planned or wrong: it is not flagged again.")
     ] = None,
-    unmark: Annotated[bool, typer.Option("--unmark", help="Forget what was said of --day.")] = False,
-    remark: Annotated[str | None, typer.Option("--note", help="Why, kept with --mark.")] = None,
+    unmark: Annotated[bool, typer.Option("--unmark", help="Remove the mark of --day.")] = False,
+    remark: Annotated[str | None, typer.Option("--note", help="The reason, kept with --mark.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Explain a day against its baseline, in drivers that add up to the change.
+    """Explain a day's cost by drivers that add up to the change.
+
+    The change is against a baseline: comparable earlier days, or those of --baseline.
 
     Example: hindcast diagnose --day 2024-03-05
     """
-    from analysis.anomalies.baseline import parse_range
+    from analysis.calendar_days import parse_range, today
     from analysis.diagnosis import document
     from analysis.diagnosis.diagnose import diagnose as explain_day
     from ingest.errors import InputError
     from ingest.store.database import Store
 
     if mark and unmark:
-        raise InputError("--mark and --unmark say opposite things", remedy="Leave one of them out.")
+        raise InputError("--mark and --unmark contradict each other", remedy="Leave one of them out.")
     if mark or unmark:
         from analysis.anomalies import day_marks
 
@@ -66,11 +69,11 @@ def diagnose(
             note(f"{day} is marked as {mark}: it raises no flag and counts as history")
         else:
             day_marks.unmark(Store(store), day)
-            note(f"{day} is no longer marked: it is judged like any other day")
+            note(f"{day} is no longer marked: it is assessed like any other day")
     found = explain_day(
         Store(store),
         day=day,
-        baseline=parse_range(baseline) if baseline else None,
+        baseline=parse_range(baseline, today()) if baseline else None,
         by=[part.strip() for part in by.split(",") if part.strip()],
         metric=metric,
     )

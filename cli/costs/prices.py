@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import amount, parse_day_or_today, today
+from analysis.calendar_days import single_day
+from cli.terminal.options import amount, choice, complete_day
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 from cli.terminal.output import note as remark
 
@@ -25,10 +26,19 @@ def register(app: typer.Typer) -> None:
     app.add_typer(prices, name="prices")
 
 
+def service_tiers() -> tuple[str, ...]:
+    """The tiers that have prices."""
+    from analysis.price_book.vocabulary import TIERS
+
+    return TIERS[:-1]  # without "unknown"
+
+
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="The provider as logged.")]
 At = Annotated[
     date | None,
-    typer.Option("--at", parser=parse_day_or_today, metavar="DAY", help="UTC day, YYYY-MM-DD; today if not given."),
+    typer.Option(
+        "--at", parser=single_day, autocompletion=complete_day, metavar="DAY", help="UTC day (default: today)."
+    ),
 ]
 
 
@@ -40,7 +50,9 @@ def list_prices(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """The price rows of the models in your calls, or of every model whose name contains MODEL.
+    """List the price rows of the logged models, or of MODEL.
+
+    MODEL is a part of a name.
 
     Example: hindcast prices list gpt-4o
     """
@@ -93,17 +105,18 @@ def explain_price(
     model: Annotated[str, typer.Argument(help="The model as logged.")],
     at: At = None,
     provider: ProviderOption = None,
-    tier: Annotated[str, typer.Option("--tier", help="standard, batch, flex, priority or fast.")] = "standard",
+    tier: Annotated[str, choice("--tier", service_tiers, "standard, batch, flex, priority or fast.")] = "standard",
     tokens: Annotated[
         int, typer.Option("--tokens", min=0, max=2**40, help="Input tokens of the request, for context tiers.")
     ] = 0,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """The whole way from a logged model name to its price on a day.
+    """Explain how a logged model name gets its price on a day.
 
     Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
     """
+    from analysis.calendar_days import today
     from analysis.reports.price_explanation import explain
     from ingest.store.database import Store
 
@@ -190,13 +203,16 @@ def diff(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """Where litellm's price file disagrees with ours on the models of your own calls.
+    """Compare the prices with a LiteLLM price file.
+
+    For the models in the store.
 
     Example: hindcast prices diff model_prices_and_context_window.json
     """
     from pathlib import Path
 
     from analysis import formatting
+    from analysis.calendar_days import today
     from analysis.reports.price_list_comparison import compare
     from ingest.store.database import Store
 
@@ -228,6 +244,18 @@ def diff(
         say(f"Not in the file: {', '.join(missing)}")
 
 
+def _first_day(text: str) -> date:
+    from analysis.calendar_days import parse_days, today
+
+    return parse_days(text, today())[0]
+
+
+def _last_day(text: str) -> date:
+    from analysis.calendar_days import parse_days, today
+
+    return parse_days(text, today())[1]
+
+
 def _number(name: str, about: str) -> Any:
     return typer.Option(name, callback=amount, help=about)
 
@@ -247,12 +275,16 @@ def set_prices(
     zero: Annotated[bool, typer.Option("--zero", help="It costs nothing.")] = False,
     per_hour: Annotated[str | None, _number("--per-hour", "USD per machine hour, self-hosted.")] = None,
     basis: Annotated[
-        str, typer.Option("--basis", help="Hours billed: busy (any call runs) or hours (clock).")
+        str, choice("--basis", ("busy", "hours"), "Hours billed: busy (any call runs) or hours (clock).")
     ] = "busy",
     same_as: Annotated[str | None, typer.Option("--as", help="Price it as this model, e.g. openai/gpt-4o.")] = None,
-    tier: Annotated[str, typer.Option("--tier", help="The service tier of absolute prices.")] = "standard",
-    since: Annotated[str | None, typer.Option("--from", help="First UTC day.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Last UTC day.")] = None,
+    tier: Annotated[str, choice("--tier", service_tiers, "The service tier of absolute prices.")] = "standard",
+    since: Annotated[
+        date | None, typer.Option("--from", parser=_first_day, metavar="DAY", help="First UTC day.")
+    ] = None,
+    until: Annotated[
+        date | None, typer.Option("--until", parser=_last_day, metavar="DAY", help="Last UTC day, inclusive.")
+    ] = None,
     note: Annotated[str, typer.Option("--note", help="Where this price comes from.")] = "",
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,

@@ -26,7 +26,9 @@ def reconcile(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """Explain the gap between a provider's invoice and the ledger: quantities first, then prices.
+    """Explain the gap between a provider's invoice and the ledger.
+
+    By quantities first, then by prices.
 
     Example: hindcast reconcile openai_usage.json openai_costs.json
     """

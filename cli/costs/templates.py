@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, silent
+from cli.terminal.options import Since, Until, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, say, table
 
 SHOWN = 15
@@ -24,7 +24,7 @@ def templates(
     every: Annotated[bool, typer.Option("--all", help="Show every template.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """The prompt templates in the log: what they cost, what varies in them, when they changed.
+    """List the prompt templates: cost, what varies, when they changed.
 
     Example: hindcast templates --since 2024-03-01
     """
@@ -32,7 +32,7 @@ def templates(
     from analysis.reports.prompt_templates import templates as find
     from ingest.store.database import Store
 
-    if silent(store, since, until, as_json=json):
+    if report_empty_window(store, since, until, as_json=json):
         return
     report = find(Store(store), since=since, until=until)
     if json:
@@ -75,7 +75,9 @@ def duplicates(
     near: Annotated[bool, typer.Option("--near/--no-near", help="Also requests that are almost the same.")] = True,
     json: JsonOption = False,
 ) -> None:
-    """Requests that were asked before, what the repeats cost, and whether the answers were the same.
+    """List repeated requests, and what the repeats cost.
+
+    It also says whether their answers were the same.
 
     Example: hindcast duplicates --since 2024-03-01
     """
@@ -84,7 +86,7 @@ def duplicates(
     from analysis.reports.duplicate_requests import duplicates as find
     from ingest.store.database import Store
 
-    if silent(store, since, until, as_json=json):
+    if report_empty_window(store, since, until, as_json=json):
         return
     report = find(Store(store), since=since, until=until, near=near)
     if json:

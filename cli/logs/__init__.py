@@ -1,1 +1,3 @@
 """Commands that bring logs in and write files out."""
+
+TITLE = "Logs"

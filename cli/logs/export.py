@@ -14,7 +14,7 @@ import cli.logs
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Write what other tools read: billing data, router configurations.", no_args_is_help=True)
+    group = typer.Typer(help="Write billing data and router configurations.", no_args_is_help=True)
     for found in sorted(pkgutil.iter_modules(cli.logs.__path__), key=lambda entry: entry.name):
         if found.name.startswith("export_"):
             importlib.import_module(f"cli.logs.{found.name}").register_export(group)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until
+from cli.terminal.options import Since, Until, choice, registry
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note
 
 
@@ -20,7 +20,9 @@ def focus(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write; without it, to stdout.")
     ] = None,
-    spec: Annotated[str, typer.Option("--spec", help="FOCUS version: 1.4 or 1.2.")] = "1.4",
+    spec: Annotated[
+        str, choice("--spec", registry("analysis.reports.focus_export", "SPECS"), "FOCUS version: 1.4 or 1.2.")
+    ] = "1.4",
     since: Since = None,
     until: Until = None,
     account: Annotated[str, typer.Option("--account", help="BillingAccountId and name.")] = "default",
@@ -28,7 +30,9 @@ def focus(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """Cost and usage as a FOCUS CSV: one row per day, model, meter and tier, agent and task in Tags.
+    """Write cost and usage as a FOCUS CSV.
+
+    One row per day, model, meter and tier; agent and task are in Tags.
 
     Example: hindcast export focus --spec 1.4 -o costs.csv
     """

@@ -22,7 +22,9 @@ def register_export(group: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """A LiteLLM proxy config.yaml: tags decide, one for each agent and task that the log knows.
+        """Write a strategy as a LiteLLM proxy config.yaml.
+
+        Tags decide: one for each agent and task that the log knows.
 
         Example: hindcast export litellm combined.yaml -o config.yaml
         """
@@ -35,7 +37,9 @@ def register_export(group: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """A Portkey gateway config in JSON: conditional routing on metadata and parameters.
+        """Write a strategy as a Portkey gateway config in JSON.
+
+        Conditional routing on metadata and parameters.
 
         Example: hindcast export portkey combined.yaml -o portkey.json
         """
@@ -48,7 +52,9 @@ def register_export(group: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """A vLLM semantic-router config.yaml: signals and decisions by priority.
+        """Write a strategy as a vLLM semantic-router config.yaml.
+
+        Signals and decisions by priority.
 
         Example: hindcast export vllm combined.yaml -o config.yaml
         """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import SHARE, between
+from cli.terminal.options import SHARE, between, choice
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption
 
 if TYPE_CHECKING:
@@ -21,10 +21,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(mapping, name="mapping")
 
 
+def _format_names() -> list[str]:
+    from ingest.formats import formats
+
+    return sorted(one.name for one in formats())
+
+
 def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders; plain, .gz or .zst.")] = None,
     store: StoreOption = DEFAULT_STORE,
-    format: Annotated[str | None, typer.Option(help="Read the files as this format instead of recognising it.")] = None,
+    format: Annotated[
+        str | None, choice("--format", _format_names, "Read the files as this format instead of recognising it.")
+    ] = None,
     mapping: Annotated[Path | None, typer.Option(help="A mapping file (YAML) for logs of your own layout.")] = None,
     no_text: Annotated[
         bool, typer.Option("--no-text", help="Keep keyed hashes, lengths and token counts, never a text.")
@@ -53,7 +61,7 @@ def ingest(
     ] = 2.0,
     match_formats: Annotated[
         bool,
-        typer.Option(help="Take a call once that two tools logged: same model and tokens, starts within 2 s."),
+        typer.Option(help="Count calls logged by two tools once: same model and tokens, starts within 2 s."),
     ] = True,
     wait: Annotated[
         float,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import ingest
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -18,12 +18,24 @@ def register(app: typer.Typer) -> None:
     app.callback(invoke_without_command=True, help=app.info.help)(status)
 
 
-def status(context: typer.Context, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+def print_version(wanted: bool) -> None:
+    """For --version: print it, and end."""
+    if wanted:
+        say(f"hindcast {ingest.__version__}")
+        raise typer.Exit
+
+
+def status(
+    context: typer.Context,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Where you stand, and the next useful command."""
     if context.invoked_subcommand is not None:
-        if context.get_parameter_source("store").name == "COMMANDLINE":  # type: ignore[union-attr]
-            os.environ["HINDCAST_STORE"] = store  # `hindcast --store X cost` means that store too
-        return
+        return  # --store and --json hold for that command: see their options
     path = Path(store)
     if not path.exists():
         _no_store(path, as_json=json)

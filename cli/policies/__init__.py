@@ -1,1 +1,3 @@
 """Commands that choose, replay and judge strategies."""
+
+TITLE = "Strategies"

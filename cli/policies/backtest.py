@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import FLOOR, Since, Until, parse_day, silent
+from analysis.calendar_days import first_day
+from cli.terminal.options import FLOOR, Since, Until, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def backtest(
         split: Annotated[
-            date, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="The first day that is held out.")
+            date, typer.Option("--split", parser=first_day, metavar="DAY", help="The first day that is held out.")
         ],
-        strategy: Annotated[Path | None, typer.Argument(help="The file; without one the optimizer chooses.")] = None,
+        strategy: Annotated[
+            Path | None, typer.Argument(help="The strategy file (default: the optimizer chooses).")
+        ] = None,
         quality_floor: Annotated[
             float, typer.Option(callback=FLOOR, help="The floor, if the optimizer chooses.")
         ] = 0.95,
@@ -32,7 +35,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Choose or take a strategy on the days before SPLIT, and score it on the days from SPLIT on.
+        """Score a strategy's forecast on held-out days.
+
+        The strategy is given, or optimized on the days before SPLIT; the days from SPLIT on are held out.
 
         Example: hindcast backtest combined.yaml --split 2024-03-08 --since 2024-03-05
         """
@@ -45,7 +50,7 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         priors = load_priors(scores) if scores else None
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         with progress("Backtesting", unit="policies") as bar:
             if strategy is not None:
@@ -77,14 +82,16 @@ def register(app: typer.Typer) -> None:
     def verify(
         strategy: Annotated[Path, typer.Argument(help="The strategy file that was rolled out.")],
         rollout: Annotated[
-            date, typer.Option("--from", parser=parse_day, metavar="YYYY-MM-DD", help="The day of the rollout.")
+            date, typer.Option("--from", parser=first_day, metavar="DAY", help="The day of the rollout.")
         ],
         since: Since = None,
         until: Until = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """After a rollout: the forecast from the days before it beside the bill after it, and what drifted.
+        """Compare the forecast of a rollout with the bill after it.
+
+        The forecast uses the days before the rollout; what drifted adds up to the difference.
 
         Example: hindcast verify combined.yaml --from 2024-03-20
         """
@@ -93,7 +100,7 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = load(strategy)
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         result = check.verify(
             Store(store),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, silent
+from cli.terminal.options import Since, Until, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """What each compressor saves, alone and on top of the others, with the provider's cache counted in.
+        """What each compressor saves, alone and on top of the others.
+
+        The effect on the provider's prompt cache is included.
 
         Example: hindcast compression combined.yaml
         """
@@ -49,7 +51,7 @@ def register(app: typer.Typer) -> None:
             else:
                 show_view(view)
             return
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         result = worth.leave_one_out(Store(store), chosen, since=since, until=until)
         if as_json:

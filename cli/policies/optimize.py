@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import FLOOR, POSITIVE, Since, Until, silent
+from cli.terminal.options import FLOOR, POSITIVE, Since, Until, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Find the cheapest policy that keeps a quality floor: a model per task, with a cache and compression.
+        """Find the cheapest strategy that keeps a quality floor.
+
+        A model per task, with a cache and compression.
 
         Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimized.yaml
         """
@@ -47,7 +49,7 @@ def register(app: typer.Typer) -> None:
         from replay.quality.scores import load_priors
         from replay.strategy import schema
 
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         with progress("Trying policies", unit="policies") as bar:
             found = optimize(

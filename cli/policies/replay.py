@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, silent
+from cli.terminal.options import Since, Until, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:
-        """Replay the logged traffic through strategies: cost, hit rate, savings by stage, quality verdict.
+        """What the logged traffic would cost under other strategies.
+
+        With hit rate, savings by stage and a quality verdict.
 
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
         """
@@ -37,7 +39,7 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = [load(path) for path in strategies]
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
@@ -89,7 +91,7 @@ def show(result: Replay) -> None:
         )
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
     if not result.whole_days:
-        say("* the log covers no day whole; mean over the days it touches", style="dim")
+        say("* no complete day in the window; mean over the days that have calls", style="dim")
     if best is not None and best.savings and best.priced_calls:
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings.items()]
         whole = money(dollars(best.baseline - best.cost))

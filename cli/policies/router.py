@@ -13,15 +13,17 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 def register(app: typer.Typer) -> None:
     @app.command()
     def router(
-        strong: Annotated[str, typer.Option(help="The dearer, better model.")],
-        weak: Annotated[str, typer.Option(help="The cheaper one.")],
+        strong: Annotated[str, typer.Option(help="The better, more expensive model.")],
+        weak: Annotated[str, typer.Option(help="The cheaper model.")],
         quality: Annotated[
             float, typer.Option(callback=SHARE, help="The share of the strong model's quality to reach.")
         ] = 0.95,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Compare a learned router with a random mix, prompt length, a table of tasks and an oracle, in dollars.
+        """Compare a learned router with simpler ways to route.
+
+        They are a random mix, prompt length, a table of tasks and an oracle, each by its cost.
 
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """

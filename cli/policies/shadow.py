@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Score another model on a sample of your own calls: stratified, judged blind, under a budget.
+        """Score another model on a sample of the calls, under a budget.
+
+        The sample is stratified by task, the answers are judged blind.
 
         Example: hindcast shadow --model gpt-4o-mini --judge gpt-4o --budget 1.50 --calls 200
         """

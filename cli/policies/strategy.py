@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
         files: Annotated[list[Path], typer.Argument(help="Strategy files.")],
         as_json: JsonOption = False,
     ) -> None:
-        """Read strategy files and say what they declare; the first mistake is an error with its line.
+        """Check strategy files, and say what they declare.
+
+        The first mistake is an error with its line.
 
         Example: hindcast strategy check strategies/*.yaml
         """
@@ -41,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
     @group.command()
     def schema() -> None:
-        """The JSON schema of a strategy file, for the completion of an editor.
+        """Print the JSON schema of a strategy file, for editors.
 
         Example: hindcast strategy schema > strategy.schema.json
         """
@@ -51,7 +53,9 @@ def register(app: typer.Typer) -> None:
 
     @group.command()
     def priors(as_json: JsonOption = False) -> None:
-        """The public benchmarks that a strategy may name as its weakest evidence, with source and date.
+        """List the public benchmarks that a strategy may name as evidence.
+
+        With source and date; they are the weakest evidence.
 
         Example: hindcast strategy priors
         """

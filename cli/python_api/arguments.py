@@ -7,6 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from analysis.calendar_days import first_day, last_day, single_day
 from ingest.errors import InputError
 from ingest.store import database
 
@@ -29,16 +30,16 @@ def as_day(day: Day) -> date | None:
     """A UTC day of a date, a datetime or text as the command line takes it. Raises InputError for other text."""
     if isinstance(day, datetime):
         return day.date()
-    if day is None or isinstance(day, date):
-        return day
-    from cli.terminal.options import parse_day_or_today  # with typer: only for text
-
-    return parse_day_or_today(day)
+    return single_day(day) if isinstance(day, str) else day
 
 
 def as_window(since: Day, until: Day) -> tuple[date | None, date | None]:
-    """The first and the last day. Raises InputError where they are in the wrong order."""
-    first, last = as_day(since), as_day(until)
+    """The first and the last day; of a text such as `2024-03` its first and its last.
+
+    Raises InputError where they are in the wrong order.
+    """
+    first = first_day(since) if isinstance(since, str) else as_day(since)
+    last = last_day(until) if isinstance(until, str) else as_day(until)
     if first and last and first > last:
         raise InputError(f"since {first} is after until {last}", remedy="Give the earlier day to since.")
     return first, last

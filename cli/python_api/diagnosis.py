@@ -186,12 +186,12 @@ def diagnose(
 
     Example: hindcast.diagnose(store, day="2024-03-05").summary
     """
-    from analysis.anomalies.baseline import parse_range
+    from analysis.calendar_days import parse_range, today
     from analysis.diagnosis.diagnose import diagnose as explain_day
 
     target = as_store(store)
     days = baseline if isinstance(baseline, str) or baseline is None else "..".join(str(as_day(d)) for d in baseline)
     found = explain_day(
-        target, day=as_day(day), baseline=parse_range(days) if days else None, by=as_names(by), metric=metric
+        target, day=as_day(day), baseline=parse_range(days, today()) if days else None, by=as_names(by), metric=metric
     )
     return Diagnosis(found, target.path)

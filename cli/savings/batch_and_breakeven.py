@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import POSITIVE, Since, Until, amount, silent
+from cli.terminal.options import POSITIVE, Since, Until, amount, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Which calls could wait for a batch, and what that would save at the dated discount.
+        """Which calls could run as a batch, and what that would save.
+
+        At the batch price of each call's day.
 
         Example: hindcast batch --since 2024-03-05
         """
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
         from ingest.store.database import Store
         from replay.advice.batch_candidates import candidates
 
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         rows = candidates(Store(store), since=since, until=until)
         if as_json:
@@ -39,10 +41,10 @@ def register(app: typer.Typer) -> None:
             say("No model of this window has a batch price: nothing could be saved by waiting.", style="bold")
         else:
             more = f"; chains that no user waits for {money(dollars(chains))} more" if chains else ""
-            say(f"Calls that nothing went on with would save {money(dollars(free))} as a batch{more}.", style="bold")
+            say(f"Calls that no agent continued from would save {money(dollars(free))} as a batch{more}.", style="bold")
         say()
         table(
-            ["agent / task", "calls", "user waits", "gone on with", "cost", "all as a batch", "has a batch price"],
+            ["agent / task", "calls", "user waits", "continued by agent", "cost", "cost if all batched", "batch price"],
             [
                 [
                     row.segment,
@@ -58,13 +60,15 @@ def register(app: typer.Typer) -> None:
         )
         if len(rows) > 20:
             say(f"{len(rows) - 20} more: --json", style="dim")
-        say("Gone on with: streamed, or the next call of its conversation began within a minute.", style="dim")
-        say("A user waits: inferred from streams, tiers, users' turns and cadence.", style="dim")
+        say("Continued by agent: streamed, or the next call of its conversation began within a minute.", style="dim")
+        say("User waits: inferred from streams, tiers, users' turns and cadence.", style="dim")
         say("Next: batch: [{match: {agent: ..., online: false}}] in a strategy, and replay it.")
 
     @app.command()
     def breakeven(
-        strategy: Annotated[Path, typer.Argument(help="Its rules say which calls would move.")],
+        strategy: Annotated[
+            Path, typer.Argument(help="The strategy file whose rules choose the calls that would move.")
+        ],
         usd_per_hour: Annotated[str, typer.Option(callback=amount, help="What one server costs.")],
         tokens_per_second: Annotated[
             float, typer.Option(callback=POSITIVE, help="What one server serves, in and out together.")
@@ -75,7 +79,7 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """Servers of your own against the calls they would take over.
+        """Compare self-hosted servers with the API for the same calls.
 
         Example: hindcast breakeven routed.yaml --usd-per-hour 2.50 --tokens-per-second 4000
         """
@@ -87,7 +91,7 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = load(strategy)
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         found = break_even(
             Store(store),
@@ -101,7 +105,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             emit_json(found.to_json())
             return
-        verb = "cheaper" if found.worth_it else "dearer"
+        verb = "cheaper" if found.worth_it else "more expensive"
         say(
             f"{count(found.servers, 'server')} at {money(found.hosting_per_day)} a day: {verb}"
             f" than the {money(found.api_per_day)} a day that {found.calls_per_day:,.0f} calls cost now.",

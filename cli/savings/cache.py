@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, between, silent
+from cli.terminal.options import Since, Until, between, choice, registry, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -18,10 +18,25 @@ if TYPE_CHECKING:
     from replay.response_cache.lookups import Demand
     from replay.traffic.traffic import Traffic
 
-cache = typer.Typer(help="What a cache would have done with your traffic.", no_args_is_help=True)
-Key = Annotated[str, typer.Option(help="canonical, canonical+mask, litellm, helicone or portkey.")]
-Temperature = Annotated[str, typer.Option(help="Calls hotter than 0: 'always' cached, 'zero' never, or a 'pool' of 4.")]
-Tenant = Annotated[str | None, typer.Option(help="Keep tenants apart: user_id or team in the key.")]
+cache = typer.Typer(help="Simulate response caches, and explain misses.", no_args_is_help=True)
+Key = Annotated[
+    str,
+    choice(
+        "--key",
+        registry("replay.traffic.traffic", "KEY_POLICIES"),
+        "What counts as the same request: canonical, canonical+mask, litellm, helicone or portkey.",
+    ),
+]
+Temperature = Annotated[
+    str,
+    choice(
+        "--temperature",
+        ("always", "zero", "pool"),
+        "Calls with a temperature above 0: cached 'always', never ('zero'), or as a 'pool' of 4 answers.",
+    ),
+]
+Tenant = Annotated[str | None, choice("--tenant", ("user_id", "team"), "Part of the key: user_id or team.")]
+STACKS = ("shared", "process", "two")
 LONGEST_MS = 36_525 * 86_400_000  # a century
 
 
@@ -46,14 +61,14 @@ def curve(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Hit rate and dollars of a shared cache, by time to live and by capacity, and by what counts as the same request.
+    """Hit rate and savings of a cache by TTL, capacity and key policy.
 
     Example: hindcast cache curve --since 2024-03-05
     """
     from ingest.store.database import Store
     from replay.response_cache.curve_report import curve_report
 
-    if silent(store, since, until, as_json=as_json):
+    if report_empty_window(store, since, until, as_json=as_json):
         return
     report = curve_report(
         Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant, sample=sample
@@ -102,7 +117,7 @@ def _show_curves(report: CurveReport) -> None:
     if sample:
         say(f"Estimated from 4 samples of {share(sample)} of the keys each; ± is one standard error of their mean.")
     if (asks.requests.end_ms > asks.requests.start_ms).any():
-        say("These two curves take answers as given at once; below, a call finds an answer from its end on.")
+        say("The curves assume zero latency; the table below uses logged durations.")
     say()
     rows = [
         [one.name, f"{one.hits:,}", share(one.hit_rate), _per_day(one.saved, asks), share(one.repeats.false_share)]
@@ -123,8 +138,18 @@ def _show_curves(report: CurveReport) -> None:
 def grid(
     ttl: Annotated[str, typer.Option(help="Times to live, such as 5m,1h,24h,never.")] = "5m,15m,1h,4h,24h,7d,never",
     entries: Annotated[str, typer.Option(help="Capacities in entries, or 'all'.")] = "100,1000,10000,100000,all",
-    policy: Annotated[str, typer.Option(help="lru, fifo, sieve, lfu, s3fifo, allkeys-lru, allkeys-lfu.")] = "lru,sieve",
-    tiers: Annotated[str, typer.Option(help="shared, process, two (memory before shared).")] = "shared,two",
+    policy: Annotated[
+        str,
+        choice(
+            "--policy",
+            registry("replay.response_cache.simulate", "POLICIES"),
+            "Eviction: lru, fifo, sieve, lfu, s3fifo, allkeys-lru, allkeys-lfu.",
+            several=True,
+        ),
+    ] = "lru,sieve",
+    tiers: Annotated[
+        str, choice("--tiers", STACKS, "shared, process, two (process memory before shared).", several=True)
+    ] = "shared,two",
     memory_usd: Annotated[
         float, typer.Option(callback=between(0, 1e9), help="Dollars for a GB of cache memory and month.")
     ] = 10.0,
@@ -137,24 +162,25 @@ def grid(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Sweep time to live x capacity x policy x tiers, and name the setting that saves most after paying for its memory.
+    """Sweep TTL x capacity x policy x tiers for the best net saving.
+
+    Net: after paying for the cache's memory.
 
     Example: hindcast cache grid --ttl 5m,1h,24h --entries 1000,10000
     """
     from replay.response_cache import grid as sweeps
     from replay.response_cache.curve_report import unpriced_calls
 
-    if silent(store, since, until, as_json=as_json):
+    if report_empty_window(store, since, until, as_json=as_json):
         return
     traffic, asks = _load(store, since, until, key, temperature, tenant)
+    stacks: list[Any] = [part.strip() for part in tiers.split(",")]
     chosen = sweeps.settings(
-        [_parseduration_label(part) for part in ttl.split(",")],
+        [_parse_ttl(part) for part in ttl.split(",")],
         [None if part.strip() == "all" else _parse_count(part) for part in entries.split(",")],
         [part.strip() for part in policy.split(",")],
-        _stacks(tiers),
+        stacks,
     )
-    for setting in chosen:
-        setting.tiers()  # a mistyped policy is told before the work starts
     with progress("Simulating caches", unit="settings") as bar:
         bar.total(len(chosen))
         cells = sweeps.sweep(asks, chosen, done=lambda: bar.advance(1))
@@ -222,7 +248,7 @@ def _load(
     return load_demand(Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant)
 
 
-def _parseduration_label(text: str) -> int | None:
+def _parse_ttl(text: str) -> int | None:
     from ingest.errors import InputError
 
     text = text.strip()
@@ -243,17 +269,6 @@ def _parse_count(text: str) -> int:
     if not digits.isdigit() or not 0 < int(digits) < 10**12:
         raise InputError(f"'{text}' is not a number of entries", remedy="Write it as 1000, 10000 or all.")
     return int(digits)
-
-
-def _stacks(text: str) -> list[Any]:
-    from ingest.errors import InputError, did_you_mean
-
-    known = ("shared", "process", "two")
-    chosen = [part.strip() for part in text.split(",")]
-    for part in chosen:
-        if part not in known:
-            raise InputError(f"unknown tiers '{part}'", remedy=did_you_mean(part, known))
-    return chosen
 
 
 def _name(cell: Cell) -> str:

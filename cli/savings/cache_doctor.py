@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import Since, Until, silent
+from cli.terminal.options import Since, Until, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def doctor(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Find what makes near-identical prompts miss, and price moving or masking it by simulating the traffic again.
+    """Find what makes near-identical prompts miss.
+
+    Moving or masking it is priced by simulating the traffic again.
 
     Example: hindcast cache doctor --since 2024-03-05
     """
@@ -38,7 +40,7 @@ def doctor(
     from replay.provider_cache.doctor import diagnose
     from replay.traffic.load_traffic import load
 
-    if silent(store, since, until, as_json=as_json):
+    if report_empty_window(store, since, until, as_json=as_json):
         return
     held = Store(store)
     with progress("Counting tokens", unit="texts") as bar:

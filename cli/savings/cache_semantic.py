@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import POSITIVE, SHARE, Since, Until, silent
+from cli.terminal.options import POSITIVE, SHARE, Since, Until, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def semantic(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Hit rate, dollars and measured false hits of a semantic cache, by similarity threshold.
+    """Hit rate, savings and false hits by similarity threshold.
 
     Example: hindcast cache semantic --target 0.05
     """
@@ -43,7 +43,7 @@ def semantic(
     from replay.traffic.load_prompts import load_prompts
     from replay.traffic.load_traffic import load
 
-    if silent(store, since, until, as_json=as_json):
+    if report_empty_window(store, since, until, as_json=as_json):
         return
     traffic = load(Store(store), since=since, until=until)
     vectors = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, silent
+from cli.terminal.options import Since, Until, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -22,14 +22,16 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """The critical path of each session: what could run at the same time, and how much sooner it would be done.
+        """How much faster sessions would be with parallel calls.
+
+        From the critical path of each session.
 
         Example: hindcast parallel --since 2024-03-05
         """
         from ingest.store.database import Store
         from replay.advice.parallelism import critical_path
 
-        if silent(store, since, until, as_json=as_json):
+        if report_empty_window(store, since, until, as_json=as_json):
             return
         found = critical_path(
             Store(store),
@@ -67,7 +69,7 @@ def show(found: Report) -> None:
         ("as logged", found.logged_ms),
         ("likely: calls wait for what they used or may have needed", found.likely_ms),
     ]
-    if 2 * found.textless <= found.calls:  # without texts nothing is proven, and all at once is no news
+    if 2 * found.textless <= found.calls:  # without texts no dependency is proven, and the least says nothing
         orders.append(("least: calls wait only for what their texts prove", found.least_ms))
     table(
         ["order", "per stretch", "of logged"],
@@ -77,7 +79,7 @@ def show(found: Report) -> None:
     if found.needless:
         say()
         table(
-            ["this waited", "for this, of which it used nothing", "times", "each for", "share of all time"],
+            ["call", "waited for a result it did not use", "times", "each for", "share of all time"],
             [
                 [
                     row.after,
@@ -102,7 +104,7 @@ def show(found: Report) -> None:
     if found.untimed:
         untimed = count(found.untimed, "call")
         say(f"Assumed: {untimed} without a duration, taken to last until the next call.", style="yellow")
-    say("A decision that hung on an answer leaves no trace in a text: ask whoever wrote the agent.", style="dim")
+    say("Data dependencies are inferred from text; confirm with the agent's author.", style="dim")
 
 
 def _time(ms: float) -> str:

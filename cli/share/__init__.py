@@ -1,1 +1,3 @@
 """Commands for other readers: dashboard, report, demo."""
+
+TITLE = "Share"

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = False,
         store: StoreOption = DEFAULT_STORE,
     ) -> None:
-        """Serve the dashboard. It reads the store while an ingest writes, and binds to this machine only.
+        """Serve the dashboard on this machine. It reads the store while an ingest writes.
 
         Example: hindcast dashboard --port 8600
         """

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
         as_json: JsonOption = False,
     ) -> None:
-        """Tell the origin story: four agents, a bill that jumps, the cause, and three ways out.
+        """Show a generated log: its cost spike, the cause, three remedies.
 
         Example: hindcast demo --no-serve
         """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.terminal.options import parse_day
+from cli.terminal.options import Day, choice, registry
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress
 
 
@@ -18,22 +17,26 @@ def register(app: typer.Typer) -> None:
 
 def report(
     strategies: Annotated[
-        list[Path] | None, typer.Argument(help="Strategy files to compare; else those of ./strategies.")
+        list[Path] | None, typer.Argument(help="Strategy files to compare (default: those of ./strategies).")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
-    audience: Annotated[str, typer.Option("--for", help="everyone, stakeholders or engineers.")] = "everyone",
-    day: Annotated[
-        date | None,
-        typer.Option(
-            "--day", parser=parse_day, metavar="YYYY-MM-DD", help="UTC day to explain, not the newest odd one."
+    audience: Annotated[
+        str,
+        choice(
+            "--for",
+            registry("dashboard.documents.html_report", "AUDIENCES"),
+            "Whom it is for: everyone, stakeholders or engineers.",
         ),
-    ] = None,
+    ] = "everyone",
+    day: Day = None,
     md: Annotated[bool, typer.Option("--md", help="Markdown for a pull request.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="PDF, printed by Chromium or Chrome.")] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Write what happened, why, what was compared and what is recommended, as one file that needs no network.
+    """Write the diagnosis and the recommendation as one file.
+
+    What happened, why, what was compared and what is recommended; the file needs no network.
 
     Example: hindcast report -o report.html --for stakeholders
     """

@@ -1,39 +1,21 @@
-"""Values as they are typed: days and `name=value` pairs, read alike by every command."""
+"""Values as they are typed: days, numbers, names and `name=value` pairs, read alike by every command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from cli.terminal.output import say
-
-_FORM = "YYYY-MM-DD"
-
-
-def parse_day(text: str) -> date:
-    """A day of the years 1900 to 2999 as `YYYY-MM-DD`. Raises InputError for anything else."""
-    from ingest.errors import InputError
-
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError as error:
-        raise InputError(f"'{text}' is not a day", remedy=f"Write days as {_FORM}.") from error
-    if not 1900 <= day.year < 3000:
-        raise InputError(f"'{text}' is not a day of any log", remedy="Days are of the years 1900 to 2999.")
-    return day
+from analysis.calendar_days import RELATIVE_DAYS, first_day, last_day, nothing_logged, single_day, today
+from cli.terminal.output import note, say
 
 
-def today() -> date:
-    """The present UTC day."""
-    return datetime.now(UTC).date()
-
-
-def parse_day_or_today(text: str) -> date:
-    """As `parse_day`; `today` is the present UTC day."""
-    return today() if text == "today" else parse_day(text)
+def complete_day(typed: str) -> list[str]:
+    """The words for days that begin with what is typed."""
+    return [word for word in RELATIVE_DAYS if word.startswith(typed)]
 
 
 def parse_pairs(items: Sequence[str]) -> dict[str, str]:
@@ -87,34 +69,100 @@ def amount(param: typer.CallbackParam, value: str | None) -> str | None:
     return value and value.removeprefix("$")
 
 
-def silent(store: str, since: date | None, until: date | None, *, as_json: bool = False) -> bool:
-    """Whether nothing is logged on these days: then a person is told so, with the days that the log has."""
-    if as_json or (since is None and until is None):
+def registry(module: str, name: str) -> Callable[[], Iterable[str]]:
+    """The names in the constant `name` of a module, which is imported when they are asked for."""
+
+    def names() -> Iterable[str]:
+        found: Iterable[str] = getattr(importlib.import_module(module), name)
+        return found
+
+    return names
+
+
+def choice(name: str, known: Sequence[str] | Callable[[], Iterable[str]], help: str, *, several: bool = False) -> Any:
+    """An option whose value is one of the names of `known`, or `several` of them with commas between.
+
+    A value that is none of them raises InputError with the nearest; a shell completes them.
+    """
+
+    def names() -> list[str]:
+        return list(known() if callable(known) else known)
+
+    def check(param: typer.CallbackParam, value: str | None) -> str | None:
+        from ingest.errors import InputError, did_you_mean
+
+        for text in [] if value is None else [part.strip() for part in value.split(",")] if several else [value]:
+            if text not in names():
+                what = f"{param.opts[0]} '{text}' is not one of {', '.join(names())}"
+                raise InputError(what, remedy=did_you_mean(text, names()))
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        done, comma, typed = incomplete.rpartition(",") if several else ("", "", incomplete)
+        return [f"{done}{comma}{one}" for one in names() if one.startswith(typed)]
+
+    return typer.Option(name, callback=check, autocompletion=complete, help=help)
+
+
+def report_empty_window(store: str, since: date | None, until: date | None, *, as_json: bool = False) -> bool:
+    """Whether nothing is logged on these days: then it says so, with the days that the log has and what today is.
+
+    As an answer, or beside JSON as a note on stderr: then the command goes on, and so it is False.
+    """
+    if since is None and until is None:
         return False
-    from analysis.calendar_days import nothing_logged
     from ingest.store.database import Store
 
-    told = nothing_logged(Store(store), since, until)
-    if told:
-        say(told)
-    return told is not None
+    message = nothing_logged(Store(store), since, until)
+    if message is None:
+        return False
+    now = today()
+    if any(day is not None and abs(day - now) <= RECENT for day in (since, until)):
+        message = f"{message} Today is {now} (UTC)."
+    (note if as_json else say)(message)
+    return not as_json
 
 
-def in_order(context: typer.Context, value: date | None) -> date | None:
-    """Raises InputError where --since is after --until; whichever of the two is read last sees both."""
-    from ingest.errors import InputError
-
-    since, until = context.params.get("since") or value, context.params.get("until") or value
-    if since and until and since > until:
-        raise InputError(f"--since {since} is after --until {until}", remedy="Give the earlier day to --since.")
+def remember_day(context: typer.Context, _param: Any, value: date | None) -> date | None:
+    """For --day, which is read before --since and --until: it stands for both."""
+    context.meta[DAY_KEY] = value
     return value
 
 
+def in_order(context: typer.Context, param: typer.CallbackParam, value: date | None) -> date | None:
+    """For --since and --until: the day of --day where that is given. Raises InputError where they contradict it or
+    each other; whichever of the two is read last sees both."""
+    from ingest.errors import InputError
+
+    day = context.meta.get(DAY_KEY)
+    if day and value:
+        raise InputError(f"--day and {param.opts[0]} are both given", remedy="Leave one of them out.")
+    since, until = context.params.get("since") or value, context.params.get("until") or value
+    if since and until and since > until:
+        raise InputError(f"--since {since} is after --until {until}", remedy="Give the earlier day to --since.")
+    return day or value
+
+
+DAY_KEY = "hindcast.day"  # of the context's `meta`
+RECENT = timedelta(days=31)  # days this close to today may have been counted from it
+Day = Annotated[
+    date | None,
+    typer.Option(
+        "--day", parser=single_day, autocompletion=complete_day, metavar="DAY",
+        help="UTC day to explain (default: the latest anomalous day).",
+    ),
+]  # fmt: skip
 Since = Annotated[
     date | None,
-    typer.Option("--since", parser=parse_day, callback=in_order, metavar=_FORM, help="First UTC day."),
-]
+    typer.Option(
+        "--since", parser=first_day, callback=in_order, autocompletion=complete_day, metavar="DAY",
+        help="First UTC day: 2024-03-05, 2024-03, 2024-W14, today, yesterday, 7d.",
+    ),
+]  # fmt: skip
 Until = Annotated[
     date | None,
-    typer.Option("--until", parser=parse_day, callback=in_order, metavar=_FORM, help="Last UTC day, inclusive."),
-]
+    typer.Option(
+        "--until", parser=last_day, callback=in_order, autocompletion=complete_day, metavar="DAY",
+        help="Last UTC day, inclusive; in the same words.",
+    ),
+]  # fmt: skip

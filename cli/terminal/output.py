@@ -12,7 +12,9 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from contextvars import ContextVar
+from datetime import date
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import typer
 
@@ -20,10 +22,40 @@ from cli.terminal.text_tables import lay_out
 
 WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
 DEFAULT_STORE = "hindcast.duckdb"
+
+
+class Window(NamedTuple):
+    """The first and last UTC day that a command was asked for; None where it is open."""
+
+    since: date | None
+    until: date | None
+
+
+requested_window: ContextVar[Window | None] = ContextVar("requested_window", default=None)
+
+
+def store_or_global(context: typer.Context, value: str) -> str:
+    """For --store of a command: `hindcast --store X cost` means that store too."""
+    given = [one.get_parameter_source("store") for one in (context, context.find_root())]
+    named = [source is not None and source.name == "COMMANDLINE" for source in given]
+    return str(context.find_root().params["store"]) if named == [False, True] else value
+
+
+def json_or_global(context: typer.Context, value: bool) -> bool:
+    """For --json of a command: `hindcast --json cost` means it too."""
+    return value or bool(context.find_root().params.get("json"))
+
+
 StoreOption = Annotated[
-    str, typer.Option("--store", envvar="HINDCAST_STORE", help="The DuckDB file that holds the calls.")
+    str,
+    typer.Option(
+        "--store", envvar="HINDCAST_STORE", callback=store_or_global, help="The DuckDB file that holds the calls."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", callback=json_or_global, help="One JSON document on stdout; everything else on stderr."),
+]
 
 
 def named_store(store: str) -> str | None:
@@ -55,7 +87,13 @@ def safe(text: str) -> str:
 
 
 def emit_json(document: Any) -> None:
-    """Write one JSON document. Keys keep their order, so equal input gives equal bytes."""
+    """Write one JSON document. Keys keep their order, so equal input gives equal bytes.
+
+    Where days were asked for, an object says last which they were, as ISO dates.
+    """
+    window = requested_window.get()
+    if window is not None and isinstance(document, dict):
+        document = {**document, "window": window._asdict()}
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write(_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 

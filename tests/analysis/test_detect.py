@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.anomalies.alerts import false_discoveries
-from analysis.anomalies.baseline import fit_level, matched, parse_range
+from analysis.anomalies.baseline import fit_level, matched
 from analysis.anomalies.day_marks import mark
 from analysis.anomalies.detector import judge, judge_hours, quantile, two_sided
+from analysis.calendar_days import parse_range
 from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
@@ -114,10 +115,10 @@ def test_three_times_the_usual_is_seen_within_two_hours():
 
 
 def test_ranges_are_checked():
-    assert parse_range("2024-02-01..2024-02-03") == (date(2024, 2, 1), date(2024, 2, 3))
-    for wrong in ("2024-02-01", "a..b", "2024-02-03..2024-02-01"):
+    assert parse_range("2024-02-01..2024-02-03", date(2024, 3, 1)) == (date(2024, 2, 1), date(2024, 2, 3))
+    for wrong in ("2024-02-01..", "a..b", "2024-02-03..2024-02-01"):
         with pytest.raises(InputError):
-            parse_range(wrong)
+            parse_range(wrong, date(2024, 3, 1))
 
 
 def test_a_day_that_was_planned_raises_no_flag_and_counts_as_history(tmp_path):

@@ -90,12 +90,15 @@ def test_a_semantic_cache_needs_texts(store):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["curve", "--key", "canonicl"], "unknown key policy 'canonicl'\nDid you mean 'canonical'?"),
-        (["curve", "--temperature", "zer"], "unknown temperature rule 'zer'\nDid you mean 'zero'?"),
+        (["curve", "--key", "canonicl"], "--key 'canonicl' is not one of canonical, canonical+mask"),
+        (
+            ["curve", "--temperature", "zer"],
+            "--temperature 'zer' is not one of always, zero, pool",
+        ),
         (["grid", "--ttl", "5x"], "'5x' is not a time to live\nWrite it as 30s, 5m, 24h, 7d or never."),
         (["grid", "--entries", "0"], "'0' is not a number of entries"),
-        (["grid", "--policy", "lfruu"], "unknown policy 'lfruu'"),
-        (["grid", "--tiers", "three"], "unknown tiers 'three'"),
+        (["grid", "--policy", "lfruu"], "--policy 'lfruu' is not one of lru, fifo"),
+        (["grid", "--tiers", "three"], "--tiers 'three' is not one of shared, process, two"),
     ],
 )
 def test_a_mistyped_option_names_the_right_one(store, words, message, capsys, monkeypatch):

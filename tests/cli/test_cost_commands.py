@@ -118,7 +118,7 @@ def test_strict_exits_1_where_a_call_has_no_price(store: str) -> None:
 def test_a_mistyped_dimension_or_day_says_what_to_write(store: str) -> None:
     with pytest.raises(InputError, match="Did you mean 'model'"):
         run("cost", "--store", store, "--by", "modle")
-    with pytest.raises(InputError, match="YYYY-MM-DD"):
+    with pytest.raises(InputError, match="'March' names no day\nWrite YYYY-MM-DD, "):
         run("cost", "--store", store, "--since", "March")
     with pytest.raises(InputError, match="has no '='"):
         run("cost", "--store", store, "--where", "agent")
