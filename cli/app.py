@@ -12,7 +12,6 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.machinery import ModuleSpec
 from typing import Any
 
 import typer
@@ -21,6 +20,7 @@ from typer.main import get_command_name
 from cli.terminal.commands import Command, CommandGroup, InterruptedByUser, MainGroup, OutputClosed
 from cli.terminal.output import note
 from ingest.errors import HindcastError
+from ingest.pipeline.pandas_block import block_pandas
 
 # most commands are over before a collection would find anything: imports are faster with fewer of them
 gc.set_threshold(100_000, 50, 100)
@@ -65,22 +65,6 @@ for _group in GROUPS:
     _register(_group)
 
 
-class _WithoutPandas:
-    """Lets nothing import pandas into a command: pyarrow does at its first conversion, and a third of a second is gone.
-
-    No command uses it, and what takes it as an option goes on without. The dashboard runs in a process of its own.
-    """
-
-    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
-        loader: Any = self
-        return ModuleSpec(fullname, loader) if fullname == "pandas" else None
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        raise ModuleNotFoundError("pandas is kept out of commands", name=spec.name)
-
-    def exec_module(self, module: Any) -> None: ...
-
-
 @contextmanager
 def _only(name: str) -> Iterator[None]:
     """Without the other commands: reading the options of all takes 30 ms. An unknown name keeps them, for the error."""
@@ -104,7 +88,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    sys.meta_path.insert(0, _WithoutPandas())
+    block_pandas()  # no command uses it, and the dashboard runs in a process of its own
     try:
         with _only(sys.argv[1] if len(sys.argv) > 1 else ""):
             app()

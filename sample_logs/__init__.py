@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -11,5 +13,16 @@ STORY = ("logged", "naive_downgrade", "combined", "routed", "routed_cached")
 
 def strategies() -> list[Path]:
     """The demo's strategy files, in the order of the story."""
-    folder = Path(str(resources.files(__name__))) / "strategies"
-    return [folder / f"{name}.yaml" for name in STORY]
+    return [_strategy_folder() / f"{name}.yaml" for name in STORY]
+
+
+def strategy_pattern() -> str:
+    """A shell pattern for the demo's strategy files where they are installed, below the working folder as relative."""
+    folder = _strategy_folder()
+    with suppress(ValueError):
+        folder = folder.relative_to(Path.cwd())
+    return f"{shlex.quote(str(folder))}/*.yaml"
+
+
+def _strategy_folder() -> Path:
+    return Path(str(resources.files(__name__))) / "strategies"

@@ -6,6 +6,7 @@ import shlex
 from decimal import Decimal
 from typing import Any, Final
 
+import sample_logs
 from analysis import formatting
 from analysis.attribution.baseline_comparison import Comparison
 from analysis.attribution.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
@@ -377,4 +378,4 @@ def next_step(diagnosis: Diagnosis, store: str | None = None) -> str:
         command = drilldown.commands([line.segment for line in first], day, store=store)[0]
         evidence = f"Evidence: {command}   ·   "
     where = f" --store {shlex.quote(store)}" if store else ""
-    return f"{evidence}Try: hindcast replay sample_logs/strategies/*.yaml{where}"
+    return f"{evidence}Try: hindcast replay {sample_logs.strategy_pattern()}{where}"

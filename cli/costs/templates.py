@@ -85,6 +85,7 @@ def duplicates(
     from analysis.reports.duplicate_requests import Repeats
     from analysis.reports.duplicate_requests import duplicates as find
     from ingest.store.database import Store
+    from sample_logs import strategy_pattern
 
     if report_empty_window(store, since, until, as_json=json):
         return
@@ -130,4 +131,4 @@ def duplicates(
     unpriced = sum(r.unpriced for r in (*report.exact, *report.near))
     if unpriced:
         say(f"Unpriced, in no figure above: {formatting.count(unpriced, 'repeat')}.")
-    say("Next: hindcast cache curve   ·   hindcast replay sample_logs/strategies/*.yaml")
+    say(f"Next: hindcast cache curve   ·   hindcast replay {strategy_pattern()}")

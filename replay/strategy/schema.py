@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+import sample_logs
 from ingest.errors import StrategyError, did_you_mean
 from replay import compressors as compress
 from replay.strategy import yaml_source
@@ -204,7 +205,7 @@ def load(path: str | Path) -> Strategy:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise StrategyError(
-            "there is no such file", where=str(path), remedy="Samples: sample_logs/strategies/"
+            "there is no such file", where=str(path), remedy=f"Samples: {sample_logs.strategy_pattern()}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StrategyError(f"cannot be read as text: {error}", where=str(path)) from error
