@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -31,17 +31,12 @@ from analysis.pricing.model_names import forget, remember
 from analysis.pricing.rate_table import Usage
 from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
 from ingest.errors import PriceError
+from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
 
 _ROW_GROUP: Final = 122_880  # DuckDB's
 CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last
 PORTION: Final = 16  # chunks in one publish: about four million calls, a second or so
-
-
-class Progress(Protocol):
-    def advance(self, amount: float) -> None: ...
-
-    def total(self, amount: float) -> None: ...
 
 
 @dataclass(frozen=True)

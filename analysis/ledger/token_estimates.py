@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.contents.tokenizer import FRAME_TOKENS, ensure_counted
+from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
 
 PRIMER_TOKENS: Final = 3
@@ -56,12 +57,6 @@ _COUNTED: Final = """
     LEFT JOIN content_tokens answer ON answer.content_id = output_id AND answer.encoding = wanted.encoding
     ORDER BY wanted.call_no
 """
-
-
-class Progress(Protocol):
-    def advance(self, amount: float) -> None: ...
-
-    def total(self, amount: float) -> None: ...
 
 
 @dataclass(frozen=True)

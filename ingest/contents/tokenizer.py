@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import tiktoken
 
+    from ingest.progress import Progress
     from ingest.store.database import Store
 
 ENCODINGS = ("cl100k_base", "o200k_base")
@@ -59,12 +60,6 @@ _PATTERNS = {"cl100k_base": _CL100K_PATTERN, "o200k_base": _O200K_PATTERN}
 
 
 Encode = Callable[[str], "npt.NDArray[np.uint32]"]  # text -> token ids
-
-
-class Progress(Protocol):
-    def advance(self, amount: float) -> None: ...
-
-    def total(self, amount: float) -> None: ...
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -28,11 +28,12 @@ from ingest.formats import format_named
 from ingest.pipeline import workers as processes
 from ingest.pipeline.parse_rows import Piece, Task
 from ingest.pipeline.tasks import run_task, run_task_whole
+from ingest.progress import Progress
 from ingest.staging.batch import ContentRules, Segment
 from ingest.staging.publish import publish
 from ingest.staging.source_files import SourceFile, compare, fingerprint
 from ingest.store.database import Store
-from ingest.store.ingest_lock import Workplace
+from ingest.store.ingest_lock import IngestLock
 
 TASK_BYTES = 16 << 20
 AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
@@ -43,14 +44,6 @@ LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: n
 PUBLISH_MEMORY = "300MB"
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
-
-
-class Progress(Protocol):
-    """Told how many bytes are done, and how many there are."""
-
-    def advance(self, amount: float) -> None: ...
-
-    def total(self, amount: float) -> None: ...
 
 
 @dataclass
@@ -140,8 +133,8 @@ def ingest(
     forced = format_named(format) if format is not None else None
     rules = _rules(store, "none" if metadata_only else "text" if text else "hashes", hash_key, redact)
     report = IngestReport()
-    with Workplace(store.path, wait=wait) as place:
-        run = _Run(store, rules, place, zone, chosen, forced, report, progress)
+    with IngestLock(store.path, wait=wait) as lock:
+        run = _Run(store, rules, lock, zone, chosen, forced, report, progress)
         run.match_formats = match_formats
         run.meanwhile = meanwhile
         run.find(paths)
@@ -178,7 +171,7 @@ class _Run:
         self,
         store: Store,
         rules: ContentRules,
-        place: Workplace,
+        lock: IngestLock,
         zone: tzinfo,
         mapping: Any,
         forced: Format | None,
@@ -187,7 +180,7 @@ class _Run:
     ) -> None:
         self.store = store
         self.rules = rules
-        self.place = place
+        self.lock = lock
         self.zone = zone
         self.mapping = mapping
         self.forced = forced
@@ -252,7 +245,7 @@ class _Run:
             self._read_parallel(count, size)
         else:
             for task in self._tasks():
-                for segment in run_task(task, self.rules, self.place.folder):
+                for segment in run_task(task, self.rules, self.lock.folder):
                     self._staged(segment)
                 self._task_done(task)
         self._publish()
@@ -265,7 +258,7 @@ class _Run:
             try:
                 for task in self._tasks():
                     with processes.without_main():
-                        future = pool.submit(run_task_whole, task, self.rules, self.place.folder)
+                        future = pool.submit(run_task_whole, task, self.rules, self.lock.folder)
                     running.append((task, future))
                     held = any(piece.data is not None for piece in task.pieces)  # lines that wait in this process
                     while len(running) > (count + 2 if held else AHEAD):
@@ -359,7 +352,7 @@ class _Run:
             con.execute(f"SET memory_limit = '{PUBLISH_MEMORY}'")
             publish(con, self.pending, self.sources, match_formats=self.match_formats)
         for segment in self.pending:
-            self.place.discard(segment.folder)
+            self.lock.discard(segment.folder)
         self.pending = []
         self._pending_bytes = 0
 

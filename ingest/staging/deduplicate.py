@@ -8,6 +8,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ingest.store.database import has_tables
+
 NEAR_SECONDS = 2
 HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # of two 64-bit halves
 _TOKENS = (
@@ -44,7 +46,7 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
                        finish_reason = coalesce(s.finish_reason, calls.finish_reason)
                   FROM fuller s WHERE calls.call_no = s.call_no"""
         )
-        if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'ledger'").fetchall()[0][0]:
+        if has_tables(con, "ledger"):
             con.execute("DELETE FROM ledger WHERE call_no IN (SELECT call_no FROM fuller)")
     con.execute("DROP TABLE fuller")
 

@@ -7,8 +7,6 @@ neither starves. A `kill -9` at any moment leaves the last committed publish.
 
 from __future__ import annotations
 
-import errno
-import os
 import random
 import re
 import threading
@@ -16,17 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import duckdb
 
 from ingest.errors import StoreBusyError, StoreError
+from ingest.store import file_lock
 from ingest.store.schema import CALL_COLUMNS, SCHEMA_VERSION, TABLES
-
-try:  # a POSIX lock; elsewhere DuckDB's own lock and the retries below must do
-    import fcntl
-except ImportError:  # pragma: no cover
-    fcntl = None  # type: ignore[assignment]
 
 READ_PATIENCE_S = 10.0
 WRITE_PATIENCE_S = 60.0
@@ -114,7 +107,7 @@ class Store:
     @contextmanager
     def _gate(self, *, exclusive: bool, patience: float) -> Iterator[None]:
         """The sidecar lock. Never the store file itself: closing any handle on it would drop DuckDB's POSIX lock."""
-        if fcntl is None:  # pragma: no cover
+        if not file_lock.AVAILABLE:  # pragma: no cover  DuckDB's own lock and the retries below must do
             yield
             return
         lock_path = self.path.with_name(self.path.name + ".lock")
@@ -126,23 +119,8 @@ class Store:
                 return
             raise StoreError(f"cannot write beside the store: {error.strerror}", where=str(lock_path)) from error
         with handle:
-            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(handle, kind | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if error.errno not in (errno.EAGAIN, errno.EACCES):
-                        raise
-                    if time.monotonic() > deadline:
-                        raise self._busy(_read_holder(handle)) from error
-                    time.sleep(random.uniform(0.005, 0.03))
-            if exclusive:
-                handle.seek(0)
-                handle.truncate()
-                handle.write(str(os.getpid()).encode())
-                handle.flush()
+            if not file_lock.acquire(handle, exclusive=exclusive, patience_s=patience):
+                raise self._busy(file_lock.holder(handle))
             yield
 
     def _connect(self, *, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
@@ -242,8 +220,3 @@ def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
 def call_columns() -> list[str]:
     """The columns of `calls`, in order."""
     return list(CALL_COLUMNS)
-
-
-def _read_holder(handle: IO[bytes]) -> str | None:
-    handle.seek(0)
-    return handle.read(20).decode("ascii", "replace").strip() or None

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from ingest.errors import StoreBusyError, StoreError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover
-    fcntl = None  # type: ignore[assignment]
+from ingest.store import file_lock
 
 
-class Workplace:
+class IngestLock:
     """`folder` holds the staged segments of this ingest. Leftovers of one that was killed are removed."""
 
     def __init__(self, store: Path, *, wait: float = 60.0) -> None:
@@ -28,7 +21,7 @@ class Workplace:
         self._wait = wait
         self._handle: IO[bytes] | None = None
 
-    def __enter__(self) -> Workplace:
+    def __enter__(self) -> IngestLock:
         try:
             self.store.parent.mkdir(parents=True, exist_ok=True)
             self._handle = self._lock.open("a+b")
@@ -47,28 +40,11 @@ class Workplace:
         return self
 
     def _acquire(self, handle: IO[bytes]) -> None:
-        if fcntl is None:  # pragma: no cover
-            return
-        deadline = time.monotonic() + self._wait
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                if time.monotonic() >= deadline:
-                    handle.seek(0)
-                    holder = handle.read(20).decode("ascii", "replace").strip() or "?"
-                    raise StoreBusyError(
-                        f"process {holder} is ingesting into {self.store}",
-                        remedy="Wait for it to finish, or use another --store.",
-                    ) from error
-                time.sleep(0.05)
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()).encode())
-        handle.flush()
+        if not file_lock.acquire(handle, exclusive=True, patience_s=self._wait):
+            raise StoreBusyError(
+                f"process {file_lock.holder(handle) or '?'} is ingesting into {self.store}",
+                remedy="Wait for it to finish, or use another --store.",
+            )
 
     def discard(self, segment: Path) -> None:
         """Remove a segment that was published."""

@@ -17,7 +17,7 @@ import pytest
 from ingest.errors import StoreBusyError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from ingest.store.ingest_lock import Workplace
+from ingest.store.ingest_lock import IngestLock
 
 KILLS = int(os.environ.get("HINDCAST_KILLS", "4"))
 CALLS = 4_000
@@ -120,7 +120,7 @@ def test_a_second_ingest_that_may_not_wait_names_the_first(tmp_path: Path) -> No
     log = tmp_path / "log.jsonl"
     log.write_text(_line(1))
     store = Store(tmp_path / "s.duckdb")
-    with Workplace(store.path), pytest.raises(StoreBusyError, match=f"process {os.getpid()} is ingesting"):
+    with IngestLock(store.path), pytest.raises(StoreBusyError, match=f"process {os.getpid()} is ingesting"):
         ingest(store, [log], wait=0)
     assert ingest(store, [log]).calls == 1
 
