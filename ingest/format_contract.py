@@ -33,22 +33,23 @@ class Context:
     mapping: Any = None  # ingest.mapping_file.Mapping for the formats that need one
 
 
-UNFORESEEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+# what reading a record of an unsupported shape raises
+READER_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
-def unforeseen(error: Exception) -> BadRecordError:
-    """A shape that a reader did not foresee: the row is set aside by name, never lost, never fatal."""
+def as_bad_record(error: Exception) -> BadRecordError:
+    """The error of a record whose shape a reader does not support, by which its row is set aside."""
     return BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200])
 
 
-def guarded(read: Callable[..., list[Outcome]], *arguments: Any) -> list[Outcome]:
-    """The outcomes of one of several items in a record, so that a bad one does not take the others with it."""
+def catch_reader_errors(read: Callable[..., list[Outcome]], *arguments: Any) -> list[Outcome]:
+    """`read(*arguments)` for one of several items of a record; an error of that item becomes its outcome."""
     try:
         return read(*arguments)
     except BadRecordError as bad:
         return [bad]
-    except UNFORESEEN as error:
-        return [unforeseen(error)]
+    except READER_ERRORS as error:
+        return [as_bad_record(error)]
 
 
 class Reader(Protocol):

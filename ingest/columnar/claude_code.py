@@ -32,7 +32,7 @@ class _Split(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     ephemeral_1h_input_tokens: int | msgspec.UnsetType | None = UNSET
 
 
-class _Made(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class CompletionTokensDetails(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     thinking_tokens: int | msgspec.UnsetType | None = UNSET
 
 
@@ -44,7 +44,7 @@ class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     cache_creation_input_tokens: int | msgspec.UnsetType | None = UNSET
     cache_read_input_tokens: int | msgspec.UnsetType | None = UNSET
     cache_creation: _Split | msgspec.UnsetType | None = UNSET
-    output_tokens_details: _Made | msgspec.UnsetType | None = UNSET
+    output_tokens_details: CompletionTokensDetails | msgspec.UnsetType | None = UNSET
     server_tool_use: dict[str, int] | msgspec.UnsetType | None = UNSET
     service_tier: str | msgspec.UnsetType | None = UNSET
     speed: str | msgspec.UnsetType | None = UNSET
@@ -354,9 +354,9 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
             raise _Refuse
         made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
     details = [usage.output_tokens_details for usage in usages]
-    if arrow_columns.some(details, _Made):
+    if arrow_columns.some(details, CompletionTokensDetails):
         thought, is_thought = _counts(
-            [_given(one.thinking_tokens) if isinstance(one, _Made) else None for one in details]
+            [_given(one.thinking_tokens) if isinstance(one, CompletionTokensDetails) else None for one in details]
         )
         if (thought > output).any():
             raise _Refuse

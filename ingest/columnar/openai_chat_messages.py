@@ -28,7 +28,7 @@ from ingest.columnar.openai_chat_metadata import (
 from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import MESSAGE, OUTPUT, TOOLS, Content, Contents
 from ingest.files.line_files import Row, line_ends, unread_rows
-from ingest.format_contract import UNFORESEEN, Context
+from ingest.format_contract import READER_ERRORS, Context
 from ingest.records.call import PENDING, BadRecordError, Call
 from ingest.staging.batch import Batch
 from ingest.wire import openai
@@ -38,15 +38,15 @@ _REQUEST_LIMIT = 5_000
 _COMMA, _OPEN_OBJECT = ord(","), ord("{")
 _decode_any = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
-_REFUSALS = (msgspec.DecodeError, BadRecordError, RecursionError, *UNFORESEEN)
-# columns that a request tells here
-_ASKED: dict[str, pa.DataType] = {
+_REFUSALS = (msgspec.DecodeError, BadRecordError, RecursionError, *READER_ERRORS)
+# columns that are filled from the request
+_REQUEST_COLUMNS: dict[str, pa.DataType] = {
     "request_model": pa.string(), "temperature": pa.float64(), "max_tokens": pa.int64(), "stream": pa.bool_(),
     "reasoning_effort": pa.string(), "response_format": pa.string(), "user_id": pa.string(),
     "tool_count": pa.int16(),
 }  # fmt: skip
-_TAKEN = {*_ASKED, "service_tier", "operation_name", "params", "tools"}
-_UNTOLD = tuple(
+_TAKEN = {*_REQUEST_COLUMNS, "service_tier", "operation_name", "params", "tools"}
+_NOT_OF_REQUEST = tuple(
     (field.name, field.default) for field in msgspec.structs.fields(Call) if field.name not in _TAKEN
 )  # fmt: skip
 
@@ -63,8 +63,8 @@ class _Response(Response, gc=False):
 _decoder = line_decoder(dict[str, Raw], _Response)
 
 
-class _Asked:
-    """What the requests tell that differ in their messages alone."""
+class _RequestTemplate:
+    """What requests that differ in their messages alone have in common."""
 
     __slots__ = ("call", "number", "params", "tenant", "tools")
 
@@ -76,10 +76,10 @@ class _Asked:
         self.tools: Content | None = None
 
 
-class _Told:
-    """The messages of a session's last call, and its answer, with which the next one's go on as a rule."""
+class _SessionPrefix:
+    """The messages of the previous call of a session, which the next call resends as a rule, and its answer."""
 
-    __slots__ = ("answer", "answered", "exact", "images", "masked", "numbers", "raw", "words", "written")
+    __slots__ = ("answer", "answer_json", "exact", "images", "masked", "numbers", "raw", "words", "written")
 
     def __init__(
         self, written: bytes, numbers: list[int], exact: bytes, masked: bytes, raw: bytes, words: int, images: bool
@@ -91,11 +91,11 @@ class _Told:
         self.raw = raw
         self.words = words
         self.images = images
-        self.answered = b""  # as logged, between commas
+        self.answer_json = b""  # as logged, between commas
         self.answer: Content | None = None
 
 
-_NOTHING_TOLD = _Told(b"", [], b"", b"", b"", 0, False)
+_NO_PREFIX = _SessionPrefix(b"", [], b"", b"", b"", 0, False)
 
 
 def request_call(request: dict[str, Raw]) -> Call | None:
@@ -187,9 +187,9 @@ class _Calls:
         self.lines: list[Any] = []
         self.rows: list[int] = []
         self._state = "hashed" if batch.rules.keep == "hashes" else "full"
-        self._requests: dict[tuple[object, ...], _Asked | None] = {}
-        self._asked: list[_Asked] = []
-        self._sessions: dict[str, _Told] = {}
+        self._requests: dict[tuple[object, ...], _RequestTemplate | None] = {}
+        self._templates: list[_RequestTemplate] = []
+        self._sessions: dict[str, _SessionPrefix] = {}
         self._request: list[int] = []  # by call: the number of what its request tells
         self._messages: list[int] = []
         self._ends: list[int] = [0]
@@ -214,20 +214,20 @@ class _Calls:
             return False
         key = (*request, b"\n".join(request.values()))
         try:
-            asked = self._requests[key]
+            template = self._requests[key]
         except KeyError:
-            asked = self._request_of(request, key)
-        if asked is None:
+            template = self._template_of(request, key)
+        if template is None:
             return False
         response = line.response
         choices = response.choices
         if choices and len(choices) > 1:
             return False
-        told = self._told(bytes(messages), line.session_id)
-        if told is None:
+        prefix = self._prefix_of(bytes(messages), line.session_id)
+        if prefix is None:
             return False
-        if asked.tools is None and asked.call.tools is not None:
-            asked.tools = self.contents.add(asked.call.tools, TOOLS, "$.tools")
+        if template.tools is None and template.call.tools is not None:
+            template.tools = self.contents.add(template.call.tools, TOOLS, "$.tools")
         output = reason = pending = None
         if choices:
             answer = bytes(choices[0].message)
@@ -237,17 +237,19 @@ class _Calls:
             if content.hashed:
                 return False
             output = content.number
-            told.answered = b",%b," % answer
-            told.answer = content
+            prefix.answer_json = b",%b," % answer
+            prefix.answer = content
             reason = choices[0].finish_reason or None
             pending = reason in PENDING or content.measured.asks
-        keys = self.keys.numbers(told.exact, told.masked, told.raw, asked.tools, asked.params, asked.tenant)
+        keys = self.keys.numbers(
+            prefix.exact, prefix.masked, prefix.raw, template.tools, template.params, template.tenant
+        )
         self._keys.append(keys)
-        self._request.append(asked.number)
-        self._messages.extend(told.numbers)
+        self._request.append(template.number)
+        self._messages.extend(prefix.numbers)
         self._ends.append(len(self._messages))
-        self._words.append(told.words)
-        self._images.append(told.images)
+        self._words.append(prefix.words)
+        self._images.append(prefix.images)
         self._outputs.append(output)
         self._reasons.append(reason)
         self._pending.append(pending)
@@ -256,13 +258,13 @@ class _Calls:
         self.rows.append(row)
         return True
 
-    def _told(self, written: bytes, session: str | None) -> _Told | None:
+    def _prefix_of(self, written: bytes, session: str | None) -> _SessionPrefix | None:
         """The messages of a call; None if there are none, or if one is known by its hash alone."""
-        before = self._sessions.get(session, _NOTHING_TOLD) if session else _NOTHING_TOLD
+        before = self._sessions.get(session, _NO_PREFIX) if session else _NO_PREFIX
         given = before.written
         size = len(given)
         if not size or not written.startswith(given) or written[size] != _COMMA:
-            before = _NOTHING_TOLD
+            before = _NO_PREFIX
             new = _decode_list(written)
             if not new:
                 return None
@@ -281,36 +283,36 @@ class _Calls:
             raw += its_raw
             words += its_words
             images = images or its_images
-        told = _Told(written[:-1], numbers, exact, masked, raw, words, images)
+        prefix = _SessionPrefix(written[:-1], numbers, exact, masked, raw, words, images)
         if session:
-            self._sessions[session] = told
-        return told
+            self._sessions[session] = prefix
+        return prefix
 
-    def _further(self, written: bytes, size: int, before: _Told) -> list[Content]:
+    def _further(self, written: bytes, size: int, before: _SessionPrefix) -> list[Content]:
         """The messages after the first `size` bytes, which are those of the call before, and its answer as a rule."""
         answer = before.answer
-        if answer is not None and written.startswith(before.answered, size):
-            said = self.contents.add_plain(written[size + len(before.answered) : -1], MESSAGE)
+        if answer is not None and written.startswith(before.answer_json, size):
+            said = self.contents.add_plain(written[size + len(before.answer_json) : -1], MESSAGE)
             if said is not None:
                 return [answer, said]
         new = _decode_list(b"[" + written[size + 1 :])
         return self.contents.add_all(new, "$.messages") if new else []
 
-    def _request_of(self, request: dict[str, Raw], key: tuple[object, ...]) -> _Asked | None:
+    def _template_of(self, request: dict[str, Raw], key: tuple[object, ...]) -> _RequestTemplate | None:
         call = request_call(request)
-        asked = None
+        template = None
         if (
             call is not None
-            and all(getattr(call, name) == default for name, default in _UNTOLD)
+            and all(getattr(call, name) == default for name, default in _NOT_OF_REQUEST)
             and (call.max_tokens is None or -INT_LIMIT < call.max_tokens < INT_LIMIT)
             and (call.tool_count or 0) <= TOOLS_LIMIT
         ):
-            asked = _Asked(len(self._asked), call, self.keys.parameters(call.params))
-            self._asked.append(asked)
+            template = _RequestTemplate(len(self._templates), call, self.keys.parameters(call.params))
+            self._templates.append(template)
         if len(self._requests) >= _REQUEST_LIMIT:
             self._requests.clear()
-        self._requests[key] = asked
-        return asked
+        self._requests[key] = template
+        return template
 
     def table(self, context: Context, source: int) -> pa.Table:
         lines = self.lines
@@ -333,11 +335,11 @@ class _Calls:
             "source": constant(source, size, pa.int32()),
             "source_row": pa.array(self.rows, pa.int64()),
         }
-        for name, kind in _ASKED.items():
-            values = [getattr(asked.call, name) for asked in self._asked]
+        for name, kind in _REQUEST_COLUMNS.items():
+            values = [getattr(template.call, name) for template in self._templates]
             if values.count(None) < len(values):
                 made[name] = pa.array(values, kind).take(request)
-        tools = [asked.tools.number if asked.tools is not None else None for asked in self._asked]
+        tools = [template.tools.number if template.tools is not None else None for template in self._templates]
         if tools.count(None) < len(tools):
             made["tools"] = pa.array(tools, pa.int32()).take(request)
         for policy, numbers in zip(POLICIES, np.array(self._keys, dtype=np.int32).T, strict=True):
@@ -346,7 +348,7 @@ class _Calls:
 
     def _tiers(self) -> pa.Array:
         """What the response says is what was billed."""
-        requested = [asked.call.service_tier for asked in self._asked]
+        requested = [template.call.service_tier for template in self._templates]
         return texts(
             [
                 requested[number] if not tier else None if tier in openai.STANDARD_TIERS else tier

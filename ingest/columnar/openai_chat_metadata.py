@@ -24,22 +24,22 @@ from ingest.wire import openai
 from ingest.wire.request_response import WRAPPER_KEYS, provider_of
 
 _Count = Annotated[int, Meta(ge=0, lt=TOKEN_LIMIT)]
-_NullOnly = Literal["\0"] | None  # no log has it: a line with the key is left to the ordinary reader
+_UnsupportedKey = Literal["\0"] | None  # no log has it: a line with the key is left to the ordinary reader
 _Name = Annotated[str, Meta(min_length=1)]
 INT_LIMIT, TOOLS_LIMIT = 1 << 62, 32_767
 _LIST = ord("[")
 
 
-class _Inside(Struct, gc=False):
+class _PromptTokensDetails(Struct, gc=False):
     cached_tokens: _Count | None = None
     audio_tokens: _Count | None = None
     image_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
-    cache_creation_tokens: _NullOnly = None
-    cache_creation_token_details: _NullOnly = None
+    cache_creation_tokens: _UnsupportedKey = None
+    cache_creation_token_details: _UnsupportedKey = None
 
 
-class _Made(Struct, gc=False):
+class _CompletionTokensDetails(Struct, gc=False):
     audio_tokens: _Count | None = None
     image_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
@@ -49,15 +49,15 @@ class _Usage(Struct, gc=False):
     prompt_tokens: _Count
     completion_tokens: _Count
     total_tokens: _Count | None = None
-    prompt_tokens_details: _Inside | None = None
-    completion_tokens_details: _Made | None = None
-    prompt_cache_hit_tokens: _NullOnly = None
-    cached_tokens: _NullOnly = None
-    num_cached_tokens: _NullOnly = None
-    cache_read_input_tokens: _NullOnly = None
-    cache_creation_input_tokens: _NullOnly = None
-    cache_creation: _NullOnly = None
-    server_tool_use: _NullOnly = None
+    prompt_tokens_details: _PromptTokensDetails | None = None
+    completion_tokens_details: _CompletionTokensDetails | None = None
+    prompt_cache_hit_tokens: _UnsupportedKey = None
+    cached_tokens: _UnsupportedKey = None
+    num_cached_tokens: _UnsupportedKey = None
+    cache_read_input_tokens: _UnsupportedKey = None
+    cache_creation_input_tokens: _UnsupportedKey = None
+    cache_creation: _UnsupportedKey = None
+    server_tool_use: _UnsupportedKey = None
 
 
 class _Message(Struct, gc=False):
@@ -79,7 +79,7 @@ class Response(Struct, gc=False):
     model: _Name
     usage: _Usage
     service_tier: str | None = None
-    metadata: _NullOnly = None
+    metadata: _UnsupportedKey = None
 
 
 class _Response(Response, gc=False):
@@ -98,7 +98,7 @@ _Request = msgspec.defstruct(
         ("reasoning_effort", str | None, None),
         ("tools", list[Raw] | None, None),
         *(
-            (key, _NullOnly, None)
+            (key, _UnsupportedKey, None)
             for key in ("input", "prompt", "functions", "max_output_tokens", "reasoning", "response_format", "text",
                         "safety_identifier", "user", "service_tier", "metadata")
         ),
@@ -206,7 +206,7 @@ def _details(usages: list[_Usage]) -> tuple[list[Any], ...]:
     )
 
 
-_NO_INSIDE, _NO_MADE = _Inside(), _Made()
+_NO_INSIDE, _NO_MADE = _PromptTokensDetails(), _CompletionTokensDetails()
 
 
 def _values(counts: list[int | None]) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.detect.file_format import recognise, sample
 from ingest.files import containers, line_files
-from ingest.format_contract import UNFORESEEN, Context, Format, unforeseen
+from ingest.format_contract import READER_ERRORS, Context, Format, as_bad_record
 from ingest.formats import format_named
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 from ingest.staging.batch import complete
@@ -75,8 +75,8 @@ def explain(path: Path, *, mapping: Any = None, format: str | None = None, rows:
             got = reader.read(row.record, row.number)
         except BadRecordError as bad:
             got = bad
-        except UNFORESEEN as error:
-            got = unforeseen(error)
+        except READER_ERRORS as error:
+            got = as_bad_record(error)
         outcomes.extend((row.number, one) for one in (got if isinstance(got, list) else [got]))
     outcomes.extend((0, one) for one in reader.close())
     for number, outcome in outcomes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel.span_messages import messages_of
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
@@ -46,11 +46,11 @@ class Observations:
             self._trace(trace)
             for item in record["observations"]:
                 if isinstance(item, dict):
-                    found.extend(guarded(self._observation, {"traceId": trace.get("id"), **item}, row))
+                    found.extend(catch_reader_errors(self._observation, {"traceId": trace.get("id"), **item}, row))
             return found if record["observations"] else [Skip("a trace without observations")]
         if isinstance(record.get("batch"), list):
             for event in record["batch"]:
-                found.extend(guarded(self._event, event, row))
+                found.extend(catch_reader_errors(self._event, event, row))
             return found if record["batch"] else [Skip("an empty batch")]
         return self._observation(record, row)
 

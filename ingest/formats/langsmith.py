@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel.span_messages import messages_of
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
@@ -35,13 +35,13 @@ class Runs:
             found: list[Outcome] = []
             for run in record.get("post") or ():
                 if run.get("outputs") or run.get("end_time"):
-                    found.extend(guarded(self._run, run, row))
+                    found.extend(catch_reader_errors(self._run, run, row))
                 elif len(self.begun) < _LIMIT:
                     self.begun[self._key(run)] = {**run, "row": row}
             for run in record.get("patch") or ():
                 begun = self.begun.pop(self._key(run), {})
                 done = {key: value for key, value in run.items() if value is not None}
-                found.extend(guarded(self._run, {**begun, **done}, row))
+                found.extend(catch_reader_errors(self._run, {**begun, **done}, row))
             return found
         return self._run(record, row)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
@@ -23,7 +23,7 @@ class Traces:
     def read(self, record: Any, row: int) -> list[Outcome]:
         found: list[Outcome] = []
         for span in _spans(record):
-            found.extend(guarded(self._span, span, row))
+            found.extend(catch_reader_errors(self._span, span, row))
         return found if _spans(record) else [Skip("a trace without spans")]
 
     def close(self) -> Iterable[Outcome]:

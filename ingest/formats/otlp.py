@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, guarded
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import BadRecordError, Call, Skip, text_or_none
@@ -30,9 +30,9 @@ class Export:
     def read(self, record: Any, row: int) -> list[Outcome]:
         found: list[Outcome] = []
         for resource, span in _spans(record):
-            found.extend(guarded(self._span, resource, span, row))
+            found.extend(catch_reader_errors(self._span, resource, span, row))
         for event in _log_records(record):
-            found.extend(guarded(self._event, event))
+            found.extend(catch_reader_errors(self._event, event))
         if not found and not _named(record, "resourceSpans"):
             found.append(Skip("an export without spans"))
         return found

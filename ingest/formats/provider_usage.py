@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, guarded, stateless
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.records.call import BadRecordError, Bucket, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 
@@ -25,7 +25,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
         end = _time(bucket.get("end_time", bucket.get("ending_at")), context)
         for result in bucket.get("results", [bucket]):
             if isinstance(result, dict):
-                found.extend(guarded(_result, result, start, end))
+                found.extend(catch_reader_errors(_result, result, start, end))
     return found or [Skip("an empty usage report")]
 
 

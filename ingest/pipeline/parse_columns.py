@@ -13,7 +13,7 @@ from ingest.format_contract import Columns, Format
 from ingest.formats import format_named
 from ingest.pipeline import parse_rows
 from ingest.staging.arrow_files import concatenated, write_table
-from ingest.staging.batch import Batch, ContentRules, Part, Segment
+from ingest.staging.batch import Batch, ContentRules, FileCounts, Segment
 
 SEGMENT_CALLS = 60_000
 WHOLE_BYTES = 64 << 20  # a file that is read in one piece and is larger goes the ordinary way, in bounded memory
@@ -41,13 +41,13 @@ def read_task(task: parse_rows.Task, rules: ContentRules, folder: Path) -> Itera
                 yield held.write()
                 held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
             continue
-        if held.parts:
+        if held.counts:
             yield held.write()
             held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
         yield from parse_rows.read_task(
             parse_rows.Task(task.number, [piece]), rules, folder / f"{task.number:06}-{place}"
         )
-    if held.parts:
+    if held.counts:
         yield held.write()
 
 
@@ -56,7 +56,7 @@ class _Held:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.parts: dict[int, Part] = {}
+        self.counts: dict[int, FileCounts] = {}
         self.calls = 0
         self._tables: list[pa.Table] = []
         self._issues: list[tuple[int, str, str]] = []
@@ -65,7 +65,7 @@ class _Held:
     def read(self, piece: parse_rows.Piece, rules: ContentRules) -> bool:
         """Take in a piece; False if it must be read the ordinary way, and then nothing of it is kept."""
         format = _format(piece)
-        if format is None or format.columns is None or piece.cut is not None or piece.source in self.parts:
+        if format is None or format.columns is None or piece.cut is not None or piece.source in self.counts:
             return False
         data = _bytes(piece)
         if data is None:
@@ -76,14 +76,14 @@ class _Held:
         batch = _left_over(piece, found, rules)
         if batch is None or (len(batch) and not format.splittable):
             return False
-        part = batch.part(piece.source)
-        part.rows += len(found.rows) + found.duplicates + found.skipped.total()
-        part.calls += len(found.rows)
-        part.duplicates += found.duplicates
-        part.skipped.update(found.skipped)
-        part.last_row = int(found.rows[-1]) if len(found.rows) else 0
-        parse_rows.finish_part(part, piece)
-        self.parts[piece.source] = part
+        counts = batch.counts_of(piece.source)
+        counts.rows += len(found.rows) + found.duplicates + found.skipped.total()
+        counts.calls += len(found.rows)
+        counts.duplicates += found.duplicates
+        counts.skipped.update(found.skipped)
+        counts.last_row = int(found.rows[-1]) if len(found.rows) else 0
+        parse_rows.finish_counts(counts, piece)
+        self.counts[piece.source] = counts
         self._take(piece, found, batch)
         return True
 
@@ -113,7 +113,7 @@ class _Held:
         self.calls += len(table)
 
     def write(self) -> Segment:
-        segment = Segment(self.folder, self.calls, parts=self.parts, issues=self._issues)
+        segment = Segment(self.folder, self.calls, counts=self.counts, issues=self._issues)
         if self._tables:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_table(concatenated(self._tables), self.folder, "calls")

@@ -16,11 +16,11 @@ import msgspec
 from ingest.contents.messages import Contents
 from ingest.files import containers, line_files
 from ingest.files.line_files import Row, Shape
-from ingest.format_contract import UNFORESEEN, Context, Format, Outcome, Reader, unforeseen
+from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, Reader, as_bad_record
 from ingest.formats import detect_record, format_named
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 from ingest.records.call_identity import key_of_id, key_of_line
-from ingest.staging.batch import Batch, ContentRules, Part, Quarantined, Segment
+from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, Segment
 
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
@@ -78,9 +78,9 @@ def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment
         rows = rows_of(piece)
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
-            last_row = batch.part(piece.source).last_row
+            last_row = batch.counts_of(piece.source).last_row
             batch = fresh()
-            batch.part(piece.source).last_row = last_row
+            batch.counts_of(piece.source).last_row = last_row
     yield batch.write()
 
 
@@ -127,7 +127,7 @@ def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRule
     if piece.shape != "jsonl" or piece.cut is not None or rules.keep == "none" or rules.redact is not None:
         return False
     key = rules.hash_key if rules.keep == "hashes" else None
-    counts = batch.part(piece.source)
+    counts = batch.counts_of(piece.source)
 
     def other(row: Row) -> None:
         row = row._replace(offset=piece.start + row.offset)
@@ -148,7 +148,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
     """Read rows of a piece until the batch is full (True) or the piece ends (False)."""
     key = rules.hash_key if rules.keep == "hashes" else None
     weight = 0
-    counts = batch.part(piece.source)
+    counts = batch.counts_of(piece.source)
     try:
         for row in rows:
             weight += len(row.raw) if row.raw is not None else 500
@@ -168,7 +168,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
 
 def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> None:
     """Take in what the readers held back, at the end of a piece."""
-    counts = batch.part(piece.source)
+    counts = batch.counts_of(piece.source)
     for outcome in readers.close():
         end = Row(outcome.row or counts.last_row if isinstance(outcome, Call) else counts.last_row, 0, b"", None, None)
         try:
@@ -177,10 +177,10 @@ def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> N
             _take(outcome, batch, piece.source, end.number, b"", 0, key)
         except BadRecordError as bad:
             _quarantine(bad, end, batch, piece.source, key)
-    finish_part(counts, piece)
+    finish_counts(counts, piece)
 
 
-def finish_part(counts: Part, piece: Piece) -> None:
+def finish_counts(counts: FileCounts, piece: Piece) -> None:
     """Say how far the file was read, at the end of a piece."""
     counts.complete = piece.last
     counts.end_offset = 0
@@ -224,8 +224,8 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
     except RecursionError:
         _quarantine(BadRecordError("nested too deeply"), row, batch, source, key)
         return
-    except UNFORESEEN as error:
-        _quarantine(unforeseen(error), row, batch, source, key)
+    except READER_ERRORS as error:
+        _quarantine(as_bad_record(error), row, batch, source, key)
         return
     raw = row.raw
     for index, outcome in enumerate(outcomes if isinstance(outcomes, list) else (outcomes,)):

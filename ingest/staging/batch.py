@@ -50,8 +50,8 @@ class Quarantined:
 
 
 @dataclass
-class Part:
-    """What one segment holds of one file."""
+class FileCounts:
+    """Counts of what one segment holds of one file: rows, calls, and the rows that are none."""
 
     rows: int = 0
     calls: int = 0
@@ -73,7 +73,7 @@ class Segment:
     folder: Path
     calls: int = 0
     hashed: bool = False  # some contents are known by the hash that the log gave
-    parts: dict[int, Part] = field(default_factory=dict)
+    counts: dict[int, FileCounts] = field(default_factory=dict)
     issues: list[tuple[int, str, str]] = field(default_factory=list)  # call number in the segment, code, detail
 
 
@@ -107,36 +107,37 @@ class Batch:
         """How many calls came one by one."""
         return len(self._calls)
 
-    def part(self, source: int) -> Part:
-        found = self.segment.parts.get(source)
+    def counts_of(self, source: int) -> FileCounts:
+        """The counts of the file with this number."""
+        found = self.segment.counts.get(source)
         if found is None:
-            found = self.segment.parts[source] = Part()
+            found = self.segment.counts[source] = FileCounts()
         return found
 
     def skip(self, source: int, outcome: Skip) -> None:
-        part = self.part(source)
-        part.rows += 1
+        counts = self.counts_of(source)
+        counts.rows += 1
         if outcome.duplicate:
-            part.duplicates += 1
+            counts.duplicates += 1
         else:
-            part.skipped[outcome.reason] += 1
+            counts.skipped[outcome.reason] += 1
 
     def bucket(self, source: int, bucket: Bucket) -> None:
-        part = self.part(source)
-        part.rows += 1
-        part.skipped["usage report, kept to reconcile with"] += 1
-        part.buckets.append(bucket)
+        counts = self.counts_of(source)
+        counts.rows += 1
+        counts.skipped["usage report, kept to reconcile with"] += 1
+        counts.buckets.append(bucket)
 
     def quarantine(self, source: int, bad: Quarantined) -> None:
-        part = self.part(source)
-        part.rows += 1
+        counts = self.counts_of(source)
+        counts.rows += 1
         if self.rules.keep != "text":
             bad.excerpt = None
             bad.reason = without_values(bad.reason)
         elif bad.excerpt is not None and self.rules.redact:
             bad.excerpt = self.rules.redact.redact_text(bad.excerpt)
             bad.reason = self.rules.redact.redact_text(bad.reason)
-        part.quarantined.append(bad)
+        counts.quarantined.append(bad)
 
     def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
         """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
@@ -154,9 +155,9 @@ class Batch:
             self.segment.issues.extend((len(self._calls), code, clean(detail)) for code, detail in call.issues)
         call.input_words = words
         call.content_state = state or "absent"
-        part = self.part(source)
-        part.rows += 1
-        part.calls += 1
+        counts = self.counts_of(source)
+        counts.rows += 1
+        counts.calls += 1
         count = call.tool_count or (len(call.tools) if call.tools else None)
         call.messages = call.output = call.tools = call.params = None  # free the texts
         self._calls.append(call)

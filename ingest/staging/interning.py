@@ -64,8 +64,8 @@ class Staged:
 
 
 @dataclass
-class _Locals:
-    """Things numbered from zero in each segment, one segment's after the other's."""
+class _SegmentIds:
+    """Segment-local ids of hashes, counted from 0 in each segment, and what they are among all segments' ids."""
 
     tables: list[pa.Table | None]  # by segment; hashes only
     starts: Any  # of each segment's numbers in all
@@ -73,7 +73,7 @@ class _Locals:
     low: Any
 
     @classmethod
-    def read(cls, segments: Sequence[Segment], name: str) -> _Locals | None:
+    def read(cls, segments: Sequence[Segment], name: str) -> _SegmentIds | None:
         tables = [read_table(one.folder, name, _HALVES) for one in segments]
         known = [table for table in tables if table is not None]
         if not known:
@@ -129,7 +129,7 @@ def _grouped(high: Any, low: Any) -> Any:
 def with_contents(con: duckdb.DuckDBPyConnection, staged: Staged) -> pa.Table:
     """Store the contents that the calls use and the store lacks; turn local numbers into content ids."""
     calls = staged.calls
-    found = _Locals.read(staged.segments, "contents")
+    found = _SegmentIds.read(staged.segments, "contents")
     if found is None:
         return calls
     numbers: dict[str, Any] = {}
@@ -180,7 +180,7 @@ def _taken(ids: Any, numbers: Any) -> pa.Array:
 
 
 def _insert_contents(
-    con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _Locals, fresh: Any, ids: Any
+    con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _SegmentIds, fresh: Any, ids: Any
 ) -> None:
     """One segment after the other, so that the texts of only one are in memory."""
     for place, segment in enumerate(segments):
@@ -201,7 +201,7 @@ def _insert_contents(
         con.unregister("new_contents")
 
 
-def _complete_hashed(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _Locals, ids: Any) -> None:
+def _complete_hashed(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _SegmentIds, ids: Any) -> None:
     """Give contents first seen as a bare hash the text that has turned up; it is counted anew when needed."""
     known = con.execute("SELECT count(*) FROM meta WHERE key = 'hashed_contents'").fetchall()[0][0]
     if any(segment.hashed for segment in segments) and not known:
@@ -232,7 +232,7 @@ def _complete_hashed(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment]
         con.unregister("numbered")
 
 
-def _given_tokens(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _Locals, ids: Any) -> None:
+def _given_tokens(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], found: _SegmentIds, ids: Any) -> None:
     """Token counts that the log gives with a content's hash."""
     for place, segment in enumerate(segments):
         table = read_table(segment.folder, "content_tokens")
@@ -256,7 +256,7 @@ def _given_tokens(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], f
 def with_keys(con: duckdb.DuckDBPyConnection, staged: Staged) -> pa.Table:
     """Turn the segments' key numbers into dense ids of `request_keys`, adding the new ones."""
     calls = staged.calls
-    found = _Locals.read(staged.segments, "keys")
+    found = _SegmentIds.read(staged.segments, "keys")
     if found is None:
         return calls
     starts = found.starts[staged.segment_of_call]

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ingest.records.call import Bucket
 from ingest.staging import interning, source_files
-from ingest.staging.batch import Part, Segment
+from ingest.staging.batch import FileCounts, Segment
 from ingest.staging.deduplicate import HASH, logged_elsewhere, replace_fuller, without
 from ingest.staging.interning import Staged
 from ingest.staging.source_files import SourceFile
@@ -48,29 +48,29 @@ def publish(
     match_formats: bool = True,
 ) -> None:
     """Add the segments, in order, inside the caller's transaction; the counts go to the source files."""
-    touched = [files[number] for number in dict.fromkeys(number for one in segments for number in one.parts)]
+    touched = [files[number] for number in dict.fromkeys(number for one in segments for number in one.counts)]
     source_files.open_all(con, touched)
     for format, group in groupby(segments, key=lambda segment: _format(segment, files)):
         together = list(group)
         bases = {}
         for place, segment in enumerate(together):
-            for number, part in segment.parts.items():
+            for number, counts in segment.counts.items():
                 bases[place, number] = files[number].row_base
-                _publish_quarantine(con, files[number], part)
-                _publish_buckets(con, files[number], part)
-                files[number].count(part)
+                _publish_quarantine(con, files[number], counts)
+                _publish_buckets(con, files[number], counts)
+                files[number].count(counts)
         holding = [(place, segment) for place, segment in enumerate(together) if segment.calls]
         if holding:
             staged = Staged.read([segment for _, segment in holding])
             _place(staged, [place for place, _ in holding], bases, files)
             _publish_calls(con, staged, files, format if match_formats else None)
         source_files.save_all(
-            con, [files[number] for number in dict.fromkeys(n for one in together for n in one.parts)]
+            con, [files[number] for number in dict.fromkeys(n for one in together for n in one.counts)]
         )
 
 
 def _format(segment: Segment, files: Sequence[SourceFile]) -> str:
-    return next((files[number].format for number in segment.parts), "")
+    return next((files[number].format for number in segment.counts), "")
 
 
 def _place(staged: Staged, places: list[int], bases: dict[tuple[int, int], int], files: Sequence[SourceFile]) -> None:
@@ -213,14 +213,14 @@ def _publish_issues(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, f
         con.unregister("issues")
 
 
-def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:
+def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, counts: FileCounts) -> None:
     """Usage and cost report rows, each once whatever is read again."""
-    if not part.buckets:
+    if not counts.buckets:
         return
     names = [one.name for one in fields(Bucket)]
     kinds = {"start_us": pa.int64(), "end_us": pa.int64(), "requests": pa.int64()}
     columns = {
-        name: pa.array([getattr(bucket, name) for bucket in part.buckets], kinds.get(name, pa.string()))
+        name: pa.array([getattr(bucket, name) for bucket in counts.buckets], kinds.get(name, pa.string()))
         for name in names
     }
     con.register("found_buckets", pa.table(columns))
@@ -246,12 +246,12 @@ def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, part: P
     con.unregister("found_buckets")
 
 
-def _publish_quarantine(con: duckdb.DuckDBPyConnection, source: SourceFile, part: Part) -> None:
-    if not part.quarantined:
+def _publish_quarantine(con: duckdb.DuckDBPyConnection, source: SourceFile, counts: FileCounts) -> None:
+    if not counts.quarantined:
         return
     rows = [
         (source.source_id, source.row_base + bad.row, bad.offset, bad.reason, bad.path, bad.sha256, bad.excerpt)
-        for bad in part.quarantined
+        for bad in counts.quarantined
     ]
     names = ("source_id", "source_row", "byte_offset", "reason", "json_path", "line_sha256", "excerpt")
     columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ingest.files import line_files
 from ingest.records.call_identity import key_of_line
-from ingest.staging.batch import Part
+from ingest.staging.batch import FileCounts
 
 _EDGE = 1 << 16
 _EXAMPLES = 5
@@ -56,20 +56,20 @@ class SourceFile:
     _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
     _repeats: dict[int, int] = field(default_factory=dict)  # of those met more than once, how often
 
-    def count(self, part: Part) -> None:
-        """Take in a published part. Its calls are duplicates until `found_new` says how many are not."""
-        self.rows += part.rows
-        self.duplicates += part.duplicates + part.calls
-        self.quarantined += len(part.quarantined)
-        for bad in part.quarantined[: _EXAMPLES - len(self.examples)]:
+    def count(self, counts: FileCounts) -> None:
+        """Add the counts of a published segment. Its calls are duplicates until `found_new` says how many are not."""
+        self.rows += counts.rows
+        self.duplicates += counts.duplicates + counts.calls
+        self.quarantined += len(counts.quarantined)
+        for bad in counts.quarantined[: _EXAMPLES - len(self.examples)]:
             self.examples.append({"row": self.row_base + bad.row, "reason": bad.reason, "json_path": bad.path})
-        for reason, number in part.skipped.items():
+        for reason, number in counts.skipped.items():
             self.skipped[reason] = self.skipped.get(reason, 0) + number
-        self.row_base += part.lines
-        self.problem = self.problem or part.problem
-        if part.end_offset is not None:
-            self.end_offset = part.end_offset
-            self.complete = part.complete
+        self.row_base += counts.lines
+        self.problem = self.problem or counts.problem
+        if counts.end_offset is not None:
+            self.end_offset = counts.end_offset
+            self.complete = counts.complete
 
     def found_new(self, calls: int) -> None:
         """So many of the calls counted were not in the store."""
