@@ -7,7 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
+
+from analysis.array_types import Int32Array, Int64Array
 
 PICO = 10**12
 
@@ -22,12 +23,12 @@ def pico(amount: Decimal) -> int:
     return int(Decimal(amount).scaleb(12).to_integral_exact())
 
 
-def exact_sum(values: NDArray[np.int64]) -> int:
+def exact_sum(values: Int64Array) -> int:
     """The sum as a Python integer: right also where it does not fit 64 bits (above about $9.2 M)."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
-def sums_by(values: NDArray[np.int64], group: NDArray[np.int32], groups: int) -> list[int]:
+def sums_by(values: Int64Array, group: Int32Array, groups: int) -> list[int]:
     """Exact sums per group number; one Python integer for each of `groups` groups."""
     low = np.zeros(groups, np.int64)
     high = np.zeros(groups, np.int64)

@@ -14,8 +14,8 @@ from math import exp, sqrt
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.array_types import BoolArray, Float64Array, Int64Array
 from ingest.errors import InputError
 
 MIN_HISTORY: Final = 7  # days of history before a weekday can mean anything
@@ -104,13 +104,13 @@ def fit_level(history: Mapping[date, float]) -> Level:
     return Level(level, dict(enumerate(effects.tolist())), dict(zip(days, _week_around(flat, near, week), strict=True)))
 
 
-def _median(values: NDArray[np.float64]) -> float:
+def _median(values: Float64Array) -> float:
     """As numpy's, without its overhead on a few dozen values."""
     ordered, n = np.sort(values), len(values)
     return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
 
 
-def _week_around(flat: NDArray[np.float64], near: NDArray[np.bool_], count: NDArray[np.int64]) -> list[float]:
+def _week_around(flat: Float64Array, near: BoolArray, count: Int64Array) -> list[float]:
     """The median of the days at most three days away (`near`), for each day: rows sorted, the others at infinity."""
     rows = np.sort(np.where(near, flat[None, :], np.inf), axis=1)
     at = np.arange(len(flat))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.attribution.factors import MEASURES, Bool, Cells, Float
+from analysis.array_types import BoolArray, Float64Array
+from analysis.attribution.factors import MEASURES, Cells
 from analysis.attribution.segment_sums import UNKNOWN_IDS, DaySums
 
 
@@ -69,7 +70,7 @@ def compare(
     )
 
 
-def _repriced(sums: DaySums, day: date, weights: Iterable[date], epochs: Mapping[int, Any]) -> Bool:
+def _repriced(sums: DaySums, day: date, weights: Iterable[date], epochs: Mapping[int, Any]) -> BoolArray:
     """The cells whose calls are priced by other price lists on the day than on the baseline days."""
     codes: dict[Any, int] = {}
     pairs = []
@@ -105,7 +106,7 @@ def _only_unpriced(sums: DaySums, days: Iterable[date]) -> list[bool]:
     return [segment in without and not has for segment, has in zip(sums.segments, priced.tolist(), strict=True)]
 
 
-def _count_requests(requests: Float, sums: DaySums, day: date, weights: Mapping[date, float]) -> list[str]:
+def _count_requests(requests: Float64Array, sums: DaySums, day: date, weights: Mapping[date, float]) -> list[str]:
     """Fill `requests` (2, segments) where both sides can tell requests, else sessions, apart; name what was counted."""
     sides = np.zeros((2, 5, requests.shape[1]))
     for side, days in zip(sides, (weights, {day: 1.0}), strict=True):

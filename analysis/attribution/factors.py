@@ -18,11 +18,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
+from analysis.array_types import BoolArray, Float64Array, Int64Array
 
 VOLUME: Final = "volume"
 CALLS_PER_REQUEST: Final = "calls_per_request"
@@ -57,16 +54,16 @@ class Cells:
     where requests or sessions cannot be told apart: then every call counts as a request of its own.
     """
 
-    segment: Int
-    model: Int
-    tier: Int
-    hit: Bool
-    sums: tuple[Float, Float]
-    repriced: Bool  # the price list of this cell differs between the sides
+    segment: Int64Array
+    model: Int64Array
+    tier: Int64Array
+    hit: BoolArray
+    sums: tuple[Float64Array, Float64Array]
+    repriced: BoolArray  # the price list of this cell differs between the sides
     segments: int
-    requests: Float
+    requests: Float64Array
 
-    def of(self, side: int, measure: str) -> Float:
+    def of(self, side: int, measure: str) -> Float64Array:
         return self.sums[side][_AT[measure]]
 
     @cached_property
@@ -88,35 +85,35 @@ class Cells:
 class States:
     """The factor values of each cell on both sides; every array has shape (2, cells), `requests` (2, segments)."""
 
-    requests: Float
-    calls_per_request: Float
-    model: Float  # X
-    hit: Float  # G
-    tier: Float  # B
-    input: Float  # T
-    read: Float  # h
-    write: Float  # w
-    output: Float
-    reasoning: Float
-    other: Float
-    rates: Float  # (5, 2, cells), by _RATES
-    repriced: Bool
-    segment: Int
+    requests: Float64Array
+    calls_per_request: Float64Array
+    model: Float64Array  # X
+    hit: Float64Array  # G
+    tier: Float64Array  # B
+    input: Float64Array  # T
+    read: Float64Array  # h
+    write: Float64Array  # w
+    output: Float64Array
+    reasoning: Float64Array
+    other: Float64Array
+    rates: Float64Array  # (5, 2, cells), by _RATES
+    repriced: BoolArray
+    segment: Int64Array
     segments: int
 
 
-def _grouped(key: Int, values: Float) -> Float:
+def _grouped(key: Int64Array, values: Float64Array) -> Float64Array:
     """Each cell's group total."""
     _, group = np.unique(key, return_inverse=True)
     return np.asarray(np.bincount(group, values)[group], np.float64)
 
 
-def _ratio(top: Float, bottom: Float) -> Float:
+def _ratio(top: Float64Array, bottom: Float64Array) -> Float64Array:
     """top / bottom, NaN where the bottom is 0."""
     return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
 
 
-def _keep(*candidates: Float) -> Float:
+def _keep(*candidates: Float64Array) -> Float64Array:
     """The first candidate that is known, cell by cell; 0 where none is."""
     found = candidates[0].copy()
     for candidate in candidates[1:]:
@@ -133,11 +130,13 @@ def states(cells: Cells) -> States:
     kmg = km * 2 + cells.hit
     kind = ((cells.model * (int(cells.tier.max(initial=0)) + 1)) + cells.tier) * 2 + cells.hit
 
-    def per_call(measure: Float, calls: Float) -> Float:
+    def per_call(measure: Float64Array, calls: Float64Array) -> Float64Array:
         return _ratio(measure, calls)
 
-    shares: dict[str, list[Float]] = {"model": [], "hit": [], "tier": []}
-    per: dict[str, list[Float]] = {name: [] for name in ("input", "read", "write", "output", "reasoning", "other")}
+    shares: dict[str, list[Float64Array]] = {"model": [], "hit": [], "tier": []}
+    per: dict[str, list[Float64Array]] = {
+        name: [] for name in ("input", "read", "write", "output", "reasoning", "other")
+    }
     totals = []
     for side in (0, 1):
         calls = cells.of(side, "calls")
@@ -161,7 +160,7 @@ def states(cells: Cells) -> States:
             # a share of nothing says nothing about the side, and a fee belongs to the cell that charged it
             per[name].append(levels[0] if name == "other" else _first(levels))
     both = {name: np.array([_keep(x[0], x[1]), _keep(x[1], x[0])]) for name, x in (shares | per).items()}
-    requests: Float = np.array(totals, np.float64)
+    requests: Float64Array = np.array(totals, np.float64)
     per_request = np.ones_like(requests)
     known = ~np.isnan(cells.requests).any(axis=0) & (cells.requests > 0).all(axis=0)
     per_request[:, known] = requests[:, known] / cells.requests[:, known]
@@ -177,14 +176,14 @@ def states(cells: Cells) -> States:
     )
 
 
-def _first(levels: list[Float]) -> Float:
+def _first(levels: list[Float64Array]) -> Float64Array:
     found = levels[0].copy()
     for level in levels[1:]:
         found = np.where(np.isnan(found), level, found)
     return found
 
 
-def _rates(cells: Cells, kind: Int) -> Float:
+def _rates(cells: Cells, kind: Int64Array) -> Float64Array:
     """Pico-dollars per token by component, side and cell: what was paid, else paid on the other side, else by the
     same model and tier in another segment, else for an uncached token (cache) or a visible one (reasoning)."""
     rates = np.zeros((len(_RATES), 2, len(kind)))
@@ -197,16 +196,16 @@ def _rates(cells: Cells, kind: Int) -> Float:
     return rates
 
 
-def cell_values(state: States, on: dict[str, Bool] | dict[str, bool], part: str) -> Float:
+def cell_values(state: States, on: dict[str, BoolArray] | dict[str, bool], part: str) -> Float64Array:
     """Dollars per call that cells add, with the factors of `on` at the day's value and all others at baseline.
 
     `part` is one of input, output, reasoning, other: the parts add up, which keeps the games small.
     """
 
-    def at(factor: str, values: Float) -> Float:
+    def at(factor: str, values: Float64Array) -> Float64Array:
         return values[1] if on[factor] else values[0]
 
-    def rate(index: int) -> Float:
+    def rate(index: int) -> Float64Array:
         values = state.rates[index]
         steady = at(_RATES[index][2], values)
         return np.where(state.repriced, at("price", values), steady)
@@ -235,6 +234,6 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def segment_values(state: States, on: dict[str, bool], part: str) -> Float:
+def segment_values(state: States, on: dict[str, bool], part: str) -> Float64Array:
     """Dollars per call of each segment, by part."""
     return np.asarray(np.bincount(state.segment, cell_values(state, on, part), state.segments), np.float64)

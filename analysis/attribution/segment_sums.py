@@ -11,7 +11,8 @@ import duckdb
 import numpy as np
 
 from analysis.anomalies.hourly_activity import unweighted
-from analysis.attribution.factors import MEASURES, Bool, Float, Int
+from analysis.array_types import BoolArray, Float64Array, Int64Array
+from analysis.attribution.factors import MEASURES
 from analysis.dimensions import dimension, dimensions
 from ingest.errors import InputError, did_you_mean
 
@@ -37,10 +38,10 @@ Names = tuple[str | None, ...]
 class DayCells:
     """The sums of one day, a row for each cell with calls, in order of their names."""
 
-    cell: Int
-    measures: Float  # (MEASURES, rows)
+    cell: Int64Array
+    measures: Float64Array  # (MEASURES, rows)
     exact: list[int]  # the integer metric of each row
-    price_ids: tuple[Int, Int]  # the least and the largest price row, -1 for none
+    price_ids: tuple[Int64Array, Int64Array]  # the least and the largest price row, -1 for none
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ class DaySums:
     segments: list[Names]
     models: list[str | None]
     tiers: list[str]
-    segment: Int  # of each cell; cells stand in order of segment, model, tier, hit
-    model: Int
-    tier: Int
-    hit: Bool
+    segment: Int64Array  # of each cell; cells stand in order of segment, model, tier, hit
+    model: Int64Array
+    tier: Int64Array
+    hit: BoolArray
     days: Mapping[date, DayCells]
-    requests: Mapping[date, Float]
+    requests: Mapping[date, Float64Array]
     unpriced: Mapping[date, int]  # calls
     unpriced_segments: Mapping[date, frozenset[Names]]
 
@@ -130,14 +131,14 @@ def _order(value: Any) -> tuple[Any, ...]:
     return tuple((part is not None, part if part is not None else "") for part in value)
 
 
-def _ranks(order: Sequence[int]) -> Int:
+def _ranks(order: Sequence[int]) -> Int64Array:
     """The place of each item in an order."""
     ranks = np.empty(len(order), np.int64)
     ranks[list(order)] = np.arange(len(order))
     return ranks
 
 
-def _codes(column: Any, values: Sequence[Any]) -> Int:
+def _codes(column: Any, values: Sequence[Any]) -> Int64Array:
     number = {value: i for i, value in enumerate(values)}
     return np.array([number[value] for value in column.tolist()], np.int64)
 
@@ -242,7 +243,7 @@ def _without_price(found: Mapping[str, Any], width: int) -> tuple[dict[date, int
     return unpriced, {day: frozenset(names) for day, names in without.items()}
 
 
-def _measures(metric: str, found: Mapping[str, Any]) -> Float:
+def _measures(metric: str, found: Mapping[str, Any]) -> Float64Array:
     """MEASURES of each group, shape (MEASURES, groups).
 
     For the metrics `calls` and `tokens` a call or a token takes the place of a dollar, so that one formula serves.
@@ -265,9 +266,9 @@ def _requests(
     metric: str,
     relation: str,
     found: Mapping[str, Any],
-    segment: Int,
+    segment: Int64Array,
     place: Mapping[int, int],
-) -> dict[date, Float]:
+) -> dict[date, Float64Array]:
     """(calls, requests, calls with a request id, sessions, calls with a session id, unweighted?) per day and segment.
 
     `found` are the groups with a price, `segment` their segments, `place` the segment of a hash. Distinct ids are

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from analysis.array_types import Float64Array, Int64Array
 from analysis.attribution.factors import (
     CALLS_PER_REQUEST,
     FACTORS,
@@ -22,8 +23,6 @@ from analysis.attribution.factors import (
     VANISHED_SEGMENT,
     VOLUME,
     Cells,
-    Float,
-    Int,
     States,
     segment_values,
     states,
@@ -53,7 +52,7 @@ class Game:
     row's number says that factor i of PARTS[part] is at the day's value. Volume and calls per request multiply it."""
 
     state: States
-    values: dict[str, Float]
+    values: dict[str, Float64Array]
 
     @classmethod
     def of(cls, state: States) -> Game:
@@ -70,10 +69,10 @@ class Game:
             },
         )
 
-    def scale(self, volume: int, calls: int, at: Int | slice = _EVERY) -> Float:
+    def scale(self, volume: int, calls: int, at: Int64Array | slice = _EVERY) -> Float64Array:
         return np.asarray(self.state.requests[volume, at] * self.state.calls_per_request[calls, at], np.float64)
 
-    def segment(self, k: int) -> Float:
+    def segment(self, k: int) -> Float64Array:
         """The segment's dollars under all 2^11 coalitions: bit i of a position is factor i of FACTORS."""
         masks = np.arange(1 << len(FACTORS))
         per_call = np.zeros(len(masks))
@@ -90,7 +89,7 @@ class Game:
         """What the day would save with these factors of these segments at their baseline values together."""
         return float(self.undoing_each(segments, factors).sum())
 
-    def undoing_each(self, segments: list[int], factors: Collection[str]) -> Float:
+    def undoing_each(self, segments: list[int], factors: Collection[str]) -> Float64Array:
         """As `undoing`, segment by segment."""
         at = np.array(segments, np.int64)
         saved = np.zeros(len(at))
@@ -102,7 +101,7 @@ class Game:
         return saved
 
 
-def shapley(game: Game) -> Float:
+def shapley(game: Game) -> Float64Array:
     """Shapley dollars, shape (FACTORS, segments), in float: exact up to rounding error, made exact by `explain`.
 
     The parts of a call's cost are games of their own with fewer players, and their values add. Volume and calls per
@@ -129,20 +128,20 @@ def shapley(game: Game) -> Float:
     return totals
 
 
-def order_range(values: Float, factor: str) -> tuple[float, float]:
+def order_range(values: Float64Array, factor: str) -> tuple[float, float]:
     """The least and the most that the factor adds, over all orders of change; `values` as `Game.segment` gives."""
     without = np.flatnonzero(~(np.arange(len(values)) >> FACTORS.index(factor)) & 1)
     gains = values[without | 1 << FACTORS.index(factor)] - values[without]
     return float(gains.min()), float(gains.max())
 
 
-def undoing(values: Float, factor: str) -> float:
+def undoing(values: Float64Array, factor: str) -> float:
     """What the day would save with this factor alone back at its baseline value."""
     everything = len(values) - 1
     return float(values[everything] - values[everything & ~(1 << FACTORS.index(factor))])
 
 
-def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], Game, Float]:
+def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Driver], Game, Float64Array]:
     """The drivers of every segment, the game and its Shapley amounts (FACTORS, segments) before rounding.
     Per segment the drivers sum to `after - before` exactly.
 
@@ -165,7 +164,7 @@ def explain(cells: Cells, before: list[int], after: list[int]) -> tuple[list[Dri
     return drivers, game, phi
 
 
-def round_to(parts: Float | list[float], total: int) -> list[int]:
+def round_to(parts: Float64Array | list[float], total: int) -> list[int]:
     """Integers that sum to `total`, next to `parts`, by largest remainder; ties go to the earlier part.
 
     `parts` may miss `total` by float error: the part of largest size takes it first, so a zero part stays zero.

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from analysis.array_types import Float64Array, Int64Array
 from analysis.attribution.baseline_comparison import Comparison
-from analysis.attribution.factors import FACTORS, MEASURES, Cells, Float, Int, States
+from analysis.attribution.factors import FACTORS, MEASURES, Cells, States
 from analysis.attribution.segment_sums import DaySums
 
 PRIOR_DAYS: Final = 4
@@ -48,18 +49,18 @@ _MIX, _BATCH = FACTORS.index("model_mix"), FACTORS.index("batch_share")
 class Surprise:
     """Per factor and segment, shape (FACTORS, segments): the change, and its ordinary size."""
 
-    change: Float
-    spread: Float
-    noise: Float  # what an ordinary day's wobble of this factor is worth in the metric's units
+    change: Float64Array
+    spread: Float64Array
+    noise: Float64Array  # what an ordinary day's wobble of this factor is worth in the metric's units
     common: float  # the part of the volume's spread that all segments share
-    shared: Float  # per segment, the part of its volume's amount that the whole day explains
+    shared: Float64Array  # per segment, the part of its volume's amount that the whole day explains
     shift: float  # the log change of volume of the whole day, and its ordinary size
     shift_scale: float
     days: int  # of the baseline
 
 
 def surprise(
-    sums: DaySums, compared: Comparison, state: States, weights: Mapping[date, float], phi: Float, common: float
+    sums: DaySums, compared: Comparison, state: States, weights: Mapping[date, float], phi: Float64Array, common: float
 ) -> Surprise:
     """`phi` are the Shapley amounts, `common` the log error of the whole day's forecast (`detect.error_scale`)."""
     change = _changes(compared.cells, state)
@@ -122,14 +123,14 @@ def surprise(
     return Surprise(change, spread, noise, common, shared, shift, scale, len(weights))
 
 
-def _sampled(factor: str, cells: Cells) -> Float | float:
+def _sampled(factor: str, cells: Cells) -> Float64Array | float:
     """The variance that one call brings to its segment's mean: few calls may differ by chance alone."""
     if factor in ("model_mix", "batch_share"):
         return _moved_share(cells, cells.model if factor == "model_mix" else cells.tier)[1]
     return CALL_VARIANCE.get(factor, 0.0)
 
 
-def _own_part(amount: Float, stake: Float, change: Float, own: Float) -> Float:
+def _own_part(amount: Float64Array, stake: Float64Array, change: Float64Array, own: Float64Array) -> Float64Array:
     """What a segment's own change of volume is worth, of the amount that its whole change is worth: the day with it
     against the day without it, so that own part and shared part add up."""
     small = np.abs(change) < 0.05
@@ -137,7 +138,7 @@ def _own_part(amount: Float, stake: Float, change: Float, own: Float) -> Float:
     return np.where(small, stake * own, part)
 
 
-def _mover(cells: Cells) -> tuple[Int, Float]:
+def _mover(cells: Cells) -> tuple[Int64Array, Float64Array]:
     """Per segment the model whose share of calls moved most, and 1 or -1 for which way it went (0: none moved)."""
     calls = [np.bincount(cells.segment, cells.of(s, "calls"), cells.segments) for s in (0, 1)]
     found, size = np.zeros(cells.segments, np.int64), np.zeros(cells.segments)
@@ -151,7 +152,7 @@ def _mover(cells: Cells) -> tuple[Int, Float]:
     return found, np.sign(size)
 
 
-def _tier_rise(compared: Comparison) -> Float:
+def _tier_rise(compared: Comparison) -> Float64Array:
     """Per segment the change of the share of calls that are not at the standard tier."""
     cells = compared.cells
     other = np.array([tier != "standard" for tier in compared.tiers], np.bool_)[cells.tier]
@@ -163,7 +164,7 @@ def _tier_rise(compared: Comparison) -> Float:
     return shares[1] - shares[0]
 
 
-def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int) -> Float:
+def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int64Array) -> Float64Array:
     """Factor values, shape (FACTORS, segments, days); NaN where a segment has no calls. The mix is the share of the
     model `mover[k]`."""
     shape = (len(compared.segments), len(days))
@@ -206,7 +207,7 @@ def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int) 
     return history
 
 
-def _middle(rows: Float) -> Float:
+def _middle(rows: Float64Array) -> Float64Array:
     """The median of each row without its NaN; NaN for a row of nothing else."""
     ordered, known = np.sort(rows, axis=1), (~np.isnan(rows)).sum(axis=1)  # NaN last
     if not rows.shape[1]:
@@ -216,12 +217,12 @@ def _middle(rows: Float) -> Float:
     return np.where(known > 0, (low + high) / 2, np.nan)
 
 
-def _mad(values: Float) -> Float:
+def _mad(values: Float64Array) -> Float64Array:
     """The robust spread of each row, without its NaN; 0 for a row without values."""
     return np.nan_to_num(1.4826 * _middle(np.abs(values - _middle(values)[:, None])), nan=0.0)
 
 
-def _mean(values: Float, weights: Mapping[date, float]) -> Float:
+def _mean(values: Float64Array, weights: Mapping[date, float]) -> Float64Array:
     """The weighted mean of each row, days without a value apart; 0 for a row without values."""
     share = np.array([weights[day] for day in sorted(weights)])
     known = ~np.isnan(values)
@@ -229,25 +230,25 @@ def _mean(values: Float, weights: Mapping[date, float]) -> Float:
     return np.asarray(np.where(known, values, 0.0) @ share / np.where(total > 0, total, 1.0), np.float64)
 
 
-def _offset(values: Float, weights: Mapping[date, float]) -> Float:
+def _offset(values: Float64Array, weights: Mapping[date, float]) -> Float64Array:
     """How far the weighted mean of each row lies above its median, days without a value apart."""
     return np.asarray(np.nan_to_num(_mean(values, weights) - _middle(values), nan=0.0), np.float64)
 
 
-def _changes(cells: Cells, state: States) -> Float:
-    def total(*names: str) -> list[Any]:
+def _changes(cells: Cells, state: States) -> Float64Array:
+    def total(*names: str) -> list[Float64Array]:
         return [
             np.asarray(sum(np.bincount(cells.segment, cells.of(s, n), cells.segments) for n in names)) for s in (0, 1)
         ]
 
     calls, inputs = total("calls"), total("uncached", "read", "write")
 
-    def logs(before: Any, after: Any) -> Any:
+    def logs(before: Float64Array, after: Float64Array) -> Float64Array:
         safe = (before > 0) & (after > 0)
         both = np.log(np.where(safe, after, 1.0) / np.where(safe, before, 1.0))
         return np.where(safe, both, FROM_NOTHING * ((after > 0).astype(float) - (before > 0)))
 
-    def per(top: list[Any], bottom: list[Any]) -> list[Any]:
+    def per(top: list[Float64Array], bottom: list[Float64Array]) -> list[Float64Array]:
         return [t / np.where(b > 0, b, 1.0) for t, b in zip(top, bottom, strict=True)]
 
     reads, writes = per(total("read"), inputs), per(total("write"), inputs)
@@ -269,7 +270,7 @@ def _changes(cells: Cells, state: States) -> Float:
     return change
 
 
-def _moved_share(cells: Cells, kind: Any) -> tuple[Float, Float]:
+def _moved_share(cells: Cells, kind: Int64Array) -> tuple[Float64Array, Float64Array]:
     """Per segment the largest change of a kind's share of calls, and that share's binomial variance."""
     calls = [np.bincount(cells.segment, cells.of(s, "calls"), cells.segments) for s in (0, 1)]
     found = np.zeros(cells.segments)
@@ -284,7 +285,7 @@ def _moved_share(cells: Cells, kind: Any) -> tuple[Float, Float]:
     return found, variance
 
 
-def _common_shift(change: Float, spread: Float, common: float) -> tuple[float, float]:
+def _common_shift(change: Float64Array, spread: Float64Array, common: float) -> tuple[float, float]:
     """The log change that all segments share, and how well it is known.
 
     The most likely one where each segment wobbles around it by its own spread, some moved by anything, and an ordinary
@@ -299,12 +300,12 @@ def _common_shift(change: Float, spread: Float, common: float) -> tuple[float, f
     return shift, float(1 / np.sqrt((1 / spread[within] ** 2).sum() + 1 / common**2))
 
 
-def dilution(cells: Cells) -> Float:
+def dilution(cells: Cells) -> Float64Array:
     """The part of each segment's change of cache-read share that longer (or shorter) prompts made by themselves: where
     as many tokens per call are read as before, the share moves though no cache broke."""
 
-    def per_segment(side: int, *names: str) -> Any:
-        return sum(np.bincount(cells.segment, cells.of(side, n), cells.segments) for n in names)
+    def per_segment(side: int, *names: str) -> Float64Array:
+        return np.asarray(sum(np.bincount(cells.segment, cells.of(side, n), cells.segments) for n in names))
 
     size, share = [], []
     for side in (0, 1):
@@ -317,10 +318,10 @@ def dilution(cells: Cells) -> Float:
     return np.minimum(part, 1.0)
 
 
-def _stake(cells: Cells) -> Float:
+def _stake(cells: Cells) -> Float64Array:
     """Amounts that each factor multiplies, per segment: what a change of 1 in its logarithm is worth."""
 
-    def mean(*names: str) -> Float:
+    def mean(*names: str) -> Float64Array:
         both = [sum(np.bincount(cells.segment, cells.of(s, n), cells.segments) for n in names) for s in (0, 1)]
         return np.asarray((both[0] + both[1]) / 2, np.float64)
 

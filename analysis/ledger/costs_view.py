@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from ingest.store.database import Store, has_tables
 
 if TYPE_CHECKING:
-    import numpy as np
+    from analysis.array_types import Int64Array
 
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
 NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
@@ -55,7 +55,7 @@ def total_cost(store: Store) -> Decimal | None:
         return total
 
 
-def unpriced_calls(store: Store) -> np.ndarray[Any, np.dtype[np.int64]]:
+def unpriced_calls(store: Store) -> Int64Array:
     """The numbers of the calls without a price in the ledger as it stands; all calls where there is none yet."""
     with store.read() as con:
         rows = "ledger WHERE cost_usd IS NULL" if has_tables(con, "ledger") else "calls"

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from analysis.array_types import Int64Array
 from analysis.pricing.stored_overrides import load_overrides
 
 if TYPE_CHECKING:
     from analysis.pricing.overrides import Override
 
-Int64 = NDArray[np.int64]
 _HOUR_MS = 3_600_000
 
 
@@ -64,7 +63,7 @@ def spread(con: duckdb.DuckDBPyConnection) -> int:
     return done
 
 
-def shares(item: Override, start_ms: Int64, length_ms: Int64, tokens: Int64) -> Int64:
+def shares(item: Override, start_ms: Int64Array, length_ms: Int64Array, tokens: Int64Array) -> Int64Array:
     """Pico-dollars per call under one hourly override."""
     per_hour = int((item.per_hour or Decimal(0)).scaleb(12))
     return (
@@ -72,7 +71,7 @@ def shares(item: Override, start_ms: Int64, length_ms: Int64, tokens: Int64) -> 
     )
 
 
-def busy_shares(pico_per_hour: int, start_ms: Int64, length_ms: Int64) -> Int64:
+def busy_shares(pico_per_hour: int, start_ms: Int64Array, length_ms: Int64Array) -> Int64Array:
     """Each moment's price divided equally over the calls that run in it.
 
     What integer division leaves over, less than a pico-dollar per call and moment, goes to the last call.
@@ -96,7 +95,7 @@ def busy_shares(pico_per_hour: int, start_ms: Int64, length_ms: Int64) -> Int64:
     return cost
 
 
-def hour_shares(pico_per_hour: int, start_ms: Int64, tokens: Int64) -> Int64:
+def hour_shares(pico_per_hour: int, start_ms: Int64Array, tokens: Int64Array) -> Int64Array:
     """Each clock hour's price divided by tokens over the calls that began in it; equally where none has tokens."""
     cost = np.zeros(len(start_ms), np.int64)
     hours = start_ms // _HOUR_MS

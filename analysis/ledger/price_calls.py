@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from analysis.array_types import Int64Array
 from analysis.ledger.costs_view import COMPONENTS
 from analysis.ledger.token_estimates import estimated_calls
-from analysis.ledger.usage_arrays import Array, Scope, read_usage, used_kinds
+from analysis.ledger.usage_arrays import Scope, read_usage, used_kinds
 from analysis.price_book.vocabulary import GATEWAY_HIT, PRICED, PRICED_ESTIMATED, PRICED_FALLBACK, STATUSES, UNPRICED
 from analysis.pricing.rate_table import Priced, RateTable, Usage
 from ingest.errors import PriceError
@@ -80,14 +81,14 @@ def priced_rows(
                     yield table
 
 
-def _set_gateway_hits(priced: Priced, rows: Array) -> None:
+def _set_gateway_hits(priced: Priced, rows: Int64Array) -> None:
     for name in ("total", *COMPONENTS):
         getattr(priced, name)[rows] = 0
     priced.status[rows] = GATEWAY_HIT
     priced.price_id[rows] = -1
 
 
-def _mark_estimated(priced: Priced, call_no: Array, guessed: Array) -> None:
+def _mark_estimated(priced: Priced, call_no: Int64Array, guessed: Int64Array) -> None:
     """A cost that rests on our own token counts never looks like one that rests on the provider's."""
     if not len(guessed):
         return
@@ -104,14 +105,14 @@ def _guard(usage: Usage, priced: Priced) -> None:
             raise PriceError(f"a negative {name} cost")
 
 
-def ledger_table(call_no: Any, priced: Priced) -> pa.Table:
+def ledger_table(call_no: Int64Array, priced: Priced) -> pa.Table:
     """Arrow rows of `ledger`: pico-dollars are the integers of DECIMAL(18,12), NULL where unpriced."""
     money = pa.decimal64(18, 12)
     unpriced = priced.total == UNPRICED
     valid = pa.py_buffer(np.packbits(~unpriced, bitorder="little")) if unpriced.any() else None
     n = len(call_no)
 
-    def dollars(pico: Any) -> pa.Array:
+    def dollars(pico: Int64Array) -> pa.Array:
         return pa.Array.from_buffers(money, n, [valid, pa.py_buffer(np.ascontiguousarray(pico))])
 
     status = pa.DictionaryArray.from_arrays(pa.array(priced.status, pa.int8()), pa.array(STATUSES, pa.string()))

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.array_types import Float64Array, Int64Array
 from ingest.contents.tokenizer import FRAME_TOKENS, ensure_counted
 from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
@@ -139,7 +139,7 @@ def calibrate(con: duckdb.DuckDBPyConnection, encodings: dict[str, str | None]) 
     return found
 
 
-def _factor(model: str, ratios: NDArray[np.float64]) -> Factor:
+def _factor(model: str, ratios: Float64Array) -> Factor:
     if len(ratios) >= ENOUGH:
         low, middle, high = np.quantile(ratios, [0.05, 0.5, 0.95])
         return Factor(model, float(middle), float((high - low) / 2 / middle), len(ratios))
@@ -169,7 +169,7 @@ def _scaled(count: int | None, factor: float) -> int | None:
     return None if count is None else max(round(count * factor), 0)
 
 
-def estimated_calls(con: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+def estimated_calls(con: duckdb.DuckDBPyConnection) -> Int64Array:
     """The calls that have an estimate, ascending; empty where nothing was estimated."""
     if not has_tables(con, "estimated_usage"):
         return np.zeros(0, np.int64)

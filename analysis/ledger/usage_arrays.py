@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from analysis.array_types import BoolArray, Int32Array, Int64Array
 from analysis.price_book.vocabulary import NO_TIME, TIERS, UNKNOWN
 from analysis.pricing.rate_table import Usage
 from ingest.store.database import has_tables
 
-Array = NDArray[Any]
 Scope = Sequence[str | None]
 SCOPE: Final = ("provider_name", "model", "agent", "team")  # what a price may depend on
 # what a log calls a service tier -> ours; anything else is an unknown tier and has no price
@@ -53,8 +52,8 @@ def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
 
 def read_usage(
     con: duckdb.DuckDBPyConnection, models: Sequence[Scope], where: str, kinds: Sequence[str] = tuple(_TOKENS)
-) -> tuple[Array, Array, Usage]:
-    """(call_no, gateway hit or not, usage) of the calls that `where` selects, in order of call_no.
+) -> tuple[Int64Array, BoolArray, Usage]:
+    """(call_no, whether a gateway answered, usage) of the calls that `where` selects, in order of call_no.
 
     `models` are (provider_name, model) pairs, or (provider_name, model, agent, team); the position in it is the model
     index, -1 for a call that is not in it. `where` is SQL of this program, never of a user.
@@ -108,7 +107,7 @@ def _codes(models: Sequence[Scope]) -> tuple[dict[str, str], dict[str, list[str]
     return codes, known
 
 
-def _places(models: Sequence[Scope], known: dict[str, list[str]]) -> Array:
+def _places(models: Sequence[Scope], known: dict[str, list[str]]) -> Int32Array:
     """The position in `models` by the two codes of `_codes`, -1 for a pair that is not in it."""
     numbers: list[dict[str | None, int]] = [
         {None: 0, **{value: n + 1 for n, value in enumerate(values)}} for values in known.values()

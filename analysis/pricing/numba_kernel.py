@@ -18,6 +18,7 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     UNPRICED,
     ZERO_BY_OVERRIDE,
 )
+from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
 
 
 @njit(cache=True, nogil=True)
@@ -80,11 +81,14 @@ def _find(bounds, at, time_of_day, tokens, begin, end):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def price_calls(  # type: ignore[no-untyped-def]
-    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
-    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
-):  # fmt: skip
+def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArrays) -> None:
+    """Fill `priced` in place."""
+    (
+        model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    ) = usage  # fmt: skip
+    first, known, bounds, rates, flags, row_id, as_of_ms = rate_arrays
+    amounts, status, price_id = priced
     s_time = 1 if len(start_ms) > 1 else 0
     s_tier = 1 if len(tier) > 1 else 0
     s_weight = 1 if len(weight) > 1 else 0

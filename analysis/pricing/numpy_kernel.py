@@ -7,10 +7,9 @@ For a ledger that is priced once and has few calls. Every line has its counterpa
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from analysis.array_types import Int32Array, Int64Array
 from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
     NO_TIME,
@@ -25,6 +24,7 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     UNPRICED,
     ZERO_BY_OVERRIDE,
 )
+from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
 
 _WHOLE = 1_000_000  # the weight of one call
 _PLAIN = 9.0e18  # a product below it fits in an int64
@@ -32,30 +32,24 @@ _LIMIT = 10**18
 _BLOCK = 1 << 14  # calls whose columns stay in a processor's cache
 
 
-def price_calls(  # type: ignore[no-untyped-def]
-    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
-    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
-):  # fmt: skip
-    """Fill `amounts`, `status` and `price_id`; an array of one value holds for every call."""
-    usage = (
-        tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
-    )  # fmt: skip
-    for start in range(0, len(model), _BLOCK):
+def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArrays) -> None:
+    """Fill `priced` in place, a block of calls at a time."""
+    for start in range(0, len(usage.model), _BLOCK):
         part = slice(start, start + _BLOCK)
-        block: Any = _price_block
-        block(
-            model[part], *(column if len(column) == 1 else column[part] for column in usage),
-            first, known, bounds, rates, flags, row_id, as_of_ms, amounts[:, part], status[part], price_id[part],
-        )  # fmt: skip
+        _price_block(
+            UsageArrays(usage.model[part], *(column if len(column) == 1 else column[part] for column in usage[1:])),
+            rate_arrays,
+            PricedArrays(priced.pico_amounts[:, part], priced.status[part], priced.price_id[part]),
+        )
 
 
-def _price_block(  # type: ignore[no-untyped-def]
-    model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-    n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
-    first, known, bounds, rates, flags, row_id, as_of_ms, amounts, status, price_id,
-):  # fmt: skip
+def _price_block(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArrays) -> None:
+    (
+        model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
+        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+    ) = usage  # fmt: skip
+    first, known, bounds, rates, flags, row_id, as_of_ms = rate_arrays
+    amounts, status, price_id = priced
     size = len(model)
     amounts[0] = UNPRICED
     status[:] = UNKNOWN_MODEL
@@ -74,7 +68,7 @@ def _price_block(  # type: ignore[no-untyped-def]
     status[calls[free]] = ZERO_BY_OVERRIDE
     calls = calls[~free]
 
-    def of(values: Any) -> Any:
+    def of(values: Int64Array) -> Int64Array:
         whole = np.broadcast_to(values, size)
         return whole if len(calls) == size else whole[calls]
 
@@ -86,7 +80,7 @@ def _price_block(  # type: ignore[no-untyped-def]
     calls, total_in, total_out = calls[used], total_in[used], total_out[used]
     row = row[calls]
 
-    def part(values: Any, left: Any) -> Any:
+    def part(values: Int64Array, left: Int64Array) -> Int64Array:
         return np.minimum(np.maximum(of(values), 0), left)
 
     read = part(n_read, total_in)
@@ -148,8 +142,10 @@ def _price_block(  # type: ignore[no-untyped-def]
     amounts[0, good] = amounts[1:, good].sum(axis=0)
 
 
-def _rows(calls: Any, slot: Any, at: Any, tokens: Any, first: Any, bounds: Any) -> Any:
-    """The price row of each of the calls, -1 where none holds at its time and size."""
+def _rows(
+    calls: Int64Array, slot: Int64Array, at: Int64Array, tokens: Int64Array, first: Int32Array, bounds: Int64Array
+) -> Int64Array:
+    """The price row of each call, shape of `slot`; -1 where none holds at its time and size, and outside `calls`."""
     row = np.full(len(slot), -1, np.int64)
     order = calls[np.argsort(slot[calls], kind="stable")]
     found, starts = np.unique(slot[order], return_index=True)
@@ -167,7 +163,7 @@ def _rows(calls: Any, slot: Any, at: Any, tokens: Any, first: Any, bounds: Any) 
     return row
 
 
-def _amounts(tokens: Any, rate: Any, weight: Any) -> Any:
+def _amounts(tokens: Int64Array | np.int64, rate: Int64Array, weight: Int64Array) -> Int64Array:
     """Pico-dollars of `tokens` at `rate` nano-dollars per million, times weight; -1 beyond MAX_PICO."""
     plain = (weight == _WHOLE) & (tokens.astype(np.float64) * rate.astype(np.float64) < _PLAIN)
     all_plain = bool(plain.all())

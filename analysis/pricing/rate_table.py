@@ -8,13 +8,12 @@ and every replay call the same `RateTable.price`, so the same usage always costs
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.array_types import BoolArray, Int8Array, Int32Array, Int64Array
 from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
     KINDS,
@@ -23,10 +22,7 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     TIERS,
     UNKNOWN,
 )
-
-Int8 = NDArray[np.int8]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
+from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
 
 _REASONING = KINDS.index("reasoning")
 _FOREVER = 2**63 - 1
@@ -41,21 +37,21 @@ class Usage:
     `cache_write_1h`; `output` holds reasoning. `UNKNOWN` stands for NULL. `weight_micro` is the weight x 10^6.
     """
 
-    model: Int32  # position in the list that `load_rates` was given
-    start_ms: Int64  # UTC epoch milliseconds, or NO_TIME
-    input: Int64
-    output: Int64
-    cache_read: Int64 | None = None
-    cache_write: Int64 | None = None
-    cache_write_1h: Int64 | None = None
-    reasoning: Int64 | None = None
-    audio_input: Int64 | None = None
-    audio_output: Int64 | None = None
-    image_input: Int64 | None = None
-    image_output: Int64 | None = None
-    server_tools: Int64 | None = None
-    weight_micro: Int64 | None = None
-    tier: Int8 | None = None
+    model: Int32Array  # position in the list that `load_rates` was given
+    start_ms: Int64Array  # UTC epoch milliseconds, or NO_TIME
+    input: Int64Array
+    output: Int64Array
+    cache_read: Int64Array | None = None
+    cache_write: Int64Array | None = None
+    cache_write_1h: Int64Array | None = None
+    reasoning: Int64Array | None = None
+    audio_input: Int64Array | None = None
+    audio_output: Int64Array | None = None
+    image_input: Int64Array | None = None
+    image_output: Int64Array | None = None
+    server_tools: Int64Array | None = None
+    weight_micro: Int64Array | None = None
+    tier: Int8Array | None = None
 
     def __len__(self) -> int:
         return len(self.model)
@@ -65,15 +61,15 @@ class Usage:
 class Priced:
     """What n calls cost, in pico-dollars. Components are 0 and `total` is UNPRICED where the status says NULL."""
 
-    total: Int64
-    uncached_input: Int64
-    cache_read: Int64
-    cache_write: Int64
-    output: Int64
-    reasoning: Int64
-    other: Int64  # audio, images, per request, server tools
-    status: Int8  # index into STATUSES
-    price_id: Int32  # -1 where no price row was found
+    total: Int64Array
+    uncached_input: Int64Array
+    cache_read: Int64Array
+    cache_write: Int64Array
+    output: Int64Array
+    reasoning: Int64Array
+    other: Int64Array  # audio, images, per request, server tools
+    status: Int8Array  # index into STATUSES
+    price_id: Int32Array  # -1 where no price row was found
 
     def __len__(self) -> int:
         return len(self.total)
@@ -100,12 +96,12 @@ class Rate:
 class RateTable:
     """Price rows of some models in the form the kernel reads; model index = position in the list asked for."""
 
-    first: Int32  # rows of (model, tier) are first[model * len(TIERS) + tier] up to the next entry
-    known: NDArray[np.bool_]  # per model: whether it has any price row
-    bounds: Int64  # rows x (from_ms, to_ms, tod_from, tod_to, above, upto)
-    rates: Int64  # rows x KINDS, -1 = no price
-    flags: Int32  # bit k: KINDS[k] was filled from its parent; bit 30: guessed row; bit 29: zero by override
-    price_id: Int32
+    first: Int32Array  # rows of (model, tier) are first[model * len(TIERS) + tier] up to the next entry
+    known: BoolArray  # per model: whether it has any price row
+    bounds: Int64Array  # rows x (from_ms, to_ms, tod_from, tod_to, above, upto)
+    rates: Int64Array  # rows x KINDS, -1 = no price
+    flags: Int32Array  # bit k: KINDS[k] was filled from its parent; bit 30: guessed row; bit 29: zero by override
+    price_id: Int32Array
     as_of_ms: int  # the date at which calls without a time are priced
 
     @classmethod
@@ -143,38 +139,35 @@ class RateTable:
         `once`: little will be priced after it, so that compiled code would take longer to load than it saves.
         """
         n = len(usage)
-        columns = []
+        columns = {}
         for name in _COLUMNS:
             array = getattr(usage, name)
-            columns.append(_ONE_UNKNOWN if array is None else np.ascontiguousarray(array, np.int64))
+            columns[name] = _ONE_UNKNOWN if array is None else np.ascontiguousarray(array, np.int64)
             if array is not None and len(array) != n:
                 raise ValueError(f"usage.{name} has {len(array)} rows, usage.model has {n}")
         weight = _ONE_CALL if usage.weight_micro is None else np.ascontiguousarray(usage.weight_micro, np.int64)
         tier = _STANDARD if usage.tier is None else np.ascontiguousarray(usage.tier, np.int8)
-        amounts = np.zeros((7, n), np.int64)
-        status = np.zeros(n, np.int8)
-        price_id = np.full(n, -1, np.int32)
+        priced = PricedArrays(np.zeros((7, n), np.int64), np.zeros(n, np.int8), np.full(n, -1, np.int32))
         kernel = _kernel(once and int(np.count_nonzero(weight != 1_000_000)) <= _FEW_WEIGHTS)
         kernel(
-            np.ascontiguousarray(usage.model, np.int32),
-            tier,
-            weight,
-            *columns,
-            self.first, self.known, self.bounds, self.rates, self.flags, self.price_id, self.as_of_ms,
-            amounts, status, price_id,
-        )  # fmt: skip
+            UsageArrays(np.ascontiguousarray(usage.model, np.int32), tier, weight, **columns),
+            RateArrays(self.first, self.known, self.bounds, self.rates, self.flags, self.price_id, self.as_of_ms),
+            priced,
+        )
         names = ("total", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
-        return Priced(**dict(zip(names, amounts, strict=True)), status=status, price_id=price_id)
+        return Priced(
+            **dict(zip(names, priced.pico_amounts, strict=True)), status=priced.status, price_id=priced.price_id
+        )
 
 
-def _kernel(once: bool) -> Any:
+def _kernel(once: bool) -> Callable[[UsageArrays, RateArrays, PricedArrays], None]:
     if once and "analysis.pricing.numba_kernel" not in sys.modules:
-        from analysis.pricing.numpy_kernel import price_calls as over_arrays
+        from analysis.pricing import numpy_kernel
 
-        return over_arrays
-    from analysis.pricing.numba_kernel import price_calls  # numba: half a second of import that only much pricing needs
+        return numpy_kernel.price_calls
+    from analysis.pricing import numba_kernel  # numba: half a second of import that only much pricing needs
 
-    return price_calls
+    return numba_kernel.price_calls
 
 
 _COLUMNS = (
