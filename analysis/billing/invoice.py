@@ -23,7 +23,7 @@ KINDS: Final = ("input", "cache_read", "cache_write", "cache_write_1h", "output"
 
 
 @dataclass(frozen=True)
-class Line:
+class InvoiceLine:
     """One billed quantity of one kind on one day. None means that the report does not say."""
 
     day: date
@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"not text in UTF-8 (byte {error.start})", where=str(path)) from error
 
 
-def read_pages(text: str, path: Path) -> Iterator[Line]:
+def read_pages(text: str, path: Path) -> Iterator[InvoiceLine]:
     """The lines of API pages: one page, a list of pages, or one page a line. Raises InputError with the place."""
     try:
         documents = [json.loads(text, parse_float=Decimal)]
@@ -76,7 +76,7 @@ def read_pages(text: str, path: Path) -> Iterator[Line]:
                     yield from _result(result, day_of(start, where), where)
 
 
-def _result(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
+def _result(result: dict[str, Any], day: date, where: str) -> Iterator[InvoiceLine]:
     kind = str(result.get("object") or "")
     if kind == "organization.costs.result":
         yield _openai_cost(result, day, where)
@@ -88,7 +88,7 @@ def _result(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
         yield from _anthropic_usage(result, day, where)
 
 
-def _openai_usage(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
+def _openai_usage(result: dict[str, Any], day: date, where: str) -> Iterator[InvoiceLine]:
     """`input_tokens` includes cached and cache-write tokens."""
     total = number_of(result.get("input_tokens"), where) or Decimal(0)
     read = number_of(result.get("input_cached_tokens"), where) or Decimal(0)
@@ -99,15 +99,15 @@ def _openai_usage(result: dict[str, Any], day: date, where: str) -> Iterator[Lin
         ("output", number_of(result.get("output_tokens"), where) or Decimal(0)),
     ):  # fmt: skip
         if count:
-            yield Line(day, "openai", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
+            yield InvoiceLine(day, "openai", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
 
 
-def _openai_cost(result: dict[str, Any], day: date, where: str) -> Line:
+def _openai_cost(result: dict[str, Any], day: date, where: str) -> InvoiceLine:
     item = str(result.get("line_item") or "")
     amount = result.get("amount") or {}
     model, kind, tier = split_line_item(item)
     quantity = number_of(result.get("quantity"), where) if kind != "other" else None
-    return Line(day, "openai", model, kind, tier, quantity, number_of(amount.get("value"), where), item, where)
+    return InvoiceLine(day, "openai", model, kind, tier, quantity, number_of(amount.get("value"), where), item, where)
 
 
 def split_line_item(text: str) -> tuple[str | None, str, str | None]:
@@ -130,7 +130,7 @@ def split_line_item(text: str) -> tuple[str | None, str, str | None]:
     return model, kind, tier or ("standard" if model else None)
 
 
-def _anthropic_usage(result: dict[str, Any], day: date, where: str) -> Iterator[Line]:
+def _anthropic_usage(result: dict[str, Any], day: date, where: str) -> Iterator[InvoiceLine]:
     created = result.get("cache_creation") or {}
     tier = tier_name(result.get("service_tier"))
     for kind, value in (
@@ -140,7 +140,7 @@ def _anthropic_usage(result: dict[str, Any], day: date, where: str) -> Iterator[
     ):  # fmt: skip
         count = number_of(value, where)
         if count:
-            yield Line(day, "anthropic", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
+            yield InvoiceLine(day, "anthropic", result.get("model"), kind, tier, count, None, f"usage {kind}", where)
 
 
 _ANTHROPIC_KINDS: Final = {
@@ -150,24 +150,26 @@ _ANTHROPIC_KINDS: Final = {
 }  # fmt: skip
 
 
-def _anthropic_cost(result: dict[str, Any], day: date, where: str) -> Line:
+def _anthropic_cost(result: dict[str, Any], day: date, where: str) -> InvoiceLine:
     """Amounts are decimal strings in cents: "123.45" is $1.2345."""
     text = str(result.get("description") or result.get("cost_type") or "")
     kind = _ANTHROPIC_KINDS.get(str(result.get("token_type")), "other")
     amount = number_of(result.get("amount"), where)
     usd = None if amount is None else amount / 100
     tier = tier_name(result.get("service_tier")) if kind != "other" else None
-    return Line(day, "anthropic", result.get("model"), kind, tier, None, usd, text, where)
+    return InvoiceLine(day, "anthropic", result.get("model"), kind, tier, None, usd, text, where)
 
 
-def openrouter_line(record: dict[str, Any], where: str) -> Iterator[Line]:
+def openrouter_line(record: dict[str, Any], where: str) -> Iterator[InvoiceLine]:
     """Activity: tokens by kind and one amount for all of them; reasoning is part of the completion."""
     day = day_of(record["date"], where)
     model = record.get("model_permaslug") or record.get("model")
     prompt, answer = number_of(record.get("prompt_tokens"), where), number_of(record.get("completion_tokens"), where)
-    yield Line(day, "openrouter", model, "input", None, prompt, None, "prompt tokens", where)
-    yield Line(day, "openrouter", model, "output", None, answer, None, "completion tokens", where)
-    yield Line(day, "openrouter", model, "all", None, None, number_of(record.get("usage"), where), "usage", where)
+    yield InvoiceLine(day, "openrouter", model, "input", None, prompt, None, "prompt tokens", where)
+    yield InvoiceLine(day, "openrouter", model, "output", None, answer, None, "completion tokens", where)
+    yield InvoiceLine(
+        day, "openrouter", model, "all", None, None, number_of(record.get("usage"), where), "usage", where
+    )
 
 
 def tier_name(value: Any) -> str | None:
@@ -202,7 +204,7 @@ def number_of(value: Any, where: str) -> Decimal | None:
     return number
 
 
-def days_of(lines: Iterable[Line]) -> tuple[date, date]:
+def days_of(lines: Iterable[InvoiceLine]) -> tuple[date, date]:
     """The first and last day that the lines cover."""
     days = [line.day for line in lines]
     return min(days), max(days)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from analysis.billing.invoice import KINDS, Line, day_of, number_of, openrouter_line, read_text, tier_name
+from analysis.billing.invoice import KINDS, InvoiceLine, day_of, number_of, openrouter_line, read_text, tier_name
 from ingest.errors import InputError, did_you_mean
 
 # "Understanding your Amazon Bedrock Cost and Usage Report data" (AWS, 2026): one line per token type
@@ -26,7 +26,7 @@ _CUR_REGION: Final = re.compile(r"^[A-Z]{3,4}\d?-")
 _CUR_USAGE: Final = ("line_item_usage_type", "lineItem/UsageType")
 
 
-def read_table(path: Path) -> Iterator[Line]:
+def read_table(path: Path) -> Iterator[InvoiceLine]:
     """A CUR export (CSV or Parquet) or OpenRouter's activity CSV, told apart by their columns."""
     for number, row in _rows(path):
         where = f"{path.name}:{number}"
@@ -53,7 +53,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     yield from enumerate(csv.DictReader(text.splitlines(), delimiter=dialect), start=2)
 
 
-def _cur_line(row: Mapping[str, Any], where: str) -> Iterator[Line]:
+def _cur_line(row: Mapping[str, Any], where: str) -> Iterator[InvoiceLine]:
     def get(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) not in (None, "")), None)
 
@@ -72,7 +72,7 @@ def _cur_line(row: Mapping[str, Any], where: str) -> Iterator[Line]:
     low = usage.lower()
     tier = next((name for name in ("batch", "flex", "priority") if name in low), "standard")
     model = re.sub(r"-(mantle|batch|flex|priority|cross-region-global|global)", "", model, flags=re.I).strip("-_ ")
-    yield Line(
+    yield InvoiceLine(
         day=day_of(get("line_item_usage_start_date", "lineItem/UsageStartDate"), where),
         provider="aws",
         model=(model or None) if kind != "other" else None,
@@ -104,7 +104,7 @@ class InvoiceMapping(BaseModel):
     text: str | None = None
 
 
-def read_mapped(path: Path, mapping: Path) -> Iterator[Line]:
+def read_mapped(path: Path, mapping: Path) -> Iterator[InvoiceLine]:
     """Any CSV, through a mapping file. A row with one amount for all kinds becomes lines of kind `all`."""
     try:
         plan = InvoiceMapping.model_validate(yaml.safe_load(mapping.read_text("utf-8")) or {})
@@ -124,7 +124,7 @@ def read_mapped(path: Path, mapping: Path) -> Iterator[Line]:
         yield from _mapped_line(row, plan, where)
 
 
-def _mapped_line(row: Mapping[str, Any], plan: InvoiceMapping, where: str) -> Iterator[Line]:
+def _mapped_line(row: Mapping[str, Any], plan: InvoiceMapping, where: str) -> Iterator[InvoiceLine]:
     day = day_of(row[plan.day], where)
     model = row[plan.model] if plan.model else None
     raw_tier = row[plan.tier] if plan.tier else None
@@ -135,14 +135,16 @@ def _mapped_line(row: Mapping[str, Any], plan: InvoiceMapping, where: str) -> It
     if plan.quantities:
         for kind, column in plan.quantities.items():
             count = number_of(row[column], where)
-            yield Line(day, plan.provider, model, _kind(kind, where), tier, _times(count, plan), None, text, where)
+            yield InvoiceLine(
+                day, plan.provider, model, _kind(kind, where), tier, _times(count, plan), None, text, where
+            )
         if usd is not None:
-            yield Line(day, plan.provider, model, "all", tier, None, usd, text, where)
+            yield InvoiceLine(day, plan.provider, model, "all", tier, None, usd, text, where)
         return
     name = str(row[plan.kind]) if plan.kind else "all"
     kind = plan.kinds.get(name, name if name in (*KINDS, "all") else "other")
     quantity = number_of(row[plan.quantity], where) if plan.quantity and kind not in ("other", "all") else None
-    yield Line(day, plan.provider, model, kind, tier, _times(quantity, plan), usd, text or name, where)
+    yield InvoiceLine(day, plan.provider, model, kind, tier, _times(quantity, plan), usd, text or name, where)
 
 
 def _times(count: Decimal | None, plan: InvoiceMapping) -> Decimal | None:

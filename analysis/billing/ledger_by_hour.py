@@ -19,7 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1)
 
 
 @dataclass
-class Cell:
+class BilledCell:
     """Tokens and dollars of one model on one day: by (kind, tier) and of what is not tokens."""
 
     tokens: dict[tuple[str, str], Decimal] = field(default_factory=dict)
@@ -120,12 +120,12 @@ def base_name(model: str | None) -> str:
     return name
 
 
-def by_day(hours: Iterable[Hour], offset: int) -> dict[tuple[date, str], Cell]:
+def by_day(hours: Iterable[Hour], offset: int) -> dict[tuple[date, str], BilledCell]:
     """Hours summed to days of the zone that lies `offset` hours east of UTC."""
-    cells: dict[tuple[date, str], Cell] = {}
+    cells: dict[tuple[date, str], BilledCell] = {}
     for hour in hours:
         day = date.fromordinal(_EPOCH.toordinal() + (hour.hour + offset) // 24)
-        cells.setdefault((day, hour.model), Cell()).add(hour)
+        cells.setdefault((day, hour.model), BilledCell()).add(hour)
     return cells
 
 

@@ -15,8 +15,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from analysis.billing.invoice import Line, days_of
-from analysis.billing.ledger_by_hour import BookPrices, Cell, Hour, base_name, by_day, ledger_hours
+from analysis.billing.invoice import InvoiceLine, days_of
+from analysis.billing.ledger_by_hour import BilledCell, BookPrices, Hour, base_name, by_day, ledger_hours
 from analysis.formatting import usd
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -42,7 +42,7 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
-class Effect:
+class GapComponent:
     """One named part of the gap; positive = the invoice is higher."""
 
     name: str
@@ -62,7 +62,7 @@ class Reconciliation:
     zone_hours: int
     invoice_usd: Decimal
     ledger_usd: Decimal
-    effects: list[Effect]
+    effects: list[GapComponent]
     unused: list[str] = field(default_factory=list)
 
     @property
@@ -94,7 +94,7 @@ class Reconciliation:
         }  # fmt: skip
 
 
-def reconcile(store: Store, lines: Sequence[Line], *, zone_hours: int | None = None) -> Reconciliation:
+def reconcile(store: Store, lines: Sequence[InvoiceLine], *, zone_hours: int | None = None) -> Reconciliation:
     """Compare invoice lines with the ledger. `zone_hours` fixes the invoice's zone; None finds it."""
     if not lines:
         raise InputError("the invoice has no lines")
@@ -106,7 +106,7 @@ def reconcile(store: Store, lines: Sequence[Line], *, zone_hours: int | None = N
         billed, unmatched = _group(lines, names)
         offset = _best_zone(hours, billed, since, until) if zone_hours is None else zone_hours
         effects = [
-            Effect("unmatched_lines", line.amount_usd, line.day, line.model or "", line.kind, line.text)
+            GapComponent("unmatched_lines", line.amount_usd, line.day, line.model or "", line.kind, line.text)
             for line in unmatched
             if line.amount_usd
         ]
@@ -119,7 +119,7 @@ def reconcile(store: Store, lines: Sequence[Line], *, zone_hours: int | None = N
         asked |= {hour.model: (hour.provider, hour.raw_model) for hour in hours}
         book = BookPrices(con)
         for place in sorted({*billed, *moved}):
-            effects += _compare(book, place, billed.get(place), moved.get(place) or Cell(), asked)
+            effects += _compare(book, place, billed.get(place), moved.get(place) or BilledCell(), asked)
     invoice = sum((line.amount_usd for line in lines if line.amount_usd is not None), _ZERO)
     implied = sum((group.implied for group in billed.values()), _ZERO)
     ledger = sum((cell.total_usd for cell in here.values()), _ZERO)
@@ -127,14 +127,14 @@ def reconcile(store: Store, lines: Sequence[Line], *, zone_hours: int | None = N
 
 
 def _exact(
-    since: date, until: date, offset: int, invoice: Decimal, ledger: Decimal, effects: list[Effect]
+    since: date, until: date, offset: int, invoice: Decimal, ledger: Decimal, effects: list[GapComponent]
 ) -> Reconciliation:
     """Round every effect to a pico-dollar and put what that leaves into `rounding`."""
-    rounded = [Effect(e.name, e.usd.quantize(_PICO), e.day, e.model, e.kind, e.text) for e in effects]
+    rounded = [GapComponent(e.name, e.usd.quantize(_PICO), e.day, e.model, e.kind, e.text) for e in effects]
     invoice, ledger = invoice.quantize(_PICO), ledger.quantize(_PICO)
     rest = invoice - ledger - sum((e.usd for e in rounded), _ZERO)
     if rest:
-        rounded.append(Effect("rounding", rest, until, "", "", ""))
+        rounded.append(GapComponent("rounding", rest, until, "", "", ""))
     return Reconciliation(since, until, offset, invoice, ledger, [e for e in rounded if e.usd])
 
 
@@ -151,9 +151,11 @@ class Billed:
     lines: int = 0
 
 
-def _group(lines: Sequence[Line], names: Mapping[str, str | None]) -> tuple[dict[tuple[date, str], Billed], list[Line]]:
+def _group(
+    lines: Sequence[InvoiceLine], names: Mapping[str, str | None]
+) -> tuple[dict[tuple[date, str], Billed], list[InvoiceLine]]:
     groups: dict[tuple[date, str], Billed] = {}
-    unmatched: list[Line] = []
+    unmatched: list[InvoiceLine] = []
     # a usage report's quantities are the finer ones: where there is one, a cost report's own are the same tokens again
     counted = {(line.day, line.model) for line in lines if line.quantity is not None and line.amount_usd is None}
     for line in lines:
@@ -172,7 +174,7 @@ def _group(lines: Sequence[Line], names: Mapping[str, str | None]) -> tuple[dict
     return groups, unmatched
 
 
-def _match_models(lines: Sequence[Line], logged: set[str]) -> dict[str, str | None]:
+def _match_models(lines: Sequence[InvoiceLine], logged: set[str]) -> dict[str, str | None]:
     """Invoice model -> base name in the log: equal, else one containing the other without punctuation."""
     plain = {re.sub(r"[^a-z0-9]", "", name): name for name in sorted(logged)}
     found: dict[str, str | None] = {}
@@ -213,11 +215,13 @@ def _best_zone(hours: Sequence[Hour], billed: Mapping[tuple[date, str], Billed],
     return best if scores[best] < 0.8 * scores[0] else 0
 
 
-def _edges(here: Mapping[tuple[date, str], Cell], moved: Mapping[tuple[date, str], Cell]) -> list[Effect]:
+def _edges(
+    here: Mapping[tuple[date, str], BilledCell], moved: Mapping[tuple[date, str], BilledCell]
+) -> list[GapComponent]:
     return [
-        Effect("time_zone_edge", after.total_usd - before.total_usd, day, model)
+        GapComponent("time_zone_edge", after.total_usd - before.total_usd, day, model)
         for day, model in sorted({*here, *moved})
-        for before, after in [(here.get((day, model)) or Cell(), moved.get((day, model)) or Cell())]
+        for before, after in [(here.get((day, model)) or BilledCell(), moved.get((day, model)) or BilledCell())]
         if after.total_usd != before.total_usd
     ]
 
@@ -229,15 +233,15 @@ def _compare(
     book: BookPrices,
     place: tuple[date, str],
     billed: Billed | None,
-    cell: Cell,
+    cell: BilledCell,
     asked: Mapping[str, tuple[str | None, str | None]],
-) -> list[Effect]:
+) -> list[GapComponent]:
     day, model = place
-    found: list[Effect] = []
+    found: list[GapComponent] = []
 
     def note(name: str, amount: Decimal, kind: str = "") -> None:
         if amount:
-            found.append(Effect(name, amount, day, model, kind))
+            found.append(GapComponent(name, amount, day, model, kind))
 
     note("other_charges", -cell.other_usd)
     if billed is None:
@@ -274,7 +278,7 @@ def _compare(
 Tokens = dict[tuple[str, str], Decimal]  # by (kind, tier)
 
 
-def _ours(cell: Cell, kinds: Sequence[str]) -> Tokens:
+def _ours(cell: BilledCell, kinds: Sequence[str]) -> Tokens:
     found = {place: count for place, count in cell.tokens.items() if place[0] in kinds}
     for kind in kinds:
         if cell.unpriced.get(kind):
@@ -282,7 +286,7 @@ def _ours(cell: Cell, kinds: Sequence[str]) -> Tokens:
     return found
 
 
-def _theirs(billed: Billed, cell: Cell, kinds: Sequence[str]) -> Tokens:
+def _theirs(billed: Billed, cell: BilledCell, kinds: Sequence[str]) -> Tokens:
     """The invoice's tokens; those whose tier it does not say are in the tiers that ours are in."""
     found: Tokens = {}
     for (kind, tier), count in billed.quantities.items():
@@ -332,7 +336,7 @@ class _Prices:
         model: str | None,
         day: date,
         billed: Billed,
-        cell: Cell,
+        cell: BilledCell,
     ) -> None:
         self.book, self.provider, self.model, self.day, self.billed, self.cell = (
             book,

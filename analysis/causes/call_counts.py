@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Final
 
 from analysis.attribution.segment_sums import segment_hash, segment_sql, window
-from analysis.causes.call_evidence import AMOUNT, FIRST, Witness
+from analysis.causes.call_evidence import AMOUNT, FIRST, CallQueries
 from analysis.causes.segment_localization import Segment
 
 FEW: Final = 3  # groups (or a fifth of them) make a runaway; more are a change of habit
@@ -56,7 +56,7 @@ class Loops:
 
 
 @dataclass(frozen=True)
-class One:
+class SessionOrUser:
     """One session or user of the day; `id` is the counter's number of it."""
 
     id: int
@@ -96,37 +96,37 @@ class Sizes:
 
 
 class Counter:
-    """Asks for tallies by segment, within the calls of some segments of the day and its baseline.
+    """Counts calls by segment, within the calls of some segments of the day and its baseline.
 
     The calls are read once, into a temporary table with whole numbers in place of names and ids: every question then
-    groups a few narrow columns. Such a number is DuckDB's 64-bit hash; it serves within one run.
+    groups a few narrow columns. The numbers are DuckDB's 64-bit hashes, valid in one process.
     """
 
-    def __init__(self, witness: Witness, by: Sequence[str], segments: Sequence[Segment] | None = None) -> None:
+    def __init__(self, queries: CallQueries, by: Sequence[str], segments: Sequence[Segment] | None = None) -> None:
         """`segments` name a value of every dimension of `by`; None is all calls."""
-        self.witness, self.by = witness, tuple(by)
-        self.amount = AMOUNT[witness.metric]
-        where, self.values = window([witness.day, *witness.days])
+        self.queries, self.by = queries, tuple(by)
+        self.amount = AMOUNT[queries.metric]
+        where, self.values = window([queries.day, *queries.days])
         number = segment_hash(self.by)
         dims = "".join(f", {segment_sql(name)}" for name in self.by)
-        rows = witness.ask(f"SELECT DISTINCT {number}{dims} FROM {witness.relation} WHERE {where}", self.values)
+        rows = queries.ask(f"SELECT DISTINCT {number}{dims} FROM {queries.relation} WHERE {where}", self.values)
         self.names: dict[int, Names] = {row[0]: row[1:] for row in rows}
         if segments is not None:
             wanted = {tuple(segment[name] for name in self.by) for segment in segments}
             self.names = {number: names for number, names in self.names.items() if names in wanted}
             where += f" AND {number} IN ({', '.join(f'{one:d}' for one in sorted(self.names)) or 'NULL'})"
-        self.base = f"SELECT *, {number} AS place, start_time::DATE AS day FROM {witness.relation} WHERE {where}"
-        witness.con.execute(
+        self.base = f"SELECT *, {number} AS place, start_time::DATE AS day FROM {queries.relation} WHERE {where}"
+        queries.con.execute(
             f"""CREATE OR REPLACE TEMP TABLE tallied AS
             SELECT place, day, day = $day AS today, {_number("request_id")} AS request,
                    {_number("conversation_id")} AS session, {_number("user_id")} AS person, key_canonical,
                    {FIRST} AS fresh, coalesce(status = 'error', false) AS failed, {self.amount} AS amount
             FROM ({self.base})""",
-            {**self.values, "day": witness.day},
+            {**self.values, "day": queries.day},
         )
 
     def _ask(self, sql: str, **more: Any) -> list[tuple[Any, ...]]:
-        return self.witness.ask(sql, more)
+        return self.queries.ask(sql, more)
 
     def _segment(self, place: int) -> dict[str, str | None]:
         return dict(zip(self.by, self.names[place], strict=True))
@@ -136,9 +136,9 @@ class Counter:
         wanted = ", ".join(f"{number:d}" for number in sorted(set(numbers)))
         if not wanted:
             return {}
-        where, values = window([self.witness.day])
-        rows = self.witness.ask(
-            f"""SELECT DISTINCT hash({column}), {column} FROM {self.witness.relation}
+        where, values = window([self.queries.day])
+        rows = self.queries.ask(
+            f"""SELECT DISTINCT hash({column}), {column} FROM {self.queries.relation}
             WHERE {where} AND {column} IS NOT NULL AND hash({column}) IN ({wanted})""",
             values,
         )
@@ -151,11 +151,11 @@ class Counter:
             if (one := found.get(row[0])) is None:
                 one = found[row[0]] = Tally(self._segment(row[0]))
             count, worth = float(row[1 + calls] or 0), float(row[1 + amount] or 0)
-            if row[1] == self.witness.day:
+            if row[1] == self.queries.day:
                 one.after += count
                 one.amount_after += worth
             else:
-                share = self.witness.weights.get(row[1], 0.0)
+                share = self.queries.weights.get(row[1], 0.0)
                 one.before += share * count
                 one.amount_before += share * worth
         return [found[key] for key in sorted(found, key=lambda place: str(self.names[place]))]
@@ -198,7 +198,7 @@ class Counter:
                    list(id ORDER BY n DESC, id) FILTER (today AND n >= 2 * p99 + 3)[:20]
             FROM beyond GROUP BY place, day ORDER BY place, day"""
         )
-        now = [row for row in rows if row[1] == self.witness.day and row[8]]
+        now = [row for row in rows if row[1] == self.queries.day and row[8]]
         few = [row for row in now if row[6] <= max(FEW, 0.2 * row[5])]
         if not few:
             return None
@@ -228,7 +228,7 @@ class Counter:
             told += f" AND NOT (today AND coalesce(key_canonical IN ({_REPEATED}), false))"
         return told
 
-    def sessions(self, requests: Sequence[int], beyond: float, repeats: bool) -> list[One]:
+    def sessions(self, requests: Sequence[int], beyond: float, repeats: bool) -> list[SessionOrUser]:
         """The sessions that cost and call `beyond` times as much as any earlier one of their segment, calls of the
         `requests` (and repeats) apart. Set against an ordinary session of the segment."""
         rows = self._ask(
@@ -247,7 +247,7 @@ class Counter:
         found = []
         for place, calls, amount, usual_calls, usual, most, number in rows:
             one = Tally(self._segment(place), usual_calls, calls, usual, amount)
-            found.append(One(number, ids[number], amount, usual, most, int(calls), [one]))
+            found.append(SessionOrUser(number, ids[number], amount, usual, most, int(calls), [one]))
         return sorted(found, key=lambda one: (one.most - one.after, one.name))
 
     def sizes(
@@ -260,13 +260,13 @@ class Counter:
         if repeats:
             theirs += f" OR coalesce(key_canonical IN ({_REPEATED}), false)"
         theirs += f" OR NOT ({FIRST}))" if retries else ")"
-        rows = self.witness.ask(
+        rows = self.queries.ask(
             f"""SELECT place, day = $day AS today, day = $day AND {theirs} AS theirs, model, count(*),
                    coalesce(sum(input_tokens), 0), coalesce(sum(cache_read_input_tokens), 0),
                    coalesce(sum(output_tokens - coalesce(reasoning_output_tokens, 0)), 0),
                    coalesce(sum(reasoning_output_tokens), 0)
             FROM ({self.base}) GROUP BY ALL ORDER BY ALL""",
-            {**self.values, "day": self.witness.day, "requests": list(requests), "sessions": list(sessions)},
+            {**self.values, "day": self.queries.day, "requests": list(requests), "sessions": list(sessions)},
         )
         own = {row[0]: Sizes() for row in rows if row[2]}
         every = {place: Sizes() for place in own}
@@ -283,9 +283,9 @@ class Counter:
         order = sorted(own, key=lambda place: _last_none(self.names[place]))
         return [(self._segment(place), every[place], own[place], before[place]) for place in order]
 
-    def users(self, requests: Sequence[int], sessions: Sequence[int], repeats: bool) -> list[One]:
+    def users(self, requests: Sequence[int], sessions: Sequence[int], repeats: bool) -> list[SessionOrUser]:
         """The users whose amount rose most; retries, calls of these requests and sessions (and repeats) apart."""
-        days = max(len(self.witness.days), 1)
+        days = max(len(self.queries.days), 1)
         rows = self._ask(
             f"""WITH sums AS (SELECT place, day, today, person AS id, count(*) AS n, sum(amount)::DOUBLE AS amount
                           FROM tallied WHERE person IS NOT NULL AND {self._others(repeats)}
@@ -318,7 +318,9 @@ class Counter:
                 each.setdefault(self.names[row[0]], {})[row[1]] = (float(row[2]), float(row[3]))
             records = {self.names[row[0]]: float(row[9]) for row in own}
             found.append(
-                One(number, ids[number], now, before, most, int(calls), self._tallies(own, 1, 2), each, records)
+                SessionOrUser(
+                    number, ids[number], now, before, most, int(calls), self._tallies(own, 1, 2), each, records
+                )
             )
         return sorted(found, key=lambda one: (one.before - one.after, one.name))
 

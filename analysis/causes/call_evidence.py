@@ -72,8 +72,8 @@ def scope_condition(scope: Scope, prefix: str = "s") -> tuple[str, dict[str, Any
     return "(" + " OR ".join(parts or ["true"]) + ")", values
 
 
-class Witness:
-    """Asks the store about segments on one day and its baseline days."""
+class CallQueries:
+    """Queries the calls of segments on one day and its baseline days."""
 
     def __init__(
         self,

@@ -12,13 +12,13 @@ from math import sqrt
 from typing import Final
 
 from analysis.anomalies.detector import two_sided
-from analysis.causes.call_evidence import Facts, Witness
+from analysis.causes.call_evidence import CallQueries, Facts
 from analysis.causes.segment_localization import Effect, Key, Segment, Universe, place
 
 SURPRISING: Final = 3.5  # spreads; a cause below it is the day's ordinary wobble
-TELLING: Final = 6.0  # spreads that a signature in the calls is worth: it is seen, not inferred from amounts
+MIN_EVIDENCE: Final = 6.0  # the least spreads of a cause counted in the calls rather than inferred from amounts
 ROUNDS: Final = 3  # of two agents answering each other in a session, before it is called a loop
-FALLEN: Final = ("volume", "calls_per_request", "vanished_segment")
+DROP_FACTORS: Final = ("volume", "calls_per_request", "vanished_segment")
 COUNTED: Final = ("retry_storm", "duplicate_calls", "long_session", "user_surge", "loop", "usage_missing")
 ENOUGH: Final = 10  # calls, for a count to mean anything
 MISSING: Final = 3  # calls without usage in a segment, for it to have lost them
@@ -124,21 +124,21 @@ def _sum(effects: Sequence[Effect], factor: str) -> int:
     return sum(e.delta for e in effects if e.factor == factor)
 
 
-def claim(cause: Cause, witness: Witness) -> Cause:
+def claim(cause: Cause, queries: CallQueries) -> Cause:
     """The most specific signature that the calls support."""
     if cause.cause == "traffic":
-        return _traffic(cause, witness)
+        return _traffic(cause, queries)
     if cause.cause == "fan_out":
-        return _fan_out(cause, witness)
+        return _fan_out(cause, queries)
     if cause.cause == "prompt_growth":
-        return _prompt(cause, witness)
+        return _prompt(cause, queries)
     if cause.cause == "new_agent":
-        return _new(cause, witness)
+        return _new(cause, queries)
     if cause.cause == "output_growth":
-        facts = witness.facts(scope_of(cause), "cut")
+        facts = queries.facts(scope_of(cause), "cut")
         cut = [facts.figures["cut"][i] or 0.0 for i in (0, 1)]
         if facts.calls[1] and cut[1] / facts.calls[1] > 2 * cut[0] / max(facts.calls[0], 1) + 0.01:
-            return _told(cause, f"{cut[1] / facts.calls[1]:.1%} of answers stop at the token limit")
+            return _with_evidence(cause, f"{cut[1] / facts.calls[1]:.1%} of answers stop at the token limit")
     return cause
 
 
@@ -147,41 +147,41 @@ def scope_of(cause: Cause) -> list[Segment]:
     return cause.segments or [{}]
 
 
-def _told(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
+def _with_evidence(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
     """The cause with evidence; a name of COUNTED is a signature that was counted in the calls, not inferred."""
-    z = max(cause.z, TELLING) if name in COUNTED else cause.z
+    z = max(cause.z, MIN_EVIDENCE) if name in COUNTED else cause.z
     return replace(cause, cause=name or cause.cause, z=z, evidence=[*cause.evidence, *evidence])
 
 
-def _traffic(cause: Cause, witness: Witness) -> Cause:
-    facts = witness.facts(scope_of(cause), "sessions")
+def _traffic(cause: Cause, queries: CallQueries) -> Cause:
+    facts = queries.facts(scope_of(cause), "sessions")
     more = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("sessions"):
         more += f" in {facts.before('sessions'):,.0f} -> {facts.after('sessions'):,.0f} sessions"
-    return _told(cause, more)
+    return _with_evidence(cause, more)
 
 
-def _fan_out(cause: Cause, witness: Witness) -> Cause:
-    facts = witness.facts(scope_of(cause), "repeats")
+def _fan_out(cause: Cause, queries: CallQueries) -> Cause:
+    facts = queries.facts(scope_of(cause), "repeats")
     told = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("repeats") > 0.01 * facts.calls[1]:
         told += (
             f"; {facts.before('repeats'):,.0f} -> {facts.after('repeats'):,.0f} of them repeat an earlier request "
             "of the day word for word"
         )
-    return _told(cause, told)
+    return _with_evidence(cause, told)
 
 
-def _prompt(cause: Cause, witness: Witness) -> Cause:
+def _prompt(cause: Cause, queries: CallQueries) -> Cause:
     scope = scope_of(cause)
-    facts = witness.facts(scope, "tools", "versions")
-    turns = witness.turns(scope) if cause.delta > 0 else []
+    facts = queries.facts(scope, "tools", "versions")
+    turns = queries.turns(scope) if cause.delta > 0 else []
     if sum(n for turn, n, *_ in turns if turn > 1) >= LATER:
         every, rising = _explained(turns, 0), _explained(turns, 1)
         later = _explained([(2, n, before, now) for turn, n, before, now in turns if turn > 1], 1)
         if max(rising, later) > every:
             first, last = turns[0], max(turns[1:], key=lambda t: (t[1] * (t[0] - 1), t[0]))
-            return _told(
+            return _with_evidence(
                 cause,
                 f"the first call of a session reads {first[2]:,.0f} -> {first[3]:,.0f} tokens",
                 f"call {last[0]} reads {last[2]:,.0f} -> {last[3]:,.0f}",
@@ -189,9 +189,13 @@ def _prompt(cause: Cause, witness: Witness) -> Cause:
             )
     if facts.known("tools") and facts.after("tools") > facts.before("tools") + 0.5:
         told = f"{facts.before('tools'):.1f} -> {facts.after('tools'):.1f} tools are defined per call"
-        return _told(cause, told, name="tool_bloat")
+        return _with_evidence(cause, told, name="tool_bloat")
     versions = facts.after("versions")
-    return _told(cause, f"{versions:,.0f} prompt versions in use") if versions > facts.before("versions") else cause
+    return (
+        _with_evidence(cause, f"{versions:,.0f} prompt versions in use")
+        if versions > facts.before("versions")
+        else cause
+    )
 
 
 def _explained(turns: Sequence[tuple[int, float, float, float]], slope: int) -> float:
@@ -202,24 +206,24 @@ def _explained(turns: Sequence[tuple[int, float, float, float]], slope: int) -> 
     return top * top / bottom if top > 0 and bottom else 0.0
 
 
-def _new(cause: Cause, witness: Witness) -> Cause:
+def _new(cause: Cause, queries: CallQueries) -> Cause:
     told = []
     for name, value in sorted(cause.segments[0].items()):
-        first = witness.first_seen(name, value)
-        if first and first > max(witness.days, default=first):
+        first = queries.first_seen(name, value)
+        if first and first > max(queries.days, default=first):
             told.append(f"{name} {value} was first seen on {first}")
-    return _told(cause, *told)
+    return _with_evidence(cause, *told)
 
 
 def missing_usage(
-    effects: list[Effect], universe: Universe, witness: Witness, by: Sequence[str]
+    effects: list[Effect], universe: Universe, queries: CallQueries, by: Sequence[str]
 ) -> tuple[list[Cause], list[Effect]]:
     """Segments whose calls lost their token counts: what looks like less traffic there is not. Also the rest."""
     lost: dict[Key, tuple[float, float, float]] = {}
-    for segment, before, after, calls, each in witness.without_usage(by):
+    for segment, before, after, calls, each in queries.without_usage(by):
         if after >= MISSING and after >= 0.3 * calls and before <= 0.1 * after:
             lost[tuple(segment.items())] = (before, after, (after - before) * each)
-    mine = [e for e in effects if tuple(e.segment.items()) in lost and e.delta < 0 and e.factor in FALLEN]
+    mine = [e for e in effects if tuple(e.segment.items()) in lost and e.delta < 0 and e.factor in DROP_FACTORS]
     if not mine:
         return [], effects
     everywhere = {*universe["volume"], *universe["vanished_segment"]}
@@ -234,24 +238,24 @@ def missing_usage(
         before, after, worth = (sum(lost[key][i] for key in held) for i in range(3))
         told = f"{after:,.0f} calls have no token counts, {before:,.1f} a day before"
         if worth:
-            told += f"; at the price of the others they cost {witness.amount_words(worth)}"
-        made = replace(cause_of("usage_missing", segments, own, [told]), saves=-round(worth * witness.unit))
-        found.append(replace(made, z=max(made.z, TELLING)))
+            told += f"; at the price of the others they cost {queries.amount_words(worth)}"
+        made = replace(cause_of("usage_missing", segments, own, [told]), saves=-round(worth * queries.unit))
+        found.append(replace(made, z=max(made.z, MIN_EVIDENCE)))
     return found, without(effects, mine)
 
 
-def going_round(causes: list[Cause], witness: Witness) -> list[Cause]:
-    """Agents that answer each other, when their going round is what grew: their drivers are one loop.
+def find_agent_loops(causes: list[Cause], queries: CallQueries) -> list[Cause]:
+    """Make one cause `loop` of the drivers of two agents that answer each other more than before.
 
-    Either each session goes round more often than before, or the going round takes a larger part of all calls and
-    makes most of those that were added. More sessions alone, alike to the earlier ones, stay traffic.
+    Either a session has more rounds than before, or these rounds are a larger share of all calls and most of the calls
+    that were added. More sessions of the earlier length stay traffic.
     """
     growing = [c for c in causes if c.cause in ("traffic", "fan_out", "loop") and c.delta > 0]
     everyone = [e for c in growing for e in c.effects if "agent" in e.segment]
     if not everyone or not any(c.surprising for c in growing):
         return causes
     every: Facts | None = None
-    for one, other, before, after, sessions, _ in witness.ping_pong(
+    for one, other, before, after, sessions, _ in queries.ping_pong(
         sorted({e.segment["agent"] for e in everyone}, key=str)
     ):
         tasks = [{e.segment.get("task") for e in everyone if e.segment["agent"] == name} for name in (one, other)]
@@ -260,8 +264,8 @@ def going_round(causes: list[Cause], witness: Witness) -> list[Cause]:
         ]
         if not caught or after < ROUNDS:
             continue
-        facts = witness.facts([e.segment for e in caught])
-        every = every or witness.facts([{}])
+        facts = queries.facts([e.segment for e in caught])
+        every = every or queries.facts([{}])
         share = [facts.calls[side] / max(every.calls[side], 1.0) for side in (0, 1)]
         added = (facts.calls[1] - facts.calls[0]) / max(every.calls[1] - every.calls[0], 1.0)
         rounder = before > 0 and after >= 1.2 * before

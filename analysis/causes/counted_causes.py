@@ -2,8 +2,8 @@
 
 Calls that were asked before, or that one request, session or user added, are worth what they cost above the
 baseline's. Each such cause takes its counted amount out of the volume and the calls per request of its segments; what
-is left there, more or less, is traffic. The most specific comes first: a retry is no repeat, a loop no long session, a
-session no user.
+is left there, more or less, is traffic. Each call is assigned to one cause, the most specific first: retries, loops,
+repeats, sessions, users.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from math import log, sqrt
 from typing import Final
 
 from analysis.attribution.factors import CALLS_PER_REQUEST, FACTORS, VOLUME
-from analysis.causes.call_counts import Counter, One, Sizes, Tally
-from analysis.causes.call_evidence import Witness
-from analysis.causes.cause_signatures import TELLING, Cause, cause_of
+from analysis.causes.call_counts import Counter, SessionOrUser, Sizes, Tally
+from analysis.causes.call_evidence import CallQueries
+from analysis.causes.cause_signatures import MIN_EVIDENCE, Cause, cause_of
 from analysis.causes.segment_localization import HOT, Effect, Key, Segment, place
 
 ENOUGH: Final = 10  # calls, for a count to mean anything
@@ -37,7 +37,7 @@ POOL: Final = (VOLUME, CALLS_PER_REQUEST)
 Changes = dict[str, dict[Key, tuple[float, float]]]
 
 
-class Pool:
+class GrowthPool:
     """What the calls of each segment grew by, and what is left of it after counted causes have taken their part."""
 
     def __init__(self, effects: Sequence[Effect], universe: Mapping[str, Mapping[Key, tuple[float, float]]]) -> None:
@@ -180,7 +180,7 @@ def key_of(segment: Segment) -> Key:
 def counted(
     effects: Sequence[Effect],
     universe: Mapping[str, Mapping[Key, tuple[float, float]]],
-    witness: Witness,
+    queries: CallQueries,
     by: Sequence[str],
     floor: float,
     actual: int,
@@ -189,14 +189,14 @@ def counted(
 
     Nothing is counted where no segment's calls grew beyond their ordinary wobble by `floor`.
     """
-    pool = Pool(effects, universe)
+    pool = GrowthPool(effects, universe)
     growing = pool.growing()
-    small = bool(growing) and witness.calls() <= SMALL
+    small = bool(growing) and queries.calls() <= SMALL
     # on a small log all is asked; a large one wobbles less, so that what grew stands out
     if not any((small or pool.z(s) >= HOT) and pool.growth(s) >= floor for s in growing):
         return [], list(effects), pool.universe
     every = small or len(growing) > PLACES
-    counter = Counter(witness, by, None if every else growing)
+    counter = Counter(queries, by, None if every else growing)
     found: list[Cause] = []
     without: dict[str, list[int]] = {"requests": [], "sessions": []}
 
@@ -207,7 +207,7 @@ def counted(
         beside: Sequence[Tally] = (),
         **more: str,
     ) -> bool:
-        made = _claim(name, tallies, beside, pool, witness, floor, told, more)
+        made = _assign_calls(name, tallies, beside, pool, queries, floor, told, more)
         found.extend(made)
         return bool(made)
 
@@ -238,10 +238,10 @@ def counted(
     for one in counter.sessions(without["requests"], LONGEST, repeated):
         held = [t for t in one.tallies if _more(t)]
         far = one.calls >= CROWD and one.after >= BEYOND * one.most
-        if one.calls >= ENOUGH and _owns(held, far, pool, witness, actual):
+        if one.calls >= ENOUGH and _owns(held, far, pool, queries, actual):
             told = (
-                f"one session of {one.calls:,} calls comes to {witness.amount_words(one.after)}; the most before was "
-                f"{witness.amount_words(one.most)}"
+                f"one session of {one.calls:,} calls comes to {queries.amount_words(one.after)}; the most before was "
+                f"{queries.amount_words(one.most)}"
             )
             if note("long_session", held, lambda _, told=told: [told]):  # type: ignore[misc]
                 without["sessions"].append(one.id)
@@ -251,10 +251,10 @@ def counted(
             pool.without(segment, every_call, own, before)
     for one in counter.users(without["requests"], without["sessions"], repeated):
         held = _apart(one, pool)
-        crowd, far = _surges(one, held, witness)
-        if crowd and _owns(held, far, pool, witness, actual):
+        crowd, far = _surges(one, held, queries)
+        if crowd and _owns(held, far, pool, queries, actual):
             told = (
-                f"user {one.name} went from {witness.amount_words(one.before)} to {witness.amount_words(one.after)} "
+                f"user {one.name} went from {queries.amount_words(one.before)} to {queries.amount_words(one.after)} "
                 "a day"
             )
             note("user_surge", held, lambda _, told=told: [told], one.tallies, user=one.name)  # type: ignore[misc]
@@ -270,7 +270,7 @@ def _more(tally: Tally) -> bool:
     return tally.after - tally.usual >= max(LEAST, 3 * sqrt(tally.usual + 1)) and tally.extra > 0
 
 
-def _apart(one: One, pool: Pool) -> list[Tally]:
+def _apart(one: SessionOrUser, pool: GrowthPool) -> list[Tally]:
     """Where a user's calls grew by themselves: far more than everybody else's there, and no small part of the whole."""
     held = []
     for tally in one.tallies:
@@ -283,41 +283,41 @@ def _apart(one: One, pool: Pool) -> list[Tally]:
     return [t for t in held if t.after - t.before >= min(PART * most, VISITS / 2)]
 
 
-def _surges(one: One, held: Sequence[Tally], witness: Witness) -> tuple[bool, bool]:
+def _surges(one: SessionOrUser, held: Sequence[Tally], queries: CallQueries) -> tuple[bool, bool]:
     """Whether a user's day is one that the user never had, and whether it is far beyond: of all calls, or by a wider
     margin of those in the one place where they grew, and more of them than anybody made there. A user who is active
     here today and there tomorrow is not news."""
-    calls, most_calls, amount, most = one.within([t.segment for t in one.tallies], witness.day)
+    calls, most_calls, amount, most = one.within([t.segment for t in one.tallies], queries.day)
     if calls >= max(2 * most_calls, VISITS) and amount >= max(BEYOND * one.before, 2 * most):
         return bool(held), calls >= CROWD and amount >= BEYOND * most
     shared = set.intersection(*(set(t.segment.items()) for t in held)) if held else set()
     first = max(held, key=lambda t: t.extra, default=None)
     if first is None or not shared or first.after <= one.records.get(tuple(first.segment.values()), 0.0):
         return False, False
-    calls, most_calls, amount, most = one.within([t.segment for t in held], witness.day)
+    calls, most_calls, amount, most = one.within([t.segment for t in held], queries.day)
     far = calls >= max(BEYOND * most_calls, CROWD) and amount >= BEYOND * max(most, sum(t.amount_before for t in held))
     return far, far
 
 
-def _owns(held: Sequence[Tally], far_beyond: bool, pool: Pool, witness: Witness, actual: int) -> bool:
+def _owns(held: Sequence[Tally], far_beyond: bool, pool: GrowthPool, queries: CallQueries, actual: int) -> bool:
     """Whether one session's or user's calls are most of what its segments grew by."""
     before, after = sum(t.before for t in held), sum(t.after for t in held)
     if after - before < max(ENOUGH, 6 * sqrt(before + 2)):  # its calls come in sessions
         return False
     # its calls alone may be news, though their segments are used to wobble by as much
-    stands_out = far_beyond and sum(t.extra for t in held) * witness.unit >= NOTABLE * actual
+    stands_out = far_beyond and sum(t.extra for t in held) * queries.unit >= NOTABLE * actual
     if not stands_out and not any(pool.z(t.segment) >= HOT for t in held):
         return False
     grown = sum(max(pool.net(t.segment), 0) for t in held)
-    return sum(t.extra for t in held) * witness.unit >= OWNED * grown > 0
+    return sum(t.extra for t in held) * queries.unit >= OWNED * grown > 0
 
 
-def _claim(
+def _assign_calls(
     name: str,
     tallies: Sequence[Tally],
     beside: Sequence[Tally],
-    pool: Pool,
-    witness: Witness,
+    pool: GrowthPool,
+    queries: CallQueries,
     floor: float,
     told: Callable[[list[Tally]], list[str]],
     more: Mapping[str, str],
@@ -326,7 +326,7 @@ def _claim(
 
     Segments of `beside` with more such calls than before are no part of it, but say nothing against the place."""
     held = [t for t in tallies if _more(t) and any((f, key_of(t.segment)) in pool.effects for f in POOL)]
-    if sum(t.after - t.usual for t in held) < ENOUGH or sum(t.extra for t in held) * witness.unit < floor:
+    if sum(t.after - t.usual for t in held) < ENOUGH or sum(t.extra for t in held) * queries.unit < floor:
         return []
     own = {key_of(t.segment): t for t in held}
     spread = 0.1
@@ -334,7 +334,7 @@ def _claim(
         own
     )  # neither for it nor against it
     members = {key: (float(key in own), spread) for key in pool.universe["volume"] if key not in little}
-    hits = [Effect(t.segment, name, round(t.extra * witness.unit), 1.0, spread, 0.0) for t in held]
+    hits = [Effect(t.segment, name, round(t.extra * queries.unit), 1.0, spread, 0.0) for t in held]
     found = []
     for segments, inside, _ in place(hits, {name: members}):
         saved = dict(pool.effects)
@@ -356,5 +356,5 @@ def _claim(
         if first == CALLS_PER_REQUEST:
             for hit in inside:
                 pool.settle(hit.segment, own[key_of(hit.segment)], saved)
-        found.append(replace(made, z=max(TELLING, z), factors=factors, saves=sum(h.delta for h in inside)))
+        found.append(replace(made, z=max(MIN_EVIDENCE, z), factors=factors, saves=sum(h.delta for h in inside)))
     return found

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from analysis.attribution.segment_sums import segment_sql
-from analysis.causes.call_evidence import AMOUNT, FIRST, MISSING_USAGE, Witness, scope_condition
+from analysis.causes.call_evidence import AMOUNT, FIRST, MISSING_USAGE, CallQueries, scope_condition
 from analysis.causes.cause_signatures import Cause
 from analysis.dimensions import dimension, pattern
 
@@ -55,7 +55,7 @@ def sits(found: Sequence[Inside]) -> str:
     return ", ".join(map(str, found))
 
 
-def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
+def inside(causes: Sequence[Cause], queries: CallQueries) -> list[list[Inside]]:
     """For each cause the model, the prompt and the hours that hold most of what the calls of its place changed by;
     empty where that is spread like every day, or is another amount than the cause's."""
     if not causes:
@@ -67,13 +67,13 @@ def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
         own = _OWN.get(cause.cause)
         conditions.append(f"{condition} AND {own}" if own else condition)
         values |= more
-    base, dates = witness.base([{}])
-    amount = AMOUNT[witness.metric]
+    base, dates = queries.base([{}])
+    amount = AMOUNT[queries.metric]
     sums = ", ".join(f"coalesce(sum({amount}) FILTER ({condition}), 0)::DOUBLE" for condition in conditions)
 
     def sides(*columns: str) -> list[tuple[Any, ...]]:
         # one grouping a question: DuckDB answers several at once on one thread
-        return witness.ask(
+        return queries.ask(
             f"""SELECT today, {", ".join(columns)}, {sums} FROM ({base} AND ({" OR ".join(conditions)}))
             GROUP BY today, {", ".join(columns)} ORDER BY ALL""",
             {**dates, **values},
@@ -81,7 +81,7 @@ def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
 
     tables = [(("model", "hours"), sides(segment_sql("model"), "hour(start_time)")),
               (("prompt",), sides(segment_sql("prompt")))]  # fmt: skip
-    days = max(len(witness.days), 1)
+    days = max(len(queries.days), 1)
     found: list[list[Inside]] = []
     for i, cause in enumerate(causes):
         totals: dict[str, Sides] = {"model": {}, "prompt": {}, "hours": {}}
@@ -91,7 +91,7 @@ def inside(causes: Sequence[Cause], witness: Witness) -> list[list[Inside]]:
                 for name, value in zip(names, keys, strict=False):
                     pair = totals[name].setdefault(value, [0.0, 0.0])
                     pair[today] += worth if today else worth / days
-        delta = cause.delta / witness.unit
+        delta = cause.delta / queries.unit
         change = sum(after - before for before, after in totals["hours"].values())
         told: list[Inside | None] = []
         if delta * change > 0 and 1 / ALIKE <= delta / change <= ALIKE:

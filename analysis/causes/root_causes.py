@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from analysis.causes.call_evidence import Witness
+from analysis.causes.call_evidence import CallQueries
 from analysis.causes.cause_signatures import (
     GENERIC,
     SURPRISING,
     Cause,
     cause_of,
     claim,
-    going_round,
+    find_agent_loops,
     missing_usage,
     without,
 )
@@ -36,7 +36,7 @@ LOOKED_INTO: Final = 8  # groups that get call-level evidence
 def find(
     effects: Sequence[Effect],
     universe: Universe,
-    witness: Witness,
+    queries: CallQueries,
     total: int,
     actual: int,
     by: Sequence[str],
@@ -48,8 +48,8 @@ def find(
     # an ordinary wobble of the whole day says little of which way its news runs
     wobble = _whole_day([e for e in effects if e.shared])
     direction = 1 if total >= (0 if wobble.surprising else wobble.delta) else -1
-    causes, left = missing_usage(list(effects), universe, witness, by)
-    found, left, universe = counted(left, universe, witness, by, floor, actual)
+    causes, left = missing_usage(list(effects), universe, queries, by)
+    found, left, universe = counted(left, universe, queries, by, floor, actual)
     causes += found
     day = [e for e in left if e.shared]
     placed = [_whole_day(day)] if day else []
@@ -87,9 +87,9 @@ def find(
     rest += followers
     placed.sort(key=lambda cause: _rank(cause, direction))
     causes += [
-        claim(cause, witness) if id(cause) in telling and i < LOOKED_INTO else cause for i, cause in enumerate(placed)
+        claim(cause, queries) if id(cause) in telling and i < LOOKED_INTO else cause for i, cause in enumerate(placed)
     ]
-    causes = _merge(going_round(causes, witness))
+    causes = _merge(find_agent_loops(causes, queries))
     causes.sort(key=lambda cause: _rank(cause, direction))
     if rest:
         causes.append(replace(cause_of("smaller", [], rest), z=0.0))

@@ -15,17 +15,16 @@ from math import log, sqrt
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from analysis.array_types import BoolArray, Float64Array, Int64Array
 
 Segment = dict[str, str | None]
 Key = tuple[tuple[str, str | None], ...]
 Members = Mapping[Key, tuple[float, float]]  # segment -> (change, spread)
-Int = NDArray[np.int64]
-Float = NDArray[np.float64]
 
 ALIKE: Final = 0.35  # members of a place may differ this much from its level, as a share of it
-DISSENT: Final = 0.1  # of what speaks for a place may speak against it
-LOUDEST: Final = 20.0  # nats that one segment may say
+MAX_OPPOSED: Final = 0.1  # of the likelihood for a place may be against it
+MAX_LOG_LIKELIHOOD: Final = 20.0  # nats that one segment may add for or against
 HOT: Final = 2.5  # spreads, for a segment to start a place
 DOZENS: Final = 40  # segments, up to which HOT holds
 # factor -> segment -> (change, spread): every segment that could have moved, moved or not
@@ -69,13 +68,13 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
     changes = np.array([e.change for e in effects], np.float64)
     sizes = np.array([abs(e.delta) for e in effects], np.int64)
     explained: list[Key] = []  # a segment speaks once
-    scans: dict[str, tuple[Elements, Int]] = {}
+    scans: dict[str, tuple[Elements, Int64Array]] = {}
     while (far & left).any():
         hot = np.flatnonzero(far & left)
         factor = effects[hot[0]].factor
         if factor not in scans:
             elements = Elements(universe[factor], (effect.segment for effect in effects))
-            elements.silence(explained)
+            elements.exclude(explained)
             scans[factor] = elements, np.array([elements.row[key] for key in keys], np.int64)
         elements, rows = scans[factor]
         best = elements.best_of(rows[hot], changes[hot], sizes[hot])
@@ -86,7 +85,7 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
         new = list(dict.fromkeys(keys[i] for i in members))
         explained += new
         for elements, _ in scans.values():
-            elements.silence(new)
+            elements.exclude(new)
         left[members] = False
     if left.any():
         found.append(([{}], [effects[i] for i in np.flatnonzero(left).tolist()], False))
@@ -111,20 +110,20 @@ class Moved(Protocol):
 class Elements:
     """The partial segments over `members` and `more` segments, all with the same dimensions in the same order.
 
-    Only members speak for or against a change; `more` are the segments of effects, which may not be among them.
+    Only members count for or against a change; `more` are the segments of effects, which may not be among them.
     """
 
     def __init__(self, members: Members, more: Iterable[Segment] = ()) -> None:
         self.keys: list[Key] = list(dict.fromkeys([*members, *(tuple(segment.items()) for segment in more)]))
         self.row = {key: i for i, key in enumerate(self.keys)}
         self.members = len(members)
-        self.change: Float = np.array([change for change, _ in members.values()], np.float64)
-        self.spread: Float = np.array([spread for _, spread in members.values()], np.float64)
-        self.heard = np.ones(self.members, np.bool_)
-        self._groups: dict[int, tuple[Int, int]] = {}
+        self.change: Float64Array = np.array([change for change, _ in members.values()], np.float64)
+        self.spread: Float64Array = np.array([spread for _, spread in members.values()], np.float64)
+        self.included = np.ones(self.members, np.bool_)
+        self._groups: dict[int, tuple[Int64Array, int]] = {}
 
     @cached_property
-    def _numbered(self) -> list[tuple[Int, dict[str | None, int]]]:
+    def _numbered(self) -> list[tuple[Int64Array, dict[str | None, int]]]:
         found = []
         for values in zip(*([value for _, value in key] for key in self.keys), strict=True):
             number: dict[str | None, int] = {}
@@ -133,11 +132,11 @@ class Elements:
         return found
 
     @property
-    def codes(self) -> list[Int]:
+    def codes(self) -> list[Int64Array]:
         """Per dimension, the number of each segment's value."""
         return [codes for codes, _ in self._numbered]
 
-    def holding(self, element: Segment) -> NDArray[np.bool_]:
+    def holding(self, element: Segment) -> BoolArray:
         """Which segments an element holds."""
         held = np.ones(len(self.keys), np.bool_)
         names = [name for name, _ in self.keys[0]] if self.keys else []
@@ -146,18 +145,17 @@ class Elements:
                 held &= codes == number.get(element[name], -1)
         return held
 
-    def common(self, element: Segment, hot: Int) -> Segment:
-        """What all segments that speak for `element` have in common, and the segments of rows `hot` with them: it
-        reaches no further than its evidence."""
+    def common(self, element: Segment, hot: Int64Array) -> Segment:
+        """The dimension values shared by all segments that support `element` and by the segments of rows `hot`."""
         own = hot[hot < self.members]
         sign = 1 if self.change[own].sum() > 0 else -1
-        spoke = self.heard & (self.spread > 0) & (sign * self.change > self.spread)
-        rows = np.concatenate([np.flatnonzero(spoke & self.holding(element)[: self.members]), hot])
+        supports = self.included & (self.spread > 0) & (sign * self.change > self.spread)
+        rows = np.concatenate([np.flatnonzero(supports & self.holding(element)[: self.members]), hot])
         first = rows[0]
         alike = [(codes[rows] == codes[first]).all() for codes in self.codes]
         return {name: value for (name, value), same in zip(self.keys[first], alike, strict=True) if same}
 
-    def groups(self, mask: int) -> tuple[Int, int]:
+    def groups(self, mask: int) -> tuple[Int64Array, int]:
         """The element of each segment among those that name the dimensions of `mask`, and how many there are."""
         if mask not in self._groups:
             if mask == 0:
@@ -170,13 +168,13 @@ class Elements:
                 self._groups[mask] = np.asarray(group, np.int64), len(values)
         return self._groups[mask]
 
-    def silence(self, keys: Iterable[Key]) -> None:
-        """Members that were explained and count no more."""
+    def exclude(self, keys: Iterable[Key]) -> None:
+        """Leave out members that are explained already."""
         rows = [self.row[key] for key in keys if key in self.row]
-        self.heard[[row for row in rows if row < self.members]] = False
+        self.included[[row for row in rows if row < self.members]] = False
 
     def best(self, hot: Sequence[Moved]) -> Segment:
-        """The element with most to say for a common change of its members, among those that hold an effect of `hot`.
+        """The element with the highest likelihood of a common change of its members, that holds one of `hot`.
 
         Between equals the one that names most dimensions, then by name.
         """
@@ -184,7 +182,7 @@ class Elements:
         changes = np.array([effect.change for effect in hot], np.float64)
         return self.best_of(rows, changes, np.array([abs(effect.delta) for effect in hot], np.int64))
 
-    def best_of(self, rows: Int, changes: Float, sizes: Int) -> Segment:
+    def best_of(self, rows: Int64Array, changes: Float64Array, sizes: Int64Array) -> Segment:
         """As `best`, of effects given by the rows of their segments, their changes and the sizes of their amounts."""
         order = np.argsort(changes, kind="stable")
         rows, changes, sizes = rows[order], changes[order], sizes[order]
@@ -205,11 +203,13 @@ class Elements:
         chosen: Key = sorted(named, key=lambda key: (-len(key), str(key)))[0]
         return dict(chosen)
 
-    def _gains(self, group: Int, count: int, hot: Int, changes: Float, sizes: Int) -> tuple[Float, Int, Int]:
+    def _gains(
+        self, group: Int64Array, count: int, hot: Int64Array, changes: Float64Array, sizes: Int64Array
+    ) -> tuple[Float64Array, Int64Array, Int64Array]:
         """Log likelihood of a common change of all members over none, less the choice among `count` elements of this
         kind; which of them hold an effect; and the first effect of each. `hot` are the elements of the effects, in
         order of change: the level of an element is the median of its effects, by size."""
-        kinds = int(np.count_nonzero(np.bincount(group[: self.members][self.heard], minlength=1)))
+        kinds = int(np.count_nonzero(np.bincount(group[: self.members][self.included], minlength=1)))
         level = np.zeros(count)
         held, first, inverse = np.unique(hot, return_index=True, return_inverse=True)
         together = np.argsort(inverse, kind="stable")
@@ -222,17 +222,17 @@ class Elements:
         level[held[which]] = changes[together[middle[at]]]
         wanted = np.zeros(count, np.bool_)
         wanted[held] = True
-        mine = np.flatnonzero(self.heard & (self.spread > 0) & wanted[group[: self.members]])
+        mine = np.flatnonzero(self.included & (self.spread > 0) & wanted[group[: self.members]])
         where, change, spread = group[mine], self.change[mine], self.spread[mine]
         own = level[where]
         wide = np.sqrt(spread**2 + (ALIKE * own) ** 2)
-        said = ((change / spread) ** 2 - ((change - own) / wide) ** 2) / 2 - np.log(wide / spread)
+        log_ratio = ((change / spread) ** 2 - ((change - own) / wide) ** 2) / 2 - np.log(wide / spread)
         # nearer to calm than to the level is no evidence for it, however little it usually wobbles
-        most = np.where(np.abs(change - own) < np.abs(change), LOUDEST, 0.0)
-        said = np.minimum(np.maximum(said, -LOUDEST), most)
-        for_it = np.bincount(where, np.maximum(said, 0.0), count)
-        against = -np.bincount(where, np.minimum(said, 0.0), count)
+        most = np.where(np.abs(change - own) < np.abs(change), MAX_LOG_LIKELIHOOD, 0.0)
+        log_ratio = np.minimum(np.maximum(log_ratio, -MAX_LOG_LIKELIHOOD), most)
+        for_it = np.bincount(where, np.maximum(log_ratio, 0.0), count)
+        against = -np.bincount(where, np.minimum(log_ratio, 0.0), count)
         # several separate places must not pass for one that holds them all and calm segments too
-        split = -LOUDEST * int(self.heard.sum()) - against
-        gains = np.where(against > DISSENT * for_it, split, for_it - against - log(max(kinds, 1)))
+        split = -MAX_LOG_LIKELIHOOD * int(self.included.sum()) - against
+        gains = np.where(against > MAX_OPPOSED * for_it, split, for_it - against - log(max(kinds, 1)))
         return gains, np.asarray(held, np.int64), np.asarray(first, np.int64)

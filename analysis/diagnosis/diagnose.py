@@ -18,17 +18,17 @@ from analysis.anomalies.detector import Judgement, error_scale, judge
 from analysis.anomalies.hourly_activity import activity
 from analysis.attribution.baseline_comparison import Comparison, compare
 from analysis.attribution.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
-from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, segment_names
+from analysis.attribution.segment_sums import METRICS, SCALE, DaySums, day_sums, segment_names
 from analysis.attribution.shapley_drivers import Driver, Game, explain, order_range, undoing
 from analysis.attribution.significance import surprise
 from analysis.calendar_days import complete_days
 from analysis.causes import drilldown
-from analysis.causes.call_evidence import Witness
+from analysis.causes.call_evidence import CallQueries
 from analysis.causes.cause_signatures import Cause
 from analysis.causes.driver_effects import effects_of, repriced, saved
 from analysis.causes.root_causes import find
 from analysis.diagnosis import narrative
-from analysis.diagnosis.result import Diagnosis, Finding, Line
+from analysis.diagnosis.result import CauseEstimate, Diagnosis, DriverLine
 from analysis.dimensions import dimensions
 from analysis.ledger.costs_view import costs_relation, ranges_relation
 from analysis.reports.call_labels import labelled_view
@@ -91,11 +91,11 @@ def diagnose(
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = effects_of(drivers, compared, by, strayed)
         noticed = alerts(con, day, judged) if metric == "cost" else []
-        witness = Witness(con, day, base.weights, relation, metric, history)
+        queries = CallQueries(con, day, base.weights, relation, metric, history)
         total = sum(compared.after)
-        causes = find(effects, universe, witness, total - sum(compared.before), total, by, repriced(compared))
+        causes = find(effects, universe, queries, total - sum(compared.before), total, by, repriced(compared))
         telling = [cause for cause in causes if cause.surprising][: drilldown.LOOKED_INTO]
-        inside = dict(zip(map(id, telling), drilldown.inside(telling, witness), strict=True))
+        inside = dict(zip(map(id, telling), drilldown.inside(telling, queries), strict=True))
     return _assemble(
         compared, drivers, game, causes,
         day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
@@ -173,7 +173,7 @@ def _assemble(
     by: tuple[str, ...],
     base: Baseline,
     judged: Mapping[date, Judgement],
-    sums: Any,
+    sums: DaySums,
     residual: int,
     noticed: list[Alert],
     said: Feedback | None,
@@ -181,7 +181,7 @@ def _assemble(
 ) -> Diagnosis:
     unit = Decimal(SCALE[metric])
     actual, expected = sum(compared.after), sum(compared.before)
-    lines: list[Line] = []
+    lines: list[DriverLine] = []
     values: dict[int, Any] = {}
     for driver in drivers:
         k = driver.segment
@@ -196,7 +196,7 @@ def _assemble(
             saves = Decimal(driver.delta) / unit
         before, after, name, detail = narrative.values(compared, game.state, driver)
         lines.append(
-            Line(
+            DriverLine(
                 segment=dict(zip(by, compared.segments[k], strict=True)),
                 factor=driver.factor,
                 delta=Decimal(driver.delta) / unit,
@@ -242,9 +242,9 @@ def _assemble(
     )
 
 
-def _finding(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> Finding:
+def _finding(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> CauseEstimate:
     saves = saved(cause, compared, game) if cause.saves is None else float(cause.saves)
-    return Finding(
+    return CauseEstimate(
         cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import sample_logs
 from analysis import formatting
+from analysis.array_types import Float64Array, Int64Array
 from analysis.attribution.baseline_comparison import Comparison
 from analysis.attribution.factors import MEASURES, NEW_SEGMENT, VANISHED_SEGMENT, Cells, States
 from analysis.attribution.shapley_drivers import Driver
 from analysis.causes import drilldown
-from analysis.diagnosis.result import Diagnosis, Line
+from analysis.diagnosis.result import Diagnosis, DriverLine
 
 WHAT = {
     "volume": "volume",
@@ -82,7 +83,7 @@ def values(compared: Comparison, state: States, driver: Driver) -> tuple[float |
     return _measure(cells, k, 0, factor), _measure(cells, k, 1, factor), _unit(factor), None
 
 
-def _shares(key: Any, calls: Any) -> dict[int, float]:
+def _shares(key: Int64Array, calls: Float64Array) -> dict[int, float]:
     sums: dict[int, float] = {}
     for name, n in zip(key.tolist(), calls.tolist(), strict=True):
         sums[name] = sums.get(name, 0.0) + n
@@ -119,7 +120,7 @@ def _measure(cells: Cells, k: int, side: int, factor: str) -> float | None:
     return (amount / 1e12 if factor == "other" else amount) / base if base else None
 
 
-def _unit_price(compared: Comparison, mine: Any, side: int) -> float | None:
+def _unit_price(compared: Comparison, mine: slice, side: int) -> float | None:
     cells = compared.cells
     usd = sum(cells.of(side, f"{n}_usd")[mine].sum() for n in ("uncached", "read", "write", "output", "reasoning"))
     tokens = sum(cells.of(side, n)[mine].sum() for n in ("uncached", "read", "write", "output", "reasoning"))
@@ -156,7 +157,7 @@ def figure(value: float | None, unit: str) -> str:
     return f"{value:,.1f}" if 0 < abs(value) < 10 and value != int(value) else formatting.tokens(round(value))
 
 
-def pair(line: Line) -> tuple[str, str]:
+def pair(line: DriverLine) -> tuple[str, str]:
     """The factor's value before and after, in as many digits as it takes to tell them apart."""
     before, after = figure(line.before, line.unit), figure(line.after, line.unit)
     if before == after and line.before is not None and line.after is not None and line.before != line.after:
@@ -170,7 +171,7 @@ def pair(line: Line) -> tuple[str, str]:
     return before, after
 
 
-def change(line: Line) -> str:
+def change(line: DriverLine) -> str:
     return " -> ".join(pair(line))
 
 
@@ -292,7 +293,7 @@ def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def sentence(line: Line) -> str:
+def sentence(line: DriverLine) -> str:
     """What the factor did, as a clause."""
     before, after = pair(line)
     thing = line.unit.rstrip("s") if line.unit != "calls" else "call"

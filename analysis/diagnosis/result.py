@@ -14,7 +14,7 @@ from analysis.causes.drilldown import Inside
 
 
 @dataclass(frozen=True)
-class Line:
+class DriverLine:
     """One driver as it is shown: `delta` and the amounts beside it are exact Decimals in the metric's unit."""
 
     segment: dict[str, str | None]
@@ -30,7 +30,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CauseEstimate:
     """A cause as it is shown. The findings and the residual sum to the change, as the drivers do."""
 
     cause: Cause
@@ -49,7 +49,7 @@ class Diagnosis:
     by: tuple[str, ...]
     actual: Decimal
     expected: Decimal
-    drivers: list[Line]
+    drivers: list[DriverLine]
     residual: Decimal
     flagged: bool
     verdict: str  # flagged, ordinary, not_enough_history
@@ -58,7 +58,7 @@ class Diagnosis:
     p_value: float | None
     onset: date | None  # the first day of the run of flagged days that ends on `day`
     baseline: Baseline
-    causes: list[Finding]
+    causes: list[CauseEstimate]
     alerts: list[Alert]  # what stands out beside the total
     feedback: Feedback | None  # what a person said of the day
     unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
@@ -73,7 +73,7 @@ class Diagnosis:
         """The newest day of the baseline; the day itself where there is none."""
         return max(self.baseline.weights, default=self.day)
 
-    def day_of(self, found: Finding) -> date:
+    def day_of(self, found: CauseEstimate) -> date:
         """The day whose calls show a cause: what no longer runs has none on the day itself."""
         return self.day_before if found.cause.cause == "gone" else self.day
 

@@ -9,6 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+import duckdb
+
 from analysis.dimensions import Filter, Where, as_filter
 from analysis.formatting import count, money, usd
 from analysis.ledger.costs_view import costs_relation
@@ -194,7 +196,9 @@ def readable(message: Message) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _source(con: Any, store: Store, chosen: Filter, since: date | None, until: date | None) -> str:
+def _source(
+    con: duckdb.DuckDBPyConnection, store: Store, chosen: Filter, since: date | None, until: date | None
+) -> str:
     """The view where a filter leaves few calls, so that blocks of both tables are skipped; else the aligned tables."""
     ids = any(one.dimension.kind == "id" and not one.negated for one in chosen.conditions)
     few = ids or (since is not None and until is not None and (until - since).days < 2)
@@ -213,7 +217,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_costs(con: Any, store: Store) -> None:
+def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     if con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]:
         raise InputError("the store holds no calls yet", where=str(store.path), remedy="Run: hindcast ingest PATH")
     if not has_tables(con, "costs"):

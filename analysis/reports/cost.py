@@ -172,13 +172,15 @@ def _add(values: Iterable[Any]) -> Any:
     return sum(known[1:], known[0]) if known else None
 
 
-def _ledger_at(con: Any, day: date) -> str:
+def _ledger_at(con: duckdb.DuckDBPyConnection, day: date) -> str:
     from analysis.ledger.ledger import revalue  # the pricing kernel: a second that the plain report does not need
 
     return revalue(con, day)
 
 
-def _extended(con: Any, source: str, keep: str, values: dict[str, str], day: date) -> list[dict[str, Any]]:
+def _extended(
+    con: duckdb.DuckDBPyConnection, source: str, keep: str, values: dict[str, str], day: date
+) -> list[dict[str, Any]]:
     """The models whose first known price is younger than the day and was used all the same, most calls first."""
     found = con.execute(
         f"""SELECT model, first.effective_from AS first_price, count(*) AS calls
@@ -191,7 +193,7 @@ def _extended(con: Any, source: str, keep: str, values: dict[str, str], day: dat
     return [dict(zip(("model", "first_price", "calls"), row, strict=True)) for row in found]
 
 
-def _require_ledger(con: Any, store: Store) -> None:
+def _require_ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     try:  # listing the tables would take longer than the whole question
         con.execute("SELECT 1 FROM ledger LIMIT 0")
     except duckdb.CatalogException as error:

@@ -28,7 +28,7 @@ MOST_REQUESTS: Final = 30_000  # distinct requests compared by MinHash
 
 
 @dataclass(frozen=True)
-class Repeats:
+class RepeatedRequests:
     """Calls of one agent and task that repeat an earlier request. Dollars are those of the repeats alone."""
 
     agent: str | None
@@ -44,14 +44,14 @@ class Repeats:
 
 @dataclass(frozen=True)
 class DuplicateReport:
-    exact: list[Repeats]
-    near: list[Repeats]
+    exact: list[RepeatedRequests]
+    near: list[RepeatedRequests]
     days: int  # active days in the window
     calls: int
     compared: int  # distinct requests compared by text; 0 without text
 
     def to_json(self) -> dict[str, Any]:
-        def rows(found: list[Repeats]) -> list[dict[str, Any]]:
+        def rows(found: list[RepeatedRequests]) -> list[dict[str, Any]]:
             return [
                 {
                     "agent": r.agent, "task": r.task, "groups": r.groups, "repeats": r.repeats,
@@ -99,7 +99,7 @@ def duplicates(
         calls, days = con.execute("SELECT count(*), count(DISTINCT start_time::DATE) FROM asked").fetchall()[0]
         exact = _repeats(con, "key_canonical", days)
         compared = 0
-        found: list[Repeats] = []
+        found: list[RepeatedRequests] = []
         if near:
             groups, compared = _near_groups(con)
             con.execute("CREATE OR REPLACE TEMP TABLE alike (key_canonical INTEGER, near_key INTEGER)")
@@ -109,7 +109,7 @@ def duplicates(
     return DuplicateReport(exact, found, days, calls, compared)
 
 
-def _repeats(con: duckdb.DuckDBPyConnection, key: str, days: int) -> list[Repeats]:
+def _repeats(con: duckdb.DuckDBPyConnection, key: str, days: int) -> list[RepeatedRequests]:
     """Repeats by a column of `asked` that holds a key; the earliest call of a group is its original."""
     rows = con.execute(
         f"""WITH numbered AS (
@@ -131,13 +131,13 @@ def _repeats(con: duckdb.DuckDBPyConnection, key: str, days: int) -> list[Repeat
     return [_row(row, days) for row in rows]
 
 
-def _row(row: tuple[Any, ...], days: int) -> Repeats:
+def _row(row: tuple[Any, ...], days: int) -> RepeatedRequests:
     agent, task, groups, repeats, unpriced, cost, same, answered = row
     per_day = None if cost is None else (cost / max(days, 1)).quantize(Decimal("0.000000000001"))
-    return Repeats(agent, task, groups, int(repeats), int(unpriced), cost, per_day, same, answered)
+    return RepeatedRequests(agent, task, groups, int(repeats), int(unpriced), cost, per_day, same, answered)
 
 
-def _near(con: duckdb.DuckDBPyConnection, days: int) -> list[Repeats]:
+def _near(con: duckdb.DuckDBPyConnection, days: int) -> list[RepeatedRequests]:
     """Repeats by likeness, without those that are exact: one original per exact group stands for it."""
     rows = con.execute(
         """WITH originals AS (

@@ -19,7 +19,7 @@ from analysis.pricing.stored_overrides import load_overrides
 
 
 @dataclass(frozen=True)
-class Explanation:
+class PriceExplanation:
     """The steps, the row that holds (None if there is none), and the rows before and after it."""
 
     provider: str | None
@@ -63,7 +63,7 @@ def explain(
     tier: str = "standard",
     input_tokens: int = 0,
     minute: int = 720,
-) -> Explanation:
+) -> PriceExplanation:
     """The price of a logged (provider, model) on a UTC day, for a request of so many input tokens at a minute of it.
 
     With a store's connection its aliases, overrides and price ids are used; without one only the book.
@@ -94,7 +94,7 @@ def explain(
     holding = [
         shown for shown, (_, row, _) in zip(history, listed, strict=True) if _holds(row, day, input_tokens, minute)
     ]
-    return Explanation(
+    return PriceExplanation(
         provider=provider,
         model=model,
         at=at,

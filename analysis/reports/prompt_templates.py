@@ -54,7 +54,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Template:
+class PromptTemplate:
     agent: str | None
     task: str | None
     versions: list[Version] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Template:
 
 @dataclass(frozen=True)
 class TemplateReport:
-    templates: list[Template]
+    templates: list[PromptTemplate]
     calls: int
     calls_without_messages: int
 
@@ -122,7 +122,7 @@ def templates(store: Store, *, since: date | None = None, until: date | None = N
     found = []
     for (agent, task), members in _places(heads).items():
         for family in _families(members, lines):
-            found.append(Template(agent, task, _versions(family, lines)))
+            found.append(PromptTemplate(agent, task, _versions(family, lines)))
     found.sort(key=lambda t: (-(t.cost_usd or Decimal(0)), -t.calls, str(t.agent), str(t.task), t.opening))
     return TemplateReport(found, calls, without)
 

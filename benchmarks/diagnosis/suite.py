@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from analysis.diagnosis.diagnose import diagnose
-from analysis.diagnosis.result import Diagnosis, Finding
+from analysis.diagnosis.result import CauseEstimate, Diagnosis
 from benchmarks.diagnosis.cases import Case, case, null_case
 from benchmarks.diagnosis.injections import CAUSES, Injection
 
@@ -144,10 +144,10 @@ def grade(made: Case, size: float, found: Diagnosis, seconds: float) -> Score:
 
 
 def _matched(
-    truths: Sequence[Injection], places: Sequence[Any], top: Sequence[Finding], named: Sequence[Any]
-) -> list[Finding | None]:
+    truths: Sequence[Injection], places: Sequence[Any], top: Sequence[CauseEstimate], named: Sequence[Any]
+) -> list[CauseEstimate | None]:
     """Each true cause's finding, by name and place as well as they can be told apart."""
-    best: tuple[int, list[Finding | None]] = (-1, [None] * len(truths))
+    best: tuple[int, list[CauseEstimate | None]] = (-1, [None] * len(truths))
     for order in permutations(range(len(top))):
         points, chosen = 0, []
         for i in range(len(truths)):

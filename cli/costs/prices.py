@@ -13,7 +13,7 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, sa
 from cli.terminal.output import note as remark
 
 if TYPE_CHECKING:
-    from analysis.reports.price_explanation import Explanation
+    from analysis.reports.price_explanation import PriceExplanation
 
 
 def register(app: typer.Typer) -> None:
@@ -132,7 +132,7 @@ def explain_price(
         _show_explanation(found)
 
 
-def _show_explanation(found: Explanation) -> None:
+def _show_explanation(found: PriceExplanation) -> None:
     name = "/".join(part for part in (found.provider, found.model) if part)
     row = found.row
     if row is None:

@@ -82,7 +82,7 @@ def duplicates(
     Example: hindcast duplicates --since 2024-03-01
     """
     from analysis import formatting
-    from analysis.reports.duplicate_requests import Repeats
+    from analysis.reports.duplicate_requests import RepeatedRequests
     from analysis.reports.duplicate_requests import duplicates as find
     from ingest.store.database import Store
     from sample_logs import strategy_pattern
@@ -94,7 +94,7 @@ def duplicates(
         emit_json(report.to_json())
         return
 
-    def total(rows: list[Repeats]) -> Any:
+    def total(rows: list[RepeatedRequests]) -> Any:
         priced = [r.cost_usd for r in rows if r.cost_usd is not None]
         return sum(priced) if priced else None
 

@@ -12,7 +12,7 @@ from builder import build_store
 
 from analysis.attribution.factors import FACTORS
 from analysis.causes.call_counts import Sizes
-from analysis.causes.counted_causes import Pool
+from analysis.causes.counted_causes import GrowthPool
 from analysis.causes.segment_localization import Effect
 from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
@@ -224,7 +224,7 @@ def test_what_counted_calls_did_to_the_mix_of_models_is_not_told_again():
         Effect(dict(key), "volume", 900, 2.0, 0.2, 1.0, whole=900),
         Effect(dict(key), "model_mix", -600, 0.6, 0.05, 1.0, whole=-600),
     ]
-    pool = Pool(drivers, changes)
+    pool = GrowthPool(drivers, changes)
     whole = Sizes([100.0, 1000.0, 0.0, 100.0, 0.0], {"dear": 40.0, "cheap": 60.0})
     own = Sizes([60.0, 600.0, 0.0, 60.0, 0.0], {"cheap": 60.0})
     pool.without(dict(key), whole, own, {"dear": 400.0})

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from analysis.causes.segment_localization import (
     ALIKE,
-    DISSENT,
     HOT,
-    LOUDEST,
+    MAX_LOG_LIKELIHOOD,
+    MAX_OPPOSED,
     Effect,
     Elements,
     holds,
@@ -36,11 +36,13 @@ def plainly(element: dict[str, Any], hot: list[Effect], members: dict[Any, tuple
         if holds(element, dict(key)):
             wide = sqrt(spread**2 + (ALIKE * level) ** 2)
             said = ((change / spread) ** 2 - ((change - level) / wide) ** 2) / 2 - log(wide / spread)
-            told.append(min(max(said, -LOUDEST), LOUDEST if abs(change - level) < abs(change) else 0.0))
+            told.append(
+                min(max(said, -MAX_LOG_LIKELIHOOD), MAX_LOG_LIKELIHOOD if abs(change - level) < abs(change) else 0.0)
+            )
     for_it, against = sum(max(said, 0.0) for said in told), -sum(min(said, 0.0) for said in told)
     kinds = {tuple(dict(key)[name] for name in element) for key in members}
-    if against > DISSENT * for_it:
-        return -LOUDEST * len(members) - against
+    if against > MAX_OPPOSED * for_it:
+        return -MAX_LOG_LIKELIHOOD * len(members) - against
     return for_it - against - log(max(len(kinds), 1))
 
 
@@ -75,7 +77,7 @@ def test_a_member_that_was_explained_counts_no_more(segments: set[tuple[Any, ...
     gone = set(data.draw(st.lists(st.sampled_from(keys), max_size=len(keys) - 1)))
     hot = [Effect(dict(key), "volume", 1, *members[key], 0.0) for key in keys if key not in gone]
     elements = Elements(members)
-    elements.silence(gone)
+    elements.exclude(gone)
     assert elements.best(hot) == Elements({k: v for k, v in members.items() if k not in gone}).best(hot)
 
 

@@ -16,7 +16,7 @@ from builder import build_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.billing.invoice import Line, split_line_item
+from analysis.billing.invoice import InvoiceLine, split_line_item
 from analysis.billing.read_invoice import read_invoice
 from analysis.billing.reconcile import Reconciliation, reconcile
 from analysis.ledger.ledger import update
@@ -59,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return built
 
 
-def bill(chosen: Iterable[dict[str, Any]], offset: int = 0) -> list[Line]:
+def bill(chosen: Iterable[dict[str, Any]], offset: int = 0) -> list[InvoiceLine]:
     """The invoice that these calls make: a line per day, model, kind and tier, at list prices."""
     sums: dict[tuple[date, str, str, str], int] = {}
     for call in chosen:
@@ -78,12 +78,14 @@ def bill(chosen: Iterable[dict[str, Any]], offset: int = 0) -> list[Line]:
         if tier == "batch" and kind != "cache_read":  # the batch price list has no cached price of its own
             price /= 2
         lines.append(
-            Line(day, "openai", model, kind, tier, Decimal(count), count * price / MILLION, f"{model}, {kind}", "test")
+            InvoiceLine(
+                day, "openai", model, kind, tier, Decimal(count), count * price / MILLION, f"{model}, {kind}", "test"
+            )
         )
     return lines
 
 
-def usd_of(lines: Iterable[Line]) -> Decimal:
+def usd_of(lines: Iterable[InvoiceLine]) -> Decimal:
     return sum((line.amount_usd or Decimal(0) for line in lines), Decimal(0))
 
 
@@ -123,7 +125,7 @@ def test_planted_gaps_of_every_kind_come_back_by_name(store: Store) -> None:
             lines.remove(line)
         lines.extend(after)
 
-    def times(line: Line, quantity: Decimal, price: Decimal = Decimal(1)) -> Line:
+    def times(line: InvoiceLine, quantity: Decimal, price: Decimal = Decimal(1)) -> InvoiceLine:
         assert line.quantity is not None
         assert line.amount_usd is not None
         return replace(line, quantity=line.quantity * quantity, amount_usd=line.amount_usd * quantity * price)
@@ -147,10 +149,12 @@ def test_planted_gaps_of_every_kind_come_back_by_name(store: Store) -> None:
         ),
         lambda x: [replace(x, kind="input", amount_usd=2 * x.amount_usd)],
     )
-    storage = Line(day[14], "openai", None, "other", None, None, Decimal("3.21"), "vector storage", "test")
+    storage = InvoiceLine(day[14], "openai", None, "other", None, None, Decimal("3.21"), "vector storage", "test")
     lines.append(storage)
     planted["unmatched_lines"] = Decimal("3.21")
-    other = Line(day[15], "openai", "gpt-4.1", "input", "standard", Decimal(400_000), Decimal("0.8"), "x", "test")
+    other = InvoiceLine(
+        day[15], "openai", "gpt-4.1", "input", "standard", Decimal(400_000), Decimal("0.8"), "x", "test"
+    )
     lines.append(other)
     planted["missing_calls"] += Decimal("0.8")
 
@@ -181,7 +185,9 @@ def test_calls_without_a_price_are_named_and_valued_at_the_invoices_price(tmp_pa
     }
     store = build_store(tmp_path / "s.duckdb", [call])
     update(store)
-    line = Line(START.date(), "openai", "house-model", "input", "standard", Decimal(1000), Decimal("0.5"), "x", "t")
+    line = InvoiceLine(
+        START.date(), "openai", "house-model", "input", "standard", Decimal(1000), Decimal("0.5"), "x", "t"
+    )
     found = exact(reconcile(store, [line]))
     assert found.totals() == {"unpriced_calls": Decimal("0.5")}
 
@@ -211,14 +217,16 @@ def test_only_the_calls_of_the_billing_provider_are_compared(tmp_path: Path) -> 
     ]
     store = build_store(tmp_path / "s.duckdb", rows)
     update(store)
-    line = Line(START.date(), "openai", "gpt-4-turbo", "input", "standard", Decimal(1000), Decimal("0.01"), "x", "t")
+    line = InvoiceLine(
+        START.date(), "openai", "gpt-4-turbo", "input", "standard", Decimal(1000), Decimal("0.01"), "x", "t"
+    )
     assert exact(reconcile(store, [line])).gap == 0
 
 
 @given(
     st.lists(
         st.builds(
-            Line,
+            InvoiceLine,
             day=st.dates(START.date(), START.date() + timedelta(days=3)),
             provider=st.just("openai"),
             model=st.sampled_from([*MODELS, "gpt-4.1", "nobody", None]),
@@ -234,7 +242,7 @@ def test_only_the_calls_of_the_billing_provider_are_compared(tmp_path: Path) -> 
     )
 )
 @settings(max_examples=25, deadline=None)
-def test_the_effects_always_sum_to_the_gap(store: Store, lines: list[Line]) -> None:
+def test_the_effects_always_sum_to_the_gap(store: Store, lines: list[InvoiceLine]) -> None:
     exact(reconcile(store, lines))
 
 
