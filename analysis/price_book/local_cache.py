@@ -17,18 +17,19 @@ from typing import Any, Final
 import pyarrow as pa
 
 _DIGEST: Final = 32
-_SOURCES: Final = ("price_book", "pricing")  # the folders whose modules make rows and resolutions
+_SOURCES: Final = ("price_book", "pricing")  # the sub-packages of `analysis` that make rows and resolutions
 MAX_NAMES: Final = 2000
 COPIES: Final = 4  # of either kind
 
 
 @cache
-def _mark(version: str) -> str:
-    """16 hex of the book's version and of the code that compiles it."""
+def code_mark(version: str, package: Path = Path(__file__).parents[1]) -> str:
+    """16 hex digits of the book's version and of every module in `package` (the folder of `analysis`) that compiles
+    the book or resolves a name, so that no copy outlives a change of this code."""
     digest = hashlib.sha256(version.encode())
-    for folder_name in _SOURCES:
-        for module in sorted((Path(__file__).parents[1] / folder_name).glob("*.py")):
-            digest.update(module.read_bytes())
+    for name in _SOURCES:
+        for module in sorted((package / name).glob("*.py")):
+            digest.update(module.name.encode() + b"\0" + module.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -42,26 +43,27 @@ def folder() -> Path:
 
 def load_rows(version: str) -> pa.Table | None:
     """The rows of `prices` for a new store, the day of the book in the schema's metadata; None if there is no copy."""
-    data = _load(f"prices-{_mark(version)}.arrow")
+    data = _load(f"prices-{code_mark(version)}.arrow")
     return None if data is None else pa.ipc.open_file(pa.BufferReader(data)).read_all()
 
 
 def keep_rows(version: str, rows: pa.Table) -> None:
+    """Replace the copy of the rows of `prices`."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as out:
         out.write_table(rows)
-    _keep(f"prices-{_mark(version)}.arrow", sink.getvalue().to_pybytes())
+    _keep(f"prices-{code_mark(version)}.arrow", sink.getvalue().to_pybytes())
 
 
 def load_names(version: str) -> list[list[Any]]:
     """[provider, model, price provider, price model, rule, confidence] of every name that was resolved before."""
-    data = _load(f"names-{_mark(version)}.json")
+    data = _load(f"names-{code_mark(version)}.json")
     return [] if data is None else json.loads(data)
 
 
 def keep_names(version: str, names: list[list[Any]]) -> None:
     """Replace the names of the copy by these, or by the first `MAX_NAMES` of them."""
-    _keep(f"names-{_mark(version)}.json", json.dumps(names[:MAX_NAMES]).encode())
+    _keep(f"names-{code_mark(version)}.json", json.dumps(names[:MAX_NAMES]).encode())
 
 
 def _load(name: str) -> bytes | None:

@@ -2,7 +2,7 @@
 takes to come up.
 
 For a ledger that is priced once and has few calls. Every line has its counterpart in the compiled loop, and
-`tests/analysis/test_array_kernel.py` holds the two together.
+`tests/analysis/pricing/test_numpy_kernel.py` holds the two together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
     for start in range(0, len(usage.model), _BLOCK):
         part = slice(start, start + _BLOCK)
         _price_block(
-            UsageArrays(usage.model[part], *(column if len(column) == 1 else column[part] for column in usage[1:])),
+            UsageArrays._make(column if len(column) == 1 else column[part] for column in usage),
             rate_arrays,
             PricedArrays(priced.pico_amounts[:, part], priced.status[part], priced.price_id[part]),
         )

@@ -31,7 +31,7 @@ def inside(codes, element):
 elements = st.dictionaries(st.integers(0, 3), st.integers(0, 3), min_size=1, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(elements, st.floats(0.35, 0.9), st.booleans(), st.integers(0, 10**6))
 def test_one_element_is_found_at_its_own_granularity(element, severity, rising, seed):
     codes, actual, expected = grid(seed)

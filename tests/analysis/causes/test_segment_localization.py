@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log, sqrt
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.causes.segment_localization import (
@@ -46,7 +46,6 @@ def plainly(element: dict[str, Any], hot: list[Effect], members: dict[Any, tuple
     return for_it - against - log(max(len(kinds), 1))
 
 
-@settings(deadline=None)
 @given(SEGMENTS, st.data())
 def test_the_best_of_all_elements(segments: set[tuple[Any, ...]], data: st.DataObject) -> None:
     figures = {s: data.draw(FIGURES) for s in sorted(segments, key=str)}
@@ -69,7 +68,6 @@ def test_an_effect_outside_the_members_names_an_element_but_says_nothing() -> No
     assert Elements({(("agent", "old"),): (0.0, 0.1)}, [{"agent": "new"}]).best(hot) == {"agent": "new"}
 
 
-@settings(deadline=None)
 @given(SEGMENTS.filter(lambda found: len(found) > 1), st.data())
 def test_a_member_that_was_explained_counts_no_more(segments: set[tuple[Any, ...]], data: st.DataObject) -> None:
     keys = [tuple((f"d{i}", value) for i, value in enumerate(s)) for s in sorted(segments, key=str)]

@@ -16,7 +16,7 @@ from analysis.reports.cost import cost
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 AZURE = "azure/gpt-4o-2024-11-20"
 QWEN = "ollama_chat/qwen2.5:7b"
 

@@ -118,7 +118,7 @@ def test_an_hourly_machine_is_paid_by_the_time_it_was_busy(tmp_path: Path) -> No
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 5_000)), min_size=1, max_size=30),
     st.integers(1, 10**14),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_busy_shares_sum_to_the_busy_time_exactly(spans: list[tuple[int, int]], rate: int) -> None:
     start = np.array([s for s, _ in spans])
     length = np.array([n for _, n in spans])
@@ -132,7 +132,7 @@ def test_busy_shares_sum_to_the_busy_time_exactly(spans: list[tuple[int, int]], 
     st.lists(st.tuples(st.integers(0, 20_000_000), st.integers(0, 10**6)), min_size=1, max_size=30),
     st.integers(0, 10**14),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_hour_shares_sum_to_the_hours_that_had_a_call(calls: list[tuple[int, int]], rate: int) -> None:
     start = np.array([s for s, _ in calls])
     cost = hour_shares(rate, start, np.array([t for _, t in calls]))

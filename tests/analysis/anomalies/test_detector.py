@@ -89,7 +89,7 @@ def test_false_discoveries_follow_benjamini_and_hochberg(p_values):
     assert kept == [largest is not None and p <= largest for p in p_values]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=50), st.integers(0, 6))
 def test_a_baseline_is_made_of_earlier_days_with_positive_weights(values, skip):
     costs = days_of(values)

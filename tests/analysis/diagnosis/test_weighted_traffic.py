@@ -14,7 +14,7 @@ from analysis.ledger.ledger import update
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
-MAPPING = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "servegen_rates.yaml"
+MAPPING = Path(__file__).resolve().parents[3] / "sample_logs" / "mappings" / "servegen_rates.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
+import analysis
 from analysis.price_book import local_cache
 from analysis.price_book.book import book_version, compile_book, stored_rows, sync_book
 from analysis.pricing.model_names import resolve, resolve_all
@@ -89,3 +93,23 @@ def test_another_book_does_not_take_this_ones_copy() -> None:
     for number in range(2 * local_cache.COPIES):
         local_cache.keep_names(f"version {number}", [])
     assert len(list(local_cache.folder().glob("names-*"))) == local_cache.COPIES
+
+
+def test_no_copy_outlives_a_change_of_any_module_that_makes_rows_or_resolves_names(tmp_path: Path) -> None:
+    """The mark in a copy's name covers every module of `analysis` that compiling and resolving import."""
+    program = (
+        "import sys; from analysis.price_book import book; from analysis.pricing.model_names import resolve;"
+        "book.compile_book(); resolve('openai', 'gpt-4o');"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('analysis.') and n.count('.') > 0))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    package = Path(str(analysis.__file__)).parent
+    modules = [Path(file).relative_to(package) for file in ran.stdout.split()]
+    assert Path("price_book/rows.py") in modules
+    for number, module in enumerate(modules):
+        copied = tmp_path / str(number)
+        shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        before = local_cache.code_mark("v", copied)
+        (copied / module).write_bytes((copied / module).read_bytes() + b"#")
+        local_cache.code_mark.cache_clear()
+        assert local_cache.code_mark("v", copied) != before, f"a change of {module} leaves the copies valid"

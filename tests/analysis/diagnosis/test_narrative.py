@@ -90,7 +90,7 @@ def test_a_cause_worth_more_than_its_day_is_told_by_what_undoing_it_leaves(tmp_p
     from ingest.store.database import Store
 
     store = Store(tmp_path / "chatdev.duckdb")
-    mapping = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml"
+    mapping = Path(__file__).resolve().parents[3] / "sample_logs" / "mappings" / "chatdev.yaml"
     ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=mapping)
     update(store)
     found = diagnose(store, day=date(2023, 8, 25))

@@ -48,7 +48,7 @@ def test_a_thousand_tokens_of_gpt_4_turbo_cost_a_cent() -> None:
     rate=st.integers(0, 600 * 10**9),
     weight=st.one_of(st.just(10**6), st.integers(0, 10**12)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_amounts_equal_exact_fractions_rounded_half_even(tokens: int, rate: int, weight: int) -> None:
     priced = table(Rate(1, "standard", rates(input=rate, output=0))).price(
         usage(input=[tokens], output=[0], weight_micro=[weight])

@@ -67,7 +67,7 @@ def test_chatdev_repeats_258_calls_in_133_groups(tmp_path, data):
     ingest(
         store,
         [data / "chatdev_calls.jsonl.zst"],
-        mapping=Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml",
+        mapping=Path(__file__).resolve().parents[3] / "sample_logs" / "mappings" / "chatdev.yaml",
     )
     update(store)
     document = duplicates(store, near=False).to_json()

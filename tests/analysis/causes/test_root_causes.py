@@ -186,7 +186,7 @@ def test_chatdev_names_the_review_loops(tmp_path, data):
     ingest(
         store,
         [data / "chatdev_calls.jsonl.zst"],
-        mapping=Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml",
+        mapping=Path(__file__).resolve().parents[3] / "sample_logs" / "mappings" / "chatdev.yaml",
     )
     update(store)
     found = diagnose(store, day=date(2023, 8, 25))

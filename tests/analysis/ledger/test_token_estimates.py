@@ -19,7 +19,7 @@ from ingest.contents.tokenizer import count, encoding, fastokens_encoder
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORDS = ["cost", "spike", "the", "of", "cache", "naïve", "日本語", "tokens", "4.5", "\n", "()", "agent"]
 
 

@@ -97,7 +97,7 @@ def worlds(draw):
     return make_cells(rows, requests, repriced)
 
 
-@settings(max_examples=CASES, deadline=None)
+@settings(max_examples=CASES)
 @given(worlds())
 def test_drivers_sum_to_the_change_of_every_segment_with_nothing_left(cells):
     before, after, found = drivers_of(cells)
@@ -106,7 +106,7 @@ def test_drivers_sum_to_the_change_of_every_segment_with_nothing_left(cells):
     assert sum(d.delta for d in found) == sum(after) - sum(before)
 
 
-@settings(max_examples=CASES, deadline=None)
+@settings(max_examples=CASES)
 @given(worlds())
 def test_the_formula_gives_back_the_ledger_on_both_sides(cells):
     state = states(cells)
@@ -118,7 +118,7 @@ def test_the_formula_gives_back_the_ledger_on_both_sides(cells):
         np.testing.assert_allclose(rebuilt[present], dollars(cells, side)[present], rtol=1e-9, atol=1e-3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(worlds())
 def test_shapley_equals_brute_force_over_all_orders(cells):
     """Over the orders of the factors that move the segment: one that moves nothing changes nobody's value."""
@@ -143,7 +143,7 @@ def test_shapley_equals_brute_force_over_all_orders(cells):
             assert phi[i, k] == pytest.approx(brute[factor] / math.factorial(len(moving)), rel=1e-6, abs=1e-9 * scale)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(worlds())
 def test_a_driver_lies_within_its_order_range(cells):
     game = Game.of(states(cells))
@@ -156,7 +156,7 @@ def test_a_driver_lies_within_its_order_range(cells):
             assert low - slack <= phi[i, k] <= high + slack
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=12))
 def test_rounding_moves_no_part_by_a_whole_unit_and_keeps_the_sum(parts):
     total = round(sum(parts))
