@@ -38,6 +38,7 @@ class Alert:
     p_value: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values: dollars as decimal strings, days as ISO dates."""
         return {
             "kind": self.kind, "what": self.what, "actual": self.actual, "expected": self.expected,
             "p_value": self.p_value,

@@ -41,10 +41,12 @@ class Baseline:
 
     @property
     def low_history(self) -> bool:
+        """Whether it rests on too few days for a range."""
         return self.kind in ("low_history", "none")
 
     @property
     def days(self) -> list[date]:
+        """Its days, in order."""
         return sorted(self.weights)
 
 
@@ -57,6 +59,7 @@ class Level:
     around: Mapping[date, float] = field(default_factory=dict)  # each history day's own level, weekday taken out
 
     def forecast(self, day: date) -> float:
+        """The amount expected on `day`, in the unit of the series."""
         return exp(self.level + self.weekday[day.weekday()])
 
     def fitted(self, day: date) -> float:

@@ -17,6 +17,8 @@ _TABLE = "CREATE TABLE IF NOT EXISTS feedback (day DATE, verdict VARCHAR, note V
 
 @dataclass(frozen=True)
 class Feedback:
+    """What a person said of one day: a verdict and a note."""
+
     day: date
     verdict: str
     note: str | None

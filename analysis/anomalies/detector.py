@@ -50,6 +50,7 @@ class Judgement:
 
     @property
     def direction(self) -> int:
+        """1 above the forecast, -1 below it, 0 at it or without one."""
         return 0 if self.forecast is None else (self.actual > self.forecast) - (self.actual < self.forecast)
 
 

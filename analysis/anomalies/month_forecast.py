@@ -36,6 +36,7 @@ class Outlook:
     high: Decimal
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values: dollars as decimal strings, days as ISO dates."""
         return {
             "first": self.first.isoformat(),
             "last": self.last.isoformat(),

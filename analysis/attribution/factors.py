@@ -64,6 +64,7 @@ class Cells:
     requests: Float64Array
 
     def of(self, side: int, measure: str) -> Float64Array:
+        """The sums of one of MEASURES on a side, shape (cells,)."""
         return self.sums[side][_AT[measure]]
 
     @cached_property

@@ -29,6 +29,7 @@ class BilledCell:
     calls: int = 0
 
     def add(self, hour: Hour) -> None:
+        """Count the calls of one hour."""
         for kind, count in hour.tokens.items():
             if hour.priced:
                 place = (kind, hour.tier)
@@ -41,6 +42,7 @@ class BilledCell:
 
     @property
     def total_usd(self) -> Decimal:
+        """The dollars of all token kinds."""
         return sum(self.usd.values(), self.other_usd)
 
 

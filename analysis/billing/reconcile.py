@@ -67,6 +67,7 @@ class Reconciliation:
 
     @property
     def gap(self) -> Decimal:
+        """Invoice minus ledger, in dollars."""
         return self.invoice_usd - self.ledger_usd
 
     def totals(self) -> dict[str, Decimal]:
@@ -78,6 +79,7 @@ class Reconciliation:
         return dict(sorted(kept.items(), key=lambda item: (-abs(item[1]), item[0])))
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast reconcile --json`: dollars as decimal strings."""
         return {
             "since": self.since.isoformat(), "until": self.until.isoformat(), "zone_hours": self.zone_hours,
             "invoice_usd": usd(self.invoice_usd), "ledger_usd": usd(self.ledger_usd), "gap_usd": usd(self.gap),

@@ -41,6 +41,7 @@ class Tally:
 
     @property
     def extra(self) -> float:
+        """The amount above the baseline's."""
         return self.amount_after - self.amount_before
 
 
@@ -91,6 +92,7 @@ class Sizes:
     models: dict[str | None, float] = field(default_factory=dict)
 
     def add(self, model: str | None, figures: Sequence[Any]) -> None:
+        """Add the figures of some calls of one model; the first figure is their number."""
         self.figures = [a + float(b) for a, b in zip(self.figures, figures, strict=True)]
         self.models[model] = self.models.get(model, 0.0) + float(figures[0])
 

@@ -30,12 +30,15 @@ class Facts:
     figures: Mapping[str, tuple[float | None, float | None]]
 
     def before(self, name: str) -> float:
+        """The figure per baseline day; 0 where it is not known."""
         return self.figures[name][0] or 0.0
 
     def after(self, name: str) -> float:
+        """The figure of the day; 0 where it is not known."""
         return self.figures[name][1] or 0.0
 
     def known(self, name: str) -> bool:
+        """Whether both sides have the figure."""
         return self.figures[name][1] is not None
 
 
@@ -97,9 +100,11 @@ class CallQueries:
         return _BASE.format(where=where, scope=condition, relation=self.relation), {**values, **more, "day": self.day}
 
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query with named parameters."""
         return self.con.execute(sql, dict(values)).fetchall()
 
     def amount_words(self, value: float) -> str:
+        """An amount as it is shown: dollars, calls or tokens."""
         return formatting.money(Decimal(repr(value))) if self.metric == "cost" else f"{value:,.0f} {self.metric}"
 
     def calls(self) -> int:

@@ -28,6 +28,8 @@ MOST: Final = 0.6  # of the added calls or dollars, for a signature to own a gro
 
 @dataclass(frozen=True)
 class Kind:
+    """How one sort of cause is shown, and what to do about it."""
+
     title: str
     fix: str
     less: str | None = None  # the title where it goes the other way and lowers the amount
@@ -96,6 +98,7 @@ class Cause:
 
     @property
     def surprising(self) -> bool:
+        """Whether it is beyond the ordinary wobble of its factors."""
         return abs(self.z) >= SURPRISING
 
     @property
@@ -105,6 +108,7 @@ class Cause:
 
 
 def cause_of(name: str, segments: list[Segment], effects: list[Effect], evidence: Sequence[str] = ()) -> Cause:
+    """A cause made of effects: their sum, and how many of its ordinary spreads that sum is (at most 99)."""
     delta = sum(e.delta for e in effects)
     own = sqrt(sum(max(e.noise**2 - e.common**2, 0.0) for e in effects) + sum(e.common for e in effects) ** 2)
     z = min(abs(delta) / own, 99.0) if own else 99.0 if delta else 0.0

@@ -49,6 +49,7 @@ class GrowthPool:
         self.dearer = {key_of(e.segment) for e in self.others if e.factor in FACTORS and not e.shared and e.z >= HOT}
 
     def growth(self, segment: Segment) -> int:
+        """What the segment's volume and calls per request are still worth, in integer units."""
         return sum(e.delta for f in POOL if (e := self.effects.get((f, key_of(segment)))) is not None)
 
     def net(self, segment: Segment) -> int:
@@ -59,6 +60,7 @@ class GrowthPool:
         return self.growth(segment) + min(back, 0)
 
     def z(self, segment: Segment) -> float:
+        """The larger number of spreads of the segment's two drivers."""
         return max((e.z for f in POOL if (e := self.effects.get((f, key_of(segment)))) is not None), default=0.0)
 
     def shared_worth(self, tally: Tally) -> float:
@@ -74,6 +76,7 @@ class GrowthPool:
         return (1 + min(ratio, 1.5)) / 2
 
     def growing(self) -> list[Segment]:
+        """Segments whose calls grew beyond GROWING spreads, by name."""
         places = {key: dict(key) for _, key in self.effects}
         return [
             places[k] for k in sorted(places, key=str) if self.growth(places[k]) > 0 and self.z(places[k]) > GROWING
@@ -122,6 +125,7 @@ class GrowthPool:
         self.universe[CALLS_PER_REQUEST][key] = (before.change * share, before.spread)
 
     def put_back(self, effects: Sequence[Effect], before: Mapping[tuple[str, Key], Effect]) -> None:
+        """Undo `take`: the drivers as they were in `before`."""
         for effect in effects:
             at = effect.factor, key_of(effect.segment)
             self.effects[at] = before[at]
@@ -164,6 +168,7 @@ class GrowthPool:
                     self.others[i] = replace(effect, delta=delta, change=change + shift)
 
     def rest(self) -> list[Effect]:
+        """Every effect that is left, counted amounts taken out."""
         return [*self.others, *(e for e in self.effects.values() if e.delta)]
 
 
@@ -174,6 +179,7 @@ def _moved(before: Mapping[str | None, float], after: Mapping[str | None, float]
 
 
 def key_of(segment: Segment) -> Key:
+    """The segment as a key of dictionaries."""
     return tuple(segment.items())
 
 

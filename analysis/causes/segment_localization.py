@@ -50,6 +50,7 @@ class Effect:
 
     @property
     def z(self) -> float:
+        """The change in spreads of the segment's own history; 0 without a history."""
         return self.change / self.spread if self.spread else 0.0
 
 
@@ -93,6 +94,7 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
 
 
 def holds(element: Mapping[str, str | None], segment: Mapping[str, str | None]) -> bool:
+    """Whether the partial segment `element` contains `segment`."""
     return all(segment.get(name) == value for name, value in element.items())
 
 

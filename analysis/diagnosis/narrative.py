@@ -136,6 +136,7 @@ def place(segment: dict[str, str | None]) -> str:
 
 
 def amount(diagnosis: Diagnosis, value: Decimal | None, *, sign: bool = False) -> str:
+    """An amount in the unit of the metric; `-` for None."""
     if value is None:
         return "-"
     if diagnosis.metric == "cost":
@@ -172,6 +173,7 @@ def pair(line: DriverLine) -> tuple[str, str]:
 
 
 def change(line: DriverLine) -> str:
+    """The factor's value before and after, as `38.0 % -> 41.2 %`."""
     return " -> ".join(pair(line))
 
 

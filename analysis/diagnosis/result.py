@@ -66,6 +66,7 @@ class Diagnosis:
 
     @property
     def delta(self) -> Decimal:
+        """Actual minus expected."""
         return self.actual - self.expected
 
     @property
@@ -79,4 +80,5 @@ class Diagnosis:
 
     @property
     def low_history(self) -> bool:
+        """Whether the baseline rests on too few days for a range."""
         return self.baseline.low_history

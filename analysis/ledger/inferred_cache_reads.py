@@ -71,6 +71,7 @@ class HiddenReads:
 
     @property
     def accepted(self) -> bool:
+        """Whether the solution is taken into effective costs."""
         return Decimal(self.on_grid) >= ACCEPTED_SHARE * self.calls and self.with_cache > 0
 
     @property
@@ -79,6 +80,7 @@ class HiddenReads:
         return self.list_usd / self.logged_usd if self.logged_usd else None
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values: dollars as decimal strings."""
         return {
             "provider": self.provider, "model": self.model, "grid": self.grid, "calls": self.calls,
             "on_grid": self.on_grid, "with_cache": self.with_cache, "accepted": self.accepted,

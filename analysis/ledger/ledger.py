@@ -53,6 +53,7 @@ class LedgerSummary:
     price_book_version: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values: dollars as decimal strings."""
         return {
             "calls": self.calls,
             "cost_usd": usd(self.cost_usd),

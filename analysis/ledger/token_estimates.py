@@ -79,6 +79,7 @@ class Estimates:
     factors: list[Factor] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values."""
         return {
             "exact": self.exact,
             "estimated": self.estimated,

@@ -208,6 +208,7 @@ def price_rows(
 
 
 def stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object]) -> list[tuple[int, PriceRow]]:
+    """(price id, row) of the rows of `prices` that `where` selects; SQL of this program, never of a user."""
     rows = con.execute(
         f"""SELECT price_id, provider, model, tier, effective_from::VARCHAR, effective_to::VARCHAR, tod_from, tod_to,
                    above_tokens, upto_tokens, source, confidence, {", ".join(KINDS)}

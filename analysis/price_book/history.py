@@ -70,6 +70,8 @@ class Continues(_Strict):
 
 
 class ModelHistory(_Strict):
+    """One price model of the overlay: the ids it speaks for, its prices by date, and where the catalogue goes on."""
+
     provider: str
     model: str
     ids: list[str]
@@ -90,11 +92,14 @@ class TierRule(_Strict):
 
 
 class History(_Strict):
+    """The overlay file."""
+
     as_of: date
     tier_rules: list[TierRule] = []
     models: list[ModelHistory]
 
     def windows(self) -> dict[Key, int]:
+        """Context windows in tokens, of the models that state one."""
         return {(m.provider, m.model): m.context_window for m in self.models if m.context_window}
 
 

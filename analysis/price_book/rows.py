@@ -33,6 +33,7 @@ class PriceRow:
 
     @property
     def key(self) -> Key:
+        """(price provider, price model)."""
         return (self.provider, self.model)
 
 
@@ -46,6 +47,7 @@ class Book:
     windows: dict[Key, int]
 
     def of(self, key: Key) -> list[PriceRow]:
+        """The rows of one model, in the order of the book."""
         return self._by_key.get(key, [])
 
     @property

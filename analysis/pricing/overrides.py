@@ -95,6 +95,7 @@ class Override(BaseModel):
 
     @property
     def kind(self) -> str:
+        """One of absolute, multiplier, zero and per_hour."""
         if self.zero:
             return "zero"
         if self.per_hour is not None:

@@ -52,6 +52,7 @@ class CallList:
         return f"{count(self.calls, 'call')}, {money(self.cost_usd)} together{unpriced}."
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast calls --json`: dollars as decimal strings."""
         return {
             "calls": [_plain(row) for row in self.rows],
             "total": {

@@ -62,6 +62,7 @@ class CostReport:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast cost --json`: dollars as decimal strings."""
         return {
             "by": list(self.by),
             "rows": [_plain(row) for row in self.rows],

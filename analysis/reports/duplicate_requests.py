@@ -44,6 +44,8 @@ class RepeatedRequests:
 
 @dataclass(frozen=True)
 class DuplicateReport:
+    """The repeated requests of a window, exact and near."""
+
     exact: list[RepeatedRequests]
     near: list[RepeatedRequests]
     days: int  # active days in the window
@@ -51,6 +53,8 @@ class DuplicateReport:
     compared: int  # distinct requests compared by text; 0 without text
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast duplicates --json`: dollars as decimal strings."""
+
         def rows(found: list[RepeatedRequests]) -> list[dict[str, Any]]:
             return [
                 {

@@ -28,6 +28,7 @@ class PriceList:
     loose: list[tuple[str, str]]  # logged name and the rule that matched it with low confidence
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast prices list --json`: dollars as decimal strings."""
         rows = [{k: usd(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in self.rows]
         return {
             "price_book_version": self.version,

@@ -46,6 +46,7 @@ class Difference:
     usd_at_stake: Decimal | None  # theirs - ours over the tokens used
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values: dollars as decimal strings."""
         return {
             "provider": self.provider, "model": self.model, "token_kind": self.kind, "ours": usd(self.ours),
             "theirs": usd(self.theirs), "tokens": self.tokens, "usd_at_stake": usd(self.usd_at_stake),

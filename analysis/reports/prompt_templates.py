@@ -55,31 +55,39 @@ class Version:
 
 @dataclass(frozen=True)
 class PromptTemplate:
+    """Prompts of one agent that share their text but for what varies."""
+
     agent: str | None
     task: str | None
     versions: list[Version] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
+        """How many calls used it."""
         return sum(v.calls for v in self.versions)
 
     @property
     def cost_usd(self) -> Decimal | None:
+        """What they cost; None where none is priced."""
         priced = [v.cost_usd for v in self.versions if v.cost_usd is not None]
         return sum(priced, Decimal(0)) if priced else None
 
     @property
     def opening(self) -> str:
+        """Its first line, as it is shown."""
         return max(self.versions, key=lambda v: (v.calls, v.version)).opening
 
 
 @dataclass(frozen=True)
 class TemplateReport:
+    """The templates of a window, dearest first."""
+
     templates: list[PromptTemplate]
     calls: int
     calls_without_messages: int
 
     def to_json(self) -> dict[str, Any]:
+        """The document of `hindcast templates --json`: dollars as decimal strings."""
         return {
             "templates": [
                 {
