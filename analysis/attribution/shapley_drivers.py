@@ -56,6 +56,7 @@ class Game:
 
     @classmethod
     def of(cls, state: States) -> Game:
+        """The game over the factor values of both sides."""
         return cls(
             state,
             {
@@ -70,6 +71,7 @@ class Game:
         )
 
     def scale(self, volume: int, calls: int, at: Int64Array | slice = _EVERY) -> Float64Array:
+        """Calls of the segments `at`: the requests of side `volume` times the calls per request of side `calls`."""
         return np.asarray(self.state.requests[volume, at] * self.state.calls_per_request[calls, at], np.float64)
 
     def segment(self, k: int) -> Float64Array:

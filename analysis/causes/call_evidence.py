@@ -38,7 +38,7 @@ class Facts:
         return self.figures[name][1] or 0.0
 
     def known(self, name: str) -> bool:
-        """Whether both sides have the figure."""
+        """Whether the log tells the figure of the day."""
         return self.figures[name][1] is not None
 
 
@@ -95,6 +95,7 @@ class CallQueries:
         self.unit = float(SCALE[metric])
 
     def base(self, scope: Scope) -> tuple[str, dict[str, Any]]:
+        """SQL of the calls of the day and its baseline in `scope`, and its named parameters."""
         where, values = window([self.day, *self.days])
         condition, more = scope_condition(scope)
         return _BASE.format(where=where, scope=condition, relation=self.relation), {**values, **more, "day": self.day}

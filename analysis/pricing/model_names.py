@@ -122,6 +122,7 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
 
 
 def resolve_again(provider: str, name: str, steps: list[str]) -> Resolution:
+    """The resolution of a rewritten name; its rule names the rewriting `steps` first."""
     again = resolve(provider, name)
     return Resolution(again.key, " > ".join([*steps, again.rule]), again.confidence)
 

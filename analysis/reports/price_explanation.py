@@ -39,7 +39,7 @@ class PriceExplanation:
         return known if known and self.at.isoformat() < known else None
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `hindcast prices show --json`: dollars as decimal strings."""
+        """The document of `hindcast prices explain --json`: dollars as decimal strings."""
         return {
             "provider": self.provider,
             "model": self.model,

@@ -74,7 +74,7 @@ class PromptTemplate:
 
     @property
     def opening(self) -> str:
-        """Its first line, as it is shown."""
+        """The opening words of its most used version."""
         return max(self.versions, key=lambda v: (v.calls, v.version)).opening
 
 

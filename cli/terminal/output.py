@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from cli.terminal.text_tables import lay_out
+from ingest.progress import Progress
 
 WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
 DEFAULT_STORE = "hindcast.duckdb"
@@ -61,14 +62,6 @@ JsonOption = Annotated[
 def named_store(store: str) -> str | None:
     """The store as a pasted command must name it; None where the command finds it by itself."""
     return None if store == os.environ.get("HINDCAST_STORE", DEFAULT_STORE) else store
-
-
-class Progress(Protocol):
-    """Reports long work: `advance` by units done, `total` when it becomes known."""
-
-    def advance(self, amount: float) -> None: ...
-
-    def total(self, amount: float) -> None: ...
 
 
 # Unicode's categories Cc, Cf, Cs, Zl and Zp: what moves the cursor, turns the direction or shows nothing. Without the
