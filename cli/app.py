@@ -109,7 +109,7 @@ def main() -> None:
             raise
         what = str(error).splitlines()[0] if str(error) else ""
         note(
-            f"hindcast: a defect of this program: {type(error).__name__}: {what}\n"
+            f"hindcast: internal error: {type(error).__name__}: {what}\n"
             "The store is as it was before the command. The same command with --debug shows where it happened."
         )
         sys.exit(70)

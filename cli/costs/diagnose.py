@@ -96,7 +96,7 @@ def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> 
     table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
            "undo saves"], rows, left=(2, 3))  # fmt: skip
     if narrative.crossed(found):
-        say("Parts run against each other, so that one alone can be more than 100 % of the change.")
+        say("Drivers of opposite sign cancel, so a single share can exceed 100 %.")
     causes = narrative.cause_rows(found, CAUSES)
     if causes:
         say()

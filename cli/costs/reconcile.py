@@ -19,7 +19,10 @@ def reconcile(
     zone: Annotated[
         int | None,
         typer.Option(
-            "--zone-hours", min=-14, max=14, help="Hours the invoice's days begin before UTC's; found if not given."
+            "--zone-hours",
+            min=-14,
+            max=14,
+            help="Hours by which the invoice's days begin before UTC days (default: inferred).",
         ),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="Largest single differences to list.")] = 10,

@@ -38,16 +38,16 @@ def ingest(
         bool, typer.Option("--no-text", help="Keep keyed hashes, lengths and token counts, never a text.")
     ] = False,
     metadata_only: Annotated[
-        bool, typer.Option("--metadata-only", help="Keep nothing of the messages: fastest, enough for cost.")
+        bool, typer.Option("--metadata-only", help="Keep nothing of the messages: fastest, and sufficient for cost.")
     ] = False,
     key: Annotated[Path | None, typer.Option(help="The key file for --no-text (default: beside the store).")] = None,
     redact: Annotated[bool, typer.Option("--redact", help="Mask keys, e-mail, card and phone numbers.")] = False,
     redact_pattern: Annotated[
         list[str] | None, typer.Option(help="Mask this regular expression too (repeatable, implies --redact).")
     ] = None,
-    timezone: Annotated[str, typer.Option(help="The zone of times that name none.")] = "UTC",
+    timezone: Annotated[str, typer.Option(help="Time zone of timestamps that name none.")] = "UTC",
     max_bad_ratio: Annotated[
-        float | None, typer.Option(help="Exit 1 if more than this share of the rows is unusable.", callback=SHARE)
+        float | None, typer.Option(help="Exit 1 if more than this share of the rows is invalid.", callback=SHARE)
     ] = None,
     count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
     explain: Annotated[
@@ -57,7 +57,7 @@ def ingest(
         bool, typer.Option("--follow", help="Keep reading as the files grow and new ones appear; Ctrl-C ends it.")
     ] = False,
     every: Annotated[
-        float, typer.Option(help="Seconds between two looks while following.", callback=between(0.1, 86_400))
+        float, typer.Option(help="Polling interval while following, in seconds.", callback=between(0.1, 86_400))
     ] = 2.0,
     match_formats: Annotated[
         bool,

@@ -18,19 +18,23 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def optimize(
         quality_floor: Annotated[
-            float, typer.Option(callback=FLOOR, help="Least quality, as a share of the logged one.")
+            float, typer.Option(callback=FLOOR, help="Minimum quality, as a share of the logged one.")
         ] = 0.95,
-        models: Annotated[str | None, typer.Option(help="Candidates, comma-separated; by default all scored.")] = None,
+        models: Annotated[
+            str | None, typer.Option(help="Candidate models, comma-separated (default: all with scores).")
+        ] = None,
         base: Annotated[Path | None, typer.Option(help="A strategy whose cache and compression to try too.")] = None,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         task_floor: Annotated[list[str] | None, typer.Option(help="A floor for one task: draft=0.98")] = None,
         max_models: Annotated[
-            int | None, typer.Option(min=1, max=1000, help="At most so many models besides the logged ones.")
+            int | None, typer.Option(min=1, max=1000, help="Maximum number of models besides the logged ones.")
         ] = None,
         latency_p95: Annotated[
-            float | None, typer.Option(callback=POSITIVE, help="Leave out models slower than this, in ms.")
+            float | None, typer.Option(callback=POSITIVE, help="Leave out models with a p95 latency above this, in ms.")
         ] = None,
-        by_template: Annotated[bool, typer.Option(help="Tell the prompt templates of a task apart.")] = False,
+        by_template: Annotated[
+            bool, typer.Option(help="Choose a model per prompt template, not only per task.")
+        ] = False,
         since: Since = None,
         until: Until = None,
         output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the strategy.")] = None,
@@ -125,7 +129,7 @@ def show(found: Optimum) -> None:
     names = ["agent", "task", *(["template"] if split else []), "model", "evidence"]
     table(names, rows, left=tuple(range(len(names))))
     say()
-    say("What else there is between cost and quality (lower bounds; every row is a whole policy):")
+    say("Cost-quality frontier (lower bounds; each row is a whole strategy):")
     table(
         ["usd over the window", "quality at least", "with"],
         [

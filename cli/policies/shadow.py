@@ -18,16 +18,18 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def shadow(
         model: Annotated[str, typer.Option(help="The model to ask.")],
-        budget: Annotated[str, typer.Option(help="US dollars that are never exceeded.")],
-        judge: Annotated[str | None, typer.Option(help="The model that scores; without one only lengths.")] = None,
+        budget: Annotated[str, typer.Option(help="Most to spend, in US dollars.")],
+        judge: Annotated[
+            str | None, typer.Option(help="The model that scores (default: only lengths are compared).")
+        ] = None,
         calls: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many calls to sample.")] = 200,
         task: Annotated[str | None, typer.Option(help="Only calls of this task.")] = None,
         base_url: Annotated[
             str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
         ] = None,
-        seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed draws another sample.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the sample.")] = 0,
         journal: Annotated[Path | None, typer.Option(help="Where the run is recorded, and resumed from.")] = None,
-        yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paying.")] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -49,7 +51,9 @@ def register(app: typer.Typer) -> None:
         note(_question(chosen, limit, path))
         if not yes:
             if not sys.stdin.isatty():
-                raise InputError("this costs money and nobody is here to agree", remedy="Add --yes to go ahead.")
+                raise InputError(
+                    "this costs money, and without a terminal nobody can confirm it", remedy="Add --yes to go ahead."
+                )
             if not typer.confirm("Go ahead?", err=True):
                 raise typer.Exit(0)
         with progress("Asking", unit="calls") as bar:
@@ -99,7 +103,7 @@ def _question(chosen: Plan, limit: int, path: Path) -> str:
     return (
         f"{count(len(chosen.questions), 'call')} of {count(len(chosen.strata), 'task')} to {chosen.model}{judged}."
         f"{left}\n"
-        f"Expected {money(dollars(chosen.expected))}, at the very worst {money(dollars(chosen.most))};"
+        f"Expected {money(dollars(chosen.expected))}, at most {money(dollars(chosen.most))};"
         f" it stops before {money(dollars(limit))}. Recorded in {path}: run it again to resume."
     )
 
@@ -123,8 +127,8 @@ def show(result: Result) -> None:
     if result.length_ratio is not None:
         say(f"Its answers are {result.length_ratio:.2f} times as long.")
     for number, text in (
-        (result.failed, "failed for good, at no cost"),
-        (result.lost, "begun and never finished: counted as paid, not asked again"),
+        (result.failed, "failed after all retries, at no cost"),
+        (result.lost, "sent without a recorded answer: counted as paid, not sent again"),
     ):
         if number:
             say(f"{count(number, 'call')} {text}", style="yellow")

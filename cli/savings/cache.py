@@ -324,7 +324,7 @@ def _under(traffic: Traffic, asks: Demand) -> None:
 
     for number, what in (
         (unpriced_calls(traffic), "without a price: hits count, dollars do not"),
-        (keyless, "never looked up: no text, no hash, or too hot by --temperature"),
+        (keyless, "never looked up: no text, no hash, or excluded by --temperature"),
     ):
         if number:
             note(f"{count(number, 'call')} {what}")

@@ -143,7 +143,7 @@ def _advice(one: Choice, days: int) -> str:
     from analysis.formatting import money
 
     if one.best == "as logged":
-        return "as it is"
+        return "keep as logged"
     verb = "turn it off" if one.best == "off" else f"ask for it with {one.best}"
     return f"{verb}: saves {money(_per_day(one.saves, days))}/day"
 

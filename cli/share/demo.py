@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
     def demo(
         serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the dashboard at the end.")] = True,
         folder: Annotated[Path, typer.Option("--dir", help="Where the logs and the store are written.")] = DEMO_FOLDER,
-        seed: Annotated[
-            int, typer.Option(min=0, max=2**32 - 1, help="Another seed is another month of the same pipeline.")
-        ] = 7,
+        seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the generated month of traffic.")] = 7,
         port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
         as_json: JsonOption = False,
     ) -> None:

@@ -163,6 +163,6 @@ Until = Annotated[
     date | None,
     typer.Option(
         "--until", parser=last_day, callback=in_order, autocompletion=complete_day, metavar="DAY",
-        help="Last UTC day, inclusive; in the same words.",
+        help="Last UTC day, inclusive, in the same forms.",
     ),
 ]  # fmt: skip
