@@ -11,14 +11,14 @@ from typing import Any, Final
 import duckdb
 
 from analysis.anomalies import baseline as baselines
-from analysis.anomalies.alerts import Alert, alerts
-from analysis.anomalies.baseline import Baseline
-from analysis.anomalies.day_marks import Feedback, marks
+from analysis.anomalies.alerts import alerts
+from analysis.anomalies.day_marks import marks
 from analysis.anomalies.detector import Judgement, error_scale, judge
 from analysis.anomalies.hourly_activity import activity
+from analysis.array_types import Float64Array
 from analysis.attribution.baseline_comparison import Comparison, compare
 from analysis.attribution.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
-from analysis.attribution.segment_sums import METRICS, SCALE, DaySums, day_sums, segment_names
+from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, segment_names
 from analysis.attribution.shapley_drivers import Driver, Game, explain, order_range, undoing
 from analysis.attribution.significance import surprise
 from analysis.calendar_days import complete_days
@@ -96,11 +96,34 @@ def diagnose(
         causes = find(effects, universe, queries, total - sum(compared.before), total, by, repriced(compared))
         telling = [cause for cause in causes if cause.surprising][: drilldown.LOOKED_INTO]
         inside = dict(zip(map(id, telling), drilldown.inside(telling, queries), strict=True))
-    return _assemble(
-        compared, drivers, game, causes,
-        day=day, metric=metric, by=by, base=base, judged=judged, sums=sums, residual=residual, noticed=noticed,
-        said=said.get(day), inside=inside,
-    )  # fmt: skip
+    actual, expected, unit = sum(compared.after), sum(compared.before), Decimal(SCALE[metric])
+    verdict = judged.get(day) or Judgement(day, 0.0, None, None, None, None, False, 0)
+    enough = verdict.forecast is not None and not base.low_history
+    low, high = _range(verdict, expected / int(unit), metric) if enough else (None, None)
+    return Diagnosis(
+        day=day,
+        metric=metric,
+        by=by,
+        actual=Decimal(actual) / unit,
+        expected=Decimal(expected) / unit,
+        drivers=_driver_lines(drivers, compared, game, by, unit),
+        residual=Decimal(residual) / unit,
+        flagged=verdict.flagged,
+        verdict="not_enough_history" if not enough else "flagged" if verdict.flagged else "ordinary",
+        low=low,
+        high=high,
+        p_value=verdict.p_value,
+        onset=onset(judged, day),
+        baseline=base,
+        alerts=noticed,
+        feedback=said.get(day),
+        causes=[
+            replace(_estimate(cause, compared, game, actual - expected, unit), inside=inside.get(id(cause), []))
+            for cause in causes
+        ],
+        unpriced=(sums.unpriced.get(day, 0), sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items())),
+        priced=(float(compared.cells.of(1, "calls").sum()), float(compared.cells.of(0, "calls").sum())),
+    )
 
 
 def newest(judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
@@ -162,27 +185,14 @@ def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[lis
     return known, residual
 
 
-def _assemble(
-    compared: Comparison,
-    drivers: Sequence[Driver],
-    game: Game,
-    causes: Sequence[Cause],
-    *,
-    day: date,
-    metric: str,
-    by: tuple[str, ...],
-    base: Baseline,
-    judged: Mapping[date, Judgement],
-    sums: DaySums,
-    residual: int,
-    noticed: list[Alert],
-    said: Feedback | None,
-    inside: Mapping[int, list[drilldown.Inside]],
-) -> Diagnosis:
-    unit = Decimal(SCALE[metric])
-    actual, expected = sum(compared.after), sum(compared.before)
+def _driver_lines(
+    drivers: Sequence[Driver], compared: Comparison, game: Game, by: tuple[str, ...], unit: Decimal
+) -> list[DriverLine]:
+    """The drivers as they are shown; the first DETAILED of them with their range over all orders. `unit`: the integers
+    of the drivers in one dollar, call or token."""
+    change = sum(compared.after) - sum(compared.before)
     lines: list[DriverLine] = []
-    values: dict[int, Any] = {}
+    values: dict[int, Float64Array] = {}
     for driver in drivers:
         k = driver.segment
         spread = saves = None
@@ -200,7 +210,7 @@ def _assemble(
                 segment=dict(zip(by, compared.segments[k], strict=True)),
                 factor=driver.factor,
                 delta=Decimal(driver.delta) / unit,
-                share=driver.delta / (actual - expected) if actual != expected else None,
+                share=driver.delta / change if change else None,
                 before=before,
                 after=after,
                 unit=name,
@@ -209,47 +219,20 @@ def _assemble(
                 undo_saves=saves,
             )
         )
-    verdict = judged.get(day) or Judgement(day, 0.0, None, None, None, None, False, 0)
-    enough = verdict.forecast is not None and not base.low_history
-    # the range is of the detector's forecast; shown around what the matched baseline expects
-    stretch = (expected / int(unit) / verdict.forecast) if enough and verdict.forecast else 1.0
-    return Diagnosis(
-        day=day,
-        metric=metric,
-        by=by,
-        actual=Decimal(actual) / unit,
-        expected=Decimal(expected) / unit,
-        drivers=lines,
-        residual=Decimal(residual) / unit,
-        flagged=verdict.flagged,
-        verdict="not_enough_history" if not enough else "flagged" if verdict.flagged else "ordinary",
-        low=_cents(verdict.low, stretch, metric) if enough else None,
-        high=_cents(verdict.high, stretch, metric) if enough else None,
-        p_value=verdict.p_value,
-        onset=onset(judged, day),
-        baseline=base,
-        alerts=noticed,
-        feedback=said,
-        causes=[
-            replace(_finding(cause, compared, game, actual - expected, unit), inside=inside.get(id(cause), []))
-            for cause in causes
-        ],
-        unpriced=(
-            sums.unpriced.get(day, 0),
-            sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items()),
-        ),
-        priced=(float(compared.cells.of(1, "calls").sum()), float(compared.cells.of(0, "calls").sum())),
-    )
+    return lines
 
 
-def _finding(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> CauseEstimate:
+def _estimate(cause: Cause, compared: Comparison, game: Game, change: int, unit: Decimal) -> CauseEstimate:
     saves = saved(cause, compared, game) if cause.saves is None else float(cause.saves)
     return CauseEstimate(
         cause, Decimal(cause.delta) / unit, cause.delta / change if change else None, Decimal(round(saves)) / unit
     )
 
 
-def _cents(value: float | None, stretch: float, metric: str) -> Decimal | None:
-    if value is None:
-        return None
-    return round(Decimal(value * stretch), 2 if metric == "cost" else 0)
+def _range(verdict: Judgement, expected: float, metric: str) -> tuple[Decimal | None, Decimal | None]:
+    """The range of the detector's forecast, moved to lie around what the matched baseline expects; in dollars and
+    cents, calls or tokens."""
+    factor = expected / verdict.forecast if verdict.forecast else 1.0
+    digits = 2 if metric == "cost" else 0
+    low, high = (None if at is None else round(Decimal(at * factor), digits) for at in (verdict.low, verdict.high))
+    return low, high
