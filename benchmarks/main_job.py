@@ -260,12 +260,16 @@ def bench_replay(folder: Path) -> None:
     start = time.perf_counter()
     engine = Engine(load(Store(path)), strategy)
     outcome = engine.evaluate(engine.everything)
-    once = exact_sum(outcome.cost), int(outcome.hits.sum())
+    once = exact_sum(outcome.cost_pico), int(outcome.hits.sum())
     single = time.perf_counter() - start
     start = time.perf_counter()
     total, hits = plain_replay(path)
     plain = time.perf_counter() - start
-    assert (result.cost, result.hits) == once == (total, hits), ((result.cost, result.hits), once, (total, hits))
+    assert (result.cost_pico, result.hits) == once == (total, hits), (
+        (result.cost_pico, result.hits),
+        once,
+        (total, hits),
+    )
     print(f"replay: {REPLAY_CALLS:,} calls from the store, route + two tiers + exact prices; same cost and hits in all")
     print(f"  hindcast, one evaluation  {single:6.2f} s  {REPLAY_CALLS / single:10,.0f} calls/s")
     print(

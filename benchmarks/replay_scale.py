@@ -63,13 +63,13 @@ def one_strategy(path: Path, text: str) -> None:
         traffic = timed("load from the store", lambda: load(Store(path)))
         engine = Engine(traffic, strategy)
         outcome = timed("route, tiers, provider cache, prices", lambda: engine.evaluate(engine.everything))
-        timed("daily sums", lambda: run._daily(traffic, outcome.cost, traffic.window, outcome.hits))
+        timed("daily sums", lambda: run._daily(traffic, outcome.cost_pico, traffic.window, outcome.hits))
         return engine, outcome
 
     engine, outcome = timed("ONE EVALUATION", evaluation)
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
     result = timed("split, interval, quality, limits, run id", lambda: run._replay_one(engine, (), "", None))
-    assert sum(result.savings.values()) == result.baseline - result.cost
+    assert sum(result.savings_pico.values()) == result.baseline_pico - result.cost_pico
     assert result.hits == int(outcome.hits.sum())
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 

@@ -151,16 +151,18 @@ def show_verification(result: Verification) -> None:
         [
             drift.segment,
             drift.cause,
-            money(dollars(drift.amount), sign=True),
+            money(dollars(drift.amount_pico), sign=True),
             _figure(drift.before),
             _figure(drift.after),
         ]
         for drift in result.drifts[:12]
     ]
-    rest = sum(drift.amount for drift in result.drifts[12:])
+    rest = sum(drift.amount_pico for drift in result.drifts[12:])
     if rest or len(result.drifts) > 12:
         rows.append([f"{len(result.drifts) - 12} smaller", "", money(dollars(rest), sign=True), "", ""])
-    rows.append(["realised - forecast", "", money(dollars(result.realised - result.forecast), sign=True), "", ""])
+    rows.append(
+        ["realised - forecast", "", money(dollars(result.realised_pico - result.forecast_pico), sign=True), "", ""]
+    )
     table(["segment", "what drifted", "usd", "forecast", "realised"], rows, left=(0, 1))
     for text in result.notes:
         say(f"Cannot say: {text}", style="dim")

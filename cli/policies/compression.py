@@ -65,11 +65,11 @@ def show(result: LeaveOneOut) -> None:
     from analysis.formatting import money, share, tokens
     from analysis.money import dollars
 
-    saved = result.baseline - result.cost
+    saved = result.baseline_pico - result.cost_pico
     verb = "saves" if saved >= 0 else "costs"
     part = share(result.tokens / result.input_tokens) if result.input_tokens else "-"
     say(
-        f"Compression {verb} {money(dollars(abs(saved)))} of {money(dollars(result.baseline))}, and removes"
+        f"Compression {verb} {money(dollars(abs(saved)))} of {money(dollars(result.baseline_pico))}, and removes"
         f" {tokens(result.tokens)} input tokens ({part}).",
         style="bold",
     )
@@ -82,8 +82,8 @@ def show(result: LeaveOneOut) -> None:
                 "lossless" if row.lossless else "lossy",
                 "stable" if row.prefix_stable else "moves",
                 tokens(row.tokens_alone),
-                money(dollars(row.saved_alone), sign=True),
-                money(dollars(row.saved_last), sign=True),
+                money(dollars(row.saved_alone_pico), sign=True),
+                money(dollars(row.saved_last_pico), sign=True),
             ]
             for row in result.rows
         ],

@@ -106,8 +106,8 @@ def _heading(found: Optimum) -> list[str]:
     from analysis.money import dollars
 
     return [
-        f"{money(dollars(found.cost))} instead of {money(dollars(found.baseline))} over the window it was chosen on"
-        f" ({share(found.saved_share)} saved).",
+        f"{money(dollars(found.cost_pico))} instead of {money(dollars(found.baseline_pico))} over the window it was"
+        f" chosen on ({share(found.saved_share)} saved).",
         f"Quality: lower 90 % bound {found.report.lower_90:.3f} of the logged, floor {found.report.floor:g}."
         if found.report.lower_90 is not None
         else "Quality: no evidence.",
@@ -133,7 +133,7 @@ def show(found: Optimum) -> None:
     table(
         ["usd over the window", "quality at least", "with"],
         [
-            [money(dollars(point.cost), symbol=""), f"{point.quality_lower:.3f}", point.knobs]
+            [money(dollars(point.cost_pico), symbol=""), f"{point.quality_lower:.3f}", point.knobs]
             for point in _spread(list(found.front), 12)
         ],
         left=(2,),

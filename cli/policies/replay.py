@@ -73,10 +73,10 @@ def show(result: Replay) -> None:
         say()
     unit = "usd/day" if result.whole_days else "usd/day*"
     rows = []
-    if all(entry.savings for entry in result.strategies):  # no identity strategy among them to show what was logged
+    if all(entry.savings_pico for entry in result.strategies):  # none of them is the identity: show what was logged
         rows.append(["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"])
     for entry in result.strategies:
-        if not entry.savings:
+        if not entry.savings_pico:
             rows.append([entry.name, _plain(entry.per_day()), "-", "-", quality_text(entry), "baseline"])
             continue
         rows.append(
@@ -92,9 +92,9 @@ def show(result: Replay) -> None:
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
     if not result.whole_days:
         say("* no complete day in the window; mean over the days that have calls", style="dim")
-    if best is not None and best.savings and best.priced_calls:
-        parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings.items()]
-        whole = money(dollars(best.baseline - best.cost))
+    if best is not None and best.savings_pico and best.priced_calls:
+        parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings_pico.items()]
+        whole = money(dollars(best.baseline_pico - best.cost_pico))
         say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
     for number, why in (
         (result.unpriced_calls, "without a price: on neither side"),

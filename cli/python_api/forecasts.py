@@ -41,16 +41,16 @@ class Backtest(Result):
 
     @property
     def forecast(self) -> Decimal:
-        return _usd(self.result.forecast)
+        return _usd(self.result.forecast_pico)
 
     @property
     def interval(self) -> tuple[Decimal, Decimal]:
         """The 90 % interval of the forecast."""
-        return _usd(self.result.low), _usd(self.result.high)
+        return _usd(self.result.low_pico), _usd(self.result.high_pico)
 
     @property
     def realised(self) -> Decimal:
-        return _usd(self.result.realised)
+        return _usd(self.result.realised_pico)
 
     @property
     def inside(self) -> bool:
@@ -88,16 +88,16 @@ class Verification(Result):
 
     @property
     def forecast(self) -> Decimal:
-        return _usd(self.result.forecast)
+        return _usd(self.result.forecast_pico)
 
     @property
     def interval(self) -> tuple[Decimal, Decimal]:
         """The 90 % interval of the forecast."""
-        return _usd(self.result.low), _usd(self.result.high)
+        return _usd(self.result.low_pico), _usd(self.result.high_pico)
 
     @property
     def realised(self) -> Decimal:
-        return _usd(self.result.realised)
+        return _usd(self.result.realised_pico)
 
     @property
     def inside(self) -> bool:
@@ -121,7 +121,7 @@ class Verification(Result):
 
         from cli.python_api.frames import USD, frame
 
-        rows = [{**vars(drift), "amount_usd": _usd(drift.amount)} for drift in self.result.drifts]
+        rows = [{**vars(drift), "amount_usd": _usd(drift.amount_pico)} for drift in self.result.drifts]
         number = pl.Float64()
         return frame(
             rows,
@@ -143,11 +143,11 @@ class Optimum(Result):
 
     @property
     def cost(self) -> Decimal:
-        return _usd(self.found.cost)
+        return _usd(self.found.cost_pico)
 
     @property
     def baseline(self) -> Decimal:
-        return _usd(self.found.baseline)
+        return _usd(self.found.baseline_pico)
 
     @property
     def quality(self) -> dict[str, Any]:
@@ -188,7 +188,7 @@ class Optimum(Result):
 
         from cli.python_api.frames import USD, frame
 
-        rows = [{**vars(point), "cost_usd": _usd(point.cost)} for point in self.found.front]
+        rows = [{**vars(point), "cost_usd": _usd(point.cost_pico)} for point in self.found.front]
         return frame(rows, {"knobs": pl.String(), "cost_usd": USD, "quality_lower": pl.Float64()})
 
     def to_yaml(self) -> str:
@@ -202,7 +202,7 @@ class Optimum(Result):
         from dashboard.render import detail_charts
 
         return detail_charts.front(
-            [(_usd(point.cost), point.quality_lower, point.knobs) for point in self.found.front],
+            [(_usd(point.cost_pico), point.quality_lower, point.knobs) for point in self.found.front],
             chosen=(self.cost, self.found.report.lower_90 or 1.0),
             floor=self.found.report.floor,
             logged=self.baseline,

@@ -54,17 +54,17 @@ class StrategyResult(Result):
     @property
     def cost(self) -> Decimal | None:
         """Dollars over the window, of the calls that have a price on both sides."""
-        return self._usd(self.result.cost)
+        return self._usd(self.result.cost_pico)
 
     @property
     def cost_range(self) -> tuple[Decimal | None, Decimal | None]:
         """The cost at either end of every assumption."""
-        return self._usd(self.result.low), self._usd(self.result.high)
+        return self._usd(self.result.low_pico), self._usd(self.result.high_pico)
 
     @property
     def baseline(self) -> Decimal | None:
         """What the same calls cost as logged."""
-        return self._usd(self.result.baseline)
+        return self._usd(self.result.baseline_pico)
 
     @property
     def saved_share(self) -> float | None:
@@ -78,7 +78,7 @@ class StrategyResult(Result):
     @property
     def savings(self) -> dict[str, Decimal | None]:
         """Dollars saved by stage; they sum to `baseline - cost`."""
-        return {stage: self._usd(amount) for stage, amount in self.result.savings.items()}
+        return {stage: self._usd(amount) for stage, amount in self.result.savings_pico.items()}
 
     @property
     def quality(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class StrategyResult(Result):
         Decimal(38, 12): `cost_usd` and its range `cost_low_usd` to `cost_high_usd`, `logged_cost_usd` of the same
         calls. Null where no call of the day has a price.
         """
-        return _daily(self.result.daily, self.result.logged_daily)
+        return _daily(self.result.daily, self.result.logged_daily_pico)
 
     def calls(self) -> pl.DataFrame:
         """One row per call of the window: which would move, and at what cost. The strategy is evaluated once more.
@@ -143,7 +143,7 @@ class StrategyResult(Result):
         from dashboard.documents import document_views
         from dashboard.render import daily_charts
 
-        if not self.result.savings or not self.result.priced_calls:
+        if not self.result.savings_pico or not self.result.priced_calls:
             raise InputError(f"'{self.name}' has no saving to take apart", remedy="Declare a stage, such as route.")
         return daily_charts.waterfall(document_views.savings_steps(self.document()))
 
@@ -181,7 +181,7 @@ class Replay(Result):
         """Dollars as logged, of the calls that have a price; None where none has."""
         from analysis.money import dollars
 
-        return None if self.replay.baseline is None else dollars(self.replay.baseline)
+        return None if self.replay.baseline_pico is None else dollars(self.replay.baseline_pico)
 
     @property
     def best(self) -> StrategyResult | None:
@@ -241,7 +241,7 @@ class Replay(Result):
         from dashboard.render import daily_charts
 
         document = self.document()
-        costs = {row.day: dollars(row.cost) for row in self.replay.daily}
+        costs = {row.day: dollars(row.cost_pico) for row in self.replay.daily}
         colours = evidence_tables.strategy_colours(document)
         return daily_charts.comparison(evidence_tables.trajectories(costs, self.replay.whole_days, document, colours))
 
@@ -301,9 +301,9 @@ def _daily(days: Iterable[run.Day], logged: dict[date, int] | None) -> pl.DataFr
             "calls": row.calls,
             "hits": row.hits,
             "logged_cost_usd": dollars(logged[row.day]) if logged and row.priced and row.day in logged else None,
-            "cost_usd": dollars(row.cost) if row.priced else None,
-            "cost_low_usd": dollars(row.low) if row.priced and row.low is not None else None,
-            "cost_high_usd": dollars(row.high) if row.priced and row.high is not None else None,
+            "cost_usd": dollars(row.cost_pico) if row.priced else None,
+            "cost_low_usd": dollars(row.low_pico) if row.priced and row.low_pico is not None else None,
+            "cost_high_usd": dollars(row.high_pico) if row.priced and row.high_pico is not None else None,
         }
         for row in days
     ]

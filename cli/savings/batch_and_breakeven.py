@@ -36,8 +36,8 @@ def register(app: typer.Typer) -> None:
         if as_json:
             emit_json([row.to_json() for row in rows])
             return
-        free, chains = sum(row.idle for row in rows), sum(row.chains for row in rows)
-        if not any(row.saving for row in rows):
+        free, chains = sum(row.idle_pico for row in rows), sum(row.chains_pico for row in rows)
+        if not any(row.saving_pico for row in rows):
             say("No model of this window has a batch price: nothing could be saved by waiting.", style="bold")
         else:
             more = f"; chains that no user waits for {money(dollars(chains))} more" if chains else ""
@@ -51,8 +51,8 @@ def register(app: typer.Typer) -> None:
                     f"{row.calls:,}",
                     "unknown" if row.unsure == 1 else share(row.users),
                     share(row.waited),
-                    money(dollars(row.cost), symbol=""),
-                    money(dollars(-row.saving), sign=True) if row.sold else "-",
+                    money(dollars(row.cost_pico), symbol=""),
+                    money(dollars(-row.saving_pico), sign=True) if row.sold else "-",
                     share(row.sold),
                 ]
                 for row in rows[:20]

@@ -38,10 +38,10 @@ class Row:
     waited: float
     users: float
     unsure: float
-    cost: int
-    saving: int  # if all of them went to the batch tier
-    idle: int  # the part of it from calls that nobody waits for and nothing went on with
-    chains: int  # the part of it from calls that something, but no user, went on with
+    cost_pico: int
+    saving_pico: int  # if all of them went to the batch tier
+    idle_pico: int  # the part of it from calls that nobody waits for and nothing went on with
+    chains_pico: int  # the part of it from calls that something, but no user, went on with
     sold: float  # share of the cost whose model has a batch price
 
     def to_json(self) -> dict[str, Any]:
@@ -51,10 +51,10 @@ class Row:
             "waited_share": self.waited,
             "user_waits_share": self.users,
             "user_unknown_share": self.unsure,
-            "cost_usd": usd(dollars(self.cost)),
-            "batch_saving_usd": usd(dollars(self.saving)),
-            "idle_saving_usd": usd(dollars(self.idle)),
-            "chain_saving_usd": usd(dollars(self.chains)),
+            "cost_usd": usd(dollars(self.cost_pico)),
+            "batch_saving_usd": usd(dollars(self.saving_pico)),
+            "idle_saving_usd": usd(dollars(self.idle_pico)),
+            "chain_saving_usd": usd(dollars(self.chains_pico)),
             "batch_price_share": self.sold,
         }
 
@@ -65,12 +65,12 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
     strategy = Strategy(name="batched", batch=(BatchRule(),))
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
     moved = priced & (outcome.tier != traffic.tier)
     waited = waited_for(traffic)
     user = inferred(traffic)
     idle, chain = ~waited & (user != 1), waited & (user == 0)
-    saved = np.where(moved, traffic.cost - np.where(moved, outcome.cost, 0), 0)
+    saved = np.where(moved, traffic.cost - np.where(moved, outcome.cost_pico, 0), 0)
     code, names = segments(traffic)
     rows = []
     for number, name in enumerate(names):
@@ -86,11 +86,11 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
                 waited=float(waited[mine].mean()),
                 users=float((user[mine] == 1).mean()),
                 unsure=float((user[mine] == UNKNOWN).mean()),
-                cost=cost,
-                saving=cost - int(outcome.cost[mine].sum()),
-                idle=int(saved[mine & idle].sum()),
-                chains=int(saved[mine & chain].sum()),
+                cost_pico=cost,
+                saving_pico=cost - int(outcome.cost_pico[mine].sum()),
+                idle_pico=int(saved[mine & idle].sum()),
+                chains_pico=int(saved[mine & chain].sum()),
                 sold=sold / cost if cost else 0.0,
             )
         )
-    return sorted(rows, key=lambda row: (-row.saving, row.segment))
+    return sorted(rows, key=lambda row: (-row.saving_pico, row.segment))

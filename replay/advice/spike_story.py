@@ -37,10 +37,10 @@ class Story:
     def savings_per_day(self, result: StrategyResult) -> dict[str, Decimal]:
         """Dollars a day by stage; they sum, to the pico-dollar, to baseline minus result per day."""
         count = len(self.days)
-        parts = [Fraction(amount, count) for amount in result.savings.values()]
-        whole = result.baseline - result.cost
+        parts = [Fraction(amount, count) for amount in result.savings_pico.values()]
+        whole = result.baseline_pico - result.cost_pico
         each = round_to_sum([*parts, Fraction(0)], round(Fraction(whole, count)))[:-1] if parts else []
-        return {stage: dollars(amount) for stage, amount in zip(result.savings, each, strict=True)}
+        return {stage: dollars(amount) for stage, amount in zip(result.savings_pico, each, strict=True)}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,7 +76,7 @@ def tell(store: Store, strategies: Sequence[Strategy], *, done: Callable[[str], 
     if not after:
         raise InputError(f"the log covers no complete day from {found.day} on")
     replayed = run(store, strategies, since=after[0], until=after[-1], done=done)
-    costs = {row.day: row.cost for row in whole.daily}
+    costs = {row.day: row.cost_pico for row in whole.daily}
     return Story(
         before=mean_per_day({day: costs.get(day, 0) for day in before}, before),
         spike_day=found.day,

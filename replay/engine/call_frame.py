@@ -53,7 +53,7 @@ def call_frame(engine: Engine) -> pl.DataFrame:
     rows = np.flatnonzero(traffic.window)
     known = engine.comparable[rows]
     caches = engine.strategy.cache.tiers if engine.strategy.cache else ()
-    side = sum(outcome.side.values(), np.zeros(len(traffic), np.int64))
+    side = sum(outcome.side_pico.values(), np.zeros(len(traffic), np.int64))
     cached = np.full(len(traffic), UNKNOWN) if outcome.cached_tokens is None else outcome.cached_tokens
     providers = [provider for provider, _ in engine.models]
     models = [model for _, model in engine.models]
@@ -78,7 +78,7 @@ def call_frame(engine: Engine) -> pl.DataFrame:
             _tokens("cached_tokens", cached[rows]),
             _tokens("output_tokens", outcome.output_tokens[rows]),
             _usd("logged_cost_usd", traffic.cost[rows], known),
-            _usd("cost_usd", outcome.cost[rows], known),
+            _usd("cost_usd", outcome.cost_pico[rows], known),
             _usd("side_cost_usd", side[rows], known),
             pl.Series("weight", traffic.weight_micro[rows] / MICRO),
         ]

@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 class Outcome:
     """What each call became; arrays like the traffic's. `cost` is pricing.UNPRICED where it cannot be known."""
 
-    cost: Int64
+    cost_pico: Int64
     codes: Int8  # replay.outcomes
     model: Int32  # index into Engine.models
     tier: Int8
@@ -55,7 +55,7 @@ class Outcome:
     output_tokens: Int64
     cached_tokens: Int64 | None  # None where no call has any
     as_logged: Bool  # same model, tokens and tier, and not served by our caches
-    side: dict[str, Int64] = field(default_factory=dict)  # part of `cost` that the routing itself cost, by kind
+    side_pico: dict[str, Int64] = field(default_factory=dict)  # part of `cost` that the routing itself cost, by kind
 
     @property
     def hits(self) -> Bool:
@@ -347,7 +347,7 @@ class Engine:
         sums: dict[Stages, int] = {}
         lost: dict[Stages, int] = {}
         for on in self._coalitions():
-            cost = self.evaluate(on).cost
+            cost = self.evaluate(on).cost_pico
             priced = base & (cost != vocabulary.UNPRICED)
             known &= priced
             lost[on] = int((base & ~priced).sum())
@@ -355,7 +355,7 @@ class Engine:
         beside = np.flatnonzero(base & ~known)
         for on in self._coalitions():
             if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
-                cost = self.evaluate(on).cost[beside]
+                cost = self.evaluate(on).cost_pico[beside]
                 sums[on] -= exact_sum(cost[cost != vocabulary.UNPRICED])
         return known, sums
 
@@ -375,7 +375,7 @@ class Engine:
         """Pico-dollars of the comparable calls with the stages of `on`."""
         if bound == "mid":
             return self._sums[1][on]
-        cost = self.evaluate(on, bound=bound).cost
+        cost = self.evaluate(on, bound=bound).cost_pico
         return exact_sum(cost[self.comparable & (cost != vocabulary.UNPRICED)])
 
     # -- small things ----------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
     """The models that leave these calls without a price: of the routing itself, else the serving ones."""
     asked = {"classifier": engine.strategy.classifier and engine.strategy.classifier.model,
              "on_error": engine.strategy.on_error}  # fmt: skip
-    lost = {kind for kind, amounts in outcome.side.items() if (amounts[calls] == vocabulary.UNPRICED).any()}
+    lost = {kind for kind, amounts in outcome.side_pico.items() if (amounts[calls] == vocabulary.UNPRICED).any()}
     names = {model for kind, model in asked.items() if kind in lost and model}
     serving = {_name(engine, number) for number in np.unique(outcome.model[calls])}
     return ", ".join(sorted(names or serving)[:NAMED])

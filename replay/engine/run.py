@@ -40,22 +40,25 @@ class Day:
     """
 
     day: date
-    cost: int
+    cost_pico: int
     calls: int
     hits: int = 0
     priced: int = 1
-    low: int | None = None
-    high: int | None = None
+    low_pico: int | None = None
+    high_pico: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         row = {
             "day": self.day.isoformat(),
-            "cost_usd": _usd(self.cost, self.priced),
+            "cost_usd": _usd(self.cost_pico, self.priced),
             "calls": self.calls,
             "hits": self.hits,
         }
-        if self.low is not None and self.high is not None:
-            row |= {"cost_low_usd": _usd(self.low, self.priced), "cost_high_usd": _usd(self.high, self.priced)}
+        if self.low_pico is not None and self.high_pico is not None:
+            row |= {
+                "cost_low_usd": _usd(self.low_pico, self.priced),
+                "cost_high_usd": _usd(self.high_pico, self.priced),
+            }
         return row
 
 
@@ -68,24 +71,24 @@ class StrategyResult:
 
     name: str
     run_id: str
-    baseline: int  # the logged cost of the very calls that `cost` is of
-    cost: int
-    low: int
-    high: int
+    baseline_pico: int  # the logged cost of the very calls that `cost` is of
+    cost_pico: int
+    low_pico: int
+    high_pico: int
     daily: tuple[Day, ...]
     whole_days: tuple[date, ...]
     demand: int
     hits: int
     coalesced: int
     tier_hits: dict[str, int]
-    savings: dict[str, int]
-    tier_savings: dict[str, int]
+    savings_pico: dict[str, int]
+    tier_savings_pico: dict[str, int]
     quality: dict[str, Any]
     priced_calls: int
     unpriced_calls: int
     newly_unpriced: int  # of these, the calls that have a price as logged and none under the strategy
-    logged_daily: dict[date, int]  # the logged cost of the very calls that `daily` is of
-    side: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
+    logged_daily_pico: dict[date, int]  # the logged cost of the very calls that `daily` is of
+    side_pico: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
     prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
@@ -96,24 +99,26 @@ class StrategyResult:
 
     @property
     def saved_share(self) -> float | None:
-        return (self.baseline - self.cost) / self.baseline if self.baseline else None
+        return (self.baseline_pico - self.cost_pico) / self.baseline_pico if self.baseline_pico else None
 
     def per_day(self) -> Decimal | None:
         """Mean dollars a day over the complete days, or all days where none is complete. None: nothing has a price."""
-        return mean_per_day({row.day: row.cost for row in self.daily}, self.whole_days) if self.priced_calls else None
+        return (
+            mean_per_day({row.day: row.cost_pico for row in self.daily}, self.whole_days) if self.priced_calls else None
+        )
 
     def logged_per_day(self) -> Decimal | None:
         """The same mean of what the very same calls cost as logged."""
-        return mean_per_day(self.logged_daily, self.whole_days) if self.priced_calls else None
+        return mean_per_day(self.logged_daily_pico, self.whole_days) if self.priced_calls else None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "run_id": self.run_id,
-            "baseline_cost_usd": _usd(self.baseline, self.priced_calls),
-            "cost_usd": _usd(self.cost, self.priced_calls),
-            "cost_low_usd": _usd(self.low, self.priced_calls),
-            "cost_high_usd": _usd(self.high, self.priced_calls),
+            "baseline_cost_usd": _usd(self.baseline_pico, self.priced_calls),
+            "cost_usd": _usd(self.cost_pico, self.priced_calls),
+            "cost_low_usd": _usd(self.low_pico, self.priced_calls),
+            "cost_high_usd": _usd(self.high_pico, self.priced_calls),
             "usd_per_day": usd(self.per_day()),
             "baseline_usd_per_day": usd(self.logged_per_day()),
             "saved_share": self.saved_share,
@@ -123,12 +128,14 @@ class StrategyResult:
             "coalesced": self.coalesced,
             "hit_rate": self.hit_rate,
             "tier_hits": self.tier_hits,
-            "savings": {stage: _usd(amount, self.priced_calls) for stage, amount in self.savings.items()},
-            "savings_by_tier": {tier: _usd(amount, self.priced_calls) for tier, amount in self.tier_savings.items()},
+            "savings": {stage: _usd(amount, self.priced_calls) for stage, amount in self.savings_pico.items()},
+            "savings_by_tier": {
+                tier: _usd(amount, self.priced_calls) for tier, amount in self.tier_savings_pico.items()
+            },
             "quality": self.quality,
             "unpriced_calls": self.unpriced_calls,
             "newly_unpriced_calls": self.newly_unpriced,
-            "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side.items()},
+            "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side_pico.items()},
             "stayed": self.stayed,
             "prompt_cache": list(self.prompt_cache),
             "limits": list(self.limits),
@@ -139,7 +146,7 @@ class StrategyResult:
 class Replay:
     """All strategies over one window, beside what was logged."""
 
-    baseline: int | None
+    baseline_pico: int | None
     daily: tuple[Day, ...]
     whole_days: tuple[date, ...]
     unpriced_calls: int
@@ -149,13 +156,13 @@ class Replay:
 
     def per_day(self) -> Decimal | None:
         """Mean dollars a day of the priced calls; None where there is none."""
-        costs = {row.day: row.cost for row in self.daily}
-        return mean_per_day(costs, self.whole_days) if self.baseline is not None else None
+        costs = {row.day: row.cost_pico for row in self.daily}
+        return mean_per_day(costs, self.whole_days) if self.baseline_pico is not None else None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "baseline": {
-                "cost_usd": None if self.baseline is None else usd(dollars(self.baseline)),
+                "cost_usd": None if self.baseline_pico is None else usd(dollars(self.baseline_pico)),
                 "usd_per_day": usd(self.per_day()),
                 "daily": [row.to_json() for row in self.daily],
                 "unpriced_calls": self.unpriced_calls,
@@ -199,7 +206,7 @@ def run(
         if done:
             done(strategy.name)
     return Replay(
-        baseline=exact_sum(traffic.cost[priced]) if priced.any() else None,
+        baseline_pico=exact_sum(traffic.cost[priced]) if priced.any() else None,
         daily=_daily(traffic, traffic.cost, priced, None),
         whole_days=whole,
         unpriced_calls=_calls(traffic, traffic.window & ~priced),
@@ -218,7 +225,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
     hits = result.hits & traffic.window
     tier_names = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
     # a hit's worth: what the call costs without the cache
-    without = engine.evaluate(everything - {"cache"}).cost if tier_names else result.cost
+    without = engine.evaluate(everything - {"cache"}).cost_pico if tier_names else result.cost_pico
     worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
     assessed = assess(evidence_for(engine, result, priors))
     demand = traffic.window & traffic.demand
@@ -226,27 +233,27 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
     return StrategyResult(
         name=engine.strategy.name,
         run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
-        baseline=exact_sum(traffic.cost[kept]),
-        cost=exact_sum(result.cost[kept]),
-        low=sum(row.cost for row in low),
-        high=sum(row.cost for row in high),
+        baseline_pico=exact_sum(traffic.cost[kept]),
+        cost_pico=exact_sum(result.cost_pico[kept]),
+        low_pico=sum(row.cost_pico for row in low),
+        high_pico=sum(row.cost_pico for row in high),
         daily=tuple(
-            replace(row, low=least.cost, high=most.cost)
-            for row, least, most in zip(_daily(traffic, result.cost, kept, hits), low, high, strict=True)
+            replace(row, low_pico=least.cost_pico, high_pico=most.cost_pico)
+            for row, least, most in zip(_daily(traffic, result.cost_pico, kept, hits), low, high, strict=True)
         ),
         whole_days=whole,
         demand=_calls(traffic, demand),
         hits=_calls(traffic, hits & demand),
         coalesced=_calls(traffic, demand & (result.codes == COALESCED)),
         tier_hits={name: int((hits & (result.codes == HIT + tier)).sum()) for tier, name in enumerate(tier_names)},
-        savings=savings,
-        tier_savings=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
+        savings_pico=savings,
+        tier_savings_pico=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
         quality=assessed.to_json(),
         priced_calls=int(kept.sum()),
         unpriced_calls=_calls(traffic, traffic.window & ~kept),
         newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != vocabulary.UNPRICED) & ~kept),
-        logged_daily={row.day: row.cost for row in _daily(traffic, traffic.cost, kept, None)},
-        side={kind: exact_sum(amounts[kept]) for kind, amounts in result.side.items()},
+        logged_daily_pico={row.day: row.cost_pico for row in _daily(traffic, traffic.cost, kept, None)},
+        side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
         stayed=engine.routing(everything).stayed,
         limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
@@ -255,7 +262,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
 
 def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
     """Sums per day at one end of every assumption."""
-    cost = engine.evaluate(on, bound=bound).cost
+    cost = engine.evaluate(on, bound=bound).cost_pico
     return _daily(engine.traffic, cost, engine.comparable & (cost != vocabulary.UNPRICED), None)
 
 

@@ -39,11 +39,11 @@ class Backtest:
     split: date
     known_days: int
     test_days: int
-    logged: int
-    forecast: int
-    low: int
-    high: int
-    realised: int
+    logged_pico: int
+    forecast_pico: int
+    low_pico: int
+    high_pico: int
+    realised_pico: int
     new_segments: tuple[str, ...]
     expected_quality: QualityReport
     realised_quality: QualityReport
@@ -51,18 +51,18 @@ class Backtest:
 
     @property
     def inside(self) -> bool:
-        return self.low <= self.realised <= self.high
+        return self.low_pico <= self.realised_pico <= self.high_pico
 
     @property
     def error(self) -> float | None:
         """Realised over forecast, minus one."""
-        return self.realised / self.forecast - 1 if self.forecast else None
+        return self.realised_pico / self.forecast_pico - 1 if self.forecast_pico else None
 
     @property
     def summary(self) -> str:
         """Whether the forecast held, in a sentence."""
         forecast, low, high, realised = (
-            money(dollars(amount)) for amount in (self.forecast, self.low, self.high, self.realised)
+            money(dollars(amount)) for amount in (self.forecast_pico, self.low_pico, self.high_pico, self.realised_pico)
         )
         words = "inside" if self.inside else "outside"
         return (
@@ -76,11 +76,11 @@ class Backtest:
             "split": self.split.isoformat(),
             "known_days": self.known_days,
             "test_days": self.test_days,
-            "logged_usd": usd(dollars(self.logged)),
-            "forecast_usd": usd(dollars(self.forecast)),
-            "forecast_low_usd": usd(dollars(self.low)),
-            "forecast_high_usd": usd(dollars(self.high)),
-            "realised_usd": usd(dollars(self.realised)),
+            "logged_usd": usd(dollars(self.logged_pico)),
+            "forecast_usd": usd(dollars(self.forecast_pico)),
+            "forecast_low_usd": usd(dollars(self.low_pico)),
+            "forecast_high_usd": usd(dollars(self.high_pico)),
+            "realised_usd": usd(dollars(self.realised_pico)),
             "inside": self.inside,
             "error": self.error,
             "new_segments": list(self.new_segments),
@@ -113,7 +113,7 @@ def backtest(
     known, test = sides(traffic, outcome, split)
     segment, names = segments(traffic)
     logged = traffic.cost.astype(np.float64)
-    cost = outcome.cost.astype(np.float64)
+    cost = outcome.cost_pico.astype(np.float64)
     past = bootstrap.history(
         traffic.day[known].astype(np.int64),
         sessions(traffic)[known],
@@ -132,7 +132,12 @@ def backtest(
         of_day = np.bincount(segment[mine], weights=logged[mine], minlength=len(names))
         told = bootstrap.forecast(past, of_day)
         daily.append(
-            (EPOCH + timedelta(days=day), int(traffic.cost[mine].sum()), round(told), int(outcome.cost[mine].sum()))
+            (
+                EPOCH + timedelta(days=day),
+                int(traffic.cost[mine].sum()),
+                round(told),
+                int(outcome.cost_pico[mine].sum()),
+            )
         )
     seen = np.bincount(segment[known], minlength=len(names)) > 0
     return Backtest(
@@ -140,11 +145,11 @@ def backtest(
         split=split,
         known_days=past.days,
         test_days=len(days),
-        logged=int(traffic.cost[test].sum()),
-        forecast=round(expected),
-        low=round(expected * low),
-        high=round(expected * high),
-        realised=int(outcome.cost[test].sum()),
+        logged_pico=int(traffic.cost[test].sum()),
+        forecast_pico=round(expected),
+        low_pico=round(expected * low),
+        high_pico=round(expected * high),
+        realised_pico=int(outcome.cost_pico[test].sum()),
         new_segments=tuple(names[i] for i in np.flatnonzero(~seen & (volume > 0))),
         expected_quality=judged(engine, outcome, known, priors),
         realised_quality=judged(engine, outcome, test, priors),
@@ -154,7 +159,7 @@ def backtest(
 
 def sides(traffic: Traffic, outcome: Outcome, split: date) -> tuple[Bools, Bools]:
     """The priced calls of the window before the split and from it on. Raises InputError if one side is empty."""
-    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
     after = traffic.day >= (split - EPOCH).days
     known, test = priced & ~after, priced & after
     for side, words in ((known, "before"), (test, "from")):

@@ -30,8 +30,8 @@ class Row:
     lossless: bool
     prefix_stable: bool
     tokens_alone: int
-    saved_alone: int
-    saved_last: int  # what is lost when only this one is left out
+    saved_alone_pico: int
+    saved_last_pico: int  # what is lost when only this one is left out
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -39,8 +39,8 @@ class Row:
             "lossless": self.lossless,
             "prefix_stable": self.prefix_stable,
             "tokens_saved_alone": self.tokens_alone,
-            "saved_alone_usd": usd(dollars(self.saved_alone)),
-            "saved_on_top_usd": usd(dollars(self.saved_last)),
+            "saved_alone_usd": usd(dollars(self.saved_alone_pico)),
+            "saved_on_top_usd": usd(dollars(self.saved_last_pico)),
         }
 
 
@@ -48,16 +48,16 @@ class Row:
 class LeaveOneOut:
     """All compressors of a strategy: cost without any, with all, and each one's part."""
 
-    baseline: int
-    cost: int
+    baseline_pico: int
+    cost_pico: int
     tokens: int
     input_tokens: int
     rows: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "baseline_cost_usd": usd(dollars(self.baseline)),
-            "cost_usd": usd(dollars(self.cost)),
+            "baseline_cost_usd": usd(dollars(self.baseline_pico)),
+            "cost_usd": usd(dollars(self.cost_pico)),
             "tokens_saved": self.tokens,
             "input_tokens": self.input_tokens,
             "compressors": [row.to_json() for row in self.rows],
@@ -83,8 +83,8 @@ def leave_one_out(
                 lossless=part.lossless,
                 prefix_stable=part.prefix_stable,
                 tokens_alone=alone[1],
-                saved_alone=baseline[0] - alone[0],
-                saved_last=rest[0] - whole[0],
+                saved_alone_pico=baseline[0] - alone[0],
+                saved_last_pico=rest[0] - whole[0],
             )
         )
     known = traffic.window & (traffic.tokens("input") > 0)
@@ -96,9 +96,9 @@ def _evaluated(traffic: Traffic, strategy: Strategy, parts: Sequence[Compressor]
     only = Strategy(name="compression", compress=tuple(parts), provider_cache=strategy.provider_cache)
     engine = Engine(traffic, only)
     outcome = engine.evaluate(engine.everything)
-    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
     saved = -int(engine.compressed.input_token_delta[traffic.window].sum()) if parts else 0
-    return exact_sum(outcome.cost[priced]), saved
+    return exact_sum(outcome.cost_pico[priced]), saved
 
 
 @dataclass(frozen=True)

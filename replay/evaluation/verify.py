@@ -34,7 +34,7 @@ class Drift:
 
     segment: str
     cause: str  # hit rate, models, tokens and prices, new segment
-    amount: int
+    amount_pico: int
     before: float | None
     after: float | None
 
@@ -42,7 +42,7 @@ class Drift:
         return {
             "segment": self.segment,
             "cause": self.cause,
-            "amount_usd": usd(dollars(self.amount)),
+            "amount_usd": usd(dollars(self.amount_pico)),
             "before": self.before,
             "after": self.after,
         }
@@ -56,22 +56,22 @@ class Verification:
     rollout: date
     known_days: int
     days: int
-    forecast: int
-    low: int
-    high: int
-    realised: int
+    forecast_pico: int
+    low_pico: int
+    high_pico: int
+    realised_pico: int
     drifts: tuple[Drift, ...]
     notes: tuple[str, ...]
 
     @property
     def inside(self) -> bool:
-        return self.low <= self.realised <= self.high
+        return self.low_pico <= self.realised_pico <= self.high_pico
 
     @property
     def summary(self) -> str:
         """Whether the bill is as forecast, in a sentence."""
         forecast, low, high, realised = (
-            money(dollars(amount)) for amount in (self.forecast, self.low, self.high, self.realised)
+            money(dollars(amount)) for amount in (self.forecast_pico, self.low_pico, self.high_pico, self.realised_pico)
         )
         words = "as forecast" if self.inside else "not as forecast"
         return (
@@ -85,10 +85,10 @@ class Verification:
             "rollout": self.rollout.isoformat(),
             "known_days": self.known_days,
             "days": self.days,
-            "forecast_usd": usd(dollars(self.forecast)),
-            "forecast_low_usd": usd(dollars(self.low)),
-            "forecast_high_usd": usd(dollars(self.high)),
-            "realised_usd": usd(dollars(self.realised)),
+            "forecast_usd": usd(dollars(self.forecast_pico)),
+            "forecast_low_usd": usd(dollars(self.low_pico)),
+            "forecast_high_usd": usd(dollars(self.high_pico)),
+            "realised_usd": usd(dollars(self.realised_pico)),
             "inside": self.inside,
             "drifts": [drift.to_json() for drift in self.drifts],
             "notes": list(self.notes),
@@ -106,7 +106,7 @@ def verify(
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
     after = traffic.day >= (rollout - EPOCH).days
-    known = traffic.window & ~after & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+    known = traffic.window & ~after & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
     real = traffic.window & after & (traffic.cost != vocabulary.UNPRICED)
     for side, words in ((known, "before"), (real, "from")):
         if not side.any():
@@ -117,7 +117,7 @@ def verify(
         traffic.day[known].astype(np.int64),
         sessions(traffic)[known],
         segment[known],
-        outcome.cost[known].astype(np.float64),
+        outcome.cost_pico[known].astype(np.float64),
         demand[known],
         len(names),
     )
@@ -132,10 +132,10 @@ def verify(
         rollout=rollout,
         known_days=past.days,
         days=days,
-        forecast=round(expected),
-        low=round(expected * low),
-        high=round(expected * high),
-        realised=realised,
+        forecast_pico=round(expected),
+        low_pico=round(expected * low),
+        high_pico=round(expected * high),
+        realised_pico=realised,
         drifts=tuple(drifts),
         notes=tuple(_notes(traffic, engine, real)),
     )
@@ -188,7 +188,7 @@ def _drifts(
         if not there.any():
             continue
         before = _side(
-            known & (segment == number), outcome.cost, outcome.served_by_us, outcome.model, models, traffic.demand
+            known & (segment == number), outcome.cost_pico, outcome.served_by_us, outcome.model, models, traffic.demand
         )
         after = _side(there, traffic.cost, traffic.gateway_hit, traffic.model, models, traffic.demand)
         told = bootstrap.forecast(past, np.bincount([number], weights=[after.demand], minlength=len(names)))
@@ -210,7 +210,7 @@ def _drifts(
         largest = max(range(len(amounts)), key=lambda i: abs(amounts[i]))
         amounts[largest] += whole - sum(amounts)
     drifts = [Drift(n, c, amount, b, a) for (n, c, _, b, a), amount in zip(found, amounts, strict=True) if amount]
-    return sorted(drifts, key=lambda drift: (-abs(drift.amount), drift.segment, drift.cause))
+    return sorted(drifts, key=lambda drift: (-abs(drift.amount_pico), drift.segment, drift.cause))
 
 
 def _mixed(before: _Side, after: _Side) -> float:

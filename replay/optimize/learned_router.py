@@ -169,7 +169,7 @@ def outcomes_of(store: Store, strong: str, weak: str) -> Outcomes:
     sides = []
     for model in (strong, weak):
         engine = Engine(traffic, Strategy.model_validate({"name": model, "route": [{"default": model}]}))
-        sides.append(engine.evaluate(engine.everything).cost)
+        sides.append(engine.evaluate(engine.everything).cost_pico)
     scores = stored_scores(traffic, [*(name for _, name in traffic.models), strong, weak])
     n = len(traffic)
     values = []

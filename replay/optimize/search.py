@@ -61,11 +61,15 @@ class Point:
     """A policy on the Pareto front. Cost in pico-dollars over the window; `quality_lower` as a ratio to logged."""
 
     knobs: str
-    cost: int
+    cost_pico: int
     quality_lower: float
 
     def to_json(self) -> dict[str, Any]:
-        return {"knobs": self.knobs, "cost_usd": usd(dollars(self.cost)), "quality_lower": round(self.quality_lower, 6)}
+        return {
+            "knobs": self.knobs,
+            "cost_usd": usd(dollars(self.cost_pico)),
+            "quality_lower": round(self.quality_lower, 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class Optimum:
     """The chosen strategy, what it was chosen from, and what was left out and why."""
 
     strategy: Strategy
-    cost: int
-    baseline: int
+    cost_pico: int
+    baseline_pico: int
     report: QualityReport
     front: tuple[Point, ...]
     assignment: tuple[tuple[Group, str, str], ...]  # (group, model or KEEP, evidence)
@@ -82,21 +86,22 @@ class Optimum:
 
     @property
     def saved_share(self) -> float | None:
-        return (self.baseline - self.cost) / self.baseline if self.baseline else None
+        return (self.baseline_pico - self.cost_pico) / self.baseline_pico if self.baseline_pico else None
 
     @property
     def summary(self) -> str:
         """What the strategy costs and keeps, in a sentence."""
         return (
-            f"{money(dollars(self.cost))} instead of {money(dollars(self.baseline))} ({share(self.saved_share)} saved) "
-            f"at {self.report.lower_90 or 0:.3f} of today's quality or better: passes {self.report.floor:g}."
+            f"{money(dollars(self.cost_pico))} instead of {money(dollars(self.baseline_pico))}"
+            f" ({share(self.saved_share)} saved) at {self.report.lower_90 or 0:.3f} of today's quality or better:"
+            f" passes {self.report.floor:g}."
         )
 
     def to_json(self) -> dict[str, Any]:
         return {
             "strategy": self.strategy.document(),
-            "cost_usd": usd(dollars(self.cost)),
-            "baseline_cost_usd": usd(dollars(self.baseline)),
+            "cost_usd": usd(dollars(self.cost_pico)),
+            "baseline_cost_usd": usd(dollars(self.baseline_pico)),
             "saved_share": self.saved_share,
             "quality": self.report.to_json(),
             "front": [point.to_json() for point in self.front],
@@ -238,10 +243,10 @@ class _Search:
             target = self.options[option - 1] if option else None
             engine = self._engine(knobs, target)
             outcome = engine.evaluate(engine.everything)
-            unpriced = inside & (outcome.cost == vocabulary.UNPRICED)
+            unpriced = inside & (outcome.cost_pico == vocabulary.UNPRICED)
             known = inside & ~unpriced
             cost[:, option] = np.bincount(
-                self.group_of[known], weights=outcome.cost[known].astype(np.float64), minlength=groups
+                self.group_of[known], weights=outcome.cost_pico[known].astype(np.float64), minlength=groups
             )
             cost[np.unique(self.group_of[unpriced]), option] = np.inf
             worth[:, option] = self._worth(engine, outcome, option)
@@ -377,12 +382,16 @@ class _Search:
         engine = self._share(Engine(self.traffic, strategy))
         outcome = engine.evaluate(engine.everything)
         report = assess(evidence_for(engine, outcome, self.priors))
-        kept = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED) & (outcome.cost != vocabulary.UNPRICED)
+        kept = (
+            self.traffic.window
+            & (self.traffic.cost != vocabulary.UNPRICED)
+            & (outcome.cost_pico != vocabulary.UNPRICED)
+        )
         evidence = {(cell.task, cell.served): cell.evidence for cell in report.cells}
         return Optimum(
             strategy=strategy,
-            cost=int(outcome.cost[kept].sum()),
-            baseline=int(self.traffic.cost[kept].sum()),
+            cost_pico=int(outcome.cost_pico[kept].sum()),
+            baseline_pico=int(self.traffic.cost[kept].sum()),
             report=report,
             front=(),
             assignment=tuple(
@@ -438,5 +447,5 @@ def _with_front(result: Optimum, tables: Sequence[_Table], search: _Search) -> O
         for i in chosen.tolist()
     )
     return Optimum(
-        result.strategy, result.cost, result.baseline, result.report, points, result.assignment, result.notes
+        result.strategy, result.cost_pico, result.baseline_pico, result.report, points, result.assignment, result.notes
     )

@@ -234,14 +234,14 @@ def tau2(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def ratio(store: Store, compressors: str, more: str = "") -> float:
     result = run(store, [strategy.parse(f"name: x\ncompress: {compressors}{more}")]).strategies[0]
-    return result.cost / result.baseline
+    return result.cost_pico / result.baseline_pico
 
 
 def test_a_window_saves_tokens_and_costs_money_where_the_prefix_was_cached(tau2: Store):
     """The real bill: 82 % of input tokens were cache reads at a tenth of the price."""
-    off = run(tau2, [strategy.parse("name: off\nprovider_cache: off")]).strategies[0].cost
+    off = run(tau2, [strategy.parse("name: off\nprovider_cache: off")]).strategies[0].cost_pico
     window = run(tau2, [strategy.parse("name: w\ncompress: [{history_window: 10}]\nprovider_cache: off")]).strategies[0]
-    assert window.cost < 0.9 * off  # without a cache, fewer tokens are less money
+    assert window.cost_pico < 0.9 * off  # without a cache, fewer tokens are less money
     assert 1.05 < ratio(tau2, "[{history_window: 10}]") < 1.5  # with it, the same change costs more
     assert ratio(tau2, "[{summary_budget: 300}]") > 1.05
 
@@ -258,7 +258,7 @@ def test_leaving_one_out_tells_the_saver_from_the_spender(tau2: Store):
     assert minify.saved_alone > 0
     assert window.tokens_alone > minify.tokens_alone > 0
     assert window.saved_alone < 0
-    assert result.baseline - result.cost == pytest.approx(minify.saved_alone + window.saved_last, abs=1)
+    assert result.baseline_pico - result.cost_pico == pytest.approx(minify.saved_alone + window.saved_last, abs=1)
 
 
 def test_a_prompt_is_shown_before_and_after(tau2: Store):

@@ -85,9 +85,9 @@ def test_the_bill_follows_the_learned_ratio_and_its_band(tmp_path: Path):
     def price(ratio: float) -> int:
         return 40 * (round(size * ratio) * 250_000 + 50 * 1_250_000)
 
-    assert found.cost - own == pytest.approx(price(1.2), rel=0.002)
-    assert found.low - own == pytest.approx(price(1.11), rel=0.005)
-    assert found.high - own == pytest.approx(price(1.29), rel=0.005)
+    assert found.cost_pico - own == pytest.approx(price(1.2), rel=0.002)
+    assert found.low_pico - own == pytest.approx(price(1.11), rel=0.005)
+    assert found.high_pico - own == pytest.approx(price(1.29), rel=0.005)
     assert any("learned from the log's own calls" in limit for limit in found.limits)
 
 
@@ -98,7 +98,7 @@ def test_few_calls_or_no_texts_are_no_evidence_and_it_says_so(tmp_path: Path, cl
     assert (found.kind, found.mid) == ("assumed", 1.0)
     assert found.low < 1.0 < 1.09 < found.high
     result = run(store, [parse(MOVE)]).strategies[0]
-    assert result.low < result.cost < result.high
+    assert result.low_pico < result.cost_pico < result.high_pico
     assert any("no evidence how; taken as logged" in limit for limit in result.limits)
 
 

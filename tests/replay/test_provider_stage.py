@@ -70,7 +70,7 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Store:
 def test_unchanged_traffic_keeps_the_logged_cached_tokens(store: Store) -> None:
     engine = Engine(load(store), parse("{name: l}"))
     outcome = engine.evaluate(frozenset())
-    assert (outcome.cost == engine.traffic.cost).all()
+    assert (outcome.cost_pico == engine.traffic.cost).all()
     assert engine.traffic.tokens("cache_read").max() > 1024
 
 
@@ -86,26 +86,26 @@ def test_a_history_window_saves_tokens_and_costs_more(store: Store) -> None:
     outcome = engine.evaluate(engine.everything)
     assert outcome.input_tokens.sum() < engine.traffic.tokens("input").sum()
     result = run(store, [engine.strategy]).strategies[0]
-    assert result.cost > result.baseline
-    assert result.savings["compress"] == result.baseline - result.cost < 0
+    assert result.cost_pico > result.baseline_pico
+    assert result.savings_pico["compress"] == result.baseline_pico - result.cost_pico < 0
 
 
 @pytest.mark.parametrize("store", ["   \n\n\n\n\n"], indirect=True)
 def test_a_compressor_that_keeps_prefixes_saves(store: Store) -> None:
     result = run(store, [parse("{name: w, compress: [whitespace]}")]).strategies[0]
-    assert result.cost < result.baseline
+    assert result.cost_pico < result.baseline_pico
 
 
 def test_a_call_that_our_cache_serves_neither_reads_nor_refreshes_the_providers(store: Store) -> None:
     engine = Engine(load(store), parse("{name: c, cache: {tiers: [{name: m}]}}"))
     outcome = engine.evaluate(engine.everything)
-    assert (outcome.cost[outcome.hits] == 0).all()
+    assert (outcome.cost_pico[outcome.hits] == 0).all()
 
 
 def test_switching_the_provider_cache_off_costs_its_discount(store: Store) -> None:
     result = run(store, [parse("{name: o, provider_cache: 'off'}")]).strategies[0]
-    assert result.cost > result.baseline
-    assert set(result.savings) == {"provider_cache"}
+    assert result.cost_pico > result.baseline_pico
+    assert set(result.savings_pico) == {"provider_cache"}
 
 
 def test_a_result_that_rests_on_the_simulation_shows_it_beside_the_log_and_takes_its_band(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_a_result_that_rests_on_the_simulation_shows_it_beside_the_log_and_takes
     assert check["logged_tokens"] > 1024
     assert check["factor_low"] <= check["factor"] <= check["factor_high"]
     assert any("the rules foresee" in limit for limit in result.limits)
-    assert result.low <= result.cost <= result.high
+    assert result.low_pico <= result.cost_pico <= result.high_pico
 
 
 def test_a_result_that_does_not_rest_on_it_shows_none(store: Store) -> None:

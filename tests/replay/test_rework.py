@@ -73,16 +73,16 @@ def test_it_is_off_unless_asked_for_and_always_listed(tmp_path: Path):
     assert not any("rework" in limit for limit in plain.limits)
     assert any("rework is estimated" in limit for limit in asked.limits)
     (row,) = Engine(load(store), parse(ASK)).strategy.rework
-    assert asked.cost == pytest.approx(plain.cost * (1 + row.at("mid")), rel=1e-6)
-    assert asked.low < asked.cost < asked.high
-    assert asked.side["rework"] == asked.cost - plain.cost
+    assert asked.cost_pico == pytest.approx(plain.cost_pico * (1 + row.at("mid")), rel=1e-6)
+    assert asked.low_pico < asked.cost_pico < asked.high_pico
+    assert asked.side_pico["rework"] == asked.cost_pico - plain.cost_pico
 
 
 @pytest.mark.parametrize("facts", [{"scored": False}, {"sessions": 8}])
 def test_without_scores_or_rounds_nothing_is_counted_and_it_says_so(tmp_path: Path, facts: dict[str, Any]):
     store = store_of(tmp_path, **facts)
     found = run(store, [parse(ASK)]).strategies[0]
-    assert not found.side.get("rework")
+    assert not found.side_pico.get("rework")
     assert any("cannot be estimated" in limit for limit in found.limits)
 
 
@@ -94,7 +94,7 @@ def test_a_better_model_is_not_credited_with_fewer_rounds(tmp_path: Path):
 def test_a_row_of_the_file_wins_over_the_estimate(tmp_path: Path):
     text = f"name: r\n{MOVE}\nrework: [{{task: draft, extra_calls: 2}}, {{extra_calls: estimated}}]"
     engine = Engine(load(store_of(tmp_path)), parse(text))
-    cost = engine.evaluate(engine.everything).side["rework"]
+    cost = engine.evaluate(engine.everything).side_pico["rework"]
     assert cost.tolist() == (2 * (1_000 * 500_000 + 100 * 1_500_000) * np.ones(len(cost), np.int64)).tolist()
 
 

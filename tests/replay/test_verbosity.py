@@ -78,7 +78,7 @@ def test_the_files_own_row_wins_over_the_measured_one(tmp_path: Path):
 def test_the_replay_prices_measured_lengths_within_a_narrower_band(tmp_path: Path):
     strategy = parse("name: x\nroute:\n  - {match: {task: draft}, model: gpt-4o-mini}")
     found = run(store_of(tmp_path), [strategy]).strategies[0]
-    output = float((found.high - found.low) / found.cost)
+    output = float((found.high_pico - found.low_pico) / found.cost_pico)
     assert output < 0.35  # the assumed band of 0.5-2x would be wider
     assert not any("draft" in line and "no evidence" in line for line in found.limits)
 

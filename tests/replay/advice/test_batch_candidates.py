@@ -39,14 +39,14 @@ def test_only_what_nobody_goes_on_with_could_wait(tmp_path: Path):
     assert rows["a / report"].waited == 0.0
     for row in rows.values():
         assert row.sold == 1.0
-        assert row.saving == row.cost // 2  # OpenAI's batch price is half
+        assert row.saving_pico == row.cost_pico // 2  # OpenAI's batch price is half
 
 
 def test_a_batch_rule_saves_exactly_half_of_the_calls_it_names(tmp_path: Path):
     chosen = parse("name: b\nbatch: [{match: {task: report}}]")
     found = run(store_of(tmp_path), [chosen]).strategies[0]
-    assert found.baseline - found.cost == found.baseline // 4
-    assert found.savings == {"batch": found.baseline - found.cost}
+    assert found.baseline_pico - found.cost_pico == found.baseline_pico // 4
+    assert found.savings_pico == {"batch": found.baseline_pico - found.cost_pico}
     assert found.quality["verdict"] == "passes"
 
 
@@ -66,7 +66,7 @@ def test_a_discount_that_came_later_saves_nothing_before(tmp_path: Path):
     store = build_store(tmp_path / "d.duckdb", rows)
     ledger.update(store)
     found = run(store, [parse("name: b\nbatch: [{match: {task: report}}]")]).strategies[0]
-    march, june = (row.cost for row in found.daily if row.calls)
+    march, june = (row.cost_pico for row in found.daily if row.calls)
     assert march == 2 * june
     assert found.unpriced_calls == 0
     assert "no batch or flex price for gpt-4-turbo on the day of 1 call: taken as logged" in found.limits
@@ -142,17 +142,17 @@ def test_the_batch_of_the_design_page_saves_half_of_its_agents_pipeline(tmp_path
     ledger.update(store, rebuild=True)
     found = run(store, [parse("name: b\nbatch: [{match: {agent: research_agent, online: false}}]")]).strategies[0]
     call = 1000 * 2_500_000 + 100 * 10_000_000  # gpt-4o at 2.50 and 10 dollars per million, in pico-dollars
-    assert found.savings["batch"] == 3 * call // 2
+    assert found.savings_pico["batch"] == 3 * call // 2
     assert any("inferred" in limit for limit in found.limits)
     assert any("chain of them" in limit for limit in found.limits)
 
 
 def test_the_list_tells_users_from_chains(tmp_path: Path):
     rows = {row.segment: row for row in candidates(dialogue(tmp_path))}
-    assert (rows["a / chat"].users, rows["a / chat"].chains) == (1.0, 0)
+    assert (rows["a / chat"].users, rows["a / chat"].chains_pico) == (1.0, 0)
     assert rows["a / pipeline"].users == 0.0
-    assert rows["a / pipeline"].chains == 2 * (
-        rows["a / pipeline"].saving // 3
+    assert rows["a / pipeline"].chains_pico == 2 * (
+        rows["a / pipeline"].saving_pico // 3
     )  # the last step is gone on with by none
-    assert rows["a / nightly"].idle == rows["a / nightly"].saving > 0
+    assert rows["a / nightly"].idle_pico == rows["a / nightly"].saving_pico > 0
     assert rows["a / stray"].unsure == 1.0

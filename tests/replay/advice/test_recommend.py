@@ -67,7 +67,7 @@ def test_one_that_leaves_calls_without_a_price_is_never_recommended_before_one_t
     best = recommended(result)
     assert best is not None
     assert best.name == "known"
-    assert result.strategies[1].cost < best.cost
+    assert result.strategies[1].cost_pico < best.cost_pico
 
 
 def test_where_nothing_has_a_price_the_answer_says_so(store: Store) -> None:

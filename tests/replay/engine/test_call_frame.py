@@ -74,9 +74,9 @@ def test_the_frame_sums_to_the_result(
     priced = calls.drop_nulls("cost_usd")
     assert priced.height == result.priced_calls
     assert calls["logged_cost_usd"].null_count() == calls["cost_usd"].null_count()
-    assert sum(priced["cost_usd"]) == dollars(result.cost)
-    assert sum(priced["logged_cost_usd"]) == dollars(result.baseline)
-    assert sum(priced["side_cost_usd"]) == dollars(sum(result.side.values()))
+    assert sum(priced["cost_usd"]) == dollars(result.cost_pico)
+    assert sum(priced["logged_cost_usd"]) == dollars(result.baseline_pico)
+    assert sum(priced["side_cost_usd"]) == dollars(sum(result.side_pico.values()))
     counts = dict(calls.group_by("outcome").len().iter_rows())
     assert set(counts) <= set(OUTCOMES)
     assert counts.get("hit", 0) == result.hits

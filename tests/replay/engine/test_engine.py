@@ -67,7 +67,7 @@ def store(tmp_path: Path) -> Store:
 def test_the_identity_strategy_gives_the_ledger_back_call_by_call(store: Store) -> None:
     traffic = load(store)
     outcome = Engine(traffic, parse("name: logged")).evaluate(frozenset())
-    assert (outcome.cost == traffic.cost).all()
+    assert (outcome.cost_pico == traffic.cost).all()
     assert outcome.as_logged.all()
 
 
@@ -78,9 +78,9 @@ def test_the_pricing_function_agrees_with_the_ledger_on_unchanged_calls(store: S
 
 def test_savings_by_stage_sum_to_the_saving(store: Store) -> None:
     result = run(store, [parse(COMBINED)]).strategies[0]
-    assert sum(result.savings.values()) == result.baseline - result.cost
-    assert sum(result.tier_savings.values()) == result.savings["cache"]
-    assert sum(row.cost for row in result.daily) == result.cost
+    assert sum(result.savings_pico.values()) == result.baseline_pico - result.cost_pico
+    assert sum(result.tier_savings_pico.values()) == result.savings_pico["cache"]
+    assert sum(row.cost_pico for row in result.daily) == result.cost_pico
     assert result.hits > 0
 
 
@@ -103,8 +103,8 @@ def test_a_routed_call_is_priced_at_its_new_model(store: Store) -> None:
     moved = outcome.model != traffic.model
     assert moved.sum() == 60
     expected = traffic.tokens("input")[moved] * 500_000 + traffic.tokens("output")[moved] * 1_500_000
-    assert (outcome.cost[moved] == expected).all()
-    assert (outcome.cost[~moved] == traffic.cost[~moved]).all()
+    assert (outcome.cost_pico[moved] == expected).all()
+    assert (outcome.cost_pico[~moved] == traffic.cost[~moved]).all()
 
 
 def test_a_call_beyond_the_target_window_stays_and_is_counted(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_call_beyond_the_target_window_stays_and_is_counted(tmp_path: Path) ->
     result = run(store, [parse("{name: r, route: [{default: gpt-3.5-turbo}]}")]).strategies[0]
     assert sum(result.stayed.values()) == 1
     engine = Engine(load(store), parse("{name: r, route: [{default: gpt-3.5-turbo}]}"))
-    assert engine.evaluate(engine.everything).cost[3] == engine.traffic.cost[3]
+    assert engine.evaluate(engine.everything).cost_pico[3] == engine.traffic.cost[3]
 
 
 def test_a_retry_is_paid_but_never_asks_a_cache(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_retry_is_paid_but_never_asks_a_cache(tmp_path: Path) -> None:
     engine = Engine(load(store_of(tmp_path, rows)), parse(COMBINED))
     outcome = engine.evaluate(engine.everything)
     assert outcome.codes.tolist() == [MISS, BYPASSED, HIT + 1, HIT + 1]
-    assert outcome.cost[1] == engine.traffic.cost[1]
+    assert outcome.cost_pico[1] == engine.traffic.cost[1]
 
 
 def test_a_gateway_hit_stays_free_unless_the_strategy_brings_its_own_cache(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_a_gateway_hit_stays_free_unless_the_strategy_brings_its_own_cache(tmp_p
     ):
         engine = Engine(load(store), parse(f"{{name: r, {stage}}}"))
         outcome = engine.evaluate(engine.everything)
-        assert outcome.cost[0] == 0
+        assert outcome.cost_pico[0] == 0
         assert (outcome.model[0], outcome.tier[0]) == (engine.traffic.model[0], engine.traffic.tier[0])
-        assert (outcome.cost[1:] != engine.traffic.cost[1:]).all()
+        assert (outcome.cost_pico[1:] != engine.traffic.cost[1:]).all()
     cached = Engine(load(store), parse("{name: c, cache: {tiers: [{name: m, ttl: 1h}]}}"))
-    assert cached.evaluate(cached.everything).cost[0] > 0
-    assert cached.evaluate(frozenset()).cost[0] == 0
+    assert cached.evaluate(cached.everything).cost_pico[0] > 0
+    assert cached.evaluate(frozenset()).cost_pico[0] == 0
 
 
 def test_an_unpriced_call_leaves_both_sides_and_is_counted(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_an_unpriced_call_leaves_both_sides_and_is_counted(tmp_path: Path) -> No
     result = run(store, [parse(COMBINED)])
     assert result.unpriced_calls == 1
     assert result.strategies[0].unpriced_calls == 1
-    assert result.strategies[0].baseline == result.baseline
+    assert result.strategies[0].baseline_pico == result.baseline_pico
 
 
 def test_earlier_calls_warm_the_cache_and_cold_does_not(store: Store) -> None:
@@ -200,7 +200,7 @@ def test_every_coalition_is_exact_on_random_traffic(tmp_path_factory: pytest.Tem
     ]
     store = store_of(tmp_path_factory.mktemp("s"), made)
     result = run(store, [parse(COMBINED)]).strategies[0]
-    assert sum(result.savings.values()) == result.baseline - result.cost
+    assert sum(result.savings_pico.values()) == result.baseline_pico - result.cost_pico
     traffic = load(store)
-    assert exact_sum(traffic.cost[traffic.cost != vocabulary.UNPRICED]) == result.baseline
+    assert exact_sum(traffic.cost[traffic.cost != vocabulary.UNPRICED]) == result.baseline_pico
     assert np.all(np.diff(traffic.start_ms) >= 0)

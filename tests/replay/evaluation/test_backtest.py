@@ -79,17 +79,17 @@ def test_a_forecast_from_like_days_lies_inside_its_interval(tmp_path: Path):
     assert result.inside
     assert result.error is not None
     assert 0 < abs(result.error) < 0.05
-    assert result.low < result.forecast < result.high < result.logged
-    assert sum(row[3] for row in result.daily) == result.realised
-    assert sum(row[2] for row in result.daily) == pytest.approx(result.forecast, abs=len(result.daily))
+    assert result.low_pico < result.forecast_pico < result.high_pico < result.logged_pico
+    assert sum(row[3] for row in result.daily) == result.realised_pico
+    assert sum(row[2] for row in result.daily) == pytest.approx(result.forecast_pico, abs=len(result.daily))
 
 
 def test_the_realised_cost_is_the_replay_of_those_days(tmp_path: Path):
     store = store_of(tmp_path, rows_of(range(8)))
     result = backtest(store, CHEAP, split=date(2024, 3, 6))
     replayed = run(store, [CHEAP], since=date(2024, 3, 6)).strategies[0]
-    assert result.realised == replayed.cost
-    assert result.logged == replayed.baseline
+    assert result.realised_pico == replayed.cost_pico
+    assert result.logged_pico == replayed.baseline_pico
 
 
 def test_the_forecast_does_not_see_the_held_out_days(tmp_path: Path):
@@ -104,8 +104,8 @@ def test_the_forecast_does_not_see_the_held_out_days(tmp_path: Path):
         backtest(store_of(tmp_path / name, found), CHEAP, split=date(2024, 3, 8))
         for name, found in (("a", rows), ("b", other))
     )
-    assert one.forecast / one.logged == pytest.approx(two.forecast / two.logged, rel=0.05)
-    assert one.realised != two.realised
+    assert one.forecast_pico / one.logged_pico == pytest.approx(two.forecast_pico / two.logged_pico, rel=0.05)
+    assert one.realised_pico != two.realised_pico
 
 
 def test_a_split_outside_the_log_is_a_clear_error(tmp_path: Path):
@@ -137,16 +137,16 @@ def test_a_faithful_rollout_is_as_forecast(tmp_path: Path):
     store = store_of(tmp_path, rolled_out(rows_of(range(16)), datetime(2024, 3, 11)))
     result = verify(store, CHEAP, rollout=date(2024, 3, 11))
     assert result.inside
-    assert sum(drift.amount for drift in result.drifts) == result.realised - result.forecast
+    assert sum(drift.amount_pico for drift in result.drifts) == result.realised_pico - result.forecast_pico
 
 
 def test_a_half_hearted_rollout_names_the_models_as_the_drift(tmp_path: Path):
     store = store_of(tmp_path, rolled_out(rows_of(range(16)), datetime(2024, 3, 11), share=0.5))
     result = verify(store, CHEAP, rollout=date(2024, 3, 11))
     assert not result.inside
-    assert result.realised > result.high
+    assert result.realised_pico > result.high_pico
     assert (result.drifts[0].segment, result.drifts[0].cause) == ("writer / summary", "models")
-    assert sum(drift.amount for drift in result.drifts) == result.realised - result.forecast
+    assert sum(drift.amount_pico for drift in result.drifts) == result.realised_pico - result.forecast_pico
 
 
 def test_longer_answers_after_the_rollout_are_named(tmp_path: Path):
@@ -156,7 +156,7 @@ def test_longer_answers_after_the_rollout_are_named(tmp_path: Path):
             row["output_tokens"] *= 4
     result = verify(store_of(tmp_path, rows), CHEAP, rollout=date(2024, 3, 11))
     assert (result.drifts[0].segment, result.drifts[0].cause) == ("writer / draft", "tokens and prices")
-    assert sum(drift.amount for drift in result.drifts) == result.realised - result.forecast
+    assert sum(drift.amount_pico for drift in result.drifts) == result.realised_pico - result.forecast_pico
 
 
 def test_a_cache_that_hits_less_than_forecast_is_named(tmp_path: Path):
@@ -169,7 +169,7 @@ def test_a_cache_that_hits_less_than_forecast_is_named(tmp_path: Path):
     result = verify(store_of(tmp_path, rows), cached, rollout=date(2024, 3, 11))
     assert (result.drifts[0].segment, result.drifts[0].cause) == ("writer / summary", "hit rate")
     assert (result.drifts[0].before or 0) > 0.9 > 0.5 > (result.drifts[0].after or 0)
-    assert sum(drift.amount for drift in result.drifts) == result.realised - result.forecast
+    assert sum(drift.amount_pico for drift in result.drifts) == result.realised_pico - result.forecast_pico
 
 
 # -- the origin story --------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_the_optimizer_matches_the_hand_written_strategy_and_its_forecast_holds(
     found = optimize(origin, floor=hand.quality.floor, since=first, until=split - timedelta(days=1), base=hand)
     assert found.report.verdict == "passes"
     both = run(origin, [hand, found.strategy], since=first, until=split - timedelta(days=1)).strategies
-    assert both[1].cost <= both[0].cost
+    assert both[1].cost_pico <= both[0].cost_pico
     assert both[1].quality["verdict"] == "passes"
     result = backtest(origin, found.strategy, split=split, since=first, until=last)
     assert result.inside

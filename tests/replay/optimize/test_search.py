@@ -55,14 +55,14 @@ def test_a_task_moves_where_scores_show_no_loss_and_stays_where_they_do(tmp_path
     found = optimize(story(tmp_path), floor=0.95, grid=PLAIN)
     assert {group.task: model for group, model, _ in found.assignment} == {"summary": "gpt-3.5-turbo", "draft": KEEP}
     assert found.report.verdict == "passes"
-    assert found.cost < found.baseline
-    costs = [point.cost for point in found.front]
+    assert found.cost_pico < found.baseline_pico
+    costs = [point.cost_pico for point in found.front]
     assert costs == sorted(costs)
 
 
 def test_a_lower_floor_is_never_dearer(tmp_path: Path):
     store = story(tmp_path, drop=0.1)
-    costs = [optimize(store, floor=floor, grid=PLAIN).cost for floor in (0.7, 0.93, 0.99)]
+    costs = [optimize(store, floor=floor, grid=PLAIN).cost_pico for floor in (0.7, 0.93, 0.99)]
     assert costs == sorted(costs)
     assert costs[0] < costs[-1]
 
@@ -70,7 +70,7 @@ def test_a_lower_floor_is_never_dearer(tmp_path: Path):
 def test_without_scores_nothing_moves(tmp_path: Path):
     found = optimize(story(tmp_path, scored=0), models=["gpt-3.5-turbo"], grid=PLAIN)
     assert {model for _, model, _ in found.assignment} == {KEEP}
-    assert found.cost == found.baseline
+    assert found.cost_pico == found.baseline_pico
 
 
 def test_a_task_floor_and_a_limit_on_models_hold(tmp_path: Path):
@@ -93,7 +93,7 @@ def test_the_grid_finds_the_cache_and_the_written_file_replays_to_the_promised_c
     assert again == found.strategy
     from replay.engine.run import run
 
-    assert run(store, [again]).strategies[0].cost == found.cost
+    assert run(store, [again]).strategies[0].cost_pico == found.cost_pico
 
 
 def test_an_empty_window_and_no_candidate_are_clear_errors(tmp_path: Path):
@@ -195,12 +195,12 @@ def test_templates_of_one_task_are_chosen_apart_and_the_file_replays(tmp_path: P
     apart = optimize(store, floor=0.95, grid=PLAIN, by_template=True)
     models = {group.template: model for group, model, _ in apart.assignment}
     assert sorted(models.values()) == ["gpt-3.5-turbo", KEEP]
-    assert apart.cost < together.cost
+    assert apart.cost_pico < together.cost_pico
     again = schema.parse(written(apart.strategy))
     assert again == apart.strategy
     from replay.engine.run import run
 
-    assert run(store, [again]).strategies[0].cost == apart.cost
+    assert run(store, [again]).strategies[0].cost_pico == apart.cost_pico
 
 
 def test_a_rule_by_template_is_no_rule_for_a_router():

@@ -53,14 +53,14 @@ def test_a_classifier_is_paid_on_every_demand_call_also_on_a_cache_hit(tmp_path:
     outcome = made.evaluate(made.everything)
     classifier = 200 * CHEAP_IN + 5 * CHEAP_OUT
     assert outcome.codes[1] == HIT
-    assert outcome.cost.tolist() == [TURBO + classifier, classifier, TURBO]
+    assert outcome.cost_pico.tolist() == [TURBO + classifier, classifier, TURBO]
 
 
 def test_a_classifier_behind_the_cache_is_not_paid_on_a_hit(tmp_path: Path) -> None:
     text = """{name: c, route: [{match: {task: none}, model: gpt-3.5-turbo}],
                classifier: {model: gpt-3.5-turbo, placed: after_cache}, cache: {tiers: [{name: m}]}}"""
     made = engine(tmp_path, text, key_canonical=[0, 0])
-    assert made.evaluate(made.everything).cost[1] == 0
+    assert made.evaluate(made.everything).cost_pico[1] == 0
 
 
 def test_a_cascade_pays_both_steps_where_the_score_is_low(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_a_cascade_pays_both_steps_where_the_score_is_low(tmp_path: Path) -> Non
     with made.traffic.store.write() as con:
         con.execute("INSERT INTO scores VALUES (0, 'gpt-3.5-turbo', 0.9, 't'), (1, 'gpt-3.5-turbo', 0.4, 't')")
     outcome = made.evaluate(made.everything)
-    assert outcome.cost.tolist() == [CHEAP, TURBO + CHEAP]
-    assert outcome.side["cascade"].tolist() == [0, CHEAP]
+    assert outcome.cost_pico.tolist() == [CHEAP, TURBO + CHEAP]
+    assert outcome.side_pico["cascade"].tolist() == [0, CHEAP]
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, TURBO + CHEAP), (0.0, CHEAP)])
@@ -79,7 +79,7 @@ def test_a_cascade_by_share_goes_up_that_often(tmp_path: Path, share: float, exp
     text = f"""{{name: c, route: [{{match: {{task: draft}}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
                 escalate: {{share: {share}}}}}]}}"""
     made = engine(tmp_path, text, task=["draft"] * 5)
-    assert made.evaluate(made.everything).cost.tolist() == [expected] * 5
+    assert made.evaluate(made.everything).cost_pico.tolist() == [expected] * 5
 
 
 def test_a_cascade_goes_up_by_what_the_logged_answer_showed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_cascade_goes_up_by_what_the_logged_answer_showed(tmp_path: Path) -> N
                escalate: {when: "finish_reason = 'length' OR output_tokens < 50"}}]}"""
     made = engine(tmp_path, text, finish_reason=["stop", "length", "stop"], output_tokens=[TOKENS_OUT, TOKENS_OUT, 40])
     short = TOKENS_IN * (TURBO_IN + CHEAP_IN) + 40 * (TURBO_OUT + CHEAP_OUT)
-    assert made.evaluate(made.everything).cost.tolist() == [CHEAP, CHEAP + TURBO, short]
+    assert made.evaluate(made.everything).cost_pico.tolist() == [CHEAP, CHEAP + TURBO, short]
     assert not any(
         "cascades have no score" in line for line in run(made.traffic.store, [made.strategy]).strategies[0].limits
     )
@@ -97,21 +97,21 @@ def test_a_cascade_skips_unpaid_a_step_that_the_call_does_not_fit(tmp_path: Path
     text = """{name: c, route: [{match: {task: draft}, cascade: [gpt-3.5-turbo, gpt-4-turbo],
                escalate: {share: 1.0}}]}"""
     made = engine(tmp_path, text, input_tokens=[20_000])
-    assert made.evaluate(made.everything).cost[0] == made.traffic.cost[0]
+    assert made.evaluate(made.everything).cost_pico[0] == made.traffic.cost[0]
 
 
 def test_a_failed_call_falls_back_to_an_answer_of_usual_length(tmp_path: Path) -> None:
     text = "{name: f, on_error: gpt-3.5-turbo}"
     made = engine(tmp_path, text, status=["ok", "error"], output_tokens=[TOKENS_OUT, 0])
     outcome = made.evaluate(made.everything)
-    assert outcome.cost.tolist() == [TURBO, TOKENS_IN * TURBO_IN + CHEAP]
+    assert outcome.cost_pico.tolist() == [TURBO, TOKENS_IN * TURBO_IN + CHEAP]
 
 
 def test_rework_is_paid_by_moved_calls_only_and_is_always_listed(tmp_path: Path) -> None:
     text = """{name: r, route: [{match: {task: draft}, model: gpt-3.5-turbo}],
                rework: [{model: gpt-3.5-turbo, extra_calls: 0.5}]}"""
     made = engine(tmp_path, text, task=["draft", "other"])
-    assert made.evaluate(made.everything).cost.tolist() == [CHEAP + CHEAP // 2, TURBO]
+    assert made.evaluate(made.everything).cost_pico.tolist() == [CHEAP + CHEAP // 2, TURBO]
     result = run(made.traffic.store, [made.strategy]).strategies[0]
     assert any("rework" in line for line in result.limits)
-    assert sum(result.savings.values()) == result.baseline - result.cost
+    assert sum(result.savings_pico.values()) == result.baseline_pico - result.cost_pico
