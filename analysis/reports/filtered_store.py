@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.dimensions import Filter, Where, as_filter
 from analysis.reports.call_labels import labelled
+from ingest.errors import InputError
 from ingest.store.database import Store
 
 
@@ -40,12 +41,14 @@ class FilteredStore(Store):
     def whole(self) -> Store:
         return self._whole
 
+    @property
+    def restriction(self) -> str:
+        return str(self.chosen)
+
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._whole.read() as con:
-            if self._kept is None:
-                self._kept = select_calls(con, self, self.chosen)
-            self._restrict(con)
+            self.restrict(con)
             yield con
 
     @contextmanager
@@ -55,11 +58,16 @@ class FilteredStore(Store):
 
     def cursor(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         own = self._whole.cursor(con)
-        self._restrict(own)
+        self.restrict(own)
         return own
 
-    def _restrict(self, con: duckdb.DuckDBPyConnection) -> None:
-        if self._kept is None or con.execute("SELECT count(*) FROM calls").fetchall()[0][0] == len(self._kept):
+    def restrict(self, con: duckdb.DuckDBPyConnection) -> None:
+        if self._kept is None:
+            self._kept = select_calls(con, self, self.chosen)
+        if not len(self._kept):
+            known = self.chosen.dimensions[0].name
+            raise InputError(f"no call has {self.chosen}", remedy=f"What there is: hindcast cost --by {known}")
+        if con.execute("SELECT count(*) FROM calls").fetchall()[0][0] == len(self._kept):
             return  # all calls: read as fast as ever
         con.register("kept_numbers", {"call_no": self._kept})
         con.execute("CREATE OR REPLACE TEMP TABLE kept_calls AS SELECT call_no FROM kept_numbers")

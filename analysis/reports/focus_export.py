@@ -117,9 +117,11 @@ def export(
         raise InputError(f"no FOCUS version '{spec}'", remedy=did_you_mean(spec, SPECS))
     done = FocusExport()
     writer = csv.DictWriter(out, COLUMNS[spec], extrasaction="ignore", lineterminator="\n")
-    with store.read() as con:
+    with store.whole.read() as con:
+        listed = revalue(con, None, overrides=False) if load_overrides(con) else "ledger"
+        store.restrict(con)
         writer.writeheader()
-        for row in _rows(con, since, until):
+        for row in _rows(con, listed, since, until):
             for charge in _charges(row, account, currency, spec):
                 writer.writerow(charge)
                 done.rows += 1
@@ -131,8 +133,9 @@ def export(
     return done
 
 
-def _rows(con: duckdb.DuckDBPyConnection, since: date | None, until: date | None) -> Iterator[dict[str, Any]]:
-    listed = revalue(con, None, overrides=False) if load_overrides(con) else "ledger"
+def _rows(
+    con: duckdb.DuckDBPyConnection, listed: str, since: date | None, until: date | None
+) -> Iterator[dict[str, Any]]:
     money = [column for column, _, _ in METERS.values()]
     sums = ", ".join(f"sum({column}) AS {column}, sum(list_{column}) AS list_{column}" for column in money)
     sql = _ROWS.format(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, choice, parse_pairs, registry, report_empty_window
+from cli.terminal.options import Since, Until, Where, choice, registry, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def calls(
     model: Annotated[str | None, typer.Option("--model", help="Billed as this model.")] = None,
     session: Annotated[str | None, typer.Option("--session", help="Of this session.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Of this user.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="Any other dimension: --where cost_status=unknown_model.")
-    ] = None,
+    where: Where = None,
     since: Since = None,
     until: Until = None,
     order: Annotated[str, choice("--order", ORDERS, "Sort by cost, time, tokens or duration.")] = "cost",
@@ -47,6 +45,7 @@ def calls(
 
     Example: hindcast calls --agent drafting_agent --day 2024-03-05
     """
+    from analysis.dimensions import as_filter
     from analysis.reports import calls as listing
     from ingest.store.database import Store
 
@@ -54,8 +53,7 @@ def calls(
         _show_messages(Store(store), show, as_json=json)
         return
     given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
-    keep: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
-    keep |= parse_pairs(where or [])
+    keep = as_filter([*(f"{name}={value}" for name, value in given.items() if value is not None), *(where or ())])
     if report_empty_window(store, since, until, as_json=json):
         return
     found = listing.calls(
@@ -71,8 +69,7 @@ def calls(
     elif found.rows:
         _show(found)
     else:
-        asked = " and ".join(f"{name}={value}" for name, value in keep.items()) or "this"
-        say(f"No call has {asked}{' in these days' if since or until else ''}.")
+        say(f"No call has {keep if keep else 'this'}{' in these days' if since or until else ''}.")
 
 
 def _show(found: CallList) -> None:

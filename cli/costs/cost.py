@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.calendar_days import single_day
-from cli.terminal.options import Since, Until, parse_pairs, report_empty_window
+from cli.terminal.options import By, Since, Until, Where, comma_separated, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -22,15 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def cost(
     store: StoreOption = "hindcast.duckdb",
-    by: Annotated[str, typer.Option("--by", help="Dimensions, comma-separated: day, agent, task, model, ...")] = (
-        "day,model"
-    ),
+    by: By = "day,model",
     since: Since = None,
     until: Until = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", help="Keep one value: --where agent=research_agent; (none) is the unknown."),
-    ] = None,
+    where: Where = None,
     prices_of: Annotated[
         date | None,
         typer.Option(
@@ -52,16 +47,17 @@ def cost(
     Example: hindcast cost --by agent,model --since 2024-03-01
     """
     from analysis import formatting
+    from analysis.dimensions import as_filter
     from analysis.reports.cost import cost as report_cost
     from ingest.errors import GateError
     from ingest.store.database import Store
 
-    keep = parse_pairs(where or [])
+    keep = as_filter(where)
     if report_empty_window(store, since, until, as_json=json):
         return
     report = report_cost(
         Store(store),
-        [part.strip() for part in by.split(",") if part.strip()],
+        comma_separated(by),
         since,
         until,
         keep,
@@ -73,7 +69,7 @@ def cost(
     elif report.total["calls"]:
         _show(report, top)
     else:
-        say(f"No call has {' and '.join(where)}." if where else "The store holds no calls yet: hindcast ingest PATH")
+        say(f"No call has {keep}." if keep else "The store holds no calls yet: hindcast ingest PATH")
     if strict and report.total["unpriced_calls"]:
         raise GateError(
             f"{formatting.count(report.total['unpriced_calls'], 'call')} without a price",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Day, choice, registry
+from cli.terminal.options import By, Day, Where, choice, comma_separated, registry, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, named_store, note, say, table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def diagnose(
+    where: Where = None,
     store: StoreOption = "hindcast.duckdb",
     day: Day = None,
     baseline: Annotated[
@@ -34,7 +35,7 @@ def diagnose(
             help="Days to compare with: A..B, 2024-02, 2024-W08 (default: comparable days).",
         ),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="What a segment is: agent,task,model,user,...")] = "agent,task",
+    by: By = "agent,task",
     metric: Annotated[str, choice("--metric", METRICS, "What is explained: cost, calls or tokens.")] = "cost",
     mark: Annotated[
         str | None, choice("--mark", VERDICTS, "Mark --day as expected, planned or wrong: it is not flagged again.")
@@ -71,10 +72,10 @@ def diagnose(
             day_marks.unmark(Store(store), day)
             note(f"{day} is no longer marked: it is assessed like any other day")
     found = explain_day(
-        Store(store),
+        selected_store(store, where),
         day=day,
         baseline=parse_range(baseline, today()) if baseline else None,
-        by=[part.strip() for part in by.split(",") if part.strip()],
+        by=comma_separated(by),
         metric=metric,
     )
     if json:

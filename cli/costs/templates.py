@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, report_empty_window
+from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, say, table
 
 SHOWN = 15
@@ -21,6 +21,7 @@ def templates(
     store: StoreOption = "hindcast.duckdb",
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     every: Annotated[bool, typer.Option("--all", help="Show every template.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -30,11 +31,10 @@ def templates(
     """
     from analysis import formatting
     from analysis.reports.prompt_templates import templates as find
-    from ingest.store.database import Store
 
     if report_empty_window(store, since, until, as_json=json):
         return
-    report = find(Store(store), since=since, until=until)
+    report = find(selected_store(store, where), since=since, until=until)
     if json:
         emit_json(report.to_json())
         return
@@ -72,6 +72,7 @@ def duplicates(
     store: StoreOption = "hindcast.duckdb",
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     near: Annotated[bool, typer.Option("--near/--no-near", help="Also requests that are almost the same.")] = True,
     json: JsonOption = False,
 ) -> None:
@@ -84,12 +85,11 @@ def duplicates(
     from analysis import formatting
     from analysis.reports.duplicate_requests import RepeatedRequests
     from analysis.reports.duplicate_requests import duplicates as find
-    from ingest.store.database import Store
     from sample_logs import strategy_pattern
 
     if report_empty_window(store, since, until, as_json=json):
         return
-    report = find(Store(store), since=since, until=until, near=near)
+    report = find(selected_store(store, where), since=since, until=until, near=near)
     if json:
         emit_json(report.to_json())
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, choice, registry
+from cli.terminal.options import Since, Until, Where, choice, registry, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note
 
 
@@ -25,6 +25,7 @@ def focus(
     ] = "1.4",
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     account: Annotated[str, typer.Option("--account", help="BillingAccountId and name.")] = "default",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price and so no row.")] = False,
     store: StoreOption = "hindcast.duckdb",
@@ -40,17 +41,16 @@ def focus(
     from analysis.calendar_days import nothing_logged
     from analysis.reports.focus_export import export
     from ingest.errors import GateError, InputError
-    from ingest.store.database import Store
 
     if json and output is None:
         raise InputError("--json reports on the file, which then needs a place", remedy="Add: -o costs.csv")
     if output is None:
-        done = export(Store(store), sys.stdout, spec=spec, account=account, since=since, until=until)
+        done = export(selected_store(store, where), sys.stdout, spec=spec, account=account, since=since, until=until)
     else:
-        with Store(store).read():  # a store that cannot be read must not cost the file its content
+        with selected_store(store, where).read():  # a store that cannot be read must not cost the file its content
             pass
         with output.open("w", encoding="utf-8", newline="") as out:
-            done = export(Store(store), out, spec=spec, account=account, since=since, until=until)
+            done = export(selected_store(store, where), out, spec=spec, account=account, since=since, until=until)
     if json:
         emit_json(
             {
@@ -60,7 +60,7 @@ def focus(
         )  # fmt: skip
     else:
         note(f"{formatting.count(done.rows, f'FOCUS {spec} row')}, {formatting.money(done.billed_usd)}.")
-    nothing = None if done.rows or not (since or until) else nothing_logged(Store(store), since, until)
+    nothing = None if done.rows or not (since or until) else nothing_logged(selected_store(store, where), since, until)
     if nothing:
         note(nothing)
     if done.unpriced_calls:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.calendar_days import first_day
-from cli.terminal.options import FLOOR, Since, Until, report_empty_window
+from cli.terminal.options import FLOOR, Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -43,7 +44,6 @@ def register(app: typer.Typer) -> None:
         """
         from datetime import timedelta
 
-        from ingest.store.database import Store
         from replay.evaluation import backtest as held_out
         from replay.optimize.search import optimize
         from replay.quality.scores import load_priors
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
             else:
                 before = split - timedelta(days=1)
                 chosen = optimize(
-                    Store(store),
+                    selected_store(store, where),
                     floor=quality_floor,
                     since=since,
                     until=before,
@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
                     done=lambda _label: bar.advance(1),
                 ).strategy
             result = held_out.backtest(
-                Store(store),
+                selected_store(store, where),
                 chosen,
                 split=split,
                 since=since,
@@ -86,6 +86,7 @@ def register(app: typer.Typer) -> None:
         ],
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -95,7 +96,6 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast verify combined.yaml --from 2024-03-20
         """
-        from ingest.store.database import Store
         from replay.evaluation import verify as check
         from replay.strategy.schema import load
 
@@ -103,7 +103,7 @@ def register(app: typer.Typer) -> None:
         if report_empty_window(store, since, until, as_json=as_json):
             return
         result = check.verify(
-            Store(store),
+            selected_store(store, where),
             chosen,
             rollout=rollout,
             since=since,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, report_empty_window
+from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -32,13 +33,12 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast compression combined.yaml
         """
-        from ingest.store.database import Store
         from replay.evaluation import compressor_ablation as worth
         from replay.strategy.schema import load
 
         chosen = load(strategy)
         if call is not None:
-            view = worth.before_and_after(Store(store), chosen, call)
+            view = worth.before_and_after(selected_store(store, where), chosen, call)
             if as_json:
                 emit_json(
                     {
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
             return
         if report_empty_window(store, since, until, as_json=as_json):
             return
-        result = worth.leave_one_out(Store(store), chosen, since=since, until=until)
+        result = worth.leave_one_out(selected_store(store, where), chosen, since=since, until=until)
         if as_json:
             emit_json(result.to_json())
         else:

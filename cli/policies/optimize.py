@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import FLOOR, POSITIVE, Since, Until, report_empty_window
+from cli.terminal.options import FLOOR, POSITIVE, Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the strategy.")] = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
@@ -47,7 +48,6 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast optimize --quality-floor 0.95 --since 2024-03-05 -o optimized.yaml
         """
-        from ingest.store.database import Store
         from replay.optimize.search import optimize
         from replay.optimize.write_strategy import written
         from replay.quality.scores import load_priors
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
             return
         with progress("Trying policies", unit="policies") as bar:
             found = optimize(
-                Store(store),
+                selected_store(store, where),
                 floor=quality_floor,
                 models=[name.strip() for name in models.split(",")] if models else None,
                 since=since,

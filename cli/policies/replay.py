@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, report_empty_window
+from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
         strategies: Annotated[list[Path], typer.Argument(help="Strategy files (YAML).", show_default=False)],
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         store: StoreOption = DEFAULT_STORE,
@@ -33,7 +34,6 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
         """
-        from ingest.store.database import Store
         from replay.engine.run import run
         from replay.quality.scores import load_priors
         from replay.strategy.schema import load
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
             result = run(
-                Store(store),
+                selected_store(store, where),
                 chosen,
                 since=since,
                 until=until,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import SHARE
+from cli.terminal.options import SHARE, Where, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
         quality: Annotated[
             float, typer.Option(callback=SHARE, help="The share of the strong model's quality to reach.")
         ] = 0.95,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -28,10 +29,9 @@ def register(app: typer.Typer) -> None:
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
         from analysis.formatting import count
-        from ingest.store.database import Store
         from replay.optimize import learned_router as learned
 
-        outcomes = learned.outcomes_of(Store(store), strong, weak)
+        outcomes = learned.outcomes_of(selected_store(store, where), strong, weak)
         rows = learned.compare(outcomes, share=quality)
         better = rows[0].apgr is not None
         if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.terminal.options import Where, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progress, say
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the sample.")] = 0,
         journal: Annotated[Path | None, typer.Option(help="Where the run is recorded, and resumed from.")] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -42,11 +44,10 @@ def register(app: typer.Typer) -> None:
         import sys
 
         from ingest.errors import InputError
-        from ingest.store.database import Store
         from replay.shadow import run as sample
 
         limit = _pico(budget)
-        chosen = sample.plan(Store(store), model, calls=calls, judge_model=judge, task=task, seed=seed)
+        chosen = sample.plan(selected_store(store, where), model, calls=calls, judge_model=judge, task=task, seed=seed)
         path = journal or Path(f"{store}.shadow-{_slug(model)}-{seed}.jsonl")
         note(_question(chosen, limit, path))
         if not yes:
@@ -59,7 +60,12 @@ def register(app: typer.Typer) -> None:
         with progress("Asking", unit="calls") as bar:
             bar.total(len(chosen.questions))
             result = sample.run(
-                Store(store), chosen, _client(base_url), path, budget=limit, done=lambda count: bar.advance(count)
+                selected_store(store, where),
+                chosen,
+                _client(base_url),
+                path,
+                budget=limit,
+                done=lambda count: bar.advance(count),
             )
         if as_json:
             emit_json({**result.to_json(), "journal": str(path)})

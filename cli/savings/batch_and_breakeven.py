@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import POSITIVE, Since, Until, amount, report_empty_window
+from cli.terminal.options import POSITIVE, Since, Until, Where, amount, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     def batch(
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -27,12 +28,11 @@ def register(app: typer.Typer) -> None:
         """
         from analysis.formatting import money, share
         from analysis.money import dollars
-        from ingest.store.database import Store
         from replay.advice.batch_candidates import candidates
 
         if report_empty_window(store, since, until, as_json=as_json):
             return
-        rows = candidates(Store(store), since=since, until=until)
+        rows = candidates(selected_store(store, where), since=since, until=until)
         if as_json:
             emit_json([row.to_json() for row in rows])
             return
@@ -76,6 +76,7 @@ def register(app: typer.Typer) -> None:
         fixed: Annotated[str, typer.Option(callback=amount, help="Dollars a day on top, as for fine-tuning.")] = "0",
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
@@ -86,7 +87,6 @@ def register(app: typer.Typer) -> None:
         from decimal import Decimal
 
         from analysis.formatting import count, money
-        from ingest.store.database import Store
         from replay.advice.self_hosting import break_even
         from replay.strategy.schema import load
 
@@ -94,7 +94,7 @@ def register(app: typer.Typer) -> None:
         if report_empty_window(store, since, until, as_json=as_json):
             return
         found = break_even(
-            Store(store),
+            selected_store(store, where),
             chosen,
             usd_per_hour=Decimal(usd_per_hour),
             tokens_per_second=tokens_per_second,

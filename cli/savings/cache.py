@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, between, choice, registry, report_empty_window
+from cli.terminal.options import Since, Until, Where, between, choice, registry, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
+    from ingest.store.database import Store
     from replay.response_cache.curve_report import CurveReport
     from replay.response_cache.curves import Curve
     from replay.response_cache.grid import Cell
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
 def curve(
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     key: Key = "canonical",
     temperature: Temperature = "always",
     tenant: Tenant = None,
@@ -65,13 +67,18 @@ def curve(
 
     Example: hindcast cache curve --since 2024-03-05
     """
-    from ingest.store.database import Store
     from replay.response_cache.curve_report import curve_report
 
     if report_empty_window(store, since, until, as_json=as_json):
         return
     report = curve_report(
-        Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant, sample=sample
+        selected_store(store, where),
+        since=since,
+        until=until,
+        key=key,
+        temperature=temperature,
+        tenant=tenant,
+        sample=sample,
     )
     if as_json:
         emit_json(report.to_json())
@@ -155,6 +162,7 @@ def grid(
     ] = 10.0,
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     key: Key = "canonical",
     temperature: Temperature = "always",
     tenant: Tenant = None,
@@ -173,7 +181,7 @@ def grid(
 
     if report_empty_window(store, since, until, as_json=as_json):
         return
-    traffic, asks = _load(store, since, until, key, temperature, tenant)
+    traffic, asks = _load(selected_store(store, where), since, until, key, temperature, tenant)
     stacks: list[Any] = [part.strip() for part in tiers.split(",")]
     chosen = sweeps.settings(
         [_parse_ttl(part) for part in ttl.split(",")],
@@ -240,12 +248,11 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
 
 
 def _load(
-    store: str, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
+    store: Store, since: date | None, until: date | None, key: str, temperature: str, tenant: str | None
 ) -> tuple[Traffic, Demand]:
-    from ingest.store.database import Store
     from replay.response_cache.curve_report import load_demand
 
-    return load_demand(Store(store), since=since, until=until, key=key, temperature=temperature, tenant=tenant)
+    return load_demand(store, since=since, until=until, key=key, temperature=temperature, tenant=tenant)
 
 
 def _parse_ttl(text: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import Since, Until, report_empty_window
+from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def doctor(
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, help="How many templates are examined, most sent first.")
     ] = 20,
@@ -34,7 +35,6 @@ def doctor(
     Example: hindcast cache doctor --since 2024-03-05
     """
     from ingest.contents.tokenizer import ensure_counted
-    from ingest.store.database import Store
     from replay.provider_cache.advice import choices
     from replay.provider_cache.calibration import agreement
     from replay.provider_cache.doctor import diagnose
@@ -42,7 +42,7 @@ def doctor(
 
     if report_empty_window(store, since, until, as_json=as_json):
         return
-    held = Store(store)
+    held = selected_store(store, where)
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)
     traffic = load(held, since=since, until=until)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import POSITIVE, SHARE, Since, Until, report_empty_window
+from cli.terminal.options import POSITIVE, SHARE, Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def semantic(
     embedding_model: Annotated[str, typer.Option(help="The endpoint's model.")] = "text-embedding-3-small",
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,14 +39,13 @@ def semantic(
 
     Example: hindcast cache semantic --target 0.05
     """
-    from ingest.store.database import Store
     from replay.response_cache import semantic as similar
     from replay.traffic.load_prompts import load_prompts
     from replay.traffic.load_traffic import load
 
     if report_empty_window(store, since, until, as_json=as_json):
         return
-    traffic = load(Store(store), since=since, until=until)
+    traffic = load(selected_store(store, where), since=since, until=until)
     vectors = None
     if embeddings:
         asked = similar.questions(traffic, load_prompts(traffic, texts=True))

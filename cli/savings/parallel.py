@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, report_empty_window
+from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     def parallel(
         since: Since = None,
         until: Until = None,
+        where: Where = None,
         sessions: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Sessions to analyse, evenly spread.")] = 2000,
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
@@ -28,13 +29,12 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast parallel --since 2024-03-05
         """
-        from ingest.store.database import Store
         from replay.advice.parallelism import critical_path
 
         if report_empty_window(store, since, until, as_json=as_json):
             return
         found = critical_path(
-            Store(store),
+            selected_store(store, where),
             since=since,
             until=until,
             most=sessions,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import Day, choice, registry
+from cli.terminal.options import Day, Where, choice, registry, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress
 
 
@@ -31,6 +31,7 @@ def report(
     day: Day = None,
     md: Annotated[bool, typer.Option("--md", help="Markdown for a pull request.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="PDF, printed by Chromium or Chrome.")] = False,
+    where: Where = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
@@ -42,7 +43,6 @@ def report(
     """
     from cli.python_api.reports import default_strategies, write_report
     from ingest.errors import InputError
-    from ingest.store.database import Store
     from replay.strategy.schema import load
 
     if md and pdf:
@@ -52,7 +52,7 @@ def report(
     with progress("Replaying", unit="strategies") as bar:
         bar.total(max(sum(1 for strategy in chosen if strategy.stages()), 1))
         written = write_report(
-            Store(store),
+            selected_store(store, where),
             output or Path(f"report.{form}"),
             form=form,
             strategies=chosen,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analysis.calendar_days import RELATIVE_DAYS, first_day, last_day, nothing_logged, single_day, today
 from cli.terminal.output import note, say
+
+if TYPE_CHECKING:
+    from ingest.store.database import Store
 
 
 def complete_day(typed: str) -> list[str]:
@@ -18,17 +21,20 @@ def complete_day(typed: str) -> list[str]:
     return [word for word in RELATIVE_DAYS if word.startswith(typed)]
 
 
-def parse_pairs(items: Sequence[str]) -> dict[str, str]:
-    """`agent=research_agent` and so on, by name. Raises InputError where the `=` is missing."""
-    from ingest.errors import InputError
+def selected_store(store: str, where: Sequence[str] | None) -> Store:
+    """The store, of which only the calls that `--where` keeps are read. Raises InputError as `as_filter`."""
+    from ingest.store.database import Store
 
-    found = {}
-    for item in items:
-        name, mark, value = item.partition("=")
-        if not mark:
-            raise InputError(f"--where {item} has no '='", remedy="Write it as: --where agent=research_agent")
-        found[name.strip()] = value
-    return found
+    if not where:
+        return Store(store)
+    from analysis.reports.filtered_store import filtered
+
+    return filtered(Store(store), where)
+
+
+def comma_separated(text: str) -> list[str]:
+    """`day, model` as its parts."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def between(least: float, most: float) -> Callable[..., Any]:
@@ -166,3 +172,14 @@ Until = Annotated[
         help="Last UTC day, inclusive, in the same forms.",
     ),
 ]  # fmt: skip
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="DIM=VALUE",
+        help="Keep calls, with * and ?: agent=draft*, task!=draft, user='(none)'. May be repeated.",
+    ),
+]
+By = Annotated[
+    str, typer.Option("--by", metavar="DIM,...", help="Dimensions: day, agent, model, tag.KEY, ... (docs/cost.md).")
+]

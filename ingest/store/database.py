@@ -42,6 +42,14 @@ class Store:
         """The store without any restriction of what is read of it: itself."""
         return self
 
+    @property
+    def restriction(self) -> str:
+        """What the calls that are read have in common, as a person writes it; empty where all are read."""
+        return ""
+
+    def restrict(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Leave on a connection of `whole` the calls that this store reads."""
+
     def exists(self) -> bool:
         return self.path.exists()
 

@@ -22,6 +22,11 @@ NAMED = 3  # how many tasks a line names before it counts them
 def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
     """The lines for one strategy, in the order of its stages."""
     inside = engine.traffic.window
+    if engine.traffic.store.restriction:
+        yield (
+            f"only calls with {engine.traffic.store.restriction} are replayed: what the others would put into a cache,"
+            " or push out of it, is left out"
+        )
     yield from _time(engine)
     if "compress" in engine.players:
         yield from engine.compressed.limits(inside)
