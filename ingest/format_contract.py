@@ -130,11 +130,14 @@ class Stateless:
         self._context = context
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:  # noqa: ARG002
+        """The outcomes of this record alone."""
         return self._read(record, self._context)
 
     def close(self) -> Iterable[Outcome]:
+        """Nothing: no call is held back."""
         return ()
 
 
 def stateless(read: Callable[[Any, Context], Outcome | list[Outcome]]) -> Callable[[Context], Reader]:
+    """An `open` of `Format` for a reader that is one function of the record."""
     return functools.partial(Stateless, read)

@@ -54,6 +54,7 @@ class FieldRule(BaseModel):
 
     @property
     def paths(self) -> list[str]:
+        """The paths in the order in which they are tried."""
         return [self.path] if isinstance(self.path, str) else self.path
 
 
@@ -88,6 +89,7 @@ class Mapping(BaseModel):
 
     @property
     def zone(self) -> tzinfo:
+        """The zone of times that name none. Raises InputError for one that does not exist."""
         return UTC if self.timezone == "UTC" else zone_named(self.timezone)
 
 
@@ -103,6 +105,7 @@ def load_mapping(path: Path) -> Mapping:
 
 
 def parse_mapping(text: str, where: str) -> Mapping:
+    """The mapping in a YAML text. Raises InputError with the line, the key and the nearest right name."""
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)

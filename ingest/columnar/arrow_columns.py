@@ -2,7 +2,8 @@
 
 A format may have a column reader beside its ordinary one. It decodes only the fields that it needs, all lines in one
 go, and makes arrays of them without an object per call. It takes what is plain and leaves the rest to the ordinary
-reader, so that the calls are the same ones either way; `tests/ingest/test_columns.py` compares the stores.
+reader, so that the calls are the same ones either way (`tests/ingest/columnar/test_arrow_columns.py` compares the
+stores).
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def numbered_lines(data: bytes, numbers: list[int]) -> Left:
 
 
 def is_text(data: bytes) -> bool:
+    """Whether the bytes are UTF-8."""
     if data.isascii():
         return True
     try:
@@ -106,6 +108,7 @@ def line_ends(data: bytes) -> Any | None:
 
 
 def texts(values: Sequence[str | None]) -> pa.Array:
+    """A string column; None is NULL."""
     return pa.array(values, pa.string())
 
 
@@ -115,6 +118,7 @@ def some(values: Iterable[Any], kind: type) -> bool:
 
 
 def constant(value: Any, size: int, kind: pa.DataType | None = None) -> pa.Array:
+    """A column of `size` times the same value, of type `kind` (a string without it)."""
     return pa.repeat(pa.scalar(value, kind or pa.string()), size)
 
 
@@ -135,6 +139,7 @@ def counts(values: Sequence[int | None]) -> tuple[Any, Any] | None:
 
 
 def integers(values: Any, known: Any, kind: pa.DataType | None = None) -> pa.Array:
+    """A column of the `values`, NULL where `known` (a bool array) is False; int64 unless `kind` says otherwise."""
     return pa.array(values, kind or pa.int64(), mask=None if known.all() else ~known)
 
 

@@ -118,6 +118,7 @@ class TranscriptColumns:
         self.project = here.rpartition("-")[2] or None
 
     def read(self, data: bytes) -> Columns | None:
+        """The calls of whole lines of a transcript; None if the row reader must read all of them."""
         if len(data) > LIMIT_BYTES:
             return None
         found = arrow_columns.structs(data, _decoder)

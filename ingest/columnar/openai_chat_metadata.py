@@ -143,6 +143,7 @@ class PairColumns:
         self.context = context
 
     def read(self, data: bytes) -> Columns | None:
+        """The calls of whole lines of pairs; None if the row reader must read all of them."""
         found = arrow_columns.structs(data, _decoder, each=True)
         if found is None:
             return None

@@ -258,6 +258,7 @@ class Contents:
         return len(self.measured)
 
     def words(self, number: int) -> int | None:
+        """The words of a content of this segment; None where the log gave its hash alone."""
         return self.measured[number].words
 
     def add_all(self, values: list[Any], path: str) -> list[Content]:

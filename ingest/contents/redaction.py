@@ -41,6 +41,7 @@ class Redactor:
         return (Redactor, (self.extra,))
 
     def redact_text(self, text: str | None) -> str | None:
+        """The text with every match replaced; None stays None."""
         if text is None:
             return None
         for rule, mark in self._rules:
@@ -51,6 +52,7 @@ class Redactor:
         return text
 
     def redact_bytes(self, data: bytes) -> bytes:
+        """`redact_text` for UTF-8 bytes. Raises UnicodeDecodeError for any other."""
         return (self.redact_text(data.decode()) or "").encode()
 
 

@@ -100,12 +100,14 @@ def csv_rows(path: Path) -> Iterator[Row]:
 
 
 def csv_header(head: bytes) -> list[str]:
+    """The column names in the first line of a CSV file, whichever its delimiter."""
     first = head.removeprefix(BOM).split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     delimiter = max(",\t;|", key=first.count)
     return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file as records."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

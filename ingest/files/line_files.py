@@ -127,6 +127,7 @@ def _json_shape(body: bytes, cut: bool) -> Shape:
 
 
 def is_object(line: bytes) -> bool:
+    """Whether the line is a JSON object."""
     try:
         return isinstance(decode(line), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -262,6 +263,7 @@ def _decode_wide(line: bytes) -> Any:
 
 
 def json_reason(error: Exception) -> str:
+    """Why a line is no JSON, as its quarantine row says it: at most 200 characters."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     text = str(error)

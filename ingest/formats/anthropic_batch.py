@@ -10,6 +10,7 @@ from ingest.wire import anthropic
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     result = mapping_or_empty(record.get("result"))
     if result.get("type") != "succeeded":
         return Skip(f"batch request without an answer ({text_or_none(result.get('type'))})"[:80])

@@ -16,6 +16,7 @@ _TICKS_TO_1970 = 621_355_968_000_000_000  # of 100 ns, since year 1
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     values = mapping_or_empty(opened(get("properties")))
     if get("category") not in ("GatewayLogs", "RequestResponse"):

@@ -17,6 +17,7 @@ from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     record = _inner(record)
     get = record.get
     asked, made = mapping_or_empty(get("input")), mapping_or_empty(get("output"))

@@ -41,6 +41,7 @@ class Transcript:
         self.project = here.rpartition("-")[2] or None
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         if not isinstance(record, dict):
             raise BadRecordError("not a JSON object")
         if record.get("type") == "progress":
@@ -187,6 +188,7 @@ class Transcript:
         return found or None
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         while self.held:
             yield from anthropic.expand(self.held.popitem(last=False)[1])
 

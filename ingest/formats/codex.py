@@ -35,6 +35,7 @@ class Session:
         self.answer: list[Any] = []
 
     def read(self, record: Any, row: int) -> Outcome:  # noqa: ARG002
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         payload = mapping_or_empty(record.get("payload"))
         kind = record.get("type")
         if kind == "session_meta":
@@ -60,6 +61,7 @@ class Session:
         return Skip("event without token counts")
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         return ()
 
     def _item(self, payload: dict[str, Any]) -> Outcome:

@@ -11,6 +11,7 @@ from ingest.wire.request_response import read_pair
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     body = streaming.assemble(record["sse"])
     if body is None:
         raise BadRecordError("a stream without an answer in it")

@@ -20,6 +20,7 @@ _PATH = ("Helicone-Session-Name", "helicone-session-name")
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     call = Call()
     request, response = opened(get("request_body")), opened(get("response_body"))

@@ -24,6 +24,7 @@ _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if not isinstance(record, dict):
         raise BadRecordError("not a JSON object")
     if "hindcast" not in record:
@@ -90,6 +91,7 @@ def read(record: Any, context: Context) -> Outcome:
 
 
 def number(value: Any, path: str) -> float | None:
+    """The value as a float; None stays None. Raises BadRecordError for what is no finite number."""
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300:

@@ -40,6 +40,7 @@ class Observations:
         self.traces: dict[str, dict[str, Any]] = {}
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         found: list[Outcome] = []
         if "observations" in record and ("trace" in record or isinstance(record["observations"], list)):
             trace = mapping_or_empty(record.get("trace")) or record
@@ -55,6 +56,7 @@ class Observations:
         return self._observation(record, row)
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         for outcome in self.tree.close():
             if isinstance(outcome, Call):
                 self._from_trace(outcome)

@@ -31,6 +31,7 @@ class Runs:
         self.begun: dict[str, dict[str, Any]] = {}
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         if isinstance(record.get("post"), list) or isinstance(record.get("patch"), list):
             found: list[Outcome] = []
             for run in record.get("post") or ():
@@ -113,6 +114,7 @@ class Runs:
         return call
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         for run in self.begun.values():
             if run.get("run_type") in ("llm", "embedding"):
                 yield from self._unfinished(run)

@@ -22,6 +22,7 @@ _CALLS = ("completion", "embedding", "responses", "text_completion", "anthropic_
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if isinstance(record.get("standard_logging_object"), dict):
         record = record["standard_logging_object"]
     get = record.get

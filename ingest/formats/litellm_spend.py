@@ -14,6 +14,7 @@ from ingest.wire.request_response import opened
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     kind = text_or_none(get("call_type")) or "completion"
     if not any(word in kind for word in _CALLS):

@@ -74,6 +74,7 @@ class MappingReader:
         }
 
     def read(self, record: Any, row: int) -> Outcome:  # noqa: ARG002
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         if not isinstance(record, dict):
             raise BadRecordError("not an object")
         call = Call()
@@ -108,6 +109,7 @@ class MappingReader:
         return call
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         return ()
 
     def _set(self, call: Call, name: str, rule: FieldRule, value: Any) -> None:

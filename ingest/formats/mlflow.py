@@ -21,12 +21,14 @@ class Traces:
         self.tree = SpanTree()
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         found: list[Outcome] = []
         for span in _spans(record):
             found.extend(catch_reader_errors(self._span, span, row))
         return found if _spans(record) else [Skip("a trace without spans")]
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         return self.tree.close()
 
     def _span(self, span: dict[str, Any], row: int) -> list[Outcome]:

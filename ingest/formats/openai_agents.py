@@ -23,6 +23,7 @@ class Traces:
         self.traces: dict[str, dict[str, Any]] = {}
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         if record.get("object") == "trace":
             name = text_or_none(record.get("id"))
             if name:
@@ -76,6 +77,7 @@ class Traces:
             agent_names.from_metadata(call, {key: metadata[key] for key in agent_names.TASK_KEYS if key in metadata})
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         for outcome in self.tree.close():
             if isinstance(outcome, Call) and outcome.trace_id in self.traces:
                 self._name(outcome, self.traces[outcome.trace_id])

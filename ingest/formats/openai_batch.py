@@ -11,6 +11,7 @@ from ingest.wire.request_response import apply_bodies, opened, provider_of
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if "method" in record and "response" not in record:
         return Skip("a batch's input, not yet answered")
     response = record.get("response")

@@ -13,6 +13,7 @@ from ingest.records.token_usage import settle
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     if get("role") not in (None, "assistant") or "tokens" not in record:
         return Skip("user turn")

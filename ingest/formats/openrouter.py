@@ -13,6 +13,7 @@ _PROMPT = "input"
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if isinstance(record.get("data"), dict):
         record = record["data"]
     get = record.get

@@ -28,6 +28,7 @@ class Export:
         self.waiting: dict[str, dict[str, Any]] = {}  # contents of spans that come later
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         found: list[Outcome] = []
         for resource, span in _spans(record):
             found.extend(catch_reader_errors(self._span, resource, span, row))
@@ -38,6 +39,7 @@ class Export:
         return found
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         return self.tree.close()
 
     def _span(self, resource: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:

@@ -21,6 +21,7 @@ class Spans:
         self.tree = SpanTree()
 
     def read(self, record: Any, row: int) -> list[Outcome]:
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         where = record.get("context") or {}
         span_id = attrs.hex_id(where.get("span_id"), 8)
         parent = attrs.hex_id(record.get("parent_id"), 8)
@@ -44,6 +45,7 @@ class Spans:
         return self.tree.add(span_id, parent, agent=agent, call=call, usage=attrs.has_usage(values))
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held back at the end of the file."""
         return self.tree.close()
 
 

@@ -14,6 +14,7 @@ from ingest.wire.request_response import apply_bodies, apply_request, dialect_of
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     call = Call()
     request, response = opened(get("request")), opened(get("response"))

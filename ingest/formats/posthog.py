@@ -21,6 +21,7 @@ _CALLS = ("$ai_generation", "$ai_embedding")
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if record.get("event") not in _CALLS:
         return Skip("PostHog event without a model call")
     values = opened(record.get("properties"))

@@ -19,6 +19,7 @@ _ANTHROPIC_TOKENS = ("uncached_input_tokens", "cache_read_input_tokens", "output
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     found: list[Outcome] = []
     for bucket in _buckets(record):
         start = _time(bucket.get("start_time", bucket.get("starting_at")), context)

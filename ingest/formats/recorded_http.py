@@ -11,6 +11,7 @@ from ingest.wire.request_response import dialect_of, opened, read_pair
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     interaction = record["interaction"]
     request = interaction.get("request") or {}
     response = interaction.get("response") or {}

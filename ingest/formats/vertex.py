@@ -13,6 +13,7 @@ _KEYS = frozenset({"api_method", "full_request", "full_response", "logging_time"
 
 
 def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     if "count" in str(get("api_method")).lower():
         return Skip("token counting request")

@@ -79,6 +79,7 @@ def flat(attributes: Any) -> dict[str, Any]:
 
 
 def value_of(value: Any) -> Any:
+    """The plain value of an OTLP AnyValue (`{"intValue": "3"}` -> 3); any other value as it is."""
     if not isinstance(value, dict):
         return value
     for kind, inner in value.items():
@@ -128,6 +129,7 @@ def operation(attributes: dict[str, Any]) -> str:
 
 
 def has_usage(attributes: dict[str, Any]) -> bool:
+    """Whether the attributes of a span tell token counts."""
     return (
         first(attributes, INPUT) is not None
         or first(attributes, OUTPUT) is not None

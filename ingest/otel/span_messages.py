@@ -13,6 +13,7 @@ _INDEXED = re.compile(r"^(gen_ai\.(?:prompt|completion)|llm\.(?:input|output)_me
 
 
 def first(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of the named attributes that is neither absent, None nor empty."""
     for name in names:
         value = attributes.get(name)
         if value is not None and value != "":
@@ -31,6 +32,7 @@ def opened(value: Any) -> Any:
 
 
 def apply_contents(call: Call, attributes: dict[str, Any]) -> None:
+    """Take the messages, answers and tools from a span's attributes, in any of the conventions that log them."""
     system = opened(attributes.get("gen_ai.system_instructions"))
     asked = opened(first(attributes, ("gen_ai.input.messages", "ai.prompt.messages", "gen_ai.prompt")))
     made = opened(first(attributes, ("gen_ai.output.messages", "gen_ai.completion")))

@@ -70,6 +70,7 @@ class SpanTree:
         return released
 
     def close(self) -> Iterable[Outcome]:
+        """The calls still held, in the order of their spans."""
         while self._calls:
             yield self._release(*self._calls.popitem(last=False)[1])
 

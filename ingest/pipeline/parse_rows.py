@@ -93,12 +93,17 @@ class Readers:
         self._open: dict[str, Reader] = {}
 
     def reader(self, format: Format) -> Reader:
+        """The reader of this format, opened when it is first needed."""
         found = self._open.get(format.name)
         if found is None:
             found = self._open[format.name] = format.open(self.context)
         return found
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
+        """The outcomes of a record, by the reader of the file's format or of the format that recognises it.
+
+        Raises BadRecordError if no format does, and what the reader raises.
+        """
         main = self.main
         if main is not None:
             if main.strict:  # ask what else a record may be only when its own reader refuses it
@@ -115,6 +120,7 @@ class Readers:
         return self.reader(found).read(record, row)
 
     def close(self) -> Iterable[Outcome]:
+        """What the readers held back."""
         for reader in self._open.values():
             yield from reader.close()
 
@@ -214,6 +220,7 @@ def rows_of(piece: Piece) -> Iterator[Row]:
 
 
 def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes | None) -> None:
+    """Read a row into the batch; one that cannot be used goes to its quarantine."""
     try:
         if row.error is not None:
             raise row.error

@@ -59,22 +59,27 @@ class IngestReport:
 
     @property
     def rows(self) -> int:
+        """Rows of all files."""
         return self._sum("rows")
 
     @property
     def calls(self) -> int:
+        """Calls that are new in the store."""
         return self._sum("calls")
 
     @property
     def duplicates(self) -> int:
+        """Rows whose call was known already."""
         return self._sum("duplicates")
 
     @property
     def quarantined(self) -> int:
+        """Rows that could not be used."""
         return self._sum("quarantined")
 
     @property
     def skipped(self) -> int:
+        """Rows that are no calls."""
         return sum(sum(file["skipped"].values()) for file in self.files)
 
     def check(self, max_bad_ratio: float) -> None:
@@ -86,6 +91,7 @@ class IngestReport:
             )
 
     def to_json(self) -> dict[str, Any]:
+        """The report as the command prints it with --json."""
         return {
             "calls": self.calls,
             "duplicates": self.duplicates,

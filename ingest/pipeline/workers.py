@@ -24,6 +24,7 @@ def context() -> Any:
 
 
 def count(workers: int | None) -> int:
+    """The number of parser processes: `workers`, else one per processor and at most 8."""
     return workers if workers is not None else min(os.cpu_count() or 1, 8)
 
 

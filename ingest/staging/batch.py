@@ -115,6 +115,7 @@ class Batch:
         return found
 
     def skip(self, source: int, outcome: Skip) -> None:
+        """Count a row that is no call of its own."""
         counts = self.counts_of(source)
         counts.rows += 1
         if outcome.duplicate:
@@ -123,12 +124,14 @@ class Batch:
             counts.skipped[outcome.reason] += 1
 
     def bucket(self, source: int, bucket: Bucket) -> None:
+        """Keep a row of a provider's usage report."""
         counts = self.counts_of(source)
         counts.rows += 1
         counts.skipped["usage report, kept to reconcile with"] += 1
         counts.buckets.append(bucket)
 
     def quarantine(self, source: int, bad: Quarantined) -> None:
+        """Keep a row that cannot be used, without its text where texts are not kept."""
         counts = self.counts_of(source)
         counts.rows += 1
         if self.rules.keep != "text":

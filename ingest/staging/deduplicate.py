@@ -102,4 +102,5 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
 
 
 def without(kept: Any, dropped: dict[int, int]) -> Any:
+    """The call numbers in `kept` (int64) that are no key of `dropped`."""
     return kept[~np.isin(kept, np.fromiter(dropped, dtype=np.int64, count=len(dropped)))] if dropped else kept

@@ -33,6 +33,7 @@ class Staged:
 
     @classmethod
     def read(cls, segments: Sequence[Segment]) -> Staged:
+        """The calls of the segments, one segment after the other."""
         tables = [table for one in segments if (table := read_table(one.folder, "calls")) is not None]
         counts = [len(table) for table in tables]
         return cls(segments, concatenated(tables), np.repeat(np.arange(len(segments)), counts))

@@ -51,6 +51,7 @@ class Store:
         """Leave on a connection of `whole` the calls that this store reads."""
 
     def exists(self) -> bool:
+        """Whether there is a file at the path."""
         return self.path.exists()
 
     def cursor(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -18,6 +18,7 @@ _NOT_PARAMS = frozenset({"model", "messages", "tools", "system"})
 
 
 def matches_response(body: Any) -> bool:
+    """Whether the body is an answer of the Anthropic Messages API."""
     return isinstance(body, dict) and body.get("type") == "message" and "usage" in body and "model" in body
 
 
@@ -29,6 +30,7 @@ def matches_request(body: Any) -> bool:
 
 
 def apply_request(call: Call, body: dict[str, Any]) -> None:
+    """Take what a request of the Anthropic Messages API tells."""
     get = body.get
     call.request_model = text_or_none(get("model")) or call.request_model
     messages: list[Any] = []
@@ -56,6 +58,7 @@ def apply_request(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_response(call: Call, body: dict[str, Any]) -> None:
+    """Take what an answer of the Anthropic Messages API tells."""
     get = body.get
     call.response_id = text_or_none(get("id"))
     call.response_model = text_or_none(get("model"))
@@ -80,6 +83,7 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_tier(call: Call, usage: dict[str, Any]) -> None:
+    """Take the service tier, the speed and the region that the usage names."""
     tier = text_or_none(usage.get("service_tier"))
     call.service_tier = tier if tier not in (None, "standard", "auto") else call.service_tier
     if usage.get("speed") == "fast":

@@ -9,10 +9,12 @@ from ingest.records.token_usage import apply_usage
 
 
 def matches_response(body: Any) -> bool:
+    """Whether the body is an answer of the Bedrock Converse API."""
     return isinstance(body, dict) and isinstance(body.get("output"), dict) and "usage" in body and "stopReason" in body
 
 
 def apply_request(call: Call, body: dict[str, Any]) -> None:
+    """Take what a request of the Bedrock Converse API tells."""
     messages: list[Any] = []
     system = body.get("system")
     if system:
@@ -34,6 +36,7 @@ def apply_request(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_response(call: Call, body: dict[str, Any]) -> None:
+    """Take what an answer of the Bedrock Converse API tells."""
     call.operation_name = "chat"
     call.provider_name = call.provider_name or "aws.bedrock"
     apply_usage(call, body.get("usage"), "$.usage")

@@ -11,14 +11,17 @@ _TIERS = {"PROVISIONED_THROUGHPUT": "provisioned", "ON_DEMAND_FLEX": "flex", "ON
 
 
 def matches_response(body: Any) -> bool:
+    """Whether the body is an answer of the Gemini API."""
     return isinstance(body, dict) and ("usageMetadata" in body or ("usage_metadata" in body and "candidates" in body))
 
 
 def matches_request(body: Any) -> bool:
+    """Whether the body is a request of the Gemini API."""
     return isinstance(body, dict) and "contents" in body
 
 
 def apply_request(call: Call, body: dict[str, Any]) -> None:
+    """Take what a request of the Gemini API tells."""
     messages: list[Any] = []
     system = body.get("systemInstruction", body.get("system_instruction"))
     if isinstance(system, dict):
@@ -42,6 +45,7 @@ def apply_request(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_response(call: Call, body: dict[str, Any]) -> None:
+    """Take what an answer of the Gemini API tells."""
     get = body.get
     call.response_id = text_or_none(get("responseId"))
     call.response_model = text_or_none(get("modelVersion")) or call.response_model

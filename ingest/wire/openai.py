@@ -16,10 +16,12 @@ STANDARD_TIERS = frozenset({"default", "auto", "standard", "on_demand", "on-dema
 
 
 def matches_request(body: Any) -> bool:
+    """Whether the body is a request of chat completions, Responses or embeddings."""
     return isinstance(body, dict) and "model" in body and ("messages" in body or "input" in body)
 
 
 def matches_chat(body: Any) -> bool:
+    """Whether the body is a chat completion."""
     if not isinstance(body, dict):
         return False
     kind = body.get("object")
@@ -29,10 +31,12 @@ def matches_chat(body: Any) -> bool:
 
 
 def matches_responses(body: Any) -> bool:
+    """Whether the body is an answer of the Responses API."""
     return isinstance(body, dict) and body.get("object") == "response"
 
 
 def matches_embedding(body: Any) -> bool:
+    """Whether the body is a list of embeddings."""
     return (
         isinstance(body, dict)
         and body.get("object") == "list"
@@ -168,6 +172,7 @@ def apply_responses(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_embedding(call: Call, body: dict[str, Any]) -> None:
+    """Take what an answer with embeddings tells."""
     call.response_model = text_or_none(body.get("model"))
     call.operation_name = "embeddings"
     apply_usage(call, body.get("usage"), "$.usage")

@@ -201,6 +201,7 @@ def apply_bodies(call: Call, request: Any, response: Any) -> Any:
 
 
 def apply_request(call: Call, request: dict[str, Any], dialect: str | None) -> None:
+    """Take what a request tells, by the dialect of its answer or, without one, by its own keys."""
     if dialect == "anthropic" or (dialect is None and anthropic.matches_request(request)):
         anthropic.apply_request(call, request)
     elif dialect == "gemini" or (dialect is None and gemini.matches_request(request)):
