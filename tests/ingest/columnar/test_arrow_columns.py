@@ -20,7 +20,7 @@ from ingest.records.call import BadRecordError
 from ingest.records.timestamps import time_us
 from ingest.store.database import Store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "sample_logs" / "formats"
 TABLES = ("sources", "calls", "scores", "quarantine", "import_issues", "request_keys", "contents")
 

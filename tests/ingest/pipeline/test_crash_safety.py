@@ -45,7 +45,7 @@ def _line(number: int) -> str:
 
 
 def _start(store: Path, *logs: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(store), *map(str, logs)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_and_the_store_stays_whole(tmp_path: Path, room: int
     log.write_text("".join(_line(n) + "\n" for n in range(1, 20_000)))
     store = Store(tmp_path / "s.duckdb")
     ingest(store, [_small(tmp_path)], workers=1)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(store.path), str(log), str(room + store.path.stat().st_size)],
         capture_output=True, text=True, env=environment,

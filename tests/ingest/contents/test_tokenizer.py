@@ -143,7 +143,7 @@ def test_a_fast_tokenizer_that_counts_otherwise_is_not_used(tmp_path: Path, monk
 
 def test_counted_prompts_are_what_the_provider_counted(tmp_path: Path, data: Path) -> None:
     """OpenAI's own prompt counts against ours, where a request has neither tools nor images: 3 tokens start a reply."""
-    mapping = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings" / "chatdev.yaml"
+    mapping = Path(__file__).resolve().parents[3] / "sample_logs" / "mappings" / "chatdev.yaml"
     store = Store(tmp_path / "s.duckdb")
     ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=mapping, workers=1)
     ensure_counted(store, ["cl100k_base"])

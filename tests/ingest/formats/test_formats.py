@@ -14,7 +14,7 @@ from sample_logs.formats.generate import SAMPLE_CALLS, write_samples
 from sample_logs.formats.truth import TrueCall, true_calls
 from sample_logs.formats.writers import WRITERS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "sample_logs" / "formats"
 GATEWAY = ROOT / "sample_logs" / "mappings" / "gateway.yaml"
 # what the samples hold beside one call per true call
