@@ -8,10 +8,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from analysis.calendar_days import DAY_MS
 from analysis.money import dollars
 from ingest.store.database import Store
 
-DAY_MS = 86_400_000
 ROOMS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 
 

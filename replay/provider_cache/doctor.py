@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import UNPRICED
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.rate_table import RateTable, Usage
@@ -33,7 +34,6 @@ from replay.traffic.traffic import Traffic
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
-DAY_MS = 86_400_000
 MEANINGFUL = ("text", "number")  # what a request may be about: never to be left out of a key
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.calendar_days import DAY_MS
 from replay.outcomes import HIT
 from replay.response_cache.lookups import Demand, Temperature, demand
 from replay.response_cache.simulate import Tier, simulate
 from replay.traffic.traffic import KEY_POLICIES, Traffic
 
 Int32 = NDArray[np.int32]
-DAY_MS = 86_400_000
 # sha256 of the whole payload, the home-made key: equal exactly where Helicone's is, the body as it was sent
 POLICIES = {**{name: name for name in KEY_POLICIES}, "sha256": "helicone"}
 

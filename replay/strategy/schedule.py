@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from analysis.calendar_days import DAY_MS
 from ingest.errors import StrategyError, did_you_mean
 from replay.strategy.conditions import COLUMNS
 from replay.strategy.fields import duration_ms, duration_text
 
 Int64 = NDArray[np.int64]
 
-DAY_MS: Final = 86_400_000
 MOST_MOMENTS: Final = 1_000_000
 MOST_BYTES: Final = 10_000_000  # of a file of invalidations
 MOST_SELECTIONS: Final = 1_000  # different ones in it; each is looked for among all calls

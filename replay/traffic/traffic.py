@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.calendar_days import DAY_MS
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.store.database import Store
@@ -34,7 +35,6 @@ KEY_POLICIES = {
     "portkey": "key_portkey",
 }
 
-_DAY_MS = 86_400_000
 MICRO = 1_000_000  # the weight of a plain call, in millionths
 BYTES_PER_TOKEN = 4  # an answer's size where only its tokens are known: 3.95 characters per o200k token of English
 
@@ -82,8 +82,8 @@ class Traffic:
         """Days since 1970-01-01, UTC."""
         if not len(self):
             return np.zeros(0, np.int32)
-        first, last = (int(self.start_ms[place]) // _DAY_MS for place in (0, -1))
-        starts = np.searchsorted(self.start_ms, np.arange(first, last + 2) * _DAY_MS)  # the calls are in order of time
+        first, last = (int(self.start_ms[place]) // DAY_MS for place in (0, -1))
+        starts = np.searchsorted(self.start_ms, np.arange(first, last + 2) * DAY_MS)  # the calls are in order of time
         return np.repeat(np.arange(first, last + 1, dtype=np.int32), np.diff(starts))
 
     @cached_property
