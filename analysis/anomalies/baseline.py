@@ -120,7 +120,7 @@ def _week_around(flat: Float64Array, near: BoolArray, count: Int64Array) -> list
     return ((rows[at, (count - 1) // 2] + rows[at, count // 2]) / 2).tolist()
 
 
-def matched(
+def matched_baseline(
     day: date, costs: Mapping[date, float], flagged: Collection[date] = (), unknown: Collection[date] = ()
 ) -> Baseline:
     """The baseline of `day` from the active days before it. `costs` is the daily total; a missing day was not active.
@@ -154,7 +154,7 @@ def matched(
     return Baseline(weights, "matched", len(past), tuple(d for d in window if d in flagged))
 
 
-def given(day: date, first: date, last: date, costs: Mapping[date, float]) -> Baseline:
+def range_baseline(day: date, first: date, last: date, costs: Mapping[date, float]) -> Baseline:
     """The mean of the active days of a range that the user names; the day itself never belongs to it."""
     use = [d for d in sorted(costs) if first <= d <= last and d != day]
     if not use:

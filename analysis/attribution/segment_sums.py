@@ -174,7 +174,7 @@ EXACT: Final = 10**15  # an exact total comes as two 64-bit integers, of which t
 
 
 def segment_hash(by: Sequence[str]) -> str:
-    """A whole number in place of a segment's names; it serves within one run."""
+    """SQL of a 64-bit hash of the dimension values; valid in one process."""
     return f"hash({', '.join(segment_sql(name) for name in by)})" if by else "0::UBIGINT"
 
 

@@ -76,7 +76,9 @@ def diagnose(
             raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
         flags = {d for d, j in judged.items() if j.flagged}
         base = (
-            baselines.given(day, *baseline, costs) if baseline else baselines.matched(day, costs, flags, past.unknown)
+            baselines.range_baseline(day, *baseline, costs)
+            if baseline
+            else baselines.matched_baseline(day, costs, flags, past.unknown)
         )
         # from here on the questions are about these days alone
         relation = ranges_relation(con, relation, past.ranges([day, *base.weights]))

@@ -43,11 +43,11 @@ def load_rates(
         if not mine:
             models.append([(price_id, row, None) for price_id, row in base])
             continue
-        from analysis.pricing.overrides import apply, speaking_for
+        from analysis.pricing.overrides import apply_overrides, matching_overrides
 
-        own = speaking_for(mine, name, found.key, aliases)
+        own = matching_overrides(mine, name, found.key, aliases)
         key: Key = found.key or (name[0] or "", name[1] or "")
-        models.append(apply(base, own, key))
+        models.append(apply_overrides(base, own, key))
     ids = _override_ids(con, models, register=register)
     return RateTable.build(
         [

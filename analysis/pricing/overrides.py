@@ -123,7 +123,7 @@ def load_file(path: Path) -> OverrideFile:
         raise PriceError(_explain(error), where=str(path)) from error
 
 
-def make(**values: Any) -> Override:
+def parse_override(**values: Any) -> Override:
     """One override from plain values, with an error a person can act on."""
     try:
         return Override.model_validate(values)
@@ -155,7 +155,7 @@ def matches(item: Override, name: Sequence[str | None]) -> bool:
     )
 
 
-def speaking_for(
+def matching_overrides(
     overrides: Sequence[tuple[int, Override]],
     name: Sequence[str | None],
     key: Key | None,
@@ -171,7 +171,7 @@ def speaking_for(
     return [entry for entry in overrides if any(matches(entry[1], one) for one in names)]
 
 
-def apply(
+def apply_overrides(
     rows: Sequence[tuple[int, PriceRow]], overrides: Sequence[tuple[int, Override]], key: Key
 ) -> list[tuple[int, PriceRow, int | None]]:
     """The rows of one model under its overrides: (price id or -1 for a new row, row, override number or None).

@@ -38,12 +38,12 @@ def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]
     ).fetchall()
     if not rows:
         return []
-    from analysis.pricing.overrides import make
+    from analysis.pricing.overrides import parse_override
 
     return [
         (
             row[0],
-            make(
+            parse_override(
                 match=dict(zip(("provider", "model", "account", "agent"), row[1:5], strict=True)),
                 tier=row[5], start=row[6], end=row[7], zero=row[8] == "zero", multiplier=row[9], per_hour=row[10],
                 basis=row[11], note=row[12] or "", **dict(zip(KINDS, row[13:], strict=True)),
@@ -96,7 +96,7 @@ def check_aliases(
 ) -> None:
     """Raise PriceError, with the nearest names, for an alias to a model that has no price: neither in the book nor by
     one of `overrides` or, unless they will be replaced, by one that was set before."""
-    from analysis.pricing.overrides import speaking_for
+    from analysis.pricing.overrides import matching_overrides
 
     held = [] if replace_all else [item for _, item in load_overrides(con)]
     own = list(enumerate([*held, *overrides]))
@@ -108,7 +108,7 @@ def check_aliases(
         ).fetchall()
         for provider, model in logged or [(None, alias)]:
             found = resolve_with(means, provider, model)
-            if found.key is None and not speaking_for(own, (provider, model), None, means):
+            if found.key is None and not matching_overrides(own, (provider, model), None, means):
                 raise PriceError(
                     f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
                 )
@@ -126,7 +126,7 @@ def _near(model: str) -> str:
     )
 
 
-def unused(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
+def unused_overrides(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) -> list[Override]:
     """The overrides that match no call of the store, whatever its day and tier."""
     from analysis.pricing.overrides import matches
 

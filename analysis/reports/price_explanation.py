@@ -14,7 +14,7 @@ from analysis.price_book.book import FIRST_OVERRIDE_ID, book_version, price_rows
 from analysis.price_book.rows import PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import KINDS, PARENT
 from analysis.pricing.model_names import Resolution, load_aliases, resolve_with
-from analysis.pricing.overrides import apply, speaking_for
+from analysis.pricing.overrides import apply_overrides, matching_overrides
 from analysis.pricing.stored_overrides import load_overrides
 
 
@@ -75,8 +75,8 @@ def explain(
         found = resolve_with(aliases, provider, model)
         rows, _ = price_rows(source, [found.key] if found.key else [])
         base = extend_first_price_backwards(rows[found.key]) if found.key else []
-        own = speaking_for(load_overrides(source), (provider, model), found.key, aliases)
-    final = apply(base, own, found.key or (provider or "", model))
+        own = matching_overrides(load_overrides(source), (provider, model), found.key, aliases)
+    final = apply_overrides(base, own, found.key or (provider or "", model))
     day = datetime(at.year, at.month, at.day, tzinfo=UTC).date().isoformat()
     listed = sorted(
         (entry for entry in final if entry[1].tier == tier),

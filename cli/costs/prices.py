@@ -319,7 +319,7 @@ def set_prices(
             "reasoning": reasoning, "multiplier": multiplier, "per_hour": per_hour, "from": since, "until": until,
         }  # fmt: skip
         given = {name: value for name, value in values.items() if value is not None}
-        items = [overrides.make(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
+        items = [overrides.parse_override(match=match, zero=zero, basis=basis, tier=tier, note=note, **given)]
     if aliases:
         with handle.read() as con:
             stored_overrides.check_aliases(con, aliases, items, replace_all=file is not None)
@@ -330,7 +330,7 @@ def set_prices(
     done += [formatting.count(len(aliases), "alias", "aliases")] if aliases else []
     _reprice(handle, f"{' and '.join(done) or 'Nothing'} set", json)
     with handle.read() as con:
-        idle = stored_overrides.unused(con, items)
+        idle = stored_overrides.unused_overrides(con, items)
     for item in idle:
         names = ", ".join(f"{name} {glob}" for name, glob in vars(item.match).items() if glob)
         remark(f"No call matches {names}. As logged: hindcast cost --by provider,model")

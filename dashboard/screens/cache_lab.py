@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import streamlit as st
 
+from analysis.calendar_days import DAY_MS
 from analysis.formatting import money, share
 from dashboard.data import cache_lab_data, results_cache
 from dashboard.render import detail_charts
@@ -75,7 +76,7 @@ def show() -> None:
 
 def headline(found: cache_lab_data.CacheCurves) -> str:
     """What a day's cache would have saved."""
-    day = next(point for point in found.lives if point.at == cache_lab_data.DAY_MS)
+    day = next(point for point in found.lives if point.at == DAY_MS)
     return (
         f"A shared cache that keeps answers for 24 h would have served {share(day.rate)} of the calls "
         f"and saved {money(day.saved)} a day of {money(found.spent)}"

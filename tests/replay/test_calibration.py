@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.ledger.ledger import update
-from analysis.pricing.overrides import make
+from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from ingest.contents.tokenizer import ensure_counted
 from ingest.pipeline.run import ingest
@@ -34,7 +34,7 @@ def real(data: Path, folder: Path, name: str) -> Store:
 @pytest.fixture(scope="module")
 def tau2(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[calibration.Agreement]:
     store = real(data, tmp_path_factory.mktemp("tau2"), "tau2_dev_calls.jsonl.zst")
-    regional = make(match={"model": "azure/gpt-4o*"}, input="2.75", cache_read="1.25", output="11")
+    regional = parse_override(match={"model": "azure/gpt-4o*"}, input="2.75", cache_read="1.25", output="11")
     with store.write() as con:
         store_overrides(con, [regional], replace_all=True)
     update(store, rebuild=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.anomalies.alerts import false_discoveries
-from analysis.anomalies.baseline import fit_level, matched
+from analysis.anomalies.baseline import fit_level, matched_baseline
 from analysis.anomalies.day_marks import mark
 from analysis.anomalies.detector import judge, judge_hours, quantile, two_sided
 from analysis.calendar_days import parse_range
@@ -94,7 +94,7 @@ def test_false_discoveries_follow_benjamini_and_hochberg(p_values):
 def test_a_baseline_is_made_of_earlier_days_with_positive_weights(values, skip):
     costs = days_of(values)
     day = FIRST + timedelta(days=len(values) + skip)
-    found = matched(day, costs)
+    found = matched_baseline(day, costs)
     assert found.weights
     assert all(d < day and w > 0 for d, w in found.weights.items())
     if len(values) < 7:

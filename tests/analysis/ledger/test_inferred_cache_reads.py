@@ -10,7 +10,7 @@ import pytest
 
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from analysis.ledger.ledger import update
-from analysis.pricing.overrides import make
+from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.cost import cost
 from ingest.pipeline.run import ingest
@@ -98,8 +98,8 @@ def test_all_741_azure_rows_lie_on_the_grid_once_the_regional_price_is_set(store
         store_overrides(
             con,
             [
-                make(match={"model": "azure/gpt-4o*"}, note="regional", **prices),
-                make(match={"model": "ollama_chat/*"}, zero=True),
+                parse_override(match={"model": "azure/gpt-4o*"}, note="regional", **prices),
+                parse_override(match={"model": "ollama_chat/*"}, zero=True),
             ],
             replace_all=True,
         )

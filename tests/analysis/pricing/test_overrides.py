@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from analysis.ledger.ledger import update
 from analysis.ledger.machine_hours import busy_shares, hour_shares
 from analysis.pricing.model_names import forget
-from analysis.pricing.overrides import load_file, make
+from analysis.pricing.overrides import load_file, parse_override
 from analysis.pricing.stored_overrides import store_aliases, store_overrides
 from ingest.errors import PriceError
 from ingest.store.database import Store
@@ -35,7 +35,7 @@ def price_with(tmp_path: Path, calls: list[dict[str, Any]], *overrides: dict[str
     store = build_store(tmp_path / "s.duckdb", calls)
     update(store)
     with store.write() as con:
-        store_overrides(con, [make(**item) for item in overrides], replace_all=True)
+        store_overrides(con, [parse_override(**item) for item in overrides], replace_all=True)
         store_aliases(con, aliases, replace_all=True)
         forget(con)
     update(store, rebuild=True)
@@ -155,7 +155,7 @@ BAD = [
 @pytest.mark.parametrize(("values", "message"), BAD, ids=[message for _, message in BAD])
 def test_an_override_that_does_not_say_what_it_means_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(PriceError, match=message):
-        make(**values)
+        parse_override(**values)
 
 
 def test_a_file_names_the_entry_that_is_wrong(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from builder import build_store
 
 from analysis.ledger.costs_view import total_cost
 from analysis.ledger.ledger import update
-from analysis.pricing.overrides import make
+from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.focus_export import COLUMNS, SPECS, export
 from ingest.errors import InputError
@@ -58,8 +58,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         store_overrides(
             con,
             [
-                make(match={"model": "gpt-4-turbo"}, multiplier="0.9"),
-                make(match={"model": "own"}, input="0.5", output="1"),
+                parse_override(match={"model": "gpt-4-turbo"}, multiplier="0.9"),
+                parse_override(match={"model": "own"}, input="0.5", output="1"),
             ],
             replace_all=True,
         )
