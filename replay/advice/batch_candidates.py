@@ -26,7 +26,7 @@ from replay.traffic.user_waiting import UNKNOWN, inferred, waited_for
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchCandidate:
     """One (agent, task). Money in pico-dollars.
 
     `waited`: share of its calls that something went on with at once; `users`: share that a user waits for, and
@@ -59,7 +59,7 @@ class Row:
         }
 
 
-def candidates(store: Store, *, since: date | None = None, until: date | None = None) -> list[Row]:
+def candidates(store: Store, *, since: date | None = None, until: date | None = None) -> list[BatchCandidate]:
     """Segments by what batching all of their calls would save, the largest saving first."""
     traffic = load(store, since=since, until=until)
     strategy = Strategy(name="batched", batch=(BatchRule(),))
@@ -80,7 +80,7 @@ def candidates(store: Store, *, since: date | None = None, until: date | None = 
         cost = int(traffic.cost[mine].sum())
         sold = int(traffic.cost[mine & moved].sum())
         rows.append(
-            Row(
+            BatchCandidate(
                 segment=name,
                 calls=int(mine.sum()),
                 waited=float(waited[mine].mean()),

@@ -52,9 +52,9 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
 def quality_limits(report: QualityReport) -> Iterator[str]:
     """What stays unknown about quality, by the tasks with most of it."""
     unknown = [cell for cell in report.cells if cell.moments is None]
-    for told in dict.fromkeys(cell.told for cell in report.cells if cell.told):
-        mine = [cell for cell in report.cells if cell.told == told]
-        pair = f"{mine[0].served} scored {told.replace('against', f'against {mine[0].logged} with', 1)}"
+    for explanation in dict.fromkeys(cell.explanation for cell in report.cells if cell.explanation):
+        mine = [cell for cell in report.cells if cell.explanation == explanation]
+        pair = f"{mine[0].served} scored {explanation.replace('against', f'against {mine[0].logged} with', 1)}"
         counted = all(cell.moments is not None for cell in mine)
         use = "which the file accepts" if counted else "which counts only with accept_priors: true"
         yield f"quality of {share(sum(cell.share for cell in mine))} of the demand: {pair} in public, {use}"

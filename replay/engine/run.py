@@ -18,7 +18,7 @@ from analysis.money import dollars, exact_sum
 from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
-from replay.engine import limits as said
+from replay.engine import limits
 from replay.engine.engine import Engine, Shared
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
@@ -255,7 +255,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
         logged_daily_pico={row.day: row.cost_pico for row in _daily(traffic, traffic.cost, kept, None)},
         side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
         stayed=engine.routing(everything).stayed,
-        limits=(*said.limits(engine, result), *said.quality_limits(assessed)),
+        limits=(*limits.limits(engine, result), *limits.quality_limits(assessed)),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
     )
 

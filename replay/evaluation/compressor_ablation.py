@@ -23,7 +23,7 @@ from replay.traffic.traffic import Traffic
 
 
 @dataclass(frozen=True)
-class Row:
+class CompressorSaving:
     """One compressor. Dollars in pico-dollars over the window, positive where it saves."""
 
     name: str
@@ -52,7 +52,7 @@ class LeaveOneOut:
     cost_pico: int
     tokens: int
     input_tokens: int
-    rows: tuple[Row, ...]
+    rows: tuple[CompressorSaving, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -78,7 +78,7 @@ def leave_one_out(
         alone = _evaluated(traffic, strategy, (part,))
         rest = _evaluated(traffic, strategy, (*parts[:place], *parts[place + 1 :])) if len(parts) > 1 else baseline
         rows.append(
-            Row(
+            CompressorSaving(
                 name=part.name,
                 lossless=part.lossless,
                 prefix_stable=part.prefix_stable,

@@ -98,7 +98,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Row:
+class RouterScore:
     """One router. `apgr` is None where strong is not better; `cost_at` is dollars over all-strong, None unreached."""
 
     name: str
@@ -131,7 +131,7 @@ def cost_at(order: Floats, outcomes: Outcomes, share: float) -> float | None:
     return float(cost[good].min() / whole) if len(good) and whole else None
 
 
-def compare(outcomes: Outcomes, *, folds: int = 5, share: float = 0.95, seed: int = 0) -> list[Row]:
+def compare(outcomes: Outcomes, *, folds: int = 5, share: float = 0.95, seed: int = 0) -> list[RouterScore]:
     """The learned router, cross-validated, between random mix, length, task table and oracle."""
     if len(outcomes) < 10 * folds:
         raise InputError(
@@ -158,7 +158,7 @@ def compare(outcomes: Outcomes, *, folds: int = 5, share: float = 0.95, seed: in
         "oracle": gain,
     }
     return [
-        Row(name, apgr(order, outcomes.strong, outcomes.weak), cost_at(order, outcomes, share))
+        RouterScore(name, apgr(order, outcomes.strong, outcomes.weak), cost_at(order, outcomes, share))
         for name, order in orders.items()
     ]
 

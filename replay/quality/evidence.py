@@ -61,7 +61,7 @@ class Evidence:
 
 
 @dataclass
-class Ladder:
+class EvidenceLadder:
     """The evidence ladder of one cell."""
 
     evidence: Evidence
@@ -70,7 +70,7 @@ class Ladder:
     served: int
     scores: Scores
     score_task: Int32
-    told: str | None = None
+    explanation: str | None = None
 
     def values(self, model: int) -> Floats:
         """All scores of a model on the task, whichever calls they are of."""
@@ -147,7 +147,7 @@ class Ladder:
         served, logged = self._rows("prior")
         if served is None or logged is None:
             return None
-        self.told = public_priors.words(served, logged)
+        self.explanation = public_priors.words(served, logged)
         return public_priors.moments(served, logged)
 
 

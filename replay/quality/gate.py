@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.quality.evidence import EVIDENCE, MIN_SCORED, Evidence, Ladder
+from replay.quality.evidence import EVIDENCE, MIN_SCORED, Evidence, EvidenceLadder
 from replay.quality.intervals import Moments, lower_bound
 
 Bools = NDArray[np.bool_]
@@ -32,7 +32,7 @@ class Cell:
     share: float
     evidence: str
     moments: Moments | None  # None = unknown
-    told: str | None = None  # what a public benchmark says of the two models, which counts only where it is accepted
+    explanation: str | None = None  # what a public benchmark says of the two models; it counts only where accepted
     logged_mean: float | None = None  # of the logged model where only that is known
 
     def to_json(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Cell:
             "n": known.n if known else 0,
             "mean": round(known.mean_served, 6) if known and known.scored else None,
             "logged_mean": round(known.mean_logged, 6) if known and known.scored else self.logged_mean,
-            **({"told": self.told} if self.told else {}),
+            **({"told": self.explanation} if self.explanation else {}),
         }
 
 
@@ -138,7 +138,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
         number, served = divmod(number, models)
         task, logged = divmod(number, models)
         members = by_cell[position]
-        ladder = Ladder(evidence, task, logged, served, scores, score_task)
+        ladder = EvidenceLadder(evidence, task, logged, served, scores, score_task)
         kept = served == logged and not risky
         if kept:
             moments, kind = ladder.kept(logged_score[members], size[position]), "kept"
@@ -156,7 +156,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
                 share=float(share[position] / whole),
                 evidence=kind,
                 moments=moments,
-                told=ladder.told if kind == "prior" else None,
+                explanation=ladder.explanation if kind == "prior" else None,
                 logged_mean=None if moments else ladder.logged_mean(),
             )
         )

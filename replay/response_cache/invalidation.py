@@ -8,7 +8,7 @@ from ingest.errors import StrategyError, did_you_mean
 from replay.response_cache.simulate import Events
 from replay.stages import rule_evaluation
 from replay.strategy.cache_schema import Cache, Invalidation
-from replay.strategy.schedule import unfold
+from replay.strategy.schedule import expand
 from replay.traffic.traffic import Int32, Int64, Traffic
 
 
@@ -24,13 +24,13 @@ def events(traffic: Traffic, spec: Cache, key: Int32, process: Int32) -> Events 
     first, last = int(traffic.start_ms[0]), int(max(traffic.start_ms[-1], traffic.end_ms.max()))
     times, keys, processes = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     for restart in spec.restarts:
-        at = unfold(restart.at, first, last)
+        at = expand(restart.at, first, last)
         mine = _processes(traffic, process, restart.process)
         times.append(np.repeat(at, len(mine)))
         keys.append(np.full(len(at) * len(mine), -1, np.int32))
         processes.append(np.tile(mine, len(at)))
     for part in spec.invalidate:
-        at, gone = _deletions(traffic, part, key, unfold(part.at, first, last))
+        at, gone = _deletions(traffic, part, key, expand(part.at, first, last))
         times.append(at)
         keys.append(gone)
         processes.append(np.zeros(len(at), np.int32))

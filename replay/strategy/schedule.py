@@ -1,6 +1,6 @@
 """Times as a strategy file gives them: an instant, `daily at 03:00`, `every 6h`; and files of invalidations.
 
-All are UTC. A rule of times is unfolded over the log's span only when the replay knows it.
+All are UTC. A rule of times is expanded over the log's span only when the replay knows it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def moment(value: object) -> str:
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def unfold(moments: tuple[str, ...], first_ms: int, last_ms: int) -> Int64:
+def expand(moments: tuple[str, ...], first_ms: int, last_ms: int) -> Int64:
     """The milliseconds from `first_ms` to `last_ms` that are meant, rising, each once.
 
     Raises StrategyError where a rule means more than a million of them.
@@ -65,9 +65,9 @@ def unfold(moments: tuple[str, ...], first_ms: int, last_ms: int) -> Int64:
         daily = _DAILY.fullmatch(text)
         if daily:
             hour, minute, second = (int(part or 0) for part in daily.groups())
-            found.append(_rhythm(DAY_MS, ((hour * 60 + minute) * 60 + second) * 1000, first_ms, last_ms))
+            found.append(_period(DAY_MS, ((hour * 60 + minute) * 60 + second) * 1000, first_ms, last_ms))
         elif text.startswith("every "):
-            found.append(_rhythm(duration_ms(text.removeprefix("every ")), 0, first_ms, last_ms))
+            found.append(_period(duration_ms(text.removeprefix("every ")), 0, first_ms, last_ms))
         else:
             instant = datetime.fromisoformat(text)
             found.append(np.array([round(instant.timestamp() * 1000)], np.int64))
@@ -75,7 +75,7 @@ def unfold(moments: tuple[str, ...], first_ms: int, last_ms: int) -> Int64:
     return times[(times >= first_ms) & (times <= last_ms)]
 
 
-def _rhythm(step: int, offset: int, first_ms: int, last_ms: int) -> Int64:
+def _period(step: int, offset: int, first_ms: int, last_ms: int) -> Int64:
     """Multiples of `step` since 1970-01-01 plus `offset`, within the span."""
     start = -(-(first_ms - offset) // step) * step + offset
     if (last_ms - start) // step > MOST_MOMENTS:

@@ -20,7 +20,7 @@ from replay.outcomes import HIT, MISS
 from replay.response_cache import invalidation, simulate, stage
 from replay.strategy import schema
 from replay.strategy.cache_schema import Cache
-from replay.strategy.schedule import moment, unfold
+from replay.strategy.schedule import expand, moment
 from replay.traffic import load_traffic
 from replay.traffic.traffic import Traffic
 
@@ -103,7 +103,7 @@ def test_one_process_restarts_at_a_time(log):
 @given(every=st.sampled_from(["2h", "5h", "7h", "1d"]), task=st.integers(0, 3))
 def test_deleting_by_rule_is_deleting_each_key_that_the_rule_holds(log, every, task):
     spec = parsed(f"  invalidate: [{{at: every {every}, match: {{task: task_{task}}}}}]")
-    times = unfold((f"every {every}",), BASE, BASE + 80 * HOUR).tolist()
+    times = expand((f"every {every}",), BASE, BASE + 80 * HOUR).tolist()
     keys = sorted({int(key) for key in log.key[log.task == log.tasks.index(f"task_{task}")]})
     assert outcomes(log, spec) == naive(log, spec, [(at, key, 0) for at in times for key in keys])
 
@@ -134,10 +134,10 @@ def test_times_have_one_way_to_be_written_and_are_unfolded_within_the_log():
     assert moment("Daily at 3:05") == "daily at 03:05"
     assert moment("every 60m") == "every 1h"
     assert moment("2024-03-05T14:30:00+02:00") == "2024-03-05T12:30:00.000Z"
-    assert unfold(("daily at 03:00",), BASE, BASE + 26 * HOUR).tolist() == [BASE + 2 * HOUR, BASE + 26 * HOUR]
-    assert unfold(("every 1h", "2024-03-05 02:00"), BASE, BASE + HOUR).tolist() == [BASE, BASE + HOUR]
+    assert expand(("daily at 03:00",), BASE, BASE + 26 * HOUR).tolist() == [BASE + 2 * HOUR, BASE + 26 * HOUR]
+    assert expand(("every 1h", "2024-03-05 02:00"), BASE, BASE + HOUR).tolist() == [BASE, BASE + HOUR]
     with pytest.raises(StrategyError, match="more than 1,000,000 times"):
-        unfold(("every 1ms",), BASE, BASE + 26 * HOUR)
+        expand(("every 1ms",), BASE, BASE + 26 * HOUR)
 
 
 @pytest.mark.parametrize(
