@@ -111,11 +111,11 @@ def test_what_no_longer_runs_is_shown_by_its_last_day(tmp_path):
 
 
 def test_a_place_of_several_segments_has_a_command_for_each_and_one_query():
-    places = [{"agent": "a"}, {"agent": "b", "region": "eu", "template": "t"}]
+    places = [{"agent": "a"}, {"agent": "b", "region": "eu", "prompt": "t"}]
     listed = commands(places, DAY)
     assert listed == [
         "hindcast calls --agent a --day 2024-09-17",
-        "hindcast calls --agent b --where prompt=t --day 2024-09-17",
+        "hindcast calls --agent b --where region=eu --where prompt=t --day 2024-09-17",
     ]
     assert "(agent = 'a') OR (agent = 'b' AND region = 'eu' AND prompt_name = 't')" in sql(places, DAY)["calls"]
 
