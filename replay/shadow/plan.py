@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,17 +25,8 @@ from replay.shadow import judge, sampling
 
 Int64 = NDArray[np.int64]
 
-SOURCE = "shadow"
 MARGIN = 1.10  # of input tokens, over what the local tokenizer counts; other vendors' count up to 14 % more
 FRAME = 64
-PATIENCE = 5  # attempts per call
-STATUSES = (408, 409, 429, 500, 502, 503, 504, 529)
-
-
-class Client(Protocol):
-    """The part of `openai.OpenAI` that is used."""
-
-    chat: Any
 
 
 @dataclass(frozen=True)
