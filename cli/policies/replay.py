@@ -11,7 +11,7 @@ from cli.terminal.options import Since, Until, Where, report_empty_window, selec
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.engine.run import Replay, StrategyResult
+    from replay.engine.run import Replay
 
 
 def register(app: typer.Typer) -> None:
@@ -62,12 +62,13 @@ def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
     from analysis.formatting import count, money, share
     from analysis.money import dollars
-    from replay.advice.recommend import verdict
+    from replay.advice.recommend import recommended
+    from replay.advice.result_in_words import quality_text, sentence, verdict
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
         return
-    best = recommended(result)
+    best = recommended(result.strategies)
     if best is not None:
         say(sentence(best), style="bold")
         say()
@@ -86,7 +87,7 @@ def show(result: Replay) -> None:
                 share(entry.saved_share),
                 share(entry.hit_rate) if entry.tier_hits else "-",
                 quality_text(entry),
-                verdict(entry.quality),
+                verdict(entry),
             ]
         )
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
@@ -112,37 +113,6 @@ def show(result: Replay) -> None:
             say(f"  - {limit}", style="dim")
     if sum(1 for entry in result.strategies if entry.limits) > 1:
         note("What the other strategies assume: --json")
-
-
-def recommended(result: Replay) -> StrategyResult | None:
-    """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
-    from replay.advice import recommend
-
-    place = recommend.recommended([entry.to_json() for entry in result.strategies])
-    return None if place is None else result.strategies[place]
-
-
-def sentence(best: StrategyResult) -> str:
-    """The answer in one sentence."""
-    from replay.advice.recommend import costs, verdict
-
-    text = costs(best.to_json(), "/day")
-    if not best.priced_calls:
-        return f"{text}."
-    if best.quality["verdict"] == "unknown":
-        return f"{text}; whether quality holds, the log cannot say."
-    mean, low = best.quality["mean_ratio"], best.quality["lower_90"]
-    if mean is None:  # nothing that moved is scored; too little moved to fall below the floor at its worst
-        return f"{text}; quality at least {low:.3f} of today's even at the worst: {verdict(best.quality)}."
-    return f"{text}; quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(best.quality)}."
-
-
-def quality_text(entry: StrategyResult) -> str:
-    """`0.97 (0.957)`; `? (0.957)` where no score says what the mean is; `unknown` where nothing can be said."""
-    mean, low = entry.quality["mean_ratio"], entry.quality["lower_90"]
-    if low is None:
-        return "unknown"
-    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
 
 
 def _plain(amount: object) -> str:

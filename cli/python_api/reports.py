@@ -48,7 +48,7 @@ class Report(Result):
             ],
             "recommendation": recommendation(self.findings),
             "diagnosis": self.findings.diagnosis,
-            "replay": self.findings.replay,
+            "replay": self.findings.replay.to_json() if self.findings.replay else None,
         }
 
     def to_frame(self) -> pl.DataFrame:

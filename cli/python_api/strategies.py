@@ -92,6 +92,8 @@ class StrategyResult(Result):
 
     @property
     def summary(self) -> str:
+        from replay.advice.result_in_words import sentence
+
         return sentence(self.result)
 
     def document(self) -> dict[str, Any]:
@@ -145,7 +147,7 @@ class StrategyResult(Result):
 
         if not self.result.savings_pico or not self.result.priced_calls:
             raise InputError(f"'{self.name}' has no saving to take apart", remedy="Declare a stage, such as route.")
-        return daily_charts.waterfall(document_views.savings_steps(self.document()))
+        return daily_charts.waterfall(document_views.savings_steps(self.result))
 
     def _usd(self, pico: int) -> Decimal | None:
         from analysis.money import dollars
@@ -188,8 +190,8 @@ class Replay(Result):
         """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all."""
         from replay.advice import recommend
 
-        place = recommend.recommended([result.to_json() for result in self.replay.strategies])
-        return None if place is None else self[place]
+        best = recommend.recommended(self.replay.strategies)
+        return None if best is None else self[self.replay.strategies.index(best)]
 
     @property
     def summary(self) -> str:
@@ -240,10 +242,11 @@ class Replay(Result):
         from dashboard.documents import evidence_tables
         from dashboard.render import daily_charts
 
-        document = self.document()
         costs = {row.day: dollars(row.cost_pico) for row in self.replay.daily}
-        colours = evidence_tables.strategy_colours(document)
-        return daily_charts.comparison(evidence_tables.trajectories(costs, self.replay.whole_days, document, colours))
+        colours = evidence_tables.strategy_colours(self.replay)
+        return daily_charts.comparison(
+            evidence_tables.trajectories(costs, self.replay.whole_days, self.replay, colours)
+        )
 
 
 def replay(
@@ -280,13 +283,6 @@ def replay(
     priors = load_priors(Path(scores)) if scores else None
     found = run(target, chosen, since=first, until=last, cold=cold, scores=priors)
     return Replay(found, tuple(chosen), _Window(target, first, last, cold))
-
-
-def sentence(result: run.StrategyResult) -> str:
-    """The answer in one sentence."""
-    from replay.advice.recommend import costs
-
-    return f"{costs(result.to_json(), '/day')}."
 
 
 def _daily(days: Iterable[run.Day], logged: dict[date, int] | None) -> pl.DataFrame:

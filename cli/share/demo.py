@@ -79,6 +79,7 @@ def show(story: Story, store_path: Path) -> None:
     from analysis.formatting import day, money
     from cli.costs import diagnose
     from cli.policies import replay
+    from replay.advice.recommend import recommended
 
     say(
         f"Before: {money(story.before)} a day. From {day(story.spike_day)} on: {money(story.after)} a day.",
@@ -88,7 +89,7 @@ def show(story: Story, store_path: Path) -> None:
     diagnose.show(story.diagnosis, store=named_store(str(store_path)))
     say()
     replay.show(story.replay)
-    best = replay.recommended(story.replay)
+    best = recommended(story.replay.strategies)
     if best is not None:
         parts = " + ".join(f"{stage} {money(amount)}" for stage, amount in story.savings_per_day(best).items())
         say(f"Per day: {parts} = {money(Decimal(sum(story.savings_per_day(best).values())))} saved")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
@@ -21,6 +21,9 @@ from dashboard.data import cache_lab_data
 from ingest.contents.tokenizer import ensure_counted
 from ingest.errors import InputError, StoreError
 from ingest.store.database import Store
+
+if TYPE_CHECKING:
+    from replay.engine.run import Replay
 
 Say = Callable[[str], None]
 Document = dict[str, Any]
@@ -73,13 +76,13 @@ def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: AR
 
 def replay(
     store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
-) -> Document:
-    """As `hindcast replay --json`, from the strategies' documents."""
+) -> Replay:
+    """As `hindcast replay`, from the strategies' documents."""
     from replay.engine.run import run
     from replay.strategy.schema import Strategy
 
     chosen = [Strategy.model_validate(document) for document in strategies]
-    return run(store, chosen, since=since, until=until, cold=cold, done=say).to_json()
+    return run(store, chosen, since=since, until=until, cold=cold, done=say)
 
 
 def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:

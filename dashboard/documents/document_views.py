@@ -21,11 +21,12 @@ from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
 from analysis.ledger.costs_view import costs_relation
+from analysis.money import dollars as from_pico
 from analysis.reports.call_labels import labelled
 from dashboard.render.daily_charts import Step
 from dashboard.render.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.store.database import Store
-from replay.advice import recommend
+from replay.engine.run import StrategyResult
 
 Document = Mapping[str, Any]
 MAX_STACKS = 8
@@ -327,28 +328,9 @@ def places(cause: Document) -> str:
 # -- strategies --------------------------------------------------------------------------------------------------------
 
 
-def savings_steps(result: Document) -> list[Step]:
-    """Logged cost, minus what each stage saves, is what the strategy would have cost."""
-    steps = [Step("logged", amount(result["baseline_cost_usd"]), "total")]
-    steps += [Step(stage.replace("_", " "), -amount(saved)) for stage, saved in result["savings"].items()]
-    return [*steps, Step(str(result["name"]), amount(result["cost_usd"]), "total")]
-
-
-def quality(result: Document) -> str:
-    """`0.97 (0.957)`: quality relative to what was logged, with the 90 % lower bound; or the bound alone."""
-    mean, low = result["quality"].get("mean_ratio"), result["quality"].get("lower_90")
-    if not low and mean is None:
-        return "unknown"
-    return f"at least {low:.3f}" if mean is None else f"{mean:.2f} ({low:.3f})"
-
-
-def recommended(replay: Document) -> Document | None:
-    """The strategy to name first, as the terminal does."""
-    place = recommend.recommended(replay["strategies"])
-    found: Document | None = None if place is None else replay["strategies"][place]
-    return found
-
-
-def per_day(document: Document) -> str:
-    """Dollars a day as the terminal prints them."""
-    return money(dollars(document["usd_per_day"]))
+def savings_steps(result: StrategyResult) -> list[Step]:
+    """Logged cost, minus what each stage saves, is what the strategy would have cost. Dollars; unpriced draws zero."""
+    priced = bool(result.priced_calls)
+    stages = [Step(stage.replace("_", " "), -from_pico(saved) * priced) for stage, saved in result.savings_pico.items()]
+    first, last = from_pico(result.baseline_pico) * priced, from_pico(result.cost_pico) * priced
+    return [Step("logged", first, "total"), *stages, Step(result.name, last, "total")]

@@ -8,11 +8,14 @@ from decimal import Decimal
 
 from analysis.diagnosis import narrative
 from analysis.formatting import money, share
+from analysis.money import dollars
 from dashboard.documents import document_views
 from dashboard.render.daily_charts import Line
 from dashboard.render.palette import GOOD, GREY, HUES
 from dashboard.render.tables import Column, Table
-from replay.advice import recommend
+from replay.advice.recommend import recommended
+from replay.advice.result_in_words import quality_text, verdict
+from replay.engine.run import Replay, StrategyResult
 from replay.quality.evidence import EVIDENCE
 
 MOST_SHARE = 2.0
@@ -195,30 +198,19 @@ def drivers(found: document_views.Document) -> Table:
     return Table(f"Drivers of {found['day']}", columns, rows, total=total)
 
 
-def sentence(best: document_views.Document) -> str:
-    """The answer: dollars a day, saved share and what is known of quality."""
-    text = recommend.costs(best, " a day")
-    if best["cost_usd"] is None:
-        return f"{text}."
-    if best["quality"]["verdict"] == "unknown":
-        return f"{text}; whether quality holds, the log cannot say."
-    return f"{text}, and {'passes' if best['quality']['verdict'] == 'passes' else 'fails'} the quality floor."
-
-
-def strategy_colours(result: document_views.Document) -> dict[str, str]:
+def strategy_colours(result: Replay) -> dict[str, str]:
     """The recommended strategy is green, the others keep hues in the order of the files."""
-    best = document_views.recommended(result)
+    best = recommended(result.strategies)
     hues = iter([hue for hue in HUES if hue != HUES[2]] * 10)
     return {
-        entry["name"]: GOOD if best is not None and entry["name"] == best["name"] else next(hues)
-        for entry in result["strategies"]
+        entry.name: GOOD if best is not None and entry.name == best.name else next(hues) for entry in result.strategies
     }
 
 
 def trajectories(
     costs: Mapping[date, Decimal],
     whole_days: Sequence[date],
-    result: document_views.Document,
+    result: Replay,
     colours: Mapping[str, str],
 ) -> list[Line]:
     """What was logged, over all days, and each strategy over the replayed ones; dashed where quality does not pass.
@@ -228,27 +220,29 @@ def trajectories(
     # a day that the log covers in part would look like a day that cost little
     logged = {day: costs.get(day, Decimal(0)) for day in whole_days} or dict(costs)
     lines = [Line("logged", list(logged), list(logged.values()), GREY, filled=True)]
-    for entry in result["strategies"]:
-        if not entry["savings"]:
+    for entry in result.strategies:
+        if not entry.savings_pico:
             continue  # declares no stage: the logged line
-        daily, asked = _by_day(entry, "cost_usd"), {date.fromisoformat(row["day"]) for row in entry["daily"]}
+        priced = [row for row in entry.daily if row.priced]
+        daily, called = {row.day: dollars(row.cost_pico) for row in priced}, {row.day for row in entry.daily}
         first, last = min(daily, default=None), max(daily, default=None)
         if first is None or last is None:
             continue
         # a day without calls cost nothing under any policy; one whose calls have no price is left out
-        quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in asked}
+        quiet = {day: Decimal(0) for day in logged if first <= day <= last and day not in called}
         daily = dict(sorted({**daily, **quiet}.items()))
         low = high = None
-        if entry["cost_low_usd"] != entry["cost_high_usd"]:
-            ends = (_by_day(entry, "cost_low_usd"), _by_day(entry, "cost_high_usd"))
-            low, high = ([end.get(day, Decimal(0)) for day in daily] for end in ends)
+        if entry.low_pico != entry.high_pico:
+            lows = {row.day: dollars(row.low_pico or 0) for row in priced}
+            highs = {row.day: dollars(row.high_pico or 0) for row in priced}
+            low, high = ([end.get(day, Decimal(0)) for day in daily] for end in (lows, highs))
         lines.append(
             Line(
-                entry["name"],
+                entry.name,
                 list(daily),
                 list(daily.values()),
-                colours[entry["name"]],
-                dashed=entry["quality"]["verdict"] != "passes",
+                colours[entry.name],
+                dashed=entry.quality["verdict"] != "passes",
                 low=low,
                 high=high,
             )
@@ -256,11 +250,7 @@ def trajectories(
     return lines
 
 
-def _by_day(entry: document_views.Document, name: str) -> dict[date, Decimal]:
-    return {date.fromisoformat(row["day"]): Decimal(row[name]) for row in entry["daily"] if row[name] is not None}
-
-
-def comparison(result: document_views.Document, colours: Mapping[str, str]) -> Table:
+def comparison(result: Replay, colours: Mapping[str, str]) -> Table:
     """The table of the terminal."""
     columns = (
         Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
@@ -274,29 +264,27 @@ def comparison(result: document_views.Document, colours: Mapping[str, str]) -> T
         Column("range in total", figure=True, minor=True,
                about="Where answer lengths of another model are not known: low to high"),
     )  # fmt: skip
-    rows: list[tuple[object, ...]] = [
-        ("logged", document_views.dollars(result["baseline"]["usd_per_day"]), None, "baseline", "1.00", None, None)
-    ]
-    for entry in result["strategies"]:
-        low, high = document_views.dollars(entry["cost_low_usd"]), document_views.dollars(entry["cost_high_usd"])
+    rows: list[tuple[object, ...]] = [("logged", result.per_day(), None, "baseline", "1.00", None, None)]
+    for entry in result.strategies:
+        low, high = (dollars(end) if entry.priced_calls else None for end in (entry.low_pico, entry.high_pico))
         rows.append(
             (
-                entry["name"],
-                document_views.dollars(entry["usd_per_day"]),
-                entry["saved_share"],
-                recommend.verdict(entry["quality"]),
-                document_views.quality(entry),
-                entry["hit_rate"] if entry["tier_hits"] else None,
+                entry.name,
+                entry.per_day(),
+                entry.saved_share if entry.priced_calls else None,
+                verdict(entry),
+                quality_text(entry),
+                entry.hit_rate if entry.tier_hits else None,
                 f"{money(low)} to {money(high)}" if low != high else money(low),
             )
         )
     return Table("Strategies over the same traffic", columns, tuple(rows))
 
 
-def evidence(entry: document_views.Document) -> str:
+def evidence(result: StrategyResult) -> str:
     """What the verdict rests on."""
-    quality = entry["quality"]
-    parts = [f"Verdict: {recommend.verdict(entry['quality'])}."]
+    quality = result.quality
+    parts = [f"Verdict: {verdict(result)}."]
     if kind := quality.get("evidence"):
         parts.append(f"What is known of the answers, at its weakest: {EVIDENCE.get(kind, kind)}.")
     if quality.get("unknown_share") is not None:

@@ -13,12 +13,14 @@ from plotly.offline import get_plotlyjs
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money
+from analysis.money import dollars
 from dashboard.documents import document_views, evidence_tables
 from dashboard.documents.story import Findings, certainty, headline, method, numbers, recommendation
 from dashboard.render import cards, daily_charts, tables
 from dashboard.render.cards import Kpi
 from dashboard.render.palette import GREY
 from dashboard.render.tables import Table
+from replay.engine.run import StrategyResult
 
 AUDIENCES: Final = ("everyone", "stakeholders", "engineers")
 _STYLE: Final = Path(__file__).parents[1] / "assets" / "look.css"
@@ -30,6 +32,7 @@ WORDS: Final = (
     ("model", "the language model that answers, such as gpt-4-turbo; a smaller one costs less a call"),
     ("cache", "a store of earlier answers: the same question again costs nothing"),
     ("quality floor", "the least share of today's answer quality that a cheaper policy has to keep"),
+    ("90 % lower bound", "with 90 % confidence the answers keep at least this share of today's quality"),
     ("complete day", "a UTC day that the log covers from its first to its last hour"),
 )
 
@@ -109,7 +112,11 @@ def _for_engineers(findings: Findings) -> str:
             _section("Why", _why_in_words(findings), _waterfall(findings), _causes(findings)),
             _section("Every driver", tables.html(drivers)) if drivers and drivers.rows else "",
             _compared(findings),
-            *(_stages(entry) for entry in (findings.replay or {"strategies": []})["strategies"] if entry["savings"]),
+            *(
+                _stages(entry)
+                for entry in (findings.replay.strategies if findings.replay else ())
+                if entry.savings_pico
+            ),
             _section("What to do", _paragraph(recommendation(findings)), cards.points_html(certainty(findings))),
             _limits(findings, shown=None),
             _section("How it was computed", cards.points_html(method(findings))),
@@ -201,9 +208,7 @@ def _lines(findings: Findings) -> str:
     assert findings.replay is not None
     colours = evidence_tables.strategy_colours(findings.replay)
     lines = evidence_tables.trajectories(findings.costs, findings.coverage.whole_days, findings.replay, colours)
-    words = "; ".join(
-        f"{entry['name']} {document_views.per_day(entry)} a day" for entry in findings.replay["strategies"]
-    )
+    words = "; ".join(f"{entry.name} {money(entry.per_day())} a day" for entry in findings.replay.strategies)
     figure = daily_charts.comparison(lines, spike=findings.spike)
     note = ""
     if any(line.dashed for line in lines):
@@ -211,16 +216,19 @@ def _lines(findings: Findings) -> str:
     return _picture(figure, f"Daily cost as logged and under each policy: {words}.") + note
 
 
-def _stages(entry: document_views.Document) -> str:
-    words = "; ".join(f"{stage} {money(document_views.dollars(saved))}" for stage, saved in entry["savings"].items())
+def _stages(entry: StrategyResult) -> str:
+    words = "; ".join(
+        f"{stage} {money(dollars(saved) if entry.priced_calls else None)}"
+        for stage, saved in entry.savings_pico.items()
+    )
     figure = daily_charts.waterfall(document_views.savings_steps(entry))
-    return _section(f"Where the savings of {entry['name']} come from", _picture(figure, f"{words}."))
+    return _section(f"Where the savings of {entry.name} come from", _picture(figure, f"{words}."))
 
 
 def _limits(findings: Findings, shown: int | None) -> str:
     if findings.replay is None:
         return ""
-    said = _said_of(findings.replay["strategies"])
+    said = _said_of(findings.replay.strategies)
     kept = said if shown is None else said[:shown]
     more = (
         f'<p class="hc-note">And {len(said) - len(kept)} more: --for engineers lists them.</p>' if kept != said else ""
@@ -228,13 +236,13 @@ def _limits(findings: Findings, shown: int | None) -> str:
     return _section("What the log cannot say", cards.points_html(kept), more) if said else ""
 
 
-def _said_of(strategies: Sequence[document_views.Document]) -> list[str]:
+def _said_of(strategies: Sequence[StrategyResult]) -> list[str]:
     """Each limit once, after the strategies that it holds for; alone where it holds for all that declare a stage."""
     names: dict[str, list[str]] = {}
     for entry in strategies:
-        for limit in entry["limits"]:
-            names.setdefault(limit, []).append(entry["name"])
-    every = sum(bool(entry["savings"]) for entry in strategies)
+        for limit in entry.limits:
+            names.setdefault(limit, []).append(entry.name)
+    every = sum(bool(entry.savings_pico) for entry in strategies)
     return [limit if len(of) >= every else f"{', '.join(of)}: {limit}" for limit, of in names.items()]
 
 
@@ -280,7 +288,7 @@ def markdown(findings: Findings, audience: str = "everyone") -> str:
         parts += ["", "### What was compared", "", tables.markdown(compared)]
     parts += ["", "### What to do", "", md(recommendation(findings)), "", *_bullets(certainty(findings))]
     if audience != "stakeholders":
-        said = _said_of(findings.replay["strategies"]) if findings.replay else []
+        said = _said_of(findings.replay.strategies) if findings.replay else []
         parts += ["", "### What the log cannot say", "", *_bullets(said)] if said else []
         parts += ["", "### How it was computed", "", *_bullets(method(findings))]
     return "\n".join(parts) + "\n"

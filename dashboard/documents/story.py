@@ -14,13 +14,16 @@ from analysis.diagnosis.document import to_json
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
+from analysis.money import dollars
 from analysis.reports.cost import cost
 from dashboard.documents import document_views
 from dashboard.documents.document_views import Coverage, Document
 from dashboard.render import palette
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.engine.run import run
+from replay.advice.recommend import recommended
+from replay.advice.result_in_words import sentence
+from replay.engine.run import Replay, StrategyResult, run
 from replay.strategy.schema import Strategy
 
 
@@ -34,7 +37,7 @@ class Findings:
     by_agent: Document
     colours: Mapping[str, str]
     diagnosis: Document | None
-    replay: Document | None
+    replay: Replay | None
     ahead: Outlook | None
 
     @property
@@ -43,8 +46,9 @@ class Findings:
         return document_views.stands_out_since(self.diagnosis) if self.diagnosis else None
 
     @property
-    def best(self) -> Document | None:
-        return document_views.recommended(self.replay) if self.replay else None
+    def best(self) -> StrategyResult | None:
+        """The strategy that is recommended; None where none was replayed."""
+        return recommended(self.replay.strategies) if self.replay else None
 
     def before(self) -> Decimal | None:
         """Mean dollars of the complete days before the spike; of all complete days if there is none."""
@@ -72,7 +76,7 @@ def gather(
     costs = document_views.day_costs(by_agent)
     found = _explained(store, day)
     since, until = _window(coverage, found)
-    replayed = run(store, strategies, since=since, until=until, done=done).to_json() if strategies and costs else None
+    replayed = run(store, strategies, since=since, until=until, done=done) if strategies and costs else None
     return Findings(
         store=store.path.name,
         coverage=coverage,
@@ -80,7 +84,7 @@ def gather(
         by_agent=by_agent,
         colours=palette.assign(document_views.ranked(store, "agent")),
         diagnosis=found,
-        replay=replayed if replayed and replayed["strategies"] and replayed["baseline"]["daily"] else None,
+        replay=replayed if replayed and replayed.strategies and replayed.daily else None,
         ahead=document_views.under_way(outlook(costs, coverage.whole_days), coverage),
     )
 
@@ -114,39 +118,25 @@ def headline(findings: Findings) -> str:
 
 
 def recommendation(findings: Findings) -> str:
-    """What to do, with its certainty, in words without jargon."""
-    best, replay = findings.best, findings.replay
-    if best is None or replay is None:
+    """What to do, then the recommended strategy's result in the words of `hindcast replay`."""
+    best = findings.best
+    if best is None:
         return "No policy was compared: name strategy files to have them replayed."
-    verdict, quality = best["quality"]["verdict"], best["quality"]
-    saved = best["saved_share"]
-    if saved is None:
-        return f"Nothing can be said of '{best['name']}': the models that it asks for have no price."
-    price = (
-        f"{document_views.per_day(best)} a day instead of {money(document_views.dollars(best['baseline_usd_per_day']))}"
-    )
-    if best["newly_unpriced_calls"]:
-        price += " for the calls that have a price under both"
-    if saved <= 0:
-        return f"Keep what you have: '{best['name']}', the best of the policies compared, would have cost {price}."
-    if verdict == "passes":
-        adopt = f"Adopt '{best['name']}': the same traffic would have cost {price}, {share(saved)} less."
-        floor = f"the floor asked for is {share(quality['floor'])}."
-        if quality["mean_ratio"] is None:
-            kept = f"at least {share(quality['lower_90'])} of today's quality even if every moved answer were worthless"
-            return f"{adopt} Its answers keep {kept}; {floor}"
-        return (
-            f"{adopt} Judged by the scores in the log, its answers keep {share(quality['mean_ratio'])} of today's "
-            f"quality, and with 90 % confidence at least {share(quality['lower_90'])}; {floor}"
-        )
-    if verdict == "fails":
-        return (
-            f"Adopt none of these yet: even the cheapest, '{best['name']}' at {price}, falls below the quality floor "
-            f"of {share(quality['floor'])}."
-        )
+    return f"{_advice(best)} {sentence(best)}"
+
+
+def _advice(best: StrategyResult) -> str:
+    if not best.priced_calls:
+        return f"Nothing can be said of '{best.name}': the models that it asks for have no price."
+    if (best.saved_share or 0.0) <= 0:
+        return "Keep what you have: none of the policies compared costs less."
+    if best.quality["verdict"] == "passes":
+        return f"Adopt '{best.name}'."
+    if best.quality["verdict"] == "fails":
+        return "Adopt none of these yet: even the cheapest falls below the quality floor."
     return (
-        f"Test '{best['name']}' before adopting it: it would have cost {price}, but the log holds too few quality "
-        "scores to say what it does to the answers."
+        f"Test '{best.name}' before adopting it: the log holds too few quality scores to say what it does to the "
+        "answers."
     )
 
 
@@ -154,19 +144,18 @@ def certainty(findings: Findings) -> list[str]:
     """How sure the figures are: the range, and what is counted but not in them."""
     best = findings.best
     said = []
-    if best is not None and best["cost_usd"] is not None:
-        low, high = document_views.dollars(best["cost_low_usd"]), document_views.dollars(best["cost_high_usd"])
-        whole = document_views.dollars(best["baseline_cost_usd"])
-        if low != high:
+    if best is not None and best.priced_calls:
+        if best.low_pico != best.high_pico:
             said.append(
-                f"Over the days replayed, '{best['name']}' would have cost between {money(low)} and {money(high)} "
-                f"(logged: {money(whole)}), depending on how long the other model's answers are."
+                f"Over the days replayed, '{best.name}' would have cost between {money(dollars(best.low_pico))} and "
+                f"{money(dollars(best.high_pico))} (logged: {money(dollars(best.baseline_pico))}), depending on how "
+                "long the other model's answers are."
             )
         else:
             said.append("The cost figure needs no assumption: it is exact for the logged traffic.")
-        if best["newly_unpriced_calls"]:
-            lost = counted(best["newly_unpriced_calls"], "call")
-            said.append(f"{lost} would have no price under '{best['name']}' and stand on neither side.")
+        if best.newly_unpriced:
+            lost = counted(best.newly_unpriced, "call")
+            said.append(f"{lost} would have no price under '{best.name}' and stand on neither side.")
     return said + findings.coverage.remarks()
 
 
@@ -182,7 +171,7 @@ def numbers(findings: Findings) -> list[tuple[str, str, str]]:
             (f"Since {day_text(spike)}", money(findings.since()), "a day, mean of the complete days since"),
         ]
     if best is not None:
-        found.append((f"With '{best['name']}'", document_views.per_day(best), _less(best["saved_share"])))
+        found.append((f"With '{best.name}'", money(best.per_day()), _less(best)))
     if findings.ahead is not None and len(found) < 3:
         ahead = findings.ahead
         text = f"{ahead.first:%B}, if this week goes on"
@@ -190,11 +179,11 @@ def numbers(findings: Findings) -> list[tuple[str, str, str]]:
     return found[:3]
 
 
-def _less(saved: float | None) -> str:
-    """`a day, 78.5 % less`, or more; what is against what is told elsewhere."""
-    if saved is None:
+def _less(best: StrategyResult) -> str:
+    """`a day, 78.5 % less`, or more, than the logged cost of the same calls."""
+    if not best.priced_calls or best.saved_share is None:
         return "nothing it asks for has a price"
-    return f"a day, {share(abs(saved))} {'less' if saved >= 0 else 'more'}"
+    return f"a day, {share(abs(best.saved_share))} {'less' if best.saved_share >= 0 else 'more'}"
 
 
 def method(findings: Findings) -> list[str]:
@@ -206,7 +195,7 @@ def method(findings: Findings) -> list[str]:
         if coverage.first and coverage.last
         else f"Log: {coverage.calls:,} calls without times in {findings.store}."
     ]
-    version = findings.replay["price_book_version"] if findings.replay else findings.by_agent["price_book_version"]
+    version = findings.replay.price_book_version if findings.replay else findings.by_agent["price_book_version"]
     said.append(f"Price book: {version}. Each call is priced at the price of its day, exactly, in pico-dollars.")
     if findings.diagnosis:
         baseline = findings.diagnosis["baseline"]
@@ -219,6 +208,5 @@ def method(findings: Findings) -> list[str]:
             "Strategies are replayed over the same calls in time order; savings are Shapley values of the stages and "
             "sum to the difference. Caches start warm from the calls before the window."
         )
-        for entry in findings.replay["strategies"]:
-            said.append(f"Run {entry['run_id']}: {entry['name']}.")
+        said += [f"Run {entry.run_id}: {entry.name}." for entry in findings.replay.strategies]
     return said

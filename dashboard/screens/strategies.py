@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import streamlit as st
 
 from analysis.formatting import count as counted
 from analysis.formatting import money, share
+from analysis.money import dollars
 from dashboard.data import results_cache, strategy_files
 from dashboard.documents import document_views, evidence_tables
 from dashboard.render import daily_charts, detail_charts
 from dashboard.render.palette import HUES
 from dashboard.widgets import blocks, page_frame, progress
 from dashboard.widgets.page_frame import View
+from replay.advice.recommend import recommended
+from replay.advice.result_in_words import sentence
+from replay.engine.run import Replay, StrategyResult
 from replay.strategy.schema import Strategy
 
 SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
@@ -50,9 +55,9 @@ def show() -> None:
         with answer:
             strategies = [strategy for name in chosen if (strategy := entries[name].strategy)]
             result = _replay(view, strategies, since, until, cold)
-            best = document_views.recommended(result) if result else None
+            best = recommended(result.strategies) if result else None
             if result is not None and best is not None:
-                blocks.finding(evidence_tables.sentence(best), level=1)
+                blocks.finding(sentence(best), level=1)
         if result is not None and best is not None:
             again = {name: _again(entries[name], since, until, cold) for name in chosen}
             _answer(view, result, best, newest, again)
@@ -79,8 +84,8 @@ def spike_days(coverage: document_views.Coverage, newest: document_views.Documen
 
 def _replay(
     view: View, strategies: Sequence[Strategy], since: date | None, until: date | None, cold: bool
-) -> document_views.Document | None:
-    """The result as `hindcast replay --json` prints it; strategies that were run before are not run again."""
+) -> Replay | None:
+    """The result of `hindcast replay`; strategies that were run before are not run again. None if stopped."""
     names = {_key(strategy, since, until, cold): strategy for strategy in strategies}
     new = {key: strategy for key, strategy in names.items() if results_cache.kept(("replayed", *view.key, key)) is None}
     if new:
@@ -89,13 +94,13 @@ def _replay(
             "since": since, "until": until, "cold": cold,
         }  # fmt: skip
         text = f"Replaying {view.coverage.calls:,} calls"
-        found = progress.result(view, "replay", arguments, text, key=tuple(new), of=len(new))
+        found: Replay | None = progress.result(view, "replay", arguments, text, key=tuple(new), of=len(new))
         if found is None:
             return None
-        for key, entry in zip(new, found["strategies"], strict=True):
-            results_cache.keep(("replayed", *view.key, key), {**found, "strategies": [entry]})
-    kept = [results_cache.kept(("replayed", *view.key, key)) for key in names]
-    return {**kept[0], "strategies": [one["strategies"][0] for one in kept]}
+        for key, entry in zip(new, found.strategies, strict=True):
+            results_cache.keep(("replayed", *view.key, key), replace(found, strategies=(entry,)))
+    kept: list[Replay] = [results_cache.kept(("replayed", *view.key, key)) for key in names]
+    return replace(kept[0], strategies=tuple(one.strategies[0] for one in kept))
 
 
 def _key(strategy: Strategy, since: date | None, until: date | None, cold: bool) -> tuple[object, ...]:
@@ -115,18 +120,15 @@ def _again(entry: strategy_files.Entry, since: date | None, until: date | None, 
 
 def _answer(
     view: View,
-    result: document_views.Document,
-    best: document_views.Document,
+    result: Replay,
+    best: StrategyResult,
     newest: document_views.Document,
     again: dict[str, str],
 ) -> None:
-    if result["baseline"]["unpriced_calls"]:
-        blocks.note(
-            f"Without a price, on neither side: {counted(result['baseline']['unpriced_calls'], 'call')}.",
-            warn=True,
-        )
-    if result["baseline"]["untimed_calls"]:
-        blocks.note(f"Without a time, not replayed: {counted(result['baseline']['untimed_calls'], 'call')}.", warn=True)
+    if result.unpriced_calls:
+        blocks.note(f"Without a price, on neither side: {counted(result.unpriced_calls, 'call')}.", warn=True)
+    if result.untimed_calls:
+        blocks.note(f"Without a time, not replayed: {counted(result.untimed_calls, 'call')}.", warn=True)
     colours = evidence_tables.strategy_colours(result)
     costs = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
     lines = evidence_tables.trajectories(costs, view.coverage.whole_days, result, colours)
@@ -134,57 +136,51 @@ def _answer(
         daily_charts.comparison(lines, spike=document_views.stands_out_since(newest)),
         "strategies",
         alt="Daily cost in USD as logged, and under each strategy: "
-        + "; ".join(f"{entry['name']} {document_views.per_day(entry)} a day" for entry in result["strategies"]),
+        + "; ".join(f"{entry.name} {money(entry.per_day())} a day" for entry in result.strategies),
     )
     if any(line.dashed for line in lines):
         blocks.note("Dotted: quality falls below the floor, or the log cannot say. Bands: where the cost is a range.")
     blocks.table(evidence_tables.comparison(result, colours), "strategies")
-    name = st.selectbox(
-        "Look closer at", [entry["name"] for entry in result["strategies"]],
-        index=[entry["name"] for entry in result["strategies"]].index(best["name"]), key="closer", bind="query-params",
-    )  # fmt: skip
-    closer = next(entry for entry in result["strategies"] if entry["name"] == name)
-    _closer(closer, result, again.get(closer["name"], ""))
+    names = [entry.name for entry in result.strategies]
+    name = st.selectbox("Look closer at", names, index=names.index(best.name), key="closer", bind="query-params")
+    closer = next(entry for entry in result.strategies if entry.name == name)
+    _closer(closer, result, again.get(closer.name, ""))
     _limits(closer, result)
 
 
-def _limits(closer: document_views.Document, result: document_views.Document) -> None:
+def _limits(closer: StrategyResult, result: Replay) -> None:
     """What is assumed or left out: of the strategy that is looked at, and folded away of the others."""
-    if closer["limits"]:
-        blocks.finding(f"What the log cannot say of {closer['name']}")
-        blocks.points(closer["limits"], shown=6)
-    others = [entry for entry in result["strategies"] if entry is not closer and entry["limits"]]
+    if closer.limits:
+        blocks.finding(f"What the log cannot say of {closer.name}")
+        blocks.points(closer.limits, shown=6)
+    others = [entry for entry in result.strategies if entry is not closer and entry.limits]
     if others:
         with st.expander("What it cannot say of the others"):
             for entry in others:
-                blocks.finding(entry["name"])
-                blocks.points(entry["limits"], shown=len(entry["limits"]))
+                blocks.finding(entry.name)
+                blocks.points(entry.limits, shown=len(entry.limits))
 
 
-def _closer(entry: document_views.Document, result: document_views.Document, again: str) -> None:
-    saved = document_views.amount(entry["baseline_cost_usd"]) - document_views.amount(entry["cost_usd"])
-    if entry["savings"] and entry["cost_usd"] is not None:
-        stages = " · ".join(
-            f"{stage} {money(document_views.dollars(part))}" for stage, part in entry["savings"].items()
-        )
-        days = [row["day"] for row in result["baseline"]["daily"]]
-        over = f" saved in {counted(len(days), 'day')}" if days else ""
-        blocks.finding(f"Where the {money(saved)}{over} come from: {stages}")
+def _closer(entry: StrategyResult, result: Replay, again: str) -> None:
+    """One strategy: where its saving comes from, what its caches answer, how its quality was judged."""
+    if entry.savings_pico and entry.priced_calls:
+        stages = " · ".join(f"{stage} {money(dollars(part))}" for stage, part in entry.savings_pico.items())
+        over = f" saved in {counted(len(result.daily), 'day')}" if result.daily else ""
+        blocks.finding(f"Where the {money(dollars(entry.baseline_pico - entry.cost_pico))}{over} come from: {stages}")
         blocks.picture(
             daily_charts.waterfall(document_views.savings_steps(entry)), "savings",
-            alt=f"From {money(document_views.dollars(entry['baseline_cost_usd']))} logged to "
-            f"{money(document_views.dollars(entry['cost_usd']))}: {stages}",
+            alt=f"From {money(dollars(entry.baseline_pico))} logged to {money(dollars(entry.cost_pico))}: {stages}",
         )  # fmt: skip
-    if entry["tier_hits"] and entry["demand_calls"]:
-        blocks.finding(f"Caches answer {share(entry['hit_rate'])} of the calls")
-        tiers = {name: [hits / entry["demand_calls"]] for name, hits in entry["tier_hits"].items()}
+    if entry.tier_hits and entry.demand:
+        blocks.finding(f"Caches answer {share(entry.hit_rate)} of the calls")
+        tiers = {name: [hits / entry.demand] for name, hits in entry.tier_hits.items()}
         blocks.picture(
-            detail_charts.hit_bars([entry["name"]], tiers, dict(zip(tiers, reversed(HUES), strict=False))), "hits",
-            alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry["tier_hits"].items()),
+            detail_charts.hit_bars([entry.name], tiers, dict(zip(tiers, reversed(HUES), strict=False))), "hits",
+            alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry.tier_hits.items()),
         )  # fmt: skip
     with st.expander("How quality was judged, and how to run this again"):
         blocks.lead(evidence_tables.evidence(entry))
-        blocks.note(f"Run id {entry['run_id']}: same log, prices and strategy give the same figures.")
+        blocks.note(f"Run id {entry.run_id}: same log, prices and strategy give the same figures.")
         if again:
             blocks.command(again)
 

@@ -52,7 +52,7 @@ def test_a_replay_aside_is_the_replay_and_leaves_the_store_as_it_is(own: Store, 
     assert hashlib.sha256(own.path.read_bytes()).hexdigest() == before
     with Store(copy).read() as con:  # the texts were counted there
         assert con.execute("SELECT count(DISTINCT content_id) FROM content_tokens").fetchall() == [(2,)]
-    assert found == run(own, chosen).to_json()
+    assert found == run(own, chosen)
     assert steps == [strategy.name for strategy in chosen]
 
 
@@ -100,12 +100,12 @@ def test_ranges_of_days_sum_to_the_range_of_the_strategy(own: Store) -> None:
 
     from dashboard.documents import evidence_tables
 
-    found = run(own, [load(path) for path in sample_logs.strategies()[1:]], since=date(2024, 3, 5)).to_json()
-    for entry in found["strategies"]:
+    found = run(own, [load(path) for path in sample_logs.strategies()[1:]], since=date(2024, 3, 5))
+    for entry in found.to_json()["strategies"]:
         for end in ("low", "high"):
             assert sum(Decimal(row[f"cost_{end}_usd"]) for row in entry["daily"]) == Decimal(entry[f"cost_{end}_usd"])
     lines = evidence_tables.trajectories({}, [], found, evidence_tables.strategy_colours(found))
-    for line, entry in zip(lines[1:], found["strategies"], strict=True):
+    for line, entry in zip(lines[1:], found.to_json()["strategies"], strict=True):
         wide = entry["cost_low_usd"] != entry["cost_high_usd"]
         assert (line.low is not None) == (line.high is not None) == wide
         if line.low is not None and line.high is not None:

@@ -85,8 +85,8 @@ def test_engineers_get_every_driver_and_every_limit(findings: Findings) -> None:
     assert findings.replay is not None
     for driver in findings.diagnosis["drivers"]:
         assert money(Decimal(driver["delta"]), sign=True) in text
-    for entry in findings.replay["strategies"]:
-        for limit in entry["limits"]:
+    for entry in findings.replay.strategies:
+        for limit in entry.limits:
             assert limit.replace("`", "'") in text
 
 

@@ -10,9 +10,10 @@ import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
-from cli.policies.replay import recommended, sentence
 from dashboard.documents import story
 from ingest.store.database import Store
+from replay.advice.recommend import recommended
+from replay.advice.result_in_words import sentence
 from replay.engine.run import Replay, run
 from replay.strategy.schema import parse
 
@@ -64,7 +65,7 @@ def test_a_strategy_is_compared_with_the_very_calls_that_its_cost_is_of(store: S
 def test_one_that_leaves_calls_without_a_price_is_never_recommended_before_one_that_does_not(store: Store) -> None:
     result = replayed(store, UNKNOWN, PARTLY, KNOWN)
     assert [entry.quality["verdict"] for entry in result.strategies] == ["passes"] * 3
-    best = recommended(result)
+    best = recommended(result.strategies)
     assert best is not None
     assert best.name == "known"
     assert result.strategies[1].cost_pico < best.cost_pico
@@ -72,7 +73,7 @@ def test_one_that_leaves_calls_without_a_price_is_never_recommended_before_one_t
 
 def test_where_nothing_has_a_price_the_answer_says_so(store: Store) -> None:
     result = replayed(store, UNKNOWN)
-    best = recommended(result)
+    best = recommended(result.strategies)
     assert best is not None
     assert "cannot be said" in sentence(best)
     told = story.gather(store, [parse(UNKNOWN)])

@@ -1,0 +1,53 @@
+"""One strategy's result in words: the sentences and texts that the terminal, the pages and the report share."""
+
+from __future__ import annotations
+
+from analysis.formatting import count, money, share
+from replay.engine.run import StrategyResult
+
+
+def sentence(result: StrategyResult) -> str:
+    """The answer in one sentence: dollars a day against the logged ones, the saved share, and what is known of quality.
+
+    `combined would have cost $176.65/day instead of $822.52 (-78.5 %); quality 0.99 of today's (90 % lower bound
+    0.992): passes 0.95.` Without a priced call it says that no cost is known.
+    """
+    if not result.priced_calls:
+        return f"{result.name}: none of the calls has a price under it, so what it would have cost cannot be said."
+    return f"{_cost(result)}; {_quality(result)}."
+
+
+def _cost(result: StrategyResult) -> str:
+    """The cost against the logged cost of the very same calls."""
+    change = share(-(result.saved_share or 0.0), sign=True)
+    lost = result.newly_unpriced
+    left_out = f" without the {count(lost, 'call')} that would have no price" if lost else ""
+    cost, logged = money(result.per_day()), money(result.logged_per_day())
+    return f"{result.name} would have cost {cost}/day instead of {logged} ({change}){left_out}"
+
+
+def _quality(result: StrategyResult) -> str:
+    quality = result.quality
+    if quality["verdict"] == "unknown":
+        return "whether quality holds, the log cannot say"
+    mean, low = quality["mean_ratio"], quality["lower_90"]
+    if mean is None:  # no moved call is scored; too few moved to fall below the floor even at their worst
+        return f"quality at least {low:.3f} of today's even at the worst: {verdict(result)}"
+    return f"quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(result)}"
+
+
+def verdict(result: StrategyResult) -> str:
+    """`passes 0.95`, `fails 0.95` or `unknown`."""
+    said, floor = result.quality["verdict"], result.quality.get("floor")
+    return f"{said} {floor:.2f}" if floor is not None and said != "unknown" else str(said)
+
+
+def quality_text(result: StrategyResult) -> str:
+    """Quality relative to the logged answers with the one-sided 90 % lower bound, as in a table.
+
+    `0.97 (0.957)`; `? (0.957)` where no score gives the mean; `unknown` where the bound is unknown too.
+    """
+    mean, low = result.quality["mean_ratio"], result.quality["lower_90"]
+    if low is None:
+        return "unknown"
+    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
