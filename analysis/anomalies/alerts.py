@@ -46,38 +46,44 @@ class Alert:
 
 
 def in_words(found: Sequence[Alert]) -> list[str]:
-    """Each alert as a line, amounts against what was expected; the hours share one."""
+    """Each alert as a line, amounts against what was expected; the hours share one, led by the furthest off."""
     lines = []
     for alert in found:
         if alert.kind == "hour":
             continue
-        values = [_figure(alert, value) for value in (alert.actual, alert.expected)]
-        lines.append(
-            {
-                "agent": f"agent {alert.what}: {values[0]}, expected {values[1]}",
-                "ratio": f"{alert.what}: {values[0]}, expected {values[1]}",
-                "drift": f"{alert.what} day after day: {values[0]}, {values[1]} when it began",
-                "new_agent": f"new agent {alert.what}: {values[0]}",
-                "unpriced": f"{alert.what}: {values[0]}, expected {values[1]}",
-            }[alert.kind]
-        )
+        actual, expected = figure(alert, alert.actual), figure(alert, alert.expected)
+        ends = {"drift": f", {expected} when it began", "new_agent": ""}
+        lines.append(f"{title(alert)}: {actual}{ends.get(alert.kind, f', expected {expected}')}")
     odd = [alert for alert in found if alert.kind == "hour"]
     if odd:
         worst = max(odd, key=lambda alert: (abs((alert.actual or 0.0) - (alert.expected or 0.0)), alert.what))
-        values = [_figure(worst, value) for value in (worst.actual, worst.expected)]
-        hour = f"{worst.what} with the hour before it: {values[0]}, expected {values[1]}"
-        lines.append(f"{len(odd)} hours, most of all {hour}" if len(odd) > 1 else f"the hour {hour}")
+        hour = f"{title(worst)}: {figure(worst, worst.actual)}, expected {figure(worst, worst.expected)}"
+        lines.append(f"{len(odd)} hours, most of all {hour.removeprefix('the hour ')}" if len(odd) > 1 else hour)
     return lines
 
 
-def _figure(alert: Alert, value: float | None) -> str:
+def title(alert: Alert) -> str:
+    """What stands out, as a clause without its figures."""
+    forms = {
+        "agent": "agent {}",
+        "new_agent": "new agent {}",
+        "drift": "{} day after day",
+        "hour": "the hour {} with the hour before it",
+    }
+    return forms.get(alert.kind, "{}").format(alert.what)
+
+
+def figure(alert: Alert, value: float | None) -> str:
+    """A figure of the alert in its own unit: dollars, calls, a share, or a mean; `-` where there is none."""
+    if value is None:
+        return "-"
     if alert.kind == "unpriced":
-        return f"{value or 0.0:,.0f}"
+        return f"{value:,.0f}"
     if alert.kind == "ratio":
         if alert.what.startswith("share"):
             return formatting.share(value)
-        return f"{value or 0.0:,.2f}" if abs(value or 0.0) < 100 else f"{value or 0.0:,.0f}"
-    return formatting.money(None if value is None else Decimal(repr(round(value, 6))))
+        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return formatting.money(Decimal(repr(round(value, 6))))
 
 
 def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement]) -> list[Alert]:

@@ -128,11 +128,14 @@ def _unit_price(compared: Comparison, mine: slice, side: int) -> float | None:
 
 
 def place(segment: dict[str, str | None]) -> str:
-    """`drafting_agent / draft`; a dimension that the log does not tell reads `-`."""
-    parts = [value if value is not None else "-" for value in segment.values()]
-    while len(parts) > 1 and parts[-1] == "-":
-        parts.pop()
-    return " / ".join(parts) or "all calls"
+    """`drafting_agent / draft`: the values of a segment's dimensions in the order of the segment.
+
+    A value that the log does not tell reads `(none)`, as in every report; at the end of several it is left out.
+    """
+    values = list(segment.values())
+    while len(values) > 1 and values[-1] is None:
+        values.pop()
+    return " / ".join(formatting.named(value) for value in values) or "all calls"
 
 
 def amount(diagnosis: Diagnosis, value: Decimal | None, *, sign: bool = False) -> str:
@@ -170,6 +173,12 @@ def pair(line: DriverLine) -> tuple[str, str]:
             if texts[0] != texts[1]:
                 return texts[0], texts[1]
     return before, after
+
+
+def what(line: DriverLine) -> str:
+    """The factor of a driver, with the model, tier or price that it is about: `model mix: gpt-4-turbo`."""
+    name = WHAT.get(line.factor, line.factor)
+    return f"{name}: {line.detail}" if line.detail else name
 
 
 def change(line: DriverLine) -> str:
@@ -331,8 +340,9 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     found = []
     for line, value in zip(shown, cents, strict=False):
         saves = f"{amount(d, line.undo_saves)}/day" if line.undo_saves is not None and line.undo_saves > 0 else "-"
-        what = WHAT[line.factor] + (f": {line.detail}" if line.detail else "")
-        found.append([formatting.share(line.share), _signed(d, value), place(line.segment), what, change(line), saves])
+        found.append(
+            [formatting.share(line.share), _signed(d, value), place(line.segment), what(line), change(line), saves]
+        )
     if rest:
         share = float(parts[-2] / d.delta) if d.delta else None
         found.append(

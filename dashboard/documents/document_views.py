@@ -17,6 +17,7 @@ from analysis import dimensions
 from analysis.anomalies.month_forecast import Outlook
 from analysis.calendar_days import complete_days
 from analysis.diagnosis import narrative
+from analysis.diagnosis.result import DriverLine
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
@@ -253,20 +254,24 @@ def change(now: Decimal, before: Decimal) -> float | None:
 # -- the spike ---------------------------------------------------------------------------------------------------------
 
 
-def where(segment: Mapping[str, Any]) -> str:
-    """`drafting_agent / draft`."""
-    return narrative.place(dict(segment))
+def driver_lines(diagnosis: Document) -> list[DriverLine]:
+    """The drivers of a document of `hindcast diagnose --json` as the objects that the narrative words. Dollars."""
+    return [
+        DriverLine(
+            **{
+                **driver,
+                "delta": Decimal(driver["delta"]),
+                "order_range": None,  # no text tells it
+                "undo_saves": dollars(driver["undo_saves"]),
+            }
+        )
+        for driver in diagnosis["drivers"]
+    ]
 
 
 def filter_of(segment: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
     """The calls of a driver's segment, as `hindcast calls` is asked for them."""
     return tuple((name, None if value is None else str(value)) for name, value in segment.items())
-
-
-def what(driver: Document) -> str:
-    """The factor of a driver as the terminal says it, with the model or the price it is about."""
-    name = narrative.WHAT.get(driver["factor"], str(driver["factor"]))
-    return f"{name}: {driver['detail']}" if driver.get("detail") else name
 
 
 def sentences(diagnosis: Document) -> list[str]:
@@ -287,11 +292,11 @@ def stands_out_since(diagnosis: Document) -> date | None:
 
 def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
     """Expected, the drivers in the order of the document, the smaller ones as one, what is unexplained, actual."""
-    drivers: Sequence[Document] = diagnosis["drivers"]
-    steps = [Step(where(driver["segment"]), amount(driver["delta"]), detail=what(driver)) for driver in drivers[:limit]]
-    if len(drivers) > limit:
-        rest = sum((amount(driver["delta"]) for driver in drivers[limit:]), Decimal(0))
-        steps.append(Step(f"{len(drivers) - limit} smaller drivers", rest))
+    lines = driver_lines(diagnosis)
+    steps = [Step(narrative.place(line.segment), line.delta, detail=narrative.what(line)) for line in lines[:limit]]
+    if len(lines) > limit:
+        rest = sum((line.delta for line in lines[limit:]), Decimal(0))
+        steps.append(Step(f"{len(lines) - limit} smaller drivers", rest))
     return _between(diagnosis, steps)
 
 

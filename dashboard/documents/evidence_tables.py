@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
+from analysis.anomalies import alerts as alert_words
 from analysis.diagnosis import narrative
 from analysis.formatting import money, share
 from analysis.money import dollars
@@ -20,14 +21,6 @@ from replay.quality.evidence import EVIDENCE
 
 MOST_SHARE = 2.0
 SHARE = "Of the whole difference; none where rises and falls nearly cancel"
-ALERTS = {
-    "agent": "{}: dollars of this agent",
-    "hour": "{}: dollars of this hour",
-    "ratio": "{}",
-    "drift": "{}",
-    "new_agent": "{}: an agent that was not there before",
-    "unpriced": "{}",
-}
 
 
 def movers(found: document_views.Document, limit: int = 3) -> Table:
@@ -40,13 +33,13 @@ def movers(found: document_views.Document, limit: int = 3) -> Table:
     if not rows:
         rows = [
             (
-                Decimal(driver["delta"]),
-                driver["share"],
-                document_views.what(driver),
-                document_views.where(driver["segment"]),
+                line.delta,
+                line.share,
+                narrative.what(line),
+                narrative.place(line.segment),
                 None,
             )
-            for driver in found["drivers"]
+            for line in document_views.driver_lines(found)
         ]
     return Table(
         f"The largest movers of {found['day']}",
@@ -152,20 +145,14 @@ def alerts(found: document_views.Document) -> Table:
     """What stands out on the day beside the total: agents, hours, ratios, drift, and rules that need no history."""
     columns = (Column("what"), Column("on the day", figure=True), Column("expected", figure=True))
     rows = tuple(
-        (ALERTS[alert["kind"]].format(alert["what"]), _measured(alert, "actual"), _measured(alert, "expected"))
-        for alert in found["alerts"]
+        (
+            alert_words.title(alert),
+            alert_words.figure(alert, alert.actual),
+            alert_words.figure(alert, alert.expected),
+        )
+        for alert in (alert_words.Alert(**document) for document in found["alerts"])
     )
     return Table(f"What else stands out on {found['day']}", columns, rows)
-
-
-def _measured(alert: document_views.Document, side: str) -> str:
-    """A figure of an alert in its own unit."""
-    value = alert[side]
-    if value is None:
-        return "-"
-    if alert["kind"] in ("ratio", "unpriced"):
-        return share(value) if str(alert["what"]).startswith("share") else f"{value:,.1f}"
-    return money(Decimal(repr(value)))
 
 
 def drivers(found: document_views.Document) -> Table:
@@ -182,15 +169,14 @@ def drivers(found: document_views.Document) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            driver["share"],
-            Decimal(driver["delta"]),
-            document_views.where(driver["segment"]),
-            document_views.what(driver),
-            narrative.figure(driver["before"], driver["unit"]),
-            narrative.figure(driver["after"], driver["unit"]),
-            document_views.dollars(driver["undo_saves"]),
+            line.share,
+            line.delta,
+            narrative.place(line.segment),
+            narrative.what(line),
+            *narrative.pair(line),
+            line.undo_saves,
         )
-        for driver in found["drivers"]
+        for line in document_views.driver_lines(found)
     )
     unexplained = f"{money(document_views.dollars(found['residual']))} unexplained"
     share = 1.0 if document_views.amount(found["delta"]) else None

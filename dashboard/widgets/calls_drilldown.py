@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.diagnosis import narrative
 from analysis.formatting import money, named, tokens
 from analysis.reports import calls
 from dashboard.data import prefetch, results_cache
@@ -28,8 +29,8 @@ def from_driver(view: View, found: document_views.Document) -> None:
     """Choose a driver, then see the sessions and calls of its segment on that day."""
     blocks.finding("Look at the calls")
     names = {
-        str(number): f"{document_views.where(driver['segment'])}: {document_views.what(driver)}"
-        for number, driver in enumerate(found["drivers"][:SHOWN])
+        str(number): f"{narrative.place(line.segment)}: {narrative.what(line)}"
+        for number, line in enumerate(document_views.driver_lines(found)[:SHOWN])
     }
     number = st.selectbox(
         "Driver", list(names), format_func=lambda key: names[key], key="driver", bind="query-params",
