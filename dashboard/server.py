@@ -13,11 +13,11 @@ import threading
 import time
 from importlib import import_module
 
-PATIENCE_S = 8.0  # a reader who opens the page at once should find the processor free for it
+PAUSE_S = 8.0  # a reader who opens the page at once should find the processor free for it
 
 
 def prepare() -> None:
-    """Work out the first page's figures. What fails here fails again on the page, in words."""
+    """Compute the first page's figures. An error here is raised again on the page, which shows it."""
     from streamlit import runtime
 
     from dashboard.data import results_cache
@@ -26,9 +26,9 @@ def prepare() -> None:
     while not runtime.exists():
         time.sleep(0.02)
     try:
-        results_cache.warm()
-        time.sleep(PATIENCE_S)
-        results_cache.warm_more()
+        results_cache.warm_first_page()
+        time.sleep(PAUSE_S)
+        results_cache.warm_next_pages()
     except HindcastError:
         return
 

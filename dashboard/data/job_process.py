@@ -1,7 +1,7 @@
-"""Runs an errand in a process of its own: the page stays quick, the server small, and Stop ends the work at once.
+"""Runs a job in a process of its own: the page stays quick, the server small, and Stop ends the work at once.
 
-Parent and child speak in pickles over pipes: one request in; progress, then a result or an error, out. The child ends
-by itself when the parent does. Both sides are this module, so nothing foreign is ever unpickled.
+Parent and child exchange pickles over pipes: one request in; progress, then a result or an error, out. The child ends
+by itself when the parent does. Both sides are this module, so nothing from elsewhere is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ingest import errors
 from ingest.errors import HindcastError
 
 TICK_S: Final = 0.25
-GENTLE: Final = {"diagnosis": 10, "look_ahead": 15}  # begun before anyone asks: the browser here comes first
+NICENESS: Final = {"diagnosis": 10}  # started before anyone asks for it: the browser on this machine comes first
 Tick = Callable[[list[Any]], None]
 
 
-def run(errand: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick) -> Any:
-    """The result of an errand on the store at `store`, which is only read; `copy` takes what must be added.
+def run(job: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick) -> Any:
+    """The result of a job on the store at `store`, which is only read; `copy` takes what must be added.
 
     `tick` is called four times a second with what was finished so far.
 
-    Whatever `tick` raises ends the errand's process at once. Raises the HindcastError that the errand raised.
+    Whatever `tick` raises ends the job's process at once. Raises the HindcastError that the job raised.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -39,22 +39,22 @@ def run(errand: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            pickle.dump((errand, store, copy, dict(arguments)), child.stdin)
+            pickle.dump((job, store, copy, dict(arguments)), child.stdin)
             child.stdin.flush()
-            return _listen(child.stdout, tick)
+            return _wait_for_result(child.stdout, tick)
         finally:
             child.kill()
             with contextlib.suppress(OSError):
                 child.stdin.close()
 
 
-def _listen(replies: IO[bytes], tick: Tick) -> Any:
-    heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_hear, args=(replies, heard), daemon=True).start()
+def _wait_for_result(replies: IO[bytes], tick: Tick) -> Any:
+    received: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(replies, received), daemon=True).start()
     finished: list[Any] = []
     while True:
         try:
-            kind, value = heard.get(timeout=TICK_S)
+            kind, value = received.get(timeout=TICK_S)
         except queue.Empty:
             kind, value = "", None
         if kind == "result":
@@ -62,46 +62,46 @@ def _listen(replies: IO[bytes], tick: Tick) -> Any:
         if kind == "error":
             name, what, where, remedy = value
             raise getattr(errors, name, HindcastError)(what, where=where, remedy=remedy)
-        if kind == "ended":
+        if kind == "closed":
             raise HindcastError(
                 "the work ended without a result",
                 remedy="Look at the output of `hindcast dashboard`; a smaller window of days needs less memory.",
             )
-        if kind == "said":
+        if kind == "step":
             finished.append(value)
         tick(finished)
 
 
-def _hear(replies: IO[bytes], heard: queue.SimpleQueue[tuple[str, Any]]) -> None:
+def _receive(replies: IO[bytes], received: queue.SimpleQueue[tuple[str, Any]]) -> None:
     with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
         while True:
-            heard.put(pickle.load(replies))  # noqa: S301  from our own child
-    heard.put(("ended", None))
+            received.put(pickle.load(replies))  # noqa: S301  from our own child
+    received.put(("closed", None))
 
 
 def main() -> None:
-    """The child: one errand, then out."""
+    """The child: one job, then out."""
     request, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
-    errand, store, copy, arguments = pickle.load(request)  # noqa: S301  from our own parent
+    job, store, copy, arguments = pickle.load(request)  # noqa: S301  from our own parent
 
-    def leave() -> None:
+    def exit_with_parent() -> None:
         while os.read(request.fileno(), 1):
             pass
         os._exit(0)
 
-    threading.Thread(target=leave, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     with contextlib.suppress(AttributeError, OSError):
-        os.nice(GENTLE.get(errand, 0))
+        os.nice(NICENESS.get(job, 0))
 
     def reply(kind: str, value: Any) -> None:
         pickle.dump((kind, value), replies)
         replies.flush()
 
-    from dashboard.data.jobs import ERRANDS, Aside
+    from dashboard.data.jobs import JOBS, CopyOnWriteStore
 
     try:
-        reply("result", ERRANDS[errand](Aside(store, copy), **arguments, say=lambda text: reply("said", text)))
+        reply("result", JOBS[job](CopyOnWriteStore(store, copy), **arguments, report=lambda text: reply("step", text)))
     except HindcastError as error:
         reply("error", (type(error).__name__, error.what, error.where, error.remedy))
     except BaseException:

@@ -1,6 +1,6 @@
 """Work that takes long on a large store: each is a command's own function, run in a process of its own.
 
-An errand takes the store, plain arguments and `say`, which it calls with what was finished last.
+A job takes the store, plain arguments and `report`, which it calls with the step it has finished or begun.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -25,14 +24,14 @@ from ingest.store.database import Store
 if TYPE_CHECKING:
     from replay.engine.run import Replay
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 Document = dict[str, Any]
 
 
-class Aside(Store):
+class CopyOnWriteStore(Store):
     """A store that is only read: what a command would add to it (token counts of texts) goes to a copy at `copy`.
 
-    The copy is made at the first write, is read from then on, and serves later errands until the store changes.
+    The copy is made at the first write, is read from then on, and serves later jobs until the store changes.
     """
 
     def __init__(self, path: Path, copy: Path) -> None:
@@ -66,7 +65,7 @@ class Aside(Store):
             ) from error
 
 
-def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: ARG001  one step
+def diagnosis(store: Store, day: date | None, report: Report) -> Document:  # noqa: ARG001  one step
     """As `hindcast diagnose --json`."""
     from analysis.diagnosis.diagnose import diagnose
     from analysis.diagnosis.document import to_json
@@ -75,74 +74,60 @@ def diagnosis(store: Store, day: date | None, say: Say) -> Document:  # noqa: AR
 
 
 def replay(
-    store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, say: Say
+    store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, report: Report
 ) -> Replay:
     """As `hindcast replay`, from the strategies' documents."""
     from replay.engine.run import run
     from replay.strategy.schema import Strategy
 
     chosen = [Strategy.model_validate(document) for document in strategies]
-    return run(store, chosen, since=since, until=until, cold=cold, done=say)
+    return run(store, chosen, since=since, until=until, cold=cold, done=report)
 
 
-def search(store: Store, since: date | None, until: date | None, floor: float, say: Say) -> tuple[Document, str]:
+def search(store: Store, since: date | None, until: date | None, floor: float, report: Report) -> tuple[Document, str]:
     """As `hindcast optimize --json`, and the strategy file that it writes."""
     from replay.optimize.search import optimize
     from replay.optimize.write_strategy import written
 
-    found = optimize(store, floor=floor, since=since, until=until, done=say)
+    found = optimize(store, floor=floor, since=since, until=until, done=report)
     return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])
 
 
 def caches(
-    store: Store, since: date | None, until: date | None, key: str, temperature: str, say: Say
+    store: Store, since: date | None, until: date | None, key: str, temperature: str, report: Report
 ) -> cache_lab_data.CacheCurves:
     """As `hindcast cache curve`."""
-    say("reading calls")
+    report("reading calls")
     return cache_lab_data.cache_curves(store, since, until, key, temperature)
 
 
-def doctor(store: Store, since: date | None, until: date | None, say: Say) -> list[tuple[Any, ...]]:
+def doctor(store: Store, since: date | None, until: date | None, report: Report) -> list[tuple[Any, ...]]:
     """As `hindcast cache doctor`."""
-    say("counting tokens")
+    report("counting tokens")
     ensure_counted(store, ["o200k_base"])
-    say("reading prompts")
+    report("reading prompts")
     return cache_lab_data.misses(store, since, until)
 
 
-def templates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+def templates(store: Store, since: date | None, until: date | None, report: Report) -> Document:
     """As `hindcast templates --json`; empty where the store keeps no message."""
     from analysis.reports.prompt_templates import templates as find
 
-    say("reading prompts")
+    report("reading prompts")
     try:
         return find(store, since=since, until=until).to_json()
     except InputError:
         return {}
 
 
-def duplicates(store: Store, since: date | None, until: date | None, say: Say) -> Document:
+def duplicates(store: Store, since: date | None, until: date | None, report: Report) -> Document:
     """As `hindcast duplicates --json`."""
     from analysis.reports.duplicate_requests import duplicates as find
 
-    say("comparing requests")
+    report("comparing requests")
     return find(store, since=since, until=until).to_json()
 
 
-def look_ahead(store: Store, found: Document, say: Callable[[Any], None]) -> None:
-    """Tells what readers ask for next, as pairs of question and answer; between them it rests as long as it worked.
-
-    It begins when a reader has just been told of the newest day, and looks at what follows on the same machine.
-    """
-    from dashboard.data.prefetch import answers
-
-    began = time.monotonic()
-    for pair in answers(store, found):
-        say(pair)
-        time.sleep(time.monotonic() - began)
-        began = time.monotonic()
-
-
-ERRANDS: Final[dict[str, Callable[..., Any]]] = {
-    errand.__name__: errand for errand in (diagnosis, replay, search, caches, doctor, templates, duplicates, look_ahead)
+JOBS: Final[dict[str, Callable[..., Any]]] = {
+    job.__name__: job for job in (diagnosis, replay, search, caches, doctor, templates, duplicates)
 }

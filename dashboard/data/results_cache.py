@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import threading
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date
@@ -24,16 +23,15 @@ import streamlit as st
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
 from analysis.reports import calls as listing
-from analysis.reports.cost import CostReport
 from analysis.reports.cost import cost as cost_report
-from dashboard.data import cost_rollup, job_process, prefetch
-from dashboard.data.store_contents import Holdings
-from dashboard.data.store_contents import holdings as stored
+from dashboard.data import job_process
+from dashboard.data.store_contents import StoreContents, read_contents
 from dashboard.documents import document_views
-from ingest.errors import HindcastError, PriceError, StoreBusyError
+from ingest.errors import PriceError, StoreBusyError
 from ingest.store.database import Store
 
 Document = dict[str, Any]
+Filter = tuple[tuple[str, str | None], ...]  # dimension and value; None: the log has none
 MAX_KEPT = 100
 AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
 TICK_S = 0.25
@@ -76,33 +74,25 @@ def _seen() -> dict[str, tuple[object, str]]:
 
 
 @st.cache_resource
-def sound() -> set[tuple[str, str]]:
+def valid_stores() -> set[tuple[str, str]]:
     """Paths and versions of stores that were found fit to be shown."""
     return set()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _whole(path: str, version: str) -> CostReport | None:
-    return cost_rollup.whole(Store(path))
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def cost(path: str, version: str, by: tuple[str, ...], since: date | None, until: date | None) -> Document:
     """As `hindcast cost --json`: rows, total, hidden_cache and price_book_version."""
-    whole = _whole(path, version) if set(by) <= set(cost_rollup.DIMENSIONS) else None
-    if whole is not None:
-        return cost_rollup.rolled_up(whole, by, since, until)
     return cost_report(Store(path), by=by, since=since, until=until).to_json()
 
 
-def diagnosed(path: str, version: str, day: date | None) -> Document | None:
-    """A diagnosis of before, if it is kept."""
-    found: Document | None = kept(("diagnosis", path, version, day))
+def known_diagnosis(path: str, version: str, day: date | None) -> Document | None:
+    """The diagnosis of a day if it is in the cache; None starts no work."""
+    found: Document | None = get(("diagnosis", path, version, day))
     return found
 
 
-def begun(path: str, version: str, day: date | None) -> None:
-    """Begin a diagnosis if none is under way. Raises what it raised if it has ended badly."""
+def start_diagnosis(path: str, version: str, day: date | None) -> None:
+    """Start a diagnosis if none is running. Raises the error of one that has failed."""
     job = _diagnosing(path, version, day)
     if job.done():
         job.result()
@@ -110,7 +100,7 @@ def begun(path: str, version: str, day: date | None) -> None:
 
 def diagnosis(path: str, version: str, day: date | None) -> Document:
     """As `hindcast diagnose --json`."""
-    if (found := diagnosed(path, version, day)) is not None:
+    if (found := known_diagnosis(path, version, day)) is not None:
         return found
     with st.spinner("Comparing the day with earlier ones"):
         place = st.empty()
@@ -131,7 +121,7 @@ def _jobs() -> tuple[ThreadPoolExecutor, dict[Hashable, Future[Document]]]:
 def _diagnosing(path: str, version: str, day: date | None) -> Future[Document]:
     executor, jobs = _jobs()
     key = path, version, day
-    if (found := diagnosed(path, version, day)) is not None:
+    if (found := known_diagnosis(path, version, day)) is not None:
         known: Future[Document] = Future()
         known.set_result(found)
         return known
@@ -148,32 +138,12 @@ def _diagnose(path: str, version: str, day: date | None) -> Document:
         found = job_process.run("diagnosis", Path(path), copy_path(version), {"day": day}, lambda _finished: None)
     else:
         found = to_json(diagnose(Store(path), day=day))
-    keep(("diagnosis", path, version, day), found)
-    if day is None and coverage(path, version).calls > AT_ONCE:
-        threading.Thread(target=_look_ahead, args=(path, version, found), daemon=True).start()
+    put(("diagnosis", path, version, day), found)
     return dict(found)
 
 
-@st.cache_resource
-def _foreseen() -> dict[Hashable, Any]:
-    """Answers that were worked out before anyone asked, by version and question; of the newest version only."""
-    return {}
-
-
-def _look_ahead(path: str, version: str, found: Document) -> None:
-    answers = _foreseen()
-    answers.clear()
-
-    def hear(told: list[Any]) -> None:
-        answers.update(((path, version, *question), answer) for question, answer in told)
-        told.clear()
-
-    with contextlib.suppress(HindcastError):  # what fails here fails again on the page, in words
-        job_process.run("look_ahead", Path(path), copy_path(version), {"found": found}, hear)
-
-
-def warm() -> None:
-    """Work out what the first page shows at once. Raises what it would raise."""
+def warm_first_page() -> None:
+    """Compute what the first page shows at once. Raises what it would raise."""
     path = store_path()
     key = str(path), version(path)
     coverage(*key)
@@ -182,8 +152,8 @@ def warm() -> None:
     colours(*key, "agent")
 
 
-def warm_more() -> None:
-    """Work out what readers ask for next."""
+def warm_next_pages() -> None:
+    """Compute what most readers open next: the diagnosis of the newest day, and the price list."""
     path = store_path()
     key = str(path), version(path)
     _diagnosing(*key, None).result()
@@ -201,40 +171,34 @@ def colours(path: str, version: str, dimension: str) -> dict[str, str]:
     """The lasting colour of each agent, model or task."""
     from dashboard.render import palette
 
-    return palette.assign(
-        _foreseen().get((path, version, "ranked", dimension)) or document_views.ranked(Store(path), dimension)
-    )
+    return palette.assign(document_views.ranked(Store(path), dimension))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def sessions(
     path: str,
     version: str,
-    where: prefetch.Filter,
+    where: Filter,
     since: date | None,
     until: date | None,
     limit: int,
 ) -> list[Document]:
     """The dearest sessions of a segment."""
-    question = where, since, until, limit
-    found: list[Document] | None = _foreseen().get((path, version, "sessions", *question))
-    return prefetch.sessions(Store(path), *question) if found is None else found
+    return listing.plain_rows(listing.sessions(Store(path), dict(where), since=since, until=until, limit=limit))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def calls(
     path: str,
     version: str,
-    where: prefetch.Filter,
+    where: Filter,
     since: date | None,
     until: date | None,
     order: str,
     limit: int,
 ) -> Document:
     """As `hindcast calls --json`."""
-    question = where, since, until, order, limit
-    found: Document | None = _foreseen().get((path, version, "calls", *question))
-    return prefetch.calls(Store(path), *question) if found is None else found
+    return listing.calls(Store(path), dict(where), since=since, until=until, order=order, limit=limit).to_json()
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
@@ -275,29 +239,28 @@ def price_differences(path: str, version: str, file: bytes, at: date) -> Documen
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def holdings(path: str, version: str) -> Holdings:
+def store_contents(path: str, version: str) -> StoreContents:
     """Files, quarantine, remarks and coverage."""
-    found: Holdings | None = _foreseen().get((path, version, "holdings"))
-    return stored(Store(path)) if found is None else found
+    return read_contents(Store(path))
 
 
 # -- results of long work ----------------------------------------------------------------------------------------------
 
 
 @st.cache_resource
-def _kept() -> dict[Hashable, Any]:
+def _results() -> dict[Hashable, Any]:
     """Results by what they depend on; the newest last; at most MAX_KEPT."""
     return {}
 
 
-def kept(key: Hashable) -> Any:
-    """A result of before; None if there is none."""
-    return _kept().get(key)
+def get(key: Hashable) -> Any:
+    """A cached result; None if there is none."""
+    return _results().get(key)
 
 
-def keep(key: Hashable, value: Any) -> None:
-    """Remember a result for all visitors."""
-    found = _kept()
+def put(key: Hashable, value: Any) -> None:
+    """Cache a result for all visitors; the oldest beyond MAX_KEPT are dropped."""
+    found = _results()
     found[key] = value
     while len(found) > MAX_KEPT:
         found.pop(next(iter(found)))

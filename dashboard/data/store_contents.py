@@ -9,7 +9,7 @@ from ingest.store.database import Store
 
 
 @dataclass(frozen=True)
-class Holdings:
+class StoreContents:
     """Where the calls come from and what is known of them. `quarantine` and `issues` are rows for a table."""
 
     calls: int
@@ -38,7 +38,7 @@ KNOWLEDGE = {
 }
 
 
-def holdings(store: Store, limit: int = 1000) -> Holdings:
+def read_contents(store: Store, limit: int = 1000) -> StoreContents:
     """Sources, the first lines in quarantine, remarks by kind, and how many calls carry each piece of knowledge."""
     names = ("path", "format", "rows", "calls", "duplicates", "quarantined", "complete")
     with store.read() as con:
@@ -53,7 +53,7 @@ def holdings(store: Store, limit: int = 1000) -> Holdings:
         issues = con.execute(
             "SELECT code, count(*), min(detail) FROM import_issues GROUP BY code ORDER BY 2 DESC, 1"
         ).fetchall()
-    return Holdings(
+    return StoreContents(
         calls=counts[0],
         sources=[dict(zip(names, row, strict=True)) for row in sources],
         quarantine=bad,

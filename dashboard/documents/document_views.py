@@ -51,6 +51,7 @@ class Coverage:
 
     @property
     def days(self) -> list[date]:
+        """Every UTC day from the first call's to the last one's; empty where no call has a time."""
         if self.first is None or self.last is None:
             return []
         count = (self.last.date() - self.first.date()).days + 1
@@ -58,6 +59,7 @@ class Coverage:
 
     @property
     def whole_days(self) -> list[date]:
+        """The days that the log covers from their first to their last hour."""
         return complete_days(self.days, self.first, self.last)
 
     def named(self, day: date) -> str:
@@ -89,6 +91,7 @@ class Trajectory:
 
     @property
     def totals(self) -> list[Decimal]:
+        """Dollars of all names, by day."""
         return [sum((amounts[i] for amounts in self.stacks.values()), Decimal(0)) for i in range(len(self.days))]
 
 

@@ -117,7 +117,7 @@ def keys(found: cache_lab_data.CacheCurves) -> Table:
 
 def _doctor(view: page_frame.View) -> None:
     blocks.finding("What makes near-equal prompts miss")
-    if not results_cache.holdings(*view.key).known["message text"]:
+    if not results_cache.store_contents(*view.key).known["message text"]:
         blocks.note("The doctor reads prompts, and this store keeps no text.")
         return
     if not st.session_state.get("examined"):

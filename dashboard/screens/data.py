@@ -8,7 +8,7 @@ from typing import Any
 from analysis.formatting import count as counted
 from analysis.formatting import share
 from dashboard.data import results_cache
-from dashboard.data.store_contents import Holdings
+from dashboard.data.store_contents import StoreContents
 from dashboard.documents import document_views
 from dashboard.render.cards import Kpi
 from dashboard.render.tables import Column, Table
@@ -18,7 +18,7 @@ from dashboard.widgets import blocks, page_frame
 def show() -> None:
     """Draw the page."""
     view = page_frame.view(dates=False)
-    found = results_cache.holdings(*view.key)
+    found = results_cache.store_contents(*view.key)
     coverage = view.coverage
     blocks.finding(headline(found, coverage), level=1)
     blocks.kpis(figures_of_merit(found, coverage))
@@ -37,13 +37,13 @@ def show() -> None:
     blocks.table(known(found), "coverage")
 
 
-def headline(found: Holdings, coverage: document_views.Coverage) -> str:
+def headline(found: StoreContents, coverage: document_views.Coverage) -> str:
     """How many calls from how many files, and what was left out."""
     bad = f", {counted(coverage.quarantined, 'line')} in quarantine" if coverage.quarantined else ""
     return f"{counted(coverage.calls, 'call')} from {counted(len(found.sources), 'file')}{bad}"
 
 
-def figures_of_merit(found: Holdings, coverage: document_views.Coverage) -> list[Kpi]:
+def figures_of_merit(found: StoreContents, coverage: document_views.Coverage) -> list[Kpi]:
     """Span, text kept, tokens reported, duplicates set aside."""
     first, last = coverage.first, coverage.last
     reported = found.known.get("reported token counts", 0)
@@ -56,7 +56,7 @@ def figures_of_merit(found: Holdings, coverage: document_views.Coverage) -> list
     ]  # fmt: skip
 
 
-def sources(found: Holdings) -> Table:
+def sources(found: StoreContents) -> Table:
     """Files with their counts."""
     names = ("path", "format", "rows", "calls", "duplicates", "quarantined", "complete")
     columns = (
@@ -68,7 +68,7 @@ def sources(found: Holdings) -> Table:
     return Table("Files read", columns, tuple(tuple(source[name] for name in names) for source in found.sources))
 
 
-def quarantine(found: Holdings) -> Table:
+def quarantine(found: StoreContents) -> Table:
     """Lines with the reason, place and beginning of each."""
     columns = (
         Column("file", _short),
@@ -80,7 +80,7 @@ def quarantine(found: Holdings) -> Table:
     return Table("Quarantine", columns, tuple(found.quarantine))
 
 
-def known(found: Holdings) -> Table:
+def known(found: StoreContents) -> Table:
     """How many calls carry each piece of knowledge."""
     columns = (
         Column("what"), Column("calls", _count, figure=True),

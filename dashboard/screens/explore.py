@@ -122,15 +122,15 @@ def _treemap(view: View, report: document_views.Document) -> None:
     )
 
 
-def _worked_out(view: View, errand: str, text: str) -> document_views.Document | None:
-    """What an errand finds in the chosen days; None if the reader stopped it."""
+def _job_result(view: View, job: str, text: str) -> document_views.Document | None:
+    """What a job finds in the chosen days; None if the reader stopped it."""
     arguments = {"since": view.since, "until": view.until}
-    found: document_views.Document | None = progress.result(view, errand, arguments, text, key=(view.since, view.until))
+    found: document_views.Document | None = progress.result(view, job, arguments, text, key=(view.since, view.until))
     return found
 
 
 def _prompts(view: View, _report: document_views.Document) -> None:
-    found = _worked_out(view, "templates", "Reading prompts")
+    found = _job_result(view, "templates", "Reading prompts")
     if found is None:
         return
     if not found:
@@ -166,7 +166,7 @@ def _prompts(view: View, _report: document_views.Document) -> None:
 
 
 def _repeats(view: View, _report: document_views.Document) -> None:
-    found = _worked_out(view, "duplicates", "Comparing requests")
+    found = _job_result(view, "duplicates", "Comparing requests")
     if found is None:
         return
     blocks.finding(f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly")

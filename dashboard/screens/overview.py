@@ -45,7 +45,7 @@ def show() -> None:
             page_frame.remarks(view.coverage, report)
         return
     at_once = view.coverage.calls <= results_cache.AT_ONCE
-    found = results_cache.diagnosis(*view.key, None) if at_once else results_cache.diagnosed(*view.key, None)
+    found = results_cache.diagnosis(*view.key, None) if at_once else results_cache.known_diagnosis(*view.key, None)
     every = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
     limits = read()
     with answer:
@@ -72,12 +72,12 @@ def show() -> None:
 @st.fragment(run_every=1.0)
 def _compare(path: str, version: str) -> None:
     """Has the newest day explained once the browser has drawn the page: only then does it ask for this part again."""
-    if results_cache.diagnosed(path, version, None) is not None:
+    if results_cache.known_diagnosis(path, version, None) is not None:
         st.rerun()
     drawn = ("drawn", path, version)
     if st.session_state.get("awaited") == drawn:
         try:
-            results_cache.begun(path, version, None)
+            results_cache.start_diagnosis(path, version, None)
         except HindcastError as error:
             blocks.nothing(error.what, error.remedy or "")
             return

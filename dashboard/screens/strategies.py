@@ -87,7 +87,7 @@ def _replay(
 ) -> Replay | None:
     """The result of `hindcast replay`; strategies that were run before are not run again. None if stopped."""
     names = {_key(strategy, since, until, cold): strategy for strategy in strategies}
-    new = {key: strategy for key, strategy in names.items() if results_cache.kept(("replayed", *view.key, key)) is None}
+    new = {key: strategy for key, strategy in names.items() if results_cache.get(("replayed", *view.key, key)) is None}
     if new:
         arguments = {
             "strategies": [strategy.document() for strategy in new.values()],
@@ -98,8 +98,8 @@ def _replay(
         if found is None:
             return None
         for key, entry in zip(new, found.strategies, strict=True):
-            results_cache.keep(("replayed", *view.key, key), replace(found, strategies=(entry,)))
-    kept: list[Replay] = [results_cache.kept(("replayed", *view.key, key)) for key in names]
+            results_cache.put(("replayed", *view.key, key), replace(found, strategies=(entry,)))
+    kept: list[Replay] = [results_cache.get(("replayed", *view.key, key)) for key in names]
     return replace(kept[0], strategies=tuple(one.strategies[0] for one in kept))
 
 

@@ -12,15 +12,17 @@ import streamlit as st
 from analysis.diagnosis import narrative
 from analysis.formatting import money, named, tokens
 from analysis.reports import calls
-from dashboard.data import prefetch, results_cache
-from dashboard.data.prefetch import Filter
+from dashboard.data import results_cache
+from dashboard.data.results_cache import Filter
 from dashboard.documents import document_views
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
 from dashboard.widgets import blocks, fragments
 from dashboard.widgets.page_frame import View
 
-SHOWN = prefetch.SEGMENTS
+DRIVERS_SHOWN = 8
+SESSIONS_SHOWN = 8
+CALLS_READ = 200
 CALLS_SHOWN = 15
 
 
@@ -30,7 +32,7 @@ def from_driver(view: View, found: document_views.Document) -> None:
     blocks.finding("Look at the calls")
     names = {
         str(number): f"{narrative.place(line.segment)}: {narrative.what(line)}"
-        for number, line in enumerate(document_views.driver_lines(found)[:SHOWN])
+        for number, line in enumerate(document_views.driver_lines(found)[:DRIVERS_SHOWN])
     }
     number = st.selectbox(
         "Driver", list(names), format_func=lambda key: names[key], key="driver", bind="query-params",
@@ -43,15 +45,13 @@ def from_driver(view: View, found: document_views.Document) -> None:
 
 def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:
     """The dearest sessions of a segment, and a chosen one call by call."""
-    rows = results_cache.sessions(*view.key, where, since, until, prefetch.SESSIONS)
+    rows = results_cache.sessions(*view.key, where, since, until, SESSIONS_SHOWN)
     if not rows:
         blocks.note("No calls here in these days.")
         return
     named = [row for row in rows if row["session"] is not None]
     if named:
-        blocks.note(
-            f"The {len(rows)} dearest sessions." if len(rows) == prefetch.SESSIONS else f"{len(rows)} sessions."
-        )
+        blocks.note(f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS_SHOWN else f"{len(rows)} sessions.")
         blocks.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
         session = st.selectbox("Session", options, key="session", bind="query-params", help="One session, call by call")
@@ -65,7 +65,7 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
 
 def of_session(view: View, where: Mapping[str, str | None], since: date | None, until: date | None) -> None:
     """A session as a timeline with the cost per call, and the prompt of one call."""
-    found = results_cache.calls(*view.key, tuple(where.items()), since, until, "time", prefetch.CALLS)
+    found = results_cache.calls(*view.key, tuple(where.items()), since, until, "time", CALLS_READ)
     rows = found["calls"]
     if not rows:
         return

@@ -28,6 +28,7 @@ class View:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Path and version of the store: the first two arguments of every function of `results_cache`."""
         return self.path, self.version
 
     @property
@@ -49,7 +50,7 @@ def check(path: Path) -> None:
     if not path.exists():
         raise StoreError(f"there is no store at {path}", remedy="Make one with: hindcast ingest PATH")
     this = str(path), results_cache.version(path)
-    if this in results_cache.sound():
+    if this in results_cache.valid_stores():
         return
     with Store(path).read() as con:
         found = {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}
@@ -58,7 +59,7 @@ def check(path: Path) -> None:
         raise InputError("the store holds no calls yet", remedy="Ingest some logs: hindcast ingest PATH")
     if "costs" not in found:
         raise InputError("the calls have no cost yet", remedy="Price them: hindcast reprice")
-    results_cache.sound().add(this)
+    results_cache.valid_stores().add(this)
 
 
 def view(*, dates: bool = True) -> View:

@@ -14,13 +14,13 @@ from dashboard.widgets.page_frame import View
 from ingest.errors import HindcastError
 
 
-def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, key: Hashable, of: int = 0) -> Any:
-    """The result of an errand on this store, kept from before or worked out now; None if the reader stopped it.
+def result(view: View, job: str, arguments: Mapping[str, Any], text: str, *, key: Hashable, of: int = 0) -> Any:
+    """The result of an job on this store, kept from before or worked out now; None if the reader stopped it.
 
     `key` says all that the result depends on beside the store. `of` is how many steps it will tell of, if known.
     """
-    name = (errand, *view.key, key)
-    if (found := results_cache.kept(name)) is not None:
+    name = (job, *view.key, key)
+    if (found := results_cache.get(name)) is not None:
         return found
     if st.session_state.get("stopped") == name:
         blocks.nothing("Stopped", "Nothing was kept of it; it can start again at any time.")
@@ -29,7 +29,7 @@ def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, 
     box = st.empty()
     with box.container():
         bar = st.progress(0.0, text=text)
-        st.button("Stop this", key=f"stop-{errand}", on_click=lambda: st.session_state.update(stopped=name))
+        st.button("Stop this", key=f"stop-{job}", on_click=lambda: st.session_state.update(stopped=name))
         began = time.monotonic()
 
         def tick(finished: list[str]) -> None:
@@ -40,11 +40,11 @@ def result(view: View, errand: str, arguments: Mapping[str, Any], text: str, *, 
 
         try:
             found = job_process.run(
-                errand, results_cache.store_path(), results_cache.copy_path(view.version), arguments, tick
+                job, results_cache.store_path(), results_cache.copy_path(view.version), arguments, tick
             )
         except HindcastError:
             box.empty()
             raise
     box.empty()
-    results_cache.keep(name, found)
+    results_cache.put(name, found)
     return found

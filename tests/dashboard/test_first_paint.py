@@ -1,24 +1,16 @@
-"""What a large store shows first: a sketch that agrees with the figure, and answers worked out before the question."""
+"""What a visit shows first: a sketch of the picture as HTML that agrees with the figure."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, timedelta
 from decimal import Decimal
-from html import unescape
 
-import pytest
 import spiky as made
 from hypothesis import given
 from hypothesis import strategies as some
 
-from analysis.diagnosis.diagnose import diagnose
-from analysis.diagnosis.document import to_json
-from dashboard.data import prefetch
-from dashboard.data.store_contents import holdings
-from dashboard.documents import document_views
 from dashboard.render import daily_charts, first_paint, palette
-from ingest.store.database import Store
 
 DAYS = [date(2024, 3, 1) + timedelta(days=number) for number in range(4)]
 
@@ -57,32 +49,3 @@ def test_a_name_from_a_log_is_text_in_the_sketch_and_in_the_legend() -> None:
 
 def test_nothing_to_draw_is_an_empty_sketch() -> None:
     assert "hc-sketch" in first_paint.bars(daily_charts.trajectory([], {}, {}), "")
-
-
-@pytest.fixture(scope="module")
-def told(spiky: Store) -> dict[prefetch.Question, object]:
-    return dict(prefetch.answers(spiky, to_json(diagnose(spiky))))
-
-
-def test_what_is_worked_out_ahead_is_what_a_reader_would_be_told(
-    spiky: Store, told: dict[prefetch.Question, object]
-) -> None:
-    ask = {
-        "sessions": prefetch.sessions,
-        "calls": prefetch.calls,
-        "ranked": document_views.ranked,
-        "holdings": holdings,
-    }
-    for (name, *question), answer in told.items():
-        assert ask[name](spiky, *question) == answer
-
-
-def test_every_driver_shown_and_every_agent_is_looked_into_ahead(
-    spiky: Store, told: dict[prefetch.Question, object]
-) -> None:
-    found = to_json(diagnose(spiky))
-    day = date.fromisoformat(found["day"])
-    for driver in found["drivers"][: prefetch.SEGMENTS]:
-        assert ("sessions", document_views.filter_of(driver["segment"]), day, day, prefetch.SESSIONS) in told
-    for agent in document_views.ranked(spiky, "agent"):
-        assert ("sessions", (("agent", unescape(agent)),), None, None, prefetch.SESSIONS) in told
