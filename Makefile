@@ -11,7 +11,7 @@ demo: $(VENV)/.run
 	$(BIN)/hindcast demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

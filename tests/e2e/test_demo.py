@@ -29,17 +29,17 @@ def hindcast(*arguments: str, store: Path | None = None) -> subprocess.Completed
     )
 
 
-def check_story(told: dict[str, Any]) -> None:
+def check_story(story: dict[str, Any]) -> None:
     """The ranges of the story, and that every split sums to its whole."""
-    assert 100 <= Decimal(told["before_usd_per_day"]) <= 150
-    assert told["spike_day"] == "2024-03-05"
-    after = Decimal(told["spike_usd_per_day"])
+    assert 100 <= Decimal(story["before_usd_per_day"]) <= 150
+    assert story["spike_day"] == "2024-03-05"
+    after = Decimal(story["spike_usd_per_day"])
     assert 800 <= after <= 850
-    diagnosis = told["diagnosis"]
+    diagnosis = story["diagnosis"]
     assert diagnosis["flagged"]
     parts = sum(Decimal(driver["delta"]) for driver in diagnosis["drivers"]) + Decimal(diagnosis["residual"])
     assert parts == Decimal(diagnosis["delta"]) == Decimal(diagnosis["actual"]) - Decimal(diagnosis["expected"])
-    logged, naive, combined = told["strategies"][:3]
+    logged, naive, combined = story["strategies"][:3]
     assert Decimal(logged["usd_per_day"]) == after
     assert logged["quality"]["verdict"] == "passes"
     assert 110 <= Decimal(naive["usd_per_day"]) <= 130
@@ -48,7 +48,7 @@ def check_story(told: dict[str, Any]) -> None:
     assert combined["quality"]["verdict"] == "passes"
     assert combined["saved_share"] > 0.75
     assert set(combined["savings"]) == {"compress", "route", "cache"}
-    for strategy in told["strategies"]:
+    for strategy in story["strategies"]:
         saved = sum(Decimal(amount) for amount in strategy["savings"].values())
         assert abs(saved - (after - Decimal(strategy["usd_per_day"]))) < Decimal("0.000001")
 
@@ -58,19 +58,31 @@ def calls(store: Path) -> Any:
         return con.execute("SELECT count(*), bit_xor(hash(calls)) FROM calls").fetchall()
 
 
+def told(store: Path) -> dict[str, Any]:
+    """The story of a store, as JSON gives it back."""
+    found: dict[str, Any] = json.loads(json.dumps(demo.tell(store).to_json(), default=str))
+    return found
+
+
+def test_the_demo_tells_the_story(origin_story: Path) -> None:
+    check_story(told(origin_story))
+
+
+@pytest.mark.slow
 def test_the_demo_command_tells_the_story_and_made_again_it_is_the_same(tmp_path: Path, origin_story: Path) -> None:
-    told = hindcast("demo", "--no-serve", "--json", "--dir", str(tmp_path))
-    assert told.returncode == 0, told.stderr
-    check_story(json.loads(told.stdout))
-    assert json.loads(told.stdout) == json.loads(json.dumps(demo.tell(origin_story).to_json(), default=str))
+    shown = hindcast("demo", "--no-serve", "--json", "--dir", str(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout) == told(origin_story)
 
 
+@pytest.mark.slow
 def test_logs_that_are_there_already_add_nothing(tmp_path: Path, origin_story: Path) -> None:
     shutil.copy(origin_story, tmp_path)
     shutil.copytree(origin_story.parent / "logs-7", tmp_path / "logs-7")
     assert calls(demo.build(tmp_path, 7)) == calls(origin_story)
 
 
+@pytest.mark.slow
 @pytest.mark.spread
 @pytest.mark.parametrize("seed", [8, 9])
 def test_other_seeds_tell_the_same_story(tmp_path: Path, seed: int) -> None:
