@@ -100,7 +100,7 @@ def _require_own_packages() -> None:
     The packages lie beside this file, or in the folder of sys.path that an editable install names.
     """
     folders = [Path(__file__).parent, *(Path(entry or ".") for entry in sys.path)]
-    home = next((folder for folder in folders if (folder / "cli" / "public_api.py").is_file()), None)
+    home = next((folder for folder in folders if (folder / "cli" / "python_api").is_dir()), None)
     for name in _PACKAGES:
         try:
             spec = find_spec(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class CacheCurve(Result):
     """
 
     report: CurveReport
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     @property
     def asked(self) -> int:
@@ -150,11 +152,10 @@ def cache_curve(
             f"sample {sample:g} is not between 0.0001 and 0.25", remedy="Leave it out for the exact curve."
         )
     first, last = as_window(since, until)
-    return CacheCurve(
-        curve_report(
-            as_store(store), since=first, until=last, key=key, temperature=temperature, tenant=tenant, sample=sample
-        )
+    report = curve_report(
+        as_store(store), since=first, until=last, key=key, temperature=temperature, tenant=tenant, sample=sample
     )
+    return CacheCurve(report, (first, last))
 
 
 def _with_decimals(row: dict[str, Any]) -> dict[str, Any]:

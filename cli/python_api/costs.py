@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class CallList(Result):
     """The first calls in the asked order, and the total of all that match."""
 
     report: listing.CallList
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     shown = ("call_no", "start_time", "agent", "task", "model", "output_tokens", "cost_usd")
 
@@ -99,6 +101,7 @@ class CostReport(Result):
     """Cost by the asked dimensions. `total` holds the sums: dollars are Decimal."""
 
     report: costs.CostReport
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     @property
     def total(self) -> dict[str, Any]:
@@ -191,7 +194,8 @@ def calls(
     from analysis.reports import calls as listing
 
     first, last = as_window(since, until)
-    return CallList(listing.calls(as_store(store), as_where(where), since=first, until=last, order=order, limit=limit))
+    report = listing.calls(as_store(store), as_where(where), since=first, until=last, order=order, limit=limit)
+    return CallList(report, (first, last))
 
 
 def ledger(store: StoreLike, *, rebuild: bool = False) -> Ledger:
@@ -247,4 +251,4 @@ def cost(
     report = report_cost(
         as_store(store), as_names(by), first, last, as_where(where), components=components, prices_of=as_day(prices_of)
     )
-    return CostReport(report)
+    return CostReport(report, (first, last))

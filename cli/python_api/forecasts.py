@@ -38,6 +38,7 @@ class Backtest(Result):
 
     result: held_out.Backtest
     strategy: Strategy
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     @property
     def forecast(self) -> Decimal:
@@ -85,6 +86,7 @@ class Verification(Result):
     """After a rollout: the forecast from the days before it beside the bill after it. Dollars are Decimal."""
 
     result: check.Verification
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     @property
     def forecast(self) -> Decimal:
@@ -134,6 +136,7 @@ class Optimum(Result):
     """The cheapest strategy that is shown to keep the quality floor. Dollars are Decimal, over the window."""
 
     found: search.Optimum
+    requested_days: tuple[date | None, date | None] = (None, None)
 
     shown = ("agent", "task", "template", "model", "evidence")
 
@@ -246,7 +249,7 @@ def backtest(
     else:
         chosen = as_strategy(strategy)
     result = held_out.backtest(target, chosen, split=day, since=first, until=last, priors=priors)
-    return Backtest(result, chosen)
+    return Backtest(result, chosen, (first, last))
 
 
 def verify(
@@ -270,7 +273,8 @@ def verify(
 
     first, last = as_window(since, until)
     day = _required_day(rollout, "rollout")
-    return Verification(check.verify(as_store(store), as_strategy(strategy), rollout=day, since=first, until=last))
+    result = check.verify(as_store(store), as_strategy(strategy), rollout=day, since=first, until=last)
+    return Verification(result, (first, last))
 
 
 def optimize(
@@ -318,22 +322,21 @@ def optimize(
                 f"{label} {floor:g} is not between 0 and 2", remedy="A floor is a share of the logged quality."
             )
     first, last = as_window(since, until)
-    return Optimum(
-        search.optimize(
-            as_store(store),
-            floor=quality_floor,
-            models=as_names(models) if models is not None else None,
-            since=first,
-            until=last,
-            base=as_strategy(base) if base is not None else None,
-            per_task=dict(task_floors or {}),
-            max_models=max_models,
-            latency_p95_ms=latency_p95_ms,
-            priors=load_priors(Path(scores)) if scores else None,
-            name=name,
-            by_template=by_template,
-        )
+    found = search.optimize(
+        as_store(store),
+        floor=quality_floor,
+        models=as_names(models) if models is not None else None,
+        since=first,
+        until=last,
+        base=as_strategy(base) if base is not None else None,
+        per_task=dict(task_floors or {}),
+        max_models=max_models,
+        latency_p95_ms=latency_p95_ms,
+        priors=load_priors(Path(scores)) if scores else None,
+        name=name,
+        by_template=by_template,
     )
+    return Optimum(found, (first, last))
 
 
 def _required_day(day: date | str, name: str) -> date:

@@ -26,6 +26,12 @@ class Result(ABC):
     """
 
     shown: ClassVar[tuple[str, ...]] = ()  # the columns of the frame that a repr has; all where empty
+    requested_days: tuple[date | None, date | None] = (None, None)  # first and last UTC day that were asked for
+
+    @property
+    def heading(self) -> str:
+        """What it is: the first line of a repr."""
+        return type(self).__name__
 
     @property
     def summary(self) -> str:
@@ -42,7 +48,10 @@ class Result(ABC):
 
     def to_dict(self) -> Any:
         """The document that the command prints with `--json`: dollars are decimal strings, days ISO text."""
-        return json.loads(json.dumps(self.document(), default=str))
+        document, (since, until) = self.document(), self.requested_days
+        if since or until:
+            document = {**document, "window": {"since": since, "until": until}}
+        return json.loads(json.dumps(document, default=str))
 
     def __repr__(self) -> str:
         from textwrap import wrap
@@ -50,7 +59,7 @@ class Result(ABC):
         from cli.terminal.output import safe
         from cli.terminal.text_tables import lay_out
 
-        lines = [f"{type(self).__name__}", *(wrap(safe(self.summary), WIDTH) if self.summary else [])]
+        lines = [line for text in (self.heading, self.summary) for line in wrap(safe(text), WIDTH)]
         names, rows, left, more = self._preview()
         if rows:
             cells = [[_short(safe(cell)) for cell in row] for row in rows]
@@ -72,7 +81,7 @@ class Result(ABC):
         )
         parts = [f"<p>{escape(safe(self.summary))}</p>" if self.summary else ""]
         if rows:
-            parts.append(html(Table(type(self).__name__, columns, tuple(tuple(row) for row in rows))))
+            parts.append(html(Table(safe(self.heading), columns, tuple(tuple(row) for row in rows))))
         if more:
             parts.append(f"<p>{escape(more)}</p>")
         return "".join(parts)
@@ -97,7 +106,7 @@ class Rows(Result):
         self.shown = tuple(shown)  # type: ignore[misc]
 
     @property
-    def summary(self) -> str:
+    def heading(self) -> str:
         return self._title
 
     def document(self) -> Any:

@@ -133,7 +133,7 @@ class StrategyResult(Result):
 
         window = self.window
         frame = replay_calls(window.store, self.strategy, since=window.since, until=window.until, cold=window.cold)
-        kept = [pl.col(name).eq_missing(f"logged_{name}") for name in ("provider", "model", "tier")]
+        kept = [pl.col(name).eq_missing(pl.col(f"logged_{name}")) for name in ("provider", "model", "tier")]
         saved = (pl.col("logged_cost_usd") - pl.col("cost_usd")).cast(USD).alias("saved_usd")
         return frame.with_columns(pl.all_horizontal(kept).not_().alias("moved"), saved)
 
@@ -164,6 +164,10 @@ class Replay(Result):
     window: _Window
 
     shown = ("name", "usd_per_day", "saved_share", "hit_rate", "verdict", "quality_lower_90")
+
+    @property
+    def requested_days(self) -> tuple[date | None, date | None]:  # type: ignore[override]
+        return self.window.since, self.window.until
 
     def __getitem__(self, name: str | int) -> StrategyResult:
         names = [result.name for result in self.replay.strategies]
