@@ -261,7 +261,7 @@ def comparison(result: Replay, colours: Mapping[str, str]) -> Table:
                 verdict(entry),
                 quality_text(entry),
                 entry.hit_rate if entry.tier_hits else None,
-                f"{money(low)} to {money(high)}" if low != high else money(low),
+                f"{money(low)} to {money(high)}" if money(low) != money(high) else money(low),
             )
         )
     return Table("Strategies over the same traffic", columns, tuple(rows))

@@ -145,12 +145,14 @@ def certainty(findings: Findings) -> list[str]:
     best = findings.best
     said = []
     if best is not None and best.priced_calls:
-        if best.low_pico != best.high_pico:
+        low, high = money(dollars(best.low_pico)), money(dollars(best.high_pico))
+        if low != high:
             said.append(
-                f"Over the days replayed, '{best.name}' would have cost between {money(dollars(best.low_pico))} and "
-                f"{money(dollars(best.high_pico))} (logged: {money(dollars(best.baseline_pico))}), depending on how "
-                "long the other model's answers are."
+                f"Over the days replayed, '{best.name}' would have cost between {low} and {high} (logged: "
+                f"{money(dollars(best.baseline_pico))}), depending on how long the other model's answers are."
             )
+        elif best.low_pico != best.high_pico:
+            said.append("The cost figure is the same to the cent however long the other model's answers are.")
         else:
             said.append("The cost figure needs no assumption: it is exact for the logged traffic.")
         if best.newly_unpriced:

@@ -150,7 +150,7 @@ def test_the_command_writes_html_and_markdown_and_equal_stores_give_equal_bytes(
     [
         (("--for", "stakeholder"), "Did you mean 'stakeholders'?"),
         (("--md", "--pdf"), "two files"),
-        (("--day", "yesterday"), "not a day"),
+        (("--day", "someday"), "names no day"),
         (("-o", "/nowhere/at/all.html"), "cannot be written"),
         (("missing.yaml",), "no such file"),
     ],

@@ -13,6 +13,7 @@ import sample_logs
 from cli.app import app
 from dashboard.documents import html_report
 from dashboard.documents.story import gather
+from dashboard.render.tables import escape_markdown
 from ingest.store.database import Store
 from replay.advice.result_in_words import sentence
 from replay.strategy.schema import load
@@ -34,7 +35,7 @@ def test_terminal_page_and_report_say_the_same_sentence_of_the_demo(
     assert shown.stdout.splitlines()[0] == said
     for audience in html_report.AUDIENCES:
         assert said in plain(html_report.html(findings, audience))
-    assert said in html_report.markdown(findings)
+    assert escape_markdown(said) in html_report.markdown(findings)
     page = open_page(origin_story, "strategies", strategies=[load(path).name for path in files])
     assert plain(next(part.value for part in page.html if "<h1" in part.value)) == f'<h1 class="hc-finding">{said}</h1>'
 
