@@ -45,7 +45,7 @@ def read_task(task: parse_rows.Task, rules: ContentRules, folder: Path) -> Itera
             yield held.write()
             held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
         yield from parse_rows.read_task(
-            parse_rows.Task(task.number, [piece]), rules, folder / f"{task.number:06}-{place}"
+            parse_rows.Task(task.number, [piece]), rules, folder, name=f"{task.number:06}-{place}"
         )
     if held.counts:
         yield held.write()
@@ -115,7 +115,7 @@ class _Held:
     def write(self) -> Segment:
         segment = Segment(self.folder, self.calls, counts=self.counts, issues=self._issues)
         if self._tables:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700)
             write_table(concatenated(self._tables), self.folder, "calls")
         if self._scores:
             calls, models, scores = zip(*self._scores, strict=True)

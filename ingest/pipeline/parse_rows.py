@@ -55,13 +55,14 @@ class Task:
     pieces: list[Piece] = field(default_factory=list)
 
 
-def read_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
-    """Read the pieces call by call."""
+def read_task(task: Task, rules: ContentRules, folder: Path, *, name: str | None = None) -> Iterator[Segment]:
+    """Read the pieces call by call, into segments whose folders' names begin with `name`, else the task's number."""
+    name = name or f"{task.number:06}"
     key = rules.hash_key, rules.keep, rules.redact and rules.redact.extra
     number = itertools.count()
 
     def fresh() -> Batch:
-        batch = Batch(rules, folder / f"{task.number:06}-{next(number)}", _LAST.get(key))
+        batch = Batch(rules, folder / f"{name}-{next(number)}", _LAST.get(key))
         _LAST.clear()
         _LAST[key] = batch.contents
         return batch

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
@@ -259,11 +260,11 @@ class _Run:
     def _read_parallel(self, count: int, size: int) -> None:
         """Tasks run ahead of publishing, in the order of the files: by as many as are parsed during one publish."""
         self._left_bytes = size
-        with ProcessPoolExecutor(count, processes.context(), processes.give_way) as pool:
-            running: deque[tuple[Task, Future[list[Segment]]]] = deque()
-            try:
+        running: deque[tuple[Task, Future[list[Segment]]]] = deque()
+        try:
+            with processes.pool(count) as pool:
                 for task in self._tasks():
-                    with processes.without_main():
+                    with processes.starting():
                         future = pool.submit(run_task_whole, task, self.rules, self.lock.folder)
                     running.append((task, future))
                     held = any(piece.data is not None for piece in task.pieces)  # lines that wait in this process
@@ -271,9 +272,11 @@ class _Run:
                         self._collect(running)
                 while running:
                     self._collect(running)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process that reads the logs was ended from outside, perhaps for want of memory",
+                remedy="Everything published before is in the store. Go on in one process: hindcast ingest --workers 1",
+            ) from error
 
     def _collect(self, running: deque[tuple[Task, Future[list[Segment]]]]) -> None:
         if self.meanwhile is not None:

@@ -1,13 +1,18 @@
-"""The processes that parse: started early, and free of what the program that starts them has in its main module."""
+"""The processes that parse: started early, free of what the program that starts them has in its main module, and
+ended with the ingest that started them."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -35,7 +40,7 @@ def prepare(paths: Iterable[Path], workers: int | None) -> None:
     from multiprocessing import forkserver
 
     context()
-    with without_main():
+    with starting():
         forkserver.ensure_running()
 
 
@@ -52,18 +57,50 @@ def _many_bytes(paths: Iterable[Path]) -> bool:
     return False
 
 
-def give_way() -> None:
+@contextmanager
+def pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """`count` parsers; none of them is left on leaving, and what they still do after an exception is broken off.
+
+    Each watches a pipe whose other end only this process holds, so that they end too when this one is killed.
+    """
+    methods = context()
+    watched, held = methods.Pipe(duplex=False)
+    executor = ProcessPoolExecutor(count, methods, _begin, (watched,))
+    try:
+        yield executor
+        executor.shutdown()
+    finally:
+        held.close()
+        executor.shutdown()
+        watched.close()
+
+
+def _begin(watched: Connection) -> None:
     """Let the process that publishes go first: nobody else can do its work, and only what is read later waits."""
+    Thread(target=_end_with, args=(watched,), daemon=True).start()
     with suppress(AttributeError, OSError):  # not on every system
         os.nice(BEHIND)
 
 
+def _end_with(watched: Connection) -> None:
+    with suppress(EOFError, OSError):
+        watched.recv_bytes()
+    os._exit(1)
+
+
 @contextmanager
-def without_main() -> Iterator[None]:
-    """Processes started in here do not import the main module: what they run is all in `ingest`."""
+def starting() -> Iterator[None]:
+    """Processes started in here do not import the main module, since what they run is all in `ingest`.
+
+    Ctrl-C at a terminal reaches them too; they start with it blocked and leave the answer to this process.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

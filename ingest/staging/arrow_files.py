@@ -13,10 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ingest.errors import StoreError
+
+_PLACE = b"hindcast_segment"
+
 
 def write_table(table: pa.Table, folder: Path, name: str, *, packed: bool = False) -> None:
-    """Write `folder`/`name`.arrow; `packed` with LZ4, for texts."""
+    """Write `folder`/`name`.arrow, which says in itself where it belongs; `packed` with LZ4, for texts."""
     table = table.select([column for column in table.column_names if table[column].null_count < len(table)])
+    table = table.replace_schema_metadata({_PLACE: _place(folder)})
     options = pa.ipc.IpcWriteOptions(compression="lz4") if packed else None
     with (
         pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink,
@@ -26,17 +31,39 @@ def write_table(table: pa.Table, folder: Path, name: str, *, packed: bool = Fals
 
 
 def read_table(folder: Path, name: str, columns: tuple[str, ...] | None = None) -> pa.Table | None:
-    """The table, or the named columns of it that its file holds; None where none was written."""
+    """The table, or the named columns of it that its file holds; None where none was written.
+
+    Raises StoreError if the file was not written for this folder, or not to its end.
+    """
     path = folder / f"{name}.arrow"
     if not path.exists():
         return None
-    source = pa.memory_map(str(path))
-    found = pa.ipc.open_file(source)
+    try:
+        source = pa.memory_map(str(path))
+        found = pa.ipc.open_file(source)
+    except pa.ArrowInvalid as error:
+        raise not_as_staged(folder) from error
+    if (found.schema.metadata or {}).get(_PLACE) != _place(folder):
+        raise not_as_staged(folder)
     if columns is not None:
         wanted = [place for place, one in enumerate(found.schema.names) if one in columns]
         source.seek(0)
         found = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
     return found.read_all()
+
+
+def _place(folder: Path) -> bytes:
+    """The ingest and the segment that a folder belongs to."""
+    return f"{folder.parent.name}/{folder.name}".encode()
+
+
+def not_as_staged(folder: Path) -> StoreError:
+    """What is said of a segment that something else has touched: nothing of it may reach the store."""
+    return StoreError(
+        "what was parsed is not as this ingest left it; nothing of it was stored",
+        where=str(folder),
+        remedy="Leave the folder beside the store alone, and run the same command again.",
+    )
 
 
 def concatenated(tables: list[pa.Table]) -> pa.Table:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contents.cache_keys import POLICIES
-from ingest.staging.arrow_files import concatenated, read_table
+from ingest.staging.arrow_files import concatenated, not_as_staged, read_table
 from ingest.staging.batch import Segment
 from ingest.staging.deduplicate import HASH
 
@@ -33,8 +33,16 @@ class Staged:
 
     @classmethod
     def read(cls, segments: Sequence[Segment]) -> Staged:
-        """The calls of the segments, one segment after the other."""
-        tables = [table for one in segments if (table := read_table(one.folder, "calls")) is not None]
+        """The calls of the segments, each of which has some, one segment after the other.
+
+        Raises StoreError if a segment does not hold the calls that its parser counted.
+        """
+        tables = []
+        for segment in segments:
+            table = read_table(segment.folder, "calls")
+            if table is None or len(table) != segment.calls:
+                raise not_as_staged(segment.folder)
+            tables.append(table)
         counts = [len(table) for table in tables]
         return cls(segments, concatenated(tables), np.repeat(np.arange(len(segments)), counts))
 

@@ -9,6 +9,7 @@ import errno
 import os
 import random
 import time
+from pathlib import Path
 from typing import IO
 
 try:
@@ -17,6 +18,11 @@ except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
 AVAILABLE = fcntl is not None
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """Open a lock file for reading and writing; a new one is its owner's only. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
 
 
 def acquire(handle: IO[bytes], *, exclusive: bool, patience_s: float) -> bool:
