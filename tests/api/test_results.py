@@ -29,32 +29,45 @@ def path(tmp_path_factory: pytest.TempPathFactory, origin_story: Path) -> Path:
     return copied
 
 
+class Results(dict[str, Any]):
+    """(result, command) by name, from (function, command)."""
+
+    def __init__(self, ways: dict[str, Any]) -> None:
+        super().__init__()
+        self.ways = ways
+
+    def __missing__(self, name: str) -> Any:
+        make, command = self.ways[name]
+        self[name] = make(), command
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def results(hc: ModuleType, path: Path) -> dict[str, Any]:
-    """Each function's result, with the command that gives the same document."""
+def results(hc: ModuleType, path: Path) -> Results:
+    """Each function's result, with the command that gives the same document; made when it is first asked for."""
     store = hc.Store(path)
     report = path.with_name("report.md")
     cached, routed = STRATEGIES / "routed_cached.yaml", STRATEGIES / "routed.yaml"
-    return {
-        "cost": (hc.cost(store, by=["day", "agent"], components=True, where={"agent": "drafting_agent"}),
+    return Results({
+        "cost": (lambda: hc.cost(store, by=["day", "agent"], components=True, where={"agent": "drafting_agent"}),
                  ["cost", "--by", "day,agent", "--components", "--where", "agent=drafting_agent"]),
-        "calls": (hc.calls(store, where=["task=critique"], order="time", limit=7),
+        "calls": (lambda: hc.calls(store, where=["task=critique"], order="time", limit=7),
                   ["calls", "--where", "task=critique", "--order", "time", "--limit", "7"]),
-        "ledger": (hc.ledger(store), ["reprice"]),
-        "diagnose": (hc.diagnose(store, day=date(2024, 3, 5), by="agent,model"),
+        "ledger": (lambda: hc.ledger(store), ["reprice"]),
+        "diagnose": (lambda: hc.diagnose(store, day=date(2024, 3, 5), by="agent,model"),
                      ["diagnose", "--day", "2024-03-05", "--by", "agent,model"]),
-        "replay": (hc.replay(store, [hc.Strategy.load(cached), {"name": "as-logged"}], since=SINCE),
+        "replay": (lambda: hc.replay(store, [hc.Strategy.load(cached), {"name": "as-logged"}], since=SINCE),
                    ["replay", str(cached), str(written(path.with_name("as-logged.yaml"))), "--since", SINCE]),
-        "cache_curve": (hc.cache_curve(store, since=SINCE), ["cache", "curve", "--since", SINCE]),
-        "backtest": (hc.backtest(store, routed, split="2024-03-08", since="2024-03-05"),
+        "cache_curve": (lambda: hc.cache_curve(store, since=SINCE), ["cache", "curve", "--since", SINCE]),
+        "backtest": (lambda: hc.backtest(store, routed, split="2024-03-08", since="2024-03-05"),
                      ["backtest", str(routed), "--split", "2024-03-08", "--since", "2024-03-05"]),
-        "verify": (hc.verify(store, routed, rollout="2024-03-08", since="2024-03-05"),
+        "verify": (lambda: hc.verify(store, routed, rollout="2024-03-08", since="2024-03-05"),
                    ["verify", str(routed), "--from", "2024-03-08", "--since", "2024-03-05"]),
-        "optimize": (hc.optimize(store, models="gpt-3.5-turbo", since=SINCE),
+        "optimize": (lambda: hc.optimize(store, models="gpt-3.5-turbo", since=SINCE),
                      ["optimize", "--models", "gpt-3.5-turbo", "--since", SINCE]),
-        "report": (hc.report(store, report, strategies=routed, audience="engineers"),
+        "report": (lambda: hc.report(store, report, strategies=routed, audience="engineers"),
                    ["report", str(routed), "-o", str(report), "--md", "--for", "engineers"]),
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def written(target: Path) -> Path:
@@ -62,7 +75,8 @@ def written(target: Path) -> Path:
     return target
 
 
-ALL = ["cost", "calls", "ledger", "diagnose", "replay", "cache_curve", "backtest", "verify", "optimize", "report"]
+ALL = ["cost", "calls", "ledger", "diagnose", "replay", "cache_curve", "backtest", "verify", "report",
+       pytest.param("optimize", marks=pytest.mark.slow)]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -191,7 +205,7 @@ def test_pictures_are_figures_with_the_results_own_amounts(results: dict[str, An
     assert [trace.name for trace in replay.plot().data if trace.mode != "none"] == ["logged", "routed + cached"]
     for figure in (results["diagnose"][0].plot(), results["diagnose"][0].plot("place"),
                    replay["routed + cached"].plot(), results["cache_curve"][0].plot(),
-                   results["cache_curve"][0].plot("capacity"), results["optimize"][0].plot()):  # fmt: skip
+                   results["cache_curve"][0].plot("capacity")):  # fmt: skip
         assert isinstance(figure, go.Figure)
         assert figure.data
     for refused in (hc.cost(path, by="agent").plot, replay["as-logged"].plot):
@@ -199,8 +213,10 @@ def test_pictures_are_figures_with_the_results_own_amounts(results: dict[str, An
             refused()
 
 
+@pytest.mark.slow
 def test_the_optimum_is_a_strategy_to_replay_and_to_keep(results: dict[str, Any], hc: ModuleType, path: Path) -> None:
     found, _ = results["optimize"]
+    assert len(found.plot().data) == 3
     again = hc.Strategy.from_dict(found.strategy.document())
     assert again == found.strategy
     target = path.with_name("kept.yaml")
