@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from ingest.columnar.arrow_columns import constant, integers, texts
 from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, BadRecordError, pico_dollars
 from ingest.records.call_identity import key_of_id
+from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.staging.arrow_files import hash_columns
 
@@ -104,13 +104,10 @@ class _Held:
 class TranscriptColumns:
     """Reads one transcript. `held` is how many messages may be open at once, as in the ordinary reader."""
 
-    def __init__(
-        self, context: Context, held: int, types: frozenset[str], on_bedrock: Callable[[str], bool], folder_name: Any
-    ) -> None:
+    def __init__(self, context: Context, held: int, types: frozenset[str], folder_name: Any) -> None:
         self.context = context
         self._held_limit = held
         self._types = types
-        self._on_bedrock = on_bedrock
         self._folder_name = folder_name
         self.subagent = "subagents" in context.path.parts
         parts = context.path.parts
@@ -250,8 +247,7 @@ class TranscriptColumns:
         start, precision = when
         models = texts([message.model for message in messages])
         coded = models.dictionary_encode()
-        bedrock = [self._on_bedrock(model) for model in coded.dictionary.to_pylist()]
-        provider = pa.array(["aws.bedrock" if one else "anthropic" for one in bedrock]).take(coded.indices)
+        provider = pa.array([claude_host(model) for model in coded.dictionary.to_pylist()]).take(coded.indices)
         made = {
             **hash_columns(map(key_of_id, names)),
             "by_line": constant(False, size, pa.bool_()),

@@ -16,6 +16,7 @@ from typing import Any
 from ingest.columnar.claude_code import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
 from ingest.format_contract import Context, Format, Outcome
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
@@ -122,12 +123,11 @@ class Transcript:
         return _REPEAT
 
     def _call(self, record: dict[str, Any], message: dict[str, Any]) -> Call:
-        call = Call(provider_name="anthropic", operation_name="chat", replaces=True)
+        call = Call(operation_name="chat", replaces=True)
         call.response_model = call.request_model = text_or_none(message.get("model"))
         if call.response_model is None:
             raise BadRecordError("no model", "$.message.model")
-        if _on_bedrock(call.response_model):
-            call.provider_name = "aws.bedrock"
+        call.provider_name = claude_host(call.response_model)
         usage = message.get("usage")
         if not isinstance(usage, dict):  # before usage was logged with the message
             usage = {
@@ -198,10 +198,6 @@ def _folder_name(folder: str) -> str | None:
     return PurePath(folder.replace("\\", "/")).name or None
 
 
-def _on_bedrock(model: str) -> bool:
-    return model.startswith(("anthropic.", "us.anthropic.", "eu.anthropic.", "apac.anthropic.", "global.anthropic."))
-
-
 def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
@@ -225,5 +221,5 @@ FORMAT = Format(
     open=Transcript,
     rank=30,
     splittable=False,
-    columns=lambda context: TranscriptColumns(context, _HELD, _TYPES, _on_bedrock, _folder_name),
+    columns=lambda context: TranscriptColumns(context, _HELD, _TYPES, _folder_name),
 )

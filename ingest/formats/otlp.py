@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
+from ingest.otel import agent_events
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import BadRecordError, Call, Skip, text_or_none
@@ -32,8 +33,8 @@ class Export:
         found: list[Outcome] = []
         for resource, span in _spans(record):
             found.extend(catch_reader_errors(self._span, resource, span, row))
-        for event in _log_records(record):
-            found.extend(catch_reader_errors(self._event, event))
+        for resource, event in _log_records(record):
+            found.extend(catch_reader_errors(self._event, resource, event))
         if not found and not _named(record, "resourceSpans"):
             found.append(Skip("an export without spans"))
         return found
@@ -47,6 +48,13 @@ class Export:
         trace = attrs.hex_id(_named(span, "traceId"), 16)
         span_id = attrs.hex_id(_named(span, "spanId"), 8)
         parent = attrs.hex_id(_named(span, "parentSpanId"), 8)
+        if span.get("name") == agent_events.CLAUDE_SPAN and "input_tokens" in values:
+            ended = _nanos(_named(span, "endTimeUnixNano"))
+            call = agent_events.response_call(agent_events.CLAUDE_SPAN, values, ended, unit="ns")
+            call.trace_id, call.span_id, call.parent_span_id, call.row = trace, span_id, parent, row
+            call.status = "error" if values.get("success") in (False, "false") else "ok"
+            self._place(call, resource)
+            return [call]
         kind = attrs.operation(values)
         agent = None
         if kind == "agent":
@@ -68,11 +76,7 @@ class Export:
         status = span.get("status")
         if isinstance(status, dict) and status.get("code") in (2, "STATUS_CODE_ERROR"):
             call.status = "error"
-        call.service_name = text_or_none(resource.get("service.name"))
-        call.environment = text_or_none(
-            attrs.first(resource, ("deployment.environment.name", "deployment.environment"))
-        )
-        call.process_id = text_or_none(attrs.first(resource, ("service.instance.id", "process.pid", "host.name")))
+        self._place(call, resource)
         call.provider_name = call.provider_name or provider_of(call.response_model or call.request_model)
         call.identity = call.response_id or (f"{trace}:{span_id}" if trace and span_id else None)
         for event in span.get("events") or ():
@@ -82,12 +86,36 @@ class Export:
             _take_event(call, _DETAILS, held)
         return self.tree.add(span_id, parent, agent=agent, workflow=workflow, call=call, usage=usage)
 
-    def _event(self, event: dict[str, Any]) -> list[Outcome]:
+    @staticmethod
+    def _place(call: Call, resource: dict[str, Any]) -> None:
+        """Take what the resource says of where the call was made."""
+        call.service_name = text_or_none(resource.get("service.name"))
+        call.environment = text_or_none(
+            attrs.first(resource, ("deployment.environment.name", "deployment.environment"))
+        )
+        call.process_id = text_or_none(attrs.first(resource, ("service.instance.id", "process.pid", "host.name")))
+
+    def _agent_event(
+        self, name: str, values: dict[str, Any], resource: dict[str, Any], event: dict[str, Any]
+    ) -> Outcome:
+        if not agent_events.is_response(name, values):
+            return agent_events.NO_RESPONSE
+        when = _named(event, "timeUnixNano")
+        if when in (None, 0, "0"):
+            when = _named(event, "observedTimeUnixNano")
+        call = agent_events.response_call(name, values, _nanos(when), unit="ns")
+        self._place(call, resource)
+        return call
+
+    def _event(self, resource: dict[str, Any], event: dict[str, Any]) -> list[Outcome]:
         values = attrs.flat(event.get("attributes"))
+        body = attrs.value_of(event.get("body"))
+        told = agent_events.event_name({"event.name": _named(event, "eventName"), **values}, body)
+        if told is not None:
+            return [self._agent_event(told, values, resource, event)]
         name = text_or_none(_named(event, "eventName")) or text_or_none(values.get("event.name"))
         if not name or not name.startswith("gen_ai."):
             return [Skip("log record of something else")]
-        body = attrs.value_of(event.get("body"))
         if isinstance(body, dict):
             values = {**body, **values}
         span_id = attrs.hex_id(_named(event, "spanId"), 8)
@@ -129,10 +157,12 @@ def _spans(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
                 yield resource, span
 
 
-def _log_records(record: Any) -> Iterator[dict[str, Any]]:
+def _log_records(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     for group in _named(record, "resourceLogs") or ():
+        resource = attrs.flat((group.get("resource") or {}).get("attributes"))
         for scope in _named(group, "scopeLogs") or ():
-            yield from _named(scope, "logRecords") or ()
+            for event in _named(scope, "logRecords") or ():
+                yield resource, event
 
 
 def _named(value: Any, camel: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _NAMES = {
     "azure": "azure.ai.openai", "azure_openai": "azure.ai.openai", "azureopenai": "azure.ai.openai",
     "azure-openai": "azure.ai.openai", "azure_ai": "azure.ai.inference", "az.ai.openai": "azure.ai.openai",
@@ -21,3 +23,12 @@ def provider_name(name: str | None) -> str | None:
         return None
     lower = name.strip().lower()
     return _NAMES.get(lower, lower) or None
+
+
+# a model id or an inference profile of Bedrock: `anthropic.…`, with or without a region's prefix, or an ARN
+_BEDROCK_CLAUDE = re.compile(r"(?:[a-z]{2,6}(?:-gov)?\.)?anthropic\.|arn:aws[a-z-]*:bedrock:")
+
+
+def claude_host(model: str | None) -> str:
+    """Who serves a Claude model of this id: `aws.bedrock` or `anthropic`."""
+    return "aws.bedrock" if model is not None and _BEDROCK_CLAUDE.match(model) else "anthropic"

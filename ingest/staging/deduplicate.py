@@ -54,8 +54,9 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
 def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any, format: str) -> dict[int, int]:
     """{row of `staged`: stored call} for new calls that another format has logged already.
 
-    The same call: equal model and token counts, starts within 2 s, and at least one of the two without a response id.
-    One stored call matches at most one row of a format, so that equal calls in a row stay several.
+    The same call: equal model and token counts, times that overlap or are at most 2 s apart (a tool's transcript may
+    know only when the answer came), and at least one of the two without a response id. One stored call matches at most
+    one row of a format, so that equal calls in a row stay several.
     """
     others = con.execute(
         "SELECT count(*) FROM sources WHERE format <> $format AND calls > 0", {"format": format}
@@ -65,11 +66,10 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
     columns = ("start_us", "model", "input_tokens", "output_tokens")
     if not set(columns) <= set(staged.column_names):
         return {}
-    chosen = {
-        name: staged[name].take(pa.array(kept)) for name in (*columns, "response_id") if name in staged.column_names
-    }
-    if "response_id" not in chosen:
-        chosen["response_id"] = pa.nulls(len(kept), pa.string())
+    chosen = {name: staged[name].take(pa.array(kept)) for name in columns}
+    for name, kind in (("response_id", pa.string()), ("end_us", pa.int64())):
+        known = name in staged.column_names
+        chosen[name] = staged[name].take(pa.array(kept)) if known else pa.nulls(len(kept), kind)
     table = pa.table({"n": pa.array(kept), **chosen})
     con.register("fresh_calls", table)
     pairs = con.execute(
@@ -80,7 +80,8 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
              JOIN sources o ON o.source_id = c.source_id
             WHERE o.format <> $format AND f.input_tokens + f.output_tokens > 0
               AND (f.response_id IS NULL OR c.response_id IS NULL)
-              AND abs(epoch_us(c.start_time) - f.start_us) <= $near
+              AND epoch_us(c.start_time) <= coalesce(f.end_us, f.start_us) + $near
+              AND f.start_us <= coalesce(epoch_us(c.end_time), epoch_us(c.start_time)) + $near
               AND NOT EXISTS (SELECT 1 FROM import_issues i
                                WHERE i.call_no = c.call_no AND i.code = $code AND i.detail = $format)
             ORDER BY abs(epoch_us(c.start_time) - f.start_us), f.n, c.call_no""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sample_logs.formats.agents import agent_telemetry
 from sample_logs.formats.gateways import helicone, hindcast, litellm, litellm_spend, mapping, openrouter, portkey
 from sample_logs.formats.providers import (
     anthropic_batch,
@@ -49,6 +50,7 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "claude_code": ("claude_code.jsonl", claude_code),
     "codex": ("codex.jsonl", codex),
     "opencode": ("opencode.json", opencode),
+    "agent_telemetry": ("agent_telemetry.jsonl", agent_telemetry),
     "recorded_http": ("recorded_http.yaml", recorded_http),
     "provider_usage": ("provider_usage.jsonl", provider_usage),
     "mapping": ("gateway.csv", mapping),
