@@ -20,6 +20,34 @@ _LOOSE = re.compile(
     r"^(\d{4})[-/](\d\d?)[-/](\d\d?)[T ](\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?$",
     re.IGNORECASE,
 )
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
+    "dec": 12,
+}  # fmt: skip
+_CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
+_HALF = r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
+_ZONE = r"(?:\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d|(?:GMT|UTC)[+-]\d\d:?\d\d))?"
+_NAMED = r"(?P<month>[A-Za-z]{3})[a-z]*"
+# layouts that are told by their separators, and who writes them; none can be mistaken for another
+_LAYOUTS = tuple(
+    re.compile(rf"^{pattern}$")
+    for pattern in (
+        # Go's time.String(): `2026-06-01 09:00:00.5 +0000 UTC m=+0.1`
+        rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d) {_CLOCK} (?P<zone>[+-]\d{{4}}) [A-Z]\w*(?: m=\S+)?",
+        # RFC 1123 and 2822, with or without the week-day: `Mon, 01 Jun 2026 09:00:00 GMT`
+        rf"(?:[A-Za-z]{{3,9}}, ?)?(?P<day>\d\d?)[ -]{_NAMED}[ -](?P<year>\d{{4}}),? {_CLOCK}{_HALF}{_ZONE}",
+        # Kibana, JavaScript and spreadsheets: `Jun 1, 2026 @ 09:00:00.000`, `June 1, 2026, 9:00 AM`
+        rf"{_NAMED} (?P<day>\d\d?), (?P<year>\d{{4}})(?:,| @| at)? {_CLOCK}{_HALF}{_ZONE}",
+        # C's asctime, and JavaScript's Date as text: `Mon Jun 01 2026 09:00:00 GMT+0200 (CEST)`
+        rf"[A-Za-z]{{3}} {_NAMED} +(?P<day>\d\d?) (?P<year>\d{{4}}) {_CLOCK}{_ZONE}(?: \(.*\))?",
+        rf"[A-Za-z]{{3}} {_NAMED} +(?P<day>\d\d?) {_CLOCK}{_ZONE} (?P<year>\d{{4}})",
+        # web servers' common log format: `01/Jun/2026:09:00:00 +0000`
+        rf"(?P<day>\d\d)/{_NAMED}/(?P<year>\d{{4}}):{_CLOCK}{_ZONE}",
+        # portals in American English: `6/1/2026, 9:00:00.123 AM`
+        rf"(?P<first>\d\d?)/(?P<other>\d\d?)/(?P<year>\d{{4}}),? {_CLOCK}{_HALF}{_ZONE}",
+    )
+)
+_JSON_DATE = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")  # .NET: milliseconds
 _OFFSET = re.compile(r"^[+-]\d\d:?\d\d$")
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 _PLAIN = {20: "s", 24: "ms", 27: "us"}  # lengths of `2026-10-01T12:34:56[.123[456]]Z`, with their precision
@@ -95,15 +123,53 @@ def _text_us(text: str, path: str, zone: tzinfo) -> tuple[int, str]:
 
 
 def _loose(text: str, path: str) -> datetime:
-    found = _LOOSE.match(text.strip())
-    if not found:
-        raise BadRecordError(f"not a time: {text[:40]!r}", path)
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
-    stamp = f"{year}-{int(month):02}-{int(day):02}T{int(hour):02}:{minute}:{second or '00'}"
+    text = text.strip()
+    dated = _JSON_DATE.match(text)
+    if dated:
+        return _EPOCH + timedelta(milliseconds=int(dated[1]))
+    found = _LOOSE.match(text)
+    if found:
+        year, month, day, hour, minute, second, fraction, zone = found.groups()
+        return _built(text, path, int(year), int(month), int(day), int(hour), minute, second, fraction, zone)
+    for layout in _LAYOUTS:
+        found = layout.match(text)
+        if found:
+            return _of_layout(text, path, found.groupdict())
+    raise BadRecordError(f"not a time: {text[:40]!r}", path)
+
+
+def _of_layout(text: str, path: str, told: dict[str, str | None]) -> datetime:
+    hour, half = int(told["hour"] or 0), told.get("half")
+    if half:
+        if not 1 <= hour <= 12:
+            raise BadRecordError(f"not a time: {text[:40]!r}", path)
+        hour = hour % 12 + (12 if half in "Pp" else 0)
+    if "first" in told:
+        month, day = int(told["first"] or 0), int(told["other"] or 0)
+        if month > 12:
+            month, day = day, month
+        elif day <= 12 and month != day and half not in ("A", "P"):  # `AM` in capitals is American, month first
+            raise BadRecordError(f"a date that may be read in two ways: {text[:40]!r}", path)
+    else:
+        named = told["month"] or ""
+        month = int(named) if named.isdigit() else _MONTHS.get(named.lower(), 0)
+        day = int(told["day"] or 0)
+    return _built(
+        text, path, int(told["year"] or 0), month, day, hour, told["minute"] or "00", told["second"],
+        told["fraction"], told.get("zone"),
+    )  # fmt: skip
+
+
+def _built(
+    text: str, path: str, year: int, month: int, day: int, hour: int, minute: str, second: str | None,
+    fraction: str | None, zone: str | None,
+) -> datetime:  # fmt: skip
+    stamp = f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute}:{second or '00'}"
     if fraction:
         stamp += "." + fraction[:6].ljust(6, "0")
     if zone:
-        stamp += "+00:00" if zone.upper() in ("Z", "UTC") else zone
+        zone = zone.upper().removeprefix("GMT").removeprefix("UTC")
+        stamp += zone if zone not in ("", "Z") else "+00:00"
     try:
         return datetime.fromisoformat(stamp)
     except ValueError:
