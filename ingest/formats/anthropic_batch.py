@@ -7,6 +7,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
 from ingest.wire import anthropic
+from ingest.wire.request_response import take_file_time
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
@@ -21,9 +22,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     anthropic.apply_response(call, message)
     call.service_tier = "batch"
     call.request_model = call.response_model
-    if context.mtime_us is not None:
-        call.start_us, call.time_precision = context.mtime_us, "file"
-        call.issue("time_of_file", "the record has no time; the file's own was taken")
+    take_file_time(call, context)
     call.tags = [f"custom_id:{record['custom_id']}"] if text_or_none(record.get("custom_id")) else None
     call.identity = call.response_id
     return list(anthropic.expand(call))

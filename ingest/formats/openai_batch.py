@@ -7,7 +7,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
 from ingest.records.timestamps import time_us
-from ingest.wire.request_response import apply_bodies, opened, provider_of
+from ingest.wire.request_response import apply_bodies, opened, provider_of, take_file_time
 
 
 def read(record: Any, context: Context) -> Outcome:
@@ -29,9 +29,8 @@ def read(record: Any, context: Context) -> Outcome:
     call.provider_name = provider_of(call.response_model) or "openai"
     if created is not None:
         call.start_us, call.time_precision = time_us(created, "$.response.body.created", zone=context.zone)
-    elif context.mtime_us is not None:
-        call.start_us, call.time_precision = context.mtime_us, "file"
-        call.issue("time_of_file", "the record has no time; the file's own was taken")
+    else:
+        take_file_time(call, context)
     status = mapping_or_empty(response).get("status_code")
     if type(status) is int:
         call.http_status = status

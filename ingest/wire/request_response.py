@@ -35,6 +35,8 @@ _PLAIN_KEYS = (
     "request_id", "trace_id", "span_id", "team", "environment", "service_name", "process_id", "workflow_name",
     "prompt_name", "prompt_version",
 )  # fmt: skip
+# keys of answers that a wrapper uses for something else
+_BODY_KEYS = frozenset({"created_at", "metadata", "provider", "status", "user"})
 # wrapper key -> (what it tells, rank among the keys that tell the same)
 _SLOTS: dict[str, tuple[str, int]] = {
     key: (slot, rank)
@@ -143,13 +145,19 @@ def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -
     """The response's own time where the wrapper has none, the identity, and what every call must have."""
     if call.start_us is None and created is not None:
         call.start_us, call.time_precision = time_us(created, "$.created", zone=context.zone)
-    if call.start_us is None and context.mtime_us is not None:
-        call.start_us, call.time_precision = context.mtime_us, "file"
-        call.issue("time_of_file", "the record has no time; the file's own was taken")
+    if call.start_us is None:
+        take_file_time(call, context)
     call.identity = call.response_id or text_or_none(record.get("call_id"))
     if call.request_model is None and call.response_model is None:
         raise BadRecordError("no model", "$.model")
     return call
+
+
+def take_file_time(call: Call, context: Context) -> None:
+    """The time of the file, flagged, for a record that has none."""
+    if context.mtime_us is not None:
+        call.start_us, call.time_precision = context.mtime_us, "file"
+        call.issue("time_of_file", "the record has no time; the file's own was taken")
 
 
 def dialect_of(body: Any) -> str | None:
@@ -220,6 +228,8 @@ def read_pair(record: Any, context: Context) -> list[Any] | Call:
     if dialect_of(record) is not None:
         # parameters and messages may stand in the same object as the answer
         created = apply_bodies(call, record if "messages" in record else None, record)
+        # what a logger put beside the answer's own keys, which mean something else in some dialects
+        apply_wrapper(call, {key: value for key, value in record.items() if key not in _BODY_KEYS}, context)
     else:
         request, response = split(record)
         if request is None and openai.matches_request(record):

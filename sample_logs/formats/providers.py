@@ -79,6 +79,30 @@ def anthropic_batch(calls: Sequence[TrueCall]) -> str:
     return lines([*rows, {"custom_id": "item-late", "result": {"type": "expired"}}])
 
 
+def gemini_batch(calls: Sequence[TrueCall]) -> str:
+    """Lines of the Gemini API and of Vertex AI in turn, and one that failed."""
+    rows: list[dict[str, Any]] = []
+    for number, call in enumerate(calls):
+        answer = {**gemini_body(call, number), "responseId": f"gemini-batch-{number}"}
+        request = {"contents": [{"role": "user", "parts": [{"text": call.messages[1]["content"]}]}]}
+        if number % 2:
+            rows.append({"status": "", "processed_time": iso(call.start), "request": request, "response": answer})
+        else:
+            rows.append({"key": f"request-{number}", "response": answer})
+    return lines([*rows, {"key": "request-late", "error": {"code": 13, "message": "internal"}}])
+
+
+def bedrock_batch(calls: Sequence[TrueCall]) -> str:
+    rows: list[dict[str, Any]] = [
+        {"recordId": f"CALL{number:07}",
+         "modelInput": {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1024, "messages": call.messages[1:]},
+         "modelOutput": {**anthropic_message(call, number), "id": f"msg_bdrk_batch{number:05}"}}
+        for number, call in enumerate(calls)
+    ]  # fmt: skip
+    failed = {"recordId": "CALL9999999", "modelInput": {}, "error": {"errorCode": 400, "errorMessage": "too long"}}
+    return lines([*rows, failed])
+
+
 def event_stream(calls: Sequence[TrueCall]) -> str:
     parts = []
     for number, call in enumerate(calls):

@@ -143,5 +143,7 @@ def test_usage_reports_become_buckets_and_never_calls(tmp_path: Path) -> None:
 
 
 def test_batch_calls_are_of_the_batch_tier(tmp_path: Path) -> None:
-    store, _ = run(tmp_path, SAMPLES / "openai_batch.jsonl", SAMPLES / "anthropic_batch.jsonl")
+    names = ("openai_batch", "anthropic_batch", "gemini_batch", "bedrock_batch")
+    store, report = run(tmp_path, *(SAMPLES / f"{name}.jsonl" for name in names))
+    assert report.calls == len(names) * SAMPLE_CALLS
     assert rows(store, "SELECT DISTINCT service_tier, is_batch FROM calls") == [("batch", True)]
