@@ -2,7 +2,11 @@
 
 Tokens are inclusive whatever the provider. Retries and fallbacks share `trace_id`. A gateway cache hit keeps its
 tokens, costs nothing, and its id ends in `_cache_hit<time>`. While streaming `response_time` is the time to the first
-chunk.
+chunk. A request that failed before it was routed has no model.
+
+`call_type` is one of LiteLLM's CallTypes (litellm/types/utils.py, 2026-10), here without the `a` or `_` that marks the
+asynchronous twin: most run a model, some read or manage what another row has booked. The cost of a whole batch stands
+on the row that retrieved it.
 """
 
 from __future__ import annotations
@@ -11,37 +15,89 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.call import Call, Skip, pico_dollars, text_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire import openai
 from ingest.wire.request_response import opened
 
-_CALLS = ("completion", "embedding", "responses", "text_completion", "anthropic_messages", "generate_content")
+# requests that read or manage: `aget_responses` repeats the usage of the answer that it fetches, which is billed once
+_READS = ("get_", "list_", "delete_", "cancel_", "file_", "retrieve_")
+_READ_ENDS = ("_list", "_content", "_retrieve", "_delete", "_status")
+# a part of the call type -> the operation, for the types that run a model
+_OPERATIONS = (
+    ("embedding", "embeddings"), ("completion", "chat"), ("responses", "chat"), ("anthropic_messages", "chat"),
+    ("generate_content", "chat"), ("realtime", "realtime"), ("image", "image_generation"),
+    ("video", "video_generation"), ("speech", "speech"), ("transcription", "transcription"),
+    ("rerank", "rerank"), ("ocr", "ocr"),
+)  # fmt: skip
+_BATCH = "retrieve_batch"
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with None for `\\N`, by which psql's COPY writes a null."""
+    return {key: None if value == "\\N" else value for key, value in record.items()}
+
+
+def operation_of(record: dict[str, Any], cost_pico: int | None) -> str | Skip:
+    """The operation of a row by its `call_type`; a Skip for a row that runs no model and books nothing."""
+    kind = text_or_none(record.get("call_type")) or "completion"
+    plain = kind.removeprefix("_").removeprefix("a_")
+    if plain.startswith("a") and not plain.startswith(("anthropic", "add_")):
+        plain = plain[1:]
+    if plain != _BATCH and "generate" not in plain and plain.startswith(_READS) | plain.endswith(_READ_ENDS):
+        return Skip(f"LiteLLM {kind[:40]}: reads or manages, runs no model")
+    for word, operation in _OPERATIONS:
+        if word in plain:
+            return operation
+    if not cost_pico and not any(text_or_none(record.get(name)) not in (None, "0") for name in _TOTALS):
+        return Skip(f"LiteLLM {kind[:40]}: neither tokens nor costs")
+    return "chat" if plain == _BATCH else "pass_through" if "pass" in plain else plain[:60]
+
+
+def take_usage(call: Call, record: dict[str, Any], usage: Any, metadata: dict[str, Any], path: str) -> None:
+    """Token counts from the answer's `usage`, else LiteLLM's own copies of it, else the row's three totals.
+
+    Zeros alone are no counts where the row has a cost, or where the operation is paid by something else than tokens.
+    Rows of 2025 and before keep what the totals leave out in `additional_usage_values`.
+    """
+    if not isinstance(usage, dict) or not usage:
+        usage = metadata.get("usage_object")
+    if not isinstance(usage, dict) or not usage:
+        usage = {name: record.get(name) for name in _TOTALS}
+        more = metadata.get("additional_usage_values")
+        if isinstance(more, dict):
+            usage.update((name, value) for name, value in more.items() if value is not None)
+    by_tokens = call.operation_name in ("chat", "embeddings")
+    if (call.logged_cost_pico or not by_tokens) and all(
+        value in (None, 0, "0") for name, value in usage.items() if "tokens" in name and not isinstance(value, dict)
+    ):
+        usage = None
+    apply_usage(call, usage, path)
 
 
 def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if isinstance(record.get("standard_logging_object"), dict):
         record = record["standard_logging_object"]
+    record = without_nulls(record)
     get = record.get
-    kind = text_or_none(get("call_type")) or "completion"
-    if not any(word in kind for word in _CALLS):
-        return Skip(f"LiteLLM {kind[:40]}: not a token-priced call")
-    call = Call()
-    call.operation_name = "embeddings" if "embedding" in kind else "chat"
+    cost = pico_dollars(get("response_cost"), "$.response_cost")
+    operation = operation_of(record, cost)
+    if isinstance(operation, Skip):
+        return operation
+    call = Call(operation_name=operation, logged_cost_pico=cost)
     response = opened(get("response"))
-    usage = response.get("usage") if isinstance(response, dict) else None
     metadata = opened(get("metadata"))
     metadata = metadata if isinstance(metadata, dict) else {}
-    if not isinstance(usage, dict) or not usage:
-        usage = metadata.get("usage_object")
-    if not isinstance(usage, dict) or not usage:
-        usage = {name: get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-        if not any(usage.values()):
-            usage = None
-    apply_usage(call, usage, "$.response.usage")
+    usage = response.get("usage") if isinstance(response, dict) else None
+    if not usage and not any(get(name) for name in _TOTALS) and not metadata.get("usage_object"):
+        call.tokens_source = "missing"
+    else:
+        take_usage(call, record, usage, metadata, "$.response.usage")
+    served_tier = None
     if isinstance(response, dict):
         call.response_id = text_or_none(response.get("id"))
         choices = response.get("choices")
@@ -51,15 +107,11 @@ def read(record: Any, context: Context) -> Outcome:
                 call.finish_reason = text_or_none(choices[-1].get("finish_reason"))
         elif isinstance(response.get("output"), list):
             call.output = [one for one in response["output"] if isinstance(one, dict)] or None
-        tier = text_or_none(response.get("service_tier"))
-        call.service_tier = tier if tier not in openai.STANDARD_TIERS else None
-    breakdown = get("cost_breakdown")
-    if isinstance(breakdown, dict) and call.service_tier is None:
-        tier = text_or_none(breakdown.get("service_tier"))
-        call.service_tier = tier if tier not in openai.STANDARD_TIERS else None
-    _models(call, record, response)
-    _times(call, record, context)
-    call.logged_cost_pico = pico_dollars(get("response_cost"), "$.response_cost")
+        served_tier = text_or_none(response.get("service_tier"))
+    if served_tier is None and isinstance(get("cost_breakdown"), dict):
+        served_tier = text_or_none(get("cost_breakdown").get("service_tier"))
+    take_models(call, record, text_or_none(response.get("model")) if isinstance(response, dict) else None)
+    take_times(call, record, context)
     call.identity = text_or_none(get("id")) or call.response_id
     call.trace_id = text_or_none(get("trace_id"))
     call.conversation_id = text_or_none(get("session_id"))
@@ -71,6 +123,9 @@ def read(record: Any, context: Context) -> Outcome:
         call.tools = tools if isinstance(tools, list) and tools else None
         call.params = {name: value for name, value in params.items() if name != "tools"} or None
         openai.apply_parameters(call, params)
+    if served_tier is not None:  # what was served is what was billed, whatever was asked for
+        call.service_tier = None if served_tier in openai.STANDARD_TIERS else served_tier
+    take_batch(call, record)
     if isinstance(get("stream"), bool):
         call.stream = get("stream")
     take_outcome(call, record)
@@ -78,16 +133,15 @@ def read(record: Any, context: Context) -> Outcome:
     return call
 
 
-def _models(call: Call, record: dict[str, Any], response: Any) -> None:
-    served = text_or_none(response.get("model")) if isinstance(response, dict) else None
+def take_models(call: Call, record: dict[str, Any], served: str | None) -> None:
+    """The model that answered, the one that was asked for (its group), and the provider."""
     call.response_model = text_or_none(record.get("model")) or served
     call.request_model = text_or_none(record.get("model_group")) or call.response_model
-    if call.response_model is None and call.request_model is None:
-        raise BadRecordError("no model", "$.model")
     call.provider_name = provider_name(text_or_none(record.get("custom_llm_provider")))
 
 
-def _times(call: Call, record: dict[str, Any], context: Context) -> None:
+def take_times(call: Call, record: dict[str, Any], context: Context) -> None:
+    """Start, end and time to the first chunk."""
     call.start_us, call.time_precision = time_us(record.get("startTime"), "$.startTime", zone=context.zone)
     if record.get("endTime"):
         call.end_us = time_us(record["endTime"], "$.endTime", zone=context.zone)[0]
@@ -95,6 +149,13 @@ def _times(call: Call, record: dict[str, Any], context: Context) -> None:
     if first:
         gap = time_us(first, "$.completionStartTime", zone=context.zone)[0] - call.start_us
         call.time_to_first_chunk_ms = gap / 1000 if gap >= 0 else None
+
+
+def take_batch(call: Call, record: dict[str, Any]) -> None:
+    """A retrieved batch is booked as one row, at the price of batches."""
+    if _BATCH in (text_or_none(record.get("call_type")) or ""):
+        call.is_batch, call.service_tier = True, "batch"
+        call.issue("sum_of_calls", "one row for all requests of a batch")
 
 
 def take_outcome(call: Call, record: dict[str, Any]) -> None:

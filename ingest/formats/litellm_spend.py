@@ -5,40 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.formats.litellm import _CALLS, take_identity, take_outcome
-from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
-from ingest.records.provider_names import provider_name
-from ingest.records.timestamps import time_us
-from ingest.records.token_usage import apply_usage
+from ingest.formats.litellm import (
+    operation_of,
+    take_batch,
+    take_identity,
+    take_models,
+    take_outcome,
+    take_times,
+    take_usage,
+    without_nulls,
+)
+from ingest.records.call import Call, Skip, pico_dollars, text_or_none
 from ingest.wire.request_response import opened
 
 
 def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+    record = without_nulls(record)
     get = record.get
-    kind = text_or_none(get("call_type")) or "completion"
-    if not any(word in kind for word in _CALLS):
-        return Skip(f"LiteLLM {kind[:40]}: not a token-priced call")
-    call = Call()
-    call.operation_name = "embeddings" if "embedding" in kind else "chat"
+    cost = pico_dollars(get("spend"), "$.spend")
+    operation = operation_of(record, cost)
+    if isinstance(operation, Skip):
+        return operation
+    call = Call(operation_name=operation, logged_cost_pico=cost)
     metadata = opened(get("metadata"))
     metadata = metadata if isinstance(metadata, dict) else {}
-    usage = metadata.get("usage_object")
-    if not isinstance(usage, dict) or not usage:
-        usage = {name: get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    apply_usage(call, usage, "$.prompt_tokens")
-    call.response_model = text_or_none(get("model"))
-    call.request_model = text_or_none(get("model_group")) or call.response_model
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.model")
-    call.provider_name = provider_name(text_or_none(get("custom_llm_provider")))
-    call.start_us, call.time_precision = time_us(get("startTime"), "$.startTime", zone=context.zone)
-    if get("endTime"):
-        call.end_us = time_us(get("endTime"), "$.endTime", zone=context.zone)[0]
-    if get("completionStartTime"):
-        gap = time_us(get("completionStartTime"), "$.completionStartTime", zone=context.zone)[0] - call.start_us
-        call.time_to_first_chunk_ms = gap / 1000 if gap >= 0 else None
-    call.logged_cost_pico = pico_dollars(get("spend"), "$.spend")
+    take_usage(call, record, None, metadata, "$.prompt_tokens")
+    take_models(call, record, None)
+    take_times(call, record, context)
+    take_batch(call, record)
     call.identity = text_or_none(get("request_id"))
     call.response_id = call.identity
     call.conversation_id = text_or_none(get("session_id"))

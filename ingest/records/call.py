@@ -16,6 +16,8 @@ import msgspec
 
 TOKEN_LIMIT = 1 << 40
 _GROUPED = re.compile(r"[0-9]{1,3}([.][0-9]{3})+")  # where a comma marks decimals a dot may group thousands
+# a comma that can only mark decimals: `0,001` and `12,5`, not `1,234`
+_DECIMAL_COMMA = re.compile(r"-?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
 PICO = Decimal(10**12)
 MICRO = 1_000_000
 ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
@@ -176,11 +178,18 @@ def token_count(value: Any, path: str, leaf: str = "") -> int | None:
 
 
 def pico_dollars(value: Any, path: str, scale: int = 1) -> int | None:
-    """Dollars (or `1/scale` dollars, 100 for cents) as whole pico-dollars, half-even; None where absent."""
+    """Dollars (or `1/scale` dollars, 100 for cents) as whole pico-dollars, half-even; None where absent.
+
+    A text may begin with `$`, and may have a decimal comma where it can be nothing else. Raises BadRecordError.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, bool):
         raise BadRecordError(f"not an amount of money: {value}", path)
+    if isinstance(value, str):
+        value = value.strip().removeprefix("$")
+        if _DECIMAL_COMMA.fullmatch(value):
+            value = value.replace(",", ".")
     try:
         # a float's repr is the decimal that the log showed
         amount = Decimal(repr(value) if isinstance(value, float) else str(value))
