@@ -6,6 +6,7 @@ an HTTP message with its own `body`. What stands beside them (time, latency, age
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from ingest.records import agent_names
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.wire import anthropic, bedrock, gemini, openai, streaming
+from ingest.wire import anthropic, bedrock, cohere, gemini, ollama, openai, openai_media, streaming
 
 _REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwargs", "body_in")
 _RESPONSE_KEYS = ("response", "resp", "response_body", "responseBody", "output", "completion", "result")
@@ -51,6 +52,15 @@ _SLOTS: dict[str, tuple[str, int]] = {
 WRAPPER_KEYS = (*_SLOTS, *agent_names.AGENT_KEYS, *agent_names.TASK_KEYS)  # all that `apply_wrapper` looks at
 
 
+# dialect -> (whether a body is one of its answers, what takes it in); the answers of the APIs above come first
+_OTHERS: dict[str, tuple[Callable[[Any], bool], Callable[[Call, dict[str, Any]], None]]] = {
+    "ollama": (ollama.matches_response, ollama.apply_response),
+    "cohere": (cohere.matches_response, cohere.apply_response),
+    "image": (openai_media.matches_image, openai_media.apply_image),
+    "transcription": (openai_media.matches_transcription, openai_media.apply_transcription),
+}
+
+
 def opened(value: Any) -> Any:
     """A body: itself, what its JSON text holds, what its HTTP message carries, or a stream put together."""
     if isinstance(value, str):
@@ -63,7 +73,7 @@ def opened(value: Any) -> Any:
             return streaming.assemble(value)
     if isinstance(value, list) and streaming.is_stream(value):
         return streaming.assemble(value)
-    if isinstance(value, dict) and "model" not in value and "choices" not in value:
+    if isinstance(value, dict) and "model" not in value and "choices" not in value and dialect_of(value) is None:
         for key in ("body", "json", "data"):
             if isinstance(value.get(key), dict | str | list) and value[key]:
                 return opened(value[key])
@@ -149,7 +159,9 @@ def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -
         take_file_time(call, context)
     call.identity = call.response_id or text_or_none(record.get("call_id"))
     if call.request_model is None and call.response_model is None:
-        raise BadRecordError("no model", "$.model")
+        if call.tokens_source in (None, "missing"):
+            raise BadRecordError("no model", "$.model")
+        call.issue("no_model", "neither the request nor the answer names one")
     return call
 
 
@@ -174,6 +186,9 @@ def dialect_of(body: Any) -> str | None:
         return "bedrock"
     if openai.matches_embedding(body):
         return "embedding"
+    for dialect, (matches, _) in _OTHERS.items():
+        if matches(body):
+            return dialect
     return None
 
 
@@ -203,6 +218,9 @@ def apply_bodies(call: Call, request: Any, response: Any) -> Any:
     if dialect == "embedding":
         openai.apply_embedding(call, response)
         return None
+    if dialect is not None:
+        _OTHERS[dialect][1](call, response)
+        return response.get("created_at", response.get("created"))
     if openai.apply_error(call, response):
         return None
     raise BadRecordError("the response is no answer of a known kind and no error", "$.response")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sample_logs.formats.agents import agent_telemetry
+from sample_logs.formats.bodies import azure_llm, cohere, ollama, openai_media, openai_realtime
 from sample_logs.formats.gateways import helicone, hindcast, litellm, litellm_spend, mapping, openrouter, portkey
 from sample_logs.formats.providers import (
     anthropic_batch,
@@ -51,6 +52,11 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "mlflow": ("mlflow.jsonl", mlflow),
     "bedrock": ("bedrock.jsonl", bedrock),
     "azure": ("azure.jsonl", azure),
+    "azure_llm": ("azure_llm.jsonl", azure_llm),
+    "ollama": ("ollama.jsonl", ollama),
+    "cohere": ("cohere.jsonl", cohere),
+    "openai_media": ("openai_media.jsonl", openai_media),
+    "openai_realtime": ("openai_realtime.jsonl", openai_realtime),
     "claude_code": ("claude_code.jsonl", claude_code),
     "codex": ("codex.jsonl", codex),
     "opencode": ("opencode.json", opencode),

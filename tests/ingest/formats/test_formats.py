@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "sample_logs" / "formats"
 GATEWAY = ROOT / "sample_logs" / "mappings" / "gateway.yaml"
 # what the samples hold beside one call per true call
-CALLS = {"azure": SAMPLE_CALLS + 1, "opencode": 1, "provider_usage": 0}
+CALLS = {"azure": SAMPLE_CALLS + 1, "opencode": 1, "provider_usage": 0, "cohere": SAMPLE_CALLS + 1, "openai_media": 3}
+# formats that tell no cache
+CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm"}
 # formats that carry the whole truth about a call, under the response's id
 FULL = (
     "hindcast", "openai_chat", "openai_responses", "litellm", "litellm_spend", "helicone", "portkey", "posthog",
@@ -58,14 +60,14 @@ def test_a_sample_is_recognised_and_every_row_is_accounted_for(tmp_path: Path, n
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
 
 
-@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"opencode", "provider_usage"}))
+@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"opencode", "provider_usage", "openai_media"}))
 def test_tokens_of_a_sample_are_the_true_ones(tmp_path: Path, name: str) -> None:
     truth = true_calls(SAMPLE_CALLS)
     options = {"mapping": GATEWAY} if name == "mapping" else {}
     store, _ = run(tmp_path, SAMPLES / WRITERS[name][0], **options)
     found = rows(store, "SELECT input_tokens, output_tokens FROM calls WHERE tokens_source <> 'missing'")
     assert sorted(found) == sorted((call.input_tokens, call.output_tokens) for call in truth)
-    if name != "openai_agents":  # its usage has no cache
+    if name not in CACHELESS:
         cached = rows(store, "SELECT sum(cache_read_input_tokens) FROM calls")[0][0]
         assert cached == sum(call.cached_tokens for call in truth)
 
