@@ -10,6 +10,8 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 
 if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
@@ -33,12 +35,17 @@ class Context:
     mapping: Any = None  # ingest.mapping_file.Mapping for the formats that need one
 
 
-# what reading a record of an unsupported shape raises
-READER_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+# what recognising, reading or storing a record of an unsupported shape raises
+READER_ERRORS = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RecursionError,
+    msgspec.MsgspecError,
+)  # fmt: skip
 
 
 def as_bad_record(error: Exception) -> BadRecordError:
     """The error of a record whose shape a reader does not support, by which its row is set aside."""
+    if isinstance(error, RecursionError):
+        return BadRecordError("nested too deeply")
     return BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200])
 
 
@@ -120,6 +127,13 @@ class Format:
     columns: Callable[[Context], ColumnReader] | None = None
     # the same for an ingest that keeps them
     texts: Callable[[Context], TextReader] | None = None
+
+    def recognises(self, record: Any) -> bool:
+        """Whether `matches` takes the record; one whose shape it does not expect is not of this format."""
+        try:
+            return self.matches(record)
+        except READER_ERRORS:
+            return False
 
 
 class Stateless:

@@ -346,7 +346,8 @@ def _collect_text(value: Any, parts: list[str], depth: int) -> bool:
                     parts.append(text)
                 elif "content" in item and depth < 4:
                     images = _collect_text(item, parts, depth + 1) or images
-                if item.get("type") in _IMAGE_TYPES or "inline_data" in item or "inlineData" in item:
+                kind = item.get("type")
+                if (isinstance(kind, str) and kind in _IMAGE_TYPES) or "inline_data" in item or "inlineData" in item:
                     images = True
     return images
 

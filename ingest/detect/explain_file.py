@@ -87,6 +87,8 @@ def explain(path: Path, *, mapping: Any = None, format: str | None = None, rows:
                 calls.append(outcome)
             except BadRecordError as bad:
                 _bad(found, number, bad)
+            except READER_ERRORS as error:
+                _bad(found, number, as_bad_record(error))
         elif isinstance(outcome, Skip | Bucket):
             skipped[outcome.reason if isinstance(outcome, Skip) else "usage report row"] += 1
         else:
@@ -108,7 +110,7 @@ def _because(path: Path, form: Format, kind: line_files.FileKind, mapping: Any) 
     if kind.shape == "csv" and form.csv_columns:
         return f"its header has {', '.join(sorted(form.csv_columns))}"
     records = sample(path, kind, 5)
-    first = next((record for record in records if form.matches(record)), None)
+    first = next((record for record in records if form.recognises(record)), None)
     if isinstance(first, dict):
         for fingerprint in form.fingerprints:
             shared = sorted(fingerprint & first.keys())

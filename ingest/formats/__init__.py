@@ -47,7 +47,7 @@ def detect(records: Iterable[Any]) -> Format | None:
 def detect_record(record: Any) -> Format | None:
     """The first format, in the order in which they are tried, that recognises the record."""
     for format in formats():
-        if format.matches(record):
+        if format.recognises(record):
             return format
     return None
 

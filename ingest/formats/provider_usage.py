@@ -15,6 +15,7 @@ from ingest.records.timestamps import time_us
 
 _OPENAI_TOKENS = ("input_tokens", "input_cached_tokens", "input_cache_write_tokens", "output_tokens",
                   "input_audio_tokens", "output_audio_tokens")  # fmt: skip
+_LIMIT = Decimal(10) ** 18  # of tokens or dollars; the store's columns hold more
 _ANTHROPIC_TOKENS = ("uncached_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
@@ -82,9 +83,12 @@ def _decimal(value: Any, scale: int) -> str | None:
     if value is None:
         return None
     try:
-        return f"{Decimal(str(value)) / scale:f}"
+        number = Decimal(str(value)) / scale
     except InvalidOperation:
         raise BadRecordError(f"not a number: {str(value)[:40]!r}", "$.amount") from None
+    if not (number.is_finite() and abs(number) < _LIMIT):
+        raise BadRecordError(f"impossible amount {str(value)[:40]!r}", "$.amount")
+    return f"{number:f}"
 
 
 def _matches(record: Any) -> bool:

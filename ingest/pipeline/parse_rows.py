@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ingest.contents.messages import Contents
+from ingest.errors import InputError
 from ingest.files import containers, line_files
 from ingest.files.line_files import Row, Shape
 from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, Reader, as_bad_record
@@ -111,9 +112,9 @@ class Readers:
                 try:
                     return self.reader(main).read(record, row)
                 except BadRecordError:
-                    if main.matches(record):
+                    if main.recognises(record):
                         raise
-            elif main.rank >= 100 or main.matches(record):
+            elif main.rank >= 100 or main.recognises(record):
                 return self.reader(main).read(record, row)
         found = detect_record(record)
         if found is None:
@@ -123,7 +124,10 @@ class Readers:
     def close(self) -> Iterable[Outcome]:
         """What the readers held back."""
         for reader in self._open.values():
-            yield from reader.close()
+            try:
+                yield from reader.close()
+            except READER_ERRORS as error:
+                yield as_bad_record(error)
 
 
 def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRules) -> bool:
@@ -157,7 +161,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
     weight = 0
     counts = batch.counts_of(piece.source)
     try:
-        for row in rows:
+        for row in _told(rows):
             weight += len(row.raw) if row.raw is not None else 500
             counts.last_row = row.number
             read_row(row, readers, batch, piece.source, key)
@@ -173,6 +177,17 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
     return False
 
 
+def _told(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, with whatever ends them early as a StreamCutError that says why."""
+    try:
+        yield from rows
+    except InputError as error:
+        raise line_files.StreamCutError(error.what) from error
+    except (OSError, *READER_ERRORS) as error:
+        first = str(error).splitlines() or [type(error).__name__]
+        raise line_files.StreamCutError(f"cannot be read further: {first[0]}"[:200]) from error
+
+
 def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> None:
     """Take in what the readers held back, at the end of a piece."""
     counts = batch.counts_of(piece.source)
@@ -184,6 +199,8 @@ def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> N
             _take(outcome, batch, piece.source, end.number, b"", 0, key)
         except BadRecordError as bad:
             _quarantine(bad, end, batch, piece.source, key)
+        except READER_ERRORS as error:
+            _quarantine(as_bad_record(error), end, batch, piece.source, key)
     finish_counts(counts, piece)
 
 
@@ -229,9 +246,6 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
     except BadRecordError as bad:
         _quarantine(bad, row, batch, source, key)
         return
-    except RecursionError:
-        _quarantine(BadRecordError("nested too deeply"), row, batch, source, key)
-        return
     except READER_ERRORS as error:
         _quarantine(as_bad_record(error), row, batch, source, key)
         return
@@ -245,6 +259,8 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
             _take(outcome, batch, source, row.number, raw or b"", index, key)
         except BadRecordError as bad:
             _quarantine(bad, row, batch, source, key)
+        except READER_ERRORS as error:
+            _quarantine(as_bad_record(error), row, batch, source, key)
 
 
 def _take(

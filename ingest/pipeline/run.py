@@ -208,13 +208,20 @@ class _Run:
         found = 0
         for path, named in _files(paths, self.report.problems):
             found += 1
+            problem: InputError
             try:
                 self._add(path)
+                continue
             except InputError as error:
-                if named:
-                    self.report.problems.append(error)
-                else:
-                    self.report.passed_over.append(str(error).splitlines()[0])
+                problem = error
+            except OSError as error:
+                problem = InputError(f"cannot be read: {error.strerror}", where=str(path))
+            except (RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
+                problem = InputError(f"cannot be read: {error}", where=str(path))
+            if named:
+                self.report.problems.append(problem)
+            else:
+                self.report.passed_over.append(str(problem).splitlines()[0])
         if not self.sources:
             if len(self.report.problems) == 1:
                 raise self.report.problems[0]

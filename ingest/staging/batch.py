@@ -35,6 +35,8 @@ _PLACED = (
     "source", "source_row", "identity", "by_line", "messages", "tools", "output", "tool_count",
     *(f"key_{policy}" for policy in POLICIES),
 )  # fmt: skip
+_MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
+_MEASURE_LIMIT = 1e12
 _NO_KEYS = (None,) * len(POLICIES)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
 
@@ -340,12 +342,17 @@ def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False)
     start, end = call.start_us, call.end_us
     if call.duration_ms is None and start is not None and end is not None:
         call.duration_ms = (end - start) / 1000
-    elif end is None and start is not None and call.duration_ms is not None:
-        call.end_us = start + round(call.duration_ms * 1000)
     if call.duration_ms is not None and not 0 <= call.duration_ms < 1e12:
         call.issue("impossible_duration", f"{call.duration_ms} ms")
         call.duration_ms = None
         call.end_us = None
+    elif end is None and start is not None and call.duration_ms is not None:
+        call.end_us = start + round(call.duration_ms * 1000)
+    for name in _MEASURES:
+        value = getattr(call, name)
+        if value is not None and not -_MEASURE_LIMIT < value < _MEASURE_LIMIT:
+            call.issue("impossible_number", f"{name} {value}"[:80])
+            setattr(call, name, None)
     asked = call.input_tokens
     if asked is not None:
         inside = (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0)
