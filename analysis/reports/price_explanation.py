@@ -16,6 +16,7 @@ from analysis.price_book.vocabulary import KINDS, PARENT
 from analysis.pricing.model_names import Resolution, load_aliases, resolve_with
 from analysis.pricing.overrides import apply_overrides, matching_overrides
 from analysis.pricing.stored_overrides import load_overrides
+from ingest.store.database import connect
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def explain(
 
     With a store's connection its aliases, overrides and price ids are used; without one only the book.
     """
-    with duckdb.connect() as memory:
+    with connect() as memory:
         source = con or memory
         aliases = load_aliases(source)
         found = resolve_with(aliases, provider, model)

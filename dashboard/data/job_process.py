@@ -34,7 +34,7 @@ def run(job: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: T
     Whatever `tick` raises ends the job's process at once. Raises the HindcastError that the job raised.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None

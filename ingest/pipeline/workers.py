@@ -19,12 +19,19 @@ from typing import Any
 PARALLEL_BYTES = 48 << 20  # less is parsed before a worker has started
 BEHIND = 3  # steps of niceness after which two parsers together get no more time than the publisher
 _FORKSERVER = "forkserver"
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def context() -> Any:
     """How workers start: forked from a server that has imported the parsers, else afresh."""
-    found = get_context(_FORKSERVER if _FORKSERVER in get_all_start_methods() else "spawn")
+    if _FORKSERVER not in get_all_start_methods():
+        return get_context("spawn")
+    found = get_context(_FORKSERVER)
     found.set_forkserver_preload(["ingest.pipeline.worker_preload"])
+    from multiprocessing import forkserver
+
+    with starting():
+        forkserver.ensure_running()
     return found
 
 
@@ -37,11 +44,7 @@ def prepare(paths: Iterable[Path], workers: int | None) -> None:
     """Let the server of workers import the parsers while this process imports its own, if there is much to read."""
     if count(workers) < 2 or _FORKSERVER not in get_all_start_methods() or not _many_bytes(paths):
         return
-    from multiprocessing import forkserver
-
     context()
-    with starting():
-        forkserver.ensure_running()
 
 
 def _many_bytes(paths: Iterable[Path]) -> bool:
@@ -90,17 +93,22 @@ def _end_with(watched: Connection) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Processes started in here do not import the main module, since what they run is all in `ingest`.
+    """Processes started in here import neither the main module nor any of the working folder: all is in `ingest`.
 
     Ctrl-C at a terminal reaches them too; they start with it blocked and leave the answer to this process.
     """
-    main = sys.modules["__main__"]
+    main, safe_path = sys.modules["__main__"], os.environ.get(_SAFE_PATH)
     sys.modules["__main__"] = ModuleType("__main__")
+    os.environ[_SAFE_PATH] = "1"  # multiprocessing starts `python -c`, which looks into the working folder first
     masks = hasattr(signal, "pthread_sigmask")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if safe_path is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = safe_path
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -31,6 +31,15 @@ _HOLDER = re.compile(r"\(PID (\d+)\)")
 _SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true; SET enable_progress_bar=false;"
 
 
+# A file of another kind, or a query over one, would make DuckDB download an extension and run it.
+_NOTHING_FETCHED = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
+def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file, or a database in memory, that fetches and loads no extension."""
+    return duckdb.connect(str(path), read_only=read_only, config={**_NOTHING_FETCHED})
+
+
 class Store:
     """A handle on the store at `path`. It keeps no connection: each `read` or `write` opens and closes one."""
 
@@ -137,7 +146,7 @@ class Store:
         while True:
             try:
                 with _OPENING:
-                    con = duckdb.connect(str(self.path), read_only=read_only)
+                    con = connect(self.path, read_only=read_only)
                     con.execute(_SETTINGS)
                 return con
             except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
@@ -163,7 +172,7 @@ class Store:
             return StoreError(
                 f"the disk is full; {self.path} keeps everything published before", remedy="Free space and run again."
             )
-        if "not a valid duckdb" in lower or "magic bytes" in lower:
+        if "not a valid duckdb" in lower or "magic bytes" in lower or "extension" in lower:  # SQLite's, for one
             return StoreError("this file is not a Hindcast store", where=str(self.path), remedy="Name another --store.")
         if "version" in lower and ("storage" in lower or "newer" in lower):
             return self._newer(text)
@@ -195,7 +204,7 @@ class Store:
         for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
             leftover.unlink(missing_ok=True)
         try:
-            with closing(duckdb.connect(str(fresh))) as con:
+            with closing(connect(fresh)) as con:
                 self._migrate(con)
             fresh.replace(self.path)
         except duckdb.Error as error:
