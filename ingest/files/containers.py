@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ingest.errors import InputError
+from ingest.files import databases
 from ingest.files.line_files import BOM, Row, Shape, StreamCutError, blocks, decode, is_object, json_reason
 from ingest.records.call import BadRecordError
 
@@ -172,4 +173,6 @@ def rows_of_shape(path: Path, shape: Shape) -> Iterator[Row]:
         return stream_rows(path)
     if shape == "vcr":
         return cassette_rows(path)
+    if shape == "sqlite":
+        return databases.database_rows(path)
     raise InputError(f"this layout ({shape}) cannot be read", where=str(path))

@@ -20,11 +20,12 @@ import zstandard
 from ingest.errors import InputError
 from ingest.records.call import BadRecordError
 
-Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "binary", "empty"]
+Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "binary", "empty"]
 HEAD_BYTES = 1 << 20
 _BLOCK = 1 << 20
 _ENDS_BLOCK, _END = 1 << 18, ord("\n")  # stays in a processor's cache
 BOM = b"\xef\xbb\xbf"
+SQLITE = b"SQLite format 3\x00"
 UNREAD = object()  # the record of a row whose bytes are not decoded yet
 decode = msgspec.json.Decoder().decode
 
@@ -90,6 +91,8 @@ def file_kind(path: Path, size: int = HEAD_BYTES) -> FileKind:
 def _shape(head: bytes, path: Path, cut: bool) -> Shape:
     if head.startswith(b"PAR1"):
         return "parquet"
+    if head.startswith(SQLITE):
+        return "sqlite"
     body = head.removeprefix(BOM).lstrip()
     if not body:
         return "empty"

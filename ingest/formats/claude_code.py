@@ -7,14 +7,13 @@ sidechain row and a main row the main one stays. Rows without message.id are all
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Iterable
-from pathlib import PurePath
 from typing import Any
 
 from ingest.columnar.claude_code import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
 from ingest.format_contract import Context, Format, Outcome
+from ingest.records.agent_names import folder_name
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
@@ -164,7 +163,7 @@ class Transcript:
 
     def _project(self, record: dict[str, Any]) -> str | None:
         folder = record.get("cwd")
-        return _folder_name(folder) if isinstance(folder, str) and folder else self.project
+        return folder_name(folder) if isinstance(folder, str) and folder else self.project
 
     # -- what was sent -----------------------------------------------------------------------------------------------
 
@@ -193,11 +192,6 @@ class Transcript:
             yield from anthropic.expand(self.held.popitem(last=False)[1])
 
 
-@functools.lru_cache(maxsize=1024)
-def _folder_name(folder: str) -> str | None:
-    return PurePath(folder.replace("\\", "/")).name or None
-
-
 def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
@@ -221,5 +215,5 @@ FORMAT = Format(
     open=Transcript,
     rank=30,
     splittable=False,
-    columns=lambda context: TranscriptColumns(context, _HELD, _TYPES, _folder_name),
+    columns=lambda context: TranscriptColumns(context, _HELD, _TYPES, folder_name),
 )

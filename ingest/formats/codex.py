@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome
+from ingest.records.agent_names import folder_name
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -253,7 +253,7 @@ class Session:
         call.conversation_id = self.session or self.context.path.stem
         call.agent, call.agent_source = self.agent, "transcript"
         if self.folder:
-            call.task, call.task_source = PurePath(self.folder.replace("\\", "/")).name, "project"
+            call.task, call.task_source = folder_name(self.folder), "project"
         call.service_name = "codex"
         if self.context.want_text and (self.prompt or self.answer):
             call.messages = list(self.prompt) or None

@@ -19,6 +19,11 @@ _CLUSTERS: dict[tuple[bytes | None, str], str] = {}
 _CLUSTER_LIMIT = 5_000
 
 
+def folder_name(path: str | None) -> str | None:
+    """The last part of a path of any system: the name of the project in that folder."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or None if path else None
+
+
 def from_metadata(call: Call, metadata: Any, source: str = "metadata") -> None:
     """Take agent and task from a flat mapping, where not known yet."""
     if not isinstance(metadata, Mapping) or _NAMING.isdisjoint(metadata):

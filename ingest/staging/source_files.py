@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.files import line_files
+from ingest.files.databases import write_ahead_log
 from ingest.records.call_identity import key_of_line
 from ingest.staging.batch import FileCounts
 
@@ -185,12 +186,17 @@ def save_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> Non
 
 
 def fingerprint(path: Path, size: int) -> str:
-    """A hash of the first and the last bytes of the first `size` bytes of a file, with `size`."""
+    """A hash of the first and the last bytes of the first `size` bytes of a file, with `size`.
+
+    For a SQLite database also one of the write-ahead log beside it.
+    """
     with line_files.open_file(path) as handle:
         head = handle.read(min(size, _EDGE))
         handle.seek(max(0, size - _EDGE))
         tail = handle.read(min(size, _EDGE))
-    return f"{size}:{hashlib.sha256(head).hexdigest()[:32]}:{hashlib.sha256(tail).hexdigest()[:32]}"
+    known = f"{size}:{hashlib.sha256(head).hexdigest()[:32]}:{hashlib.sha256(tail).hexdigest()[:32]}"
+    log = write_ahead_log(path, head)
+    return known if log is None else f"{known}+{fingerprint(log, log.stat().st_size)}"
 
 
 def compare(con: duckdb.DuckDBPyConnection, source: SourceFile, *, splittable: bool) -> None:
