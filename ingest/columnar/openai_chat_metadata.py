@@ -19,6 +19,7 @@ from ingest.columnar.arrow_columns import constant, integers, texts
 from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, TOKEN_LIMIT
 from ingest.records.call_identity import key_of_id
+from ingest.records.token_usage import CACHE_COUNTS, STATED_COSTS
 from ingest.staging.arrow_files import hash_columns
 from ingest.wire import openai
 from ingest.wire.request_response import WRAPPER_KEYS, provider_of
@@ -45,19 +46,18 @@ class _CompletionTokensDetails(Struct, gc=False):
     reasoning_tokens: _Count | None = None
 
 
-class _Usage(Struct, gc=False):
-    prompt_tokens: _Count
-    completion_tokens: _Count
-    total_tokens: _Count | None = None
-    prompt_tokens_details: _PromptTokensDetails | None = None
-    completion_tokens_details: _CompletionTokensDetails | None = None
-    prompt_cache_hit_tokens: _UnsupportedKey = None
-    cached_tokens: _UnsupportedKey = None
-    num_cached_tokens: _UnsupportedKey = None
-    cache_read_input_tokens: _UnsupportedKey = None
-    cache_creation_input_tokens: _UnsupportedKey = None
-    cache_creation: _UnsupportedKey = None
-    server_tool_use: _UnsupportedKey = None
+_Usage: Any = msgspec.defstruct(
+    "_Usage",
+    [
+        ("prompt_tokens", _Count),
+        ("completion_tokens", _Count),
+        ("total_tokens", _Count | None, None),
+        ("prompt_tokens_details", _PromptTokensDetails | None, None),
+        ("completion_tokens_details", _CompletionTokensDetails | None, None),
+        *((key, _UnsupportedKey, None) for key in (*CACHE_COUNTS, "cache_creation", "server_tool_use", *STATED_COSTS)),
+    ],
+    gc=False,
+)
 
 
 class _Message(Struct, gc=False):
@@ -163,7 +163,7 @@ class PairColumns:
         return Columns(_columns(plain, *when), rows, left=left)
 
 
-def contradictory(usages: list[_Usage]) -> Any:
+def contradictory(usages: list[Any]) -> Any:
     """Which of the usages hold counts that contradict each other."""
     asked = np.array([usage.prompt_tokens for usage in usages], dtype=np.int64)
     answered = np.array([usage.completion_tokens for usage in usages], dtype=np.int64)
@@ -192,7 +192,7 @@ def _odd(lines: list[Any]) -> Any:
     return odd
 
 
-def _details(usages: list[_Usage]) -> tuple[list[Any], ...]:
+def _details(usages: list[Any]) -> tuple[list[Any], ...]:
     """Cached, written, reasoning, audio and image tokens of each usage; None where it does not say."""
     inside = [usage.prompt_tokens_details or _NO_INSIDE for usage in usages]
     made = [usage.completion_tokens_details or _NO_MADE for usage in usages]

@@ -63,12 +63,13 @@ def _tokens(call: Call, asked: dict[str, Any], made: dict[str, Any]) -> None:
     written = token_count(asked.get("cacheWriteInputTokenCount"), "$.input.cacheWriteInputTokenCount")
     settle(
         call,
-        input_tokens=None if fresh is None else fresh + (read_ or 0) + (written or 0),
+        input_tokens=fresh,
         output_tokens=answer,
         cache_read=read_,
         cache_write=written,
         cache_write_1h=call.cache_creation_1h_input_tokens,
         reasoning=call.reasoning_output_tokens,
+        cache_inside=False,
     )
 
 

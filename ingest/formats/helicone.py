@@ -41,7 +41,8 @@ def read(record: Any, context: Context) -> Outcome:
     call.duration_ms = float(delay) if isinstance(delay, int | float) else call.duration_ms
     first = get("time_to_first_token")
     call.time_to_first_chunk_ms = float(first) if isinstance(first, int | float) else None
-    call.logged_cost_pico = pico_dollars(get("costUSD", get("cost")), "$.cost")
+    paid = pico_dollars(get("costUSD", get("cost")), "$.cost")
+    call.logged_cost_pico = call.logged_cost_pico if paid is None else paid
     status = get("response_status")
     if type(status) is int:
         call.http_status = status if 0 < status < 1000 else None
@@ -79,11 +80,13 @@ def _columns(call: Call, record: dict[str, Any]) -> None:
     call.audio_input_tokens, call.audio_output_tokens = heard, spoken
     settle(
         call,
-        input_tokens=None if prompt is None else prompt + (read_ or 0) + (written or 0) + (heard or 0),
-        output_tokens=None if answer is None else answer + (reasoning or 0) + (spoken or 0),
+        input_tokens=None if prompt is None else prompt + (heard or 0),
+        output_tokens=None if answer is None else answer + (spoken or 0),
         cache_read=read_,
         cache_write=written,
         reasoning=reasoning,
+        cache_inside=False,
+        reasoning_inside=False,
     )
 
 

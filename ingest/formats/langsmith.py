@@ -85,7 +85,8 @@ class Runs:
         if get("first_token_time"):
             first = time_us(get("first_token_time"), "$.first_token_time", zone=self.context.zone)[0]
             call.time_to_first_chunk_ms = max(0, first - call.start_us) / 1000
-        call.logged_cost_pico = pico_dollars(get("total_cost"), "$.total_cost")
+        paid = pico_dollars(get("total_cost"), "$.total_cost")
+        call.logged_cost_pico = call.logged_cost_pico if paid is None else paid
         if get("error") or get("status") == "error":
             call.status = "error"
         call.trace_id, call.span_id = text_or_none(get("trace_id")), text_or_none(get("id"))

@@ -103,12 +103,9 @@ def _settle(call: Call, tokens: dict[str, Any]) -> None:
     made = token_count(tokens.get("output"), "$.tokens.output")
     reasoning = token_count(tokens.get("reasoning"), "$.tokens.reasoning")
     total = token_count(tokens.get("total"), "$.tokens.total")
-    asked = None if fresh is None else fresh + (read_ or 0) + (written or 0)
-    if made is not None and reasoning:
-        inside = total is not None and asked is not None and reasoning <= made and total == asked + made
-        made = made if inside else made + reasoning
     settle(
-        call, input_tokens=asked, output_tokens=made, cache_read=read_, cache_write=written, reasoning=reasoning
+        call, input_tokens=fresh, output_tokens=made, cache_read=read_, cache_write=written, reasoning=reasoning,
+        total=total, cache_inside=False, reasoning_inside=False,
     )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ def read(record: Any, context: Context) -> Outcome:
     call.duration_ms = float(spent) if isinstance(spent, int | float) else None
     currency = (text_or_none(get("cost_currency")) or text_or_none(get("currency")) or "USD").upper()
     if currency == "USD":
-        call.logged_cost_pico = pico_dollars(get("cost"), "$.cost", 100)
+        paid = pico_dollars(get("cost"), "$.cost", 100)
+        call.logged_cost_pico = call.logged_cost_pico if paid is None else paid
     else:
         call.issue("logged_cost_not_usd", currency[:10])
     call.trace_id = text_or_none(get("trace_id"))

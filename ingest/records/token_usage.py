@@ -7,17 +7,35 @@ Dialects, told apart by their keys (provider documentation and 1,577 recorded us
 - Anthropic `input_tokens` with `cache_*_input_tokens`: cache reads and writes lie outside input.
 - Bedrock Converse `inputTokens`: cache outside input.
 - Gemini `promptTokenCount`: cache inside input, tool-use prompts and thoughts outside.
-- LangChain `input_token_details`: cache inside input, reasoning inside output.
+- LangChain `input_token_details`: cache inside input, reasoning inside output; integrations that leave the cache out
+  keep it in the total (langsmith-sdk#1858).
+- Vercel AI SDK `inputTokens` with `inputTokenDetails` (6): all inside; with `cachedInputTokens` (5): as the
+  provider counts.
+- inspect_ai `input_tokens_cache_read`: cache outside input, inside the total.
 - Cohere `billed_units`: what is billed, beside the counted `tokens`.
+
+A dollar amount that the provider states in the usage (OpenRouter, Perplexity, DeepInfra) is the logged cost.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ingest.records.call import BadRecordError, Call, token_count
+from ingest.records.call import BadRecordError, Call, pico_dollars, token_count
 
 _EMPTY: dict[str, Any] = {}
+# a cache count at the top of a usage object, by whichever name
+_READ = (
+    "cache_read_input_tokens", "input_tokens_cache_read", "cache_read_tokens", "cached_input_tokens", "cached_tokens",
+    "prompt_cache_hit_tokens", "num_cached_tokens", "prompt_cached_tokens", "cachedPromptTokens",
+)  # fmt: skip
+_WRITTEN = (
+    "cache_creation_input_tokens", "input_tokens_cache_write", "cache_write_tokens", "cache_creation_tokens",
+    "cache_write_input_tokens", "prompt_cache_creation_tokens",
+)  # fmt: skip
+CACHE_COUNTS = (*_READ, *_WRITTEN)
+STATED_COSTS = ("cost", "is_byok", "estimated_cost")  # all that `stated_cost` looks at first
+_CHAT_NAMES = {"promptTokens": "prompt_tokens", "completionTokens": "completion_tokens", "totalTokens": "total_tokens"}
 _AUDIO, _IMAGE = "AUDIO", "IMAGE"
 
 
@@ -30,8 +48,14 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
         return
     if "prompt_tokens" in usage or "completion_tokens" in usage:
         _openai_chat(call, usage, path)
-    elif "promptTokenCount" in usage or "candidatesTokenCount" in usage or "totalTokenCount" in usage:
+    elif "promptTokens" in usage or "completionTokens" in usage:
+        _openai_chat(call, _renamed(usage), path)
+    elif _is_gemini(usage):
         _gemini(call, usage, path)
+    elif "prompt_token_count" in usage or "candidates_token_count" in usage or "total_token_count" in usage:
+        _gemini(call, {_camel(name): value for name, value in usage.items()}, path)
+    elif usage.keys() & {"inputTokenDetails", "outputTokenDetails", "cachedInputTokens", "reasoningTokens"}:
+        _ai_sdk(call, usage, path)
     elif "inputTokens" in usage or "outputTokens" in usage:
         _bedrock(call, usage, path)
     elif "billed_units" in usage:
@@ -41,21 +65,44 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
     elif "input_tokens_details" in usage or ("output_tokens_details" in usage and "total_tokens" in usage):
         _openai_responses(call, usage, path)
     elif "input_tokens" in usage or "output_tokens" in usage:
-        if "total_tokens" in usage and "cache_read_input_tokens" not in usage:
-            _openai_responses(call, usage, path)
-        else:
-            _anthropic(call, usage, path)
+        _anthropic(call, usage, path)
     else:
         call.tokens_source = "missing"
         if any("token" in key.lower() for key in usage):
             call.issue("usage_dialect_unknown", ",".join(sorted(usage))[:120])
         return
     _tool_calls(call, usage)
+    if call.logged_cost_pico is None:
+        call.logged_cost_pico = stated_cost(usage, path)
+
+
+def stated_cost(usage: dict[str, Any], path: str = "$.usage") -> int | None:
+    """The pico-dollars that a provider states in its usage object; None where it states none.
+
+    OpenRouter `cost`, with a key of the user's own plus `cost_details.upstream_inference_cost` (usage accounting page,
+    2026-10); Perplexity `cost.total_cost` (Sonar API, 2026-10); DeepInfra `estimated_cost` (litellm#38802).
+    """
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        return pico_dollars(cost.get("total_cost"), f"{path}.cost.total_cost")
+    found = pico_dollars(cost, f"{path}.cost") if isinstance(cost, int | float | str) else None
+    if usage.get("is_byok") is True:
+        upstream = _details(usage, "cost_details").get("upstream_inference_cost")
+        paid = pico_dollars(upstream, f"{path}.cost_details.upstream_inference_cost")
+        found = found if paid is None else (found or 0) + paid
+    if found is None:
+        found = pico_dollars(usage.get("estimated_cost"), f"{path}.estimated_cost")
+    return found
 
 
 def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
     found = usage.get(key)
     return found if isinstance(found, dict) else _EMPTY
+
+
+def _first(usage: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of the named counts that is there; a mapping of that name is no count."""
+    return next((v for name in names if (v := usage.get(name)) is not None and not isinstance(v, dict)), None)
 
 
 def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
@@ -64,13 +111,10 @@ def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
     get = usage.get
     cached = inside.get("cached_tokens")
     if cached is None:  # DeepSeek, Moonshot, Mistral, LiteLLM for Anthropic
-        for name in ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"):
-            cached = get(name)
-            if cached is not None:
-                break
+        cached = _first(usage, _READ)
     written = inside.get("cache_write_tokens")
     if written is None:
-        written = inside.get("cache_creation_tokens", get("cache_creation_input_tokens"))
+        written = inside.get("cache_creation_tokens", _first(usage, _WRITTEN))
     hour = _details(inside, "cache_creation_token_details").get("ephemeral_1h_input_tokens")
     if hour is None:
         hour = _details(usage, "cache_creation").get("ephemeral_1h_input_tokens")
@@ -131,8 +175,8 @@ def _langchain(call: Call, usage: dict[str, Any], path: str) -> None:
 
 def _anthropic(call: Call, usage: dict[str, Any], path: str) -> None:
     get = usage.get
-    read = token_count(get("cache_read_input_tokens"), path, ".cache_read_input_tokens")
-    written = token_count(get("cache_creation_input_tokens"), path, ".cache_creation_input_tokens")
+    read = token_count(_first(usage, _READ), path, ".cache_read_input_tokens")
+    written = token_count(_first(usage, _WRITTEN), path, ".cache_creation_input_tokens")
     split = get("cache_creation")
     hour = None
     if isinstance(split, dict):
@@ -140,16 +184,24 @@ def _anthropic(call: Call, usage: dict[str, Any], path: str) -> None:
         if written is None and split:
             five = token_count(split.get("ephemeral_5m_input_tokens"), path, ".cache_creation")
             written = (five or 0) + (hour or 0)
-    fresh = token_count(get("input_tokens"), path, ".input_tokens")
     thinking = _details(usage, "output_tokens_details").get("thinking_tokens")
+    if thinking is None:
+        thinking = _first(usage, ("reasoning_tokens", "reasoning_output_tokens"))
+    total = token_count(get("total_tokens"), path, ".total_tokens")
+    # Anthropic counts the cache apart and states no total; who adds one may have added the cache to the input as well
+    inside = (
+        True if "cached_input_tokens" in usage or "cached_tokens" in usage else None if total is not None else False
+    )
     settle(
         call,
-        input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        input_tokens=token_count(get("input_tokens"), path, ".input_tokens"),
         output_tokens=token_count(get("output_tokens"), path, ".output_tokens"),
         cache_read=read,
         cache_write=written,
         cache_write_1h=hour,
         reasoning=token_count(thinking, path, ".output_tokens_details.thinking_tokens"),
+        total=total,
+        cache_inside=inside,
     )
 
 
@@ -162,26 +214,72 @@ def _bedrock(call: Call, usage: dict[str, Any], path: str) -> None:
     for part in usage.get("cacheDetails") or ():
         if isinstance(part, dict) and part.get("ttl") == "1h":
             hour = (hour or 0) + (token_count(part.get("inputTokens"), path, ".cacheDetails") or 0)
-    fresh = token_count(usage.get("inputTokens"), path, ".inputTokens")
     settle(
         call,
-        input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        input_tokens=token_count(usage.get("inputTokens"), path, ".inputTokens"),
         output_tokens=token_count(usage.get("outputTokens"), path, ".outputTokens"),
         cache_read=read,
         cache_write=written,
         cache_write_1h=hour,
         total=token_count(usage.get("totalTokens"), path, ".totalTokens"),
+        cache_inside=False,
     )
+
+
+def _ai_sdk(call: Call, usage: dict[str, Any], path: str) -> None:
+    """Vercel AI SDK: release 6 counts the cache inside the input, release 5 as the provider did (vercel/ai#8795)."""
+    asked, made = _details(usage, "inputTokenDetails"), _details(usage, "outputTokenDetails")
+    read = asked.get("cacheReadTokens", usage.get("cachedInputTokens"))
+    reasoning = made.get("reasoningTokens", usage.get("reasoningTokens"))
+    settle(
+        call,
+        input_tokens=token_count(usage.get("inputTokens"), path, ".inputTokens"),
+        output_tokens=token_count(usage.get("outputTokens"), path, ".outputTokens"),
+        cache_read=token_count(read, path, ".inputTokenDetails.cacheReadTokens"),
+        cache_write=token_count(asked.get("cacheWriteTokens"), path, ".inputTokenDetails.cacheWriteTokens"),
+        reasoning=token_count(reasoning, path, ".outputTokenDetails.reasoningTokens"),
+        total=token_count(usage.get("totalTokens"), path, ".totalTokens"),
+        cache_inside=True if asked or not _counts_cache_apart(call) else None,
+    )
+
+
+def _counts_cache_apart(call: Call) -> bool:
+    """Whether the provider of a call counts cache beside its input, as far as its name or its model's tells."""
+    return counts_cache_apart(call.provider_name, call.response_model or call.request_model)
+
+
+def counts_cache_apart(provider: str | None, model: str | None) -> bool:
+    """Whether a provider's own usage counts cache beside the input: Anthropic, wherever it is served, and Bedrock.
+
+    True also where neither name tells the provider.
+    """
+    names = f"{provider or ''} {model or ''}".lower()
+    if any(name in names for name in ("anthropic", "claude", "bedrock", "nova")):
+        return True
+    return not names.strip()
+
+
+def _renamed(usage: dict[str, Any]) -> dict[str, Any]:
+    return {_CHAT_NAMES.get(name, name): value for name, value in usage.items()}
+
+
+def _is_gemini(usage: dict[str, Any]) -> bool:
+    return "promptTokenCount" in usage or "candidatesTokenCount" in usage or "totalTokenCount" in usage
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 def _gemini(call: Call, usage: dict[str, Any], path: str) -> None:
     get = usage.get
     prompt = token_count(get("promptTokenCount"), path, ".promptTokenCount")
     tool_prompt = token_count(get("toolUsePromptTokenCount"), path, ".toolUsePromptTokenCount") or 0
-    answer = token_count(get("candidatesTokenCount"), path, ".candidatesTokenCount")
+    answer = token_count(get("candidatesTokenCount", get("responseTokenCount")), path, ".candidatesTokenCount")
     thoughts = token_count(get("thoughtsTokenCount"), path, ".thoughtsTokenCount")
     asked = get("promptTokensDetails")
-    made = get("candidatesTokensDetails")
+    made = get("candidatesTokensDetails", get("responseTokensDetails"))
     call.audio_input_tokens = _modality(asked, _AUDIO, path)
     call.image_input_tokens = _modality(asked, _IMAGE, path)
     call.audio_output_tokens = _modality(made, _AUDIO, path)
@@ -192,10 +290,11 @@ def _gemini(call: Call, usage: dict[str, Any], path: str) -> None:
     settle(
         call,
         input_tokens=None if prompt is None else prompt + tool_prompt,
-        output_tokens=None if answer is None else answer + (thoughts or 0),
+        output_tokens=answer,
         cache_read=token_count(get("cachedContentTokenCount"), path, ".cachedContentTokenCount"),
         reasoning=thoughts,
         total=total,
+        reasoning_inside=False,
     )
 
 
@@ -236,38 +335,90 @@ def settle(
     cache_write_1h: int | None = None,
     reasoning: int | None = None,
     total: int | None = None,
+    cache_inside: bool | None = True,
+    reasoning_inside: bool = True,
 ) -> None:
-    """Set the token fields from inclusive counts, and repair what a proxy is known to get wrong.
+    """Set the token fields of `call`, inclusive, from counts as one emitter logs them.
 
-    `total` larger than the parts: the gap is output that was billed and not shown. Cache larger than input: the
-    input was logged without its cache. Reasoning larger than output: it was logged without its reasoning.
+    `cache_inside`: whether this emitter's `input_tokens` holds cache reads and writes; None where it is not known.
+    `reasoning_inside`: whether its `output_tokens` holds reasoning. What the counts themselves say goes before both:
+
+    1. A total that equals one reading of the parts (cache inside or beside the input, reasoning inside or beside the
+       output) decides for that reading. Of several, the emitter's own comes first. A total that is no more than the two
+       counts added says nothing about a cache that the emitter is known to log beside them.
+    2. Cache larger than the input lies beside it; reasoning larger than the output likewise.
+    3. A total above every reading: the rest is output that was billed and not shown, as by gateways that hide
+       reasoning.
+    4. A total below every reading: parts that are listed twice where the emitter lists them apart, and otherwise a
+       total that is not believed. Both are remarked on.
+    5. Where the emitter is not known and the total is absent or the two counts added, nothing tells whether the input
+       holds its cache: it stays None, `ambiguous_usage` is remarked on, and the call has no cost.
     """
+    if cache_write_1h and cache_write_1h > (cache_write or 0):
+        cache_write = cache_write_1h  # the part of a count that is not there, or is counted apart from it
+    read, written = cache_read or 0, cache_write or 0
+    cached = read + written
     source = "reported"
-    inside = (cache_read or 0) + (cache_write or 0)
-    if input_tokens is not None and inside > input_tokens:
-        call.issue("cache_outside_input", f"cache {inside} > input {input_tokens}: added")
-        input_tokens += inside
-        source = "summed"
-    if total is not None:
-        if output_tokens is None and input_tokens is not None and total >= input_tokens:
-            output_tokens = total - input_tokens
-        elif input_tokens is not None and output_tokens is not None:
-            gap = total - input_tokens - output_tokens
-            if gap > 0:
-                output_tokens += gap
-                if reasoning != gap:  # reasoning that was counted beside the output is already known
-                    reasoning = (reasoning or 0) + gap
+    if total is not None and input_tokens is None and output_tokens is not None and total >= output_tokens:
+        input_tokens, cache_inside, source = total - output_tokens, True, "recovered_from_total"
+    elif total is not None and output_tokens is None and input_tokens is not None and total >= input_tokens:
+        output_tokens, source = total - input_tokens, "recovered_from_total"
+        if cache_inside is False and output_tokens >= cached:
+            output_tokens -= cached
+        total = None
+    if input_tokens is not None:
+        plain = total is not None and total == input_tokens + (output_tokens or 0)
+        if cache_inside is None and 0 < cached <= input_tokens and (total is None or plain):
+            call.issue("ambiguous_usage", f"input {input_tokens} or {input_tokens + cached}: its cache of {cached}")
+            input_tokens, total, source = None, None, "ambiguous"
+    if input_tokens is not None:
+        inputs = _input_readings(input_tokens, read, written, cache_inside)
+        outputs = _output_readings(output_tokens, reasoning, reasoning_inside)
+        chosen = None
+        if total is not None and not (plain and cached and cache_inside is False):
+            chosen = next(((a, b) for b in outputs for a in inputs if a + (b or 0) == total), None)
+        asked, made = chosen or (inputs[0], outputs[0])
+        if (asked != input_tokens and cache_inside is not False) or asked != inputs[0]:
+            call.issue("cache_outside_input", f"input {input_tokens}, cache {cached}, total {total}: {asked} in all")
+            source = "summed"
+        if (made != output_tokens and reasoning_inside) or made != outputs[0]:
+            call.issue("reasoning_outside_output", f"output {output_tokens}, reasoning {reasoning}, total {total}")
+            source = "summed"
+        if total is not None and chosen is None and made is not None and not (plain and cache_inside is False):
+            if total > asked + made:
+                reasoning = (reasoning or 0) + total - asked - made
+                made = total - asked
                 source = "recovered_from_total"
-            elif gap < 0:
-                call.issue("total_below_parts", f"total {total}, parts {input_tokens + output_tokens}")
+            else:
+                call.issue("total_below_parts", f"total {total}, parts {asked + made}")
+                if asked > input_tokens and total - made >= max(input_tokens, cached):
+                    asked = total - made
+                    source = "recovered_from_total"
+        input_tokens, output_tokens = asked, made
+    elif reasoning is not None and output_tokens is not None:
+        output_tokens = _output_readings(output_tokens, reasoning, reasoning_inside)[0]
     if reasoning is not None and output_tokens is not None and reasoning > output_tokens:
-        call.issue("reasoning_outside_output", f"reasoning {reasoning} > output {output_tokens}: added")
-        output_tokens += reasoning
-        source = "summed"
+        call.issue("reasoning_above_output", f"reasoning {reasoning} > output {output_tokens}: not believed")
+        reasoning = None
     call.input_tokens = input_tokens
     call.output_tokens = output_tokens
     call.cache_read_input_tokens = cache_read
     call.cache_creation_input_tokens = cache_write
     call.cache_creation_1h_input_tokens = cache_write_1h
     call.reasoning_output_tokens = reasoning
-    call.tokens_source = "missing" if input_tokens is None and output_tokens is None else source
+    missing = input_tokens is None and output_tokens is None and source != "ambiguous"
+    call.tokens_source = "missing" if missing else source
+
+
+def _input_readings(count: int, read: int, written: int, inside: bool | None) -> list[int]:
+    """The inclusive input that a logged count can mean, the emitter's own reading first; none below its cache."""
+    both = count + read + written
+    order = [both, count] if inside is False or read + written > count else [count, both]
+    return list(dict.fromkeys(n for n in (*order, count + read, count + written) if n >= read + written))
+
+
+def _output_readings(count: int | None, reasoning: int | None, inside: bool) -> list[int | None]:
+    """The inclusive output that a logged count can mean, the emitter's own reading first."""
+    if count is None or not reasoning:
+        return [count]
+    return [count, count + reasoning] if inside and reasoning <= count else [count + reasoning, count]
