@@ -43,8 +43,10 @@ _LAYOUTS = tuple(
         rf"[A-Za-z]{{3}} {_NAMED} +(?P<day>\d\d?) {_CLOCK}{_ZONE} (?P<year>\d{{4}})",
         # web servers' common log format: `01/Jun/2026:09:00:00 +0000`
         rf"(?P<day>\d\d)/{_NAMED}/(?P<year>\d{{4}}):{_CLOCK}{_ZONE}",
-        # portals in American English: `6/1/2026, 9:00:00.123 AM`
-        rf"(?P<first>\d\d?)/(?P<other>\d\d?)/(?P<year>\d{{4}}),? {_CLOCK}{_HALF}{_ZONE}",
+        # portals in American English: `6/1/2026, 9:00:00.123 AM`; elsewhere the day may come first
+        rf"(?P<first>\d\d?)/(?P<other>\d\d?)/(?P<year>\d{{4}})(?:,? {_CLOCK}{_HALF}{_ZONE})?",
+        # dates with dots, of which no country's begin with the month
+        rf"(?P<day>\d\d?)\.(?P<month>\d\d?)\.(?P<year>\d{{4}})(?:,?[ T]{_CLOCK}{_ZONE})?",
     )
 )
 _JSON_DATE = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")  # .NET: milliseconds
@@ -71,8 +73,10 @@ def zone_named(name: str) -> tzinfo:
         ) from None
 
 
-def time_us(value: Any, path: str, *, zone: tzinfo = UTC, unit: str | None = None) -> tuple[int, str]:
-    """(microseconds since 1970 UTC, precision). `zone` is for times that name none.
+def time_us(
+    value: Any, path: str, *, zone: tzinfo = UTC, unit: str | None = None, day_first: bool | None = None
+) -> tuple[int, str]:
+    """(microseconds since 1970 UTC, precision). `zone` is for times that name none, `day_first` for dates with slashes.
 
     Numbers are seconds, ms, us or ns by `unit`, else by their size. Raises BadRecordError for what is no time, and for
     times before 2000 or after 2100, which are units or clocks gone wrong.
@@ -83,7 +87,7 @@ def time_us(value: Any, path: str, *, zone: tzinfo = UTC, unit: str | None = Non
             return plain, precision
         if _NUMBER.match(value):
             return _number_us(float(value) if "." in value else int(value), path, unit)
-        return _text_us(value, path, zone)
+        return _text_us(value, path, zone, day_first)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number_us(value, path, unit)
     if isinstance(value, datetime):
@@ -112,17 +116,17 @@ def _plain_us(text: str) -> int | None:
     return start + int(seconds) * 1_000_000 + int(fraction.ljust(6, "0") if fraction else 0)
 
 
-def _text_us(text: str, path: str, zone: tzinfo) -> tuple[int, str]:
+def _text_us(text: str, path: str, zone: tzinfo, day_first: bool | None) -> tuple[int, str]:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = _loose(text, path)
+        moment = _loose(text, path, day_first)
     tail = text.rpartition(".")[2] if "." in text else ""
     digits = len(tail) - len(tail.lstrip("0123456789")) if tail else 0
     return _moment(moment, path, zone, "s" if digits == 0 else "ms" if digits <= 3 else "us")
 
 
-def _loose(text: str, path: str) -> datetime:
+def _loose(text: str, path: str, day_first: bool | None) -> datetime:
     text = text.strip()
     dated = _JSON_DATE.match(text)
     if dated:
@@ -134,11 +138,11 @@ def _loose(text: str, path: str) -> datetime:
     for layout in _LAYOUTS:
         found = layout.match(text)
         if found:
-            return _of_layout(text, path, found.groupdict())
+            return _of_layout(text, path, found.groupdict(), day_first)
     raise BadRecordError(f"not a time: {text[:40]!r}", path)
 
 
-def _of_layout(text: str, path: str, told: dict[str, str | None]) -> datetime:
+def _of_layout(text: str, path: str, told: dict[str, str | None], day_first: bool | None) -> datetime:
     hour, half = int(told["hour"] or 0), told.get("half")
     if half:
         if not 1 <= hour <= 12:
@@ -146,9 +150,10 @@ def _of_layout(text: str, path: str, told: dict[str, str | None]) -> datetime:
         hour = hour % 12 + (12 if half in "Pp" else 0)
     if "first" in told:
         month, day = int(told["first"] or 0), int(told["other"] or 0)
-        if month > 12:
+        american = half in ("A", "P")  # writes `AM` in capitals, and the month first
+        if day_first or (month > 12 and day_first is None):
             month, day = day, month
-        elif day <= 12 and month != day and half not in ("A", "P"):  # `AM` in capitals is American, month first
+        elif day_first is None and not american and day <= 12 and month != day:
             raise BadRecordError(f"a date that may be read in two ways: {text[:40]!r}", path)
     else:
         named = told["month"] or ""

@@ -26,6 +26,7 @@ LAYOUTS = {
     "asctime": "%a %b %d %H:%M:%S %Y",
     "date(1)": "%a %b %d %H:%M:%S UTC %Y",
     "common log format": "%d/%b/%Y:%H:%M:%S +0000",
+    "dotted": "%d.%m.%Y %H:%M:%S",
     "spelled out": "%B %d, %Y %I:%M:%S %p",
 }
 
@@ -61,3 +62,12 @@ def test_what_is_no_time_or_two_times_is_refused(text: str) -> None:
 def test_a_date_with_one_reading_is_read() -> None:
     assert time_us("13/6/2026 09:00", "$") == time_us("6/13/2026, 9:00 AM", "$")
     assert time_us("/Date(1780304400000)/", "$")[0] == 1_780_304_400_000_000
+
+
+@given(moment=MOMENTS, day_first=st.booleans())
+def test_a_date_with_slashes_is_read_as_it_is_told(moment: datetime, day_first: bool) -> None:
+    text = moment.strftime("%d/%m/%Y %H:%M:%S" if day_first else "%m/%d/%Y %H:%M:%S")
+    expected = round(moment.replace(tzinfo=UTC).timestamp()) * 1_000_000
+    assert time_us(text, "$", day_first=day_first)[0] == expected
+    midnight = time_us(moment.strftime("%d/%m/%Y" if day_first else "%m/%d/%Y"), "$", day_first=day_first)[0]
+    assert midnight == expected - expected % 86_400_000_000
