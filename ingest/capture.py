@@ -41,6 +41,9 @@ _FIELDS = (
     "cache_creation_input_tokens", "output_tokens", "reasoning_output_tokens", "audio_input_tokens",
     "audio_output_tokens", "image_input_tokens", "image_output_tokens", "finish_reason", "service_tier", "temperature",
     "max_tokens", "reasoning_effort", "response_format", "stream", "status", "error_type", "user_id", "tokens_source",
+    "cache_creation_1h_input_tokens", "cache_read_audio_input_tokens", "cache_read_image_input_tokens",
+    "server_tool_calls", "web_search_calls", "web_search_results", "file_search_calls", "code_interpreter_calls",
+    "maps_calls", "image_generation_calls", "search_context_size",
 )  # fmt: skip
 _ABSENT = frozenset({"NotGiven", "Omit"})  # classes of the SDK that stand for an argument that was not given
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode

@@ -29,7 +29,7 @@ from analysis.price_book.book import book_version, stored_version, sync_book
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_names import forget, remember
 from analysis.pricing.rate_table import Usage
-from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, need_agent_or_account
+from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, scope_length
 from ingest.errors import PriceError
 from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
@@ -221,8 +221,11 @@ def _moved_to(day: date) -> Callable[[Usage], Usage]:
 
 
 def _distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
-    """Every (provider, model) of the calls; with agent and account where an override's price depends on them."""
-    columns = SCOPE if need_agent_or_account(load_overrides(con)) else SCOPE[:2]
+    """Every (provider, model) of the calls, with as much more of SCOPE as their prices depend on."""
+    length = scope_length(load_overrides(con))
+    if length == 2 and con.execute(f"SELECT 1 FROM calls WHERE {where} AND region IS NOT NULL LIMIT 1").fetchall():
+        length = 3
+    columns = SCOPE[:length]
     return con.execute(f"SELECT DISTINCT {', '.join(columns)} FROM calls WHERE {where} ORDER BY ALL").fetchall()
 
 

@@ -17,11 +17,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from analysis.array_types import Int64Array
+from analysis.array_types import BoolArray, Int64Array
 from analysis.ledger.costs_view import COMPONENTS
 from analysis.ledger.token_estimates import estimated_calls
-from analysis.ledger.usage_arrays import Scope, read_usage, used_kinds
-from analysis.price_book.vocabulary import GATEWAY_HIT, PRICED, PRICED_ESTIMATED, PRICED_FALLBACK, STATUSES, UNPRICED
+from analysis.ledger.usage_arrays import Scope, read_usage, unbilled_calls, used_kinds
+from analysis.price_book.vocabulary import (
+    GATEWAY_HIT,
+    NOT_BILLED,
+    PRICED,
+    PRICED_ESTIMATED,
+    PRICED_FALLBACK,
+    STATUSES,
+    UNPRICED,
+)
 from analysis.pricing.rate_table import Priced, RateTable, Usage
 from ingest.errors import PriceError
 
@@ -53,12 +61,14 @@ def priced_rows(
         reader = free.get()
         try:
             call_no, gateway, usage = read_usage(reader, models, chunk, kinds)
+            unbilled = unbilled_calls(reader, chunk)
         finally:
             free.put(reader)
         if not len(call_no):
             return None
         priced = rates.price(change(usage) if change else usage, once=few)
-        _set_gateway_hits(priced, np.flatnonzero(gateway))
+        _set_free(priced, np.isin(call_no, unbilled), NOT_BILLED)
+        _set_free(priced, gateway, GATEWAY_HIT)
         _mark_estimated(priced, call_no, guessed)
         _guard(usage, priced)
         return ledger_table(call_no, priced)
@@ -81,11 +91,12 @@ def priced_rows(
                     yield table
 
 
-def _set_gateway_hits(priced: Priced, rows: Int64Array) -> None:
+def _set_free(priced: Priced, calls: BoolArray, status: int) -> None:
+    """Calls that cost nothing whatever their tokens."""
     for name in ("total", *COMPONENTS):
-        getattr(priced, name)[rows] = 0
-    priced.status[rows] = GATEWAY_HIT
-    priced.price_id[rows] = -1
+        getattr(priced, name)[calls] = 0
+    priced.status[calls] = status
+    priced.price_id[calls] = -1
 
 
 def _mark_estimated(priced: Priced, call_no: Int64Array, guessed: Int64Array) -> None:

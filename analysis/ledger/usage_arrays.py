@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.array_types import BoolArray, Int32Array, Int64Array
-from analysis.price_book.vocabulary import NO_TIME, TIERS, UNKNOWN
+from analysis.price_book.vocabulary import NO_TIME, SEARCH_CONTEXTS, TIERS, UNKNOWN
 from analysis.pricing.rate_table import Usage
 from ingest.store.database import has_tables
 
 Scope = Sequence[str | None]
-SCOPE: Final = ("provider_name", "model", "agent", "team")  # what a price may depend on
+SCOPE: Final = ("provider_name", "model", "region", "agent", "team")  # what a price may depend on
 # what a log calls a service tier -> ours; anything else is an unknown tier and has no price
 _TIER_NAMES: Final = {
     "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "on-demand": "standard",
@@ -25,8 +25,25 @@ _TOKENS: Final = {
     "input": "input_tokens", "cache_read": "cache_read_input_tokens", "cache_write": "cache_creation_input_tokens",
     "cache_write_1h": "cache_creation_1h_input_tokens", "output": "output_tokens",
     "reasoning": "reasoning_output_tokens", "audio_input": "audio_input_tokens", "audio_output": "audio_output_tokens",
-    "image_input": "image_input_tokens", "image_output": "image_output_tokens", "server_tools": "server_tool_calls",
+    "image_input": "image_input_tokens", "image_output": "image_output_tokens",
+    "audio_cache_read": "cache_read_audio_input_tokens", "image_cache_read": "cache_read_image_input_tokens",
+    "web_search": "web_search_calls", "web_result": "web_search_results", "file_search": "file_search_calls",
+    "code_interpreter": "code_interpreter_calls", "maps": "maps_calls", "image_generation": "image_generation_calls",
 }  # fmt: skip
+_TOOLS: Final = ("web_search", "web_result", "file_search", "code_interpreter", "maps", "image_generation")
+_SIZES: Final = " ".join(f"WHEN '{size}' THEN {n}" for n, size in enumerate(SEARCH_CONTEXTS, start=1))
+
+
+def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """SQL of each count of `Usage`, NULL where a call has none. A store of an older schema lacks some columns."""
+    rows = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'calls'").fetchall()
+    held = {row[0] for row in rows}
+    counts = {name: column if column in held else "NULL" for name, column in _TOKENS.items()}
+    by_kind = " + ".join(f"coalesce({counts[name]}, 0)" for name in _TOOLS)
+    others = f"nullif(greatest(server_tool_calls - ({by_kind}), 0), 0)"
+    counts["other_tool"] = f"CASE WHEN server_tool_calls IS NULL THEN NULL ELSE {others} END"
+    counts["search_context"] = f"CASE search_context_size {_SIZES} END" if "search_context_size" in held else "NULL"
+    return counts
 
 
 # calls without usage take the counts of `estimated_usage`, where the user asked for them
@@ -45,18 +62,30 @@ def has_estimates(con: duckdb.DuckDBPyConnection) -> bool:
 def used_kinds(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
     """The token kinds that any of the calls has a count of; input and output always."""
     always = ("input", "output")
-    columns = ", ".join(f"count({column})" for column in _TOKENS.values())
+    found = _counts(con)
+    columns = ", ".join(f"count({column})" for column in found.values())
     counts = con.execute(f"SELECT {columns} FROM calls WHERE {where}").fetchall()[0]
-    return tuple(name for name, count in zip(_TOKENS, counts, strict=True) if count or name in always)
+    return tuple(name for name, count in zip(found, counts, strict=True) if count or name in always)
+
+
+# Anthropic bills no refusal before any output since 2026-06-02 (Claude platform release notes of that day)
+_UNBILLED: Final = """provider_name = 'anthropic' AND finish_reason = 'refusal' AND output_tokens = 0
+    AND start_time >= TIMESTAMP '2026-06-02'"""
+
+
+def unbilled_calls(con: duckdb.DuckDBPyConnection, where: str) -> Int64Array:
+    """The numbers of the calls among `where` that their provider does not bill, shape (n,)."""
+    return con.execute(f"SELECT call_no FROM calls WHERE {where} AND {_UNBILLED}").fetchnumpy()["call_no"]
 
 
 def read_usage(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], where: str, kinds: Sequence[str] = tuple(_TOKENS)
+    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], where: str, kinds: Sequence[str] | None = None
 ) -> tuple[Int64Array, BoolArray, Usage]:
     """(call_no, whether a gateway answered, usage) of the calls that `where` selects, in order of call_no.
 
-    `models` are (provider_name, model) pairs, or (provider_name, model, agent, team); the position in it is the model
-    index, -1 for a call that is not in it. `where` is SQL of this program, never of a user.
+    `models` are (provider_name, model) pairs, or go on in SCOPE; the position in it is the model
+    index, -1 for a call that is not in it. `kinds` are those of `used_kinds`, None for all. `where` is SQL of this
+    program, never of a user.
     """
     columns_of = SCOPE[: max((len(model) for model in models), default=2)]
     joined, known = "", dict[str, list[str]]()
@@ -70,7 +99,8 @@ def read_usage(
         joined, position = f"LEFT JOIN names ON {same}", "coalesce(position, -1)::INTEGER AS model"
     tiers = " ".join(f"WHEN '{name}' THEN {TIERS.index(tier)}" for name, tier in _TIER_NAMES.items())
     calls = CALLS_WITH_ESTIMATES if has_estimates(con) else "calls"
-    tokens = ", ".join(f"coalesce({_TOKENS[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds)
+    counts = _counts(con)
+    tokens = ", ".join(f"coalesce({counts[name]}, {UNKNOWN})::BIGINT AS {name}" for name in kinds or counts)
     rows = con.sql(
         f"""
         SELECT call_no, {position},

@@ -24,7 +24,7 @@ from ingest.store.database import has_tables
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COMPILER = "1"  # grows when the same data would compile to other rows
+COMPILER = "2"  # grows when the same data would compile to other rows
 
 
 @cache
@@ -77,6 +77,8 @@ def store_book(con: duckdb.DuckDBPyConnection, book: Book) -> None:
     no longer current, so that a ledger written with it can still be explained."""
     con.execute(CREATE_PRICES)
     con.execute("ALTER TABLE prices ADD COLUMN IF NOT EXISTS override_id INTEGER")
+    for kind in KINDS:
+        con.execute(f"ALTER TABLE prices ADD COLUMN IF NOT EXISTS {kind} DECIMAL(18,9)")
     stored = {row: price_id for price_id, row in stored_rows(con, "price_id < ?", [FIRST_OVERRIDE_ID])}
     next_id = max(stored.values(), default=-1) + 1
     con.execute("UPDATE prices SET is_current = false WHERE price_id < ?", [FIRST_OVERRIDE_ID])
@@ -108,7 +110,7 @@ def _insert(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
     con.execute(CREATE_PRICES)
     new_prices = rows  # noqa: F841  read by DuckDB
     con.execute(
-        "INSERT INTO prices SELECT * REPLACE (effective_from::DATE AS effective_from, effective_to::DATE AS "
+        "INSERT INTO prices BY NAME SELECT * REPLACE (effective_from::DATE AS effective_from, effective_to::DATE AS "
         "effective_to) FROM new_prices ORDER BY price_id"
     )
 
@@ -207,11 +209,18 @@ def price_rows(
     return found, book.as_of
 
 
+def kind_columns(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """SQL of the columns KINDS of a table of prices; one of an older schema lacks some, which are NULL."""
+    rows = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [table]).fetchall()
+    held = {row[0] for row in rows}
+    return ", ".join(kind if kind in held else f"NULL::DECIMAL(18,9) AS {kind}" for kind in KINDS)
+
+
 def stored_rows(con: duckdb.DuckDBPyConnection, where: str, values: list[object]) -> list[tuple[int, PriceRow]]:
     """(price id, row) of the rows of `prices` that `where` selects; SQL of this program, never of a user."""
     rows = con.execute(
         f"""SELECT price_id, provider, model, tier, effective_from::VARCHAR, effective_to::VARCHAR, tod_from, tod_to,
-                   above_tokens, upto_tokens, source, confidence, {", ".join(KINDS)}
+                   above_tokens, upto_tokens, source, confidence, {kind_columns(con, "prices")}
             FROM prices WHERE {where} ORDER BY price_id""",
         values,
     ).fetchall()

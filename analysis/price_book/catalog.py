@@ -14,12 +14,14 @@ from typing import Any, Final
 from analysis.price_book.rows import Key, PriceRow, nano_dollars
 from analysis.price_book.vocabulary import KINDS
 
-# our kind -> the catalogue's price key; the last two are per thousand uses
+# our kind -> the catalogue's price key; the last three are per thousand uses
 PRICE_KEYS: Final = {
     "input": "input_mtok", "cache_read": "cache_read_mtok", "cache_write": "cache_write_mtok",
     "cache_write_1h": "cache_write_1h_mtok", "output": "output_mtok", "reasoning": "output_reasoning_mtok",
-    "audio_input": "input_audio_mtok", "audio_output": "output_audio_mtok", "image_input": "input_image_mtok",
-    "image_output": "output_image_mtok", "per_request": "requests_kcount", "server_tool": "web_searches_kcount",
+    "audio_input": "input_audio_mtok", "audio_cache_read": "cache_audio_read_mtok",
+    "audio_output": "output_audio_mtok", "image_input": "input_image_mtok", "image_cache_read": "cache_image_read_mtok",
+    "image_output": "output_image_mtok", "per_request": "requests_kcount", "web_search": "web_searches_kcount",
+    "file_search": "storage_searches_kcount",
 }  # fmt: skip
 # our service tier -> the request contexts that select it in the catalogue
 TIER_CONTEXTS: Final = {
@@ -91,7 +93,8 @@ def _offered(variants: list[Any], context: dict[str, str], moment: datetime) -> 
 def _by_size(prices: Any) -> list[tuple[int | None, int | None, tuple[int | None, ...]]]:
     """(above, up to, prices per KINDS) for each context tier: the whole request is billed at the tier it reaches."""
     given = vars(prices)  # asking for a price that is not there goes through the package's list of units each time
-    found = {kind: given.get(key) for kind, key in PRICE_KEYS.items()}
+    found: dict[str, Any] = dict.fromkeys(KINDS)
+    found |= {kind: given.get(key) for kind, key in PRICE_KEYS.items()}
     starts = sorted({tier.start for value in found.values() if hasattr(value, "tiers") for tier in value.tiers})
     result = []
     for low, high in zip([None, *starts], [*starts, None], strict=True):

@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from analysis.price_book.rows import HISTORY, Key, PriceRow, clip, nano_dollars, scale_price
-from analysis.price_book.vocabulary import KINDS
+from analysis.price_book.vocabulary import AS_TEXT, KINDS, TOKEN_KINDS
 from ingest.errors import PriceError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML has it: ten times faster
@@ -42,11 +42,22 @@ class DatedPrice(_Strict):
     output: Price | None = None
     reasoning: Price | None = None
     audio_input: Price | None = None
+    audio_cache_read: Price | None = None
     audio_output: Price | None = None
     image_input: Price | None = None
+    image_cache_read: Price | None = None
     image_output: Price | None = None
-    per_request: Price | None = None  # USD per 1,000 requests
-    server_tool: Price | None = None  # USD per 1,000 uses
+    per_request: Price | None = None  # USD per 1,000 uses from here on
+    per_request_medium: Price | None = None
+    per_request_low: Price | None = None
+    web_search: Price | None = None
+    web_search_prompt: Price | None = None
+    web_result: Price | None = None
+    file_search: Price | None = None
+    code_interpreter: Price | None = None
+    maps: Price | None = None
+    image_generation: Price | None = None
+    other_tool: Price | None = None
     above: dict[int, dict[str, Price]] = {}  # input tokens -> the prices of larger requests, whole request
     off_peak: OffPeak | None = None
     tier: Literal["standard", "batch", "flex", "priority", "fast"] = "standard"
@@ -85,7 +96,48 @@ class TierRule(_Strict):
 
     provider: str
     models: list[str]  # globs of price models
-    tier: Literal["batch", "flex", "priority"]
+    tier: Literal["batch", "flex", "priority", "fast"]
+    multiplier: Price
+    start: date = Field(alias="from")
+    source: str
+    confidence: Literal["high", "low"] = "low"
+
+
+class OnePriceRule(_Strict):
+    """Modalities that a provider bills at its price of text, for models that list no other price of them."""
+
+    provider: str
+    models: list[str]  # globs of price models
+    kinds: list[Literal["audio_input", "audio_output", "image_input", "image_output"]]
+    since: date
+    source: str
+
+
+class ToolPrice(_Strict):
+    """Prices in USD per thousand uses of a provider's tools, for models that list none."""
+
+    provider: str
+    models: list[str]
+    prices: dict[str, Price]
+    since: date  # the day the tool was offered; there are no earlier uses
+    source: str
+
+
+class SearchByPrompt(_Strict):
+    """Models whose searches are billed once a request that searched, however often it did."""
+
+    provider: str
+    models: list[str]
+    source: str
+
+
+class RegionalRule(_Strict):
+    """What a provider adds to its token prices for keeping a request in a region."""
+
+    served_by: list[str]  # the provider that bills, in the catalogue's words
+    models: list[str]  # globs of price models
+    regions: list[str]  # globs of logged regions
+    elsewhere: list[str] = []  # globs of regions that the rule leaves out
     multiplier: Price
     start: date = Field(alias="from")
     source: str
@@ -96,6 +148,10 @@ class History(_Strict):
 
     as_of: date
     tier_rules: list[TierRule] = []
+    one_price: list[OnePriceRule] = []
+    search_by_prompt: list[SearchByPrompt] = []
+    tool_prices: list[ToolPrice] = []
+    regional_rules: list[RegionalRule] = []
     models: list[ModelHistory]
 
     def windows(self) -> dict[Key, int]:
@@ -156,8 +212,65 @@ def merge(rows: Iterable[PriceRow], history: History) -> list[PriceRow]:
         merged[key] = own
     result: list[PriceRow] = []
     for _, found in sorted(merged.items()):
-        result += with_tiers(found, history.tier_rules)
+        result += [_completed(row, history) for row in with_tiers(found, history.tier_rules)]
     return result
+
+
+def _completed(row: PriceRow, history: History) -> PriceRow:
+    """The row with the prices that the rules on modalities and tools state, where it has none."""
+    prices = dict(zip(KINDS, row.prices, strict=True))
+    for one in history.one_price:
+        if one.provider == row.provider and _speaks_for(one.models, row.model):
+            for modality in one.kinds:
+                for name in (str(modality), modality.replace("_input", "_cache_read")):
+                    if prices[name] is None and name in AS_TEXT:
+                        prices[name] = prices[AS_TEXT[name]]
+    for asked in history.search_by_prompt:
+        if asked.provider == row.provider and _speaks_for(asked.models, row.model):
+            prices["web_search"], prices["web_search_prompt"] = None, prices["web_search"]
+    for tool in history.tool_prices:
+        if tool.provider == row.provider and _speaks_for(tool.models, row.model):
+            for kind, price in tool.prices.items():
+                if prices[kind] is None:
+                    prices[kind] = nano_dollars(price)
+    completed = tuple(prices[kind] for kind in KINDS)
+    return row if completed == row.prices else replace(row, prices=completed)
+
+
+def _speaks_for(globs: list[str], model: str) -> bool:
+    return any(fnmatchcase(model, glob) for glob in globs)
+
+
+def regional(rows: list[tuple[int, PriceRow]], served_by: str, region: str) -> list[tuple[int, PriceRow]] | None:
+    """The rows of one model as `served_by` bills them in a region, or None where no rule speaks of it.
+
+    A row is cut at the day from which a rule holds; a part under a rule has the id -1. Fees by the use stay.
+    """
+    place = region.lower()
+    changed = False
+    result = rows
+    for rule in load_history(HISTORY).regional_rules:
+        if not (
+            served_by in rule.served_by and _speaks_for(rule.regions, place) and not _speaks_for(rule.elsewhere, place)
+        ):
+            continue
+        parts: list[tuple[int, PriceRow]] = []
+        for price_id, row in result:
+            day = rule.start.isoformat()
+            before, after = clip(row, None, day), clip(row, day, None)
+            if after is None or not _speaks_for(rule.models, row.model):
+                parts.append((price_id, row))
+                continue
+            if before is not None:
+                parts.append((price_id, before))
+            prices = tuple(
+                price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
+                for kind, price in zip(KINDS, row.prices, strict=True)
+            )
+            parts.append((-1, replace(after, prices=prices, source=f"{row.source}; {rule.source}")))
+            changed = True
+        result = parts
+    return result if changed else None
 
 
 def _own_rows(model: ModelHistory) -> list[PriceRow]:
@@ -210,18 +323,19 @@ def with_tiers(rows: list[PriceRow], rules: list[TierRule]) -> list[PriceRow]:
                 late
                 for late in listed
                 if (late.effective_from or "") == first
-                and (late.tod_from, late.tod_to, late.above_tokens, late.upto_tokens)
-                == (row.tod_from, row.tod_to, row.above_tokens, row.upto_tokens)
-                and _standard_at(standard, late, first) == row.prices
+                and (late.tod_from, late.tod_to) == (row.tod_from, row.tod_to)
+                and (late.above_tokens or -1) <= (row.above_tokens or -1)
+                and (late.upto_tokens is None or late.upto_tokens == row.upto_tokens)
+                and _standard_at(standard, row, first) == row.prices
             ]
             if same:
                 result.append(replace(part, tier=tier, prices=same[0].prices, source=same[0].source, confidence="low"))
             elif rule is not None:
                 prices = tuple(
-                    price if price is None or kind == "server_tool" else scale_price(price, rule.multiplier)
+                    price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
                     for kind, price in zip(KINDS, row.prices, strict=True)
                 )
-                result.append(replace(part, tier=tier, prices=prices, source=rule.source, confidence="low"))
+                result.append(replace(part, tier=tier, prices=prices, source=rule.source, confidence=rule.confidence))
     return result
 
 

@@ -22,6 +22,7 @@ UNKNOWN_KIND: Final = 6
 NO_USAGE: Final = 7
 TOO_LARGE: Final = 8
 PRICED_ESTIMATED: Final = 9
+NOT_BILLED: Final = 10
 STATUSES: Final = (
     "priced",  # every token kind had its own price
     "priced_fallback",  # a kind without a price of its own was billed at its parent's, or the price row is a guess
@@ -33,15 +34,33 @@ STATUSES: Final = (
     "no_usage",  # NULL: the log has no token counts
     "too_large",  # NULL: beyond $1M for one row
     "priced_estimated",  # priced on token counts of our own, for want of logged ones
+    "not_billed",  # zero by the provider's own rule: a refusal before any output
 )
 
-# Rates of a price row, in nano-dollars per million tokens; the last two in nano-dollars per thousand uses.
+# Kinds of a price row: tokens in nano-dollars per million, from `per_request` on nano-dollars per thousand uses.
 KINDS: Final = (
     "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning",
-    "audio_input", "audio_output", "image_input", "image_output", "per_request", "server_tool",
+    "audio_input", "audio_cache_read", "audio_output", "image_input", "image_cache_read", "image_output",
+    "per_request", "per_request_medium", "per_request_low",  # a fee of every request; less with less search context
+    "web_search", "web_search_prompt",  # by the search, or once a request that searched
+    "web_result", "file_search", "code_interpreter", "maps", "image_generation", "other_tool",
 )  # fmt: skip
-# What a kind without a price of its own is billed at (genai-prices' decomposition, read 2026-11).
+TOKEN_KINDS: Final = KINDS[:12]
+PER_REQUEST: Final = KINDS.index("per_request")
+WEB_SEARCH: Final = KINDS.index("web_search")
+WEB_SEARCH_PROMPT: Final = KINDS.index("web_search_prompt")
+CODE_INTERPRETER: Final = KINDS.index("code_interpreter")
+# Tools that are billed by each use; the place in it follows KINDS from `web_result` on.
+TOOLS: Final = ("web_result", "file_search", "code_interpreter", "maps", "image_generation", "other_tool")
+SEARCH_CONTEXTS: Final = ("low", "medium", "high")  # 1, 2, 3 in `Usage.search_context`
+# What a kind without a price of its own is billed at (genai-prices' decomposition, read 2026-11). Audio, and images
+# that a model makes, cost many times what text does: without a price of their own they have none.
 PARENT: Final = {
     "cache_read": "input", "cache_write": "input", "cache_write_1h": "cache_write", "reasoning": "output",
-    "audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output",
+    "image_input": "input", "image_cache_read": "cache_read",
+}  # fmt: skip
+# What a modality is billed at where its provider has one price for it and for text (history.yaml, `one_price`).
+AS_TEXT: Final = {
+    "audio_input": "input", "audio_cache_read": "cache_read", "audio_output": "output",
+    "image_input": "input", "image_cache_read": "cache_read", "image_output": "output",
 }  # fmt: skip

@@ -27,7 +27,16 @@ class UsageArrays(NamedTuple):
     audio_output: Int64Array
     image_input: Int64Array
     image_output: Int64Array
-    server_tools: Int64Array
+    audio_cache_read: Int64Array
+    image_cache_read: Int64Array
+    web_search: Int64Array
+    web_result: Int64Array
+    file_search: Int64Array
+    code_interpreter: Int64Array
+    maps: Int64Array
+    image_generation: Int64Array
+    other_tool: Int64Array
+    search_context: Int64Array
 
 
 class RateArrays(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 
 import duckdb
 
@@ -17,11 +18,14 @@ from analysis.price_book.book import (
 )
 from analysis.price_book.rows import Key, PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import NO_TIME
-from analysis.pricing.model_names import load_aliases, resolve_all
+from analysis.pricing.model_names import catalogue_provider, load_aliases, resolve_all
 from analysis.pricing.rate_table import Rate, RateTable
 from analysis.pricing.stored_overrides import load_overrides
 
-Scope = Sequence[str | None]  # (provider, model), or (provider, model, agent, account) as logged
+Scope = Sequence[str | None]  # (provider, model[, region[, agent, account]]) as logged
+
+
+REGIONAL: Final = 0  # the owner of rows that a regional rule made; overrides count from 1
 
 
 def load_rates(
@@ -29,8 +33,9 @@ def load_rates(
 ) -> RateTable:
     """Rates of logged (provider, model) pairs; the position in `names` is the model index.
 
-    Overrides that match by agent or account hold only for names that carry these. With `register` (and a connection
-    that may write) override rows are put into `prices`, so that every cost has a price id. Without `overrides` at list.
+    What a rule or an override says of a region, agent or account holds only for names that carry it. With `register`
+    (and a connection that may write) rows that are not the book's are put into `prices`, so that every cost has a price
+    id. Without `overrides` at list.
     """
     resolved = resolve_all(con, [(name[0], name[1]) for name in names])
     rows, as_of = price_rows(con, [found.key for found in resolved if found.key is not None])
@@ -40,14 +45,22 @@ def load_rates(
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
         base = extend_first_price_backwards(rows[found.key]) if found.key else []
+        region = name[2] if len(name) > 2 else None
+        if region and base:
+            base = in_region(base, name[0], region)
         if not mine:
-            models.append([(price_id, row, None) for price_id, row in base])
+            models.append([(price_id, row, REGIONAL if price_id < 0 else None) for price_id, row in base])
             continue
         from analysis.pricing.overrides import apply_overrides, matching_overrides
 
         own = matching_overrides(mine, name, found.key, aliases)
         key: Key = found.key or (name[0] or "", name[1] or "")
-        models.append(apply_overrides(base, own, key))
+        models.append(
+            [
+                (price_id, row, REGIONAL if price_id < 0 and owner is None else owner)
+                for price_id, row, owner in apply_overrides(base, own, key)
+            ]
+        )
     ids = _override_ids(con, models, register=register)
     return RateTable.build(
         [
@@ -59,6 +72,14 @@ def load_rates(
         ],
         as_of_ms=utc_day_ms(as_of),
     )
+
+
+def in_region(rows: list[tuple[int, PriceRow]], provider: str | None, region: str) -> list[tuple[int, PriceRow]]:
+    """The rows of a model as the logged provider bills them in a region; rows that a rule made have the id -1."""
+    from analysis.price_book.history import regional  # a schema library
+
+    served_by = catalogue_provider(provider) or rows[0][1].provider
+    return regional(rows, served_by, region) or rows
 
 
 def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
@@ -81,7 +102,7 @@ def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:
 def _override_ids(
     con: duckdb.DuckDBPyConnection, models: Sequence[Sequence[tuple[int, PriceRow, int | None]]], *, register: bool
 ) -> dict[PriceRow, int]:
-    """Price ids of override rows: as stored, and new ones for rows that are not stored yet."""
+    """Price ids of rows that are not the book's: as stored, and new ones for rows that are not stored yet."""
     wanted = {row: owner for model in models for _, row, owner in model if owner is not None}
     if not wanted:
         return {}
@@ -92,6 +113,6 @@ def _override_ids(
     if new and register:
         first = max(known.values(), default=FIRST_OVERRIDE_ID - 1) + 1
         added = list(enumerate(new, start=first))
-        append_rows(con, added, stored_version(con) or "", [wanted[row] for row in new])
+        append_rows(con, added, stored_version(con) or "", [wanted[row] or None for row in new])
         known |= {row: number for number, row in added}
     return known

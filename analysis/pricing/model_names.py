@@ -135,6 +135,11 @@ def _split(name: str) -> tuple[str, str, str]:
     return match.group(1).lower(), match.group(2), match.group(3)
 
 
+def catalogue_provider(logged: str | None) -> str | None:
+    """The catalogue's provider for a logged one, or None."""
+    return _provider((logged or "").strip().lower())
+
+
 def _provider(name: str) -> str | None:
     """The catalogue's provider for a name in a log, or None."""
     if not name:

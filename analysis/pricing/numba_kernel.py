@@ -7,18 +7,28 @@ from numba import njit
 
 from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
+    CODE_INTERPRETER,
+    KINDS,
     NO_TIME,
     NO_USAGE,
+    PER_REQUEST,
     PRICED,
     PRICED_FALLBACK,
+    TOKEN_KINDS,
     TOO_LARGE,
     UNKNOWN_KIND,
     UNKNOWN_MODEL,
     UNKNOWN_TIER_STATUS,
     UNPRICED,
+    WEB_SEARCH,
+    WEB_SEARCH_PROMPT,
     ZERO_BY_OVERRIDE,
 )
 from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
+
+_KINDS = len(KINDS)
+_TOKENS = len(TOKEN_KINDS)
+_FIRST_TOOL = WEB_SEARCH_PROMPT + 1
 
 
 @njit(cache=True, nogil=True)
@@ -85,7 +95,8 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
     """Fill `priced` in place."""
     (
         model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+        n_audio_in, n_audio_out, n_image_in, n_image_out, n_audio_read, n_image_read,
+        n_web, n_result, n_file, n_code, n_maps, n_image_gen, n_other_tool, n_context,
     ) = usage  # fmt: skip
     first, known, bounds, rates, flags, row_id, as_of_ms = rate_arrays
     amounts, status, price_id = priced
@@ -102,9 +113,13 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
     s_ao = 1 if len(n_audio_out) > 1 else 0
     s_ii = 1 if len(n_image_in) > 1 else 0
     s_io = 1 if len(n_image_out) > 1 else 0
-    s_tool = 1 if len(n_tools) > 1 else 0
-    counts = np.zeros(12, np.int64)
-    part = np.zeros(12, np.int64)
+    s_ar = 1 if len(n_audio_read) > 1 else 0
+    s_ir = 1 if len(n_image_read) > 1 else 0
+    s_web = 1 if len(n_web) > 1 else 0
+    s_context = 1 if len(n_context) > 1 else 0
+    tools = (n_result, n_file, n_code, n_maps, n_image_gen, n_other_tool)
+    counts = np.zeros(_TOKENS, np.int64)
+    part = np.zeros(_KINDS, np.int64)
     for i in range(len(model)):
         amounts[0, i] = UNPRICED
         m = model[i]
@@ -139,22 +154,26 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
         read = min(max(n_read[i * s_read], 0), total_in)
         write = min(max(n_write[i * s_write], 0), total_in - read)
         hour = min(max(n_hour[i * s_hour], 0), write)
-        # the cached part may be audio or images; what does not fit beside it was cached
-        audio_in = min(max(n_audio_in[i * s_ai], 0), total_in - read - write)
-        image_in = min(max(n_image_in[i * s_ii], 0), total_in - read - write - audio_in)
+        audio_read = min(max(n_audio_read[i * s_ar], 0), read)
+        image_read = min(max(n_image_read[i * s_ir], 0), read - audio_read)
+        # where the log does not split the cache, what does not fit beside it was cached
+        audio_in = min(max(n_audio_in[i * s_ai] - audio_read, 0), total_in - read - write)
+        image_in = min(max(n_image_in[i * s_ii] - image_read, 0), total_in - read - write - audio_in)
         reasoning = min(max(n_reasoning[i * s_reason], 0), total_out)
         audio_out = min(max(n_audio_out[i * s_ao], 0), total_out - reasoning)
         image_out = min(max(n_image_out[i * s_io], 0), total_out - reasoning - audio_out)
         counts[0] = total_in - read - write - audio_in - image_in
-        counts[1] = read
+        counts[1] = read - audio_read - image_read
         counts[2] = write - hour
         counts[3] = hour
         counts[4] = total_out - reasoning - audio_out - image_out
         counts[5] = reasoning
         counts[6] = audio_in
-        counts[7] = audio_out
-        counts[8] = image_in
-        counts[9] = image_out
+        counts[7] = audio_read
+        counts[8] = audio_out
+        counts[9] = image_in
+        counts[10] = image_read
+        counts[11] = image_out
         w = weight[i * s_weight]
         found = PRICED
         clipped = (
@@ -165,7 +184,7 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
         )
         if guessed or clipped or flags[row] & (1 << 30):
             found = PRICED_FALLBACK
-        for kind in range(10):
+        for kind in range(_TOKENS):
             part[kind] = 0
             if counts[kind] > 0:
                 if rates[row, kind] < 0:
@@ -181,20 +200,46 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
             status[i] = found
             continue
         # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
-        part[10] = part[11] = 0
-        if rates[row, 10] > 0:
-            part[10] = _amount(1000, rates[row, 10], w)
-        uses = max(n_tools[i * s_tool], 0)
-        if uses > 0:
-            if rates[row, 11] < 0:
-                status[i] = UNKNOWN_KIND
-                continue
-            part[11] = _amount(1000 * uses, rates[row, 11], w)
-            found = PRICED_FALLBACK  # a log counts tool uses without saying which; priced as web searches
+        for kind in range(_TOKENS, _KINDS):
+            part[kind] = 0
+        fee = rates[row, PER_REQUEST]
+        context = n_context[i * s_context]
+        if context == 1 and rates[row, PER_REQUEST + 2] >= 0:
+            fee = rates[row, PER_REQUEST + 2]
+        elif context == 2 and rates[row, PER_REQUEST + 1] >= 0:
+            fee = rates[row, PER_REQUEST + 1]
+        if fee > 0:
+            part[PER_REQUEST] = _amount(1000, fee, w)
+        searches = max(n_web[i * s_web], 0)
+        if searches > 0:
+            if rates[row, WEB_SEARCH] >= 0:
+                part[WEB_SEARCH] = _amount(1000 * searches, rates[row, WEB_SEARCH], w)
+            elif rates[row, WEB_SEARCH_PROMPT] >= 0:
+                part[WEB_SEARCH_PROMPT] = _amount(1000, rates[row, WEB_SEARCH_PROMPT], w)
+            else:
+                found = UNKNOWN_KIND
+        for k, column in enumerate(tools):
+            uses = max(column[i if len(column) > 1 else 0], 0)
+            if uses > 0:
+                kind = _FIRST_TOOL + k
+                if rates[row, kind] < 0:
+                    found = UNKNOWN_KIND
+                else:
+                    part[kind] = _amount(1000 * uses, rates[row, kind], w)
+                    if kind == CODE_INTERPRETER and found == PRICED:
+                        found = PRICED_FALLBACK  # another call may have opened the container
+        if found == UNKNOWN_KIND:
+            status[i] = found
+            continue
         total = 0.0
-        for kind in range(12):
+        large = False
+        other = 0
+        for kind in range(_KINDS):
             total += float(part[kind])
-        if total >= 1.0e18 or part[10] < 0 or part[11] < 0:
+            large = large or part[kind] < 0
+            if kind > 5:
+                other += part[kind]
+        if total >= 1.0e18 or large:
             status[i] = TOO_LARGE
             continue
         amounts[1, i] = part[0]
@@ -202,6 +247,6 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
         amounts[3, i] = part[2] + part[3]
         amounts[4, i] = part[4]
         amounts[5, i] = part[5]
-        amounts[6, i] = part[6] + part[7] + part[8] + part[9] + part[10] + part[11]
+        amounts[6, i] = other
         amounts[0, i] = amounts[1, i] + amounts[2, i] + amounts[3, i] + amounts[4, i] + amounts[5, i] + amounts[6, i]
         status[i] = found

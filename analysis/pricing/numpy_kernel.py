@@ -12,8 +12,11 @@ import numpy as np
 from analysis.array_types import Int32Array, Int64Array
 from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import (  # fmt: skip
+    CODE_INTERPRETER,
+    KINDS,
     NO_TIME,
     NO_USAGE,
+    PER_REQUEST,
     PRICED,
     PRICED_FALLBACK,
     TIERS,
@@ -22,6 +25,8 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     UNKNOWN_MODEL,
     UNKNOWN_TIER_STATUS,
     UNPRICED,
+    WEB_SEARCH,
+    WEB_SEARCH_PROMPT,
     ZERO_BY_OVERRIDE,
 )
 from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
@@ -46,7 +51,8 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
 def _price_block(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArrays) -> None:
     (
         model, tier, weight, start_ms, n_input, n_read, n_write, n_hour, n_output, n_reasoning,
-        n_audio_in, n_audio_out, n_image_in, n_image_out, n_tools,
+        n_audio_in, n_audio_out, n_image_in, n_image_out, n_audio_read, n_image_read,
+        n_web, n_result, n_file, n_code, n_maps, n_image_gen, n_other_tool, n_context,
     ) = usage  # fmt: skip
     first, known, bounds, rates, flags, row_id, as_of_ms = rate_arrays
     amounts, status, price_id = priced
@@ -86,22 +92,25 @@ def _price_block(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArra
     read = part(n_read, total_in)
     write = part(n_write, total_in - read)
     hour = part(n_hour, write)
-    # the cached part may be audio or images; what does not fit beside it was cached
-    audio_in = part(n_audio_in, total_in - read - write)
-    image_in = part(n_image_in, total_in - read - write - audio_in)
+    audio_read = part(n_audio_read, read)
+    image_read = part(n_image_read, read - audio_read)
+    # where the log does not split the cache, what does not fit beside it was cached
+    audio_in = np.minimum(np.maximum(of(n_audio_in) - audio_read, 0), total_in - read - write)
+    image_in = np.minimum(np.maximum(of(n_image_in) - image_read, 0), total_in - read - write - audio_in)
     reasoning = part(n_reasoning, total_out)
     audio_out = part(n_audio_out, total_out - reasoning)
     image_out = part(n_image_out, total_out - reasoning - audio_out)
     counts = (
-        total_in - read - write - audio_in - image_in, read, write - hour, hour,
-        total_out - reasoning - audio_out - image_out, reasoning, audio_in, audio_out, image_in, image_out,
+        total_in - read - write - audio_in - image_in, read - audio_read - image_read, write - hour, hour,
+        total_out - reasoning - audio_out - image_out, reasoning, audio_in, audio_read, audio_out, image_in, image_read,
+        image_out,
     )  # fmt: skip
     flag = flags[row]
     clipped = (of(n_read) > read) | (of(n_write) > write) | (of(n_hour) > hour) | (of(n_reasoning) > reasoning)
     fallback = guessed[calls] | clipped | ((flag & (1 << 30)) != 0)
     found = np.where(fallback, PRICED_FALLBACK, PRICED).astype(status.dtype)
     weights = of(weight)
-    parts = np.zeros((len(rates[0]) if len(rates) else 12, len(calls)), np.int64)
+    parts = np.zeros((len(KINDS), len(calls)), np.int64)
     sound = np.ones(len(calls), bool)
     for kind, count in enumerate(counts):
         some = sound & (count > 0)
@@ -116,19 +125,35 @@ def _price_block(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArra
         found[some & ~large & ((flag & (1 << kind)) != 0)] = PRICED_FALLBACK
         sound &= ~large & ((count <= 0) | (rate >= 0))
     # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
-    requests = sound & (rates[row, 10] > 0)
-    parts[10, requests] = _amounts(np.int64(1000), rates[row[requests], 10], weights[requests])
-    uses = np.maximum(of(n_tools), 0)
-    some = sound & (uses > 0)
-    found[some & (rates[row, 11] < 0)] = UNKNOWN_KIND
-    sound &= ~(some & (rates[row, 11] < 0))
-    some &= sound
-    parts[11, some] = _amounts(1000 * uses[some], rates[row[some], 11], weights[some])
-    found[some] = PRICED_FALLBACK  # a log counts tool uses without saying which; priced as web searches
+    fee, context = rates[row, PER_REQUEST], of(n_context)
+    for asked, kind in ((1, PER_REQUEST + 2), (2, PER_REQUEST + 1)):
+        fee = np.where((context == asked) & (rates[row, kind] >= 0), rates[row, kind], fee)
+    requests = sound & (fee > 0)
+    parts[PER_REQUEST, requests] = _amounts(np.int64(1000), fee[requests], weights[requests])
+    unknown = np.zeros(len(calls), bool)
+    searches = np.maximum(of(n_web), 0)
+    by_prompt = (searches > 0) & (rates[row, WEB_SEARCH] < 0)
+    uses_of = {
+        WEB_SEARCH: np.where(by_prompt, 0, searches), WEB_SEARCH_PROMPT: np.where(by_prompt, 1, 0),
+        **dict(enumerate((n_result, n_file, n_code, n_maps, n_image_gen, n_other_tool), WEB_SEARCH_PROMPT + 1)),
+    }  # fmt: skip
+    for kind, column in uses_of.items():
+        if kind > WEB_SEARCH_PROMPT:
+            column = np.maximum(of(column), 0)
+        some = sound & (column > 0)
+        if not some.any():
+            continue
+        unknown |= some & (rates[row, kind] < 0)
+        some &= rates[row, kind] >= 0
+        parts[kind, some] = _amounts(1000 * column[some], rates[row[some], kind], weights[some])
+        if kind == CODE_INTERPRETER:
+            found[some] = PRICED_FALLBACK  # another call may have opened the container
+    found[unknown] = UNKNOWN_KIND
+    sound &= ~unknown
     total = np.zeros(len(calls))
     for amount in parts:
         total += amount.astype(np.float64)
-    large = sound & ((total >= float(_LIMIT)) | (parts[10] < 0) | (parts[11] < 0))
+    large = sound & ((total >= float(_LIMIT)) | (parts < 0).any(axis=0))
     found[large] = TOO_LARGE
     sound &= ~large
     status[calls] = found

@@ -1,8 +1,8 @@
 """The user's own prices: negotiated, regional, self-hosted. They win over the book, for the calls that they match.
 
-An override names calls by globs over provider, model, account (the call's team) and agent, in a range of UTC days, and
-says what they cost: absolute prices, a multiple of the list price, nothing, or dollars per hour of a machine. Where
-several match the same moment, the one that was set last holds alone.
+An override names calls by globs over provider, model, region, account (the call's team) and agent, in a range of UTC
+days, and says what they cost: absolute prices, a multiple of the list price, nothing, or dollars per hour of a machine.
+Where several match the same moment, the one that was set last holds alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from analysis.price_book.rows import Key, PriceRow, clip, nano_dollars, scale_price
-from analysis.price_book.vocabulary import KINDS, TIERS
+from analysis.price_book.vocabulary import AS_TEXT, KINDS, TIERS, TOKEN_KINDS
 from ingest.errors import PriceError, did_you_mean
 
 
@@ -32,7 +32,6 @@ def _decimal(value: Any) -> Decimal:
 
 Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=10**9, decimal_places=9)]
 Basis = Literal["busy", "hours"]
-TOKEN_KINDS: Final = KINDS[:-2]  # the rest are per thousand uses, and keep their list price under a multiplier
 
 
 class Match(BaseModel):
@@ -43,6 +42,7 @@ class Match(BaseModel):
     model: str | None = None
     account: str | None = None
     agent: str | None = None
+    region: str | None = None
 
 
 class Override(BaseModel):
@@ -57,11 +57,22 @@ class Override(BaseModel):
     output: Price | None = None
     reasoning: Price | None = None
     audio_input: Price | None = None
+    audio_cache_read: Price | None = None
     audio_output: Price | None = None
     image_input: Price | None = None
+    image_cache_read: Price | None = None
     image_output: Price | None = None
-    per_request: Price | None = None
-    server_tool: Price | None = None
+    per_request: Price | None = None  # USD per 1,000 uses from here on
+    per_request_medium: Price | None = None
+    per_request_low: Price | None = None
+    web_search: Price | None = None
+    web_search_prompt: Price | None = None
+    web_result: Price | None = None
+    file_search: Price | None = None
+    code_interpreter: Price | None = None
+    maps: Price | None = None
+    image_generation: Price | None = None
+    other_tool: Price | None = None
     multiplier: Price | None = None
     zero: bool = False
     per_hour: Price | None = None
@@ -90,7 +101,7 @@ class Override(BaseModel):
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"from {self.start} is after until {self.end}")
         if not any(vars(self.match).values()):
-            raise ValueError("match names nothing: give a provider, model, account or agent")
+            raise ValueError("match names nothing: give a provider, model, account, agent or region")
         return self
 
     @property
@@ -145,13 +156,14 @@ def _explain(error: ValidationError) -> str:
 
 
 def matches(item: Override, name: Sequence[str | None]) -> bool:
-    """Whether the override speaks for a logged (provider, model[, agent, account])."""
-    provider, model = name[0], name[1]
-    agent, account = (name[2], name[3]) if len(name) > 2 else (None, None)
-    wanted = ((item.match.provider, provider), (item.match.model, model), (item.match.agent, agent))
+    """Whether the override speaks for a logged (provider, model[, region[, agent, account]])."""
+    provider, model, region, agent, account = (*name, None, None, None)[:5]
+    wanted = (
+        (item.match.provider, provider), (item.match.model, model), (item.match.region, region),
+        (item.match.agent, agent), (item.match.account, account),
+    )  # fmt: skip
     return all(
-        glob is None or (value is not None and fnmatchcase(value.lower(), glob.lower()))
-        for glob, value in (*wanted, (item.match.account, account))
+        glob is None or (value is not None and fnmatchcase(value.lower(), glob.lower())) for glob, value in wanted
     )
 
 
@@ -228,18 +240,19 @@ def _inside(
             )
             for row in listed
         ]
-    given = {kind: getattr(item, kind) for kind in KINDS}
+    given = {kind: nano_dollars(getattr(item, kind)) for kind in KINDS}
     base = [row for row in listed if row.tier == item.tier and row.above_tokens is None] or [blank]
     return [
-        replace(
-            row,
-            upto_tokens=None,
-            prices=tuple(
-                listed_price if given[kind] is None else nano_dollars(given[kind])
-                for kind, listed_price in zip(KINDS, row.prices, strict=True)
-            ),
-            source=source,
-            confidence="high",
-        )
+        replace(row, upto_tokens=None, prices=_replaced(row.prices, given), source=source, confidence="high")
         for row in base
     ]
+
+
+def _replaced(prices: Sequence[int | None], given: Mapping[str, int | None]) -> tuple[int | None, ...]:
+    """List prices with the given ones in their place. A modality that costs what text does goes with the text."""
+    listed = dict(zip(KINDS, prices, strict=True))
+    result = {kind: price if given[kind] is None else given[kind] for kind, price in listed.items()}
+    for kind, text in AS_TEXT.items():
+        if given[kind] is None and listed[kind] is not None and listed[kind] == listed[text]:
+            result[kind] = result[text]
+    return tuple(result[kind] for kind in KINDS)

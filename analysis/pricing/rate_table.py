@@ -20,11 +20,11 @@ from analysis.price_book.vocabulary import (  # fmt: skip
     NO_TIME,
     PARENT,
     TIERS,
+    TOOLS,
     UNKNOWN,
 )
 from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
 
-_REASONING = KINDS.index("reasoning")
 _FOREVER = 2**63 - 1
 _FEW_WEIGHTS = 10_000  # calls that stand for others, which arrays take one by one
 
@@ -34,7 +34,8 @@ class Usage:
     """What n calls used: equal-length arrays, or None where no call of the batch has that kind.
 
     Counts are inclusive as in `calls`: `input` holds cache reads and writes, audio and images; `cache_write` holds
-    `cache_write_1h`; `output` holds reasoning. `UNKNOWN` stands for NULL. `weight_micro` is the weight x 10^6.
+    `cache_write_1h`; `output` holds reasoning; `audio_input` holds `audio_cache_read`. `UNKNOWN` stands for
+    NULL. `weight_micro` is the weight x 10^6.
     """
 
     model: Int32Array  # position in the list that `load_rates` was given
@@ -49,7 +50,16 @@ class Usage:
     audio_output: Int64Array | None = None
     image_input: Int64Array | None = None
     image_output: Int64Array | None = None
-    server_tools: Int64Array | None = None
+    audio_cache_read: Int64Array | None = None  # the parts of `cache_read` that are audio and images
+    image_cache_read: Int64Array | None = None
+    web_search: Int64Array | None = None  # uses of a provider's tools, by kind
+    web_result: Int64Array | None = None
+    file_search: Int64Array | None = None
+    code_interpreter: Int64Array | None = None
+    maps: Int64Array | None = None
+    image_generation: Int64Array | None = None
+    other_tool: Int64Array | None = None
+    search_context: Int64Array | None = None  # 1 + the place in SEARCH_CONTEXTS
     weight_micro: Int64Array | None = None
     tier: Int8Array | None = None
 
@@ -67,7 +77,7 @@ class Priced:
     cache_write: Int64Array
     output: Int64Array
     reasoning: Int64Array
-    other: Int64Array  # audio, images, per request, server tools
+    other: Int64Array  # audio, images, requests, tools
     status: Int8Array  # index into STATUSES
     price_id: Int32Array  # -1 where no price row was found
 
@@ -172,7 +182,8 @@ def _kernel(once: bool) -> Callable[[UsageArrays, RateArrays, PricedArrays], Non
 
 _COLUMNS = (
     "start_ms", "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning",
-    "audio_input", "audio_output", "image_input", "image_output", "server_tools",
+    "audio_input", "audio_output", "image_input", "image_output", "audio_cache_read", "image_cache_read",
+    "web_search", *TOOLS, "search_context",
 )  # fmt: skip
 assert {f.name for f in fields(Usage)} == {*_COLUMNS, "model", "tier", "weight_micro"}
 _ONE_UNKNOWN = np.array([UNKNOWN], np.int64)
@@ -190,6 +201,6 @@ def _fill(rates: Sequence[int | None]) -> tuple[list[int], int]:
     for kind, parent in PARENT.items():
         if found[kind] is None and found[parent] is not None:
             found[kind] = found[parent]
-            if KINDS.index(kind) != _REASONING:
+            if kind != "reasoning":
                 mask |= 1 << KINDS.index(kind)
     return [-1 if found[kind] is None else int(found[kind] or 0) for kind in KINDS], mask

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from analysis.price_book.book import compile_book
+from analysis.price_book.book import compile_book, kind_columns
 from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.model_names import resolve_with
 from ingest.errors import PriceError
@@ -23,7 +23,7 @@ CREATE_OVERRIDES = f"""
     CREATE TABLE IF NOT EXISTS price_overrides (
         override_id INTEGER, provider VARCHAR, model VARCHAR, account VARCHAR, agent VARCHAR, tier VARCHAR,
         effective_from DATE, effective_until DATE, kind VARCHAR, {_PRICE_COLUMNS}, multiplier DECIMAL(18,9),
-        per_hour DECIMAL(18,9), basis VARCHAR, note VARCHAR)
+        per_hour DECIMAL(18,9), basis VARCHAR, note VARCHAR, region VARCHAR)
 """
 CREATE_ALIASES = "CREATE TABLE IF NOT EXISTS model_aliases (alias VARCHAR, provider VARCHAR, model VARCHAR)"
 
@@ -32,9 +32,12 @@ def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]
     """Every override in the order it was set."""
     if not has_tables(con, "price_overrides"):
         return []
+    held = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'price_overrides'").fetchall()
+    region = "region" if ("region",) in held else "NULL::VARCHAR AS region"
     rows = con.execute(
-        f"""SELECT override_id, provider, model, account, agent, tier, effective_from, effective_until, kind,
-                   multiplier, per_hour, basis, note, {", ".join(KINDS)} FROM price_overrides ORDER BY override_id"""
+        f"""SELECT override_id, provider, model, account, agent, {region}, tier, effective_from, effective_until, kind,
+                   multiplier, per_hour, basis, note, {kind_columns(con, "price_overrides")}
+            FROM price_overrides ORDER BY override_id"""
     ).fetchall()
     if not rows:
         return []
@@ -44,33 +47,39 @@ def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]
         (
             row[0],
             parse_override(
-                match=dict(zip(("provider", "model", "account", "agent"), row[1:5], strict=True)),
-                tier=row[5], start=row[6], end=row[7], zero=row[8] == "zero", multiplier=row[9], per_hour=row[10],
-                basis=row[11], note=row[12] or "", **dict(zip(KINDS, row[13:], strict=True)),
+                match=dict(zip(("provider", "model", "account", "agent", "region"), row[1:6], strict=True)),
+                tier=row[6], start=row[7], end=row[8], zero=row[9] == "zero", multiplier=row[10], per_hour=row[11],
+                basis=row[12], note=row[13] or "", **dict(zip(KINDS, row[14:], strict=True)),
             ),
         )
         for row in rows
     ]  # fmt: skip
 
 
-def need_agent_or_account(overrides: Sequence[tuple[int, Override]]) -> bool:
-    """Whether the price of a call depends on more than its provider and model."""
-    return any(item.match.agent is not None or item.match.account is not None for _, item in overrides)
+def scope_length(overrides: Sequence[tuple[int, Override]]) -> int:
+    """How much of (provider, model, region, agent, account) the overrides look at: 2, 3 or 5 of them."""
+    if any(item.match.agent is not None or item.match.account is not None for _, item in overrides):
+        return 5
+    return 3 if any(item.match.region is not None for _, item in overrides) else 2
 
 
 def store_overrides(con: duckdb.DuckDBPyConnection, overrides: Sequence[Override], *, replace_all: bool) -> None:
     """Append overrides, after emptying the table if `replace_all`. They take effect with the next reprice."""
     con.execute(CREATE_OVERRIDES)
+    for column in (*(f"{kind} DECIMAL(18,9)" for kind in KINDS), "region VARCHAR"):  # a table of an older schema
+        con.execute(f"ALTER TABLE price_overrides ADD COLUMN IF NOT EXISTS {column}")
     if replace_all:
         con.execute("DELETE FROM price_overrides")
     first = con.execute("SELECT coalesce(max(override_id), 0) + 1 FROM price_overrides").fetchall()[0][0]
     for number, item in enumerate(overrides, start=first):
-        row = [
-            number, item.match.provider, item.match.model, item.match.account, item.match.agent, item.tier, item.start,
-            item.end, item.kind, *(getattr(item, kind) for kind in KINDS), item.multiplier, item.per_hour,
-            item.basis, item.note,
-        ]  # fmt: skip
-        con.execute(f"INSERT INTO price_overrides VALUES ({', '.join('?' * len(row))})", row)
+        row = {
+            "override_id": number, **item.match.model_dump(), "tier": item.tier, "effective_from": item.start,
+            "effective_until": item.end, "kind": item.kind, **{kind: getattr(item, kind) for kind in KINDS},
+            "multiplier": item.multiplier, "per_hour": item.per_hour, "basis": item.basis, "note": item.note,
+        }  # fmt: skip
+        con.execute(
+            f"INSERT INTO price_overrides ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
+        )
 
 
 def store_aliases(con: duckdb.DuckDBPyConnection, aliases: dict[str, str], *, replace_all: bool) -> None:
@@ -130,5 +139,5 @@ def unused_overrides(con: duckdb.DuckDBPyConnection, items: Sequence[Override]) 
     """The overrides that match no call of the store, whatever its day and tier."""
     from analysis.pricing.overrides import matches
 
-    names = con.execute("SELECT DISTINCT provider_name, model, agent, team FROM calls").fetchall()
+    names = con.execute("SELECT DISTINCT provider_name, model, region, agent, team FROM calls").fetchall()
     return [item for item in items if not any(matches(item, name) for name in names)]

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 import duckdb
 
 from analysis.ledger.ledger import revalue
+from analysis.price_book.book import kind_columns
 from analysis.price_book.vocabulary import KINDS, PARENT
 from analysis.pricing.model_names import PROVIDERS
 from analysis.pricing.stored_overrides import load_overrides
@@ -155,7 +156,8 @@ def _rows(
 def _unit_prices(con: duckdb.DuckDBPyConnection, ids: Iterable[int | None]) -> dict[int | None, dict[str, Any]]:
     wanted = sorted(number for number in ids if number is not None)
     rows = con.execute(
-        f"SELECT price_id, source, {', '.join(KINDS)} FROM prices WHERE price_id IN (SELECT unnest(?)) ORDER BY 1",
+        f"""SELECT price_id, source, {kind_columns(con, "prices")} FROM prices
+            WHERE price_id IN (SELECT unnest(?)) ORDER BY 1""",
         [wanted],
     ).fetchall()
     found: dict[int | None, dict[str, Any]] = {}

@@ -20,6 +20,7 @@ from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, BadRecordError, pico_dollars
 from ingest.records.call_identity import key_of_id
 from ingest.records.provider_names import claude_host
+from ingest.records.server_tools import anthropic_uses
 from ingest.records.timestamps import time_us
 from ingest.staging.arrow_files import hash_columns
 
@@ -364,13 +365,11 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
             raise _Refuse  # model runs that become calls of their own
     tools = [usage.server_tool_use for usage in usages]
     if arrow_columns.some(tools, dict):
-        billed = [
-            sum(n for name, n in one.items() if name != "web_fetch_requests" and n > 0) if isinstance(one, dict) else 0
-            for one in tools
-        ]
-        if max(billed) > 2**31 - 1:
+        uses = [anthropic_uses(one) if isinstance(one, dict) else (0, 0) for one in tools]
+        if max(map(sum, uses)) > 2**31 - 1:
             raise _Refuse
-        made["server_tool_calls"] = pa.array([count or None for count in billed], pa.int32())
+        made["server_tool_calls"] = pa.array([sum(counts) or None for counts in uses], pa.int32())
+        made["web_search_calls"] = pa.array([searches or None for searches, _ in uses], pa.int32())
     return made
 
 

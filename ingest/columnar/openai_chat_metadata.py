@@ -19,6 +19,7 @@ from ingest.columnar.arrow_columns import constant, integers, texts
 from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, TOKEN_LIMIT
 from ingest.records.call_identity import key_of_id
+from ingest.records.server_tools import USAGE_KEYS as TOOL_COUNTS
 from ingest.records.token_usage import CACHE_COUNTS, STATED_COSTS
 from ingest.staging.arrow_files import hash_columns
 from ingest.wire import openai
@@ -38,6 +39,8 @@ class _PromptTokensDetails(Struct, gc=False):
     cache_write_tokens: _Count | None = None
     cache_creation_tokens: _UnsupportedKey = None
     cache_creation_token_details: _UnsupportedKey = None
+    cached_tokens_details: _UnsupportedKey = None
+    web_search_requests: _UnsupportedKey = None
 
 
 class _CompletionTokensDetails(Struct, gc=False):
@@ -54,7 +57,7 @@ _Usage: Any = msgspec.defstruct(
         ("total_tokens", _Count | None, None),
         ("prompt_tokens_details", _PromptTokensDetails | None, None),
         ("completion_tokens_details", _CompletionTokensDetails | None, None),
-        *((key, _UnsupportedKey, None) for key in (*CACHE_COUNTS, "cache_creation", "server_tool_use", *STATED_COSTS)),
+        *((key, _UnsupportedKey, None) for key in (*CACHE_COUNTS, "cache_creation", *TOOL_COUNTS, *STATED_COSTS)),
     ],
     gc=False,
 )

@@ -110,7 +110,7 @@ class Transcript:
         if (call.output_tokens or 0) + (call.input_tokens or 0) > (held.output_tokens or 0) + (held.input_tokens or 0):
             for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
                          "cache_creation_1h_input_tokens", "reasoning_output_tokens", "server_tool_calls",
-                         "iterations"):  # fmt: skip
+                         "web_search_calls", "iterations"):  # fmt: skip
                 setattr(held, name, getattr(call, name))
         held.end_us = call.start_us if call.start_us != held.start_us else held.end_us
         held.finish_reason = call.finish_reason or held.finish_reason

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import server_tools
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -17,9 +18,11 @@ _STRINGS = (
     "provider_name", "request_model", "response_model", "agent", "task", "conversation_id", "request_id", "process_id",
     "user_id", "team", "environment", "service_name", "workflow_name", "prompt_name", "prompt_version", "trace_id",
     "span_id", "parent_span_id", "response_id", "retry_of", "operation_name", "region", "error_type", "finish_reason",
-    "service_tier", "reasoning_effort", "response_format", "tokens_source",
+    "service_tier", "reasoning_effort", "response_format", "tokens_source", "search_context_size",
 )  # fmt: skip
-_COUNTS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "max_tokens")
+_COUNTS = (
+    "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "max_tokens",
+    "cache_read_audio_input_tokens", "cache_read_image_input_tokens", )  # fmt: skip
 _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
 
 
@@ -56,6 +59,7 @@ def read(record: Any, context: Context) -> Outcome:
     for name in _COUNTS:
         if name in record:
             setattr(call, name, token_count(record[name], f"$.{name}"))
+    server_tools.from_columns(call, record)
     call.input_words = token_count(get("input_words"), "$.input_words")
     attempt = token_count(get("attempt"), "$.attempt")
     call.attempt = attempt if attempt is None or attempt < 32_768 else 32_767

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.records import server_tools
 from ingest.records.call import BadRecordError, Bucket, Call, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -37,6 +38,9 @@ def read(record: Any, context: Context) -> Outcome:
         cache_read=token_count(either("native_tokens_cached", "tokens_cached"), "$.native_tokens_cached"),
         reasoning=token_count(either("native_tokens_reasoning", "tokens_reasoning"), "$.native_tokens_reasoning"),
     )
+    results = token_count(get("num_search_results"), "$.num_search_results")
+    # Exa's results are billed by the piece; a native search is billed as its provider does (OpenRouter, web search)
+    server_tools.count(call, results, "web_search_results" if get("web_search_engine") == "exa" else None)
     call.start_us, call.time_precision = time_us(get("created_at"), "$.created_at", zone=context.zone)
     for names, field in (
         (("generation_time", "generation_time_ms", "latency"), "duration_ms"),

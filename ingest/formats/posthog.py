@@ -10,11 +10,12 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.otel.span_messages import messages_of
-from ingest.records import agent_names
+from ingest.records import agent_names, server_tools
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
+from ingest.wire import openai
 from ingest.wire.request_response import opened
 
 _CALLS = ("$ai_generation", "$ai_embedding")
@@ -34,6 +35,8 @@ def read(record: Any, context: Context) -> Outcome:
         raise BadRecordError("no model", "$.properties.$ai_model")
     call.provider_name = provider_name(text_or_none(get("$ai_provider")))
     _tokens(call, values)
+    tier = text_or_none(get("$ai_service_tier"))
+    call.service_tier = None if tier in openai.STANDARD_TIERS else tier
     call.end_us, call.time_precision = time_us(record.get("timestamp"), "$.timestamp", zone=context.zone)
     latency = get("$ai_latency")
     call.duration_ms = latency * 1000.0 if isinstance(latency, int | float) else None
@@ -77,6 +80,7 @@ def _tokens(call: Call, values: dict[str, Any]) -> None:
     if written is None and (hour is not None or five is not None):
         written = (hour or 0) + (five or 0)
     reasoning = counted("$ai_reasoning_tokens")
+    server_tools.count(call, counted("$ai_web_search_count"), "web_search_calls")
     flag = values.get("$ai_cache_reporting_exclusive")
     outside = flag is True if flag is not None else call.provider_name == "anthropic"
     if asked is not None and outside:

@@ -102,7 +102,16 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     audio_output_tokens: int | None = None
     image_input_tokens: int | None = None
     image_output_tokens: int | None = None
+    cache_read_audio_input_tokens: int | None = None
+    cache_read_image_input_tokens: int | None = None
     server_tool_calls: int | None = None
+    web_search_calls: int | None = None
+    web_search_results: int | None = None
+    file_search_calls: int | None = None
+    code_interpreter_calls: int | None = None
+    maps_calls: int | None = None
+    image_generation_calls: int | None = None
+    search_context_size: str | None = None
     tokens_source: str | None = None
     logged_cost_pico: int | None = None
     weight_micro: int = MICRO

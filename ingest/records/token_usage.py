@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingest.records import server_tools
 from ingest.records.call import BadRecordError, Call, pico_dollars, token_count
 
 _EMPTY: dict[str, Any] = {}
@@ -71,7 +72,7 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
         if any("token" in key.lower() for key in usage):
             call.issue("usage_dialect_unknown", ",".join(sorted(usage))[:120])
         return
-    _tool_calls(call, usage)
+    server_tools.from_usage(call, usage)
     if call.logged_cost_pico is None:
         call.logged_cost_pico = stated_cost(usage, path)
 
@@ -120,6 +121,7 @@ def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
         hour = _details(usage, "cache_creation").get("ephemeral_1h_input_tokens")
     call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".prompt_tokens_details.audio_tokens")
     call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".prompt_tokens_details.image_tokens")
+    _cached_modalities(call, inside, path)
     call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".completion_tokens_details.audio_tokens")
     call.image_output_tokens = token_count(made.get("image_tokens"), path, ".completion_tokens_details.image_tokens")
     settle(
@@ -134,12 +136,21 @@ def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
     )
 
 
+def _cached_modalities(call: Call, inside: dict[str, Any], path: str) -> None:
+    """The audio and the images among the cached tokens (OpenAI Realtime and Images, 2026-10)."""
+    cached = _details(inside, "cached_tokens_details")
+    if cached:
+        call.cache_read_audio_input_tokens = token_count(cached.get("audio_tokens"), path, ".cached_tokens_details")
+        call.cache_read_image_input_tokens = token_count(cached.get("image_tokens"), path, ".cached_tokens_details")
+
+
 def _openai_responses(call: Call, usage: dict[str, Any], path: str) -> None:
     inside = _details(usage, "input_tokens_details")
     made = _details(usage, "output_tokens_details")
     reasoning = made.get("reasoning_tokens", made.get("thinking_tokens"))
     call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".input_tokens_details.audio_tokens")
     call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".input_tokens_details.image_tokens")
+    _cached_modalities(call, inside, path)
     call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".output_tokens_details.audio_tokens")
     call.image_output_tokens = token_count(made.get("image_tokens"), path, ".output_tokens_details.image_tokens")
     settle(
@@ -282,6 +293,8 @@ def _gemini(call: Call, usage: dict[str, Any], path: str) -> None:
     made = get("candidatesTokensDetails", get("responseTokensDetails"))
     call.audio_input_tokens = _modality(asked, _AUDIO, path)
     call.image_input_tokens = _modality(asked, _IMAGE, path)
+    call.cache_read_audio_input_tokens = _modality(get("cacheTokensDetails"), _AUDIO, path)
+    call.cache_read_image_input_tokens = _modality(get("cacheTokensDetails"), _IMAGE, path)
     call.audio_output_tokens = _modality(made, _AUDIO, path)
     call.image_output_tokens = _modality(made, _IMAGE, path)
     total = token_count(get("totalTokenCount"), path, ".totalTokenCount")
@@ -315,14 +328,6 @@ def _modality(details: Any, wanted: str, path: str) -> int | None:
         if isinstance(part, dict) and part.get("modality") == wanted:
             found = (found or 0) + (token_count(part.get("tokenCount"), path, ".TokensDetails") or 0)
     return found
-
-
-def _tool_calls(call: Call, usage: dict[str, Any]) -> None:
-    server = usage.get("server_tool_use")
-    if isinstance(server, dict):
-        # web fetches are billed as the tokens they bring in (Anthropic, web fetch tool page, 2025-09), not by the piece
-        billed = [n for name, n in server.items() if name != "web_fetch_requests" and type(n) is int and n > 0]
-        call.server_tool_calls = sum(billed) or None
 
 
 def settle(

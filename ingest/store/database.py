@@ -187,7 +187,7 @@ class Store:
 
     # -- schema ----------------------------------------------------------------------------------------------------
 
-    def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _check_version(self, con: duckdb.DuckDBPyConnection) -> int:
         try:
             rows = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
         except duckdb.CatalogException:
@@ -197,6 +197,7 @@ class Store:
         version = int(rows[0][0])
         if version > SCHEMA_VERSION:
             raise self._newer(f"store schema {version}, this program knows {SCHEMA_VERSION}")
+        return version
 
     def _create(self) -> None:
         """A new store appears whole: a kill before its tables are committed leaves none."""
@@ -214,7 +215,8 @@ class Store:
         """Create what is missing. A foreign or newer file is refused before anything is touched."""
         tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if tables:
-            self._check_version(con)
+            if self._check_version(con) < SCHEMA_VERSION:
+                _add_columns(con)
         else:
             con.execute("BEGIN")
             for name, columns in TABLES.items():
@@ -223,6 +225,22 @@ class Store:
                 "INSERT INTO meta VALUES ('schema_version', ?::VARCHAR), ('publish', '0')", [str(SCHEMA_VERSION)]
             )
             con.execute("COMMIT")
+
+
+def _add_columns(con: duckdb.DuckDBPyConnection) -> None:
+    """Bring `calls` of an older schema up to this one: the columns it lacks, NULL in its rows.
+
+    The view `costs` holds the columns of the day it was made, so it is made again.
+    """
+    views = con.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'costs' AND NOT internal").fetchall()
+    con.execute("BEGIN")
+    con.execute("DROP VIEW IF EXISTS costs")
+    for name, kind in CALL_COLUMNS.items():
+        con.execute(f"ALTER TABLE calls ADD COLUMN IF NOT EXISTS {name} {kind}")
+    for (sql,) in views:
+        con.execute(sql)
+    con.execute("UPDATE meta SET value = ?::VARCHAR WHERE key = 'schema_version'", [str(SCHEMA_VERSION)])
+    con.execute("COMMIT")
 
 
 def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:

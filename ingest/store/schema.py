@@ -7,7 +7,7 @@ Times are UTC without a zone. NULL always means "not known", never zero.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: tools by kind, cached audio and images, search_context_size
 
 # column -> DuckDB type, in table order. `calls` is the hot table: no text, dense ids.
 CALL_COLUMNS: dict[str, str] = {
@@ -46,7 +46,16 @@ CALL_COLUMNS: dict[str, str] = {
     "audio_output_tokens": "BIGINT",
     "image_input_tokens": "BIGINT",
     "image_output_tokens": "BIGINT",
-    "server_tool_calls": "INTEGER",
+    "cache_read_audio_input_tokens": "BIGINT",  # the parts of cache_read_input_tokens that are audio and images
+    "cache_read_image_input_tokens": "BIGINT",
+    "server_tool_calls": "INTEGER",  # uses of the provider's tools that it bills by the piece, of every kind
+    "web_search_calls": "INTEGER",  # the kinds among them; what is in none of them is of a kind without a column
+    "web_search_results": "INTEGER",
+    "file_search_calls": "INTEGER",
+    "code_interpreter_calls": "INTEGER",  # containers opened
+    "maps_calls": "INTEGER",
+    "image_generation_calls": "INTEGER",
+    "search_context_size": "VARCHAR",  # low, medium, high: what a request fee depends on (Perplexity)
     "tokens_source": "VARCHAR",  # reported, summed, recovered_from_total, estimated, missing
     "logged_cost_usd": "DECIMAL(18,12)",
     "weight": "DECIMAL(18,6)",  # calls that this row stands for; 1 unless sampled or aggregated

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.records import agent_names
+from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage
 
@@ -112,12 +112,19 @@ def expand(call: Call) -> list[Call]:
     for place, item in enumerate(iterations):
         part = msgspec.structs.replace(call, issues=list(call.issues) if call.issues and place == bearer else None)
         part.iterations = None
+        tools = {kind: getattr(part, kind) for kind in ("server_tool_calls", *server_tools.KINDS)}
         apply_usage(part, item, f"$.usage.iterations[{place}]")
+        for kind, uses in tools.items():  # the top level counts those of all runs
+            setattr(part, kind, uses if place == bearer else None)
+        if part.output_tokens == 0 and any(
+            later.get("type") == "fallback_message" for later in iterations[place + 1 :]
+        ):
+            part.finish_reason = "refusal"  # another model took over before this one wrote anything
         part.response_model = text_or_none(item.get("model")) or call.response_model
         part.operation_name = "chat" if item.get("type") == "message" else text_or_none(item.get("type"))
         if place != bearer:
             part.messages = part.tools = part.output = part.params = None
-            part.server_tool_calls = part.logged_cost_pico = None
+            part.logged_cost_pico = None
             if call.identity is not None:
                 part.identity = f"{call.identity}#iteration-{place}"
         parts.append(part)

@@ -33,6 +33,10 @@ def apply_request(call: Call, body: dict[str, Any]) -> None:
     if isinstance(tools, dict) and isinstance(tools.get("tools"), list):
         call.tools = tools["tools"] or None
     call.request_model = text_or_none(body.get("modelId")) or call.request_model
+    tier = body.get("serviceTier")
+    kind = text_or_none(tier.get("type")) if isinstance(tier, dict) else None
+    if kind and kind != "default":
+        call.service_tier = kind
 
 
 def apply_response(call: Call, body: dict[str, Any]) -> None:
@@ -44,6 +48,10 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
     output = body.get("output")
     if isinstance(output, dict) and isinstance(output.get("message"), dict):
         call.output = [output["message"]]
+    tier = body.get("serviceTier")  # the tier that served the request (AWS, ServiceTier of Converse, 2025-11)
+    kind = text_or_none(tier.get("type")) if isinstance(tier, dict) else None
+    if kind:
+        call.service_tier = None if kind == "default" else kind
     metrics = body.get("metrics")
     if isinstance(metrics, dict) and isinstance(metrics.get("latencyMs"), int | float):
         call.duration_ms = float(metrics["latencyMs"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingest.records import server_tools
 from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage
 
@@ -57,6 +58,7 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
         tier = text_or_none(usage.get("serviceTier"))
         call.service_tier = _TIERS.get(traffic or "") or (tier if tier not in (None, "standard") else call.service_tier)
     candidates = get("candidates")
+    server_tools.from_grounding(call, candidates)
     if isinstance(candidates, list) and candidates:
         answers = []
         for candidate in candidates:

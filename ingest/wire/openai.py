@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.records import agent_names
+from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage
 
@@ -164,6 +164,7 @@ def apply_responses(call: Call, body: dict[str, Any]) -> None:
         call.output = [item for item in output if isinstance(item, dict)] or None
         if any(item.get("type") == "function_call" for item in call.output or ()):
             call.finish_reason = "tool_calls"
+    server_tools.from_responses(call, body)
     conversation = get("conversation")
     if isinstance(conversation, dict):
         call.conversation_id = text_or_none(conversation.get("id"))

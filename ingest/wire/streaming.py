@@ -160,7 +160,7 @@ def _responses(events: list[dict[str, Any]]) -> dict[str, Any] | None:
 def _gemini(chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
     body: dict[str, Any] = {}
     parts: list[Any] = []
-    reason = None
+    reason = grounding = None
     for chunk in chunks:
         for key in ("modelVersion", "responseId", "usageMetadata", "createTime"):
             if chunk.get(key):
@@ -168,7 +168,10 @@ def _gemini(chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
         for candidate in (chunk.get("candidates") or ())[:1]:
             parts.extend((candidate.get("content") or {}).get("parts") or ())
             reason = candidate.get("finishReason") or reason
-    body["candidates"] = [{"content": {"role": "model", "parts": parts}, "finishReason": reason}]
+            grounding = candidate.get("groundingMetadata") or grounding
+    body["candidates"] = [
+        {"content": {"role": "model", "parts": parts}, "finishReason": reason, "groundingMetadata": grounding}
+    ]
     return body
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from analysis.ledger.costs_view import NULL_STATUSES
 from analysis.ledger.ledger import update
-from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, UNPRICED
+from analysis.price_book.vocabulary import KINDS, STATUSES, TIERS, TOOLS, UNPRICED
 from analysis.pricing.rate_table import Rate, RateTable, Usage
 from analysis.reports.cost import cost
 
@@ -32,7 +32,7 @@ rows = st.lists(
     unique_by=lambda rate: rate.tier,
 )
 KINDS_OF_USAGE = ("cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output",
-                  "image_input", "image_output", "server_tools")  # fmt: skip
+                  "image_input", "image_output", "audio_cache_read", "web_search", *TOOLS)  # fmt: skip
 
 
 @given(
@@ -65,7 +65,7 @@ def test_a_cost_is_zero_only_if_nothing_was_used(models: list[list[Rate]], calls
         unknown = status in NULL_STATUSES
         assert unknown == (priced.total[i] == UNPRICED)
         if not unknown:
-            used = max(call["input"], 0) + max(call["output"], 0) + max(call["server_tools"], 0)
+            used = max(call["input"], 0) + max(call["output"], 0) + sum(max(call[kind], 0) for kind in TOOLS)
             assert priced.total[i] > 0 or used <= 10**4  # below a pico-dollar only for a handful of tokens
             assert known[i] >= 0
             assert any(rate.tier == TIERS[call["tier"]] for rate in models[known[i]])

@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.price_book.vocabulary import KINDS, NO_TIME, TIERS, UNKNOWN
+from analysis.price_book.vocabulary import KINDS, NO_TIME, TIERS, TOOLS, UNKNOWN
 from analysis.pricing.rate_table import Priced, Rate, RateTable, Usage
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
 COUNTS = (
     "input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output",
-    "image_input", "image_output", "server_tools",
+    "image_input", "image_output", "audio_cache_read", "image_cache_read", "web_search", *TOOLS, "search_context",
 )  # fmt: skip
 FIELDS = ("total", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "other", "status", "price_id")
 
@@ -80,7 +80,8 @@ def test_both_kernels_give_the_same_integers(models: list[list[Rate]], usage: Us
 def test_many_calls_of_two_models_cost_the_same_either_way() -> None:
     rng = np.random.default_rng(3)
     size = 50_000
-    rates = [Rate(n, "standard", (3 * 10**9, 3 * 10**8, None, None, 15 * 10**9, *[None] * 7)) for n in (1, 2)]
+    prices = {"input": 3 * 10**9, "cache_read": 3 * 10**8, "output": 15 * 10**9}
+    rates = [Rate(n, "standard", tuple(prices.get(kind) for kind in KINDS)) for n in (1, 2)]
     table = RateTable.build([[rates[0]], [rates[1]]], as_of_ms=0)
     usage = Usage(
         model=rng.integers(0, 2, size).astype(np.int32),

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.price_book.vocabulary import KINDS, NO_TIME, STATUSES, TIERS, UNKNOWN, UNPRICED
+from analysis.price_book.vocabulary import KINDS, NO_TIME, STATUSES, TIERS, TOOLS, UNKNOWN, UNPRICED
 from analysis.pricing.rate_table import Rate, RateTable, Usage
 
 DAY = 86_400_000
@@ -112,7 +112,10 @@ NULL_CASES = [
     ({"tier": np.array([TIERS.index("unknown")], np.int8), "input": [1], "output": [1]}, "unknown_tier"),
     ({"input": [UNKNOWN], "output": [1]}, "no_usage"),
     ({"input": [1], "output": [UNKNOWN]}, "no_usage"),
-    ({"input": [1], "output": [1], "server_tools": [2]}, "unknown_kind"),
+    *(({"input": [1], "output": [1], kind: [2]}, "unknown_kind") for kind in ("web_search", *TOOLS)),
+    *(({"input": [9], "output": [9], kind: [2]}, "unknown_kind") for kind in ("audio_input", "audio_output")),
+    ({"input": [9], "output": [9], "cache_read": [4], "audio_cache_read": [2]}, "unknown_kind"),
+    ({"input": [9], "output": [9], "image_output": [2]}, "unknown_kind"),
 ]
 
 
@@ -144,12 +147,55 @@ def test_the_total_is_the_sum_of_the_rounded_components() -> None:
     assert priced.total[0] == sum(int(part[0]) for part in parts)
 
 
-def test_server_tools_and_requests_are_priced_per_thousand() -> None:
-    row = Rate(1, "standard", rates(input=1, output=1, per_request=5 * 10**9, server_tool=10 * 10**9))
-    priced = table(row).price(usage(2, input=[0, 0], output=[0, 0], server_tools=[0, 3]))
-    assert priced.other.tolist() == [5 * 10**9, 35 * 10**9]
-    # a log counts tool uses without saying which tool; they are priced as web searches, and say so
+def test_tools_and_requests_are_priced_per_thousand_uses() -> None:
+    prices = {"per_request": 5, "web_search": 10, "file_search": 2, "maps": 25, "other_tool": 7, "web_result": 4}
+    row = Rate(1, "standard", rates(input=1, output=1, **{kind: usd * 10**9 for kind, usd in prices.items()}))
+    uses = {"web_search": [0, 3, 0], "file_search": [0, 0, 2], "maps": [0, 1, 0], "other_tool": [0, 0, 1]}
+    priced = table(row).price(usage(3, input=[0] * 3, output=[0] * 3, **uses))
+    assert priced.other.tolist() == [5 * 10**9, (5 + 30 + 25) * 10**9, (5 + 4 + 7) * 10**9]
+    assert [status(priced, i) for i in range(3)] == ["priced"] * 3
+
+
+def test_a_search_that_is_billed_by_the_prompt_costs_once_however_often_it_asked() -> None:
+    row = Rate(1, "standard", rates(input=1, output=1, web_search_prompt=35 * 10**9))
+    priced = table(row).price(usage(3, input=[0] * 3, output=[0] * 3, web_search=[UNKNOWN, 1, 7]))
+    assert priced.other.tolist() == [0, 35 * 10**9, 35 * 10**9]
+
+
+def test_a_container_may_have_been_opened_by_another_call_so_its_fee_is_no_certain_one() -> None:
+    row = Rate(1, "standard", rates(input=1, output=1, code_interpreter=30 * 10**9))
+    priced = table(row).price(usage(2, input=[0, 0], output=[0, 0], code_interpreter=[0, 1]))
     assert [status(priced, i) for i in (0, 1)] == ["priced", "priced_fallback"]
+    assert priced.other.tolist() == [0, 30 * 10**9]
+
+
+def test_the_fee_of_a_request_is_that_of_its_search_context() -> None:
+    prices = {"per_request": 14, "per_request_medium": 10, "per_request_low": 6}
+    row = Rate(1, "standard", rates(input=1, output=1, **{kind: usd * 10**9 for kind, usd in prices.items()}))
+    sizes = [UNKNOWN, 1, 2, 3]
+    priced = table(row).price(usage(4, input=[0] * 4, output=[0] * 4, search_context=sizes))
+    assert priced.other.tolist() == [14 * 10**9, 6 * 10**9, 10 * 10**9, 14 * 10**9]
+    flat = Rate(1, "standard", rates(input=1, output=1, per_request=5 * 10**9))
+    assert (
+        table(flat).price(usage(4, input=[0] * 4, output=[0] * 4, search_context=sizes)).other.tolist()
+        == [5 * 10**9] * 4
+    )
+
+
+def test_cached_audio_and_images_are_parts_of_the_cache_and_of_their_modality() -> None:
+    row = Rate(
+        1, "standard",
+        rates(input=1000, cache_read=100, output=1, audio_input=9000, audio_cache_read=3000, image_input=2000,
+              image_cache_read=500),
+    )  # fmt: skip
+    priced = table(row).price(
+        usage(input=[1000], output=[0], cache_read=[400], audio_input=[300], audio_cache_read=[100], image_input=[50],
+              image_cache_read=[30])
+    )  # fmt: skip
+    assert priced.cache_read[0] == 270 * 100 // 1000
+    assert priced.uncached_input[0] == 1000 - 400 - 200 - 20
+    assert priced.other[0] == 200 * 9 + 100 * 3 + 20 * 2 + 30 * 500 // 1000
+    assert status(priced) == "priced"
 
 
 def test_audio_and_images_are_parts_of_the_counts_and_stand_in_other() -> None:
