@@ -41,7 +41,9 @@ def ingest(
         bool, typer.Option("--metadata-only", help="Keep nothing of the messages: fastest, and sufficient for cost.")
     ] = False,
     key: Annotated[Path | None, typer.Option(help="The key file for --no-text (default: beside the store).")] = None,
-    redact: Annotated[bool, typer.Option("--redact", help="Mask keys, e-mail, card and phone numbers.")] = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Mask keys, passwords, e-mail, card and phone numbers.")
+    ] = False,
     redact_pattern: Annotated[
         list[str] | None, typer.Option(help="Mask this regular expression too (repeatable, implies --redact).")
     ] = None,

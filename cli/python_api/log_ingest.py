@@ -105,7 +105,7 @@ def ingest(
         mapping: a mapping file (YAML) for logs of your own layout.
         texts: False keeps keyed hashes, lengths and token counts, never a text.
         metadata_only: keep nothing of the messages.
-        redact: True masks keys, e-mail addresses, card and phone numbers; regular expressions are masked too.
+        redact: True masks keys, passwords, e-mail, card and phone numbers; regular expressions are masked too.
         timezone: the zone of times that name none.
         max_bad_ratio: raise where more than this share of the rows is unusable (0 to 1).
         match_formats: take a call once that two tools logged.

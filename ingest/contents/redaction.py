@@ -6,34 +6,33 @@ import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from ingest.contents.secret_patterns import KINDS, SECRET_NAME
 from ingest.errors import InputError
+from ingest.records.call import BadRecordError
 
-# built-in patterns: what most often leaks into prompts; matched in the JSON text of a message
-PATTERNS: dict[str, str] = {
-    "private-key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
-    "api-key": r"\b(?:sk|pk|rk|ak|key|ghp|gho|ghs|xox[abp]|glpat|hf|AIza|AKIA|ASIA)[-_]?[A-Za-z0-9_\-]{16,}",
-    "bearer": r"(?i:\bbearer\s+)[A-Za-z0-9._~+/\-]{16,}=*",
-    "email": r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})*\.[A-Za-z]{2,24}",
-    "card": r"(?<![\d.\-])(?:\d[ \-]?){12,18}\d(?![\d\-])",
-    "phone": (
-        r"(?<![\w.\-])(?:\+\d{1,3}[ .\-]?(?:\(\d{1,4}\)[ .\-]?)?|\(\d{2,4}\)[ .\-]?|0)"
-        r"\d{2,4}(?:[ .\-]?\d{2,4}){1,4}(?![\w\-])"
-    ),
-}
+_DEEPEST = 4  # JSON in a string in JSON: arguments of a tool that hold a document
+_LONG = 10**8  # a number from which on it may be a card's
+_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|\\+(/)")
+_HIGH = re.compile("[\ud800-\udfff]")
 
 
 class Redactor:
-    """Replaces every match of the built-in and the user's patterns by `[redacted:NAME]`."""
+    """Replaces every match of the built-in and the user's patterns by `[redacted:NAME]`.
+
+    The user's regular expressions come first. In JSON the strings are searched, names and values, and JSON within them;
+    a value whose name says that it is a secret is masked whole.
+    """
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self.extra = tuple(extra)
-        self._rules: list[tuple[re.Pattern[str], str]] = [
-            (re.compile(pattern, re.DOTALL), f"[redacted:{name}]") for name, pattern in PATTERNS.items()
-        ]
+        self._own = []
         for pattern in self.extra:
             try:
-                self._rules.insert(0, (re.compile(pattern), "[redacted:user]"))
+                self._own.append(re.compile(pattern))
             except re.error as error:
                 raise InputError(f"--redact: not a regular expression: {error}", where=pattern) from None
 
@@ -42,28 +41,64 @@ class Redactor:
 
     def redact_text(self, text: str | None) -> str | None:
         """The text with every match replaced; None stays None."""
-        if text is None:
-            return None
-        for rule, mark in self._rules:
-            if mark == "[redacted:card]":
-                text = rule.sub(_card, text)
-            else:
-                text = rule.sub(mark, text)
-        return text
+        return None if text is None else self._plain(text)
+
+    def redact_excerpt(self, text: str) -> str:
+        """`redact_text` for a piece of JSON that may be broken: escapes that hide a letter are written out first."""
+        return self._plain(_ESCAPE.sub(_unescaped, text))
 
     def redact_bytes(self, data: bytes) -> bytes:
-        """`redact_text` for UTF-8 bytes. Raises UnicodeDecodeError for any other."""
-        return (self.redact_text(data.decode()) or "").encode()
+        """JSON with every string redacted. Raises BadRecordError where it is nested too deep."""
+        value = msgspec.json.decode(data)
+        try:
+            clean = self.redact_value(value)
+        except RecursionError:
+            raise BadRecordError("nested too deep to be redacted", "$") from None
+        return data if clean == value else msgspec.json.encode(clean)
+
+    def redact_value(self, value: Any, depth: int = 0) -> Any:
+        """A JSON value with every string redacted, and every number that is somebody's."""
+        if isinstance(value, str):
+            return self._string(value, depth)
+        if isinstance(value, dict):
+            return {self._plain(name): self._named(name, item, depth) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.redact_value(item, depth) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and (self._own or abs(value) >= _LONG):
+            written = str(value)
+            clean = self._plain(written)
+            return value if clean == written else clean
+        return value
+
+    def _named(self, name: str, value: Any, depth: int) -> Any:
+        if isinstance(value, str) and value and SECRET_NAME.match(name[-64:]):
+            clean = self._plain(value)
+            return "[redacted:secret]" if clean == value else clean
+        return self.redact_value(value, depth)
+
+    def _string(self, text: str, depth: int) -> str:
+        if depth < _DEEPEST and text[:1] in ("{", "["):
+            try:
+                value = msgspec.json.decode(text)
+            except (msgspec.DecodeError, RecursionError, UnicodeError):
+                return self._plain(text)
+            clean = self.redact_value(value, depth + 1)
+            return text if clean == value else msgspec.json.encode(clean).decode()
+        return self._plain(text)
+
+    def _plain(self, text: str) -> str:
+        for own in self._own:
+            text = own.sub("[redacted:user]", text)
+        for _, pattern, replace, signs in KINDS:
+            if not signs or any(sign in text for sign in signs):
+                text = pattern.sub(replace, text)
+        return text
 
 
-def _card(found: re.Match[str]) -> str:
-    """Mask a number only if its check digit is right (Luhn), so that ids and times stay."""
-    digits = [int(mark) for mark in found.group() if mark.isdigit()]
-    total = sum(
-        digit if place % 2 == 0 else (digit * 2 - 9 if digit > 4 else digit * 2)
-        for place, digit in enumerate(reversed(digits))
-    )
-    return "[redacted:card]" if total % 10 == 0 else found.group()
+def _unescaped(found: re.Match[str]) -> str:
+    code, slash = found.groups()
+    letter = slash or chr(int(code, 16))
+    return found.group() if _HIGH.match(letter) or letter < " " else letter
 
 
 def load_key(path: Path | None, store: Path) -> bytes:

@@ -83,7 +83,7 @@ def explain(path: Path, *, mapping: Any = None, format: str | None = None, rows:
         found.rows += 1
         if isinstance(outcome, Call):
             try:
-                complete(outcome)
+                complete(outcome, stored=True)
                 calls.append(outcome)
             except BadRecordError as bad:
                 _bad(found, number, bad)

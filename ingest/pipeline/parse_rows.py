@@ -26,7 +26,7 @@ from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, S
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
 PLAIN_BYTES = 1 << 18  # making columns of less costs more than it spares
-_EXCERPT = 200
+_EXCERPT = 4000  # bytes that are searched for secrets before the excerpt is cut from them
 _LAST: dict[tuple[Any, ...], Contents] = {}  # of this process's last segment, by the rules that it was read by
 _encode = msgspec.json.Encoder(order="sorted").encode
 

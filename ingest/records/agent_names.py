@@ -55,8 +55,8 @@ def from_tags(call: Call, tags: Any) -> None:
     from_metadata(call, pairs, "tag")
 
 
-def resolve(call: Call, hash_key: bytes | None = None) -> None:
-    """The rest of the resolution order: tags, workflow, service, then the masked system prompt."""
+def resolve(call: Call, hash_key: bytes | None = None, *, from_texts: bool = True) -> None:
+    """The rest of the resolution order: tags, workflow, service, then (`from_texts`) the masked system prompt."""
     if call.agent_source is not None and call.task_source is not None:
         return
     if call.tags and (call.agent is None or call.task is None):
@@ -70,7 +70,7 @@ def resolve(call: Call, hash_key: bytes | None = None) -> None:
             call.agent, call.agent_source = call.service_name, "service"
         elif call.api_key_alias:
             call.agent, call.agent_source = call.api_key_alias, "api_key"
-        elif call.messages:
+        elif from_texts and call.messages:
             name = _system_cluster(call.messages, hash_key)
             if name:
                 call.agent, call.agent_source = name, "system_prompt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ _PLACED = (
 )  # fmt: skip
 _MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
 _MEASURE_LIMIT = 1e12
+EXCERPT_CHARS = 200
+_CODE = re.compile(r"[\w.:/\-]{1,80}")  # of an error: anything else may be a sentence
 _NO_KEYS = (None,) * len(POLICIES)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
 
@@ -47,7 +50,7 @@ class Quarantined:
     offset: int
     reason: str
     path: str
-    sha256: str
+    sha256: str | None
     excerpt: str | None
 
 
@@ -130,6 +133,9 @@ class Batch:
         counts = self.counts_of(source)
         counts.rows += 1
         counts.skipped["usage report, kept to reconcile with"] += 1
+        if self.rules.redact:
+            for name in ("provider", "model", "line_item", "token_kind", "project", "api_key", "service_tier"):
+                setattr(bucket, name, self.rules.redact.redact_text(getattr(bucket, name)))
         counts.buckets.append(bucket)
 
     def quarantine(self, source: int, bad: Quarantined) -> None:
@@ -139,16 +145,22 @@ class Batch:
         if self.rules.keep != "text":
             bad.excerpt = None
             bad.reason = without_values(bad.reason)
-        elif bad.excerpt is not None and self.rules.redact:
-            bad.excerpt = self.rules.redact.redact_text(bad.excerpt)
-            bad.reason = self.rules.redact.redact_text(bad.reason)
+            if self.rules.keep == "none":
+                bad.sha256 = None  # anyone who guesses the row could compare it
+        elif self.rules.redact:
+            bad.reason = self.rules.redact.redact_excerpt(bad.reason)
+            bad.path = self.rules.redact.redact_text(bad.path)
+            if bad.excerpt is not None:
+                bad.excerpt = self.rules.redact.redact_excerpt(bad.excerpt)
+        if bad.excerpt is not None:
+            bad.excerpt = bad.excerpt[:EXCERPT_CHARS]
         counts.quarantined.append(bad)
 
     def call(self, call: Call, source: int, row: int, key: bytes, *, by_line: bool) -> None:
         """Take in one call. `key` is its 16-byte identity. Raises BadRecordError, and then nothing of it is kept."""
         keep = self.rules.keep
         complete(call, self.rules.hash_key if keep == "hashes" else None, stored=keep != "none")
-        if keep == "hashes" and call.error_type and " " in call.error_type:
+        if keep != "text" and call.error_type and not _CODE.fullmatch(call.error_type):
             call.error_type = "error"  # a provider's message may quote the prompt
         messages = tools = output = numbers = None
         words = call.input_words
@@ -241,8 +253,9 @@ class Batch:
 
     def scores(self) -> list[tuple[int, str, float]]:
         """(call, model, score) of every score that a single call brings."""
+        name = self.rules.redact.redact_text if self.rules.redact else str
         return [
-            (number, model, score)
+            (number, name(model), score)
             for number, call in enumerate(self._calls)
             if call.scores
             for model, score in call.scores.items()
@@ -262,7 +275,7 @@ class Batch:
             columns[name] = _column(fields["logged_cost_pico" if name == "cost_pico" else name], pa.int64(), size)
         requested = fields["request_model"]
         served = [answered or asked for answered, asked in zip(fields["response_model"], requested, strict=True)]
-        columns["model"] = pa.array(served, pa.string())
+        columns["model"] = self._redacted(pa.array(served, pa.string()))
         columns["tool_count"] = _column(placed["tool_count"], pa.int16(), size)
         for name in ("input_words", "content_state", "has_images", "pending_tool_calls", *FIELD_COLUMNS):
             columns[name] = self._redacted(_column(fields[name], _ARROW[CALL_COLUMNS[name]], size))
@@ -272,7 +285,13 @@ class Batch:
         return pa.table(columns)
 
     def _redacted(self, column: Any) -> Any:
-        if self.rules.redact is None or column.type != pa.string():
+        if self.rules.redact is None:
+            return column
+        if column.type == pa.list_(pa.string()):
+            flat = self._redacted(pa.array([text for texts in column.to_pylist() for text in texts or ()], pa.string()))
+            sizes = [None if texts is None else len(texts) for texts in column.to_pylist()]
+            return _lists(flat, sizes)
+        if column.type != pa.string():
             return column
         coded = column.dictionary_encode()
         clean = pa.array([self.rules.redact.redact_text(text) for text in coded.dictionary.to_pylist()], pa.string())
@@ -308,7 +327,7 @@ class Batch:
             {
                 **hash_columns([one[0] for one in measured]),
                 "kind": pa.array(self.contents.kinds, pa.string()),
-                "role": pa.array([one[5] for one in measured], pa.string()),
+                "role": self._redacted(pa.array([one[5] for one in measured], pa.string())),
                 "text": pa.array([one[4] if kept else None for one in measured], pa.binary()).view(pa.string()),
                 "chars": pa.array([one[6] for one in measured], pa.int32()),
                 "words": pa.array([one[7] for one in measured], pa.int32()),
@@ -325,6 +344,14 @@ def _column(values: Sequence[Any], kind: pa.DataType, size: int) -> Any:
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         # a reader let through a value of another type: keep what fits, never lose the row
         return pa.array([_fit(value, kind) for value in values], kind)
+
+
+def _lists(flat: Any, sizes: Sequence[int | None]) -> Any:
+    """A list array of these values, cut into lists of these sizes; None makes a null."""
+    ends = np.cumsum([0, *(size or 0 for size in sizes)])
+    starts = pa.array([None if size is None else start for size, start in zip(sizes, ends[:-1].tolist(), strict=True)])
+    offsets = pa.concat_arrays([starts.cast(pa.int32()), pa.array([ends[-1]], pa.int32())])
+    return pa.ListArray.from_arrays(offsets, flat)
 
 
 def _fit(value: Any, kind: pa.DataType) -> Any:
@@ -369,7 +396,7 @@ def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False)
         call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
-    agent_names.resolve(call, hash_key)
+    agent_names.resolve(call, hash_key, from_texts=stored)
 
 
 def without_values(reason: str) -> str:
