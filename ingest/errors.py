@@ -34,6 +34,10 @@ class StoreError(HindcastError):
     """The store is missing, foreign, newer than this program, or cannot be written."""
 
 
+class OlderStoreError(StoreError):
+    """The store has an older schema than this program reads."""
+
+
 class StoreBusyError(StoreError):
     """Another process holds the store for longer than the time limit."""
 

@@ -71,6 +71,7 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
     New calls are published in portions, so that readers get their turn; a rebuild appears all at once. Where nothing
     is missing, nothing is written.
     """
+    store.upgrade()
     if not rebuild and store.exists():
         with store.read() as con:
             if _complete(con):

@@ -203,6 +203,7 @@ def reprice(
     from ingest.store.database import Store
 
     handle = Store(store)
+    handle.upgrade()
     with handle.read():  # a clear error where there is no store
         pass
     estimates = None

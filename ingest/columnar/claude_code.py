@@ -230,7 +230,7 @@ class TranscriptColumns:
         _check(usage)
         if held is None:
             return
-        if _total(usage) > _total(held.usage):
+        if _fullness(usage) > _fullness(held.usage):
             held.usage = usage
         if start != self._start(held.line):
             held.end = start
@@ -312,14 +312,15 @@ def _known(value: Any) -> int:
     return value if type(value) is int else 0
 
 
-def _total(usage: _Usage) -> int:
-    """Input and output, with what was read from and written to the cache."""
-    return (
-        usage.input_tokens
-        + usage.output_tokens
-        + _known(usage.cache_read_input_tokens)
-        + _known(usage.cache_creation_input_tokens)
-    )
+def _fullness(usage: _Usage) -> tuple[int, int]:
+    """All tokens, then the parts that are told of them, as in `ingest.formats.claude_code`."""
+    cached = _known(usage.cache_read_input_tokens) + _known(usage.cache_creation_input_tokens)
+    parts = cached
+    if isinstance(usage.cache_creation, _Split):
+        parts += _known(usage.cache_creation.ephemeral_1h_input_tokens)
+    if isinstance(usage.output_tokens_details, CompletionTokensDetails):
+        parts += _known(usage.output_tokens_details.thinking_tokens)
+    return usage.input_tokens + usage.output_tokens + cached, parts
 
 
 def _check(usage: _Usage) -> None:

@@ -107,7 +107,7 @@ class Transcript:
         """Another row of a message that is held: the larger count stays, the content blocks add up."""
         if held is None:
             return _REPEAT
-        if (call.output_tokens or 0) + (call.input_tokens or 0) > (held.output_tokens or 0) + (held.input_tokens or 0):
+        if _fullness(call) > _fullness(held):
             for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
                          "cache_creation_1h_input_tokens", "reasoning_output_tokens", "server_tool_calls",
                          "web_search_calls", "iterations"):  # fmt: skip
@@ -190,6 +190,15 @@ class Transcript:
         """The calls still held back at the end of the file."""
         while self.held:
             yield from anthropic.expand(self.held.popitem(last=False)[1])
+
+
+def _fullness(call: Call) -> tuple[int, int]:
+    """All tokens, then the parts that are told of them: the order of `ingest.staging.deduplicate.replace_fuller`."""
+    parts = (
+        call.cache_read_input_tokens, call.cache_creation_input_tokens, call.cache_creation_1h_input_tokens,
+        call.reasoning_output_tokens,
+    )  # fmt: skip
+    return (call.input_tokens or 0) + (call.output_tokens or 0), sum(part or 0 for part in parts)
 
 
 def _matches(record: Any) -> bool:

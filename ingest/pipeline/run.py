@@ -144,6 +144,7 @@ def ingest(
         run = _Run(store, rules, lock, zone, chosen, forced, report, progress)
         run.match_formats = match_formats
         run.meanwhile = meanwhile
+        store.upgrade()
         run.find(paths)
         try:
             run.read(workers)

@@ -1,7 +1,12 @@
-"""Calls that are in the store already: fuller rows of the same call, and the same call in another tool's log."""
+"""Calls that are in the store already: fuller rows of the same call, and the same call in another tool's log.
+
+The key of a row that was left out for another tool's row of the same call is kept as an alias of the stored call, so
+that reading the log again finds it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -9,12 +14,20 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.store.database import has_tables
+from ingest.store.schema import CALL_COLUMNS
 
 NEAR_SECONDS = 2
 HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # of two 64-bit halves
-_TOKENS = (
-    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
-    "cache_creation_1h_input_tokens", "reasoning_output_tokens",
+# what a fuller row of a call brings: every count
+_COUNTS = tuple(
+    name
+    for name in CALL_COLUMNS
+    if name.endswith(("_tokens", "_calls", "_results")) and name not in ("max_tokens", "pending_tool_calls")
+)
+_TOTAL = ("input_tokens", "output_tokens")
+_PARTS = (  # of equal totals, that which says more of what they are made of is fuller
+    "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation_1h_input_tokens",
+    "reasoning_output_tokens",
 )  # fmt: skip
 ALSO_LOGGED = "also_logged_in"
 
@@ -25,30 +38,36 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
     `staged` are calls just published, new or not, and `high` and `low` the halves of their keys. The calls changed
     lose their price, so that whoever prices calls does it again.
     """
-    present = [name for name in (*_TOKENS, "finish_reason") if name in staged.column_names]
-    if "output_tokens" not in present:
+    present = [name for name in (*_COUNTS, "finish_reason") if name in staged.column_names]
+    if not {"input_tokens", "output_tokens"} & set(present):
         return
     staged = staged.select([*present, "replaces"])
     staged = staged.append_column("hi", pa.array(high)).append_column("lo", pa.array(low))
     con.register("staged_rows", staged.append_column("n", pa.array(np.arange(len(staged)))))
-    given = {name: f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_TOKENS, "finish_reason")}
+    given = [f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_COUNTS, "finish_reason")]
+    total = _sum("s", [name for name in _TOTAL if name in present])
+    parts = _sum("s", [name for name in _PARTS if name in present])
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE fuller AS
-            SELECT c.call_no, {", ".join(given.values())}
+            SELECT c.call_no, {", ".join(given)}
               FROM (SELECT *, {HASH} AS call_key FROM staged_rows) s JOIN calls c USING (call_key)
-             WHERE s.replaces AND s.output_tokens > c.output_tokens
-           QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY s.output_tokens DESC, s.n) = 1"""
+             WHERE s.replaces AND ({total}, {parts}) > ({_sum("c", _TOTAL)}, {_sum("c", _PARTS)})
+           QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY {total} DESC, {parts} DESC, s.n) = 1"""
     )
     con.unregister("staged_rows")
     if con.execute("SELECT count(*) FROM fuller").fetchall()[0][0]:
         con.execute(
-            f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in _TOKENS)},
+            f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in _COUNTS)},
                        finish_reason = coalesce(s.finish_reason, calls.finish_reason)
                   FROM fuller s WHERE calls.call_no = s.call_no"""
         )
         if has_tables(con, "ledger"):
             con.execute("DELETE FROM ledger WHERE call_no IN (SELECT call_no FROM fuller)")
     con.execute("DROP TABLE fuller")
+
+
+def _sum(table: str, names: Sequence[str]) -> str:
+    return " + ".join(["0::HUGEINT", *(f"coalesce({table}.{name}, 0)" for name in names)])
 
 
 def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any, format: str) -> dict[int, int]:
@@ -82,10 +101,9 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
               AND (f.response_id IS NULL OR c.response_id IS NULL)
               AND epoch_us(c.start_time) <= coalesce(f.end_us, f.start_us) + $near
               AND f.start_us <= coalesce(epoch_us(c.end_time), epoch_us(c.start_time)) + $near
-              AND NOT EXISTS (SELECT 1 FROM import_issues i
-                               WHERE i.call_no = c.call_no AND i.code = $code AND i.detail = $format)
+              AND NOT EXISTS (SELECT 1 FROM call_aliases a WHERE a.call_no = c.call_no AND a.format = $format)
             ORDER BY abs(epoch_us(c.start_time) - f.start_us), f.n, c.call_no""",
-        {"format": format, "near": NEAR_SECONDS * 1_000_000, "code": ALSO_LOGGED},
+        {"format": format, "near": NEAR_SECONDS * 1_000_000},
     ).fetchall()
     con.unregister("fresh_calls")
     found: dict[int, int] = {}
@@ -94,12 +112,26 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
         if row not in found and call_no not in taken:
             found[row] = call_no
             taken.add(call_no)
-    if found:
-        con.executemany(
-            "INSERT INTO import_issues VALUES (?, ?, ?)",
-            [(call_no, ALSO_LOGGED, format) for call_no in sorted(taken)],
-        )
     return found
+
+
+def keep_aliases(con: duckdb.DuckDBPyConnection, found: dict[int, int], high: Any, low: Any, format: str) -> None:
+    """Keep what `logged_elsewhere` found: the keys of the rows, halves in `high` and `low`, as aliases of the calls."""
+    if not found:
+        return
+    rows = np.fromiter(found, dtype=np.int64, count=len(found))
+    numbers = pa.array(list(found.values()), pa.int64())
+    con.register("aliases", pa.table({"hi": pa.array(high[rows]), "lo": pa.array(low[rows]), "call_no": numbers}))
+    con.execute(f"INSERT INTO call_aliases SELECT {HASH}, call_no, $format FROM aliases", {"format": format})
+    con.execute(
+        """INSERT INTO import_issues
+           SELECT call_no, $code, $format FROM aliases a
+            WHERE NOT EXISTS (SELECT 1 FROM import_issues i
+                               WHERE i.call_no = a.call_no AND i.code = $code AND i.detail = $format)
+            ORDER BY call_no""",
+        {"code": ALSO_LOGGED, "format": format},
+    )
+    con.unregister("aliases")
 
 
 def without(kept: Any, dropped: dict[int, int]) -> Any:

@@ -7,6 +7,7 @@ multiply with the files it holds.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import groupby
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from ingest.records.call import Bucket
 from ingest.staging import interning, source_files
 from ingest.staging.batch import FileCounts, Segment
-from ingest.staging.deduplicate import HASH, logged_elsewhere, replace_fuller, without
+from ingest.staging.deduplicate import HASH, keep_aliases, logged_elsewhere, replace_fuller, without
 from ingest.staging.interning import Staged
 from ingest.staging.source_files import SourceFile
 from ingest.store.schema import CALL_COLUMNS
@@ -91,16 +92,18 @@ def _publish_calls(
 ) -> None:
     """Insert the calls that the store does not hold; `format` None: whatever other formats have logged."""
     high, low = _keys(staged.calls, files)
-    kept = _fresh(con, high, low)
+    kept, aliased = _fresh(con, high, low)
     fuller = (
         len(kept) < len(high) and "replaces" in staged.calls.column_names and pc.any(staged.calls["replaces"]).as_py()
     )
     repeated = staged.calls if fuller else None
     if format is not None:
         elsewhere = logged_elsewhere(con, staged.calls, kept, format)
-        for row in elsewhere:
-            files[staged.calls["source"][row].as_py()].elsewhere += 1
+        keep_aliases(con, elsewhere, high, low, format)
+        aliased = np.concatenate([aliased, np.fromiter(elsewhere, dtype=np.int64)])
         kept = without(kept, elsewhere)
+    for number, count in Counter(staged.calls["source"].to_numpy()[aliased].tolist()).items():
+        files[number].elsewhere += count
     first = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]
     if len(kept):
         staged.keep(kept)
@@ -116,10 +119,12 @@ def _publish_calls(
         replace_fuller(con, repeated, high, low)
 
 
-def _fresh(con: duckdb.DuckDBPyConnection, high: Any, low: Any) -> Any:
-    """The places of the calls that are neither in the store nor repeat an earlier one of these, in order."""
+def _fresh(con: duckdb.DuckDBPyConnection, high: Any, low: Any) -> tuple[Any, Any]:
+    """(places of the calls that are neither in the store nor repeat an earlier one of these, of those that are an alias
+    of a stored call), each in order."""
     size = len(low)
     first = np.ones(size, dtype=bool)
+    found = [np.empty(0, dtype=np.int64)] * 2
     ranked = np.sort(low)
     if (ranked[1:] == ranked[:-1]).any():
         order = np.lexsort((np.arange(size), high, low))
@@ -127,12 +132,15 @@ def _fresh(con: duckdb.DuckDBPyConnection, high: Any, low: Any) -> Any:
         first[order[1:][same]] = False
     if con.execute("SELECT 1 FROM calls LIMIT 1").fetchall():
         con.register("staged_keys", _key_table(high, low))
-        known = con.execute(
-            f"SELECT n FROM (SELECT n, {HASH} AS call_key FROM staged_keys) JOIN calls USING (call_key)"
-        ).fetchnumpy()
+        for place, table in enumerate(("calls", "call_aliases")):
+            known = con.execute(
+                f"""SELECT n FROM (SELECT n, {HASH} AS call_key FROM staged_keys) JOIN {table} USING (call_key)
+                     ORDER BY n"""
+            ).fetchnumpy()
+            found[place] = np.asarray(known["n"], dtype=np.int64)
+            first[found[place]] = False
         con.unregister("staged_keys")
-        first[np.asarray(known["n"], dtype=np.int64)] = False
-    return np.flatnonzero(first)
+    return np.flatnonzero(first), found[1]
 
 
 def _key_table(high: Any, low: Any) -> pa.Table:

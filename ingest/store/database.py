@@ -17,9 +17,11 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.errors import StoreBusyError, StoreError
+from ingest.errors import OlderStoreError, StoreBusyError, StoreError
 from ingest.store import file_lock
+from ingest.store.failures import newer, opening_failure, query_failure
 from ingest.store.schema import CALL_COLUMNS, SCHEMA_VERSION, TABLES
+from ingest.store.upgrade import upgrade, version
 
 READ_PATIENCE_S = 10.0
 WRITE_PATIENCE_S = 60.0
@@ -45,6 +47,10 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not self.path.name:
+            raise StoreError(
+                f"{str(path)!r} names no file that could be a store", remedy="Name one: --store calls.duckdb"
+            )
 
     @property
     def whole(self) -> Store:
@@ -78,10 +84,19 @@ class Store:
         with self._gate(exclusive=False, patience=READ_PATIENCE_S):
             con = self._connect(read_only=True, patience=READ_PATIENCE_S)
         try:
-            self._check_version(con)
+            found = self._check_version(con)
+            if found < SCHEMA_VERSION:
+                raise OlderStoreError(
+                    f"written by an older version (store schema {found}; this program reads {SCHEMA_VERSION})",
+                    where=str(self.path),
+                    remedy="Bring it up to date, in place: hindcast reprice   (or ingest something into it)",
+                )
             yield con
+        except duckdb.Error as error:
+            raise query_failure(error, self.path) or error from error
         finally:
-            con.close()
+            with suppress(duckdb.Error):
+                con.close()
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -106,12 +121,23 @@ class Store:
                     with suppress(duckdb.Error):
                         con.execute("ROLLBACK")
                     raise
-            except (duckdb.IOException, duckdb.FatalException) as error:
+            except duckdb.Error as error:
                 # a commit whose checkpoint failed may stand in the log beside the store: whole, or not at all
-                raise self._explain(error) from error
+                raise query_failure(error, self.path) or error from error
             finally:
                 with suppress(duckdb.Error):
                     con.close()
+
+    def upgrade(self) -> None:
+        """Bring an older store up to this program's schema; nothing where there is none or it is up to date."""
+        if not self.exists():
+            return
+        try:
+            with self.read():
+                return
+        except OlderStoreError:
+            with self.write():
+                pass
 
     def publish_number(self) -> int:
         """Grows with every write: the cache key for anything computed from the store. 0 if there is no store."""
@@ -151,13 +177,13 @@ class Store:
                 return con
             except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
                 if not _BUSY.search(str(error)):
-                    raise self._explain(error) from error
+                    raise opening_failure(error, self.path) from error
                 if time.monotonic() > deadline:
                     holder = _HOLDER.search(str(error))
                     raise self._busy(holder.group(1) if holder else None) from error
                 time.sleep(random.uniform(0.005, 0.1))
             except duckdb.Error as error:
-                raise self._explain(error) from error
+                raise opening_failure(error, self.path) from error
 
     def _busy(self, holder: str | None) -> StoreBusyError:
         who = f"process {holder}" if holder else "another process"
@@ -165,39 +191,16 @@ class Store:
             f"{who} is using the store {self.path}", remedy="Wait for it to finish, or use another --store."
         )
 
-    def _explain(self, error: duckdb.Error) -> StoreError:
-        text = str(error).splitlines()[0]
-        lower = text.lower()
-        if any(sign in lower for sign in ("no space", "disk full", "could not write", "file too large")):
-            return StoreError(
-                f"the disk is full; {self.path} keeps everything published before", remedy="Free space and run again."
-            )
-        if "not a valid duckdb" in lower or "magic bytes" in lower or "extension" in lower:  # SQLite's, for one
-            return StoreError("this file is not a Hindcast store", where=str(self.path), remedy="Name another --store.")
-        if "version" in lower and ("storage" in lower or "newer" in lower):
-            return self._newer(text)
-        return StoreError(f"the store cannot be opened: {text}", where=str(self.path))
-
-    def _newer(self, detail: str) -> StoreError:
-        return StoreError(
-            f"written by a newer version ({detail})",
-            where=str(self.path),
-            remedy="Upgrade llm-hindcast, or name another --store.",
-        )
-
     # -- schema ----------------------------------------------------------------------------------------------------
 
     def _check_version(self, con: duckdb.DuckDBPyConnection) -> int:
-        try:
-            rows = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
-        except duckdb.CatalogException:
-            rows = []
-        if not rows:
+        """The schema of the store. Raises StoreError if it is a newer one, or the file is no store."""
+        found = version(con)
+        if found is None:
             raise StoreError("a DuckDB file, but not a Hindcast store", where=str(self.path))
-        version = int(rows[0][0])
-        if version > SCHEMA_VERSION:
-            raise self._newer(f"store schema {version}, this program knows {SCHEMA_VERSION}")
-        return version
+        if found > SCHEMA_VERSION:
+            raise newer(self.path, f"store schema {found}, this program knows {SCHEMA_VERSION}")
+        return found
 
     def _create(self) -> None:
         """A new store appears whole: a kill before its tables are committed leaves none."""
@@ -209,14 +212,14 @@ class Store:
                 self._migrate(con)
             fresh.replace(self.path)
         except duckdb.Error as error:
-            raise self._explain(error) from error
+            raise opening_failure(error, self.path) from error
 
     def _migrate(self, con: duckdb.DuckDBPyConnection) -> None:
         """Create what is missing. A foreign or newer file is refused before anything is touched."""
         tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if tables:
             if self._check_version(con) < SCHEMA_VERSION:
-                _add_columns(con)
+                upgrade(con)
         else:
             con.execute("BEGIN")
             for name, columns in TABLES.items():
@@ -225,22 +228,6 @@ class Store:
                 "INSERT INTO meta VALUES ('schema_version', ?::VARCHAR), ('publish', '0')", [str(SCHEMA_VERSION)]
             )
             con.execute("COMMIT")
-
-
-def _add_columns(con: duckdb.DuckDBPyConnection) -> None:
-    """Bring `calls` of an older schema up to this one: the columns it lacks, NULL in its rows.
-
-    The view `costs` holds the columns of the day it was made, so it is made again.
-    """
-    views = con.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'costs' AND NOT internal").fetchall()
-    con.execute("BEGIN")
-    con.execute("DROP VIEW IF EXISTS costs")
-    for name, kind in CALL_COLUMNS.items():
-        con.execute(f"ALTER TABLE calls ADD COLUMN IF NOT EXISTS {name} {kind}")
-    for (sql,) in views:
-        con.execute(sql)
-    con.execute("UPDATE meta SET value = ?::VARCHAR WHERE key = 'schema_version'", [str(SCHEMA_VERSION)])
-    con.execute("COMMIT")
 
 
 def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:

@@ -7,7 +7,7 @@ Times are UTC without a zone. NULL always means "not known", never zero.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2  # 2: tools by kind, cached audio and images, search_context_size
+SCHEMA_VERSION = 2  # 2: tools by kind, cached audio and images, search_context_size; aliases of calls
 
 # column -> DuckDB type, in table order. `calls` is the hot table: no text, dense ids.
 CALL_COLUMNS: dict[str, str] = {
@@ -103,6 +103,8 @@ TABLES: dict[str, str] = {
                   rows BIGINT, calls BIGINT, duplicates BIGINT, quarantined BIGINT, skipped BIGINT,
                   byte_offset BIGINT, complete BOOLEAN, published BIGINT""",
     "calls": ", ".join(f"{name} {kind}" for name, kind in CALL_COLUMNS.items()),
+    # a row that was not stored because another format's log has its call: the key that the row would have had
+    "call_aliases": "call_key HUGEINT, call_no BIGINT, format VARCHAR",
     # one row per distinct message, tool list or answer; text is NULL in no-text mode
     "contents": """content_id INTEGER, hash HUGEINT, kind VARCHAR, role VARCHAR,
                    text VARCHAR USING COMPRESSION zstd, chars INTEGER, words INTEGER""",
