@@ -1,4 +1,8 @@
-"""OpenRouter: generation records of its API and its activity CSV. The bill follows the native token counts."""
+"""OpenRouter: generation records of its API and its activity CSV. The bill follows the native token counts.
+
+With a key of one's own (BYOK) OpenRouter's `usage` is its fee alone, and what the provider charged stands beside it.
+Vercel's AI Gateway answers in the same shape, with ids that begin with `gen_` (vercel.com/docs/ai-gateway, 2026-10).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 
 _PROMPT = "input"
+_UPSTREAM = ("upstream_inference_cost", "byok_usage_inference", "cost_upstream")
 
 
 def read(record: Any, context: Context) -> Outcome:
@@ -24,7 +29,8 @@ def read(record: Any, context: Context) -> Outcome:
     def either(*names: str) -> Any:
         return next((record[name] for name in names if record.get(name) not in (None, "")), None)
 
-    call = Call(provider_name="openrouter")
+    identity = text_or_none(either("generation_id", "id")) or ""
+    call = Call(provider_name="vercel" if identity.startswith("gen_") else "openrouter")
     call.response_model = text_or_none(either("model_permaslug", "model"))
     call.request_model = text_or_none(get("model")) or call.response_model
     if call.request_model is None:
@@ -49,7 +55,12 @@ def read(record: Any, context: Context) -> Outcome:
         value = either(*names)
         if value is not None:
             setattr(call, field, float(value))
-    call.logged_cost_pico = pico_dollars(either("cost_total", "total_cost", "usage"), "$.cost_total")
+    own_key = str(get("is_byok")).lower() in ("true", "1")
+    fee = either("usage", "total_cost", "cost_total") if own_key else either("cost_total", "total_cost", "usage")
+    call.logged_cost_pico = pico_dollars(fee, "$.cost_total")
+    upstream = pico_dollars(either(*_UPSTREAM), "$.upstream_inference_cost")
+    if upstream and (own_key or get("is_byok") in (None, "")):
+        call.logged_cost_pico = (call.logged_cost_pico or 0) + upstream
     if str(get("cancelled")).lower() in ("true", "1"):
         call.status = "cancelled"
     if str(get("streamed")).lower() in ("true", "false", "1", "0"):
@@ -59,7 +70,7 @@ def read(record: Any, context: Context) -> Outcome:
     call.region = text_or_none(get("provider_name"))
     call.service_name = text_or_none(either("app_name", "origin"))
     call.api_key_alias = text_or_none(get("api_key_name"))
-    call.identity = text_or_none(either("generation_id", "id"))
+    call.identity = identity or None
     call.response_id = call.identity
     return call
 
@@ -88,7 +99,7 @@ def _matches(record: Any) -> bool:
 
 FORMAT = Format(
     name="openrouter",
-    title="OpenRouter activity (CSV or API)",
+    title="OpenRouter or Vercel AI Gateway generations (CSV or API)",
     fingerprints=(
         frozenset({"generation_id", "created_at", "cost_total", "model_permaslug"}),
         frozenset({"native_tokens_prompt", "native_tokens_completion", "model"}),

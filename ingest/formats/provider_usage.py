@@ -1,7 +1,8 @@
 """Usage and cost reports of OpenAI and Anthropic: totals to reconcile the calls with, never calls.
 
 OpenAI: `organization.usage.*.result` and `organization.costs.result`, bare or inside `bucket` and `page` objects.
-Anthropic: usage and cost reports, whose amounts are decimal strings in cents.
+Anthropic: usage and cost reports, whose amounts are decimal strings in cents; and the Console's CSV exports, one row a
+day, model and key, with dollars.
 """
 
 from __future__ import annotations
@@ -16,11 +17,21 @@ from ingest.records.timestamps import time_us
 _OPENAI_TOKENS = ("input_tokens", "input_cached_tokens", "input_cache_write_tokens", "output_tokens",
                   "input_audio_tokens", "output_audio_tokens")  # fmt: skip
 _LIMIT = Decimal(10) ** 18  # of tokens or dollars; the store's columns hold more
+_CONSOLE_TOKENS = {
+    "usage_input_tokens_no_cache": "uncached_input_tokens", "usage_input_tokens_cache_read": "cache_read_input_tokens",
+    "usage_output_tokens": "output_tokens", "usage_input_tokens_cache_write": "cache_creation_5m_input_tokens",
+    "usage_input_tokens_cache_write_5m": "cache_creation_5m_input_tokens",
+    "usage_input_tokens_cache_write_1h": "cache_creation_1h_input_tokens", "web_search_count": "web_searches",
+}  # fmt: skip
+_CONSOLE_KEYS = frozenset({"usage_date_utc", "api_key"})
+_DAY_US = 86_400_000_000
 _ANTHROPIC_TOKENS = ("uncached_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+    if "usage_date_utc" in record:
+        return _console(record, context)
     found: list[Outcome] = []
     for bucket in _buckets(record):
         start = _time(bucket.get("start_time", bucket.get("starting_at")), context)
@@ -29,6 +40,34 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
             if isinstance(result, dict):
                 found.extend(catch_reader_errors(_result, result, start, end))
     return found or [Skip("an empty usage report")]
+
+
+def _console(row: dict[str, Any], context: Context) -> list[Outcome]:
+    """The buckets of a row of the Console's usage or cost CSV."""
+    get = row.get
+    start = _time(get("usage_date_utc"), context)
+    common: dict[str, Any] = {
+        "start_us": start, "end_us": None if start is None else start + _DAY_US, "provider": "anthropic",
+        "model": text_or_none(get("model_version")) or text_or_none(get("model")),
+        "project": text_or_none(get("workspace")), "api_key": text_or_none(get("api_key")),
+        "service_tier": text_or_none(get("usage_type")),
+    }  # fmt: skip
+    if get("cost_usd") is not None:
+        return [
+            Bucket(
+                kind="cost",
+                line_item=text_or_none(get("cost_type")),
+                token_kind=text_or_none(get("token_type")),
+                amount_usd=_decimal(get("cost_usd"), 1),
+                currency="USD",
+                **common,
+            )
+        ]
+    return [
+        Bucket(kind="usage", token_kind=kind, quantity=_decimal(get(name), 1), **common)
+        for name, kind in _CONSOLE_TOKENS.items()
+        if get(name) is not None
+    ]
 
 
 def _buckets(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -94,6 +133,8 @@ def _decimal(value: Any, scale: int) -> str | None:
 def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
+    if record.keys() >= _CONSOLE_KEYS:
+        return True
     kind = str(record.get("object") or "")
     if kind == "bucket" or kind.startswith(("organization.usage.", "organization.costs.")):
         return True
@@ -106,8 +147,9 @@ FORMAT = Format(
     name="provider_usage",
     title="usage or cost report of OpenAI or Anthropic",
     fingerprints=(frozenset({"object", "start_time", "end_time", "results"}),
-                  frozenset({"starting_at", "ending_at", "results"})),
+                  frozenset({"starting_at", "ending_at", "results"}), _CONSOLE_KEYS),
     matches=_matches,
     open=stateless(read),
     rank=18,
+    csv_columns=_CONSOLE_KEYS,
 )  # fmt: skip

@@ -21,6 +21,20 @@ from sample_logs.formats.providers import (
     recorded_http,
     vertex,
 )
+from sample_logs.formats.rows import (
+    bifrost,
+    braintrust,
+    cloudflare,
+    datadog_llm,
+    envoy,
+    inspect_ai,
+    kong,
+    new_api,
+    openhands,
+    opik,
+    otel_rows,
+    weave,
+)
 from sample_logs.formats.sessions import claude_code, codex, opencode
 from sample_logs.formats.shapes import Writer
 from sample_logs.formats.traces import langfuse, langsmith, mlflow, openai_agents, otlp, phoenix, posthog
@@ -57,6 +71,18 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "cohere": ("cohere.jsonl", cohere),
     "openai_media": ("openai_media.jsonl", openai_media),
     "openai_realtime": ("openai_realtime.jsonl", openai_realtime),
+    "bifrost": ("bifrost.jsonl", bifrost),
+    "braintrust": ("braintrust.jsonl", braintrust),
+    "cloudflare": ("cloudflare.jsonl", cloudflare),
+    "datadog_llm": ("datadog_llm.jsonl", datadog_llm),
+    "envoy": ("envoy.jsonl", envoy),
+    "inspect_ai": ("inspect_ai.json", inspect_ai),
+    "kong": ("kong.jsonl", kong),
+    "new_api": ("new_api.jsonl", new_api),
+    "openhands": ("openhands.jsonl", openhands),
+    "opik": ("opik.jsonl", opik),
+    "otel_rows": ("otel_rows.jsonl", otel_rows),
+    "weave": ("weave.jsonl", weave),
     "claude_code": ("claude_code.jsonl", claude_code),
     "codex": ("codex.jsonl", codex),
     "opencode": ("opencode.json", opencode),

@@ -20,11 +20,11 @@ GATEWAY = ROOT / "sample_logs" / "mappings" / "gateway.yaml"
 # what the samples hold beside one call per true call
 CALLS = {"azure": SAMPLE_CALLS + 1, "opencode": 1, "provider_usage": 0, "cohere": SAMPLE_CALLS + 1, "openai_media": 3}
 # formats that tell no cache
-CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm"}
+CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm", "cloudflare"}
 # formats that carry the whole truth about a call, under the response's id
 FULL = (
     "hindcast", "openai_chat", "openai_responses", "litellm", "litellm_spend", "helicone", "portkey", "posthog",
-    "langfuse", "langsmith", "otlp", "phoenix",
+    "langfuse", "langsmith", "otlp", "phoenix", "braintrust", "datadog_llm", "opik", "weave",
 )  # fmt: skip
 
 

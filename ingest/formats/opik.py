@@ -1,0 +1,76 @@
+"""Opik's spans, of which those of type `llm` are calls.
+
+`usage` is flat: OpenAI's three totals, and the provider's own object under `original_usage.` with dotted keys, which
+tells what the totals leave out. Shape: comet-ml/opik, span view of the REST API (2026-10).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.formats.flat_rows import RowLayout
+from ingest.records.call import BadRecordError, Skip, mapping_or_empty, text_or_none
+
+LAYOUT = RowLayout({
+    "start": ("start_time",),
+    "end": ("end_time",),
+    "first_chunk": ("ttft",),
+    "request_model": ("model", "metadata.model"),
+    "response_model": ("model", "metadata.model"),
+    "provider": ("provider",),
+    "usage": ("original_usage", "usage"),
+    "cost": ("total_estimated_cost",),
+    "error": ("error_info",),
+    "messages": ("input.messages", "input.input"),
+    "answer": ("output.choices.0.message", "output.output"),
+    "metadata": ("metadata",),
+    "tags": ("tags",),
+    "trace_id": ("trace_id",),
+    "span_id": ("id",),
+    "parent_span_id": ("parent_span_id",),
+    "conversation_id": ("thread_id", "metadata.thread_id"),
+    "span_name": ("name",),
+})  # fmt: skip
+_PREFIX = "original_usage."
+
+
+def read(record: Any, context: Context) -> Outcome:
+    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+    if record.get("type") != "llm":
+        return Skip("span without a model call")
+    original = _nested(mapping_or_empty(record.get("usage")))
+    call = LAYOUT.call({**record, "original_usage": original} if original else record, context)
+    if call.response_model is None:
+        raise BadRecordError("a model call without a model", "$.model")
+    call.identity = text_or_none(record.get("id"))
+    return call
+
+
+def _nested(usage: dict[str, Any]) -> dict[str, Any]:
+    """The provider's usage object, whose keys were joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in usage.items():
+        if key.startswith(_PREFIX):
+            *parents, last = key.removeprefix(_PREFIX).split(".")
+            place = found
+            for name in parents:
+                inner = place.setdefault(name, {})
+                place = inner if isinstance(inner, dict) else {}
+            place[last] = value
+    return found
+
+
+FORMAT = Format(
+    name="opik",
+    title="Opik span export",
+    fingerprints=(frozenset({"id", "trace_id", "type", "start_time", "usage", "model"}),),
+    matches=lambda record: (
+        isinstance(record, dict)
+        and record.keys() >= {"id", "trace_id", "type", "start_time"}
+        and record["type"] in ("llm", "tool", "general", "guardrail")
+        and bool(record.keys() & {"project_id", "project_name", "total_estimated_cost", "usage", "parent_span_id"})
+    ),
+    open=stateless(read),
+    rank=35,
+)
