@@ -45,9 +45,9 @@ def verdict(result: StrategyResult) -> str:
 def quality_text(result: StrategyResult) -> str:
     """Quality relative to the logged answers with the one-sided 90 % lower bound, as in a table.
 
-    `0.97 (0.957)`; `? (0.957)` where no score gives the mean; `unknown` where the bound is unknown too.
+    `0.97 (0.957)`; `at least 0.957` where no score gives the mean; `unknown` where the bound says nothing either.
     """
     mean, low = result.quality["mean_ratio"], result.quality["lower_90"]
-    if low is None:
-        return "unknown"
-    return f"{'?' if mean is None else f'{mean:.2f}'} ({low:.3f})"
+    if mean is None:
+        return f"at least {low:.3f}" if low else "unknown"
+    return f"{mean:.2f} ({low:.3f})" if low is not None else f"{mean:.2f}"
