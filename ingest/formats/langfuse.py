@@ -1,7 +1,7 @@
 """Langfuse: trace downloads of its UI, API lists, blob-storage exports, and ingestion batches (langfuse, 2026-10).
 
-Input and output counts leave out every detail (cache, reasoning, audio). `latency` is seconds in some exports and
-milliseconds in others, so it is never read: the end minus the start is. Agents and chains above a generation may
+Counts: `ingest.records.usage_details`. CSV exports of the UI quote times as JSON. `latency` is seconds in some exports
+and milliseconds in others, so it is never read: the end minus the start is. Agents and chains above a generation may
 repeat its usage.
 """
 
@@ -12,22 +12,20 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel.span_messages import messages_of
+from ingest.otel.span_messages import opened as opened_text
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.usage_details import apply_usage_details
 from ingest.wire.request_response import opened, provider_of
 
-_READ = (
-    "input_cached_tokens",
-    "cache_read_input_tokens",
-    "input_cache_read",
-    "input_cached",
-    "prompt_details.cache_read",
-)
-_WRITE = ("input_cache_creation", "cache_creation_input_tokens", "input_cache_write")
+_EVENTS = frozenset(
+    f"{kind}-{step}" for kind in ("generation", "span", "event", "observation", "embedding", "agent", "chain", "tool")
+    for step in ("create", "update")
+)  # fmt: skip
+_HELD = 100_000
 _GENERIC = ("chat ", "ChatOpenAI", "ChatAnthropic", "OpenAI-generation", "openai", "litellm", "generation", "LLM")
 
 
@@ -38,6 +36,7 @@ class Observations:
         self.context = context
         self.tree = SpanTree()
         self.traces: dict[str, dict[str, Any]] = {}
+        self.begun: dict[str, tuple[dict[str, Any], int]] = {}  # observations of ingestion events, and their row
 
     def read(self, record: Any, row: int) -> list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
@@ -57,6 +56,9 @@ class Observations:
 
     def close(self) -> Iterable[Outcome]:
         """The calls still held back at the end of the file."""
+        for body, row in self.begun.values():
+            yield from catch_reader_errors(self._observation, body, row)
+        self.begun.clear()
         for outcome in self.tree.close():
             if isinstance(outcome, Call):
                 self._from_trace(outcome)
@@ -67,9 +69,22 @@ class Observations:
         if kind == "trace-create":
             self._trace(body)
             return [Skip("trace header")]
-        if kind in ("generation-create", "span-create", "event-create", "observation-create", "generation-update"):
-            return self._observation({"type": kind.partition("-")[0].upper(), **body}, row)
-        return [Skip("event without a model call")]
+        if kind not in _EVENTS:
+            return [Skip("event without a model call")]
+        name = text_or_none(body.get("id"))
+        told = {key: value for key, value in body.items() if value is not None}
+        observation = {"type": kind.partition("-")[0].upper(), "updates": True, **told}
+        if name is None:
+            return self._observation(observation, row)
+        begun = self.begun.get(name)
+        if begun is not None:  # an observation is created at its start and updated with its usage at its end
+            self.begun[name] = ({**begun[0], **told}, begun[1])
+            return [Skip("update of an observation")]
+        self.begun[name] = (observation, row)
+        if len(self.begun) <= _HELD:
+            return []
+        oldest = next(iter(self.begun))
+        return catch_reader_errors(self._observation, *self.begun.pop(oldest))
 
     def _trace(self, trace: dict[str, Any]) -> None:
         if text_or_none(trace.get("id")):
@@ -95,17 +110,18 @@ class Observations:
         agent = name if kind == "AGENT" else None
         if not calls:
             return [*self.tree.add(span_id, parent, agent=agent), Skip("observation without a model call")]
-        call = Call(span_id=span_id, parent_span_id=parent, row=row)
+        call = Call(span_id=span_id, parent_span_id=parent, row=row, replaces=record.get("updates") is True)
         call.trace_id = text_or_none(either("traceId", "trace_id"))
         call.operation_name = "embeddings" if kind == "EMBEDDING" else "chat"
         call.request_model = call.response_model = model
         if model is None:
             self.tree.add(span_id, parent)
             raise BadRecordError("a generation without a model", "$.model")
-        counts_of(call, usage)
-        start = either("startTime", "start_time")
+        apply_usage_details(call, usage)
+        start = opened_text(either("startTime", "start_time"))
         call.start_us, call.time_precision = time_us(start, "$.startTime", zone=self.context.zone)
-        end, first = either("endTime", "end_time"), either("completionStartTime", "completion_start_time")
+        end = opened_text(either("endTime", "end_time"))
+        first = opened_text(either("completionStartTime", "completion_start_time"))
         if end:
             call.end_us = time_us(end, "$.endTime", zone=self.context.zone)[0]
         if first:
@@ -114,7 +130,8 @@ class Observations:
         costs = mapping_or_empty(opened(either("costDetails", "cost_details")))
         total = either("calculatedTotalCost", "total_cost")
         total = record.get("totalCost") if total is None else total
-        call.logged_cost_pico = pico_dollars(costs.get("total", total), "$.costDetails.total")
+        paid = pico_dollars(costs.get("total", total), "$.costDetails.total")
+        call.logged_cost_pico = call.logged_cost_pico if paid is None else paid
         if str(record.get("level")).upper() == "ERROR":
             call.status = "error"
             call.error_type = (text_or_none(either("statusMessage", "status_message")) or "error")[:80]
@@ -163,52 +180,22 @@ class Observations:
     @staticmethod
     def _flat_usage(record: dict[str, Any]) -> dict[str, Any]:
         """The older columns: `usage` with its own names, or inputUsage, promptTokens and their kin."""
-        usage = mapping_or_empty(record.get("usage"))
+        usage = mapping_or_empty(opened(record.get("usage")))
+        if usage.get("unit") not in (None, "", "TOKENS"):
+            return {}  # characters, images, seconds
         for names in (
             ("input", "output", "total"), ("promptTokens", "completionTokens", "totalTokens"),
             ("inputUsage", "outputUsage", "totalUsage"),
         ):  # fmt: skip
             for source in (usage, record):
                 found = {key: source.get(name) for key, name in zip(("input", "output", "total"), names, strict=True)}
-                if type(found["input"]) is int or type(found["output"]) is int:
-                    return {key: value for key, value in found.items() if value is not None}
-        return {}
+                if _is_count(found["input"]) or _is_count(found["output"]):
+                    return {key: value for key, value in found.items() if value not in (None, "")}
+        return {key: value for key, value in usage.items() if _is_count(value) or isinstance(value, dict)}
 
 
-def counts_of(call: Call, usage: dict[str, Any]) -> None:
-    """Inclusive counts from `usage_details`, whose details were taken out of `input` and `output`."""
-    counts = {key: token_count(value, f"$.usageDetails.{key}") for key, value in usage.items()}
-    asked = [(key, count) for key, count in counts.items() if "input" in key.lower() and count is not None]
-    made = [(key, count) for key, count in counts.items() if "output" in key.lower() and count is not None]
-    read = next((counts[key] for key in _READ if counts.get(key) is not None), None)
-    written = next((counts[key] for key in _WRITE if counts.get(key) is not None), None)
-    hour = counts.get("input_cache_creation_1h")
-    if written is None and (hour is not None or counts.get("input_cache_creation_5m") is not None):
-        written = (hour or 0) + (counts.get("input_cache_creation_5m") or 0)
-    elif written is not None:  # the parts of a sum that is there too are no further tokens
-        asked = [(key, count) for key, count in asked if not key.endswith(("_5m", "_1h"))]
-    reasoning = counts.get("output_reasoning_tokens", counts.get("output_reasoning"))
-    call.audio_input_tokens = counts.get("input_audio_tokens", counts.get("input_audio"))
-    call.audio_output_tokens = counts.get("output_audio_tokens", counts.get("output_audio"))
-    total = counts.get("total")
-    in_sum = sum(count for _, count in asked) if asked else None
-    out_sum = sum(count for _, count in made) if made else None
-    plain_in, plain_out = counts.get("input"), counts.get("output")
-    if total is not None and in_sum is not None and out_sum is not None and in_sum + out_sum != total:
-        # the total tells which of the two readings this exporter used
-        if plain_in is not None and plain_out is not None and plain_in + plain_out == total:
-            in_sum, out_sum = plain_in, plain_out
-        elif plain_in is not None and plain_in + out_sum == total:
-            in_sum = plain_in
-        elif plain_out is not None and in_sum + plain_out == total:
-            out_sum = plain_out
-        elif in_sum + out_sum > total:
-            call.issue("total_below_parts", f"total {total}, parts {in_sum + out_sum}")
-            total = None
-    settle(
-        call, input_tokens=in_sum, output_tokens=out_sum, cache_read=read, cache_write=written, cache_write_1h=hour,
-        reasoning=reasoning, total=total,
-    )  # fmt: skip
+def _is_count(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, str) and value.isdigit())
 
 
 def _matches(record: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel import genai_attributes as attrs
+from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.records.timestamps import time_us
@@ -42,7 +43,7 @@ class Traces:
             return [*self.tree.add(span_id, parent, agent=agent, usage=False), Skip("span without a model call")]
         trace = attrs.hex_id(span.get("trace_id"), 16) or text_or_none(values.get("mlflow.traceRequestId"))
         call = Call(trace_id=trace, span_id=span_id, parent_span_id=parent, row=row)
-        attrs.apply(call, values, text=self.context.want_text)
+        attrs.apply(call, values, text=self.context.want_text, emitter=emitter_of("mlflow"))
         asked = values.get("mlflow.spanInputs")
         if call.request_model is None and isinstance(asked, dict):
             call.request_model = text_or_none(asked.get("model"))

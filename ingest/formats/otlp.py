@@ -11,8 +11,9 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel import agent_events
 from ingest.otel import genai_attributes as attrs
+from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
@@ -31,8 +32,8 @@ class Export:
     def read(self, record: Any, row: int) -> list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         found: list[Outcome] = []
-        for resource, span in _spans(record):
-            found.extend(catch_reader_errors(self._span, resource, span, row))
+        for resource, scope, span in _spans(record):
+            found.extend(catch_reader_errors(self._span, resource, scope, span, row))
         for resource, event in _log_records(record):
             found.extend(catch_reader_errors(self._event, resource, event))
         if not found and not _named(record, "resourceSpans"):
@@ -43,7 +44,7 @@ class Export:
         """The calls still held back at the end of the file."""
         return self.tree.close()
 
-    def _span(self, resource: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:
+    def _span(self, resource: dict[str, Any], scope: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:
         values = attrs.flat(span.get("attributes"))
         trace = attrs.hex_id(_named(span, "traceId"), 16)
         span_id = attrs.hex_id(_named(span, "spanId"), 8)
@@ -65,7 +66,9 @@ class Export:
         if kind == "other" or (kind == "agent" and not usage):
             return [*self.tree.add(span_id, parent, agent=agent, workflow=workflow), _OTHER]
         call = Call(trace_id=trace, span_id=span_id, parent_span_id=parent, row=row)
-        attrs.apply(call, values, text=self.context.want_text)
+        sdk = values.get("telemetry.sdk.name", resource.get("telemetry.sdk.name"))
+        emitter = emitter_of(text_or_none(scope.get("name")), text_or_none(sdk))
+        attrs.apply(call, values, text=self.context.want_text, emitter=emitter)
         if call.request_model is None and call.response_model is None:
             self.tree.add(span_id, parent, agent=agent, workflow=workflow)
             raise BadRecordError("a model call without a model", "gen_ai.request.model")
@@ -149,12 +152,13 @@ def _take_event(call: Call, name: Any, values: dict[str, Any]) -> None:
             call.output = [*(call.output or []), {"role": "assistant", **message}]
 
 
-def _spans(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _spans(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """(resource attributes, instrumentation scope, span)."""
     for group in _named(record, "resourceSpans") or ():
         resource = attrs.flat((group.get("resource") or {}).get("attributes"))
         for scope in _named(group, "scopeSpans") or group.get("instrumentationLibrarySpans") or ():
             for span in scope.get("spans") or ():
-                yield resource, span
+                yield resource, mapping_or_empty(scope.get("scope", scope.get("instrumentationLibrary"))), span
 
 
 def _log_records(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

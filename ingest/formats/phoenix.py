@@ -7,6 +7,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome
 from ingest.otel import genai_attributes as attrs
+from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import BadRecordError, Call, Skip, text_or_none
 from ingest.records.timestamps import time_us
@@ -31,7 +32,7 @@ class Spans:
         if kind not in ("LLM", "EMBEDDING"):
             return [*self.tree.add(span_id, parent, agent=agent), Skip("span without a model call")]
         call = Call(trace_id=attrs.hex_id(where.get("trace_id"), 16), span_id=span_id, parent_span_id=parent, row=row)
-        attrs.apply(call, values, text=self.context.want_text)
+        attrs.apply(call, values, text=self.context.want_text, emitter=emitter_of("openinference"))
         if call.request_model is None and call.response_model is None:
             raise BadRecordError("a model call without a model", "$.attributes.llm.model_name")
         call.operation_name = "embeddings" if kind == "EMBEDDING" else "chat"

@@ -12,13 +12,17 @@ import binascii
 import re
 from typing import Any
 
+from ingest.otel import span_counts
+from ingest.otel.emitters import Emitter
+from ingest.otel.span_counts import has_usage
 from ingest.otel.span_messages import apply_contents, first, messages_of, opened
 from ingest.records import agent_names
-from ingest.records.call import Call, pico_dollars, text_or_none, token_count
-from ingest.records.token_usage import settle
+from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none
+from ingest.records.token_usage import stated_cost
 
 MODEL = (
     "gen_ai.response.model", "llm.response.model_name", "llm.response.model", "ai.response.model",
+    "langfuse.observation.model.name",
 )  # fmt: skip
 REQUEST_MODEL = (
     "gen_ai.request.model", "llm.request.model_name", "llm.model_name", "llm.request.model", "embedding.model_name",
@@ -27,30 +31,14 @@ REQUEST_MODEL = (
 PROVIDER = (
     "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider", "mlflow.llm.provider",
 )  # fmt: skip
-INPUT = (
-    "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens", "llm.token_count.prompt",
-    "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens",
+COST = (
+    "gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "llm.usage.cost", "gen_ai.cost.total_cost",
+    "operation.cost", "opencode.llm.cost.total",
 )  # fmt: skip
-OUTPUT = (
-    "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens",
-    "llm.token_count.completion", "ai.usage.outputTokens", "ai.usage.completionTokens",
+_COST_PARTS = (
+    ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"), ("llm.cost.prompt", "llm.cost.completion"),
+    ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"), ("opencode.llm.cost.input", "opencode.llm.cost.output"),
 )  # fmt: skip
-TOTAL = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens")
-CACHE_READ = (
-    "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-    "llm.token_count.prompt_details.cache_read", "ai.usage.cachedInputTokens", "gen_ai.usage.input_tokens.cached",
-    "gen_ai.usage.details.cache_read_tokens",
-)  # fmt: skip
-CACHE_WRITE = (
-    "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
-    "llm.token_count.prompt_details.cache_write", "gen_ai.usage.details.cache_write_tokens",
-)  # fmt: skip
-REASONING = (
-    "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens", "llm.usage.reasoning_tokens",
-    "llm.token_count.completion_details.reasoning", "ai.usage.reasoningTokens", "gen_ai.usage.output_tokens.reasoning",
-    "gen_ai.usage.details.reasoning_tokens",
-)  # fmt: skip
-COST = ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "llm.usage.cost", "gen_ai.cost.total_cost")
 SESSION = (
     "gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id",
     "ai.telemetry.metadata.sessionId", "langfuse.session.id", "mlflow.trace.session",
@@ -112,6 +100,11 @@ def hex_id(value: Any, size: int) -> str | None:
 
 def operation(attributes: dict[str, Any]) -> str:
     """What a span is: `llm`, `agent` or `other`, whatever the dialect."""
+    observed = str(attributes.get("langfuse.observation.type") or "")
+    if observed in ("generation", "embedding"):
+        return "llm"
+    if observed == "agent":
+        return "agent"
     kind = str(attributes.get("openinference.span.kind") or attributes.get("mlflow.spanType") or "").strip('"').upper()
     if kind:
         if kind in ("LLM", "CHAT_MODEL", "EMBEDDING"):
@@ -128,17 +121,8 @@ def operation(attributes: dict[str, Any]) -> str:
     return "llm" if has_usage(attributes) or first(attributes, REQUEST_MODEL) else "other"
 
 
-def has_usage(attributes: dict[str, Any]) -> bool:
-    """Whether the attributes of a span tell token counts."""
-    return (
-        first(attributes, INPUT) is not None
-        or first(attributes, OUTPUT) is not None
-        or "mlflow.chat.tokenUsage" in attributes
-    )
-
-
-def apply(call: Call, attributes: dict[str, Any], *, text: bool) -> None:
-    """Fill a call from one span's attributes."""
+def apply(call: Call, attributes: dict[str, Any], *, text: bool, emitter: Emitter | None = None) -> None:
+    """Fill a call from one span's attributes. `emitter`: the instrumentation that wrote them, where it is known."""
     call.response_model = text_or_none(opened(first(attributes, MODEL)))
     call.request_model = text_or_none(opened(first(attributes, REQUEST_MODEL)))
     call.provider_name = text_or_none(opened(first(attributes, PROVIDER)))
@@ -146,9 +130,10 @@ def apply(call: Call, attributes: dict[str, Any], *, text: bool) -> None:
         call.provider_name = call.provider_name.partition(".")[0]  # Vercel: openai.chat, anthropic.messages
     name = text_or_none(attributes.get("gen_ai.operation.name"))
     call.operation_name = name if name in _LLM_OPERATIONS else "chat"
-    _tokens(call, attributes)
+    span_counts.apply(call, attributes, emitter)
     call.response_id = text_or_none(first(attributes, ("gen_ai.response.id", "llm.response.id", "ai.response.id")))
-    call.logged_cost_pico = pico_dollars(first(attributes, COST), "gen_ai.usage.cost")
+    cost = _stated_cost(attributes)
+    call.logged_cost_pico = call.logged_cost_pico if cost is None else cost
     call.conversation_id = text_or_none(opened(first(attributes, SESSION)))
     call.user_id = text_or_none(opened(first(attributes, USER)))
     agent = text_or_none(first(attributes, AGENT))
@@ -179,37 +164,26 @@ def apply(call: Call, attributes: dict[str, Any], *, text: bool) -> None:
         apply_contents(call, attributes)
 
 
-def _tokens(call: Call, attributes: dict[str, Any]) -> None:
-    usage = opened(attributes.get("mlflow.chat.tokenUsage"))
-    if isinstance(usage, dict):
-        read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-        given = usage.get("input_tokens"), usage.get("output_tokens"), usage.get("total_tokens"), None
-    else:
-        read, written = first(attributes, CACHE_READ), first(attributes, CACHE_WRITE)
-        given = (
-            first(attributes, INPUT), first(attributes, OUTPUT), first(attributes, TOTAL), first(attributes, REASONING),
-        )  # fmt: skip
-    asked, made, total, reasoning = (token_count(value, "usage") for value in given)
-    call.audio_input_tokens = token_count(
-        first(attributes, ("llm.token_count.prompt_details.audio", "gen_ai.usage.audio.input_tokens")), "usage.audio"
-    )
-    call.audio_output_tokens = token_count(
-        first(attributes, ("llm.token_count.completion_details.audio", "gen_ai.usage.audio.output_tokens")),
-        "usage.audio",
-    )
-    settle(
-        call,
-        input_tokens=asked,
-        output_tokens=made if made is not None or asked is None or total is not None else 0,
-        cache_read=token_count(read, "usage.cache_read"),
-        cache_write=token_count(written, "usage.cache_creation"),
-        reasoning=reasoning,
-        total=total,
-    )
+def _stated_cost(attributes: dict[str, Any]) -> int | None:
+    """Pico-dollars that a span states, as a total or in parts."""
+    found = pico_dollars(first(attributes, COST), "gen_ai.usage.cost")
+    details = opened(attributes.get("langfuse.observation.cost_details"))
+    if found is None and isinstance(details, dict):
+        parts = [pico_dollars(value, "langfuse.observation.cost_details") or 0 for value in details.values()]
+        found = pico_dollars(details.get("total"), "langfuse.observation.cost_details.total") or sum(parts) or None
+    metadata = opened(attributes.get("ai.response.providerMetadata"))
+    for inner in metadata.values() if found is None and isinstance(metadata, dict) else ():
+        if isinstance(inner, dict) and found is None:
+            found = stated_cost(mapping_or_empty(inner.get("usage")) or inner, "ai.response.providerMetadata")
+    for names in _COST_PARTS if found is None else ():
+        known = [n for name in names if (n := pico_dollars(attributes.get(name), name)) is not None]
+        if known:
+            return sum(known)
+    return found
 
 
 def _parameters(call: Call, attributes: dict[str, Any]) -> None:
-    given = opened(attributes.get("llm.invocation_parameters"))
+    given = opened(first(attributes, ("llm.invocation_parameters", "langfuse.observation.model.parameters")))
     params = dict(given) if isinstance(given, dict) else {}
     for key, value in attributes.items():
         if key.startswith("gen_ai.request.") and key not in ("gen_ai.request.model", "gen_ai.request.is_stream"):

@@ -42,11 +42,15 @@ def apply_contents(call: Call, attributes: dict[str, Any]) -> None:
     if made is None:
         made = indexed.get("gen_ai.completion") or indexed.get("llm.output_messages")
     if asked is None:
-        asked = opened(first(attributes, ("input.value", "mlflow.spanInputs", "ai.prompt")))
+        asked = opened(
+            first(attributes, ("input.value", "mlflow.spanInputs", "ai.prompt", "langfuse.observation.input"))
+        )
         if isinstance(asked, dict):
             asked = asked.get("messages") or asked.get("prompt") or asked.get("input")
     if made is None:
-        made = first(attributes, ("ai.response.text", "output.value", "mlflow.spanOutputs"))
+        made = first(
+            attributes, ("ai.response.text", "output.value", "mlflow.spanOutputs", "langfuse.observation.output")
+        )
     call.messages = messages_of(asked, "user")
     if system:
         parts = system if isinstance(system, list) else [system]

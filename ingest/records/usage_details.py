@@ -1,0 +1,78 @@
+"""Langfuse's `usage_details` as inclusive counts: buckets that exclude each other, whose names begin with their side.
+
+`input` and `output` leave out every other bucket of their side, also `input_cache_creation_5m` and `_1h` the plain
+`input_cache_creation` (langfuse OtelIngestionProcessor, 2026-11). Callers who fill the buckets themselves let some of
+them overlap; then the total tells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest.records.call import Call, token_count
+from ingest.records.token_usage import apply_usage, settle
+
+_READ = (
+    "input_cached_tokens", "cache_read_input_tokens", "input_cache_read", "input_cached", "prompt_details.cache_read",
+)  # fmt: skip
+_WRITTEN = ("input_cache_creation", "cache_creation_input_tokens", "input_cache_write")
+_FIVE, _HOUR = "input_cache_creation_5m", "input_cache_creation_1h"
+_REASONING = ("output_reasoning_tokens", "output_reasoning", "reasoning_tokens")
+
+
+def apply_usage_details(call: Call, usage: dict[str, Any], path: str = "$.usageDetails") -> None:
+    """Fill the token fields of `call`; a provider's own usage object under the name of the details is read as such."""
+    if any(isinstance(value, dict) for value in usage.values()) or not any(
+        key in ("input", "output", "total") or "input" in key or "output" in key for key in usage
+    ):
+        apply_usage(call, usage, path)
+        return
+    counts = {key: n for key, value in usage.items() if (n := token_count(value, f"{path}.{key}")) is not None}
+    read, written = _take(counts, _READ), _take(counts, _WRITTEN)
+    five, hour = counts.get(_FIVE), counts.get(_HOUR)
+    split = None if five is None and hour is None else (five or 0) + (hour or 0)
+    if split is not None and written != split:  # else the buckets repeat their sum
+        written = split + (written or 0)
+    call.audio_input_tokens = counts.get("input_audio_tokens", counts.get("input_audio"))
+    call.audio_output_tokens = counts.get("output_audio_tokens", counts.get("output_audio"))
+    reasoning = _take(counts, _REASONING)
+    cached = {*_READ, *_WRITTEN, _FIVE, _HOUR}
+    rest = [n for key, n in counts.items() if "input" in key.lower() and key not in cached]
+    asked = None if not rest and read is None and written is None else sum(rest) + (read or 0) + (written or 0)
+    spoken = [n for key, n in counts.items() if "output" in key.lower() and key not in _REASONING]
+    made = None if not spoken and reasoning is None else sum(spoken) + (reasoning or 0)
+    total = counts.get("total", counts.get("total_tokens"))
+    if total is not None and asked is not None and made is not None and asked + made != total:
+        least = max([*rest, (read or 0) + (written or 0)], default=0)
+        asked, made, total = _by_total(call, total, (asked, least), (made, max(spoken, default=0)), counts)
+    settle(
+        call, input_tokens=asked, output_tokens=made, cache_read=read, cache_write=written, cache_write_1h=hour,
+        reasoning=reasoning, total=total,
+    )  # fmt: skip
+
+
+def _take(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
+    """The first count of the named ones that is there: they are names of one fact."""
+    return next((counts[name] for name in names if name in counts), None)
+
+
+def _by_total(
+    call: Call, total: int, asked: tuple[int, int], made: tuple[int, int], counts: dict[str, int]
+) -> tuple[int, int, int | None]:
+    """(input, output, total) where the buckets do not sum to the total; `asked`, `made` are (sum, least possible)."""
+    plain_in, plain_out = counts.get("input", -1), counts.get("output", -1)
+    inputs = [asked[0], *([plain_in] if plain_in >= asked[1] else [])]
+    outputs = [made[0], *([plain_out] if plain_out >= 0 else [])]
+    for output in outputs:
+        for given in inputs:
+            if given + output == total:
+                return given, output, total
+    if asked[0] + made[0] < total:
+        return asked[0], made[0], total
+    call.issue("total_below_parts", f"total {total}, parts {asked[0] + made[0]}: buckets that overlap")
+    for output in outputs:
+        if asked[1] <= total - output < asked[0]:
+            return total - output, output, total
+    if made[1] <= total - asked[0] < made[0]:
+        return asked[0], total - asked[0], total
+    return asked[0], made[0], None
