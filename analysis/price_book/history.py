@@ -131,6 +131,17 @@ class SearchByPrompt(_Strict):
     source: str
 
 
+class DerivedModels(_Strict):
+    """Price models that cost a multiple of others, told by the beginning of their names."""
+
+    provider: str
+    beside: str  # one for each model whose name begins so ...
+    named: str  # ... under this beginning ...
+    times: str  # ... at a multiple of the one that begins so, where it is there, else of the first
+    multiplier: Price
+    source: str
+
+
 class RegionalRule(_Strict):
     """What a provider adds to its token prices for keeping a request in a region."""
 
@@ -152,6 +163,7 @@ class History(_Strict):
     search_by_prompt: list[SearchByPrompt] = []
     tool_prices: list[ToolPrice] = []
     regional_rules: list[RegionalRule] = []
+    derived_models: list[DerivedModels] = []
     models: list[ModelHistory]
 
     def windows(self) -> dict[Key, int]:
@@ -211,9 +223,25 @@ def merge(rows: Iterable[PriceRow], history: History) -> list[PriceRow]:
             own += [replace(row, model=model.model) for row in later if row is not None]
         merged[key] = own
     result: list[PriceRow] = []
-    for _, found in sorted(merged.items()):
-        result += [_completed(row, history) for row in with_tiers(found, history.tier_rules)]
+    for (provider, name), found in sorted(merged.items()):
+        rows = [_completed(row, history) for row in with_tiers(found, history.tier_rules)]
+        result += rows
+        if (provider, f"{name}-fast") not in merged:  # tools that write the tier into the name
+            result += [replace(row, model=f"{name}-fast", tier="standard") for row in rows if row.tier == "fast"]
+        for rule in history.derived_models:
+            if provider == rule.provider and name.startswith(rule.beside):
+                rest = name.removeprefix(rule.beside)
+                base = merged.get((provider, f"{rule.times}{rest}"), found)
+                result += [_times(row, f"{rule.named}{rest}", rule) for row in base if row.tier == "standard"]
     return result
+
+
+def _times(row: PriceRow, model: str, rule: DerivedModels) -> PriceRow:
+    prices = tuple(
+        price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
+        for kind, price in zip(KINDS, row.prices, strict=True)
+    )
+    return replace(row, model=model, prices=prices, source=rule.source)
 
 
 def _completed(row: PriceRow, history: History) -> PriceRow:

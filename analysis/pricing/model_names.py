@@ -33,7 +33,12 @@ PROVIDERS: Final = {
     "together_ai": "together", "together-ai": "together", "togetherai": "together", "fireworks_ai": "fireworks",
     "fireworks-ai": "fireworks", "moonshot": "moonshotai", "github_copilot": "github-copilot",
     "text-completion-openai": "openai", "openai_chat": "openai", "open_router": "openrouter", "zhipu": "zhipuai",
-    "cohere_chat": "cohere", "perplexity_ai": "perplexity", "voyage": "voyageai", "novita_ai": "novita",
+    "z.ai": "zai", "z-ai": "zai", "zai-org": "zai", "zai-coding-plan": "zai", "bigmodel": "zhipuai",
+    "alibaba": "dashscope", "alibaba-cloud": "dashscope", "alibaba_cloud": "dashscope", "qwen": "dashscope",
+    "aliyun": "dashscope", "model-studio": "dashscope", "anthropic-vertex": "google", "vertex_ai_anthropic": "google",
+    "google-vertex-anthropic": "google", "bedrock_mantle": "aws", "codestral": "mistral",
+    "text-completion-codestral": "mistral", "cohere_chat": "cohere",
+    "perplexity_ai": "perplexity", "voyage": "voyageai", "novita_ai": "novita",
 }  # fmt: skip
 # Own machines: the same weights may have a price elsewhere, but not here. Only the user can set one.
 SELF_HOSTED: Final = frozenset({
@@ -41,7 +46,7 @@ SELF_HOSTED: Final = frozenset({
     "sglang", "tgi", "text-generation-inference", "local", "localai", "self_hosted", "self-hosted", "xinference",
     "triton", "nvidia_triton", "petals", "llamafile", "docker_model_runner",
 })  # fmt: skip
-_REGION = re.compile(r"^(us|eu|apac|ap|jp|au|ca|sa|us-gov|global)\.(?=[a-z0-9-]+\.)")
+_REGION = re.compile(r"^(us|eu|apac|ap|jp|au|ca|sa|mx|me|af|in|us-gov|global)\.(?=[a-z0-9-]+\.)")
 _REGION_SEGMENT = re.compile(
     r"^(us|eu|global|global-standard|us-east-\d|us-west-\d|eu-west-\d|eu-central-\d|ap-[a-z]+-\d)$"
 )
@@ -50,6 +55,21 @@ _BEDROCK = re.compile(
 )
 _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
 _VERTEX_DATE = re.compile(r"@(\d{8}|latest|default|\d{3})$")
+_THINKERS: Final = r"^((?:gpt|o\d|claude|gemini|grok|codex).*)"
+_FAST: Final = re.compile(r"^(?:gpt|o\d|claude).*-fast$", re.IGNORECASE)
+# Ways to write a model that are no part of its name, each tried alone and after the ones before it.
+_REWRITINGS: Final = (
+    ("context window mark", re.compile(r"\[\d+[km]\]$"), ""),  # Claude Code, 2025-09: claude-sonnet-4-5[1m]
+    ("version mark", re.compile(r"@(?:default|latest)$"), ""),  # Vertex AI
+    ("version mark", re.compile(r"@(\d{8})$"), r"-\1"),
+    # Cursor, model list of 2026: how hard a model thinks is no price of its own
+    ("effort suffix", re.compile(rf"{_THINKERS}-(?:none|minimal|low|medium|high|xhigh|max)(?:-thinking)?$"), r"\1"),
+    ("thinking suffix", re.compile(rf"{_THINKERS}-thinking$"), r"\1"),
+    ("family first", re.compile(r"^claude-(\d+(?:[.-]\d+)?)-(opus|sonnet|haiku)"), r"claude-\2-\1"),
+    ("dotted version", re.compile(r"^(claude-[a-z]+-\d+)\.(\d+)"), r"\1-\2"),
+)
+# Families that several hosts sell at other prices: who is meant where the log names nobody who sells them.
+_FAMILY_HOSTS: Final = {"glm": "zai", "qwen": "dashscope", "composer": "cursor"}
 _CLAUSE_RULES: Final = {"equals": "exact id", "starts_with": "prefix clause", "regex": "pattern clause",
                         "ends_with": "suffix clause", "contains": "contains clause"}  # fmt: skip
 
@@ -93,7 +113,7 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
         steps.append(f"region {name.split('/', 1)[0]}")
         name = name.split("/", 1)[1]
     regional = bool(steps) and steps[-1].startswith("region")
-    if found is None and _BEDROCK.match(name):
+    if found in (None, "anthropic") and _BEDROCK.match(name):
         found = "aws"
         steps.append("Bedrock id")
     if found == "aws" and (match := _REGION.match(name)):
@@ -106,7 +126,37 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
     if name.startswith("arn:"):
         name = name.rsplit("/", 1)[-1]
         steps.append("resource name")
-        return resolve_again(found or "aws", name, steps)
+        return resolve_again("aws" if found in (None, "anthropic") else found, name, steps)
+    hit = _find(found, given, name, steps)
+    rewritten = name
+    for step, pattern, new in _REWRITINGS:
+        if hit is not None:
+            break
+        changed = pattern.sub(new, rewritten.lower())
+        if changed != rewritten.lower():
+            rewritten = changed
+            steps = [*steps, step]
+            hit = _find(found, given, rewritten, steps)
+    if _FAST.match(name) and (hit is None or not hit.rule.endswith("exact id")):
+        base = resolve(provider, name[: -len("-fast")])
+        if base.key is not None:  # the book holds the prices of the tier under this name too
+            return Resolution((base.key[0], f"{base.key[1]}-fast"), f"{base.rule} > fast suffix", base.confidence)
+    if hit is None:
+        return UNRESOLVED
+    if steps[:1] == ["Bedrock id"] or found == "aws":
+        hit = _in_government_cloud(hit, steps)
+    return Resolution(hit.key, hit.rule, "low") if regional else hit
+
+
+def _in_government_cloud(hit: Resolution, steps: list[str]) -> Resolution:
+    """The price model of AWS's government regions, for an inference profile of theirs."""
+    if hit.key is None or "inference profile us-gov" not in steps or not hit.key[1].startswith("regional."):
+        return hit
+    return Resolution((hit.key[0], f"us-gov.{hit.key[1].removeprefix('regional.')}"), hit.rule, hit.confidence)
+
+
+def _find(found: str | None, given: str, name: str, steps: list[str]) -> Resolution | None:
+    """The model by its provider `found`, else by its family; `given` is the provider as logged."""
     hit = _lookup(found, name, steps)
     if hit is None and found == "google" and (cut := _VERTEX_DATE.sub(r"-\1", name)) != name:
         hit = _lookup(found, cut, [*steps, "vertex version"])
@@ -116,9 +166,7 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
         hit = _by_family(name, [*steps, f"not sold by {found}"])
         if hit is not None:
             hit = Resolution(hit.key, hit.rule, "low")
-    if hit is None:
-        return UNRESOLVED
-    return Resolution(hit.key, hit.rule, "low") if regional else hit
+    return hit
 
 
 def resolve_again(provider: str, name: str, steps: list[str]) -> Resolution:
@@ -145,7 +193,7 @@ def _provider(name: str) -> str | None:
     if not name:
         return None
     name = PROVIDERS.get(name, name)
-    return name if name in _providers() else PROVIDERS.get(name.replace("-", "_"))
+    return name if name in _providers() or name in _own_providers() else PROVIDERS.get(name.replace("-", "_"))
 
 
 @cache
@@ -153,6 +201,15 @@ def _providers() -> dict[str, Any]:
     from genai_prices.data import providers
 
     return {provider.id: provider for provider in providers}
+
+
+@cache
+def _own_providers() -> frozenset[str]:
+    """Providers that only the overlay has."""
+    from analysis.price_book.history import load_history
+    from analysis.price_book.rows import HISTORY
+
+    return frozenset(model.provider for model in load_history(HISTORY).models) - _providers().keys()
 
 
 def _known(provider: str | None, name: str) -> bool:
@@ -170,7 +227,8 @@ def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | N
     )
 
     lower = name.lower()
-    for sold_by in (provider, *(_providers()[provider].fallback_model_providers or ())):
+    listed = _providers().get(provider)
+    for sold_by in (provider, *((listed.fallback_model_providers or ()) if listed else ())):
         resold = [] if sold_by == provider else [f"sold by {provider} at {sold_by}'s price"]
         own = history_key(sold_by, lower)
         if own:
@@ -180,7 +238,7 @@ def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | N
         for text, extra in ((lower, []), (_dashed(lower), ["compact date"])):
             if extra and text == lower:
                 continue
-            for model in _providers()[sold_by].models:
+            for model in _providers()[sold_by].models if sold_by in _providers() else ():
                 clause = _match(model.match, text)
                 if clause is None:
                     continue
@@ -194,6 +252,11 @@ def _by_family(name: str, steps: list[str]) -> Resolution | None:
     """Without a usable provider: whoever makes models of that name."""
     lower = name.lower()
     base = "openai" if lower.startswith("ft:") else None
+    host = next((host for family, host in _FAMILY_HOSTS.items() if lower.startswith(family)), None)
+    if host is not None:
+        hit = _lookup(host, name, [*steps, f"family of {host}"])
+        if hit is not None:
+            return hit
     for provider in _providers().values():
         if provider.id == base or (
             base is None and provider.model_match is not None and provider.model_match.is_match(lower)

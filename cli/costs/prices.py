@@ -266,6 +266,7 @@ def set_prices(
     provider: ProviderOption = None,
     account: Annotated[str | None, typer.Option("--account", help="Only calls of this team.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only calls of this agent.")] = None,
+    region: Annotated[str | None, typer.Option("--region", help="Only calls of this region, or a glob.")] = None,
     input_price: Annotated[str | None, _number("--input", "USD per million input tokens.")] = None,
     output_price: Annotated[str | None, _number("--output", "USD per million output tokens.")] = None,
     cache_read: Annotated[str | None, _number("--cache-read", "USD per million cached tokens.")] = None,
@@ -313,7 +314,7 @@ def set_prices(
             raise InputError("--as needs the MODEL as logged", remedy="hindcast prices set my-gpt --as openai/gpt-4o")
         aliases = {model: same_as}
     else:
-        match = {"provider": provider, "model": model, "account": account, "agent": agent}
+        match = {"provider": provider, "model": model, "account": account, "agent": agent, "region": region}
         values = {
             "input": input_price, "output": output_price, "cache_read": cache_read, "cache_write": cache_write,
             "reasoning": reasoning, "multiplier": multiplier, "per_hour": per_hour, "from": since, "until": until,

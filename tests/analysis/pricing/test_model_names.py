@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from analysis.price_book.book import compile_book
 from analysis.price_book.vocabulary import STATUSES, UNKNOWN
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_names import resolve
@@ -147,3 +148,45 @@ def test_names_as_gateways_and_clouds_write_them_resolve(logged: tuple[str | Non
 )  # fmt: skip
 def test_own_machines_and_unknown_names_have_no_price(logged: tuple[str | None, str | None]) -> None:
     assert resolve(*logged).key is None
+
+
+WRITTEN = {
+    ("anthropic", "claude-opus-5[1m]"): ("anthropic", "claude-opus-5"),
+    ("anthropic", "claude-sonnet-4-5[1m]"): ("anthropic", "claude-sonnet-4-5"),
+    ("gcp.vertex_ai", "claude-opus-5@default"): ("google", "claude-opus-5"),
+    ("cursor", "claude-4.5-sonnet-thinking"): ("anthropic", "claude-sonnet-4-5"),
+    (None, "gpt-5.3-codex-xhigh"): ("openai", "gpt-5.3-codex"),
+    (None, "gpt-5.2-high-fast"): ("openai", "gpt-5.2-fast"),
+    ("anthropic", "claude-opus-4-6-fast"): ("anthropic", "claude-opus-4-6-fast"),
+    ("cursor", "composer-1"): ("cursor", "composer-1"),
+    ("anthropic", "glm-4.7"): ("zai", "GLM-4.7"),
+    (None, "glm-4.6"): ("zai", "GLM-4.6"),
+    ("zhipuai", "glm-4.7"): ("zhipuai", "GLM-4.7"),
+    (None, "qwen3-coder-plus"): ("dashscope", "qwen3-coder-plus"),
+    ("alibaba", "qwen3-max"): ("dashscope", "qwen3-max"),
+    ("mistral", "devstral-latest"): ("mistral", "devstral-medium"),
+    ("anthropic", "claude-mythos-5-1"): ("anthropic", "claude-mythos-5-1"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_name_is_priced_by_its_model_however_a_tool_writes_it(name: tuple[str | None, str]) -> None:
+    assert resolve(*name).key == WRITTEN[name]
+    assert any(row.key == WRITTEN[name] and row.tier == "standard" for row in compile_book().rows)
+
+
+@pytest.mark.parametrize("place", ["us", "eu", "apac", "jp", "au", "us-gov", "global", "ca"])
+@pytest.mark.parametrize("provider", ["anthropic", "aws.bedrock", None])
+def test_a_bedrock_profile_is_priced_at_bedrock_whoever_was_logged(place: str, provider: str | None) -> None:
+    name = f"{place}.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{name}"
+    keys = {resolve(provider, name).key, resolve(provider, arn).key}
+    [key] = keys
+    assert key is not None
+    [price] = {row.prices[0] for row in compile_book().of(key) if row.tier == "standard" and row.above_tokens is None}
+    assert price == {"us-gov": 3_600_000_000, "global": 3_000_000_000}.get(place, 3_300_000_000)
+
+
+@pytest.mark.parametrize("name", ["qwen9-max", "kimi-for-coding", "auto", "default", "no-such-model-high"])
+def test_a_name_of_a_plan_has_no_price(name: str) -> None:
+    assert resolve(None, name).key is None
