@@ -52,8 +52,19 @@ def detect_record(record: Any) -> Format | None:
     return None
 
 
+def _held_otherwise(record: dict[str, Any], keys: frozenset[str]) -> list[str]:
+    """What a record lacks that has all keys of a format and yet is none of it: what they hold is of no known kind."""
+    objects = [(key, record[key]) for key in sorted(keys) if isinstance(record[key], dict)]
+    if not objects:
+        return [f"known values of {', '.join(sorted(keys))}"]
+    return [
+        f"a known object under {key}, which has {', '.join(sorted(map(str, value))[:4]) or 'no key'}"
+        for key, value in objects
+    ]
+
+
 def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]]]:
-    """Formats that share most keys with the record, each with the keys that it misses."""
+    """Formats that share most keys with the record, each with what it misses: keys, or else what its keys hold."""
     if not isinstance(record, dict):
         return []
     keys = set(record)
@@ -62,9 +73,8 @@ def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]
         for fingerprint in format.fingerprints:
             shared = len(keys & fingerprint)
             if shared:
-                scored.append(
-                    (-shared / len(fingerprint), format.rank, format.name, format, sorted(fingerprint - keys))
-                )
+                missing = sorted(fingerprint - keys) or _held_otherwise(record, fingerprint)
+                scored.append((-shared / len(fingerprint), format.rank, format.name, format, missing))
     scored.sort(key=lambda row: row[:3])
     best: dict[str, tuple[Format, list[str]]] = {}
     for *_, format, missing in scored:

@@ -22,13 +22,14 @@ _REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwar
 _RESPONSE_KEYS = ("response", "resp", "response_body", "responseBody", "output", "completion", "result")
 _TIME_KEYS = (
     "start_time", "startTime", "timestamp", "ts", "time", "created_at", "createdAt", "request_time", "started_at",
-    "date", "datetime", "@timestamp", "logged_at",
+    "datetime", "@timestamp", "logged_at", "timestamp_ms", "timestamp_us", "timestamp_ns", "timestampMs",
+    "unix_timestamp", "date",  # a day is the least that a log can tell
 )  # fmt: skip
 _END_KEYS = ("end_time", "endTime", "ended_at", "finished_at")
 _DURATION_KEYS = {
     "duration_ms": 1.0, "latency_ms": 1.0, "elapsed_ms": 1.0, "response_time_ms": 1.0, "durationMs": 1.0,
-    "latencyMs": 1.0, "duration_s": 1000.0, "duration_seconds": 1000.0, "latency_seconds": 1000.0,
-    "elapsed_seconds": 1000.0, "latency_s": 1000.0,
+    "latencyMs": 1.0, "execution_time_ms": 1.0, "execution_duration_ms": 1.0, "duration_s": 1000.0,
+    "duration_seconds": 1000.0, "latency_seconds": 1000.0, "elapsed_seconds": 1000.0, "latency_s": 1000.0,
 }  # fmt: skip
 _SESSION_KEYS = ("conversation_id", "session_id", "sessionId", "conversationId", "thread_id")
 _COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingest.formats import nearest_formats
 from ingest.pipeline.run import IngestReport, ingest
 from ingest.store.database import Store
 from sample_logs.formats import bodies
@@ -111,3 +113,29 @@ def test_units_that_are_no_tokens_are_not_read_as_tokens(tmp_path: Path, usage: 
            "response": {"id": "r", "results": [], "meta": usage}}  # fmt: skip
     _, (call,) = read(tmp_path, json.dumps(row) + "\n")
     assert (call["operation_name"], call["input_tokens"], call["tokens_source"]) == ("rerank", None, "missing")
+
+
+@pytest.mark.parametrize(("beside", "moment"), [
+    ({"date": "2026-06-01", "timestamp_ms": 1780304400123}, "09:00:00.123"),
+    ({"timestamp_ms": 1780304400123, "timestamp": "2026-06-01T10:00:00Z"}, "10:00:00"),
+    ({"date": "2026-06-01"}, "00:00:00"),
+])  # fmt: skip
+def test_a_day_is_the_last_resort_for_a_time(tmp_path: Path, beside: dict[str, Any], moment: str) -> None:
+    body = {"id": "c", "object": "chat.completion", "model": "gpt-5-mini", "choices": [],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}}  # fmt: skip
+    row = {**beside, "request": {"model": "gpt-5-mini", "messages": []}, "response": body, "execution_time_ms": 70}
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert str(call["start_time"].astimezone(UTC).time()).startswith(moment)
+    assert call["duration_ms"] == 70
+
+
+@pytest.mark.parametrize("record", [
+    {"request": {"model": "m"}, "response": {"kind": "a", "tokens": 3}},
+    {"request": "what", "response": "that"},
+    {"key": "k", "response": {}},
+    {"ai": {}, "request": {}, "response": {}, "latencies": {}, "started_at": 1},
+])  # fmt: skip
+def test_what_an_unknown_record_lacks_is_always_said(record: dict[str, Any]) -> None:
+    for _, missing in nearest_formats(record):
+        assert missing
+        assert all(missing)
