@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records import agent_names
+from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, Skip, pico_dollars, text_or_none
+from ingest.records.endpoint_regions import region_of_address
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
-from ingest.wire import openai
-from ingest.wire.request_response import opened
+from ingest.wire import anthropic, openai
+from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 # requests that read or manage: `aget_responses` repeats the usage of the answer that it fetches, which is billed once
 _READS = ("get_", "list_", "delete_", "cancel_", "file_", "retrieve_")
@@ -33,6 +34,7 @@ _OPERATIONS = (
     ("rerank", "rerank"), ("ocr", "ocr"),
 )  # fmt: skip
 _BATCH = "retrieve_batch"
+_RAW = ("anthropic", "gemini", "bedrock")  # answers that a pass-through hands on as they are
 _TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -78,7 +80,7 @@ def take_usage(call: Call, record: dict[str, Any], usage: Any, metadata: dict[st
     apply_usage(call, usage, path)
 
 
-def read(record: Any, context: Context) -> Outcome:
+def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if isinstance(record.get("standard_logging_object"), dict):
         record = record["standard_logging_object"]
@@ -93,13 +95,15 @@ def read(record: Any, context: Context) -> Outcome:
     metadata = opened(get("metadata"))
     metadata = metadata if isinstance(metadata, dict) else {}
     usage = response.get("usage") if isinstance(response, dict) else None
-    if not usage and not any(get(name) for name in _TOTALS) and not metadata.get("usage_object"):
+    if dialect_of(response) in _RAW:
+        apply_bodies(call, None, response)
+        call.operation_name = operation
+    elif not usage and not any(get(name) for name in _TOTALS) and not metadata.get("usage_object"):
         call.tokens_source = "missing"
     else:
         take_usage(call, record, usage, metadata, "$.response.usage")
-    served_tier = None
     if isinstance(response, dict):
-        call.response_id = text_or_none(response.get("id"))
+        call.response_id = text_or_none(response.get("id")) or call.response_id
         choices = response.get("choices")
         if isinstance(choices, list):
             call.output = [one["message"] for one in choices if isinstance(one, dict) and one.get("message")] or None
@@ -107,9 +111,7 @@ def read(record: Any, context: Context) -> Outcome:
                 call.finish_reason = text_or_none(choices[-1].get("finish_reason"))
         elif isinstance(response.get("output"), list):
             call.output = [one for one in response["output"] if isinstance(one, dict)] or None
-        served_tier = text_or_none(response.get("service_tier"))
-    if served_tier is None and isinstance(get("cost_breakdown"), dict):
-        served_tier = text_or_none(get("cost_breakdown").get("service_tier"))
+            server_tools.from_responses(call, response)
     take_models(call, record, text_or_none(response.get("model")) if isinstance(response, dict) else None)
     take_times(call, record, context)
     call.identity = text_or_none(get("id")) or call.response_id
@@ -123,14 +125,14 @@ def read(record: Any, context: Context) -> Outcome:
         call.tools = tools if isinstance(tools, list) and tools else None
         call.params = {name: value for name, value in params.items() if name != "tools"} or None
         openai.apply_parameters(call, params)
-    if served_tier is not None:  # what was served is what was billed, whatever was asked for
-        call.service_tier = None if served_tier in openai.STANDARD_TIERS else served_tier
+    served = response.get("service_tier") if isinstance(response, dict) else None
+    take_tier(call, served, get("cost_breakdown"), usage or metadata.get("usage_object"))
     take_batch(call, record)
     if isinstance(get("stream"), bool):
         call.stream = get("stream")
     take_outcome(call, record)
     take_identity(call, record, metadata)
-    return call
+    return list(anthropic.expand(call)) if call.iterations else call
 
 
 def take_models(call: Call, record: dict[str, Any], served: str | None) -> None:
@@ -138,6 +140,18 @@ def take_models(call: Call, record: dict[str, Any], served: str | None) -> None:
     call.response_model = text_or_none(record.get("model")) or served
     call.request_model = text_or_none(record.get("model_group")) or call.response_model
     call.provider_name = provider_name(text_or_none(record.get("custom_llm_provider")))
+    call.region = call.region or region_of_address(record.get("api_base"))
+
+
+def take_tier(call: Call, served: Any, breakdown: Any, usage: Any) -> None:
+    """The tier that was served, which is what was billed whatever was asked for, and what Anthropic's usage adds."""
+    tier = text_or_none(served)
+    if tier is None and isinstance(breakdown, dict):
+        tier = text_or_none(breakdown.get("service_tier"))
+    if tier is not None:
+        call.service_tier = None if tier in openai.STANDARD_TIERS else tier
+    if isinstance(usage, dict):
+        anthropic.apply_tier(call, usage)
 
 
 def take_times(call: Call, record: dict[str, Any], context: Context) -> None:

@@ -11,6 +11,7 @@ from ingest.formats.litellm import (
     take_identity,
     take_models,
     take_outcome,
+    take_tier,
     take_times,
     take_usage,
     without_nulls,
@@ -33,6 +34,7 @@ def read(record: Any, context: Context) -> Outcome:
     take_usage(call, record, None, metadata, "$.prompt_tokens")
     take_models(call, record, None)
     take_times(call, record, context)
+    take_tier(call, None, metadata.get("cost_breakdown"), metadata.get("usage_object"))
     take_batch(call, record)
     call.identity = text_or_none(get("request_id"))
     call.response_id = call.identity

@@ -14,6 +14,7 @@ import msgspec
 from ingest.format_contract import Context
 from ingest.records import agent_names
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
+from ingest.records.endpoint_regions import region_of_address
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.wire import anthropic, bedrock, cohere, gemini, ollama, openai, openai_media, streaming
@@ -46,6 +47,7 @@ _SLOTS: dict[str, tuple[str, int]] = {
         ("start", _TIME_KEYS), ("end", _END_KEYS), ("duration", tuple(_DURATION_KEYS)), ("session", _SESSION_KEYS),
         ("cost", _COST_KEYS), ("provider", ("provider_name", "provider")), ("user", ("user_id", "user")),
         ("status", ("status_code", "http_status", "status")), ("tags", ("tags",)), ("attempt", ("attempt",)),
+        ("address", ("api_base", "base_url", "url", "uri")),
         ("metadata", ("metadata",)), *((key, (key,)) for key in _PLAIN_KEYS),
     )
     for rank, key in enumerate(keys)
@@ -127,6 +129,8 @@ def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
         elif name == "cost":
             if isinstance(value, int | float | str) and not isinstance(value, bool):
                 call.logged_cost_pico = pico_dollars(value, f"$.{key}")
+        elif name == "address":
+            call.region = call.region or region_of_address(value)
         elif name == "metadata":
             agent_names.from_metadata(call, value)
         elif name == "attempt":

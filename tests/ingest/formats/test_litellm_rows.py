@@ -143,3 +143,55 @@ def test_nulls_of_psql_and_a_decimal_comma_are_read(tmp_path: Path) -> None:
 def test_an_amount_with_a_comma_that_may_group_thousands_is_set_aside(tmp_path: Path) -> None:
     report, calls = read(tmp_path, json.dumps(spend_row(spend="1,234")) + "\n")
     assert (report.quarantined, calls) == (1, [])
+
+
+@pytest.mark.parametrize(("address", "region"), [
+    ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/anthropic", "us-east5"),
+    ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/x", "global"),
+    ("https://bedrock-runtime.eu-central-1.amazonaws.com/model/x/converse", "eu-central-1"),
+    ("https://eu.api.openai.com/v1", "eu"),
+    ("https://api.openai.com/v1", None),
+    ("", None),
+])  # fmt: skip
+@pytest.mark.parametrize("make", [spend_row, payload])
+def test_the_region_is_that_of_the_address(tmp_path: Path, address: str, region: str | None, make: Any) -> None:
+    _, (call,) = read(tmp_path, json.dumps(make(api_base=address, prompt_tokens=9, completion_tokens=1)) + "\n")
+    assert call["region"] == region
+
+
+@pytest.mark.parametrize(("usage", "tier", "region"), [
+    ({"speed": "fast"}, "fast", None), ({"inference_geo": "us"}, None, "us"), ({"inference_geo": "global"}, None, None),
+])  # fmt: skip
+@pytest.mark.parametrize("make", [spend_row, payload])
+def test_speed_and_geography_of_anthropics_usage_are_read(
+    tmp_path: Path, usage: dict[str, str], tier: str | None, region: str | None, make: Any
+) -> None:
+    counted = {"prompt_tokens": 900, "completion_tokens": 70, "total_tokens": 970, **usage}
+    row = make(metadata=json.dumps({"usage_object": counted}), prompt_tokens=900, completion_tokens=70)
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert (call["service_tier"], call["region"]) == (tier, region)
+
+
+def test_the_tier_of_a_spend_row_is_that_of_its_costs(tmp_path: Path) -> None:
+    row = spend_row(metadata=json.dumps({"cost_breakdown": {"service_tier": "flex", "total_cost": 0.002}}))
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert call["service_tier"] == "flex"
+
+
+def test_a_raw_answer_that_was_passed_through_is_read_in_its_own_dialect(tmp_path: Path) -> None:
+    usage = {"promptTokenCount": 900, "cachedContentTokenCount": 640, "candidatesTokenCount": 50,
+             "thoughtsTokenCount": 20, "totalTokenCount": 970}  # fmt: skip
+    response = {"candidates": [{"content": {"parts": [{"text": "hi"}]}}], "usageMetadata": usage, "responseId": "g"}
+    row = payload(call_type="pass_through_endpoint", model="gemini-2.5-flash", custom_llm_provider="vertex_ai",
+                  prompt_tokens=900, completion_tokens=70, total_tokens=970, response=response)  # fmt: skip
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert (call["input_tokens"], call["cache_read_input_tokens"], call["output_tokens"]) == (900, 640, 70)
+    assert (call["provider_name"], call["operation_name"]) == ("gcp.vertex_ai", "pass_through")
+
+
+def test_tools_of_a_responses_answer_are_counted(tmp_path: Path) -> None:
+    usage = {"input_tokens": 900, "output_tokens": 70, "total_tokens": 970}
+    output = [{"type": "web_search_call", "id": str(n), "status": "completed"} for n in range(3)]
+    response = {"id": "resp", "object": "response", "model": "gpt-5-mini", "output": output, "usage": usage}
+    _, (call,) = read(tmp_path, json.dumps(payload(call_type="aresponses", response=response)) + "\n")
+    assert call["web_search_calls"] == 3
