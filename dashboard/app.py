@@ -12,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard import access
 from dashboard.data import results_cache
 from dashboard.widgets import blocks, page_frame, page_state
 from ingest.errors import HindcastError
@@ -20,7 +21,7 @@ from ingest.errors import HindcastError
 ICON = Path(__file__).parent / "assets" / "icon.svg"
 ABOUT = (
     "**Hindcast** explains what a log of model calls cost, and what it would have cost under another policy. "
-    "Served to this machine; nothing is sent anywhere."
+    f"{access.audience()}"
 )
 PAGES = (
     ("overview", "Overview", ":material/monitoring:"),

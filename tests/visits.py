@@ -22,13 +22,14 @@ PROBES = ("/_stcore/health", "/_stcore/host-config")
 class Server:
     """A dashboard process on a free port; `ready` waits until it answers, so that several can start side by side."""
 
-    def __init__(self, store: Path, folder: Path) -> None:
+    def __init__(self, store: Path, folder: Path, *options: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"server-{self.port}.log"
-        command = [sys.executable, "-m", "cli.app", "dashboard", "--store", str(store), "--port", str(self.port)]
+        command = [sys.executable, "-P", "-m", "cli.entry", "dashboard", "--store", str(store), *options]
+        command += [] if "--port" in options else ["--port", str(self.port)]
         self.process = subprocess.Popen(
             command,
             cwd=folder,

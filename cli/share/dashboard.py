@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.terminal.output import DEFAULT_STORE, StoreOption, note
+from cli.terminal.output import DEFAULT_STORE, StoreOption
 from ingest.errors import StoreError
 
 
@@ -21,7 +21,12 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def dashboard(
         port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
-        host: Annotated[str, typer.Option(help="Address to bind; the default is this machine only.")] = "127.0.0.1",
+        host: Annotated[
+            str, typer.Option(help="Address to bind; any but this machine's own asks readers for a token.")
+        ] = "127.0.0.1",
+        name: Annotated[
+            list[str] | None, typer.Option(help="A name that a proxy before it is called by (repeatable).")
+        ] = None,
         browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = False,
         store: StoreOption = DEFAULT_STORE,
     ) -> None:
@@ -31,27 +36,14 @@ def register(app: typer.Typer) -> None:
         """
         if not Path(store).exists():
             raise StoreError(f"there is no store at {store}", remedy="Make one with: hindcast ingest PATH")
-        raise typer.Exit(serve(Path(store), port=port, host=host, browser=browser))
+        raise typer.Exit(serve(Path(store), port=port, host=host, names=name or (), browser=browser))
 
 
-def serve(store: Path, *, port: int, host: str = "127.0.0.1", browser: bool = False) -> int:
+def serve(store: Path, *, port: int, host: str = "127.0.0.1", names: Sequence[str] = (), browser: bool = False) -> int:
     """Serve until stopped; the exit code. No usage statistics are sent."""
-    found = importlib.util.find_spec("dashboard")
-    assert found is not None
-    assert found.origin is not None
-    script = Path(found.origin).with_name("app.py")
-    note(f"Dashboard of {store}: http://{'localhost' if host == '127.0.0.1' else host}:{port}   (Ctrl-C stops it)")
     command = [
-        sys.executable, "-m", "dashboard.server", str(script),
-        "--server.port", str(port),
-        "--server.address", host,
-        "--server.headless", "false" if browser else "true",
-        "--server.fileWatcherType", "none",
-        "--browser.gatherUsageStats", "false",
-        "--client.toolbarMode", "minimal",
-        "--logger.level", "error",
-        "--logger.hideWelcomeMessage", "true",
-        "--global.developmentMode", "false",
+        sys.executable, "-P", "-m", "dashboard.server", "--host", host, "--port", str(port),
+        *(part for name in names for part in ("--name", name)), *(["--browser"] if browser else []),
     ]  # fmt: skip
     environment = {**os.environ, "HINDCAST_STORE": str(store.resolve())}
     if os.name == "posix":  # the server takes this process's place: whoever ends it ends the server

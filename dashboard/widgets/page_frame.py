@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.formatting import day as day_text
+from dashboard import access
 from dashboard.data import results_cache
 from dashboard.documents import document_views
 from dashboard.widgets import blocks, page_state
@@ -106,5 +107,5 @@ def footer() -> None:
         st.segmented_control("Pictures export as", ["png", "svg"], default="png", key="format", required=True)
         blocks.note(
             f"{results_cache.store_path().name} is only read, but for what you say of a day on the Spike page. "
-            "Served to this machine; nothing is sent anywhere."
+            f"{access.audience()}"
         )
