@@ -18,7 +18,7 @@ import typer
 from typer.main import get_command_name
 
 from cli.terminal.commands import Command, CommandGroup, InterruptedByUser, MainGroup, OutputClosed
-from cli.terminal.output import note
+from cli.terminal.output import OutputFailedError, note
 from ingest.errors import HindcastError
 from ingest.pipeline.pandas_block import block_pandas
 
@@ -96,14 +96,22 @@ def main() -> None:
         if debug:
             raise
         note(f"hindcast: {error}")
+        if isinstance(error, OutputFailedError):
+            _discard_output()
         sys.exit(error.exit_code)
     except OutputClosed:  # what was asked for has been read: no failure, and no gate that failed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(0)
     except (InterruptedByUser, KeyboardInterrupt):
         with suppress(BrokenPipeError):
             note("hindcast: interrupted; the store is sound. Run the same command again to go on.")
         sys.exit(130)
+    except OSError as error:  # of the machine, not of the program: a file that cannot be read or written
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        note(f"hindcast: {where}{error.strerror or error}")
+        sys.exit(2)
     except Exception as error:
         if debug:
             raise
@@ -113,6 +121,11 @@ def main() -> None:
             "The store is as it was before the command. The same command with --debug shows where it happened."
         )
         sys.exit(70)
+
+
+def _discard_output() -> None:
+    """What cannot be written any more must not fail once more when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.terminal.options import Since, Until, Where, choice, registry, selected_store
-from cli.terminal.output import JsonOption, StoreOption, emit_json, note
+from cli.terminal.output import JsonOption, StoreOption, emit_json, note, told_where_it_fails
 
 
 def register_export(group: typer.Typer) -> None:
@@ -45,7 +45,10 @@ def focus(
     if json and output is None:
         raise InputError("--json reports on the file, which then needs a place", remedy="Add: -o costs.csv")
     if output is None:
-        done = export(selected_store(store, where), sys.stdout, spec=spec, account=account, since=since, until=until)
+        with told_where_it_fails():
+            done = export(
+                selected_store(store, where), sys.stdout, spec=spec, account=account, since=since, until=until
+            )
     else:
         with selected_store(store, where).read():  # a store that cannot be read must not cost the file its content
             pass

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.terminal.output import JsonOption, StoreOption, emit_json, note
+from cli.terminal.output import JsonOption, StoreOption, emit_json, note, write
 
 StrategyArgument = Annotated[Path, typer.Argument(help="The strategy file.")]
 OutputOption = Annotated[Path | None, typer.Option("-o", "--output", help="Where to write; without it, to stdout.")]
@@ -92,7 +91,7 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
         )
         return
     if not output:
-        sys.stdout.write(result.text)
+        write(result.text)
     for line in result.dropped:
         note(f"Not in the file: {line}")
     for line in result.notes:

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from analysis.calendar_days import single_day
 from cli.terminal import options
-from cli.terminal.output import Window, requested_window
+from cli.terminal.output import Window, flush, requested_window
 
 
 class InterruptedByUser(Exception):  # noqa: N818
@@ -29,12 +29,13 @@ class OutputClosed(Exception):  # noqa: N818
 
 @contextmanager
 def translate_signals() -> Iterator[None]:
-    """Raises InterruptedByUser for Ctrl-C and OutputClosed for a closed stdout, whatever a library makes of them."""
+    """Raises InterruptedByUser for Ctrl-C, OutputClosed for a stdout whose reader has ended and OutputFailedError for
+    one that takes no more, whatever a library makes of them."""
     try:
         try:
             yield
         finally:  # flush here, where a closed pipe can be told from a defect
-            sys.stdout.flush()
+            flush()
     except KeyboardInterrupt as error:
         raise InterruptedByUser from error
     except BrokenPipeError as error:
@@ -54,7 +55,7 @@ def _caused_by_interrupt(error: BaseException | None) -> bool:
             return True
         if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
             return True
-        error = error.__cause__
+        error = error.__cause__ or error.__context__
     return False
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from cli.terminal.text_tables import lay_out
+from ingest.errors import HindcastError
 from ingest.progress import Progress
 
 WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
@@ -30,6 +31,10 @@ class Window(NamedTuple):
 
     since: date | None
     until: date | None
+
+
+class OutputFailedError(HindcastError):
+    """What a command prints cannot be written."""
 
 
 requested_window: ContextVar[Window | None] = ContextVar("requested_window", default=None)
@@ -87,8 +92,34 @@ def emit_json(document: Any) -> None:
     window = requested_window.get()
     if window is not None and isinstance(document, dict):
         document = {**document, "window": window._asdict()}
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    sys.stdout.write(_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+    unicode = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
+    text = json.dumps(document, indent=2, ensure_ascii=not unicode, default=str)
+    write(_UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+
+
+def write(text: str) -> None:
+    """Write text on stdout as it is. Raises OutputFailedError."""
+    with told_where_it_fails():
+        sys.stdout.write(text)
+
+
+def flush() -> None:
+    """Write what was held back on stdout. Raises OutputFailedError."""
+    with told_where_it_fails():
+        sys.stdout.flush()
+
+
+@contextmanager
+def told_where_it_fails() -> Iterator[None]:
+    """Raises OutputFailedError where stdout takes nothing more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailedError(
+            f"standard output cannot be written: {error.strerror}", remedy="What the command did to the store stands."
+        ) from error
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
@@ -111,7 +142,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequen
 
 def _write(text: str, style: str | None) -> None:
     if style is None or not sys.stdout.isatty():  # rich takes longer to import than most answers
-        sys.stdout.write(text + "\n")
+        write(text + "\n")
         return
     from rich.console import Console
     from rich.text import Text

@@ -8,6 +8,7 @@ there, and calls that are in already are recognised by their identity.
 from __future__ import annotations
 
 import errno
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -243,7 +244,7 @@ class _Run:
         known = recognise(path, mapping=self.mapping, forced=self.forced)
         stat = path.stat()
         number = len(self.sources)
-        name = path.resolve()
+        name = Path(os.path.realpath(path))
         self.sources.append(
             SourceFile(number, name, known.name, stat.st_size, stat.st_mtime_ns, fingerprint(path, stat.st_size))
         )
@@ -418,7 +419,7 @@ def _files(paths: Iterable[str | Path], problems: list[HindcastError]) -> Iterat
         for found in inside:
             if folder and (not found.is_file() or any(part.startswith(".") for part in found.relative_to(path).parts)):
                 continue
-            real = found.resolve()
+            real = os.path.realpath(found)  # unlike Path.resolve, also where links go round in a circle
             if real not in seen:
                 seen.add(real)
                 yield found, not folder

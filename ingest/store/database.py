@@ -47,7 +47,7 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.name:
+        if self.path.name in ("", ".."):
             raise StoreError(
                 f"{str(path)!r} names no file that could be a store", remedy="Name one: --store calls.duckdb"
             )
@@ -107,6 +107,8 @@ class Store:
             raise StoreError(f"cannot create {self.path.parent}: {error.strerror}") from error
         with self._gate(exclusive=True, patience=WRITE_PATIENCE_S):
             if not self.exists():
+                if self.path.is_symlink():
+                    raise StoreError("a link that leads to no file", where=str(self.path))
                 self._create()
             con = self._connect(read_only=False, patience=WRITE_PATIENCE_S)
             try:

@@ -29,6 +29,8 @@ def opening_failure(error: duckdb.Error, path: Path) -> StoreError:
     """For an error on opening or writing the file at `path`."""
     text = str(error).splitlines()[0]
     lower = text.lower()
+    if path.is_dir():
+        return StoreError("a folder, not a store", where=str(path), remedy="Name a file: --store calls.duckdb")
     if any(sign in lower for sign in _FULL):
         return StoreError(
             f"the disk is full; {path} keeps everything published before", remedy="Free space and run again."
