@@ -6,6 +6,7 @@ Tokens: 1.24M and 3,610. Shares with one decimal. Dates as Tue 5 Mar.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -13,6 +14,8 @@ from analysis.dimensions import NONE, quoted
 
 UNPRICED = "unpriced"
 _CENT = Decimal("0.01")
+_FORMULA = re.compile(r"[\s\x00-\x1f]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 
 def money(amount: Decimal | None, *, sign: bool = False, symbol: str = "$") -> str:
@@ -71,3 +74,14 @@ def usd(amount: Decimal | None) -> str | None:
         return None
     text = f"{Decimal(amount):f}"
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
+
+def csv_text(text: str) -> str:
+    """A text for a cell of a CSV file: one that a spreadsheet would run as a formula gets a leading apostrophe.
+
+    Spreadsheets take a cell for a formula that begins with `=`, `+`, `-`, `@`, a tab or a carriage return (OWASP, "CSV
+    Injection"), some also behind blanks or in full width. Plain numbers stay. A carriage return becomes a line feed:
+    Python's csv module writes it bare, and what follows would be a row of its own.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 
 import duckdb
 
+from analysis.formatting import csv_text
 from analysis.ledger.ledger import revalue
 from analysis.price_book.book import kind_columns
 from analysis.price_book.vocabulary import KINDS, PARENT
@@ -124,7 +125,7 @@ def export(
         writer.writeheader()
         for row in _rows(con, listed, since, until):
             for charge in _charges(row, account, currency, spec):
-                writer.writerow(charge)
+                writer.writerow({name: csv_text(v) if isinstance(v, str) else v for name, v in charge.items()})
                 done.rows += 1
                 done.billed_usd += Decimal(charge["BilledCost"])
         done.unpriced_calls, done.untimed_calls = con.execute(

@@ -12,9 +12,10 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
+from analysis.formatting import csv_text
+
 SHORT = 22
 LONG = 30
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def to_csv(table: Table) -> bytes:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.title for column in table.columns])
+    writer.writerow([csv_text(column.title) for column in table.columns])
     for row in table.rows:
         writer.writerow([csv_cell(value) for value in row])
     return out.getvalue().encode()
@@ -102,9 +103,7 @@ def csv_cell(value: Any) -> str:
         return f"{value:f}"
     if isinstance(value, (date, datetime)):
         return value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return str(value)
+    return csv_text(value) if isinstance(value, str) else str(value)
 
 
 def escape_markdown(text: str) -> str:
