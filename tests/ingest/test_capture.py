@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -56,10 +57,19 @@ class _Provider(BaseHTTPRequestHandler):
                 "usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
                           "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 12}}))  # fmt: skip
         elif body.get("stream"):
+            if body["model"] == "slow":
+                self._send(
+                    200,
+                    f"data: {json.dumps({**CHUNK, 'choices': [{'index': 0, 'delta': {'content': 'h'}}]})}\n\n",
+                    "text/event-stream",
+                    length=10_000,
+                )  # the rest never comes
+                return
+            usage = [{**CHUNK, "choices": [], "usage": USAGE}]
             chunks = [
                 {**CHUNK, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hel"}}]},
                 {**CHUNK, "choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]},
-                {**CHUNK, "choices": [], "usage": USAGE},
+                *(usage if (body.get("stream_options") or {}).get("include_usage") else []),
             ]
             text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
             self._send(200, text, "text/event-stream")
@@ -70,11 +80,11 @@ class _Provider(BaseHTTPRequestHandler):
                     {"index": 0, "finish_reason": "stop",
                      "message": {"role": "assistant", "content": "hello"}}]}))  # fmt: skip
 
-    def _send(self, status: int, text: str, kind: str = "application/json") -> None:
+    def _send(self, status: int, text: str, kind: str = "application/json", length: int | None = None) -> None:
         data = text.encode()
         self.send_response(status)
         self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
+        self.send_header("content-length", str(length or len(data)))
         self.end_headers()
         self.wfile.write(data)
 
@@ -135,7 +145,7 @@ def test_a_stream_reaches_the_caller_whole_and_is_logged_with_its_first_chunk(ur
 
 
 def test_a_stream_that_the_caller_leaves_is_logged_as_cancelled(url: str, log: Log) -> None:
-    stream = record(client(url), log).chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)
+    stream = record(client(url), log).chat.completions.create(model="slow", messages=MESSAGES, stream=True)
     next(iter(stream))
     stream.close()
     del stream
@@ -157,7 +167,7 @@ def test_errors_reach_the_caller_and_the_log(url: str, log: Log) -> None:
     with pytest.raises(openai.RateLimitError):
         record(client(url), log).chat.completions.create(model="broken", messages=MESSAGES)
     (line,) = lines(log)
-    assert (line["status"], line["error_type"], line["http_status"]) == ("error", "RateLimitError", 429)
+    assert (line["status"], line["error_type"], line["http_status"]) == ("error", "rate_limit_exceeded", 429)
 
 
 def test_async_calls_and_streams_are_logged_with_the_context_of_their_task(url: str, log: Log) -> None:
@@ -251,27 +261,186 @@ def test_a_program_that_only_captures_loads_no_database_and_no_tables() -> None:
 
 
 def test_a_call_is_held_up_by_microseconds(tmp_path: Path) -> None:
-    """The time spent in the wrapper, around a `create` that returns at once."""
-
-    class Completions:
-        def create(self, **kwargs: Any) -> Any:
-            return None
+    """The time spent around the sending of a request that is answered at once."""
+    answer = json.dumps({"object": "chat.completion", "model": "gpt-4o", "choices": [], "usage": USAGE}).encode()
 
     class Client:
         def __init__(self) -> None:
-            self.chat = type("Chat", (), {"completions": Completions()})()
+            self._client = httpx2.Client()
+            self._client.send = lambda request: httpx2.Response(200, content=answer)  # type: ignore[method-assign]
 
     plain, recorded = Client(), record(Client(), tmp_path / "calls.jsonl")
+    request = httpx2.Request("POST", "https://api.openai.com/v1/chat/completions", json={"model": "gpt-4o"})
 
     def per_call(which: Any) -> float:
         rounds = []
         for _ in range(40):
             begin = time.perf_counter()
             for _ in range(10):
-                which.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+                which._client.send(request)
             rounds.append((time.perf_counter() - begin) / 10)
             recorded._hindcast_log.flush()
         return statistics.median(rounds)
 
     overhead = per_call(recorded) - per_call(plain)
-    assert overhead < 50e-6, f"{overhead * 1e6:.1f} microseconds"
+    assert overhead < 100e-6, f"{overhead * 1e6:.1f} microseconds"
+    assert len(lines(recorded._hindcast_log)) == 400
+
+
+def test_raw_responses_and_copies_of_a_client_are_logged(url: str, log: Log) -> None:
+    recorded = record(client(url), log)
+    raw = recorded.chat.completions.with_raw_response.create(model="gpt-4o", messages=MESSAGES)
+    assert raw.parse().choices[0].message.content == "hello"
+    with recorded.chat.completions.with_streaming_response.create(model="gpt-4o", messages=MESSAGES) as response:
+        assert json.loads(response.read())["usage"]["completion_tokens"] == 5
+    asked: Any = {"stream": True, "stream_options": {"include_usage": True}}
+    streamed = recorded.chat.completions.with_raw_response.create(model="gpt-4o", messages=MESSAGES, **asked)
+    assert len(list(streamed.parse())) == 3
+    recorded.with_options(timeout=5).chat.completions.create(model="gpt-4o", messages=MESSAGES)
+    found = lines(log)
+    assert [(line["input_tokens"], line["output_tokens"], line["status"]) for line in found] == [(21, 5, "ok")] * 4
+    assert all(line["output_messages"][0]["content"] == "hello" for line in found)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_usage_of_a_stream_is_asked_for_and_its_chunk_kept_from_a_caller_that_did_not(
+    url: str, log: Log, asynchronous: bool
+) -> None:
+    arguments: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES, "stream": True}
+    asked = {**arguments, "stream_options": {"include_usage": True}}
+    declined = {**arguments, "stream_options": {"include_usage": False}}
+
+    def run() -> list[int]:
+        recorded = record(client(url), log, include_usage=True)
+        return [len(list(recorded.chat.completions.create(**given))) for given in (arguments, asked, declined)]
+
+    async def run_async() -> list[int]:
+        recorded = record(openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0), log, include_usage=True)
+        found = []
+        for given in (arguments, asked, declined):
+            found.append(len([chunk async for chunk in await recorded.chat.completions.create(**given)]))
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        chunks = pool.submit(asyncio.run, run_async()).result() if asynchronous else run()
+    assert chunks == [2, 3, 2]
+    assert [line.get("output_tokens") for line in lines(log)] == [5, 5, None]
+
+
+def test_each_attempt_is_a_call_of_its_own(url: str, log: Log) -> None:
+    recorded = record(openai.OpenAI(api_key="none", base_url=url, max_retries=1), log)
+    with pytest.raises(openai.RateLimitError):
+        recorded.chat.completions.create(model="broken", messages=MESSAGES)
+    assert [(line["status"], line.get("attempt")) for line in lines(log)] == [("error", None), ("error", 2)]
+
+
+def test_a_server_that_is_not_there_is_an_error_in_the_log(log: Log) -> None:
+    with pytest.raises(openai.APIConnectionError):
+        record(client("http://127.0.0.1:1"), log).chat.completions.create(model="gpt-4o", messages=MESSAGES)
+    (line,) = lines(log)
+    assert (line["status"], line["error_type"], line["request_model"]) == ("error", "ConnectError", "gpt-4o")
+
+
+def test_threads_and_pools_take_over_the_context_in_which_they_get_their_work(url: str, log: Log) -> None:
+    recorded = record(client(url), log)
+
+    def call(name: str) -> None:
+        recorded.chat.completions.create(model=name, messages=MESSAGES)
+
+    with ThreadPoolExecutor(1) as pool:
+        with context(agent="first"):
+            pool.submit(call, "first").result()
+        with context(agent="second"), context(task="draft"):
+            list(pool.map(call, ["second"]))
+            thread = threading.Thread(target=call, args=("second",))
+            thread.start()
+            thread.join()
+        pool.submit(call, "none").result()
+    found = [(line["request_model"], line.get("agent"), line.get("task")) for line in lines(log)]
+    assert found == [("first", "first", None), ("second", "second", "draft"), ("second", "second", "draft"),
+                     ("none", None, None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("agnt", "agent"), ("user", "user_id"), ("converstion_id", "conversation_id")]
+)
+def test_a_context_that_no_log_knows_is_refused(name: str, near: str) -> None:
+    with pytest.raises(TypeError, match=f"'{name}'.*'{near}'"):
+        context(**{name: "x"})
+
+
+def test_what_is_no_client_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="openai"):
+        record(object(), tmp_path / "calls.jsonl")
+
+
+def test_a_path_that_cannot_be_written_is_told_once(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    log = Log(tmp_path / "file" / "calls.jsonl")
+    recorded = record(client(url), log)
+    for _ in range(3):
+        recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+    log.flush()
+    (told,) = [entry for entry in caplog.records if entry.name == "hindcast.capture"]
+    assert "calls.jsonl: calls are not logged" in told.getMessage()
+    assert log.lost == 3
+    (tmp_path / "file").unlink()
+    recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+    assert len(lines(log)) == 1
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_credentials_never_reach_the_log(url: str, tmp_path: Path, text: bool) -> None:
+    log = Log(tmp_path / "calls.jsonl", text=text)
+    recorded = record(client(url), log)
+    given: dict[str, Any] = {
+        "model": "gpt-4o", "messages": [{"role": "user", "content": "PERSONAL hello"}], "temperature": 0.5,
+        "metadata": {"note": "PERSONAL"}, "stop": ["PERSONAL"], "extra_query": {"token": "SECRET"},
+        "extra_headers": {"Helicone-Auth": "Bearer SECRET", "x-portkey-api-key": "SECRET"},
+        "extra_body": {"api_key": "SECRET", "top_k": 5, "provider": {"key": "SECRET"}, "cache": {"auth": "SECRET"}},
+    }  # fmt: skip
+    recorded.chat.completions.create(**given)
+    recorded.responses.create(model="gpt-4o", input="PERSONAL", instructions="PERSONAL", tools=[
+        {"type": "mcp", "server_label": "docs", "server_url": "https://SECRET@host", "headers": {"a": "SECRET"},
+         "authorization": "SECRET"}])  # fmt: skip
+    recorded.embeddings.create(model="text-embedding-3-small", input=["PERSONAL", "PERSONAL"])
+    recorded.embeddings.create(model="text-embedding-3-small", input=[[1, 2], [3, 4]])
+    recorded.completions.create(model="gpt-3.5-turbo-instruct", prompt="PERSONAL")
+    found = lines(log)
+    assert len(found) == 5
+    written = log.path.read_text()
+    assert "SECRET" not in written
+    assert ("PERSONAL" in written) is text
+    assert {name: found[0]["params"].get(name) for name in ("temperature", "top_k")} == {"temperature": 0.5, "top_k": 5}
+
+
+END = """
+import multiprocessing, sys
+import openai
+from ingest.capture import record
+client = record(openai.OpenAI(api_key="none", base_url=sys.argv[1], max_retries=0), sys.argv[2])
+def call(model):
+    messages = [{"role": "user", "content": "hi"}]
+    return client.chat.completions.create(model=model, messages=messages, stream=model == "slow")
+if __name__ == "__main__":
+    call("gpt-4o")
+    child = multiprocessing.get_context("fork").Process(target=call, args=("gpt-4o",))
+    child.start()
+    child.join()
+    stream = call("slow")
+    next(iter(stream))
+"""
+
+
+def test_the_end_of_a_process_loses_nothing_neither_a_child_s_calls_nor_an_open_stream(
+    url: str, tmp_path: Path
+) -> None:
+    path, program = tmp_path / "calls.jsonl", tmp_path / "program.py"
+    program.write_text(END)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    subprocess.run([sys.executable, str(program), url, str(path)], check=True, env=environment, timeout=60)
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted((line["request_model"], line["status"]) for line in found) == [
+        ("gpt-4o", "ok"), ("gpt-4o", "ok"), ("slow", "cancelled")
+    ]  # fmt: skip
+    assert len({line["process_id"] for line in found}) == 2

@@ -1,0 +1,142 @@
+"""The file of captured calls, to which a thread of its own appends one line a call."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROTATE_BYTES = 256 << 20
+_FLUSH_SECONDS = 5.0
+_LAST_FLUSH_SECONDS = 30.0
+_Work = tuple[Callable[..., Any], tuple[Any, ...]]
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_logger = logging.getLogger("hindcast.capture")
+
+
+class Log:
+    """Appends lines to a file from a thread of its own. Full files are put aside as NAME.1.jsonl, NAME.2.jsonl, ..."""
+
+    def __init__(self, path: str | Path, *, rotate_bytes: int = ROTATE_BYTES, text: bool = True) -> None:
+        self.path = Path(path)
+        self.text = text
+        self.lost = 0  # calls that could not be written
+        self._rotate = rotate_bytes
+        self._queue: queue.SimpleQueue[_Work | threading.Event] = queue.SimpleQueue()
+        self._handle: int | None = None
+        self._size = 0
+        self._thread: threading.Thread | None = None
+        self._owner = 0
+        self._starting = threading.Lock()
+        self._told = 0  # of the calls that could not be written, those that have been told
+        self._torn = False  # the last line was not written to its end
+        self._open: dict[
+            int, Callable[[], None]
+        ] = {}  # calls whose streams are being read: how to log them as they are
+        atexit.register(self.close)
+
+    def put(self, make: Callable[..., Any], *arguments: Any) -> None:
+        """Queue `make(*arguments)`, whose result is the record to write."""
+        if self._owner != os.getpid():
+            self.start()
+        self._queue.put((make, arguments))
+
+    def opened(self, number: int, end: Callable[[], None]) -> None:
+        """Keep how to log a call whose stream may still be open when the process ends."""
+        self._open[number] = end
+
+    def ended(self, number: int) -> None:
+        """The call has been logged."""
+        self._open.pop(number, None)
+
+    def close(self) -> None:
+        """Log the streams that are still open, as cancelled, and wait until all is written: at the end of a process."""
+        for end in list(self._open.values()):
+            with contextlib.suppress(Exception):
+                end()
+        written = self.flush(_LAST_FLUSH_SECONDS)
+        lost = self.lost + (0 if written else self._queue.qsize())
+        if lost > self._told:
+            self._told = lost
+            _logger.warning("%s: %d calls were not logged", self.path, lost)
+
+    def flush(self, timeout: float = _FLUSH_SECONDS) -> bool:
+        """Wait until what was queued is written."""
+        if self._thread is None or not self._thread.is_alive() or self._owner != os.getpid():
+            return True
+        done = threading.Event()
+        self._queue.put(done)
+        return done.wait(timeout)
+
+    def start(self) -> None:
+        """Have the thread ready, in this process."""
+        with self._starting:
+            if self._owner == os.getpid():
+                return
+            self._queue = queue.SimpleQueue()  # after a fork the parent's thread is not here
+            self._handle = None
+            self._open = {}
+            if (util := sys.modules.get("multiprocessing.util")) is not None:
+                util.Finalize(None, self.close, exitpriority=0)  # processes of multiprocessing run no atexit
+            self._thread = threading.Thread(target=self._write_all, name="hindcast-capture", daemon=True)
+            self._thread.start()
+            self._owner = os.getpid()
+
+    def _write_all(self) -> None:
+        with contextlib.suppress(Exception):
+            import ingest.wire.request_response  # noqa: F401  while the caller waits for its first answer
+        while True:
+            item = self._queue.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            try:
+                self._write(_encode(item[0](*item[1])) + b"\n")
+            except Exception as error:  # never into the caller's program
+                if not self.lost:
+                    _logger.warning("%s: calls are not logged: %s", self.path, error)
+                self.lost += 1
+
+    def _write(self, line: bytes) -> None:
+        if self._handle is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._size = os.fstat(self._handle).st_size
+            if self._size and not self._ends_whole():
+                os.write(self._handle, b"\n")  # a torn line of a crash stays alone
+        if self._size and self._size + len(line) > self._rotate:
+            self._put_aside()
+        assert self._handle is not None
+        if self._torn:
+            line = b"\n" + line
+        rest = memoryview(line)
+        while rest:
+            written = os.write(self._handle, rest)
+            self._size += written
+            rest = rest[written:]
+            self._torn = bool(rest)
+
+    def _ends_whole(self) -> bool:
+        with self.path.open("rb") as handle:
+            handle.seek(-1, os.SEEK_END)
+            return handle.read(1) == b"\n"
+
+    def _put_aside(self) -> None:
+        assert self._handle is not None
+        os.close(self._handle)
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")).exists():
+            number += 1
+        with contextlib.suppress(OSError):  # another process may have put it aside already
+            self.path.rename(aside)
+        self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._handle).st_size
