@@ -15,12 +15,24 @@ from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
 _TIMES = ("start_time", "timestamp", "@timestamp", "time")
+# what the gateway's examples call the attributes
+_NAMES = {
+    "genai_tokens_input": "gen_ai.usage.input_tokens", "genai_tokens_output": "gen_ai.usage.output_tokens",
+    "genai_tokens_total": "gen_ai.usage.total_tokens", "genai_input_tokens": "gen_ai.usage.input_tokens",
+    "genai_output_tokens": "gen_ai.usage.output_tokens", "genai_total_tokens": "gen_ai.usage.total_tokens",
+    "genai_cached_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "genai_tokens_cached_input": "gen_ai.usage.cache_read.input_tokens",
+    "llm_input_token": "gen_ai.usage.input_tokens", "llm_output_token": "gen_ai.usage.output_tokens",
+    "llm_total_token": "gen_ai.usage.total_tokens", "llm_cached_input_token": "gen_ai.usage.cache_read.input_tokens",
+    "genai_model_name": "gen_ai.request.model", "genai_model_name_override": "gen_ai.response.model",
+    "genai_backend_name": "gen_ai.backend.name",
+}  # fmt: skip
 _MARKS = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.total_tokens")
 
 
 def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
-    values = {key: value for key, value in record.items() if value not in ("-", "", None)}
+    values = {_NAMES.get(key, key): value for key, value in record.items() if value not in ("-", "", None)}
     status = text_or_none(values.get("response_code")) or ""
     failed = status.isdigit() and int(status) >= 400
     if not attrs.has_usage(values) and not failed:
@@ -50,7 +62,7 @@ FORMAT = Format(
     fingerprints=(frozenset({"start_time", "response_code", "gen_ai.request.model", "gen_ai.usage.input_tokens"}),),
     matches=lambda record: (
         isinstance(record, dict)
-        and any(mark in record for mark in _MARKS)
+        and any(_NAMES.get(key, key) in _MARKS for key in record)
         and bool(record.keys() & {"response_code", "start_time", "x-request-id", "upstream_host"})
         and "span_id" not in record
     ),

@@ -17,7 +17,7 @@ from ingest.records.json_paths import Getter, getter
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage, settle
-from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened, provider_of
+from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened, provider_of, take_file_time
 
 _TOKENS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens")
 _TEXTS = (
@@ -82,6 +82,8 @@ class RowLayout:
         if call.start_us is None and call.end_us is not None and call.duration_ms is not None:
             call.start_us = call.end_us - round(call.duration_ms * 1000)
             call.time_precision = "ms"
+        if call.start_us is None:
+            take_file_time(call, context)
         call.time_to_first_chunk_ms = self._milliseconds(told("first_chunk"), None)
         if told("cost") is not None:
             call.logged_cost_pico = pico_dollars(told("cost"), "$.cost")

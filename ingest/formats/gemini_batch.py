@@ -1,4 +1,5 @@
-"""Batch outputs of the Gemini API (`key`, `response`) and of Vertex AI (`request`, `response`, `processed_time`).
+"""Batch outputs of the Gemini API (`key`, `response`) and of Vertex AI (`request`, `response`, `processed_time`; of
+Claude `custom_id`).
 
 Half price, which only the kind of the file tells. The Gemini API's lines carry no time, so the file's own is taken.
 Shapes: ai.google.dev/gemini-api/docs/batch-api and cloud.google.com/vertex-ai batch prediction (2026-10).
@@ -20,7 +21,7 @@ _BESIDE = frozenset({"key", "response", "error", "status", "metadata"})
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
-    vertex = "processed_time" in record
+    vertex = "request" in record
     answer = opened(get("response"))
     if not answer:
         failure = get("error") or get("status")
@@ -31,7 +32,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     call = Call(is_batch=True, provider_name="gcp.vertex_ai" if vertex else "gcp.gemini")
     created = apply_bodies(call, opened(get("request")), answer)
     call.service_tier = "batch"
-    if vertex:
+    if record.get("processed_time"):
         call.start_us, call.time_precision = time_us(get("processed_time"), "$.processed_time", zone=context.zone)
     elif created is not None:
         call.start_us, call.time_precision = time_us(created, "$.response.createTime", zone=context.zone)
@@ -58,6 +59,8 @@ def _matches(record: Any) -> bool:
     keys = record.keys()
     if keys >= {"processed_time", "request", "response"}:
         return True
+    if keys >= {"custom_id", "request", "response"} and "error" not in keys:  # Claude on Vertex AI
+        return anthropic.matches_response(opened(record["response"]))
     if not keys <= _BESIDE or _name(record) is None:
         return False
     answer = record.get("response")

@@ -29,6 +29,8 @@ LAYOUT = RowLayout({
     "trace_id": ("trace_id.w3c", "trace_id"),
 })  # fmt: skip
 
+_OLD_NAMES = {"prompt_token": "prompt_tokens", "completion_token": "completion_tokens"}  # of Kong 3.6
+
 
 def read(record: Any, context: Context) -> list[Outcome]:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
@@ -40,7 +42,8 @@ def read(record: Any, context: Context) -> list[Outcome]:
 
 
 def _call(record: dict[str, Any], name: str, plugin: dict[str, Any], context: Context) -> list[Outcome]:
-    call = LAYOUT.call({**record, "plugin": plugin}, context)
+    usage = {_OLD_NAMES.get(key, key): value for key, value in plugin["usage"].items()}
+    call = LAYOUT.call({**record, "plugin": {**plugin, "usage": usage}}, context)
     if call.response_model is None:
         raise BadRecordError("no model", f"$.ai.{name}.meta.request_model")
     call.logged_cost_pico = pico_dollars(plugin["usage"].get("cost") or None, f"$.ai.{name}.usage.cost")

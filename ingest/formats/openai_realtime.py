@@ -103,7 +103,10 @@ def _event(record: Any) -> dict[str, Any] | None:
     for event in (record, *(opened(record[key]) for key in _INSIDE if isinstance(record.get(key), dict | str))):
         if isinstance(event, dict) and isinstance(event.get("type"), str) and event["type"].startswith(_KINDS):
             answer = event.get("response")
-            realtime = isinstance(answer, dict) and answer.get("object") == "realtime.response"
+            session = event.get("session")
+            realtime = (isinstance(answer, dict) and answer.get("object") == "realtime.response") or (
+                isinstance(session, dict) and str(session.get("object", session.get("type"))).startswith("realtime")
+            )
             if realtime or "event_id" in event:
                 return event
     return None

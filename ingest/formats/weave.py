@@ -12,7 +12,7 @@ from ingest.format_contract import Context, Format, Outcome
 from ingest.formats.flat_rows import RowLayout
 from ingest.otel.span_tree import SpanTree
 from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none
-from ingest.wire.request_response import provider_of
+from ingest.wire.request_response import dialect_of, opened, provider_of
 
 LAYOUT = RowLayout({
     "start": ("started_at",),
@@ -20,6 +20,7 @@ LAYOUT = RowLayout({
     "usage": ("model_usage",),
     "cost": ("model_cost",),
     "request": ("inputs",),
+    "response": ("answer_body",),
     "messages": ("inputs.messages",),
     "answer": ("output.choices.0.message", "output.content"),
     "error": ("exception",),
@@ -45,6 +46,11 @@ class Ops:
         span_id, parent = text_or_none(record.get("id")), text_or_none(record.get("parent_id"))
         summary = mapping_or_empty(record.get("summary"))
         usage = {name: found for name, found in mapping_or_empty(summary.get("usage")).items() if found}
+        if not usage and dialect_of(opened(record.get("output"))) is not None:  # an answer that was not summed up
+            call = LAYOUT.call({**record, "answer_body": record["output"]}, self.context)
+            call.row = row
+            call.identity = call.span_id
+            return self.tree.add(span_id, parent, call=call, usage=True)
         if not usage:
             return [*self.tree.add(span_id, parent), _OTHER]
         costs = mapping_or_empty(mapping_or_empty(summary.get("weave")).get("costs"))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.pipeline.run import IngestReport, ingest
 from ingest.store.database import Store
+from sample_logs.formats import rows
+from sample_logs.formats.truth import true_calls
+from sample_logs.formats.writers import WRITERS
 
 
-def read(tmp_path: Path, rows: list[dict[str, Any]] | str, name: str = "log.jsonl") -> tuple[IngestReport, list[Any]]:
+def read(tmp_path: Path, log: list[dict[str, Any]] | str, name: str = "log.jsonl") -> tuple[IngestReport, list[Any]]:
     path = tmp_path / name
-    path.write_text(rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text(log if isinstance(log, str) else "".join(json.dumps(row) + "\n" for row in log))
     store = Store(tmp_path / "s.duckdb")
     report = ingest(store, [path], workers=1)
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
@@ -143,3 +149,67 @@ def test_an_unreadable_row_of_a_page_leaves_the_others(tmp_path: Path) -> None:
            "tokens_out": 7, "cached": False}  # fmt: skip
     report, calls = read(tmp_path, [{"result": [row, {**row, "id": "b", "tokens_in": -3}, None]}])
     assert (len(calls), report.quarantined) == (1, 2)
+
+
+CACHELESS = ("cloudflare",)
+COSTLESS = ("weave", "datadog_llm", "otel_rows", "inspect_ai", "envoy")
+ROUNDED = ("new_api",)  # its quota counts 1/500,000 dollars, and its times whole seconds
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(rows) if name in WRITERS))
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_what_is_written_in_a_dialect_is_read_from_it(
+    tmp_path_factory: pytest.TempPathFactory, name: str, seed: int
+) -> None:
+    truth = true_calls(12, seed=seed)
+    file, writer = WRITERS[name]
+    report, calls = read(tmp_path_factory.mktemp(name), writer(truth), file)
+    assert (report.calls, report.quarantined) == (len(truth), 0)
+    by_time = sorted(calls, key=lambda call: call["start_time"])
+    assert [(call["model"], call["input_tokens"], call["output_tokens"]) for call in by_time] == [
+        (one.model, one.input_tokens, one.output_tokens) for one in truth
+    ]
+    if name not in CACHELESS:
+        assert [call["cache_read_input_tokens"] or 0 for call in by_time] == [one.cached_tokens for one in truth]
+    for call, one in zip(by_time, truth, strict=True):
+        assert call["provider_name"] == "openai"
+        late = call["start_time"].replace(tzinfo=UTC) - one.start
+        assert abs(late.total_seconds()) < (1 if name in ROUNDED else 0.002)
+        if name not in COSTLESS:
+            assert abs(call["logged_cost_usd"] - Decimal(one.cost)) <= Decimal("0.000002" if name in ROUNDED else "0")
+
+
+def test_a_batch_of_claude_on_vertex_is_a_batch(tmp_path: Path) -> None:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
+               "usage": {"input_tokens": 90, "output_tokens": 7}}  # fmt: skip
+    row = {"custom_id": "a", "request": {"messages": [], "max_tokens": 9}, "response": message, "status": ""}
+    _, (call,) = read(tmp_path, [row])
+    assert (call["service_tier"], call["is_batch"], call["provider_name"]) == ("batch", True, "gcp.vertex_ai")
+
+
+def test_answers_that_an_op_of_weave_does_not_sum_up_are_calls(tmp_path: Path) -> None:
+    body = {"id": "c1", "object": "chat.completion", "model": "gpt-5-mini", "choices": [],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}}  # fmt: skip
+    row = {"id": "1", "trace_id": "t", "parent_id": None, "op_name": "op", "started_at": "2026-06-01T09:00:00Z",
+           "ended_at": None, "inputs": {"model": "gpt-5-mini", "messages": []}, "output": body,
+           "summary": {}}  # fmt: skip
+    _, (call,) = read(tmp_path, [row])
+    assert (call["input_tokens"], call["output_tokens"]) == (10, 2)
+
+
+def test_chunks_of_a_saved_stream_of_ollama_are_one_call(tmp_path: Path) -> None:
+    chunk = {"model": "llama3.2", "created_at": "2026-06-01T09:00:00Z", "message": {"content": "a"}, "done": False}
+    last = {**chunk, "done": True, "total_duration": 10**9, "prompt_eval_count": 26, "eval_count": 298}
+    report, (call,) = read(tmp_path, [chunk, chunk, last])
+    assert (report.skipped, call["input_tokens"], call["output_tokens"], call["duration_ms"]) == (2, 26, 298, 1000)
+
+
+@pytest.mark.parametrize("names", [("prompt_tokens", "completion_tokens"), ("prompt_token", "completion_token")])
+def test_kong_of_any_age_is_read(tmp_path: Path, names: tuple[str, str]) -> None:
+    usage = {names[0]: 100, names[1]: 10, "total_tokens": 110, "cost": 0}
+    meta = {"provider_name": "openai", "request_model": "gpt-5-mini", "response_model": "gpt-5-mini"}
+    row = {"started_at": 1780304400123, "latencies": {"request": 900}, "request": {"id": "r"},
+           "response": {"status": 200}, "ai": {"proxy": {"usage": usage, "meta": meta}}}  # fmt: skip
+    _, (call,) = read(tmp_path, [row])
+    assert (call["input_tokens"], call["output_tokens"], call["logged_cost_usd"]) == (100, 10, None)
