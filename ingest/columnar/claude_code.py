@@ -59,6 +59,7 @@ class _Message(msgspec.Struct, gc=False):
     model: str | None = None
     role: str | None = None
     stop_reason: str | None = None
+    parts: msgspec.Raw | msgspec.UnsetType = UNSET
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -139,6 +140,8 @@ class TranscriptColumns:
         names: list[str] = []
         held: dict[tuple[str, str | None], _Held] = {}
         seen: dict[str, tuple[str | None, bool]] = {}
+        turn = 0
+        latest: dict[str, tuple[int, int]] = {}  # message id without request id -> the turn and prompt it was met in
         usages: dict[tuple[str, str | None], _Usage] = {}
         limit = self._held_limit
         for row, line in enumerate(lines, 1):
@@ -152,6 +155,7 @@ class TranscriptColumns:
                     foreign.append(row)
                 else:
                     skipped[reason] += 1
+                    turn += reason == TURN
                 continue
             if line.sessionId is UNSET and line.requestId is UNSET and line.costUSD is UNSET:
                 raise _Refuse
@@ -169,7 +173,13 @@ class TranscriptColumns:
             if first is None:
                 seen[message.id] = (request, line.isSidechain is True)
                 names.append(message.id)
+                if request is None:
+                    latest[message.id] = turn, _prompt(usage)
             elif request == first[0] or request is None or first[0] is None:
+                if request is None and first[0] is None:
+                    met, prompt = latest[message.id]
+                    if met != turn and prompt != _prompt(usage):
+                        raise _Refuse  # one id for several answers
                 self._merge(held.get((message.id, first[0])), line, message, usage)
                 repeats += 1
                 continue
@@ -203,9 +213,13 @@ class TranscriptColumns:
             summary = line.type == "summary" and line.leafUuid is not UNSET
             if not summary and (line.sessionId is UNSET or line.type not in self._types):
                 return None
-        elif not (
-            (line.sessionId is not UNSET and (line.uuid is not UNSET or line.requestId is not UNSET))
-            or (line.type in ("user", "assistant") and (line.uuid is not UNSET or line.timestamp is not UNSET))
+        elif (
+            message.parts is not UNSET
+            or message.role == "model"
+            or not (
+                (line.sessionId is not UNSET and (line.uuid is not UNSET or line.requestId is not UNSET))
+                or (line.type in ("user", "assistant") and (line.uuid is not UNSET or line.timestamp is not UNSET))
+            )
         ):
             return None
         if line.type == "progress":
@@ -323,6 +337,11 @@ def _fullness(usage: _Usage) -> tuple[int, int]:
     return usage.input_tokens + usage.output_tokens + cached, parts
 
 
+def _prompt(usage: _Usage) -> int:
+    """Input, with what was read from and written to the cache."""
+    return usage.input_tokens + _known(usage.cache_read_input_tokens) + _known(usage.cache_creation_input_tokens)
+
+
 def _check(usage: _Usage) -> None:
     _tokens([usage])
 
@@ -347,9 +366,9 @@ def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
         hours = [_given(split.ephemeral_1h_input_tokens) if isinstance(split, _Split) else None for split in splits]
         fives = [_given(split.ephemeral_5m_input_tokens) if isinstance(split, _Split) else None for split in splits]
         hour, is_hour = _counts(hours)
-        _counts(fives)
+        five = _counts(fives)[0]
         split_alone = np.fromiter([isinstance(split, _Split) for split in splits], dtype=bool) & ~is_written
-        if split_alone.any() or (hour > written).any():
+        if split_alone.any() or (hour > written).any() or ((written == 0) & (five > 0)).any():
             raise _Refuse
         made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
     details = [usage.output_tokens_details for usage in usages]

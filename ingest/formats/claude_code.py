@@ -35,6 +35,8 @@ class Transcript:
         self.seen: dict[str, tuple[str | None, bool]] = {}  # message id -> (request id, sidechain) first met
         self.threads: dict[str, tuple[str | None, dict[str, Any]]] = {}  # row uuid -> (parent uuid, message)
         self.usages: dict[tuple[str, str | None], Any] = {}  # of the held calls, as logged
+        self.turn = 0  # how many user turns came before
+        self.latest: dict[str, tuple[int, int | None, tuple[str, str | None]]] = {}  # message id -> its last call
         self.subagent = "subagents" in context.path.parts
         parts = context.path.parts
         here = parts[parts.index("projects") + 1] if "projects" in parts[:-2] else ""
@@ -55,7 +57,10 @@ class Transcript:
         if self.context.want_text:
             self._remember(record, message)
         if not isinstance(message.get("usage"), dict) and "inputTokens" not in record:
-            return Skip(TURN if message.get("role") != "assistant" else NO_USAGE)
+            if message.get("role") == "assistant":
+                return Skip(NO_USAGE)
+            self.turn += 1
+            return Skip(TURN)
         if message.get("model") == "<synthetic>":
             return _SYNTHETIC
         return self._call_row(record, message, row)
@@ -76,8 +81,13 @@ class Transcript:
         if first is None:
             self.seen[message_id] = (request_id, sidechain)
             call.identity = message_id
+        elif request_id is None and first[0] is None and self._is_another(message_id, call):
+            # a proxy that gives every answer the same id
+            own = text_or_none(record.get("uuid")) or str(row)
+            key = (message_id, f"\x1f{own}")
+            call.identity = f"{message_id}\x1f{own}"
         elif request_id == first[0] or request_id is None or first[0] is None:
-            return self._merge(self.held.get((message_id, first[0])), call)
+            return self._merge(self.held.get(self._key(message_id, first[0])), call)
         elif sidechain:
             return _REPEAT
         elif first[1]:
@@ -96,11 +106,23 @@ class Transcript:
             call.identity = f"{message_id}\x1f{request_id}"
         self.held[key] = call
         self.usages[key] = message.get("usage")
+        if request_id is None:
+            self.latest[message_id] = (self.turn, call.input_tokens, key)
         if len(self.held) > _HELD:
             oldest, done = self.held.popitem(last=False)
             self.usages.pop(oldest, None)
             return list(anthropic.expand(done))
         return []
+
+    def _is_another(self, message_id: str, call: Call) -> bool:
+        """Whether a row of a known message id without a request id is another call: another prompt, in another turn."""
+        turn, prompt, _ = self.latest.get(message_id, (self.turn, None, None))
+        return turn != self.turn and call.input_tokens != prompt
+
+    def _key(self, message_id: str, request_id: str | None) -> tuple[str, str | None]:
+        """Under which key the call of a message is held."""
+        latest = self.latest.get(message_id) if request_id is None else None
+        return (message_id, request_id) if latest is None else latest[2]
 
     @staticmethod
     def _merge(held: Call | None, call: Call) -> Outcome:
@@ -206,6 +228,8 @@ def _matches(record: Any) -> bool:
         return False
     message = record.get("message")
     if isinstance(message, dict):
+        if "usageMetadata" in record or message.get("role") == "model" or "parts" in message:
+            return False  # Qwen Code writes the same envelope around Gemini's messages
         if "sessionId" in record and ("uuid" in record or "requestId" in record):
             return True
         if "usage" in message and ("requestId" in record or "costUSD" in record or "sessionId" in record):

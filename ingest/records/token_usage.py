@@ -192,7 +192,7 @@ def _anthropic(call: Call, usage: dict[str, Any], path: str) -> None:
     hour = None
     if isinstance(split, dict):
         hour = token_count(split.get("ephemeral_1h_input_tokens"), path, ".cache_creation.ephemeral_1h_input_tokens")
-        if written is None and split:
+        if not written and split:  # some proxies log 0 beside the filled split
             five = token_count(split.get("ephemeral_5m_input_tokens"), path, ".cache_creation")
             written = (five or 0) + (hour or 0)
     thinking = _details(usage, "output_tokens_details").get("thinking_tokens")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sample_logs.formats.agents import agent_telemetry
+from sample_logs.formats.agents import agent_telemetry, claude_print, qwen_code
 from sample_logs.formats.bodies import azure_llm, cohere, ollama, openai_media, openai_realtime
 from sample_logs.formats.gateways import helicone, hindcast, litellm, litellm_spend, mapping, openrouter, portkey
 from sample_logs.formats.providers import (
@@ -87,6 +87,8 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "codex": ("codex.jsonl", codex),
     "opencode": ("opencode.json", opencode),
     "agent_telemetry": ("agent_telemetry.jsonl", agent_telemetry),
+    "claude_print": ("claude_print.jsonl", claude_print),
+    "qwen_code": ("qwen_code.jsonl", qwen_code),
     "recorded_http": ("recorded_http.yaml", recorded_http),
     "provider_usage": ("provider_usage.jsonl", provider_usage),
     "mapping": ("gateway.csv", mapping),
