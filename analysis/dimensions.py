@@ -138,7 +138,10 @@ REGISTRY: Final[tuple[Dimension, ...]] = (
     _D("tool_call", "flag", "pending_tool_calls", "whether the answer asks for tools", ("pending_tool_calls",)),
     _D("has_images", "flag", "has_images", "whether the request has images", ("images",), rule="has_images"),
     _D("cost_status", "text", "cost_status", "how the call came by its price, or why it has none", ledger=True),
-    _D("tokens_source", "text", "tokens_source", "reported, summed, recovered_from_total, estimated or missing"),
+    _D(
+        "tokens_source", "text", "tokens_source",
+        "reported, summed, recovered_from_total, estimated, ambiguous, partial or missing",
+    ),
     _D("agent_source", "text", "agent_source", "rule that named the agent"),
     _D("task_source", "text", "task_source", "rule that named the task"),
     _D("content_state", "text", "content_state", "full, truncated, redacted, hashed or absent"),

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from analysis.array_types import Int64Array
 
 COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other")
-NULL_STATUSES: Final = ("unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large")
+NULL_STATUSES: Final = (
+    "unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large", "ambiguous_usage", "partial_usage",
+)  # fmt: skip
 _MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
 CREATE_LEDGER = f"""
     CREATE TABLE IF NOT EXISTS ledger (

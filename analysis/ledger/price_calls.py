@@ -22,8 +22,11 @@ from analysis.ledger.costs_view import COMPONENTS
 from analysis.ledger.token_estimates import estimated_calls
 from analysis.ledger.usage_arrays import Scope, read_usage, unbilled_calls, used_kinds
 from analysis.price_book.vocabulary import (
+    AMBIGUOUS_USAGE,
     GATEWAY_HIT,
+    NO_USAGE,
     NOT_BILLED,
+    PARTIAL_USAGE,
     PRICED,
     PRICED_ESTIMATED,
     PRICED_FALLBACK,
@@ -33,6 +36,7 @@ from analysis.price_book.vocabulary import (
 from analysis.pricing.rate_table import Priced, RateTable, Usage
 from ingest.errors import PriceError
 
+_UNSURE: Final = {"ambiguous": AMBIGUOUS_USAGE, "partial": PARTIAL_USAGE}  # by `tokens_source`
 WORKERS: Final = 2
 AHEAD: Final = 3  # chunks under way or waiting to be taken
 FEW: Final = 4  # chunks that are priced before compiled code is loaded
@@ -55,6 +59,7 @@ def priced_rows(
     """
     kinds = used_kinds(con, where)
     guessed = estimated_calls(con)
+    unsure = {status: _calls_of(con, source) for source, status in _UNSURE.items()}
     few = len(chunks) <= FEW
 
     def rows(free: SimpleQueue[duckdb.DuckDBPyConnection], chunk: str) -> pa.Table | None:
@@ -70,6 +75,7 @@ def priced_rows(
         _set_free(priced, np.isin(call_no, unbilled), NOT_BILLED)
         _set_free(priced, gateway, GATEWAY_HIT)
         _mark_estimated(priced, call_no, guessed)
+        _mark_unsure(priced, call_no, unsure)
         _guard(usage, priced)
         return ledger_table(call_no, priced)
 
@@ -105,6 +111,19 @@ def _mark_estimated(priced: Priced, call_no: Int64Array, guessed: Int64Array) ->
         return
     rows = np.isin(call_no, guessed, assume_unique=True) & np.isin(priced.status, (PRICED, PRICED_FALLBACK))
     priced.status[rows] = PRICED_ESTIMATED
+
+
+def _calls_of(con: duckdb.DuckDBPyConnection, source: str) -> Int64Array:
+    """The calls whose token counts come from that `tokens_source`, ascending."""
+    rows = con.execute("SELECT call_no FROM calls WHERE tokens_source = ? ORDER BY call_no", [source]).fetchnumpy()
+    return np.asarray(rows["call_no"], np.int64)
+
+
+def _mark_unsure(priced: Priced, call_no: Int64Array, unsure: dict[int, Int64Array]) -> None:
+    """A call whose count is unknown although something was logged says so, until the count is estimated."""
+    for status, calls in unsure.items():
+        if len(calls):
+            priced.status[np.isin(call_no, calls, assume_unique=True) & (priced.status == NO_USAGE)] = status
 
 
 def _guard(usage: Usage, priced: Priced) -> None:

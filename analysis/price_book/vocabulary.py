@@ -23,6 +23,8 @@ NO_USAGE: Final = 7
 TOO_LARGE: Final = 8
 PRICED_ESTIMATED: Final = 9
 NOT_BILLED: Final = 10
+AMBIGUOUS_USAGE: Final = 11
+PARTIAL_USAGE: Final = 12
 STATUSES: Final = (
     "priced",  # every token kind had its own price
     "priced_fallback",  # a kind without a price of its own was billed at its parent's, or the price row is a guess
@@ -35,6 +37,8 @@ STATUSES: Final = (
     "too_large",  # NULL: beyond $1M for one row
     "priced_estimated",  # priced on token counts of our own, for want of logged ones
     "not_billed",  # zero by the provider's own rule: a refusal before any output
+    "ambiguous_usage",  # NULL: the log does not tell whether its input holds the cached tokens
+    "partial_usage",  # NULL: the log ends before the answer did; its output count is a placeholder
 )
 
 # Kinds of a price row: tokens in nano-dollars per million, from `per_request` on nano-dollars per thousand uses.

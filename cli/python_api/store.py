@@ -70,9 +70,10 @@ class Store(database.Store):
         Parameters: as of `calls`.
 
         Columns: `call_no` Int64; `price_id` Int32, the row of the table `prices`; `cost_status` String (priced,
-        priced_fallback, priced_estimated, unknown_model, unknown_tier, unknown_kind, no_usage, too_large); dollars as
-        Decimal(38, 12): `uncached_input_usd`, `cache_read_usd`, `cache_write_usd`, `output_usd`, `reasoning_usd`,
-        `other_usd`, and their sum `cost_usd`. Null where there is no price.
+        priced_fallback, priced_estimated, unknown_model, unknown_tier, unknown_kind, no_usage, ambiguous_usage,
+        partial_usage, too_large); dollars as Decimal(38, 12): `uncached_input_usd`, `cache_read_usd`,
+        `cache_write_usd`, `output_usd`, `reasoning_usd`, `other_usd`, and their sum `cost_usd`. Null where there is no
+        price.
 
         Raises: as `calls`.
 

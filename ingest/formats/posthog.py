@@ -16,6 +16,7 @@ from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire import openai
+from ingest.wire.openai import STANDARD_TIERS
 from ingest.wire.request_response import opened
 
 _CALLS = ("$ai_generation", "$ai_embedding")
@@ -35,6 +36,8 @@ def read(record: Any, context: Context) -> Outcome:
         raise BadRecordError("no model", "$.properties.$ai_model")
     call.provider_name = provider_name(text_or_none(get("$ai_provider")))
     _tokens(call, values)
+    tier = text_or_none(get("$ai_service_tier"))
+    call.service_tier = tier if tier not in STANDARD_TIERS else None
     tier = text_or_none(get("$ai_service_tier"))
     call.service_tier = None if tier in openai.STANDARD_TIERS else tier
     call.end_us, call.time_precision = time_us(record.get("timestamp"), "$.timestamp", zone=context.zone)
@@ -82,14 +85,16 @@ def _tokens(call: Call, values: dict[str, Any]) -> None:
     reasoning = counted("$ai_reasoning_tokens")
     server_tools.count(call, counted("$ai_web_search_count"), "web_search_calls")
     flag = values.get("$ai_cache_reporting_exclusive")
-    outside = flag is True if flag is not None else call.provider_name == "anthropic"
-    if asked is not None and outside:
-        asked += (read_ or 0) + (written or 0)
-    if made is not None and reasoning and str(call.provider_name).startswith("gcp."):
-        made += reasoning
+    provider = str(call.provider_name)
+    # without the flag PostHog takes Claude for exclusive on its own and on the clouds' APIs (input-costs.ts, 2026-11)
+    clouds = provider.startswith(("aws.", "gcp.")) and "claude" in str(call.request_model).lower()
+    outside = flag in (True, "true") if flag is not None else provider == "anthropic" or clouds
+    call.audio_input_tokens = counted("$ai_audio_input_tokens")
+    call.audio_output_tokens = counted("$ai_audio_output_tokens")
     settle(
         call, input_tokens=asked, output_tokens=made, cache_read=read_, cache_write=written, cache_write_1h=hour,
-        reasoning=reasoning, total=counted("$ai_total_tokens"),
+        reasoning=reasoning, total=counted("$ai_total_tokens"), cache_inside=not outside,
+        reasoning_inside=not provider.startswith("gcp."),
     )  # fmt: skip
 
 

@@ -415,6 +415,14 @@ def settle(
     call.tokens_source = "missing" if missing else source
 
 
+def set_partial(call: Call, detail: str) -> None:
+    """Mark a call whose log ends before its answer did: the output that was billed is not known."""
+    call.issue("partial_usage", f"output {call.output_tokens}: {detail}")
+    call.output_tokens = None
+    call.reasoning_output_tokens = None
+    call.tokens_source = "partial"
+
+
 def _input_readings(count: int, read: int, written: int, inside: bool | None) -> list[int]:
     """The inclusive input that a logged count can mean, the emitter's own reading first; none below its cache."""
     both = count + read + written

@@ -12,8 +12,10 @@ import msgspec
 
 from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, text_or_none
-from ingest.records.token_usage import apply_usage
+from ingest.records.token_usage import apply_usage, set_partial
+from ingest.wire.streaming import CUT_OFF
 
+_MOST_BEGUN = 16  # output tokens of a `message_start`
 _NOT_PARAMS = frozenset({"model", "messages", "tools", "system"})
 
 
@@ -71,6 +73,10 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
         apply_tier(call, usage)
         take_iterations(call, usage)
     content = get("content")
+    if get(CUT_OFF):
+        set_partial(call, "a stream without its end")
+    elif is_placeholder(call.output_tokens, content):
+        set_partial(call, "fewer tokens than the text can have")
     if isinstance(content, list) and content:
         for block in content:
             if isinstance(block, dict) and block.get("type") == "fallback" and isinstance(block.get("to"), dict):
@@ -80,6 +86,17 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
                     call.response_model = served
                     call.issue("model_fallback", f"{call.request_model} -> {served}")
         call.output = [{"role": "assistant", "content": content}]
+
+
+def is_placeholder(output_tokens: int | None, content: Any) -> bool:
+    """Whether an output count is the one with which a stream begins (one to a few), over an answer far longer.
+
+    No tokenizer needs less than one token for 40 characters of an answer this long, bar runs of one character.
+    """
+    if output_tokens is None or output_tokens > _MOST_BEGUN or not isinstance(content, list):
+        return False
+    texts = [block.get("text") or block.get("thinking") for block in content if isinstance(block, dict)]
+    return sum(len(text) for text in texts if isinstance(text, str)) > 200 + 40 * output_tokens
 
 
 def apply_tier(call: Call, usage: dict[str, Any]) -> None:

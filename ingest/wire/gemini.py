@@ -6,7 +6,8 @@ from typing import Any
 
 from ingest.records import server_tools
 from ingest.records.call import Call, text_or_none
-from ingest.records.token_usage import apply_usage
+from ingest.records.token_usage import apply_usage, set_partial
+from ingest.wire.streaming import CUT_OFF
 
 _TIERS = {"PROVISIONED_THROUGHPUT": "provisioned", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 
@@ -53,6 +54,8 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
     call.operation_name = "chat"
     usage = get("usageMetadata", get("usage_metadata"))
     apply_usage(call, usage, "$.usageMetadata")
+    if get(CUT_OFF):
+        set_partial(call, "a stream without its end")
     if isinstance(usage, dict):
         traffic = text_or_none(usage.get("trafficType"))
         tier = text_or_none(usage.get("serviceTier"))

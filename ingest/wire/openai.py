@@ -10,6 +10,7 @@ from typing import Any
 from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage
+from ingest.wire.streaming import usage_of
 
 _NOT_PARAMS = frozenset({"model", "messages", "tools", "input", "instructions", "functions"})
 STANDARD_TIERS = frozenset({"default", "auto", "standard", "on_demand", "on-demand", ""})
@@ -114,7 +115,7 @@ def apply_chat(call: Call, body: dict[str, Any]) -> None:
     call.response_id = text_or_none(get("id"))
     call.response_model = text_or_none(get("model"))
     call.operation_name = "text_completion" if get("object") == "text_completion" else "chat"
-    apply_usage(call, get("usage"), "$.usage")
+    apply_usage(call, usage_of(body), "$.usage")
     tier = text_or_none(get("service_tier"))
     if tier:  # what the response says is what was billed
         call.service_tier = None if tier in STANDARD_TIERS else tier

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 decode = msgspec.json.Decoder().decode
+CUT_OFF = "hindcast_cut_off"  # key of a body put together from a stream without its end
 
 
 def parse_events(text: str) -> list[dict[str, Any]]:
@@ -84,8 +85,9 @@ def _openai(chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
     body["object"] = "chat.completion"
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
-        if chunk.get("usage"):
-            body["usage"] = chunk["usage"]
+        usage = usage_of(chunk)
+        if usage:
+            body["usage"] = usage
         if chunk.get("service_tier"):
             body["service_tier"] = chunk["service_tier"]
         body["model"] = body["model"] or chunk.get("model")
@@ -95,6 +97,19 @@ def _openai(chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
             choice["finish_reason"] = part.get("finish_reason") or choice["finish_reason"]
     body["choices"] = [{"index": index, **choice} for index, choice in sorted(choices.items())]
     return body
+
+
+def usage_of(body: dict[str, Any]) -> Any:
+    """The usage of a chat completion or chunk; Groq has it in `x_groq`, Moonshot in the last choice (2026-11)."""
+    if body.get("usage"):
+        return body["usage"]
+    groq = body.get("x_groq")
+    if isinstance(groq, dict) and groq.get("usage"):
+        return groq["usage"]
+    for choice in body.get("choices") or ():
+        if isinstance(choice, dict) and choice.get("usage"):
+            return choice["usage"]
+    return body.get("usage")
 
 
 def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -117,6 +132,7 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
 def _anthropic(events: list[dict[str, Any]]) -> dict[str, Any] | None:
     body: dict[str, Any] | None = None
     blocks: dict[int, dict[str, Any]] = {}
+    ended = False
     for event in events:
         name = event.get("type")
         if name == "message_start" and isinstance(event.get("message"), dict):
@@ -133,6 +149,7 @@ def _anthropic(events: list[dict[str, Any]]) -> dict[str, Any] | None:
         elif name == "message_delta" and body is not None:
             body.update({key: value for key, value in (event.get("delta") or {}).items() if value is not None})
             usage = event.get("usage") or {}
+            ended = ended or usage.get("output_tokens") is not None
             body["usage"].update({key: value for key, value in usage.items() if value is not None})
     if body is None:
         return None
@@ -146,6 +163,8 @@ def _anthropic(events: list[dict[str, Any]]) -> dict[str, Any] | None:
                 block["input"] = written
         content.append(block)
     body["content"] = content or body.get("content")
+    if not ended:
+        body[CUT_OFF] = True  # message_start holds a placeholder of one or a few output tokens
     return body
 
 
@@ -172,6 +191,8 @@ def _gemini(chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
     body["candidates"] = [
         {"content": {"role": "model", "parts": parts}, "finishReason": reason, "groundingMetadata": grounding}
     ]
+    if parts and reason is None:
+        body[CUT_OFF] = True
     return body
 
 
