@@ -103,7 +103,7 @@ def ledger_hours(con: duckdb.DuckDBPyConnection, providers: Iterable[str] | None
 
 def _billers(provider: str | None, key: tuple[str, str] | None) -> set[str]:
     """Who may bill a call: the logged provider where it is known, else whoever the model resolves to."""
-    from analysis.pricing.model_names import PROVIDERS
+    from analysis.price_book.provider_names import PROVIDERS
 
     if provider:
         return {PROVIDERS.get(provider.lower(), provider.lower())}

@@ -194,6 +194,14 @@ def price_rows(
     """
     wanted = sorted(set(keys))
     found: dict[Key, list[tuple[int, PriceRow]]] = {key: [] for key in wanted}
+    imported = [key for key in wanted if key[0].startswith("list ")]
+    if imported:
+        where = "price_id >= ? AND (provider, model) IN (SELECT unnest(?), unnest(?))"
+        for price_id, row in stored_rows(
+            con, where, [FIRST_OVERRIDE_ID, [k[0] for k in imported], [k[1] for k in imported]]
+        ):
+            found[row.key].append((price_id, row))
+        wanted = [key for key in wanted if key not in imported]
     if stored_version(con) == book_version():
         where = "is_current AND price_id < ? AND (provider, model) IN (SELECT unnest(?), unnest(?))"
         for price_id, row in stored_rows(

@@ -10,28 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from analysis.price_book.rows import HISTORY, Key, PriceRow, clip, nano_dollars, scale_price
-from analysis.price_book.vocabulary import AS_TEXT, KINDS, TOKEN_KINDS
+from analysis.price_book.rules import BookRules, Price, Strict, TierRule, derived, with_rules
+from analysis.price_book.vocabulary import KINDS, TOKEN_KINDS
 from ingest.errors import PriceError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML has it: ten times faster
-Price = Annotated[Decimal, BeforeValidator(lambda value: Decimal(str(value))), Field(ge=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class DatedPrice(_Strict):
+class DatedPrice(Strict):
     """Prices in USD per million tokens from a UTC day on, until the next entry of the same size range."""
 
     start: date = Field(alias="from")
@@ -58,14 +53,16 @@ class DatedPrice(_Strict):
     maps: Price | None = None
     image_generation: Price | None = None
     other_tool: Price | None = None
-    above: dict[int, dict[str, Price]] = {}  # input tokens -> the prices of larger requests, whole request
+    above: dict[int, dict[str, Price]] = Field(
+        default_factory=dict
+    )  # input tokens -> the prices of larger requests, whole request
     off_peak: OffPeak | None = None
     tier: Literal["standard", "batch", "flex", "priority", "fast"] = "standard"
     confidence: Literal["high", "low"] = "high"
     source: str
 
 
-class OffPeak(_Strict):
+class OffPeak(Strict):
     """Other prices in a window of the UTC day, as `HH:MM`."""
 
     start: str = Field(alias="from")
@@ -73,14 +70,14 @@ class OffPeak(_Strict):
     prices: dict[str, Price]
 
 
-class Continues(_Strict):
+class Continues(Strict):
     """From this day on the catalogue's rows of `model` hold."""
 
     start: date = Field(alias="from")
     model: str
 
 
-class ModelHistory(_Strict):
+class ModelHistory(Strict):
     """One price model of the overlay: the ids it speaks for, its prices by date, and where the catalogue goes on."""
 
     provider: str
@@ -91,79 +88,10 @@ class ModelHistory(_Strict):
     continues: Continues | None = None
 
 
-class TierRule(_Strict):
-    """A service tier billed at a fraction of the standard price, for models whose own tier price is not listed."""
-
-    provider: str
-    models: list[str]  # globs of price models
-    tier: Literal["batch", "flex", "priority", "fast"]
-    multiplier: Price
-    start: date = Field(alias="from")
-    source: str
-    confidence: Literal["high", "low"] = "low"
-
-
-class OnePriceRule(_Strict):
-    """Modalities that a provider bills at its price of text, for models that list no other price of them."""
-
-    provider: str
-    models: list[str]  # globs of price models
-    kinds: list[Literal["audio_input", "audio_output", "image_input", "image_output"]]
-    since: date
-    source: str
-
-
-class ToolPrice(_Strict):
-    """Prices in USD per thousand uses of a provider's tools, for models that list none."""
-
-    provider: str
-    models: list[str]
-    prices: dict[str, Price]
-    since: date  # the day the tool was offered; there are no earlier uses
-    source: str
-
-
-class SearchByPrompt(_Strict):
-    """Models whose searches are billed once a request that searched, however often it did."""
-
-    provider: str
-    models: list[str]
-    source: str
-
-
-class DerivedModels(_Strict):
-    """Price models that cost a multiple of others, told by the beginning of their names."""
-
-    provider: str
-    beside: str  # one for each model whose name begins so ...
-    named: str  # ... under this beginning ...
-    times: str  # ... at a multiple of the one that begins so, where it is there, else of the first
-    multiplier: Price
-    source: str
-
-
-class RegionalRule(_Strict):
-    """What a provider adds to its token prices for keeping a request in a region."""
-
-    served_by: list[str]  # the provider that bills, in the catalogue's words
-    models: list[str]  # globs of price models
-    regions: list[str]  # globs of logged regions
-    elsewhere: list[str] = []  # globs of regions that the rule leaves out
-    multiplier: Price
-    start: date = Field(alias="from")
-    source: str
-
-
-class History(_Strict):
+class History(BookRules):
     """The overlay file."""
 
     as_of: date
-    tier_rules: list[TierRule] = []
-    one_price: list[OnePriceRule] = []
-    search_by_prompt: list[SearchByPrompt] = []
-    tool_prices: list[ToolPrice] = []
-    regional_rules: list[RegionalRule] = []
-    derived_models: list[DerivedModels] = []
     models: list[ModelHistory]
 
     def windows(self) -> dict[Key, int]:
@@ -224,7 +152,7 @@ def merge(rows: Iterable[PriceRow], history: History) -> list[PriceRow]:
         merged[key] = own
     result: list[PriceRow] = []
     for (provider, name), found in sorted(merged.items()):
-        rows = [_completed(row, history) for row in with_tiers(found, history.tier_rules)]
+        rows = [with_rules(row, history) for row in with_tiers(found, history.tier_rules)]
         result += rows
         if (provider, f"{name}-fast") not in merged:  # tools that write the tier into the name
             result += [replace(row, model=f"{name}-fast", tier="standard") for row in rows if row.tier == "fast"]
@@ -232,73 +160,8 @@ def merge(rows: Iterable[PriceRow], history: History) -> list[PriceRow]:
             if provider == rule.provider and name.startswith(rule.beside):
                 rest = name.removeprefix(rule.beside)
                 base = merged.get((provider, f"{rule.times}{rest}"), found)
-                result += [_times(row, f"{rule.named}{rest}", rule) for row in base if row.tier == "standard"]
+                result += [derived(row, f"{rule.named}{rest}", rule) for row in base if row.tier == "standard"]
     return result
-
-
-def _times(row: PriceRow, model: str, rule: DerivedModels) -> PriceRow:
-    prices = tuple(
-        price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
-        for kind, price in zip(KINDS, row.prices, strict=True)
-    )
-    return replace(row, model=model, prices=prices, source=rule.source)
-
-
-def _completed(row: PriceRow, history: History) -> PriceRow:
-    """The row with the prices that the rules on modalities and tools state, where it has none."""
-    prices = dict(zip(KINDS, row.prices, strict=True))
-    for one in history.one_price:
-        if one.provider == row.provider and _speaks_for(one.models, row.model):
-            for modality in one.kinds:
-                for name in (str(modality), modality.replace("_input", "_cache_read")):
-                    if prices[name] is None and name in AS_TEXT:
-                        prices[name] = prices[AS_TEXT[name]]
-    for asked in history.search_by_prompt:
-        if asked.provider == row.provider and _speaks_for(asked.models, row.model):
-            prices["web_search"], prices["web_search_prompt"] = None, prices["web_search"]
-    for tool in history.tool_prices:
-        if tool.provider == row.provider and _speaks_for(tool.models, row.model):
-            for kind, price in tool.prices.items():
-                if prices[kind] is None:
-                    prices[kind] = nano_dollars(price)
-    completed = tuple(prices[kind] for kind in KINDS)
-    return row if completed == row.prices else replace(row, prices=completed)
-
-
-def _speaks_for(globs: list[str], model: str) -> bool:
-    return any(fnmatchcase(model, glob) for glob in globs)
-
-
-def regional(rows: list[tuple[int, PriceRow]], served_by: str, region: str) -> list[tuple[int, PriceRow]] | None:
-    """The rows of one model as `served_by` bills them in a region, or None where no rule speaks of it.
-
-    A row is cut at the day from which a rule holds; a part under a rule has the id -1. Fees by the use stay.
-    """
-    place = region.lower()
-    changed = False
-    result = rows
-    for rule in load_history(HISTORY).regional_rules:
-        if not (
-            served_by in rule.served_by and _speaks_for(rule.regions, place) and not _speaks_for(rule.elsewhere, place)
-        ):
-            continue
-        parts: list[tuple[int, PriceRow]] = []
-        for price_id, row in result:
-            day = rule.start.isoformat()
-            before, after = clip(row, None, day), clip(row, day, None)
-            if after is None or not _speaks_for(rule.models, row.model):
-                parts.append((price_id, row))
-                continue
-            if before is not None:
-                parts.append((price_id, before))
-            prices = tuple(
-                price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
-                for kind, price in zip(KINDS, row.prices, strict=True)
-            )
-            parts.append((-1, replace(after, prices=prices, source=f"{row.source}; {rule.source}")))
-            changed = True
-        result = parts
-    return result if changed else None
 
 
 def _own_rows(model: ModelHistory) -> list[PriceRow]:

@@ -16,7 +16,7 @@ from analysis.price_book.book import (
     stored_rows,
     stored_version,
 )
-from analysis.price_book.rows import Key, PriceRow, extend_first_price_backwards
+from analysis.price_book.rows import HISTORY, Key, PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import NO_TIME
 from analysis.pricing.model_names import catalogue_provider, load_aliases, resolve_all
 from analysis.pricing.rate_table import Rate, RateTable
@@ -76,10 +76,11 @@ def load_rates(
 
 def in_region(rows: list[tuple[int, PriceRow]], provider: str | None, region: str) -> list[tuple[int, PriceRow]]:
     """The rows of a model as the logged provider bills them in a region; rows that a rule made have the id -1."""
-    from analysis.price_book.history import regional  # a schema library
+    from analysis.price_book.history import load_history  # a schema library
+    from analysis.price_book.rules import regional_rows
 
     served_by = catalogue_provider(provider) or rows[0][1].provider
-    return regional(rows, served_by, region) or rows
+    return regional_rows(rows, load_history(HISTORY).regional_rules, served_by, region) or rows
 
 
 def to_rate(price_id: int, row: PriceRow, *, zero: bool = False) -> Rate:

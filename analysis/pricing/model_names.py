@@ -17,29 +17,13 @@ import duckdb
 
 from analysis.price_book import local_cache
 from analysis.price_book.book import book_version, stored_version
+from analysis.price_book.price_lists import imported_names
+from analysis.price_book.provider_names import PROVIDERS
 from analysis.price_book.rows import Key
 from ingest.store.database import has_tables
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
 
-# Names of providers in logs (OpenTelemetry GenAI, litellm, langfuse, ...) -> the catalogue's.
-PROVIDERS: Final = {
-    "aws.bedrock": "aws", "bedrock": "aws", "bedrock_converse": "aws", "amazon_bedrock": "aws", "amazon-bedrock": "aws",
-    "azure.ai.openai": "azure", "azure.ai.inference": "azure", "azure_ai": "azure", "azure_openai": "azure",
-    "azure-openai": "azure", "az.ai.openai": "azure", "az.ai.inference": "azure",
-    "gcp.vertex_ai": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "vertex_ai": "google",
-    "vertexai": "google", "vertex": "google", "gemini": "google", "google_genai": "google", "google-vertex": "google",
-    "google_ai": "google", "mistral_ai": "mistral", "mistralai": "mistral", "x_ai": "x-ai", "xai": "x-ai",
-    "together_ai": "together", "together-ai": "together", "togetherai": "together", "fireworks_ai": "fireworks",
-    "fireworks-ai": "fireworks", "moonshot": "moonshotai", "github_copilot": "github-copilot",
-    "text-completion-openai": "openai", "openai_chat": "openai", "open_router": "openrouter", "zhipu": "zhipuai",
-    "z.ai": "zai", "z-ai": "zai", "zai-org": "zai", "zai-coding-plan": "zai", "bigmodel": "zhipuai",
-    "alibaba": "dashscope", "alibaba-cloud": "dashscope", "alibaba_cloud": "dashscope", "qwen": "dashscope",
-    "aliyun": "dashscope", "model-studio": "dashscope", "anthropic-vertex": "google", "vertex_ai_anthropic": "google",
-    "google-vertex-anthropic": "google", "bedrock_mantle": "aws", "codestral": "mistral",
-    "text-completion-codestral": "mistral", "cohere_chat": "cohere",
-    "perplexity_ai": "perplexity", "voyage": "voyageai", "novita_ai": "novita",
-}  # fmt: skip
 # Own machines: the same weights may have a price elsewhere, but not here. Only the user can set one.
 SELF_HOSTED: Final = frozenset({
     "vllm", "hosted_vllm", "ollama", "ollama_chat", "llama_cpp", "llamacpp", "llama.cpp", "lm_studio", "lmstudio",
@@ -330,7 +314,8 @@ def resolve_with(aliases: Mapping[str, tuple[str | None, str]], provider: str | 
 
 
 def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[Resolution]:
-    """Each logged (provider, model): from `model_map` where the store knows the name, else by the rules."""
+    """Each logged (provider, model): from `model_map` where the store knows the name, else by the rules, else as an
+    imported price list has it."""
     known: dict[Name, Resolution] = {}
     if has_tables(con, "model_map") and stored_version(con) == book_version():
         rows = con.execute(
@@ -342,8 +327,25 @@ def resolve_all(con: duckdb.DuckDBPyConnection, names: Sequence[Name]) -> list[R
             known[provider, model] = Resolution(key, rule, confidence)
     aliases = load_aliases(con)
     if not aliases and any(name not in known for name in names):
-        return resolve_names(names, known)
-    return [known[name] if name in known else resolve_with(aliases, *name) for name in names]
+        found = resolve_names(names, known)
+    else:
+        found = [known[name] if name in known else resolve_with(aliases, *name) for name in names]
+    return _with_imported(con, names, found) if any(hit.key is None for hit in found) else found
+
+
+def _with_imported(
+    con: duckdb.DuckDBPyConnection, names: Sequence[Name], found: Sequence[Resolution]
+) -> list[Resolution]:
+    """What our book does not have, by the price lists that the user imported; own machines have no list price."""
+    imported = imported_names(con)
+    if imported is None:
+        return list(found)
+    result = []
+    for (provider, model), hit in zip(names, found, strict=True):
+        own_machine = hit.rule.startswith("self-hosted")
+        key = imported.find(provider, model) if hit.key is None and not own_machine else None
+        result.append(hit if key is None else Resolution(key, f"not in the book > {key[0]}", "low"))
+    return result
 
 
 def resolve_names(names: Sequence[Name], known: Mapping[Name, Resolution]) -> list[Resolution]:

@@ -21,8 +21,8 @@ import duckdb
 from analysis.formatting import csv_text
 from analysis.ledger.ledger import revalue
 from analysis.price_book.book import kind_columns
+from analysis.price_book.provider_names import PROVIDERS
 from analysis.price_book.vocabulary import KINDS, PARENT
-from analysis.pricing.model_names import PROVIDERS
 from analysis.pricing.stored_overrides import load_overrides
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store

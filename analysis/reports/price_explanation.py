@@ -13,7 +13,7 @@ from analysis.formatting import usd
 from analysis.price_book.book import FIRST_OVERRIDE_ID, book_version, price_rows
 from analysis.price_book.rows import PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import KINDS, PARENT
-from analysis.pricing.model_names import Resolution, load_aliases, resolve_with
+from analysis.pricing.model_names import Resolution, load_aliases, resolve_all
 from analysis.pricing.overrides import apply_overrides, matching_overrides
 from analysis.pricing.stored_overrides import load_overrides
 from ingest.store.database import connect
@@ -73,7 +73,7 @@ def explain(
     with connect() as memory:
         source = con or memory
         aliases = load_aliases(source)
-        found = resolve_with(aliases, provider, model)
+        [found] = resolve_all(source, [(provider, model)])
         rows, _ = price_rows(source, [found.key] if found.key else [])
         base = extend_first_price_backwards(rows[found.key]) if found.key else []
         own = matching_overrides(load_overrides(source), (provider, model), found.key, aliases)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from analysis.formatting import tokens, usd
-from analysis.price_book.book import compile_book
-from analysis.price_book.rows import PriceRow
+from analysis.price_book.book import compile_book, price_rows
+from analysis.price_book.rows import Key, PriceRow
 from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.model_names import load_aliases, resolve_all
 from analysis.pricing.overrides import Override
@@ -43,6 +43,7 @@ def list_rows(store: Store, name: str | None = None) -> PriceList:
     book = compile_book()
     unresolved: list[str] = []
     loose: list[tuple[str, str]] = []
+    imported: dict[Key, list[PriceRow]] = {}
     if name is not None:
         keys = {row.key for row in book.rows if name.lower() in f"{row.provider}/{row.model}".lower()}
         if not keys:
@@ -51,6 +52,10 @@ def list_rows(store: Store, name: str | None = None) -> PriceList:
         with store.read() as con:
             names = con.execute("SELECT DISTINCT provider_name, model FROM calls ORDER BY ALL").fetchall()
             found = resolve_all(con, names)
+            lists = [hit.key for hit in found if hit.key is not None and hit.key[0].startswith("list ")]
+            imported = (
+                {key: [row for _, row in rows] for key, rows in price_rows(con, lists)[0].items()} if lists else {}
+            )
         keys = {hit.key for hit in found if hit.key is not None}
         for pair, hit in zip(names, found, strict=True):
             label = "/".join(part for part in pair if part) or "(no model)"
@@ -58,7 +63,7 @@ def list_rows(store: Store, name: str | None = None) -> PriceList:
                 unresolved.append(label)
             elif hit.confidence == "low":
                 loose.append((label, f"{'/'.join(hit.key)} by {hit.rule}"))
-    rows = [_readable(row) for key in sorted(keys) for row in book.of(key)]
+    rows = [_readable(row) for key in sorted(keys) for row in [*book.of(key), *imported.get(key, ())]]
     return PriceList(book.version, rows, len(keys), unresolved, loose)
 
 

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     prices.command("list")(list_prices)
     prices.command("explain")(explain_price)
     prices.command("diff")(diff)
+    prices.command("import")(import_list)
     prices.command("set")(set_prices)
     prices.command("unset")(unset)
     app.add_typer(prices, name="prices")
@@ -31,6 +32,18 @@ def service_tiers() -> tuple[str, ...]:
     from analysis.price_book.vocabulary import TIERS
 
     return TIERS[:-1]  # without "unknown"
+
+
+def _first_day(text: str) -> date:
+    from analysis.calendar_days import parse_days, today
+
+    return parse_days(text, today())[0]
+
+
+def _last_day(text: str) -> date:
+    from analysis.calendar_days import parse_days, today
+
+    return parse_days(text, today())[1]
 
 
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="The provider as logged.")]
@@ -47,6 +60,7 @@ def list_prices(
         str | None, typer.Argument(help="Part of a model name; without it, the models in the store.")
     ] = None,
     overrides: Annotated[bool, typer.Option("--overrides", help="Your own prices and aliases instead.")] = False,
+    unpriced: Annotated[bool, typer.Option("--unpriced", help="Logged models without a price instead.")] = False,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -71,6 +85,9 @@ def list_prices(
             say(f"  {item['override_id']:>3}  {item['text']}")
         for alias, target in own["aliases"].items():
             say(f"       {alias} is priced as {target}")
+        return
+    if unpriced:
+        _list_unpriced(store, json)
         return
     found = list_rows(Store(store), model)
     if json:
@@ -99,6 +116,80 @@ def list_prices(
         say("Loosely matched, please check (hindcast prices explain MODEL):")
         for name, rule in found.loose:
             say(f"  {name}: {rule}")
+
+
+def _list_unpriced(store: str, json: bool) -> None:
+    from analysis import formatting
+    from analysis.reports.unpriced_models import unpriced_models
+    from ingest.store.database import Store
+
+    found = unpriced_models(Store(store))
+    if json:
+        emit_json({"models": [item.to_json() for item in found]})
+        return
+    if not found:
+        say("Every model in the store has a price.")
+        return
+    calls = formatting.count(sum(item.calls for item in found), "call")
+    say(f"{calls} without a price; those with most dollars logged first, then with most tokens.")
+    say()
+    table(
+        ["provider", "model", "why", "calls", "tokens", "logged"],
+        [
+            [
+                item.provider or "-", item.model or "(no model)", item.status, f"{item.calls:,}",
+                formatting.tokens(item.tokens), "-" if item.logged_usd is None else formatting.money(item.logged_usd),
+            ]
+            for item in found
+        ],
+        left=(0, 1, 2),
+    )  # fmt: skip
+    offers = {item.model: item.like for item in found if item.like}
+    if offers:
+        say()
+        say("Names of a plan, without a price by the token. If you want them priced as the model behind them:")
+        for name, like in offers.items():
+            say(f"  hindcast prices set {name} --as {like}")
+
+
+def import_list(
+    file: Annotated[
+        str | None, typer.Argument(help="LiteLLM's map, models.dev's api.json or OpenRouter's list of models.")
+    ] = None,
+    since: Annotated[
+        date | None, typer.Option("--from", parser=_first_day, metavar="DAY", help="First UTC day (default: today).")
+    ] = None,
+    remove: Annotated[str | None, typer.Option("--remove", help="Forget an imported list: its name.")] = None,
+    store: StoreOption = "hindcast.duckdb",
+    json: JsonOption = False,
+) -> None:
+    """Import a price list for the models that the price book lacks, and reprice.
+
+    Example: hindcast prices import model_prices_and_context_window.json
+    """
+    from pathlib import Path
+
+    from analysis import formatting
+    from analysis.calendar_days import today
+    from analysis.price_book import price_lists
+    from ingest.errors import InputError
+    from ingest.store.database import Store
+
+    if (file is None) == (remove is None):
+        raise InputError("name a FILE to import, or a list to --remove", remedy="hindcast prices import api.json")
+    handle = Store(store)
+    with handle.read():
+        pass
+    if file is None:
+        with handle.write() as con:
+            price_lists.remove_price_list(con, str(remove))
+        _reprice(handle, f"prices of {remove} removed", json)
+        return
+    found = price_lists.read_price_list(Path(file))
+    with handle.write() as con:
+        price_lists.store_price_list(con, found, since or today())
+    models = formatting.count(found.models, "model")
+    _reprice(handle, f"{price_lists.LISTS[found.name]}: prices of {models}, for what the price book lacks", json)
 
 
 def explain_price(
@@ -242,18 +333,6 @@ def diff(
     if missing:
         say()
         say(f"Not in the file: {', '.join(missing)}")
-
-
-def _first_day(text: str) -> date:
-    from analysis.calendar_days import parse_days, today
-
-    return parse_days(text, today())[0]
-
-
-def _last_day(text: str) -> date:
-    from analysis.calendar_days import parse_days, today
-
-    return parse_days(text, today())[1]
 
 
 def _number(name: str, about: str) -> Any:
