@@ -10,7 +10,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
-from ingest.records.endpoint_regions import region_of_address
+from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -51,7 +51,7 @@ def read(record: Any, context: Context) -> Outcome:
             call.status = "error"
     if get("cache_reference_id") or (get("cache_enabled") is True and str(get("cache_hit")).lower() == "true"):
         call.status = "gateway_cache_hit"
-    call.region = call.region or region_of_address(get("target_url")) or region_of_address(get("request_path"))
+    call.region = call.region or endpoint_of(get("target_url") or get("request_path")).region
     call.user_id = text_or_none(get("request_user_id"))
     call.prompt_name = text_or_none(get("prompt_id")) or text_or_none(get("request_prompt_id"))
     call.prompt_version = text_or_none(get("prompt_version"))

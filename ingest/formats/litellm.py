@@ -16,7 +16,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, Skip, pico_dollars, text_or_none
-from ingest.records.endpoint_regions import region_of_address
+from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
@@ -140,7 +140,7 @@ def take_models(call: Call, record: dict[str, Any], served: str | None) -> None:
     call.response_model = text_or_none(record.get("model")) or served
     call.request_model = text_or_none(record.get("model_group")) or call.response_model
     call.provider_name = provider_name(text_or_none(record.get("custom_llm_provider")))
-    call.region = call.region or region_of_address(record.get("api_base"))
+    call.region = call.region or endpoint_of(record.get("api_base")).region
 
 
 def take_tier(call: Call, served: Any, breakdown: Any, usage: Any) -> None:

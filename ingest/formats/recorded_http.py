@@ -20,6 +20,8 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     if dialect_of(answer) is None and not (isinstance(answer, dict) and answer.get("error")):
         return Skip("no answer of a model")
     pair: dict[str, Any] = {"request": opened(request.get("body")), "response": answer}
+    if isinstance(request.get("uri"), str):
+        pair["uri"] = request["uri"]
     status = response.get("status")
     if isinstance(status, dict) and isinstance(status.get("code"), int):
         pair["status_code"] = status["code"]

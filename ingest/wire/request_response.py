@@ -14,7 +14,7 @@ import msgspec
 from ingest.format_contract import Context
 from ingest.records import agent_names
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
-from ingest.records.endpoint_regions import region_of_address
+from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.wire import anthropic, bedrock, cohere, gemini, ollama, openai, openai_media, streaming
@@ -130,13 +130,23 @@ def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
             if isinstance(value, int | float | str) and not isinstance(value, bool):
                 call.logged_cost_pico = pico_dollars(value, f"$.{key}")
         elif name == "address":
-            call.region = call.region or region_of_address(value)
+            _apply_address(call, value, named="provider" in told)
         elif name == "metadata":
             agent_names.from_metadata(call, value)
         elif name == "attempt":
             call.attempt = value if type(value) is int and 0 < value < 1000 else None
         elif getattr(call, name) is None:
             setattr(call, name, text_or_none(value))
+
+
+def _apply_address(call: Call, address: Any, *, named: bool) -> None:
+    """The endpoint's provider goes before the one that a dialect suggests, and after one that is `named`."""
+    found = endpoint_of(address)
+    call.region = call.region or found.region
+    if found.provider is not None and not named:
+        call.provider_name = found.provider
+    if call.request_model is None and call.response_model is None:
+        call.request_model = found.model
 
 
 def _apply_tags(call: Call, tags: Any) -> None:

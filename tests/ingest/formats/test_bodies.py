@@ -139,3 +139,19 @@ def test_what_an_unknown_record_lacks_is_always_said(record: dict[str, Any]) -> 
     for _, missing in nearest_formats(record):
         assert missing
         assert all(missing)
+
+
+@pytest.mark.parametrize(("url", "provider", "model"), [
+    ("https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent", "gcp.gemini",
+     "gemini-2.5-flash"),
+    ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:x",
+     "gcp.vertex_ai", "gemini-2.5-pro"),
+])  # fmt: skip
+def test_a_model_that_only_the_address_names_is_taken_from_it(
+    tmp_path: Path, url: str, provider: str, model: str
+) -> None:
+    body = {"candidates": [{"content": {"parts": [{"text": "hi"}]}}],
+            "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 2, "totalTokenCount": 11}}  # fmt: skip
+    row = {"timestamp": "2026-06-01T09:00:00Z", "url": url, "request": {"contents": []}, "response": body}
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert (call["provider_name"], call["model"]) == (provider, model)
