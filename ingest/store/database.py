@@ -7,6 +7,7 @@ neither starves. A `kill -9` at any moment leaves the last committed publish.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -112,6 +113,7 @@ class Store:
                 self._create()
             con = self._connect(read_only=False, patience=WRITE_PATIENCE_S)
             try:
+                self._make_log()
                 self._migrate(con)
                 con.execute("BEGIN")
                 try:
@@ -158,7 +160,7 @@ class Store:
             return
         lock_path = self.path.with_name(self.path.name + ".lock")
         try:
-            handle = lock_path.open("a+b")
+            handle = file_lock.open_private(lock_path)
         except OSError as error:
             if not exclusive:  # a read-only folder: nobody can be writing here through us
                 yield
@@ -211,10 +213,17 @@ class Store:
             leftover.unlink(missing_ok=True)
         try:
             with closing(connect(fresh)) as con:
+                fresh.chmod(0o600)  # prompts are their owner's
                 self._migrate(con)
             fresh.replace(self.path)
         except duckdb.Error as error:
             raise opening_failure(error, self.path) from error
+
+    def _make_log(self) -> None:
+        """Have DuckDB's log, which holds texts too, be no more readable than the store, from its first byte on."""
+        mode = self.path.stat().st_mode & 0o666
+        with suppress(OSError):  # DuckDB says itself where it cannot write
+            os.close(os.open(self.path.with_name(self.path.name + ".wal"), os.O_WRONLY | os.O_CREAT, mode))
 
     def _migrate(self, con: duckdb.DuckDBPyConnection) -> None:
         """Create what is missing. A foreign or newer file is refused before anything is touched."""
