@@ -5,10 +5,11 @@ Shapes after the vendors' schemas as of 2026-10; nothing is copied from anybody'
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sample_logs.formats.shapes import anthropic_message, iso, lines, millis
+from sample_logs.formats.shapes import anthropic_message, iso, lines, millis, seconds
 from sample_logs.formats.truth import TrueCall
 
 _GEMINI = "gemini-2.5-pro"
@@ -89,3 +90,129 @@ def qwen_code(calls: Sequence[TrueCall]) -> str:
              "systemPayload": {"uiEvent": {"event.name": "qwen-code.api_response", "input_token_count": number}}},
         ]  # fmt: skip
     return lines(records)
+
+
+def pi(calls: Sequence[TrueCall]) -> str:
+    records: list[dict[str, Any]] = [
+        {"type": "session", "version": 3, "id": "pi-sample", "timestamp": iso(calls[0].start), "cwd": "/home/dev/atlas"}
+    ]
+    for call in calls:
+        usage = {"input": call.input_tokens - call.cached_tokens, "output": call.output_tokens,
+                 "cacheRead": call.cached_tokens, "cacheWrite": 0, "cost": {"total": float(call.cost)}}  # fmt: skip
+        records.append({"type": "message", "id": call.id[-8:], "parentId": None, "timestamp": iso(call.end),
+                        "message": {"role": "assistant", "content": [{"type": "text", "text": call.answer}],
+                                    "provider": "openai", "model": call.model, "usage": usage, "stopReason": "stop",
+                                    "timestamp": millis(call.start)}})  # fmt: skip
+    return lines(records)
+
+
+def gemini_cli(calls: Sequence[TrueCall]) -> str:
+    """A chat as rows; each answer stands first without its counts."""
+    records: list[dict[str, Any]] = [
+        {"sessionId": "gemini-sample", "projectHash": "atlas", "startTime": iso(calls[0].start), "kind": "main"}
+    ]
+    for call in calls:
+        answer, total = _gemini_tokens(call)
+        message = {"id": call.id, "timestamp": iso(call.end), "type": "gemini", "content": call.answer,
+                   "model": _GEMINI}  # fmt: skip
+        tokens = {"input": call.input_tokens, "output": answer, "cached": call.cached_tokens,
+                  "thoughts": call.reasoning_tokens, "tool": 0, "total": total}  # fmt: skip
+        records += [
+            {"id": f"{call.id}-u", "timestamp": iso(call.start), "type": "user",
+             "content": call.messages[1]["content"]},
+            message, {**message, "tokens": tokens}, {"$set": {"lastUpdated": iso(call.end)}},
+        ]  # fmt: skip
+    return lines(records)
+
+
+def cline(calls: Sequence[TrueCall]) -> str:
+    """The messages of one task, a text before each request."""
+    records: list[dict[str, Any]] = []
+    for call in calls:
+        request = {"request": "...", "tokensIn": call.input_tokens - call.cached_tokens,
+                   "tokensOut": call.output_tokens, "cacheWrites": 0, "cacheReads": call.cached_tokens,
+                   "cost": float(call.cost)}  # fmt: skip
+        records += [
+            {"ts": millis(call.start) - 1, "type": "say", "say": "text", "text": call.messages[1]["content"]},
+            {"ts": millis(call.start), "type": "say", "say": "api_req_started", "text": json.dumps(request),
+             "modelInfo": {"providerId": "openai", "modelId": call.model, "mode": "act"}},
+        ]  # fmt: skip
+    return json.dumps(records) + "\n"
+
+
+def amp(calls: Sequence[TrueCall]) -> str:
+    messages: list[dict[str, Any]] = []
+    for number, call in enumerate(calls):
+        usage = {"model": call.model, "timestamp": iso(call.start), "outputTokens": call.output_tokens,
+                 "inputTokens": call.input_tokens - call.cached_tokens, "cacheCreationInputTokens": 0,
+                 "cacheReadInputTokens": call.cached_tokens, "totalInputTokens": call.input_tokens}  # fmt: skip
+        messages += [{"role": "user", "messageId": 2 * number},
+                     {"role": "assistant", "messageId": 2 * number + 1, "usage": usage}]  # fmt: skip
+    thread = {"id": "T-sample", "created": millis(calls[0].start), "messages": messages, "usageLedger": {"events": []}}
+    return json.dumps(thread) + "\n"
+
+
+def kimi(calls: Sequence[TrueCall]) -> str:
+    records: list[dict[str, Any]] = [{"type": "metadata", "protocol_version": "1.3"}]
+    for number, call in enumerate(calls):
+        usage = {"input_other": call.input_tokens - call.cached_tokens, "input_cache_read": call.cached_tokens,
+                 "input_cache_creation": 0, "output": call.output_tokens}  # fmt: skip
+        records.append({"timestamp": seconds(call.end), "message": {
+            "type": "StatusUpdate", "payload": {"message_id": f"msg-{number}", "token_usage": usage}}})  # fmt: skip
+    return lines(records)
+
+
+def copilot(calls: Sequence[TrueCall]) -> str:
+    """A session with a leg for each call, whose sums go on."""
+    records: list[dict[str, Any]] = []
+    total = dict.fromkeys(("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens"), 0)
+    for number, call in enumerate(calls):
+        total = {"inputTokens": total["inputTokens"] + call.input_tokens,
+                 "outputTokens": total["outputTokens"] + call.output_tokens,
+                 "cacheReadTokens": total["cacheReadTokens"] + call.cached_tokens, "cacheWriteTokens": 0}  # fmt: skip
+        metrics = {"gpt-4.1": {"requests": {"count": number + 1, "cost": number + 1}, "usage": total}}
+        records += [
+            {"type": "session.resume" if number else "session.start", "id": f"{number}-a",
+             "timestamp": iso(call.start), "data": {"sessionId": "copilot-sample"}},
+            {"type": "session.shutdown", "id": f"{number}-b", "timestamp": iso(call.end),
+             "data": {"modelMetrics": metrics}},
+        ]  # fmt: skip
+    return lines(records)
+
+
+def cursor(calls: Sequence[TrueCall]) -> str:
+    """Usage events as the admin API lists them."""
+    return lines([
+        {"timestamp": str(millis(call.start)), "model": call.model, "kind": "Usage-based", "userEmail": call.user,
+         "tokenUsage": {"inputTokens": call.input_tokens - call.cached_tokens, "outputTokens": call.output_tokens,
+                        "cacheWriteTokens": 0, "cacheReadTokens": call.cached_tokens,
+                        "totalCents": float(call.cost) * 100}, "chargedCents": 4}
+        for call in calls
+    ])  # fmt: skip
+
+
+def grok_build(calls: Sequence[TrueCall]) -> str:
+    records: list[dict[str, Any]] = []
+    for number, call in enumerate(calls):
+        counts = {"inputTokens": call.input_tokens, "outputTokens": call.output_tokens,
+                  "cachedReadTokens": call.cached_tokens, "modelCalls": 1,
+                  "totalTokens": call.input_tokens + call.output_tokens}  # fmt: skip
+        update = {"sessionUpdate": "turn_completed", "prompt_id": f"prompt-{number}", "stop_reason": "end_turn",
+                  "usage": {**counts, "modelUsage": {"grok-code-fast-1": counts}}}  # fmt: skip
+        method = {"timestamp": seconds(call.end), "method": "session/update"}
+        records += [
+            {**method, "params": {"sessionId": call.session, "update": {"sessionUpdate": "agent_message_chunk",
+                                                                       "content": {"text": call.answer}}}},
+            {**method, "params": {"sessionId": call.session, "update": update}},
+        ]  # fmt: skip
+    return lines(records)
+
+
+def agent_sums(calls: Sequence[TrueCall]) -> str:
+    """The sums of a session of Vibe; the tool writes each session to a file of its own."""
+    asked, made = sum(call.input_tokens for call in calls), sum(call.output_tokens for call in calls)
+    stats = {"session_prompt_tokens": asked, "session_completion_tokens": made, "session_cost": 0.0125}
+    session = {"session_id": "vibe-sample", "start_time": iso(calls[0].start), "end_time": iso(calls[-1].end),
+               "environment": {"working_directory": "/home/dev/atlas"}, "stats": stats,
+               "config": {"active_model": "devstral-medium-latest"}}  # fmt: skip
+    return json.dumps(session) + "\n"

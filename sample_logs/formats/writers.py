@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sample_logs.formats.agents import agent_telemetry, claude_print, qwen_code
+from sample_logs.formats.agents import (
+    agent_sums,
+    agent_telemetry,
+    amp,
+    claude_print,
+    cline,
+    copilot,
+    cursor,
+    gemini_cli,
+    grok_build,
+    kimi,
+    pi,
+    qwen_code,
+)
 from sample_logs.formats.bodies import azure_llm, cohere, ollama, openai_media, openai_realtime
 from sample_logs.formats.gateways import helicone, hindcast, litellm, litellm_spend, mapping, openrouter, portkey
 from sample_logs.formats.providers import (
@@ -89,6 +102,15 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "agent_telemetry": ("agent_telemetry.jsonl", agent_telemetry),
     "claude_print": ("claude_print.jsonl", claude_print),
     "qwen_code": ("qwen_code.jsonl", qwen_code),
+    "gemini_cli": ("gemini_cli.jsonl", gemini_cli),
+    "copilot": ("copilot.jsonl", copilot),
+    "cursor": ("cursor.jsonl", cursor),
+    "cline": ("cline.json", cline),
+    "pi": ("pi.jsonl", pi),
+    "kimi": ("kimi.jsonl", kimi),
+    "amp": ("amp.json", amp),
+    "grok_build": ("grok_build.jsonl", grok_build),
+    "agent_sums": ("agent_sums.json", agent_sums),
     "recorded_http": ("recorded_http.yaml", recorded_http),
     "provider_usage": ("provider_usage.jsonl", provider_usage),
     "mapping": ("gateway.csv", mapping),

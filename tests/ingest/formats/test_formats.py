@@ -18,7 +18,14 @@ ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "sample_logs" / "formats"
 GATEWAY = ROOT / "sample_logs" / "mappings" / "gateway.yaml"
 # what the samples hold beside one call per true call
-CALLS = {"azure": SAMPLE_CALLS + 1, "opencode": 1, "provider_usage": 0, "cohere": SAMPLE_CALLS + 1, "openai_media": 3}
+CALLS = {
+    "azure": SAMPLE_CALLS + 1,
+    "opencode": 1,
+    "agent_sums": 1,
+    "provider_usage": 0,
+    "cohere": SAMPLE_CALLS + 1,
+    "openai_media": 3,
+}
 # formats that tell no cache
 CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm", "cloudflare"}
 # formats that carry the whole truth about a call, under the response's id
@@ -60,7 +67,7 @@ def test_a_sample_is_recognised_and_every_row_is_accounted_for(tmp_path: Path, n
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
 
 
-@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"opencode", "provider_usage", "openai_media"}))
+@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"opencode", "agent_sums", "provider_usage", "openai_media"}))
 def test_tokens_of_a_sample_are_the_true_ones(tmp_path: Path, name: str) -> None:
     truth = true_calls(SAMPLE_CALLS)
     options = {"mapping": GATEWAY} if name == "mapping" else {}
