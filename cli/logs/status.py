@@ -127,7 +127,7 @@ def show_found_logs(logs: list[FoundLogs]) -> None:
 
 
 def ingest_command(logs: list[FoundLogs]) -> str:
-    """The command that reads the first of the logs."""
+    """The command that reads the logs that were found."""
     import shlex
 
-    return f"hindcast ingest {shlex.quote(str(logs[0].path))}" if logs else "hindcast ingest PATH"
+    return f"hindcast ingest {shlex.join(str(found.path) for found in logs) if logs else 'PATH'}"
