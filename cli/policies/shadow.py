@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def shadow(
         model: Annotated[str, typer.Option(help="The model to ask.")],
-        budget: Annotated[str, typer.Option(help="Most to spend, in US dollars.")],
+        budget: Annotated[
+            str,
+            typer.Option(help="Most to spend, in US dollars."),
+        ],
         judge: Annotated[
             str | None, typer.Option(help="The model that scores (default: only lengths are compared).")
         ] = None,
@@ -76,11 +79,9 @@ def register(app: typer.Typer) -> None:
 def _client(base_url: str | None) -> Any:
     import os
 
-    import openai
+    from replay.shadow import endpoint
 
-    # its own retries would be paid for without being counted
-    key = os.environ.get("OPENAI_API_KEY") or "none"
-    return openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120.0)
+    return endpoint.client(base_url, os.environ.get("OPENAI_API_KEY"))
 
 
 def _pico(text: str) -> int:
@@ -133,7 +134,8 @@ def show(result: Result) -> None:
     if result.length_ratio is not None:
         say(f"Its answers are {result.length_ratio:.2f} times as long.")
     for number, text in (
-        (result.failed, "failed after all retries, at no cost"),
+        (result.failed, "refused after all retries, at no cost"),
+        (result.unusable, "answered with nothing usable: counted as paid at the worst case"),
         (result.lost, "sent without a recorded answer: counted as paid, not sent again"),
     ):
         if number:

@@ -10,9 +10,10 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ingest.errors import InputError
+from ingest.store import file_lock
 
 
 @dataclass
@@ -20,19 +21,37 @@ class Journal:
     """The open record of one run. `spent` is in pico-dollars and holds begun calls at their worst case."""
 
     path: Path
+    _lock: IO[bytes]
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, plan: dict[str, Any]) -> Journal:
-        """Read what is there, or begin. Raises InputError where the journal is of another plan."""
-        journal = cls(path)
-        if path.exists():
-            journal._read(plan)
+        """Read what is there, or begin. Raises InputError where it is of another plan, or another run holds it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = file_lock.open_private(path.with_name(path.name + ".lock"))
+        if not file_lock.acquire(lock, exclusive=True, patience_s=0):
+            lock.close()
+            raise InputError(f"another run is recording in {path}", remedy="Wait for it, or give another --journal.")
+        journal = cls(path, lock)
+        try:
+            return journal._begin_or_resume(plan)
+        except BaseException:
+            lock.close()
+            raise
+
+    def _begin_or_resume(self, plan: dict[str, Any]) -> Journal:
+        if self.path.exists():
+            self._read(plan)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            journal._write({"plan": plan})
-        return journal
+            self._write({"plan": plan})
+        return self
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
 
     def _read(self, plan: dict[str, Any]) -> None:
         text = self.path.read_bytes()
@@ -86,7 +105,8 @@ class Journal:
         self._write(entry)
 
     def _write(self, entry: dict[str, Any]) -> None:
-        with self.path.open("ab") as handle:
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(self.path, mode, 0o600), "ab") as handle:  # answers are their owner's only
             handle.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             handle.flush()
             os.fsync(handle.fileno())

@@ -1,4 +1,4 @@
-"""Ask another model a sample of the logged questions, under a budget that is never exceeded, and score its answers.
+"""Ask another model a sample of the logged questions under a budget, and score its answers.
 
 Before every call its worst case is reserved: it is made only if the budget bears it. Answers are judged blind, in both
 orders, and stored as paired scores of the logged and the other model.
@@ -6,12 +6,11 @@ orders, and stored as paired scores of the logged and the other model.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,20 +19,13 @@ from analysis.money import dollars
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.shadow import judge, sampling
+from replay.shadow.endpoint import DEADLINE_S, Client, Endpoint, UnusableAnswerError
 from replay.shadow.journal import Journal
 from replay.shadow.plan import Plan, Question, asked, costs, count, padded, plan, price, room
 
 __all__ = ["Plan", "Result", "plan", "run"]
 
 SOURCE = "shadow"
-PATIENCE = 5  # attempts per call
-STATUSES = (408, 409, 429, 500, 502, 503, 504, 529)
-
-
-class Client(Protocol):
-    """The part of `openai.OpenAI` that is used."""
-
-    chat: Any
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,7 @@ class Result:
     judged: int
     lost: int  # begun and never finished: counted as paid, not asked again
     failed: int
+    unusable: int  # answers that are none: counted as paid at their worst case
     spent: int
     stopped: str | None
     candidate: sampling.Interval | None
@@ -63,6 +56,7 @@ class Result:
             "judged": self.judged,
             "lost": self.lost,
             "failed": self.failed,
+            "unusable": self.unusable,
             "skipped_calls": self.plan.skipped,
             "spent_usd": usd(dollars(self.spent)),
             "stopped": self.stopped,
@@ -77,14 +71,13 @@ class Result:
 
 @dataclass
 class _Run:
-    """One run in progress. `pause` sleeps; tests give one that does not."""
+    """One run in progress. `beyond` is set once a call cost more than its worst case."""
 
     plan: Plan
-    client: Client
+    endpoint: Endpoint
     journal: Journal
     budget: int
-    pause: Callable[[float], None]
-    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    beyond: bool = False
 
     def affordable(self, worst: int) -> bool:
         return self.journal.spent + worst <= self.budget
@@ -98,71 +91,26 @@ class _Run:
         reserved = price(self.plan.prices, model, padded(count(messages, model)), most)
         self.journal.begin(key, reserved)
         try:
-            reply = self._send(model, messages, most)
+            reply = self.endpoint.send(model, messages, most)
         except InputError:
             self.journal.cancel(key)
             raise
         except TimeoutError:  # it may have been billed: it stays begun, at its worst case
             return None
+        except UnusableAnswerError:
+            self.journal.finish(key, reserved, failed=True, unusable=True, **about)
+            return None
         if reply is None:
             self.journal.finish(key, 0, failed=True, **about)
             return None
-        usage = reply.usage
-        if usage is None:  # not told: as much as it can have been
-            cost, read, wrote = reserved, None, None
-        else:
-            read, wrote = int(usage.prompt_tokens), int(usage.completion_tokens)
-            cost = price(self.plan.prices, model, read, wrote)
-        text = reply.choices[0].message.content or ""
-        self.journal.finish(key, cost, text=text, input_tokens=read, output_tokens=wrote, **about)
+        cost = reserved  # where usage is not told, as much as it can have been
+        if reply.input_tokens is not None and reply.output_tokens is not None:
+            cost = price(self.plan.prices, model, reply.input_tokens, reply.output_tokens)
+            self.beyond = self.beyond or cost > reserved
+        self.journal.finish(
+            key, cost, text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens, **about
+        )
         return self.journal.done[key]
-
-    def _send(self, model: str, messages: Sequence[dict[str, Any]], most: int) -> Any:
-        """The reply, after polite retries; None where the endpoint refuses this request for good.
-
-        TimeoutError where an answer may have been made and lost; InputError where no request can succeed.
-        """
-        import openai
-
-        wait: float | None = None
-        unreachable: Exception | None = None
-        for attempt in range(PATIENCE):
-            if attempt:
-                self.pause(wait if wait is not None else min(2.0 ** (attempt - 1), 30.0) * self.rng.uniform(0.5, 1.0))
-            wait = None
-            try:
-                return self.client.chat.completions.create(
-                    model=model, messages=list(messages), max_tokens=most, temperature=0
-                )
-            except openai.APIStatusError as error:
-                if error.status_code in (401, 403, 404):
-                    raise InputError(
-                        f"the endpoint refuses: {error.status_code} {_first_line(error)}",
-                        remedy="Check --base-url, the model's name and the API key.",
-                    ) from error
-                if error.status_code not in STATUSES:
-                    return None
-                wait, unreachable = _retry_after(error), None
-            except openai.APIConnectionError as error:
-                # by name: the SDK's transport differs between its versions (httpx, httpx2)
-                if type(error.__cause__).__name__ not in ("ConnectError", "ConnectTimeout"):
-                    raise TimeoutError("sent, and never answered") from error
-                unreachable = error
-        if unreachable is not None:
-            raise InputError(f"the endpoint cannot be reached: {_first_line(unreachable)}", remedy="Check --base-url.")
-        return None
-
-
-def _retry_after(error: Any) -> float | None:
-    """Seconds that the endpoint asks to wait, at most a minute."""
-    try:
-        return min(max(float(error.response.headers.get("retry-after")), 0.0), 60.0)
-    except (TypeError, ValueError, AttributeError):
-        return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
 
 
 def run(
@@ -174,28 +122,43 @@ def run(
     budget: int,
     pause: Callable[[float], None] = time.sleep,
     done: Callable[[int], None] | None = None,
+    deadline_s: float = DEADLINE_S,
 ) -> Result:
-    """Ask, judge and store, up to `budget` pico-dollars in all, counting what earlier runs of this journal spent."""
-    state = _Run(chosen, client, Journal.open(journal_path, chosen.identity()), budget, pause)
-    stopped = None
+    """Ask, judge and store, up to `budget` pico-dollars in all, counting what earlier runs of this journal spent.
+
+    An endpoint that counts more tokens than it was allowed can exceed the budget by one call; the run then ends.
+    `pause` sleeps between attempts, and one attempt lasts `deadline_s` seconds at most.
+    """
+    endpoint = Endpoint(client, pause, deadline_s)
+    with Journal.open(journal_path, chosen.identity()) as journal:
+        state = _Run(chosen, endpoint, journal, budget)
+        try:
+            stopped = _ask_all(state, done)
+        finally:  # what was paid for is kept, however the run ended
+            scored = _scores(chosen, journal)
+            _store(store, chosen, journal, scored)
+    return _result(chosen, state, scored, stopped)
+
+
+def _ask_all(state: _Run, done: Callable[[int], None] | None) -> str | None:
+    """Ask and judge every question; why it stopped before the last, or None."""
+    chosen = state.plan
     for question in chosen.questions:
         key = f"answer:{question.call_no}"
         if not state.journal.seen(key):
             worst = costs(chosen.prices, chosen.model, chosen.judge, question)[1]
             if not state.affordable(worst):
-                stopped = "the budget does not bear the next call's worst case"
-                break
+                return "the budget does not bear the next call's worst case"
         about = {"call_no": question.call_no, "logged_output_tokens": question.output_tokens}
         answer = state.ask(key, chosen.model, question.messages, room(question), about)
         given = answer is not None and not answer.get("failed") and chosen.judge is not None
-        if given and not _judge(state, question, str(answer["text"] if answer else "")):
-            stopped = "the budget does not bear the next judgement's worst case"
-            break
+        if not state.beyond and given and not _judge(state, question, str(answer["text"] if answer else "")):
+            return "the budget does not bear the next judgement's worst case"
+        if state.beyond:
+            return "the endpoint counted more tokens than it was asked for"
         if done:
             done(1)
-    scored = _scores(chosen, state.journal)
-    _store(store, chosen, state.journal, scored)
-    return _result(chosen, state, scored, stopped)
+    return None
 
 
 def _judge(state: _Run, question: Question, answer: str) -> bool:
@@ -279,7 +242,8 @@ def _result(chosen: Plan, state: _Run, scored: dict[int, tuple[float, float]], s
         answered=len(answers),
         judged=len(scored),
         lost=len(journal.begun),
-        failed=sum(bool(e.get("failed")) for e in journal.done.values()),
+        failed=sum(bool(e.get("failed")) and not e.get("unusable") for e in journal.done.values()),
+        unusable=sum(bool(e.get("unusable")) for e in journal.done.values()),
         spent=journal.spent,
         stopped=stopped,
         candidate=mean(1),

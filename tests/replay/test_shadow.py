@@ -187,7 +187,7 @@ def test_a_budget_too_small_for_one_call_asks_nothing(tmp_path: Path, endpoint: 
 
 
 def test_rate_limits_and_errors_are_retried_politely(tmp_path: Path, endpoint: Endpoint):
-    endpoint.trouble = lambda n: {1: 429, 2: 500, 4: 503, 7: 429}.get(n)
+    endpoint.trouble = lambda n: {1: 429, 2: 529, 4: 503, 7: 429}.get(n)
     result, waits = go(log(tmp_path), endpoint, tmp_path / "j.jsonl", calls=5)
     assert (result.answered, result.judged, result.failed) == (5, 5, 0)
     assert len(waits) == 4
@@ -308,5 +308,7 @@ def test_a_model_without_a_price_is_refused_before_anything_is_asked(tmp_path: P
 
 def test_the_judge_reads_only_real_verdicts():
     assert judge.verdict('Sure: {"A": 7, "B": 9.5}.') == (0.7, 0.95)
+    for reply in ('{"A": 7, "B": true}', '{"A": "7", "B": 8}', '{"A": NaN, "B": 8}', '{"A":1,"B":2} {"A":2,"B":1}'):
+        assert judge.verdict(reply) is None
     for reply in ("", "A is better", '{"A": 7}', '{"A": 11, "B": 3}', '{"A": "x", "B": 1}', "{A: 1}"):
         assert judge.verdict(reply) is None
