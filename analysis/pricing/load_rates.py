@@ -18,7 +18,7 @@ from analysis.price_book.book import (
 )
 from analysis.price_book.rows import HISTORY, Key, PriceRow, extend_first_price_backwards
 from analysis.price_book.vocabulary import NO_TIME
-from analysis.pricing.model_names import catalogue_provider, load_aliases, resolve_all
+from analysis.pricing.model_names import catalogue_provider, load_aliases, region_in_name, resolve_all
 from analysis.pricing.rate_table import Rate, RateTable
 from analysis.pricing.stored_overrides import load_overrides
 
@@ -45,9 +45,9 @@ def load_rates(
     models: list[list[tuple[int, PriceRow, int | None]]] = []
     for name, found in zip(names, resolved, strict=True):
         base = extend_first_price_backwards(rows[found.key]) if found.key else []
-        region = name[2] if len(name) > 2 else None
+        region = (name[2] if len(name) > 2 else None) or region_in_name(name[1])
         if region and base:
-            base = in_region(base, name[0], region)
+            base = in_region(base, name, region)
         if not mine:
             models.append([(price_id, row, REGIONAL if price_id < 0 else None) for price_id, row in base])
             continue
@@ -74,12 +74,13 @@ def load_rates(
     )
 
 
-def in_region(rows: list[tuple[int, PriceRow]], provider: str | None, region: str) -> list[tuple[int, PriceRow]]:
+def in_region(rows: list[tuple[int, PriceRow]], name: Scope, region: str) -> list[tuple[int, PriceRow]]:
     """The rows of a model as the logged provider bills them in a region; rows that a rule made have the id -1."""
     from analysis.price_book.history import load_history  # a schema library
     from analysis.price_book.rules import regional_rows
 
-    served_by = catalogue_provider(provider) or rows[0][1].provider
+    prefix = (name[1] or "").partition("/")[0] if "/" in (name[1] or "") else None
+    served_by = catalogue_provider(name[0]) or catalogue_provider(prefix) or rows[0][1].provider
     return regional_rows(rows, load_history(HISTORY).regional_rules, served_by, region) or rows
 
 

@@ -32,7 +32,7 @@ SELF_HOSTED: Final = frozenset({
 })  # fmt: skip
 _REGION = re.compile(r"^(us|eu|apac|ap|jp|au|ca|sa|mx|me|af|in|us-gov|global)\.(?=[a-z0-9-]+\.)")
 _REGION_SEGMENT = re.compile(
-    r"^(us|eu|global|global-standard|us-east-\d|us-west-\d|eu-west-\d|eu-central-\d|ap-[a-z]+-\d)$"
+    r"^(us|eu|global|global-standard|us-(?:gov-)?(?:east|west)-\d|(?:eu|ap|ca|sa|me|af|il|mx)-[a-z]+-\d)$"
 )
 _BEDROCK = re.compile(
     r"^([a-z-]+\.)?(anthropic|amazon|meta|mistral|cohere|ai21|deepseek|qwen|openai|writer|stability)\.(?=\w)"
@@ -133,10 +133,22 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
 
 
 def _in_government_cloud(hit: Resolution, steps: list[str]) -> Resolution:
-    """The price model of AWS's government regions, for an inference profile of theirs."""
-    if hit.key is None or "inference profile us-gov" not in steps or not hit.key[1].startswith("regional."):
+    """The price model of AWS's government regions, for a profile or a region of theirs."""
+    from analysis.price_book.history import load_history
+    from analysis.price_book.rows import HISTORY
+
+    if hit.key is None or not any(step.startswith(("inference profile us-gov", "region us-gov")) for step in steps):
         return hit
-    return Resolution((hit.key[0], f"us-gov.{hit.key[1].removeprefix('regional.')}"), hit.rule, hit.confidence)
+    for rule in load_history(HISTORY).derived_models:
+        if hit.key[0] == rule.provider and hit.key[1].startswith(rule.beside):
+            return Resolution((hit.key[0], f"{rule.named}{hit.key[1].removeprefix(rule.beside)}"), hit.rule, "low")
+    return hit
+
+
+def region_in_name(model: str | None) -> str | None:
+    """The data zone that a gateway writes into a name (`azure/eu/gpt-4o`); None where there is none."""
+    parts = (model or "").lower().split("/")
+    return next((part for part in parts[:-1] if part in ("us", "eu")), None)
 
 
 def _find(found: str | None, given: str, name: str, steps: list[str]) -> Resolution | None:

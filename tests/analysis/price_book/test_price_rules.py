@@ -60,6 +60,9 @@ PRICED = {
     "data kept nowhere": (call(*OPUS, region="global"), "0.0075"),
     "a region of Vertex AI": (call("gcp.vertex_ai", "claude-opus-4-6", region="us-east5"), "0.00825"),
     "the global endpoint of Vertex AI": (call("gcp.vertex_ai", "claude-opus-4-6", region="global"), "0.0075"),
+    "a data zone in the name": (call("azure", "azure/eu/gpt-4.1"), "0.00308"),
+    "no data zone": (call("azure", "azure/gpt-4.1"), "0.0028"),
+    "a government region": (call("aws.bedrock", "bedrock/us-gov-west-1/amazon.nova-pro-v1:0"), "0.001344"),
     "a refusal before any output": (call(*OPUS, finish_reason="refusal", output_tokens=0), "0"),
     "a refusal after some output": (call(*OPUS, finish_reason="refusal"), "0.0075"),
     "a refusal before the rule": (
