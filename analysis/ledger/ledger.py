@@ -134,7 +134,7 @@ def _price_missing(con: duckdb.DuckDBPyConnection, progress: Progress | None, po
     if anti and not missing:  # what is missing lies behind this portion
         end, where = last, f"call_no >= {start:d} {anti}"
         missing = con.execute(f"SELECT count(*) FROM calls WHERE {where}").fetchall()[0][0]
-    models = _distinct_models(con, where)
+    models = distinct_models(con, where)
     remember(con, sorted({(model[0], model[1]) for model in models}, key=str))
     rates = load_rates(con, models, register=True)
     chunks = [
@@ -194,7 +194,7 @@ def revalue(con: duckdb.DuckDBPyConnection, day: date | None, *, overrides: bool
     last = con.execute("SELECT max(call_no) FROM calls").fetchall()[0][0]
     if last is None:
         return name
-    models = _distinct_models(con, "true")
+    models = distinct_models(con, "true")
     chunks = [f"call_no >= {low:d} AND call_no < {low + CHUNK:d}" for low in range(0, last + 1, CHUNK)]
     rates = load_rates(con, models, overrides=overrides)
     change = None if day is None else _moved_to(day)
@@ -221,7 +221,7 @@ def _moved_to(day: date) -> Callable[[Usage], Usage]:
     return moved
 
 
-def _distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
+def distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
     """Every (provider, model) of the calls, with as much more of SCOPE as their prices depend on."""
     length = scope_length(load_overrides(con))
     if length == 2 and con.execute(f"SELECT 1 FROM calls WHERE {where} AND region IS NOT NULL LIMIT 1").fetchall():

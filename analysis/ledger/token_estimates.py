@@ -116,6 +116,30 @@ def estimate(store: Store, progress: Progress | None = None) -> Estimates:
     return Estimates(exact, len(rows) - exact, missing - whole, [factors[model] for model in used])
 
 
+def partial_outputs(store: Store) -> dict[int, tuple[int, int]]:
+    """(least, most) output tokens of the logged text of each call whose log ends before its answer did.
+
+    Calls without text and those of reasoning models are left out.
+    """
+    partial = "tokens_source = 'partial' AND coalesce(status, 'ok') = 'ok'"
+    with store.read() as con:
+        rows = con.execute(f"SELECT DISTINCT model FROM calls WHERE {partial} AND model IS NOT NULL").fetchall()
+    if not rows:
+        return {}
+    from analysis.pricing.model_info import model_info  # a schema library, for those who estimate
+
+    encodings = {row[0]: model_info(None, row[0]).encoding for row in rows}
+    ensure_counted(store, sorted({name or OTHER_ENCODING for name in encodings.values()}), None)
+    with store.read() as con:
+        factors = calibrate(con, encodings)
+        found = _estimates(con, encodings, factors, partial)
+    return {
+        call_no: (round(made * (1 - spread)), round(made * (1 + spread)))
+        for call_no, _, made, _, spread in found
+        if made is not None
+    }
+
+
 _MISSING: Final = "(input_tokens IS NULL OR output_tokens IS NULL) AND coalesce(status, 'ok') = 'ok'"
 
 
@@ -149,12 +173,15 @@ def _factor(model: str, ratios: Float64Array) -> Factor:
 
 
 def _estimates(
-    con: duckdb.DuckDBPyConnection, encodings: dict[str, str | None], factors: dict[str, Factor]
+    con: duckdb.DuckDBPyConnection,
+    encodings: dict[str, str | None],
+    factors: dict[str, Factor],
+    where: str = _MISSING,
 ) -> list[tuple[Any, ...]]:
     rows = con.execute("SELECT DISTINCT model FROM calls WHERE reasoning_output_tokens > 0 ORDER BY 1").fetchall()
     thinking = {row[0] for row in rows}
     result = []
-    for call_no, model, logged_in, logged_out, _, exact, counted_in, counted_out in _counted(con, encodings, _MISSING):
+    for call_no, model, logged_in, logged_out, _, exact, counted_in, counted_out in _counted(con, encodings, where):
         factor = factors[model]
         scale, spread = (1.0, 0.0) if exact else (factor.factor, factor.spread)
         tokens_in = logged_in if logged_in is not None else _scaled(counted_in, scale)

@@ -13,6 +13,7 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, sa
 
 if TYPE_CHECKING:
     from analysis.reports.cost import CostReport
+    from analysis.reports.unsure_costs import UnsureCosts
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +38,9 @@ def cost(
     ] = None,
     components: Annotated[bool, typer.Option("--components", help="Split the cost by token kind.")] = False,
     top: Annotated[int, typer.Option("--top", min=0, help="Rows of the table; 0 for all.")] = 30,
+    estimate_partial: Annotated[
+        bool, typer.Option("--estimate-partial", help="Add a range for calls whose log does not tell what was billed.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -64,10 +68,17 @@ def cost(
         components=components,
         prices_of=prices_of,
     )
+    unsure = None
+    if estimate_partial:
+        from analysis.reports.unsure_costs import unsure_costs
+
+        unsure = unsure_costs(Store(store), since, until, keep)
     if json:
-        emit_json(report.to_json())
+        emit_json({**report.to_json(), **({"unsure": unsure.to_json()} if unsure else {})})
     elif report.total["calls"]:
         _show(report, top)
+        if unsure:
+            _show_range(unsure)
     else:
         say(f"No call has {keep}." if keep else "The store holds no calls yet: hindcast ingest PATH")
     if strict and report.total["unpriced_calls"]:
@@ -161,6 +172,19 @@ def _show_caveats(report: CostReport) -> None:
         more = f" and of {len(report.extended) - 3} more" if len(report.extended) > 3 else ""
         say(f"No price is known {first}{more}; the first one is used.")
     say(f"Prices: {report.price_book_version}   ·   Why a price: hindcast prices explain MODEL --at DATE")
+
+
+def _show_range(unsure: UnsureCosts) -> None:
+    from analysis import formatting
+
+    if unsure.calls:
+        low, high = formatting.money(unsure.low_usd), formatting.money(unsure.high_usd)
+        calls = formatting.count(unsure.calls, "call")
+        say(f"Beside it {low} to {high} for {calls} with ambiguous or partial usage, in no sum above.")
+    if unsure.unknown:
+        say(f"{formatting.count(unsure.unknown, 'call')} with ambiguous or partial usage and no text to count.")
+    if not unsure.calls and not unsure.unknown:
+        say("No call has ambiguous or partial usage.")
 
 
 def _show_hidden_cache(report: CostReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from analysis.ledger.ledger import update
 from analysis.ledger.token_estimates import estimate
 from analysis.reports.cost import cost
+from analysis.reports.unsure_costs import unsure_costs
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
@@ -121,3 +123,22 @@ def test_a_partial_count_is_estimated_from_the_text_on_request(tmp_path: Path) -
         ).fetchall()[0]
     assert status == "priced_estimated"
     assert 200 < tokens < 400
+
+
+def test_a_range_stands_beside_the_exact_bill(tmp_path: Path) -> None:
+    store, _ = priced(tmp_path, span())
+    found = unsure_costs(store)
+    # 1,000 fresh and 2,000 cached, or 3,000 fresh and 2,000 cached, and 100 out, at 3, 0.30 and 15 dollars a million
+    assert (found.calls, found.unknown) == (1, 0)
+    assert (found.low_usd, found.high_usd) == (Decimal("0.0051"), Decimal("0.0111"))
+    assert cost(store, ["model"]).total["cost_usd"] is None
+
+
+def test_a_partial_answer_costs_at_least_its_text(tmp_path: Path) -> None:
+    store, _ = priced(tmp_path, claude(end=False))
+    found = unsure_costs(store)
+    assert found.calls == 1
+    assert found.low_usd is not None
+    assert found.high_usd is not None
+    assert Decimal("0.003") < found.low_usd < found.high_usd < Decimal("0.006")
+    assert unsure_costs(store, where={"model": "other"}).calls == 0
