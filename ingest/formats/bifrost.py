@@ -1,4 +1,4 @@
-"""Bifrost's log rows, bare or in a page's `logs`: `token_usage` in the shape of OpenAI's, the cost in dollars.
+"""Bifrost's log rows: `token_usage` in the shape of OpenAI's, the cost in dollars.
 
 Shape: maximhq/bifrost, LogEntry (2026-10). `cache_debug` tells of hits in the gateway's own cache.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
+from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
 from ingest.records.call import BadRecordError, Skip, text_or_none
 
@@ -33,22 +33,13 @@ _OPERATIONS = {"embedding": "embeddings", "image": "image_generation", "speech":
                "transcription": "transcription", "rerank": "rerank", "ocr": "ocr"}  # fmt: skip
 
 
-def read(record: Any, context: Context) -> Outcome | list[Outcome]:
+def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
-    if isinstance(record.get("logs"), list):
-        found: list[Outcome] = []
-        for row in record["logs"]:
-            found.extend(catch_reader_errors(_row, row, context))
-        return found or [Skip("a page without rows")]
-    return _row(record, context)[0]
-
-
-def _row(record: dict[str, Any], context: Context) -> list[Outcome]:
     if record.get("status") == "processing":
-        return [Skip("a request that is not answered yet")]
+        return Skip("a request that is not answered yet")
     kind = text_or_none(record.get("object")) or ""
     if "list" in kind or "retrieve" in kind or "delete" in kind:
-        return [Skip("a request that reads or manages, and runs no model")]
+        return Skip("a request that reads or manages, and runs no model")
     call = LAYOUT.call(record, context)
     if call.response_model is None:
         raise BadRecordError("no model", "$.model")
@@ -57,18 +48,13 @@ def _row(record: dict[str, Any], context: Context) -> list[Outcome]:
         call.status = "cancelled"
     retries = record.get("number_of_retries")
     call.attempt = retries + 1 if type(retries) is int and 0 < retries < 1000 else None
-    return [call]
-
-
-def _is_row(record: Any) -> bool:
-    if not isinstance(record, dict) or not record.keys() >= {"object", "provider", "model", "status", "timestamp"}:
-        return False
-    return bool(record.keys() & {"token_usage", "input_history", "error_details", "cache_debug"})
+    return call
 
 
 def _matches(record: Any) -> bool:
-    page = record.get("logs") if isinstance(record, dict) else None
-    return _is_row(page[0]) if isinstance(page, list) and page else _is_row(record)
+    if not isinstance(record, dict) or not record.keys() >= {"object", "provider", "model", "status", "timestamp"}:
+        return False
+    return bool(record.keys() & {"token_usage", "input_history", "error_details", "cache_debug"})
 
 
 FORMAT = Format(

@@ -1,4 +1,4 @@
-"""Cloudflare AI Gateway: rows of its logs API, bare or in a page's `result`, and of Logpush, in PascalCase.
+"""Cloudflare AI Gateway: rows of its logs API and of Logpush, in PascalCase.
 
 `cached` marks an answer from the gateway's own cache. Shapes: developers.cloudflare.com/api, ai_gateway logs (2026-10).
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
+from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, text_or_none
+from ingest.records.call import BadRecordError, text_or_none
 
 _OPERATIONS = {"embeddings": "embeddings", "embedding": "embeddings", "image": "image_generation",
                "speech": "speech", "transcription": "transcription", "rerank": "rerank"}  # fmt: skip
@@ -39,17 +39,8 @@ LAYOUT = RowLayout({
 })  # fmt: skip
 
 
-def read(record: Any, context: Context) -> Outcome | list[Outcome]:
-    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
-    if isinstance(record.get("result"), list):
-        found: list[Outcome] = []
-        for row in record["result"]:
-            found.extend(catch_reader_errors(_rows, row, context))
-        return found or [Skip("a page without rows")]
-    return _rows(record, context)[0]
-
-
-def _rows(row: dict[str, Any], context: Context) -> list[Outcome]:
+def read(row: Any, context: Context) -> Outcome:
+    """The outcome of one row. Raises BadRecordError if it cannot be used."""
     call = LAYOUT.call(row, context)
     if call.response_model is None:
         raise BadRecordError("no model", "$.model")
@@ -57,22 +48,16 @@ def _rows(row: dict[str, Any], context: Context) -> list[Outcome]:
     call.attempt = step + 1 if type(step) is int and 0 <= step < 1000 else None
     kind = (text_or_none(row.get("model_type", row.get("ModelType"))) or "").lower()
     call.operation_name = next((name for word, name in _OPERATIONS.items() if word in kind), "chat")
-    return [call]
+    return call
 
 
-def _is_row(record: Any) -> bool:
+def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
     keys = record.keys()
     return keys >= {"tokens_in", "tokens_out", "cached", "provider"} or (
         keys >= {"Cached", "Provider", "Model"} and bool(keys & {"TokensIn", "Gateway"})
     )
-
-
-def _matches(record: Any) -> bool:
-    if isinstance(record, dict) and isinstance(record.get("result"), list) and record["result"]:
-        return _is_row(record["result"][0])
-    return _is_row(record)
 
 
 FORMAT = Format(

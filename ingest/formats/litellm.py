@@ -20,7 +20,7 @@ from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
-from ingest.wire import anthropic, openai
+from ingest.wire import anthropic, openai, openai_media
 from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
 # requests that read or manage: `aget_responses` repeats the usage of the answer that it fetches, which is billed once
@@ -35,12 +35,13 @@ _OPERATIONS = (
 )  # fmt: skip
 _BATCH = "retrieve_batch"
 _RAW = ("anthropic", "gemini", "bedrock")  # answers that a pass-through hands on as they are
+_NULLS = ("\\N", "None", "NULL", "null")
 _TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with None for `\\N`, by which psql's COPY writes a null."""
-    return {key: None if value == "\\N" else value for key, value in record.items()}
+    """The record with None for `\\N`, by which psql's COPY writes a null, and for Python's and SQL's words for one."""
+    return {key: None if value in _NULLS else value for key, value in record.items()}
 
 
 def operation_of(record: dict[str, Any], cost_pico: int | None) -> str | Skip:
@@ -77,6 +78,8 @@ def take_usage(call: Call, record: dict[str, Any], usage: Any, metadata: dict[st
         value in (None, 0, "0") for name, value in usage.items() if "tokens" in name and not isinstance(value, dict)
     ):
         usage = None
+    if call.operation_name == "image_generation" and isinstance(usage, dict):
+        usage = openai_media.with_image_tokens(usage)
     apply_usage(call, usage, path)
 
 

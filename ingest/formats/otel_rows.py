@@ -40,9 +40,6 @@ class Spans:
     def _spans(self, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if "operationName" in record or "spans" in record:
             yield from self._jaeger(record)
-        elif "data" in record:
-            for trace in record["data"]:
-                yield from self._jaeger(trace)
         elif "start_timestamp" in record:
             yield self._logfire(record)
         elif any(key.startswith(_FRAME) for key in record):
@@ -148,9 +145,6 @@ def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
     keys = record.keys()
-    page = record.get("data")
-    if isinstance(page, list) and page and isinstance(page[0], dict) and page[0].keys() >= {"traceID", "spans"}:
-        return True
     if keys >= {"traceID", "spans"} or keys >= {"traceID", "spanID", "operationName"}:
         return True
     if keys >= {"start_timestamp", "trace_id", "span_id", "attributes"}:

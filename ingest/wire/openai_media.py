@@ -11,6 +11,8 @@ from typing import Any
 from ingest.records.call import Call, mapping_or_empty, text_or_none
 from ingest.records.token_usage import apply_usage
 
+_CHAT_DETAILS = "completion_tokens_details"  # of gateways that count images in the shape of chat completions
+
 
 def matches_image(body: Any) -> bool:
     """Whether the body is an answer with images."""
@@ -30,16 +32,22 @@ def matches_transcription(body: Any) -> bool:
     return body.get("task") in ("transcribe", "translate") and "duration" in body
 
 
+def with_image_tokens(usage: dict[str, Any]) -> dict[str, Any]:
+    """The usage of an answer with images, whose output tokens are those of images where it does not tell them apart."""
+    for counted, details in (("output_tokens", "output_tokens_details"), ("completion_tokens", _CHAT_DETAILS)):
+        made = mapping_or_empty(usage.get(details))
+        if usage.get(counted) and not made.keys() & {"image_tokens", "text_tokens"}:
+            usage = {**usage, details: {**made, "image_tokens": usage[counted]}}
+    return usage
+
+
 def apply_image(call: Call, body: dict[str, Any]) -> None:
     """Take what an answer with images tells."""
     call.operation_name = "image_generation"
     call.response_model = text_or_none(body.get("model"))
     usage = body.get("usage")
     if isinstance(usage, dict) and "output_tokens" in usage:
-        made = mapping_or_empty(usage.get("output_tokens_details"))
-        if "image_tokens" not in made and "text_tokens" not in made:
-            usage = {**usage, "output_tokens_details": {**made, "image_tokens": usage["output_tokens"]}}
-        apply_usage(call, usage, "$.usage")
+        apply_usage(call, with_image_tokens(usage), "$.usage")
     else:
         call.tokens_source = "missing"
         call.issue("usage_without_tokens", f"images: {len(body.get('data') or ())}")

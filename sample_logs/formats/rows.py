@@ -9,8 +9,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sample_logs.formats.gateways import litellm
 from sample_logs.formats.shapes import chat_body, chat_request, chat_usage, iso, lines, millis, nanos, seconds
 from sample_logs.formats.truth import TrueCall
+
+
+def page(calls: Sequence[TrueCall]) -> str:
+    """Pages of two rows of LiteLLM each, as a loop over an API saves them."""
+    rows = [json.loads(line) for line in litellm(calls).splitlines()]
+    return lines([
+        {"data": rows[first : first + 2], "page": first // 2, "total": len(rows)} for first in range(0, len(rows), 2)
+    ])  # fmt: skip
 
 
 def cloudflare(calls: Sequence[TrueCall]) -> str:

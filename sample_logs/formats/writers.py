@@ -46,6 +46,7 @@ from sample_logs.formats.rows import (
     openhands,
     opik,
     otel_rows,
+    page,
     weave,
 )
 from sample_logs.formats.sessions import claude_code, codex, opencode
@@ -94,6 +95,7 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "new_api": ("new_api.jsonl", new_api),
     "openhands": ("openhands.jsonl", openhands),
     "opik": ("opik.jsonl", opik),
+    "page": ("page.jsonl", page),
     "otel_rows": ("otel_rows.jsonl", otel_rows),
     "weave": ("weave.jsonl", weave),
     "claude_code": ("claude_code.jsonl", claude_code),

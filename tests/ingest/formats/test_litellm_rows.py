@@ -195,3 +195,10 @@ def test_tools_of_a_responses_answer_are_counted(tmp_path: Path) -> None:
     response = {"id": "resp", "object": "response", "model": "gpt-5-mini", "output": output, "usage": usage}
     _, (call,) = read(tmp_path, json.dumps(payload(call_type="aresponses", response=response)) + "\n")
     assert call["web_search_calls"] == 3
+
+
+@pytest.mark.parametrize("make", [spend_row, payload])
+def test_tokens_of_an_image_are_those_of_images(tmp_path: Path, make: Any) -> None:
+    row = make(call_type="aimage_generation", prompt_tokens=50, completion_tokens=4200, total_tokens=4250)
+    _, (call,) = read(tmp_path, json.dumps(row) + "\n")
+    assert (call["output_tokens"], call["image_output_tokens"]) == (4200, 4200)

@@ -180,6 +180,19 @@ def test_what_is_written_in_a_dialect_is_read_from_it(
             assert abs(call["logged_cost_usd"] - Decimal(one.cost)) <= Decimal("0.000002" if name in ROUNDED else "0")
 
 
+@pytest.mark.parametrize("wrapped", [
+    lambda found: {"data": found, "has_more": False}, lambda found: {"result": found, "success": True},
+    lambda found: {"data": {"items": found, "page": 1}, "success": True}, lambda found: {"events": found},
+])  # fmt: skip
+def test_a_page_holds_rows_of_any_kind(tmp_path: Path, wrapped: Any) -> None:
+    truth = true_calls(4, seed=2)
+    names = ("bifrost", "litellm", "opik", "otlp")
+    found = [json.loads(WRITERS[name][1]([one])) for name, one in zip(names, truth, strict=True)]
+    report, calls = read(tmp_path, [wrapped([*found[:2], {"of": "no kind"}]), wrapped(found[2:])])
+    assert (len(calls), report.quarantined) == (4, 1)
+    assert sorted(call["input_tokens"] for call in calls) == sorted(one.input_tokens for one in truth)
+
+
 def test_a_batch_of_claude_on_vertex_is_a_batch(tmp_path: Path) -> None:
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
                "usage": {"input_tokens": 90, "output_tokens": 7}}  # fmt: skip
