@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.files.line_files import decoded, unread_rows
+from ingest.files.line_files import Row, decoded, unread_rows
 from ingest.records.call import TOKEN_LIMIT, BadRecordError
 from ingest.records.timestamps import time_us
 
@@ -60,11 +60,15 @@ def _line_by_line(data: bytes, decoder: Any, each: bool, before: int) -> tuple[l
                 continue
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
-        if (len(left) == len(found) == CHANCES) if each else decoded(row).error is None:
+        if (len(left) == len(found) == CHANCES) if each else _is_json(row):
             return None
         left.append((row.number, row.offset, line))
         found.append(None)
     return found, left
+
+
+def _is_json(row: Row) -> bool:
+    return [one.error for one in decoded(row)] == [None]
 
 
 def numbered_lines(data: bytes, numbers: list[int]) -> Left:

@@ -64,7 +64,7 @@ def explain(path: Path, *, mapping: Any = None, format: str | None = None, rows:
     calls: list[Call] = []
     skipped: Counter[str] = Counter()
     if kind.shape == "jsonl":
-        source = line_files.line_rows(kind.head[: kind.head.rfind(b"\n") + 1] or kind.head, 0, 0)
+        source = line_files.file_rows(path)
     else:
         source = containers.rows_of_shape(path, kind.shape)
     outcomes: list[tuple[int, Any]] = []

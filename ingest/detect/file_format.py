@@ -9,6 +9,7 @@ from typing import Any
 
 from ingest.errors import InputError
 from ingest.files import containers, line_files
+from ingest.files.byte_stream import StreamCutError
 from ingest.files.line_files import Shape
 from ingest.format_contract import Format
 from ingest.formats import detect, format_named, formats, nearest_formats
@@ -24,7 +25,7 @@ class Recognised:
     name: str
     format: str | None
     shape: Shape
-    compressed: bool
+    compressed: bool  # or in another encoding than UTF-8: ranges of its bytes are no text
     splittable: bool
 
 
@@ -44,7 +45,7 @@ def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) 
             where=where,
             remedy="Decompress it first, or name the right file.",
         )
-    compressed = bool(kind.compression)
+    compressed = not kind.plain
     if mapping is not None:
         name = f"mapping:{mapping.name}"
         return Recognised(name, "mapping", kind.shape, compressed, kind.shape == "jsonl")
@@ -70,13 +71,13 @@ def _at_a_glance(path: Path) -> Recognised | None:
     found = detect(row.record for row in rows if row.error is None)
     if found is None:
         return None
-    return Recognised(found.name, found.name, kind.shape, bool(kind.compression), found.splittable)
+    return Recognised(found.name, found.name, kind.shape, not kind.plain, found.splittable)
 
 
 def sample(path: Path, kind: line_files.FileKind, limit: int = SAMPLE) -> list[Any]:
     """The first records that can be decoded."""
-    if kind.shape == "jsonl":
-        rows = line_files.line_rows(kind.head, 0, 0)
+    if kind.shape == "jsonl":  # on from the head, where its first line is longer
+        rows = line_files.file_rows(path)
     else:
         rows = containers.rows_of_shape(path, kind.shape)
     found: list[Any] = []
@@ -86,7 +87,7 @@ def sample(path: Path, kind: line_files.FileKind, limit: int = SAMPLE) -> list[A
                 found.append(row.record)
                 if len(found) >= limit:
                     break
-    except line_files.StreamCutError:
+    except StreamCutError:
         pass
     return found
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ingest.errors import InputError
-from ingest.files import databases
-from ingest.files.line_files import BOM, Row, Shape, StreamCutError, blocks, decode, is_object, json_reason
+from ingest.files import damaged_lines, databases
+from ingest.files.byte_stream import StreamCutError, blocks
+from ingest.files.damaged_lines import BOM
+from ingest.files.line_files import LINE_LIMIT, UNREAD, Row, Shape, decode, decoded, is_object
 from ingest.records.call import BadRecordError
 
 DOCUMENT_LIMIT = 256 << 20
+_INDENTED = re.compile(rb"\n([ \t]*\{)")
+_BETWEEN = b"\x1e \t\r\n,"  # what stands between records, and no more
+csv.field_size_limit(LINE_LIMIT)  # prompts in a cell are longer than Python's default
 
 
 def document_rows(path: Path) -> Iterator[Row]:
@@ -32,31 +39,55 @@ def document_rows(path: Path) -> Iterator[Row]:
                 )
     except StreamCutError as error:
         cut = error
-    body = bytes(data).removeprefix(BOM)
+    body = bytes(data).removeprefix(BOM).strip(_BETWEEN)
     try:
         document = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # elements on lines of their own can still be saved one by one
-        yield from _salvaged(body, error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # documents one after another, as jq prints them, or a damaged one whose records can be saved one by one
+        yield from _one_by_one(body)
         if cut:
             raise cut from None
         return
-    if isinstance(document, dict) and isinstance(document.get("data"), list) and "trace" not in document:
-        document = document["data"]
-    elements = document if isinstance(document, list) else [document]
-    for number, element in enumerate(elements, 1):
+    for number, element in enumerate(_elements(document), 1):
         yield Row(number, 0, None, element, None)
 
 
-def _salvaged(body: bytes, error: Exception) -> Iterator[Row]:
-    found = []
-    for number, line in enumerate(body.split(b"\n"), 1):
-        text = line.strip().rstrip(b",")
-        if text[:1] == b"{" and is_object(text):
-            found.append(Row(number, 0, text, decode(text), None))
-    yield from found
-    last = found[-1].number + 1 if found else 1
-    yield Row(last, 0, body[:4096], None, BadRecordError(f"the document breaks off or is {json_reason(error)}"))
+def _elements(document: Any) -> list[Any]:
+    """The records of a document: the elements of a list, or of the list that it wraps in `data`, else itself."""
+    if isinstance(document, dict) and isinstance(document.get("data"), list) and "trace" not in document:
+        document = document["data"]
+    return document if isinstance(document, list) else [document]
+
+
+def _one_by_one(body: bytes) -> Iterator[Row]:
+    """The records of documents that follow each other, or of a damaged list, each from the beginning of a line on.
+
+    What is no record is a row with its error.
+    """
+    start: bytes | None = body[:1]
+    if body[:1] == b"[" and not _is_json(body.split(b"\n", 1)[0]):
+        body = body[1:].removesuffix(b"]")
+        found = _INDENTED.search(body)
+        head = body[: found.start()].strip(_BETWEEN) if found else body
+        start = found[1] if found and (not head or is_object(head)) else None
+    for number, piece in damaged_lines.records_between(body, start) if start else [(1, body)]:
+        text = piece.strip(_BETWEEN)
+        if not text:
+            continue
+        for row in decoded(Row(number, 0, text, UNREAD, None)):
+            if row.error is not None:
+                yield row._replace(error=BadRecordError(f"the document breaks off or is damaged: {row.error.reason}"))
+                continue
+            for element in _elements(row.record):
+                yield Row(number, 0, None, element, None)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def csv_rows(path: Path) -> Iterator[Row]:

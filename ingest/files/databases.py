@@ -18,7 +18,8 @@ import msgspec
 import zstandard
 
 from ingest.errors import InputError
-from ingest.files.line_files import SQLITE, Row, StreamCutError, decode
+from ingest.files.byte_stream import StreamCutError
+from ingest.files.line_files import SQLITE, Row, decode
 from ingest.records.call import BadRecordError
 
 _VALUE_LIMIT = 64 << 20  # bytes of one value, compressed or not

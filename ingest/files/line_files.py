@@ -1,37 +1,28 @@
-"""Files as bytes and lines: plain, .gz or .zst, and how they are laid out (the other layouts:
-`ingest.files.containers`).
-
-What a file is is told from its first bytes, never from its name. Everything is streamed in bounded pieces.
-"""
+"""Files as lines, and how a file is laid out (the other layouts: `ingest.files.containers`)."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-import zstandard
 
 from ingest.errors import InputError
+from ingest.files import damaged_lines
+from ingest.files.byte_stream import BLOCK, Packing, StreamCutError, blocks, open_file, packing, wide_encoding
+from ingest.files.damaged_lines import BOM as BOM
 from ingest.records.call import BadRecordError
 
 Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "binary", "empty"]
 HEAD_BYTES = 1 << 20
-_BLOCK = 1 << 20
+LINE_LIMIT = 64 << 20  # of a longer line nothing is read
 _ENDS_BLOCK, _END = 1 << 18, ord("\n")  # stays in a processor's cache
-BOM = b"\xef\xbb\xbf"
 SQLITE = b"SQLite format 3\x00"
 UNREAD = object()  # the record of a row whose bytes are not decoded yet
 decode = msgspec.json.Decoder().decode
-
-
-class StreamCutError(Exception):
-    """A compressed stream that ends early or is damaged; what came before it has been yielded."""
 
 
 class Row(NamedTuple):
@@ -44,48 +35,49 @@ class Row(NamedTuple):
     error: BadRecordError | None
 
 
+class Chunk(NamedTuple):
+    """Whole lines, from the decompressed byte `offset` to `end`."""
+
+    offset: int
+    data: bytes
+    end: int
+
+
 @dataclass(frozen=True)
 class FileKind:
     """How a file is packed and laid out."""
 
-    compression: Literal["", "gz", "zst"]
+    compression: Packing
+    encoding: str | None  # of a text in UTF-16 or UTF-32
     shape: Shape
     head: bytes  # the first bytes, decompressed
 
-
-def open_file(path: Path) -> Any:
-    """The file's raw bytes. Raises InputError naming what is wrong and what to do."""
-    try:
-        if path.is_dir():
-            raise InputError("is a folder", where=str(path))
-        return path.open("rb")
-    except FileNotFoundError:
-        raise InputError("there is no such file", where=str(path), remedy="Check the path.") from None
-    except PermissionError:
-        raise InputError("cannot be read: permission denied", where=str(path)) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    @property
+    def plain(self) -> bool:
+        """Whether the file's own bytes are its text."""
+        return not self.compression and self.encoding is None
 
 
 def file_kind(path: Path, size: int = HEAD_BYTES) -> FileKind:
     """What the first `size` bytes tell. Raises InputError for a compressed file of which nothing can be read."""
     with open_file(path) as handle:
         magic = handle.read(4)
-    compression: Literal["", "gz", "zst"] = ""
-    if magic[:2] == b"\x1f\x8b":
-        compression = "gz"
-    elif magic == b"\x28\xb5\x2f\xfd":
-        compression = "zst"
     head = b""
     try:
-        for block in blocks(path, min(size, _BLOCK)):
+        for block in blocks(path, min(size, BLOCK)):
             head += block
             if len(head) >= size:
                 break
     except StreamCutError as cut:
         if not head:
             raise InputError(f"nothing can be read from it: {cut}", where=str(path)) from None
-    return FileKind(compression, _shape(head, path, len(head) >= size), head)
+    return FileKind(packing(magic), _encoding(path), _shape(head, path, len(head) >= size), head)
+
+
+def _encoding(path: Path) -> str | None:
+    """The codec of a text that is not compressed; a compressed one is read as a whole anyway."""
+    with open_file(path) as handle:
+        return wide_encoding(handle.read(64))
 
 
 def _shape(head: bytes, path: Path, cut: bool) -> Shape:
@@ -93,17 +85,17 @@ def _shape(head: bytes, path: Path, cut: bool) -> Shape:
         return "parquet"
     if head.startswith(SQLITE):
         return "sqlite"
-    body = head.removeprefix(BOM).lstrip()
+    body = head.removeprefix(BOM).lstrip(b"\x1e \t\r\n")
     if not body:
         return "empty"
     if b"\x00" in head[:4096]:  # one damaged line does not make a log binary
-        return "jsonl" if any(is_object(line) for line in body.split(b"\n")[:50]) else "binary"
+        return "jsonl" if any(is_object(line.strip(b"\x00")) for line in body.split(b"\n")[:50]) else "binary"
     if body[:1] in b"{[":
         return _json_shape(body, cut)
     first = body.split(b"\n", 1)[0]
     if first.startswith((b"event:", b"data:")):
         return "sse"
-    if first.startswith(b"interactions:"):
+    if any(line.startswith(b"interactions:") for line in body.split(b"\n", 9)[:9]):
         return "vcr"
     suffixes = {suffix.lower() for suffix in path.suffixes}
     lines = [line for line in body.split(b"\n")[:50] if line.strip()]
@@ -137,55 +129,20 @@ def is_object(line: bytes) -> bool:
         return False
 
 
-def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
-    """The file's decompressed bytes in pieces. Raises StreamCutError after the last whole piece of a damaged file."""
-    with open_file(path) as handle:
-        magic = handle.read(4)
-        handle.seek(0)
-        if magic[:2] == b"\x1f\x8b":
-            yield from _inflate(handle, lambda: zlib.decompressobj(wbits=31))
-        elif magic == b"\x28\xb5\x2f\xfd":
-            yield from _inflate(handle, lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj())
-        else:
-            while block := handle.read(size):
-                yield block
+def line_chunks(path: Path, size: int, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+    """Whole lines of about `size` bytes each, between the decompressed bytes `start` and `stop`.
 
-
-def _inflate(handle: Any, new: Any) -> Iterator[bytes]:
-    state = None
-    read = 0
-    while packed := handle.read(_BLOCK // 8):
-        read += len(packed)
-        while packed:
-            if state is None:
-                packed = packed.lstrip(b"\x00")  # padding between members
-                if not packed:
-                    break
-                state = new()
-            try:
-                block = state.decompress(packed)
-            except (zlib.error, zstandard.ZstdError) as error:
-                raise StreamCutError(f"the compressed stream is damaged near byte {read}: {error}") from None
-            if block:
-                yield block
-            if not state.eof:
-                break
-            packed, state = state.unused_data, None
-    if state is not None:
-        raise StreamCutError(f"the compressed stream ends early, at byte {read}")
-
-
-def line_chunks(path: Path, size: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """(offset, whole lines) of about `size` bytes each, between the decompressed bytes `start` and `stop`.
-
-    Both are beginnings of lines. Raises StreamCutError after the last whole piece of a damaged file.
+    Both are beginnings of lines. Of a line above LINE_LIMIT the beginning alone is kept, with its line end. Raises
+    StreamCutError after the last whole piece of a damaged file.
     """
     pending: list[bytes] = []
     held = 0
-    offset = 0
+    place = 0  # behind the last block
+    offset = start  # of what is pending
+    dropping = False  # what is pending is the beginning of a line too long to be kept
     cut: StreamCutError | None = None
     source = blocks(path)
-    while True:
+    while stop is None or place < stop:
         try:
             block = next(source)
         except StopIteration:
@@ -193,25 +150,30 @@ def line_chunks(path: Path, size: int, start: int = 0, stop: int | None = None) 
         except StreamCutError as error:
             cut = error
             break
-        if offset < start:
-            skipped = min(start - offset, len(block))
-            offset += skipped
-            block = block[skipped:]
-        if stop is not None and offset + held + len(block) >= stop:
-            pending.append(block[: stop - offset - held])
-            held = stop - offset
-            break
+        before, place = place, place + len(block)
+        block = block[max(0, start - before) : None if stop is None else stop - before]
+        place = before + len(block) if stop is not None and place > stop else place
+        if dropping:
+            end = block.find(b"\n") + 1
+            if not end:
+                continue
+            behind = place - len(block) + end
+            yield Chunk(offset, b"".join(pending) + b"\n", behind)
+            offset, block = behind, block[end:]
+            pending, held, dropping = [], 0, False
         pending.append(block)
         held += len(block)
-        if held >= size:
+        if held >= size and (b"\n" in block or held > LINE_LIMIT + size):
             data = b"".join(pending)
             end = data.rfind(b"\n") + 1
             if end:
-                yield offset, data[:end]
-                offset += end
-                pending, held = [data[end:]], len(data) - end
+                yield Chunk(offset, data[:end], offset + end)
+            offset += end
+            dropping = len(data) - end > LINE_LIMIT
+            rest = data[end : end + LINE_LIMIT + 1]
+            pending, held = [rest], len(rest)
     if held:
-        yield offset, b"".join(pending)
+        yield Chunk(offset, b"".join(pending), max(place, offset))
     if cut:
         raise cut
 
@@ -223,11 +185,19 @@ def line_ends(data: bytes) -> int:
 
 
 def line_rows(data: bytes, offset: int, first_row: int) -> Iterator[Row]:
-    """The non-blank lines of `data` as decoded rows; a line that is no JSON comes with its error."""
-    return map(decoded, unread_rows(data, offset, first_row))
+    """The records of the non-blank lines of `data`; what is no JSON comes with its error."""
+    for row in unread_rows(data, offset, first_row):
+        yield from decoded(row)
 
 
-def unread_rows(data: bytes, offset: int, first_row: int, *, block: int = _BLOCK) -> Iterator[Row]:
+def file_rows(path: Path, start: int = 0, first_row: int = 0, size: int = HEAD_BYTES) -> Iterator[Row]:
+    """The records of a file of lines from byte `start` on, before which stand `first_row` lines."""
+    for chunk in line_chunks(path, size, start):
+        yield from line_rows(chunk.data, chunk.offset, first_row)
+        first_row += line_ends(chunk.data)
+
+
+def unread_rows(data: bytes, offset: int, first_row: int, *, block: int = BLOCK) -> Iterator[Row]:
     """The non-blank lines of `data`, not decoded yet: their record is UNREAD.
 
     `data` begins at byte `offset` and after `first_row` lines of its file; about `block` bytes are copied at a time.
@@ -236,6 +206,11 @@ def unread_rows(data: bytes, offset: int, first_row: int, *, block: int = _BLOCK
     start = 0
     while start <= len(data):
         end = data.find(b"\n", start + block)
+        if data[start : start + 2] == b"\n\n" and (piece := data[start : end if end >= 0 else len(data)]).isspace():
+            number += piece.count(b"\n") + 1
+            offset += len(piece) + 1
+            start = end + 1 if end >= 0 else len(data) + 1
+            continue
         for line in data[start : end if end >= 0 else len(data)].split(b"\n"):
             number += 1
             size = len(line) + 1
@@ -247,22 +222,40 @@ def unread_rows(data: bytes, offset: int, first_row: int, *, block: int = _BLOCK
         start = end + 1 if end >= 0 else len(data) + 1
 
 
-def decoded(row: Row) -> Row:
-    """An unread row with its record, or with the error of a line that is no JSON."""
+def decoded(row: Row) -> Iterable[Row]:
+    """An unread row with its record; of a damaged line the whole records in it, and an error for what is lost."""
     number, offset, line, *_ = row
     assert line is not None
     try:
-        try:
-            return Row(number, offset, line, decode(line), None)
-        except msgspec.ValidationError:  # a number beyond a double, which need not be one of ours
-            return Row(number, offset, line, _decode_wide(line), None)
+        return (Row(number, offset, line, decode(line), None),)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        return Row(number, offset, line, None, BadRecordError(json_reason(error)))
+        return _saved(row, error)
 
 
-def _decode_wide(line: bytes) -> Any:
-    """JSON whose numbers may be of any size: infinite beyond a double. Raises ValueError for what is no JSON."""
-    return json.loads(line, parse_int=lambda digits: int(digits) if len(digits) < 300 else float(digits))
+def _saved(row: Row, error: Exception) -> Iterator[Row]:
+    line = row.raw or b""
+    if len(line) > LINE_LIMIT:
+        yield row._replace(record=None, error=BadRecordError(f"a line of more than {LINE_LIMIT >> 20} MB"))
+        return
+    text = damaged_lines.readable(line)
+    try:
+        if "\x00" not in text:
+            yield row._replace(record=damaged_lines.whole_value(text))
+            return
+    except RecursionError as deep:
+        error = deep
+    except ValueError:
+        pass
+    found, lost = damaged_lines.whole_records(text)
+    for piece, record in found:
+        yield Row(row.number, row.offset, piece.encode(), record, None)
+    if not found:
+        yield row._replace(record=None, error=BadRecordError(json_reason(error)))
+    elif lost:
+        kind = "NUL bytes" if not lost.strip("\x00") else "characters of a cut or overwritten record"
+        raw = lost.encode("utf-8", "replace")
+        reason = f"{len(lost):,} {kind} beside {len(found)} whole on the same line"
+        yield Row(row.number, row.offset, raw, None, BadRecordError(reason))
 
 
 def json_reason(error: Exception) -> str:

@@ -14,6 +14,13 @@ from typing import Any
 from ingest.errors import InputError, did_you_mean
 from ingest.format_contract import Format
 
+# where the answers of APIs and the exports of tools hold their records
+_PAGE_KEYS = (
+    "data", "items", "results", "records", "rows", "value", "logs", "entries", "calls", "requests", "responses",
+    "generations", "observations", "traces", "runs", "spans", "events", "hits", "docs",
+)  # fmt: skip
+_PAGE_SAMPLE = 10
+
 
 @functools.cache
 def formats() -> tuple[Format, ...]:
@@ -39,6 +46,8 @@ def detect(records: Iterable[Any]) -> Format | None:
     """The format of the first record that any format recognises."""
     for record in records:
         format = detect_record(record)
+        if format is None and (inside := rows_inside(record)) is not None:
+            format = detect(inside)
         if format is not None:
             return format
     return None
@@ -61,6 +70,20 @@ def _held_otherwise(record: dict[str, Any], keys: frozenset[str]) -> list[str]:
         f"a known object under {key}, which has {', '.join(sorted(map(str, value))[:4]) or 'no key'}"
         for key, value in objects
     ]
+
+
+def rows_inside(record: Any, depth: int = 3) -> list[Any] | None:
+    """The records that a list, or a page of an API, holds; None if none of the first ones is of a known format."""
+    inside = record if isinstance(record, list) else None
+    if isinstance(record, dict):
+        lists = (record[name] for name in _PAGE_KEYS if isinstance(record.get(name), list))
+        inside = next((one for one in lists if one), None)
+    if not inside or depth == 0:
+        return None
+    for one in inside[:_PAGE_SAMPLE]:
+        if detect_record(one) is not None or rows_inside(one, depth - 1) is not None:
+            return inside
+    return None
 
 
 def nearest_formats(record: Any, limit: int = 3) -> list[tuple[Format, list[str]]]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ingest.errors import InputError
+from ingest.files.byte_stream import StreamCutError
 from ingest.files.databases import database_rows
-from ingest.files.line_files import SQLITE, StreamCutError
+from ingest.files.line_files import SQLITE
 from ingest.format_contract import Context, Format, Outcome
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.files import line_files
+from ingest.files.byte_stream import is_plain, open_file
 from ingest.format_contract import Columns, Format
 from ingest.formats import format_named
 from ingest.pipeline import parse_rows
@@ -131,9 +132,9 @@ def _bytes(piece: parse_rows.Piece) -> bytes | None:
         return piece.data
     if piece.path.stat().st_size > WHOLE_BYTES:
         return None
-    with line_files.open_file(piece.path) as handle:
+    with open_file(piece.path) as handle:
         data: bytes = handle.read()
-    return None if data[:2] == b"\x1f\x8b" or data[:4] == b"\x28\xb5\x2f\xfd" else data
+    return data if is_plain(data[:64]) else None
 
 
 def _left_over(piece: parse_rows.Piece, found: Columns, rules: ContentRules) -> Batch | None:
@@ -142,8 +143,9 @@ def _left_over(piece: parse_rows.Piece, found: Columns, rules: ContentRules) -> 
     if found.left:
         readers = parse_rows.Readers(piece)
         for number, offset, line in found.left:
-            row = line_files.decoded(line_files.Row(number, piece.start + offset, line, line_files.UNREAD, None))
-            parse_rows.read_row(row, readers, batch, piece.source, None)
+            unread = line_files.Row(number, piece.start + offset, line, line_files.UNREAD, None)
+            for row in line_files.decoded(unread):
+                parse_rows.read_row(row, readers, batch, piece.source, None)
         if any(True for _ in readers.close()):
             return None
     return batch

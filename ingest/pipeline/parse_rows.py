@@ -16,13 +16,15 @@ import msgspec
 from ingest.contents.messages import Contents
 from ingest.errors import InputError
 from ingest.files import containers, line_files
+from ingest.files.byte_stream import StreamCutError, open_file
 from ingest.files.line_files import Row, Shape
 from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, Reader, as_bad_record
-from ingest.formats import detect_record, format_named
+from ingest.formats import detect_record, format_named, rows_inside
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
 from ingest.records.call_identity import key_of_id, key_of_line
 from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, Segment
 
+RANGE_BYTES = 16 << 20  # of a range of a file, which goes on to the end of the line that stands there
 SEGMENT_CALLS = 40_000
 SEGMENT_BYTES = 48 << 20
 PLAIN_BYTES = 1 << 18  # making columns of less costs more than it spares
@@ -41,7 +43,7 @@ class Piece:
     shape: Shape
     context: Context
     start: int = 0
-    end: int | None = None
+    end: int | None = None  # behind the piece's last byte in the file
     data: bytes | None = None
     first_row: int = 0
     last: bool = True  # the piece ends the file
@@ -86,6 +88,10 @@ def read_task(task: Task, rules: ContentRules, folder: Path, *, name: str | None
     yield batch.write()
 
 
+class UnknownRecordError(BadRecordError):
+    """A record that no format recognises."""
+
+
 class Readers:
     """The reader of the piece's format, and of any other format whose records turn up in the same file."""
 
@@ -104,7 +110,7 @@ class Readers:
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         """The outcomes of a record, by the reader of the file's format or of the format that recognises it.
 
-        Raises BadRecordError if no format does, and what the reader raises.
+        Raises UnknownRecordError if no format does, and what the reader raises.
         """
         main = self.main
         if main is not None:
@@ -118,7 +124,7 @@ class Readers:
                 return self.reader(main).read(record, row)
         found = detect_record(record)
         if found is None:
-            raise BadRecordError("no known kind of record" if main is None else f"not a record of {main.title}")
+            raise UnknownRecordError("no known kind of record" if main is None else f"not a record of {main.title}")
         return self.reader(found).read(record, row)
 
     def close(self) -> Iterable[Outcome]:
@@ -143,7 +149,8 @@ def _read_plain(piece: Piece, readers: Readers, batch: Batch, rules: ContentRule
     def other(row: Row) -> None:
         row = row._replace(offset=piece.start + row.offset)
         counts.last_row = row.number
-        read_row(line_files.decoded(row), readers, batch, piece.source, key)
+        for one in line_files.decoded(row):
+            read_row(one, readers, batch, piece.source, key)
 
     rows = format.texts(piece.context).read(piece.data, batch, piece.source, other)
     if rows is None:
@@ -168,7 +175,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
             if len(batch) >= SEGMENT_CALLS or weight >= SEGMENT_BYTES:
                 return True
         cut = piece.cut
-    except line_files.StreamCutError as error:
+    except StreamCutError as error:
         cut = str(error)
     if cut is not None:
         batch.quarantine(piece.source, Quarantined(counts.last_row + 1, 0, cut, "$", "", None))
@@ -182,10 +189,10 @@ def _told(rows: Iterator[Row]) -> Iterator[Row]:
     try:
         yield from rows
     except InputError as error:
-        raise line_files.StreamCutError(error.what) from error
+        raise StreamCutError(error.what) from error
     except (OSError, *READER_ERRORS) as error:
         first = str(error).splitlines() or [type(error).__name__]
-        raise line_files.StreamCutError(f"cannot be read further: {first[0]}"[:200]) from error
+        raise StreamCutError(f"cannot be read further: {first[0]}"[:200]) from error
 
 
 def _close(piece: Piece, readers: Readers, batch: Batch, key: bytes | None) -> None:
@@ -212,16 +219,22 @@ def finish_counts(counts: FileCounts, piece: Piece) -> None:
         counts.lines = line_files.line_ends(piece.data)
         # a last line without its end may still be being written: it is read again when the file has grown
         whole = piece.data.rfind(b"\n") + 1 if piece.last else len(piece.data)
-        counts.end_offset = piece.start + whole
+        # of a line that is too long its beginning alone is held
+        ended = piece.end is not None and whole == len(piece.data)
+        counts.end_offset = piece.end if ended and piece.end is not None else piece.start + whole
 
 
 def loaded(piece: Piece) -> Piece:
     """The piece with its bytes, if it is a range of a file."""
     if piece.data is not None or piece.end is None:
         return piece
-    with line_files.open_file(piece.path) as handle:
+    with open_file(piece.path) as handle:
         handle.seek(piece.start)
-        return dataclasses.replace(piece, data=handle.read(piece.end - piece.start))
+        data = handle.read(min(piece.end - piece.start, RANGE_BYTES + line_files.LINE_LIMIT + 1))
+        if piece.start + len(data) < piece.end:
+            handle.seek(piece.end - 1)
+            data += b"\n" if handle.read(1) == b"\n" else b""
+        return dataclasses.replace(piece, data=data)
 
 
 def rows_of(piece: Piece) -> Iterator[Row]:
@@ -229,10 +242,7 @@ def rows_of(piece: Piece) -> Iterator[Row]:
     if piece.data is not None:
         yield from line_files.line_rows(piece.data, piece.start, piece.first_row)
     elif piece.shape == "jsonl":
-        row = piece.first_row
-        for offset, data in line_files.line_chunks(piece.path, 8 << 20, piece.start):
-            yield from line_files.line_rows(data, offset, row)
-            row += data.count(b"\n")
+        yield from line_files.file_rows(piece.path, piece.start, piece.first_row, 8 << 20)
     else:
         yield from containers.rows_of_shape(piece.path, piece.shape)
 
@@ -243,6 +253,13 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
         if row.error is not None:
             raise row.error
         outcomes = readers.read(row.record, row.number)
+    except UnknownRecordError as bad:
+        inside = rows_inside(row.record)
+        if inside is None:
+            _quarantine(bad, row, batch, source, key)
+        for record in inside or ():
+            read_row(row._replace(raw=None, record=record), readers, batch, source, key)
+        return
     except BadRecordError as bad:
         _quarantine(bad, row, batch, source, key)
         return

@@ -25,10 +25,11 @@ import pyarrow as pa
 from ingest.detect.file_format import Recognised, recognise
 from ingest.errors import GateError, HindcastError, InputError, StoreError
 from ingest.files import line_files
+from ingest.files.byte_stream import BLOCK, StreamCutError, open_file
 from ingest.format_contract import Context, Format
 from ingest.formats import format_named
 from ingest.pipeline import workers as processes
-from ingest.pipeline.parse_rows import Piece, Task
+from ingest.pipeline.parse_rows import RANGE_BYTES, Piece, Task
 from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.progress import Progress
 from ingest.staging.batch import ContentRules, Segment
@@ -37,7 +38,7 @@ from ingest.staging.source_files import SourceFile, compare, fingerprint
 from ingest.store.database import Store
 from ingest.store.ingest_lock import IngestLock
 
-TASK_BYTES = 16 << 20
+TASK_BYTES = RANGE_BYTES
 AHEAD = 24  # tasks that may be parsed or waiting while a publish goes on; their tables wait on disk
 PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and again
 PUBLISH_BARE_CALLS = 2 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
@@ -339,12 +340,12 @@ class _Run:
         """Decompression happens here, once; the lines go to the workers."""
         previous: Piece | None = None
         try:
-            for offset, data in line_files.line_chunks(source.path, TASK_BYTES, source.start):
+            for offset, data, end in line_files.line_chunks(source.path, TASK_BYTES, source.start):
                 if previous is not None:
                     yield previous, len(previous.data or b"")
-                previous = replace(base, start=offset, data=data, last=False)
+                previous = replace(base, start=offset, end=end, data=data, last=False)
             cut = None
-        except line_files.StreamCutError as error:
+        except StreamCutError as error:
             cut = str(error)
         if previous is None:
             previous = replace(base, start=source.start, data=b"")
@@ -430,11 +431,15 @@ def _ranges(path: Path, start: int, size: int) -> Iterator[tuple[int, int]]:
     if start >= size:
         yield size, size
         return
-    with line_files.open_file(path) as handle:
+    with open_file(path) as handle:
         while start < size:
             end = min(start + TASK_BYTES, size)
             if end < size:
                 handle.seek(end)
-                end = min(size, end + len(handle.readline()))
+                while end < size and (block := handle.read(BLOCK)):
+                    line_end = block.find(b"\n") + 1
+                    end = min(size, end + (line_end or len(block)))
+                    if line_end:
+                        break
             yield start, end
             start = end

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.files import line_files
+from ingest.files.byte_stream import open_file
 from ingest.files.databases import write_ahead_log
 from ingest.records.call_identity import key_of_line
 from ingest.staging.batch import FileCounts
@@ -134,7 +135,7 @@ class SourceFile:
 
     def replay_lines(self, key: bytes | None) -> None:
         """Bring row numbers and line occurrences up to `start`, for a file that goes on in its middle."""
-        for _, data in line_files.line_chunks(self.path, 8 << 20, 0, stop=self.start):
+        for _, data, _ in line_files.line_chunks(self.path, 8 << 20, 0, stop=self.start):
             self.row_base += data.count(b"\n")
             lines = [line for line in data.split(b"\n") if line and not line.isspace()]
             digests = b"".join([key_of_line(line, 0, key)[8:16] for line in lines])
@@ -190,7 +191,7 @@ def fingerprint(path: Path, size: int) -> str:
 
     For a SQLite database also one of the write-ahead log beside it.
     """
-    with line_files.open_file(path) as handle:
+    with open_file(path) as handle:
         head = handle.read(min(size, _EDGE))
         handle.seek(max(0, size - _EDGE))
         tail = handle.read(min(size, _EDGE))
