@@ -18,6 +18,9 @@ from ingest.wire.agent_session import SUM, session_call, settle_disjoint
 
 _DATABASES = ("goose", "crush", "hermes")
 _DROID_SUFFIX = ".settings.json"
+_DROID_KEYS = frozenset(
+    {"providerLock", "providerLockTimestamp", "assistantActiveTimeMs", "autonomyMode", "autonomyLevel"}
+)
 _ZED = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
@@ -31,7 +34,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     call = {"goose": _goose, "crush": _crush, "hermes": _hermes, "droid": _droid, "vibe": _vibe}[kind](record, context)
     if call is None or not (call.input_tokens or call.output_tokens or call.logged_cost_pico):
         return Skip("a session without token counts")
-    call.identity = f"{kind}:{call.conversation_id}"
+    call.identity = f"{kind}:{call.conversation_id}:{record.get('providerLockTimestamp', '')}"
     call.replaces = True
     call.issue(SUM, "the counts are those of all calls of a session")
     return call
@@ -153,7 +156,7 @@ def _matches(record: Any) -> bool:
         return record["database"] in (*_DATABASES, "zed")
     usage, stats = record.get("tokenUsage"), record.get("stats")
     if isinstance(usage, dict):
-        return "cacheCreationTokens" in usage or "providerLock" in record or "providerLockTimestamp" in record
+        return bool(record.keys() & _DROID_KEYS)
     return isinstance(stats, dict) and "session_prompt_tokens" in stats and "session_id" in record
 
 

@@ -154,7 +154,11 @@ def _matches(record: Any) -> bool:
     kind = record.get("type")
     if kind == "result":
         return "subtype" in record and ("usage" in record or "total_cost_usd" in record)
-    return isinstance(kind, str) and kind in _TYPES and "session_id" in record
+    if "session_id" not in record:
+        return False
+    if kind in ("assistant", "user"):
+        return isinstance(record.get("message"), dict) and bool(record.keys() & {"uuid", "parent_tool_use_id"})
+    return (kind == "system" and "subtype" in record) or (kind == "stream_event" and "event" in record)
 
 
 FORMAT = Format(

@@ -14,6 +14,9 @@ from ingest.records.token_usage import settle
 from ingest.wire.agent_session import counts_key, session_call, settle_disjoint
 
 _PAGES = ("usageEvents", "usageEventsDisplay")
+_EVENT_KEYS = frozenset(
+    {"chargedCents", "requestsCosts", "usageBasedCosts", "isTokenBasedCall", "maxMode", "owningUser"}
+)
 _WRITTEN, _FRESH, _READ, _MADE = "Input (w/ Cache Write)", "Input (w/o Cache Write)", "Cache Read", "Output Tokens"
 
 
@@ -93,7 +96,9 @@ def _matches(record: Any) -> bool:
     if any(isinstance(record.get(page), list) for page in _PAGES):
         return True
     usage = record.get("tokenUsage")
-    return _FRESH in record or (isinstance(usage, dict) and "timestamp" in record and "model" in record)
+    if not isinstance(usage, dict) or "timestamp" not in record or "model" not in record:
+        return _FRESH in record and _MADE in record
+    return "totalCents" in usage or bool(record.keys() & _EVENT_KEYS)
 
 
 FORMAT = Format(

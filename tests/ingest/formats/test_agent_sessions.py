@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from ingest.formats import detect_record
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
@@ -250,3 +251,28 @@ def test_the_models_of_a_grok_turn_count_and_not_the_totals_above_them(tmp_path:
     row = {"timestamp": MILLIS // 1000, "method": "session/update", "params": {"sessionId": "g", "update": update}}
     assert read(tmp_path, write(tmp_path / "updates.jsonl", [row, row])) == [CALL]
     assert value(tmp_path, "logged_cost_usd::DOUBLE") == 0.025
+
+
+# -- logs of others ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"timestamp": TIME, "model": "gpt-5.2", "tokenUsage": {"inputTokens": 10, "outputTokens": 2}},
+        {"type": "user", "session_id": "s", "text": "hello"},
+        {"type": "system", "session_id": "s", "level": "info"},
+        {"type": "llm_call", "timestamp": TIME, "payload": {"tokens": 10}},
+        {"id": "1", "timestamp": TIME, "type": "error", "content": "x"},
+        {"ts": MILLIS, "type": "event", "text": "x"},
+        {"type": "session", "id": "s", "user": "x"},
+        {"params": {"update": {"name": "x"}}, "method": "m"},
+        {"timestamp": MILLIS, "message": "text"},
+        {"attributes": {"event.name": "checkout"}, "body": "x"},
+        {"type": ["message"], "data": [1], "message": {"type": {}}},
+    ],
+    ids=lambda record: ",".join(record),
+)
+def test_a_log_of_something_else_is_not_taken_for_an_agent_s(record: dict[str, Any]) -> None:
+    found = detect_record(record)
+    assert found is None or found.name in ("mapping", "hindcast"), found.name
