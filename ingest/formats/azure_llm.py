@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.records.call import BadRecordError, Call, Skip, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -38,23 +38,20 @@ class Records:
         identity = text_or_none(values.get("correlationId")) or text_or_none(values.get("requestId"))
         if identity is None:
             parts = _Parts(values, row)
-            return [parts.call(self.context)]
+            return parts.outcomes(self.context)
         held = self.calls.get(identity)
         if held is not None:
             held.add(values)
             return [Skip("a further part of a call's messages")]
         self.calls[identity] = _Parts(values, row)
         if len(self.calls) > _HELD:
-            return [self.calls.popitem(last=False)[1].call(self.context)]
+            return catch_reader_errors(self.calls.popitem(last=False)[1].outcomes, self.context)
         return []
 
     def close(self) -> Iterable[Outcome]:
         """The calls whose parts are all there, now that the file has ended."""
         for parts in self.calls.values():
-            try:
-                yield parts.call(self.context)
-            except BadRecordError as bad:
-                yield bad
+            yield from catch_reader_errors(parts.outcomes, self.context)
         self.calls.clear()
 
 
@@ -78,7 +75,7 @@ class _Parts:
             elif key in _COUNTS:  # a part repeats the counts or has zeros
                 self.values[key] = max(known, value, key=lambda one: token_count(one, f"$.{key}") or 0)
 
-    def call(self, context: Context) -> Call:
+    def outcomes(self, context: Context) -> list[Outcome]:
         get = self.values.get
         call = Call(operation_name="chat", provider_name="azure.ai.openai", row=self.row)
         asked, made, total = (token_count(get(name), f"$.{name}") for name in _COUNTS)
@@ -97,7 +94,7 @@ class _Parts:
         call.response_id = text_or_none(get("requestId"))
         call.request_id = text_or_none(get("correlationId"))
         call.identity = call.response_id or call.request_id
-        return call
+        return [call]
 
     def _text(self, name: str) -> Any:
         def place(part: dict[str, Any]) -> int:

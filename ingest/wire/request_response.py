@@ -70,7 +70,7 @@ def opened(value: Any) -> Any:
         if value[:1] in ("{", "["):
             try:
                 value = msgspec.json.decode(value)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 return value
         elif streaming.is_stream(value):
             return streaming.assemble(value)

@@ -155,3 +155,10 @@ def test_a_model_that_only_the_address_names_is_taken_from_it(
     row = {"timestamp": "2026-06-01T09:00:00Z", "url": url, "request": {"contents": []}, "response": body}
     _, (call,) = read(tmp_path, json.dumps(row) + "\n")
     assert (call["provider_name"], call["model"]) == (provider, model)
+
+
+def test_a_call_of_azure_that_cannot_be_used_leaves_the_others(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in bodies.azure_llm(true_calls(3)).splitlines()]
+    rows[0]["properties"]["promptTokens"] = -1
+    report, calls = read(tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
+    assert (len(calls), report.quarantined) == (2, 1)
