@@ -49,7 +49,9 @@ AMOUNT: Final = {
     "tokens": "(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight",
 }
 FIRST: Final = "coalesce(attempt, 1) = 1 AND retry_of IS NULL"  # no retry
-MISSING_USAGE: Final = "coalesce(tokens_source = 'missing' OR cost_status = 'no_usage', false)"
+MISSING_USAGE: Final = """
+    coalesce(tokens_source IN ('missing', 'ambiguous', 'partial') OR cost_status = 'no_usage', false)
+"""
 _ASKED: Final = f"key_canonical IS NOT NULL AND {FIRST}"
 _FIGURES: Final = {
     "repeats": f"""count(*) FILTER ({_ASKED})
