@@ -51,12 +51,15 @@ class Calls:
 def calls_of(traffic: Traffic) -> Calls:
     """The facts of logged calls."""
     tasks = len(traffic.tasks)
-    names = [f"{agent or '?'} / {task or '?'}" for agent in traffic.agents for task in traffic.tasks]
+    pairs, group = np.unique(traffic.agent.astype(np.int64) * tasks + traffic.task, return_inverse=True)
+    names = [
+        f"{traffic.agents[pair // tasks] or '?'} / {traffic.tasks[pair % tasks] or '?'}" for pair in pairs.tolist()
+    ]
     of_model = [model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in traffic.models]
     encodings = tuple(sorted(set(of_model))) or (DEFAULT_ENCODING,)
     codes = np.array([encodings.index(name) for name in of_model] or [0], np.int8)
     return Calls(
-        group=traffic.agent.astype(np.int64) * tasks + traffic.task,
+        group=group.astype(np.int64),
         encoding=codes[traffic.model],
         encodings=encodings,
         input_tokens=traffic.tokens("input"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,17 @@ def test_any_text_is_either_a_condition_or_refused(text: str):
         check_expression(text)
     except ExpressionError as error:
         assert str(error)  # noqa: PT017
+
+
+@given(st.text("ab*?[]!.\n", max_size=8), st.text("abAB[]!.\n", max_size=12))
+def test_a_glob_knows_stars_and_question_marks_alone(pattern: str, text: str):
+    plain = fnmatch.fnmatchcase(text.lower(), pattern.lower().replace("[", "[[]"))
+    assert bool(rule_evaluation.glob(pattern).fullmatch(text)) == plain
+
+
+@pytest.mark.parametrize("pattern", ["*error*error*fix*", "*e*r*r*o*r*z", "*error*error*error*error*error*?fix"])
+def test_a_glob_with_many_stars_takes_time_by_the_length_of_the_text(pattern: str):
+    text = "error: line failed\n" * 20_000
+    begin = time.process_time()
+    assert not rule_evaluation.glob(pattern).fullmatch(text)
+    assert time.process_time() - begin < 8  # a backtracking way takes hours
