@@ -21,6 +21,7 @@ from ingest.wire import anthropic, bedrock, cohere, gemini, ollama, openai, open
 
 _REQUEST_KEYS = ("request", "req", "request_body", "requestBody", "input", "kwargs", "body_in")
 _RESPONSE_KEYS = ("response", "resp", "response_body", "responseBody", "output", "completion", "result")
+_HTTP_BODIES = ("body", "json", "data", "body_raw", "bodyRaw", "raw_body", "body_text", "bodyText")
 _TIME_KEYS = (
     "start_time", "startTime", "timestamp", "ts", "time", "created_at", "createdAt", "request_time", "started_at",
     "datetime", "@timestamp", "logged_at", "timestamp_ms", "timestamp_us", "timestamp_ns", "timestampMs",
@@ -77,7 +78,7 @@ def opened(value: Any) -> Any:
     if isinstance(value, list) and streaming.is_stream(value):
         return streaming.assemble(value)
     if isinstance(value, dict) and "model" not in value and "choices" not in value and dialect_of(value) is None:
-        for key in ("body", "json", "data"):
+        for key in _HTTP_BODIES:
             if isinstance(value.get(key), dict | str | list) and value[key]:
                 return opened(value[key])
     return value
@@ -137,6 +138,28 @@ def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
             call.attempt = value if type(value) is int and 0 < value < 1000 else None
         elif getattr(call, name) is None:
             setattr(call, name, text_or_none(value))
+    _apply_http(call, record, context, told)
+
+
+def _message(record: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return next((record[key] for key in keys if isinstance(record.get(key), dict)), {})
+
+
+def _apply_http(call: Call, record: dict[str, Any], context: Context, told: dict[str, tuple[int, str]]) -> None:
+    """Times, address and status of the HTTP messages that carry the bodies, where nothing beside them tells more."""
+    sent = _message(record, _REQUEST_KEYS)
+    got = _message(record, _RESPONSE_KEYS)
+    if not any(key in sent for key in _HTTP_BODIES) or "model" in sent:
+        return
+    start, end = ((next((one[key] for key in _TIME_KEYS if one.get(key) is not None), None)) for one in (sent, got))
+    if start is not None and told.get("start", (0, "logged_at"))[1] == "logged_at":
+        call.start_us, call.time_precision = time_us(start, "$.request.timestamp", zone=context.zone)
+        if end is not None and "duration" not in told and "end" not in told:
+            call.end_us = time_us(end, "$.response.timestamp", zone=context.zone)[0]
+    if "address" not in told and isinstance(sent.get("url"), str):
+        _apply_address(call, sent["url"], named="provider" in told)
+    if "status" not in told:
+        _apply_status(call, got.get("status_code", got.get("status")))
 
 
 def _apply_address(call: Call, address: Any, *, named: bool) -> None:
