@@ -118,6 +118,10 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
     s_web = 1 if len(n_web) > 1 else 0
     s_context = 1 if len(n_context) > 1 else 0
     tools = (n_result, n_file, n_code, n_maps, n_image_gen, n_other_tool)
+    # one array of one value is a count that no call has, unless there is only one call
+    uses_tools = len(model) == 1 or len(n_web) > 1 or len(n_context) > 1
+    for column in tools:
+        uses_tools = uses_tools or len(column) > 1
     counts = np.zeros(_TOKENS, np.int64)
     part = np.zeros(_KINDS, np.int64)
     for i in range(len(model)):
@@ -199,45 +203,53 @@ def price_calls(usage: UsageArrays, rate_arrays: RateArrays, priced: PricedArray
         if found in (UNKNOWN_KIND, TOO_LARGE):
             status[i] = found
             continue
-        # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
-        for kind in range(_TOKENS, _KINDS):
-            part[kind] = 0
-        fee = rates[row, PER_REQUEST]
-        context = n_context[i * s_context]
-        if context == 1 and rates[row, PER_REQUEST + 2] >= 0:
-            fee = rates[row, PER_REQUEST + 2]
-        elif context == 2 and rates[row, PER_REQUEST + 1] >= 0:
-            fee = rates[row, PER_REQUEST + 1]
-        if fee > 0:
-            part[PER_REQUEST] = _amount(1000, fee, w)
-        searches = max(n_web[i * s_web], 0)
-        if searches > 0:
-            if rates[row, WEB_SEARCH] >= 0:
-                part[WEB_SEARCH] = _amount(1000 * searches, rates[row, WEB_SEARCH], w)
-            elif rates[row, WEB_SEARCH_PROMPT] >= 0:
-                part[WEB_SEARCH_PROMPT] = _amount(1000, rates[row, WEB_SEARCH_PROMPT], w)
-            else:
-                found = UNKNOWN_KIND
-        for k, column in enumerate(tools):
-            uses = max(column[i if len(column) > 1 else 0], 0)
-            if uses > 0:
-                kind = _FIRST_TOOL + k
-                if rates[row, kind] < 0:
-                    found = UNKNOWN_KIND
-                else:
-                    part[kind] = _amount(1000 * uses, rates[row, kind], w)
-                    if kind == CODE_INTERPRETER and found == PRICED:
-                        found = PRICED_FALLBACK  # another call may have opened the container
-        if found == UNKNOWN_KIND:
-            status[i] = found
-            continue
         total = 0.0
-        large = False
         other = 0
-        for kind in range(_KINDS):
+        for kind in range(_TOKENS):
             total += float(part[kind])
-            large = large or part[kind] < 0
             if kind > 5:
+                other += part[kind]
+        # per thousand uses: one use costs rate / 1000 nano-dollars = the rate in pico-dollars
+        large = False
+        fee = rates[row, PER_REQUEST]
+        if uses_tools:
+            context = n_context[i * s_context]
+            if context == 1 and rates[row, PER_REQUEST + 2] >= 0:
+                fee = rates[row, PER_REQUEST + 2]
+            elif context == 2 and rates[row, PER_REQUEST + 1] >= 0:
+                fee = rates[row, PER_REQUEST + 1]
+        if fee > 0:
+            amount = _amount(1000, fee, w)
+            large = amount < 0
+            total += float(amount)
+            other += amount
+        if uses_tools:
+            for kind in range(WEB_SEARCH, _KINDS):
+                part[kind] = 0
+            searches = max(n_web[i * s_web], 0)
+            if searches > 0:
+                if rates[row, WEB_SEARCH] >= 0:
+                    part[WEB_SEARCH] = _amount(1000 * searches, rates[row, WEB_SEARCH], w)
+                elif rates[row, WEB_SEARCH_PROMPT] >= 0:
+                    part[WEB_SEARCH_PROMPT] = _amount(1000, rates[row, WEB_SEARCH_PROMPT], w)
+                else:
+                    found = UNKNOWN_KIND
+            for k, column in enumerate(tools):
+                uses = max(column[i if len(column) > 1 else 0], 0)
+                if uses > 0:
+                    kind = _FIRST_TOOL + k
+                    if rates[row, kind] < 0:
+                        found = UNKNOWN_KIND
+                    else:
+                        part[kind] = _amount(1000 * uses, rates[row, kind], w)
+                        if kind == CODE_INTERPRETER and found == PRICED:
+                            found = PRICED_FALLBACK  # another call may have opened the container
+            if found == UNKNOWN_KIND:
+                status[i] = found
+                continue
+            for kind in range(WEB_SEARCH, _KINDS):
+                total += float(part[kind])
+                large = large or part[kind] < 0
                 other += part[kind]
         if total >= 1.0e18 or large:
             status[i] = TOO_LARGE
