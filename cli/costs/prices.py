@@ -163,7 +163,7 @@ def import_list(
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
-    """Import a price list for the models that the price book lacks, and reprice.
+    """Import a price list for models that the price book lacks.
 
     Example: hindcast prices import model_prices_and_context_window.json
     """

@@ -31,7 +31,7 @@ SIGNATURES = {
     "ledger": "(store, *, rebuild=False)",
     "optimize": "(store, *, quality_floor=0.95, models=None, base=None, scores=None, task_floors=None, "
     "max_models=None, latency_p95_ms=None, by_template=False, since=None, until=None, name='optimized')",
-    "record": "(client, path='calls.jsonl', *, text=True)",
+    "record": "(client, path='calls.jsonl', *, text=True, include_usage=None)",
     "replay": "(store, strategies, *, since=None, until=None, cold=False, scores=None)",
     "report": "(store, output='report.html', *, strategies=None, audience='everyone', day=None)",
     "verify": "(store, strategy, *, rollout, since=None, until=None)",

@@ -94,7 +94,7 @@ def test_without_a_store_it_names_the_logs_of_this_machine(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     found = document("--store", "none.duckdb")
     assert [(place["what"], place["files"]) for place in found["logs"]] == [("this folder", 1), ("Claude Code", 1)]
-    assert found["next"] == f"hindcast ingest {tmp_path / 'calls.jsonl'}"
+    assert found["next"] == f"hindcast ingest {tmp_path / 'calls.jsonl'} {session.parents[1]}"
 
 
 def test_looking_for_logs_opens_none(tmp_path: Path) -> None:

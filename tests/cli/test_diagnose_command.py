@@ -49,4 +49,4 @@ def test_a_mark_can_be_taken_back(store):
 def test_unmarking_needs_a_day_and_no_mark_beside_it(store):
     assert "--unmark needs a day" in str(run("--store", store, "--unmark").exception)
     both = run("--store", store, "--day", "2024-09-21", "--unmark", "--mark", "wrong")
-    assert "opposite" in str(both.exception)
+    assert "contradict" in str(both.exception)
