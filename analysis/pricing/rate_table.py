@@ -152,15 +152,15 @@ class RateTable:
         columns = {}
         for name in _COLUMNS:
             array = getattr(usage, name)
-            columns[name] = _ONE_UNKNOWN if array is None else np.ascontiguousarray(array, np.int64)
+            columns[name] = _ONE_UNKNOWN if array is None else _readonly(array, np.int64)
             if array is not None and len(array) != n:
                 raise ValueError(f"usage.{name} has {len(array)} rows, usage.model has {n}")
-        weight = _ONE_CALL if usage.weight_micro is None else np.ascontiguousarray(usage.weight_micro, np.int64)
-        tier = _STANDARD if usage.tier is None else np.ascontiguousarray(usage.tier, np.int8)
+        weight = _ONE_CALL if usage.weight_micro is None else _readonly(usage.weight_micro, np.int64)
+        tier = _STANDARD if usage.tier is None else _readonly(usage.tier, np.int8)
         priced = PricedArrays(np.zeros((7, n), np.int64), np.zeros(n, np.int8), np.full(n, -1, np.int32))
         kernel = _kernel(once and int(np.count_nonzero(weight != 1_000_000)) <= _FEW_WEIGHTS)
         kernel(
-            UsageArrays(np.ascontiguousarray(usage.model, np.int32), tier, weight, **columns),
+            UsageArrays(_readonly(usage.model, np.int32), tier, weight, **columns),
             RateArrays(self.first, self.known, self.bounds, self.rates, self.flags, self.price_id, self.as_of_ms),
             priced,
         )
@@ -187,8 +187,11 @@ _COLUMNS = (
 )  # fmt: skip
 assert {f.name for f in fields(Usage)} == {*_COLUMNS, "model", "tier", "weight_micro"}
 _ONE_UNKNOWN = np.array([UNKNOWN], np.int64)
+_ONE_UNKNOWN.flags.writeable = False
 _ONE_CALL = np.array([1_000_000], np.int64)
+_ONE_CALL.flags.writeable = False
 _STANDARD = np.array([0], np.int8)
+_STANDARD.flags.writeable = False
 
 
 def _fill(rates: Sequence[int | None]) -> tuple[list[int], int]:
@@ -204,3 +207,14 @@ def _fill(rates: Sequence[int | None]) -> tuple[list[int], int]:
             if kind != "reasoning":
                 mask |= 1 << KINDS.index(kind)
     return [-1 if found[kind] is None else int(found[kind] or 0) for kind in KINDS], mask
+
+
+def _readonly(values: Any, dtype: type[np.generic]) -> Any:
+    """The values as a contiguous array that cannot be written: of one type for the kernel, wherever they come from.
+
+    DuckDB's columns are read-only and others are not; compiled code would be made for every mixture of the two, and
+    takes no tuple of arrays that mixes them.
+    """
+    view = np.ascontiguousarray(values, dtype).view()
+    view.flags.writeable = False
+    return view
