@@ -10,8 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.array_types import BoolArray, Int8Array, Int32Array, Int64Array
 from analysis.calendar_days import DAY_MS
@@ -27,6 +29,8 @@ from analysis.pricing.kernel_arrays import PricedArrays, RateArrays, UsageArrays
 
 _FOREVER = 2**63 - 1
 _FEW_WEIGHTS = 10_000  # calls that stand for others, which arrays take one by one
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ def _fill(rates: Sequence[int | None]) -> tuple[list[int], int]:
     return [-1 if found[kind] is None else int(found[kind] or 0) for kind in KINDS], mask
 
 
-def _readonly(values: Any, dtype: type[np.generic]) -> Any:
+def _readonly(values: NDArray[np.generic], dtype: type[Scalar]) -> NDArray[Scalar]:
     """The values as a contiguous array that cannot be written: of one type for the kernel, wherever they come from.
 
     DuckDB's columns are read-only and others are not; compiled code would be made for every mixture of the two, and
