@@ -255,10 +255,12 @@ def test_leaving_one_out_tells_the_saver_from_the_spender(tau2: Store):
     chosen = strategy.parse("name: x\ncompress: [json_minify, {history_window: 10}]")
     result = leave_one_out(tau2, chosen)
     minify, window = result.rows
-    assert minify.saved_alone > 0
+    assert minify.saved_alone_pico > 0
     assert window.tokens_alone > minify.tokens_alone > 0
-    assert window.saved_alone < 0
-    assert result.baseline_pico - result.cost_pico == pytest.approx(minify.saved_alone + window.saved_last, abs=1)
+    assert window.saved_alone_pico < 0
+    assert result.baseline_pico - result.cost_pico == pytest.approx(
+        minify.saved_alone_pico + window.saved_last_pico, abs=1
+    )
 
 
 def test_a_prompt_is_shown_before_and_after(tau2: Store):
