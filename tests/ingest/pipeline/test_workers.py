@@ -17,6 +17,8 @@ from ingest.pipeline import workers
 ROOT = Path(__file__).resolve().parents[3]
 # two parsers that would take an hour, and the process ids of both
 PROGRAM = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a process started by nohup ignores
 import os, time
 from ingest.pipeline import workers
 with workers.pool(2) as pool:
