@@ -35,7 +35,7 @@ EMITTERS: Final = (
         "OpenLLMetry and OpenTelemetry on Bedrock",
         ("opentelemetry.instrumentation.bedrock*", "opentelemetry.instrumentation.botocore*"),
         False,
-        "token counts of the response handed on; cache in attributes of its own, 2026-11",
+        "inferred from names, code not read, 2026-11",
     ),
     Emitter(
         "OpenLLMetry and OpenTelemetry", ("opentelemetry.instrumentation.*",), True,
@@ -47,10 +47,10 @@ EMITTERS: Final = (
     ),
     # before release 1.34 the cache was left out of the input, not out of the total, which tells
     Emitter("Strands", ("strands*",), True, "strands 1.62.0 _total_prompt_tokens, 2026-11"),
-    Emitter("Google ADK", ("gcp.vertex.agent*",), True, "Gemini's own counts, 2026-11"),
+    Emitter("Google ADK", ("gcp.vertex.agent*",), True, "inferred from Gemini, code not read, 2026-11"),
     Emitter("LiteLLM", ("litellm*",), True, "litellm 1.110.2, 2026-11"),
     Emitter("MLflow", ("mlflow*",), True, "mlflow 3.17.2 genai_semconv.py, 2026-11"),
-    Emitter("Langtrace", ("langtrace*", "@langtrase*"), False, "the provider's counts handed on, 2026-11"),
+    Emitter("Langtrace", ("langtrace*", "@langtrase*"), False, "inferred from names, code not read, 2026-11"),
 )  # fmt: skip
 # names of conventions by which these tokens are a part of the input (semantic-conventions-genai, OpenInference, AI 6)
 _PARTS_OF_INPUT: Final = frozenset(
