@@ -15,7 +15,7 @@ from ingest.errors import did_you_mean
 NAMES = (
     "agent", "task", "conversation_id", "request_id", "user_id", "team", "environment", "service_name", "workflow_name",
     "prompt_name", "prompt_version", "trace_id", "span_id", "parent_span_id", "retry_of", "attempt", "region", "tags",
-    "score", "scores",
+    "score", "scores", "score_scope", "propensity", "assignment", "rollout", "arm",
 )  # fmt: skip
 _context: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("hindcast_context", default=None)
 _once = threading.Lock()

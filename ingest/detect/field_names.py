@@ -52,6 +52,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "user_id": ("user_id", "user", "request_user_id", "end_user", "customer", "customer_id"),
     "finish_reason": ("finish_reason", "stop_reason", "finish_reasons_0"),
     "status": ("status", "status_code", "http_status", "response_status", "success"),
+    "score_scope": ("score_scope", "reward_scope"),
 }  # fmt: skip
 _KEYS = ("call_id", "request_id", "response_id", "completion_id", "generation_id", "span_id", "id", "uuid")
 _STATUSES = {"ok", "success", "succeeded", "completed", "error", "failed", "failure", "true", "false", "cancelled"}
@@ -82,6 +83,8 @@ def field_of(path: str, values: Values) -> tuple[str, int] | None:
     if (found := _time_field(tails, values)) is not None:
         return found[0], found[1] + len(parts) - 1
     if numeric and not {*tails[0]} & {"status", "code", "id", "user"}:
+        if tails[0] == ("propensity",):
+            return "propensity", 0
         return ("score", 0) if tails[0] in (("score",), ("reward",), ("quality",)) else None
     return _text_field(tails, values)
 

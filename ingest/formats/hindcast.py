@@ -19,6 +19,7 @@ _STRINGS = (
     "user_id", "team", "environment", "service_name", "workflow_name", "prompt_name", "prompt_version", "trace_id",
     "span_id", "parent_span_id", "response_id", "retry_of", "operation_name", "region", "error_type", "finish_reason",
     "service_tier", "reasoning_effort", "response_format", "tokens_source", "search_context_size",
+    "score_scope", "assignment", "rollout", "arm",
 )  # fmt: skip
 _COUNTS = (
     "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "max_tokens",
@@ -86,6 +87,7 @@ def read(record: Any, context: Context) -> Outcome:
         call.params = record["params"]
     if call.temperature is not None and (call.params is None or "temperature" not in call.params):
         call.params = {**(call.params or {}), "temperature": call.temperature}
+    call.propensity = number(get("propensity"), "$.propensity")
     call.score = score(get("score"), "$.score")
     given = get("scores")
     if isinstance(given, dict):

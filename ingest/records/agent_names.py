@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ingest.records import policy_in_force
 from ingest.records.call import Call, text_or_none
 
 # metadata and tag keys that name an agent or a task, in order of trust
 AGENT_KEYS = ("agent", "agent_name", "component", "service")
 TASK_KEYS = ("task", "task_type", "task_name", "phase", "step")
-_NAMING = frozenset(AGENT_KEYS) | frozenset(TASK_KEYS)
+_TOLD = frozenset(AGENT_KEYS) | frozenset(TASK_KEYS) | policy_in_force.KEYS.keys()
 _VOLATILE = re.compile(r"\d[\w:.,+/-]*")
 _CLUSTERS: dict[tuple[bytes | None, str], str] = {}
 _CLUSTER_LIMIT = 5_000
@@ -25,9 +26,10 @@ def folder_name(path: str | None) -> str | None:
 
 
 def from_metadata(call: Call, metadata: Any, source: str = "metadata") -> None:
-    """Take agent and task from a flat mapping, where not known yet."""
-    if not isinstance(metadata, Mapping) or _NAMING.isdisjoint(metadata):
+    """Take agent, task and how the model was chosen from a flat mapping, where not known yet."""
+    if not isinstance(metadata, Mapping) or _TOLD.isdisjoint(metadata):
         return
+    policy_in_force.from_metadata(call, metadata)
     if call.agent is None:
         for key in AGENT_KEYS:
             found = text_or_none(metadata.get(key))
@@ -43,7 +45,7 @@ def from_metadata(call: Call, metadata: Any, source: str = "metadata") -> None:
 
 
 def from_tags(call: Call, tags: Any) -> None:
-    """Take agent and task from tags written `key:value` or `key=value`."""
+    """Take agent, task and how the model was chosen from tags written `key:value` or `key=value`."""
     if not isinstance(tags, list) or not tags:
         return
     pairs: dict[str, str] = {}
@@ -57,10 +59,10 @@ def from_tags(call: Call, tags: Any) -> None:
 
 def resolve(call: Call, hash_key: bytes | None = None, *, from_texts: bool = True) -> None:
     """The rest of the resolution order: tags, workflow, service, then (`from_texts`) the masked system prompt."""
+    if call.tags:
+        from_tags(call, call.tags)
     if call.agent_source is not None and call.task_source is not None:
         return
-    if call.tags and (call.agent is None or call.task is None):
-        from_tags(call, call.tags)
     if call.agent is None:
         if call.workflow_name:
             call.agent, call.agent_source = call.workflow_name, "workflow"

@@ -140,6 +140,11 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     process_id: str | None = None
     tags: list[str] | None = None
     score: float | None = None
+    score_scope: str | None = None
+    propensity: float | None = None
+    assignment: str | None = None
+    rollout: str | None = None
+    arm: str | None = None
     input_words: int | None = None
     content_state: str | None = None
     tool_count: int | None = None  # where `tools` has no length

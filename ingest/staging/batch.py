@@ -16,7 +16,7 @@ import pyarrow as pa
 from ingest.contents import tokenizer
 from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
-from ingest.records import agent_names
+from ingest.records import agent_names, policy_in_force
 from ingest.records.call import PENDING, BadRecordError, Bucket, Call, Skip
 from ingest.staging.arrow_files import Block, hash_columns, merged, write_table
 from ingest.store.schema import CALL_COLUMNS
@@ -397,6 +397,7 @@ def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
     agent_names.resolve(call, hash_key, from_texts=stored)
+    policy_in_force.check(call)
 
 
 def without_values(reason: str) -> str:

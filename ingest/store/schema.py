@@ -7,7 +7,9 @@ Times are UTC without a zone. NULL always means "not known", never zero.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2  # 2: tools by kind, cached audio and images, search_context_size; aliases of calls
+# 2: tools by kind, cached audio and images, search_context_size; aliases of calls
+# 3: how the model was chosen (propensity, assignment, rollout, arm), the unit of a score
+SCHEMA_VERSION = 3
 
 # column -> DuckDB type, in table order. `calls` is the hot table: no text, dense ids.
 CALL_COLUMNS: dict[str, str] = {
@@ -85,6 +87,11 @@ CALL_COLUMNS: dict[str, str] = {
     "process_id": "VARCHAR",  # the process that holds its own memory cache
     "tags": "VARCHAR[]",
     "score": "DOUBLE",  # the logged quality of this call's own answer, 0..1
+    "score_scope": "VARCHAR",  # what the score was given to: call, conversation, trace, task
+    "propensity": "DOUBLE",  # probability with which the policy in force chose the model that served; 0 < p <= 1
+    "assignment": "VARCHAR",  # random: chance alone chose the model; policy
+    "rollout": "VARCHAR",  # name of the policy in force
+    "arm": "VARCHAR",  # treated, control
     "input_words": "INTEGER",  # whitespace-separated words of all message text; kept without text too
     "content_state": "VARCHAR",  # full, truncated, redacted, hashed, absent
     "message_ids": "INTEGER[]",  # `contents` ids of the input messages in order

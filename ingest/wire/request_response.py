@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.format_contract import Context
-from ingest.records import agent_names
+from ingest.records import agent_names, policy_in_force
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
 from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
@@ -53,7 +53,8 @@ _SLOTS: dict[str, tuple[str, int]] = {
     )
     for rank, key in enumerate(keys)
 }  # fmt: skip
-WRAPPER_KEYS = (*_SLOTS, *agent_names.AGENT_KEYS, *agent_names.TASK_KEYS)  # all that `apply_wrapper` looks at
+# all that `apply_wrapper` looks at
+WRAPPER_KEYS = (*_SLOTS, *agent_names.AGENT_KEYS, *agent_names.TASK_KEYS, *policy_in_force.KEYS)
 
 
 # dialect -> (whether a body is one of its answers, what takes it in); the answers of the APIs above come first
