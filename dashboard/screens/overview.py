@@ -11,11 +11,11 @@ import streamlit as st
 from analysis.anomalies.month_forecast import Outlook, outlook
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
+from analysis.gates.settings import Settings, read
 from dashboard.data import results_cache
 from dashboard.documents import document_views, evidence_tables
 from dashboard.render import daily_charts
 from dashboard.render.cards import Kpi
-from dashboard.settings import Settings, read
 from dashboard.widgets import blocks, fragments, page_frame
 from ingest.errors import HindcastError
 
@@ -116,7 +116,7 @@ def figures_of_merit(
             )
         )
     if ahead is not None:
-        budget = settings.usd_per_month or (settings.usd_per_day and settings.usd_per_day * ahead.last.day)
+        budget = settings.budget("month") or (settings.daily and settings.daily * ahead.last.day)
         over = budget is not None and ahead.expected > budget
         row.append(
             Kpi(
