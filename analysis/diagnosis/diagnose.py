@@ -12,6 +12,7 @@ import duckdb
 
 from analysis.anomalies import baseline as baselines
 from analysis.anomalies.alerts import alerts
+from analysis.anomalies.annotations import read_annotations, suspects
 from analysis.anomalies.day_marks import marks
 from analysis.anomalies.detector import Judgement, error_scale, judge
 from analysis.anomalies.hourly_activity import activity
@@ -69,6 +70,7 @@ def diagnose(
                 remedy="See what is missing with: hindcast cost --by cost_status",
             )
         said = marks(con)
+        noted = read_annotations(con)
         judged = judge({d: cost for d, cost in costs.items() if d not in past.unknown}, accepted=said)
         day = day or newest(judged, complete_days(sorted(costs), past.first, past.last))
         if day not in costs:
@@ -102,6 +104,7 @@ def diagnose(
     verdict = judged.get(day) or Judgement(day, 0.0, None, None, None, None, False, 0)
     enough = verdict.forecast is not None and not base.low_history
     low, high = _range(verdict, expected / int(unit), metric) if enough else (None, None)
+    began = onset(judged, day)
     return Diagnosis(
         day=day,
         metric=metric,
@@ -115,10 +118,11 @@ def diagnose(
         low=low,
         high=high,
         p_value=verdict.p_value,
-        onset=onset(judged, day),
+        onset=began,
         baseline=base,
         alerts=noticed,
         feedback=said.get(day),
+        annotations=suspects(noted, day, began),
         causes=[
             replace(_estimate(cause, compared, game, actual - expected, unit), inside=inside.get(id(cause), []))
             for cause in causes

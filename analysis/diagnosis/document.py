@@ -90,6 +90,7 @@ def to_json(diagnosis: Diagnosis, store: str | None = None) -> dict[str, Any]:
         "feedback": None
         if diagnosis.feedback is None
         else {"verdict": diagnosis.feedback.verdict, "note": diagnosis.feedback.note},
+        "annotations": [one.to_json() for one in diagnosis.annotations],
         "alerts": [alert.to_json() for alert in diagnosis.alerts],
         "summary": summary(diagnosis),
     }

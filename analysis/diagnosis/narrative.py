@@ -202,7 +202,18 @@ def summary(diagnosis: Diagnosis) -> list[str]:
         n = len(d.baseline.weights)
         within = f" (mean of {formatting.count(n, 'day')} of {d.baseline.days[0]}..{d.baseline.days[-1]})"
     delta = f"{amount(d, d.delta, sign=True)} in one day" if d.delta else "no change"
-    return [f"{head}, expected {amount(d, d.expected)}{within}: {delta}.", *_reason(d), *_without_price(d)]
+    return [
+        f"{head}, expected {amount(d, d.expected)}{within}: {delta}.", *_suspect(d), *_reason(d), *_without_price(d)
+    ]  # fmt: skip
+
+
+def _suspect(d: Diagnosis) -> list[str]:
+    """What was done shortly before a flagged change: the first thing that anyone would ask."""
+    if not d.flagged or not d.annotations:
+        return []
+    last, *others = d.annotations
+    more = f", and {formatting.count(len(others), 'mark')} before it" if others else ""
+    return [f"First suspect: {last.text}, {formatting.day(last.time.date())} at {last.time:%H:%M} UTC{more}."]
 
 
 def _without_price(d: Diagnosis) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from analysis.anomalies.alerts import Alert
+from analysis.anomalies.annotations import Annotation
 from analysis.anomalies.baseline import Baseline
 from analysis.anomalies.day_marks import Feedback
 from analysis.causes.cause_signatures import Cause
@@ -61,6 +62,7 @@ class Diagnosis:
     causes: list[CauseEstimate]
     alerts: list[Alert]  # what stands out beside the total
     feedback: Feedback | None  # what a person said of the day
+    annotations: list[Annotation]  # what people did shortly before it began, the latest first
     unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
     priced: tuple[float, float]  # calls in the figures, likewise
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from analysis import dimensions
+from analysis.anomalies.annotations import Annotation, read_annotations
 from analysis.anomalies.month_forecast import Outlook
 from analysis.calendar_days import complete_days
 from analysis.diagnosis import narrative
@@ -48,6 +49,7 @@ class Coverage:
     fallback: int
     untimed: int
     quarantined: int
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def days(self) -> list[date]:
@@ -109,7 +111,8 @@ def coverage(store: Store) -> Coverage:
             "SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger"
         ).fetchall()[0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
-    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined)
+        noted = tuple(read_annotations(con))
+    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined, noted)
 
 
 def ranked(store: Store, dimension: str) -> list[str]:

@@ -164,6 +164,7 @@ def _trajectory(findings: Findings) -> str:
         spike=None if drawn.weekly else findings.spike,
         expected=document_views.expected_range(findings.diagnosis) if findings.diagnosis and not drawn.weekly else None,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
+        annotations=findings.coverage.annotations,
         unit="USD per week" if drawn.weekly else "USD per day",
     )
     return _picture(figure, f"Daily cost by agent, {drawn.days[0]} to {drawn.days[-1]}.")
@@ -209,7 +210,7 @@ def _lines(findings: Findings) -> str:
     colours = evidence_tables.strategy_colours(findings.replay)
     lines = evidence_tables.trajectories(findings.costs, findings.coverage.whole_days, findings.replay, colours)
     words = "; ".join(f"{entry.name} {money(entry.per_day())} a day" for entry in findings.replay.strategies)
-    figure = daily_charts.comparison(lines, spike=findings.spike)
+    figure = daily_charts.comparison(lines, spike=findings.spike, annotations=findings.coverage.annotations)
     note = ""
     if any(line.dashed for line in lines):
         note = '<p class="hc-note">Dotted: below the quality floor, or quality unknown.</p>'

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
 
+from analysis.anomalies.annotations import Annotation
 from analysis.formatting import day as day_text
 from analysis.formatting import money
 from dashboard.render.palette import ACCENT, BAND, GOOD, GREY, SOFT_GREY, colour, fade
@@ -24,6 +25,7 @@ WIDEST_LABEL = 26
 LEGEND_CHARS = 18  # two columns of names fit beside each other on a phone
 STEP_CHARS = 36
 LONG = 300  # days
+MOST_ANNOTATED = 12  # lines that can be told apart
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,13 @@ def trajectory(
     expected: tuple[Decimal, Decimal] | None = None,
     budget: Decimal | None = None,
     incomplete: Sequence[date] = (),
+    annotations: Sequence[Annotation] = (),
     unit: str = "USD per day",
 ) -> go.Figure:
     """Daily cost as stacked bars in the order of `stacks`, with the spike's day marked.
 
     `expected` is the range that the spike's day was expected in; `budget` a line in dollars a day.
-    Bars of `incomplete` days are paler: the log does not cover those days whole.
+    Bars of `incomplete` days are paler: the log does not cover those days whole. `annotations` are dotted lines.
     """
     figure = canvas()
     cut = set(incomplete)
@@ -116,6 +119,7 @@ def trajectory(
             line={"color": GREY, "width": 1.5, "dash": "dash"},
             annotation={"text": f"budget {money(budget)} a day", "xanchor": "left", "x": 0, "font": {"size": 12}},
         )
+    _annotate(figure, days, annotations, weekly=unit.endswith("week"))
     figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified")
     return years(axes(figure, x=None, y=unit), days)
 
@@ -162,7 +166,9 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
     return axes(figure, x="USD", y=None)
 
 
-def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure:
+def comparison(
+    lines: Sequence[Line], *, spike: date | None = None, annotations: Sequence[Annotation] = ()
+) -> go.Figure:
     """What each day cost and would have cost, in one picture: the mountain and the hill."""
     figure = canvas(height=380)
     for line in lines:
@@ -192,6 +198,7 @@ def comparison(lines: Sequence[Line], *, spike: date | None = None) -> go.Figure
             if at is not None:
                 reach = [usd for drawn in lines for usd in (*drawn.usd, *(drawn.high or ())) if usd is not None]
                 _mark(figure, spike, at, day_text(spike), over=max(reach))
+    _annotate(figure, [day for line in lines[:1] for day in line.days], annotations)
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(rangemode="tozero")
     return years(axes(figure, x=None, y="USD per day"), [day for line in lines[:1] for day in line.days])
@@ -249,6 +256,25 @@ def _mark(figure: go.Figure, day: date, height: Decimal, text: str, *, over: Dec
         font={"color": ACCENT, "size": 13}, xanchor="auto",
     )  # fmt: skip
     figure.update_yaxes(range=[0, float(over) * 1.2 or 1.0])
+
+
+def _annotate(
+    figure: go.Figure, days: Sequence[date], annotations: Sequence[Annotation], *, weekly: bool = False
+) -> None:
+    """A dotted line on each day (or week) of `days` on which something was marked, with the texts beside it."""
+    texts: dict[date, list[str]] = {}
+    for one in annotations:
+        day = one.time.date() - timedelta(days=one.time.weekday() if weekly else 0)
+        if day in days:
+            texts.setdefault(day, []).append(one.text)
+    for day, said in list(texts.items())[-MOST_ANNOTATED:]:
+        figure.add_shape(
+            type="line", x0=day, x1=day, y0=0, y1=1, yref="paper", line={"color": GREY, "width": 1, "dash": "dot"}
+        )
+        figure.add_annotation(
+            x=day, y=1, yref="paper", text=legend("; ".join(said), STEP_CHARS), hovertext=plain("; ".join(said), 60),
+            textangle=-90, showarrow=False, xanchor="right", yanchor="top", font={"size": 11},
+        )  # fmt: skip
 
 
 def _two_lines(step: Step) -> str:

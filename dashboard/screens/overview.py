@@ -180,6 +180,7 @@ def _trajectory(
         expected=None if drawn.weekly or not found else document_views.expected_range(found),
         budget=None if drawn.weekly else budget,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
+        annotations=view.coverage.annotations,
         unit="USD per week" if drawn.weekly else "USD per day",
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))

@@ -133,7 +133,9 @@ def _answer(
     costs = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
     lines = evidence_tables.trajectories(costs, view.coverage.whole_days, result, colours)
     blocks.picture(
-        daily_charts.comparison(lines, spike=document_views.stands_out_since(newest)),
+        daily_charts.comparison(
+            lines, spike=document_views.stands_out_since(newest), annotations=view.coverage.annotations
+        ),
         "strategies",
         alt="Daily cost in USD as logged, and under each strategy: "
         + "; ".join(f"{entry.name} {money(entry.per_day())} a day" for entry in result.strategies),

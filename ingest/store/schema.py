@@ -123,6 +123,8 @@ TABLES: dict[str, str] = {
     "quarantine": """source_id INTEGER, source_row BIGINT, byte_offset BIGINT, reason VARCHAR, json_path VARCHAR,
                      line_sha256 VARCHAR, excerpt VARCHAR""",
     "import_issues": "call_no BIGINT, code VARCHAR, detail VARCHAR",
+    # what people did at a moment (UTC), such as a deployment: `hindcast mark`
+    "annotations": "time TIMESTAMP, text VARCHAR, source VARCHAR",
     "usage_buckets": """source_id INTEGER, kind VARCHAR, start_time TIMESTAMP, end_time TIMESTAMP, provider VARCHAR,
                         model VARCHAR, line_item VARCHAR, token_kind VARCHAR, project VARCHAR, api_key VARCHAR,
                         service_tier VARCHAR, quantity DECIMAL(38,6), requests BIGINT, amount_usd DECIMAL(38,12),
