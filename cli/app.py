@@ -25,7 +25,7 @@ from ingest.pipeline.pandas_block import block_pandas
 # most commands are over before a collection would find anything: imports are faster with fewer of them
 gc.set_threshold(100_000, 50, 100)
 
-GROUPS = ("logs", "costs", "policies", "savings", "share")  # in the order of the help; each has a TITLE
+GROUPS = ("logs", "costs", "policies", "savings", "monitoring", "share")  # in the order of the help; each has a TITLE
 
 app = typer.Typer(
     name="hindcast",

@@ -18,7 +18,7 @@ from analysis.dimensions import Filter
 from analysis.formatting import count, money, named, share
 from analysis.formatting import day as day_text
 from analysis.formatting import tokens as tokens_text
-from analysis.gates.periods import Span, judged, naive
+from analysis.gates.periods import DAY, Span, judged, naive
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Budget, Settings
 from analysis.ledger.costs_view import costs_relation
@@ -68,10 +68,10 @@ def _gate(
     source = labelled(con, store, f"{costs_relation(con)} AS costs", chosen.dimensions)
     keep, values = chosen.sql()
     _require_value(con, source, budget, settings)
-    spans = [one for one in judged(budget.period, now) if log and log.newest >= one.start]
+    spans = [one for one in judged(budget.period, now) if log and log.first < one.end and log.newest >= one.start]
     if log is None or not spans:
         ends = (
-            f"the log ends {day_text(log.newest.date())} {log.newest.year}" if log else "no call of the log has a time"
+            f"The log ends {day_text(log.newest.date())} {log.newest.year}" if log else "no call of the log has a time"
         )
         current = judged(budget.period, now)[-1]
         return _result(budget, None, None, f"{ends}, so nothing is known of what was spent {current.words}",
@@ -84,7 +84,7 @@ def _gate(
     ).fetchall()
     hours = {row[0].replace(tzinfo=UTC): Decimal(row[1]) for row in rows}
     found = [_judge(budget, one, log, hours, rows) for one in spans]
-    return max(found, key=lambda one: (one.passed is False, one.measured if one.measured is not None else -1))
+    return max(found, key=lambda one: (one.passed is False, one.passed is None, one.measured or ZERO))
 
 
 def _require_value(con: duckdb.DuckDBPyConnection, source: str, budget: Budget, settings: Settings) -> None:
@@ -116,13 +116,15 @@ def _judge(budget: Budget, period: Span, log: _Log, hours: Hours, rows: Sequence
     words = period.words
     if calls and calls == unknown:
         what = "a price" if budget.unit == "usd" else "token counts"
-        return _result(budget, None, None, f"none of the {count(calls, 'call')} {words} has {what}",
+        return _result(budget, None, None, f"None of the {count(calls, 'call')} {words} has {what}",
                        remedy="hindcast cost --by cost_status")  # fmt: skip
     missing = f"; {count(unknown, 'call')} of it {'is' if unknown == 1 else 'are'} in no total" if unknown else ""
+    if log.first >= period.start + DAY:
+        missing += f"; the log begins on {day_text(log.first.date())}"
     over = _reached(hours, period.start, period.end, ZERO, budget.limit)
     text = f"{_amount(budget, spent)} of {_amount(budget, budget.limit)} {words}"
     if over is not None and spent > budget.limit:
-        text = f"{text}, spent at {over:%H:%M} on {day_text(over.date())}{missing}"
+        text = f"{text}, {_when(over, period)}{missing}"
         return _result(budget, False, spent, text, over, _look(budget, period))
     ahead = _ahead(hours, log, period)
     closed = log.newest >= period.end - HOUR
@@ -166,6 +168,11 @@ def _reached(hours: Hours, start: datetime, end: datetime, spent: Decimal, limit
         if spent > limit:
             return hour
     return None
+
+
+def _when(at: datetime, period: Span) -> str:
+    """When the limit was reached, without the day where the period is one."""
+    return f"spent at {at:%H:%M}" + ("" if period.period == "day" else f" on {day_text(at.date())}")
 
 
 def _hour(at: datetime) -> datetime:

@@ -19,7 +19,7 @@ since = 2026-03-12
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -29,6 +29,7 @@ from typing import Any, Final, Literal
 
 from analysis import settings_file
 from analysis.dimensions import Condition, dimension, unquoted
+from analysis.gates.result import GateResult
 from analysis.settings_file import FILE, SettingsFile
 from ingest.errors import InputError, did_you_mean
 
@@ -41,6 +42,11 @@ RULES: Final[tuple[Rule, ...]] = ("hard", "forecast")
 LIMITS: Final = {f"{unit}_per_{period}": (unit, period) for unit, period in product(UNITS, PERIODS)}
 SHARES: Final = {"unpriced_share": "unpriced", "unusable_share": "unusable", "ambiguous_share": "ambiguous"}
 DEFAULT_SHARE: Final = Decimal("0.01")
+NAMES: Final = (
+    "flagged day", "unpriced share", "ambiguous share", "unusable share", "quality", "latency p95", "hit rate",
+    "dollars a day", "drift", "rebound",
+)  # fmt: skip
+"""What the gates are called beside the budgets."""
 _GATES: Final = (
     "flagged_days", *SHARES, "quality_floor", "latency_p95_ms", "usd_per_day", "hit_rate", "days", "cannot_say",
 )  # fmt: skip
@@ -92,6 +98,12 @@ class Settings:
     cannot_say: bool | tuple[str, ...] = False  # whether, or of which gates, it counts as a failure
     rollout: Rollout | None = None
 
+    def fails(self, result: GateResult) -> bool:
+        """Whether a result is a failure: a gate that failed, or one that cannot say where that counts as such."""
+        if result.passed is not None:
+            return not result.passed
+        return self.cannot_say if isinstance(self.cannot_say, bool) else result.name in self.cannot_say
+
     def budget(self, period: Period) -> Decimal | None:
         """The dollars that the whole bill of a period may come to."""
         found = (one.limit for one in self.budgets if one.of is None and (one.unit, one.period) == ("usd", period))
@@ -133,10 +145,11 @@ def parse(file: SettingsFile) -> Settings:
         if days != int(days):
             raise file.error(f"days = {given['days']!r} is not a whole number")
         limits["days"] = int(days)
+    budgets = tuple(_budgets(file))
     return Settings(
         path=file.path,
-        budgets=tuple(_budgets(file)),
-        cannot_say=_cannot_say(file, given.get("cannot_say", "show")),
+        budgets=budgets,
+        cannot_say=_cannot_say(file, given.get("cannot_say", "show"), [*NAMES, *(one.name for one in budgets)]),
         rollout=_rollout(file),
         **limits,
     )
@@ -192,10 +205,13 @@ def _limits(file: SettingsFile, table: dict[str, Any], name: str, of: Condition 
         yield Budget(file.number(key, value, what), unit, period, rule, of)
 
 
-def _cannot_say(file: SettingsFile, value: object) -> bool | tuple[str, ...]:
+def _cannot_say(file: SettingsFile, value: object, names: Sequence[str]) -> bool | tuple[str, ...]:
     if value in ("show", "fail"):
         return value == "fail"
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list):
+        for one in value:
+            if one not in names:
+                raise file.error(f"cannot_say names no gate '{one}'", remedy=did_you_mean(str(one), names))
         return tuple(value)
     raise file.error(
         f"cannot_say = {value!r} is neither 'show' nor 'fail' nor a list of gates", remedy='Write: cannot_say = "fail"'

@@ -1,0 +1,3 @@
+"""Commands that look after a bill: gates for a build, and what follows the logs."""
+
+TITLE = "Monitoring"
