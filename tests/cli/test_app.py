@@ -73,7 +73,7 @@ def test_each_command_of_a_listing_has_one_whole_line(path: tuple[str, ...]) -> 
 def test_the_help_lists_the_commands_in_sections() -> None:
     shown = hindcast("--help").stdout
     sections = re.findall(r"^(\w+):$", shown, re.MULTILINE)
-    assert sections == ["Options", "Logs", "Costs", "Strategies", "Savings", "Share"]
+    assert sections == ["Options", "Logs", "Costs", "Strategies", "Savings", "Monitoring", "Share"]
     assert len(sections) == len(GROUPS) + 1
 
 
