@@ -106,6 +106,11 @@ def otlp(calls: Sequence[TrueCall]) -> str:
     return lines(records)
 
 
+def otlp_received(calls: Sequence[TrueCall]) -> str:
+    """The same exports as lines of the journal of `hindcast watch --listen`."""
+    return lines([{"hindcastReceived": 1, **json.loads(line)} for line in otlp(calls).splitlines()])
+
+
 def phoenix(calls: Sequence[TrueCall]) -> str:
     return lines([
         {"name": "ChatCompletion", "context": {"trace_id": call.trace_id, "span_id": call.span_id}, "parent_id": None,

@@ -51,7 +51,7 @@ from sample_logs.formats.rows import (
 )
 from sample_logs.formats.sessions import claude_code, codex, opencode
 from sample_logs.formats.shapes import Writer
-from sample_logs.formats.traces import langfuse, langsmith, mlflow, openai_agents, otlp, phoenix, posthog
+from sample_logs.formats.traces import langfuse, langsmith, mlflow, openai_agents, otlp, otlp_received, phoenix, posthog
 
 # format name -> (file name, writer)
 WRITERS: dict[str, tuple[str, Writer]] = {
@@ -76,6 +76,7 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "langfuse": ("langfuse.jsonl", langfuse),
     "langsmith": ("langsmith.jsonl", langsmith),
     "otlp": ("otlp.jsonl", otlp),
+    "otlp_received": ("otlp_received.jsonl", otlp_received),
     "phoenix": ("phoenix.jsonl", phoenix),
     "mlflow": ("mlflow.jsonl", mlflow),
     "bedrock": ("bedrock.jsonl", bedrock),
