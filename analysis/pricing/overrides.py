@@ -173,9 +173,11 @@ def matching_overrides(
     key: Key | None,
     aliases: Mapping[str, tuple[str | None, str]],
 ) -> list[tuple[int, Override]]:
-    """The overrides that hold for a logged name: those that match it; and where an alias leads to a model without a
-    list price (`key` is None), those that match that model."""
+    """The overrides that hold for a logged name: those that match the model, or `provider/model`; and where an alias
+    leads to a model without a list price (`key` is None), those that match that model."""
     names = [name]
+    if name[0] and name[1] and "/" not in name[1]:
+        names.append((name[0], f"{name[0]}/{name[1]}", *name[2:]))
     target = aliases.get((name[1] or "").strip().lower()) if key is None else None
     if target is not None:
         provider, _, model = target[1].rpartition("/")

@@ -208,13 +208,15 @@ class Measures:
             canonical = self._redact(canonical)
             raw = self._redact(raw)
         found = key = self._digest(canonical)
+        composed = canonical
         if not canonical.isascii():
             text = canonical.decode()
             if not unicodedata.is_normalized("NFC", text):
-                key = self._digest(unicodedata.normalize("NFC", text).encode())
+                composed = unicodedata.normalize("NFC", text).encode()
+                key = self._digest(composed)
         masked = key
-        if len(canonical.translate(None, _DIGITS)) != len(canonical):
-            masked = self._masked(canonical)
+        if len(composed.translate(None, _DIGITS)) != len(composed):
+            masked = self._masked(composed)
         logged = found if raw == canonical else self._digest(raw)
         return _measured((found, key, masked, logged, canonical, role, chars, words, images, asks, None))
 

@@ -190,6 +190,7 @@ class Engine:
             model=model,
             alive=~ours & (~traffic.gateway_hit | ("cache" in on)),
             input_tokens=input_tokens,
+            output_tokens=output_tokens,
             bound=bound,
         )
         tier = self._tier(on, model)

@@ -167,9 +167,11 @@ def _cache(engine: Engine) -> Iterator[str]:
     if any(tier.max_bytes for tier in spec.tiers):
         yield "the size of an answer is taken as 4 bytes a token"
     own = any(tier.scope == "process" for tier in spec.tiers)
-    if own and not (traffic.process >= 0).any():
+    unnamed = traffic.process < 0
+    if own and unnamed.any():
         count = "one process" if spec.processes == 1 else f"{spec.processes} processes, {spec.assign}"
-        yield f"the log names no processes; the memory tier is simulated with {count}"
+        what = "the log names no processes" if unnamed.all() else f"{_calls(unnamed)} of the log name no process"
+        yield f"{what}; the memory tier is simulated with {count}"
     retries = traffic.window & traffic.retry
     if retries.any():
         yield f"{_calls(retries)} of the log: a retry is paid, but is not new demand, and never cached"

@@ -17,7 +17,7 @@ from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
 from replay.traffic.traffic import Traffic
 
-ENGINE_VERSION: Final = 2
+ENGINE_VERSION: Final = 3
 """Grows when the same input would give another result."""
 
 _CALLS = "SELECT count(*), bit_xor(call_key), sum(hash(call_key, score)) FILTER (score IS NOT NULL) FROM calls WHERE {}"

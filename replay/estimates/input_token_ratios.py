@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 Pair = tuple[str | None, str | None]  # provider, model
 
 LEAST: Final = 30  # calls with usage and text that make a ratio
-SAMPLE: Final = 200  # calls a ratio is taken from, evenly spread over the log
+SAMPLE: Final = 200  # calls a ratio is taken from, drawn by hash
 REFERENCE: Final = "o200k_base"
 TOOLS_BAND: Final = (0.5, 2.0)  # tools are half of an agent's prompt (tau-bench: 47 %), counted up to 3 times apart
 
@@ -153,23 +153,22 @@ def unlike(traffic: Traffic, models: Sequence[Pair], served: Int32) -> list[tupl
 def _sampled(
     con: duckdb.DuckDBPyConnection, traffic: Traffic, model: Pair, counts: dict[int, int]
 ) -> Iterator[tuple[bool, int, int]]:
-    """(has tools, reported input tokens, o200k tokens of its texts) of calls of a model, evenly spread."""
+    """(has tools, reported input tokens, o200k tokens of its texts) of a model's calls with the smallest hashes."""
     where = f"""{traffic.where} AND provider_name IS NOT DISTINCT FROM $provider AND model IS NOT DISTINCT FROM $model
         AND input_tokens > 0 AND coalesce(tokens_source, 'reported') = 'reported' AND coalesce(status, 'ok') = 'ok'
         AND content_state = 'full' AND len(message_ids) > 0 AND NOT coalesce(has_images, false)"""
     names = {"provider": model[0], "model": model[1]}
-    rows = con.execute(
-        f"SELECT call_no, {_TOOLS} AS tools FROM calls WHERE {where} ORDER BY call_no", names
-    ).fetchnumpy()
     for tools in (False, True):
-        numbers = np.asarray(rows["call_no"])[np.asarray(rows["tools"], bool) == tools]
-        chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, min(SAMPLE, len(numbers))).astype(np.int64))]
-        if len(chosen) < LEAST and not len(chosen):
+        rows = con.execute(
+            f"SELECT call_no FROM calls WHERE {where} AND {_TOOLS} = {tools} ORDER BY call_key LIMIT {SAMPLE:d}", names
+        ).fetchall()
+        chosen = [number for (number,) in rows]
+        if not chosen:
             continue
         calls = con.execute(
             """SELECT input_tokens, list_append(message_ids, tools_id) FROM calls
                WHERE call_no IN (SELECT unnest($chosen::BIGINT[])) ORDER BY call_no""",
-            {"chosen": chosen.tolist()},
+            {"chosen": chosen},
         ).fetchall()
         used = sorted({number for _, ids in calls for number in ids if number is not None} - set(counts))
         counts |= _count(con, used)

@@ -73,6 +73,7 @@ def choices(traffic: Traffic) -> list[Choice]:
             rule=rule,
             rules=book,
             input_tokens=traffic.usage.input,
+            answer_tokens=simulate.prompted_answers(traffic.usage.output, traffic.usage.reasoning),
         )
         hour = np.where(_hourly(book)[rule], found.written_tokens, 0)
         lived[life] = _cost(rates, traffic.usage, found.cached_tokens, found.written_tokens, hour)

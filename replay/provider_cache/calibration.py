@@ -78,6 +78,7 @@ def agreement(traffic: Traffic, *, folds: int = FOLDS) -> list[Agreement]:
         rule=rule,
         rules=rules,
         input_tokens=traffic.usage.input,
+        answer_tokens=simulate.prompted_answers(traffic.usage.output, traffic.usage.reasoning),
     ).cached_tokens
     conversation = _order_of_appearance(frame["conversation"])
     naive = _same_conversation(traffic, conversation, frame["agent"].fill_null("").to_list())

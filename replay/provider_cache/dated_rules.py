@@ -42,12 +42,14 @@ class PromptCacheRule(BaseModel):
     opt_in: bool = False
     """The caller must ask for it: without a sign of it in the log, it was off."""
     writes_billed: bool = False
+    answers: bool = False
+    """A prompt is remembered with its answer, which the next prompt of a conversation begins with."""
     source: str
 
     @model_validator(mode="after")
     def _breakpoints_stand_alone(self) -> PromptCacheRule:
-        if self.breakpoints is not None and (self.max_age_ms or self.requests_per_minute):
-            raise ValueError("a rule with breakpoints has neither max_age_ms nor requests_per_minute")
+        if self.breakpoints is not None and (self.max_age_ms or self.requests_per_minute or self.answers):
+            raise ValueError("a rule with breakpoints has none of max_age_ms, requests_per_minute and answers")
         return self
 
     def holds(self, provider: str, model: str, day: date) -> bool:

@@ -95,6 +95,7 @@ class _Caches:
             rule=self.rule,
             rules=self.rules,
             input_tokens=self.traffic.usage.input,
+            answer_tokens=prompt_cache.prompted_answers(self.traffic.usage.output, self.traffic.usage.reasoning),
         )
         return found.cached_tokens, found.written_tokens
 

@@ -28,7 +28,16 @@ FEW_CALLS = 200_000  # below which a second thread gains nothing
 SAMPLED = 16  # of so many calls, one tells how many calls each part has
 MINUTE = 60_000
 
-__all__ = ["BlockChains", "Cached", "PromptCacheRule", "block_chains", "rule_for", "rules_of", "simulate"]
+__all__ = [
+    "BlockChains",
+    "Cached",
+    "PromptCacheRule",
+    "block_chains",
+    "prompted_answers",
+    "rule_for",
+    "rules_of",
+    "simulate",
+]
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,9 @@ class BlockChains:
 
     A segment is a run of blocks that come together in every prompt, known by a dense number: equal iff the prompts
     agree up to its end. `steps` is (steps x 2): a segment's number, and its tokens, or minus its blocks where they are
-    not counted. `ends`, over steps: 1 at the end of a content, 2 at the end of the leading tools and system texts.
-    `routes` is (paths x 4): START, STOP, KNOWN tokens, and REST: 1 where tools lead, twice the blocks without a count,
-    and 2 ** 32 times the segment within which the first 256 tokens end.
+    not counted. `ends`, over steps: 1 at the end of a content, 2 at the end of the leading tools and system texts, 3 at
+    the end of an answer. `routes` is (paths x 4): START, STOP, KNOWN tokens, and REST: 1 where tools lead, twice the
+    blocks without a count, and 2 ** 32 times the segment within which the first 256 tokens end.
     """
 
     path: Int32  # n
@@ -107,6 +116,7 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
     steps, ends = np.empty((laid, 2), np.int32), np.empty(laid, np.int8)
     head = np.isin(contents.kind, [KINDS.index(kind) for kind in ("system", "developer")]).astype(np.int8)
     head[contents.kind == KINDS.index("tools")] = 2
+    head[contents.kind == KINDS.index("assistant")] = -1
 
     def lay_out(some: slice) -> None:
         kernel.lay_out(wanted[some], keys, counts, block_offsets, up, size, point_of, head, routes[some], steps, ends)
@@ -157,13 +167,15 @@ def simulate(
     rule: Int32,
     rules: Sequence[PromptCacheRule | None],
     input_tokens: Int64 | None = None,
+    answer_tokens: Int64 | None = None,
     ready_ms: Int64 | None = None,
 ) -> Cached:
     """Cached and written tokens of each request, in time order.
 
     `scope`: requests that may share a cache (provider, model, account) as dense ids from 0. `alive` False: the request
     never reaches the provider. `rule`: position in `rules`, -1 for none (as a None there). `input_tokens`: the
-    provider's own count of each prompt, -1 where unknown: our counts are fitted to it. `ready_ms`: when the prompt has
+    provider's own count of each prompt, -1 where unknown: our counts are fitted to it. `answer_tokens`: what each
+    answer adds to the prompt that goes on with it, -1 where unknown. `ready_ms`: when the prompt has
     been read and can be matched by others; default its start.
     """
     from replay.kernels.prompt_cache import prompt_prefix
@@ -173,12 +185,14 @@ def simulate(
         return Cached(np.zeros(n, np.int64), np.zeros(n, np.int64))
     if input_tokens is None:
         input_tokens = np.full(n, -1, np.int64)
+    answers = answer_tokens is not None and any(one is not None and one.answers for one in rules)
+    answer = np.ascontiguousarray(answer_tokens if answers else np.empty(0), np.int64)
     scope, alive = np.ascontiguousarray(scope, np.int32), np.ascontiguousarray(alive, np.bool_)
     none = np.array([one is None for one in rules] or [True])
     rule = np.ascontiguousarray(rule, np.int32)
     if none.any():
         rule = np.where((rule >= 0) & ~none[rule], rule, -1).astype(np.int32)
-    table = np.array([_row(one) for one in rules], np.int64).reshape(len(rules), 9)
+    table = np.array([_row(one) for one in rules], np.int64).reshape(len(rules), 10)
     start_ms = np.ascontiguousarray(start_ms, np.int64)
     ready = np.empty(0, np.int64) if ready_ms is None else np.maximum(ready_ms, start_ms).astype(np.int64, copy=False)
     limited, aged = bool((table[:, prompt_prefix.RPM] > 0).any()), bool((table[:, prompt_prefix.MAX_AGE] > 0).any())
@@ -186,12 +200,13 @@ def simulate(
     state = np.zeros((chains.chains, 2 if limited else 1), np.int64)
     born = np.empty((chains.chains if aged else 0, 2), np.int64)
     load = np.zeros((chains.chains if limited else 0, 2), np.int64)
+    answered = np.zeros(chains.chains if answers else 0, np.int64)
     epoch = _epochs(start_ms, ready, int(scope.max(initial=0)) + 1, int(table[:, prompt_prefix.TTL].max(initial=0)))
 
     def run(order: Int32) -> None:
         prompt_prefix.run(
             order, scope, epoch, start_ms, ready, rule, chains.path, chains.routes, chains.steps, chains.ends,
-            np.ascontiguousarray(input_tokens, np.int64), table, state, born, load, cached, written,
+            np.ascontiguousarray(input_tokens, np.int64), answer, table, state, born, load, answered, cached, written,
         )  # fmt: skip
 
     part = chains.parts
@@ -209,6 +224,14 @@ def simulate(
     return Cached(cached, written)
 
 
+def prompted_answers(output: Int64, reasoning: Int64 | None) -> Int64:
+    """Tokens that an answer adds to the prompt that goes on with it: -1 where it was thought about first.
+
+    Thoughts come before the answer and are left out of the next prompt, so what was remembered behind them never fits.
+    """
+    return output if reasoning is None else np.where(reasoning > 0, -1, output)
+
+
 def _epochs(start_ms: Int64, ready_ms: Int64, scopes: int, longest: int) -> Int64:
     """What to add to the times of each scope, in whole minutes: a scope begins when no life of the one before lasts."""
     first = int(start_ms.min()) // MINUTE * MINUTE if len(start_ms) else 0
@@ -221,7 +244,7 @@ def _row(rule: PromptCacheRule | None) -> list[int]:
     from replay.kernels.prompt_cache.prompt_prefix import BREAKPOINTS, IMPLICIT
 
     if rule is None:
-        return [0] * 9
+        return [0] * 10
     return [
         IMPLICIT if rule.breakpoints is None else BREAKPOINTS,
         rule.minimum,
@@ -232,4 +255,5 @@ def _row(rule: PromptCacheRule | None) -> list[int]:
         rule.lookback,
         rule.breakpoints is not None and "head" in rule.breakpoints,
         rule.writes_billed,
+        rule.answers,
     ]

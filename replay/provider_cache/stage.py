@@ -93,7 +93,7 @@ class ProviderStage:
     used: bool = field(default=False, init=False)  # whether some result rests on the simulation
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[simulate.PromptCacheRule, ...]]:
-        """Each call's dated rule under `model`; a rule that has to be asked for holds where the log shows its use."""
+        """Each call's dated rule under `model`; one that has to be asked for holds from the first day of its use."""
         from replay.kernels.common.dense_ids import pick
 
         cell = self._cells(model)
@@ -123,13 +123,17 @@ class ProviderStage:
 
         for place in np.flatnonzero(count(cell, len(self.models) * self._days)).tolist():
             provider, name = self.models[place // self._days]
-            rule = simulate.rule_for(provider, name, EPOCH + timedelta(int(self.traffic.day[0]) + place % self._days))
-            if rule is not None and (self._log_shows_use or not rule.opt_in):
+            day = int(self.traffic.day[0]) + place % self._days
+            rule = simulate.rule_for(provider, name, EPOCH + timedelta(day))
+            if rule is not None and (not rule.opt_in or day >= self._first_use):
                 yield place, rule
 
     @cached_property
-    def _log_shows_use(self) -> bool:
-        return any(column is not None and bool((column > 0).any()) for column in self._logged)
+    def _first_use(self) -> int:
+        """The first day whose calls show that prompt caches were asked for; past the last where none does."""
+        day = self.traffic.day
+        used = [int(np.argmax(column > 0)) for column in self._logged if column is not None and (column > 0).any()]
+        return int(day[min(used)]) if used else int(day[-1]) + 1 if len(day) else 0
 
     @property
     def _logged(self) -> tuple[Tokens, Tokens]:
@@ -148,12 +152,18 @@ class ProviderStage:
     def _simulated_as_logged(self) -> tuple[Int64, Int64]:
         if "logged" not in self.made:
             alive = ~self.traffic.gateway_hit
-            self.made["logged"] = self._simulate(self.prompts(), self.traffic.model, alive, self.traffic.usage.input)
+            usage = self.traffic.usage
+            self.made["logged"] = self._simulate(self.prompts(), usage.model, alive, usage.input, usage.output)
         found: tuple[Int64, Int64] = self.made["logged"]
         return found
 
-    def _simulate(self, prompts: Prompts, model: Int32, alive: Bool, input_tokens: Int64) -> tuple[Int64, Int64]:
+    def _simulate(
+        self, prompts: Prompts, model: Int32, alive: Bool, input_tokens: Int64, output_tokens: Int64
+    ) -> tuple[Int64, Int64]:
         rule, rules = self._rules_of(model)
+        reasoning = self.traffic.usage.reasoning
+        if reasoning is not None and model is not self.traffic.model:  # of another model's answer no thoughts are known
+            reasoning = np.where(model == self.traffic.model, reasoning, 0)
         found = simulate.simulate(
             self._chains(prompts),
             scope=model,
@@ -162,6 +172,7 @@ class ProviderStage:
             rule=rule,
             rules=rules,
             input_tokens=input_tokens,
+            answer_tokens=simulate.prompted_answers(output_tokens, reasoning),
         )
         return found.cached_tokens, found.written_tokens
 
@@ -186,6 +197,7 @@ class ProviderStage:
         model: Int32,
         alive: Bool,
         input_tokens: Int64,
+        output_tokens: Int64,
         bound: str,
     ) -> tuple[Tokens, Tokens]:
         """(cache reads, cache writes) per call with the stages of `on`; the logged columns where nothing can change.
@@ -208,7 +220,7 @@ class ProviderStage:
                 return usage.cache_read, usage.cache_write
             return self._zero_where(moved, usage.cache_read), self._zero_where(moved, usage.cache_write)
         self.used = True
-        before, now = self._simulated_as_logged, self._simulate(prompts(), model, alive, input_tokens)
+        before, now = self._simulated_as_logged, self._simulate(prompts(), model, alive, input_tokens, output_tokens)
         read = self._corrected(usage.cache_read, before[0], now[0], model, bound, input_tokens, None)
         if usage.cache_write is None and not (
             cached_token_correction.any_positive(now[1]) or cached_token_correction.any_positive(before[1])

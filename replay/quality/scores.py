@@ -64,6 +64,8 @@ class ScoreRows:
 def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | None = None) -> Scores:
     """All scores of the traffic's calls. A score of a call's own answer counts for its logged model.
 
+    A model is found by either spelling, `vendor/model` or `model`.
+
     `models` are the names that the traffic's model codes index, then those that a strategy adds; `rows` are read where
     they are not given.
     """
@@ -73,6 +75,10 @@ def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | 
         if name is not None:
             index.setdefault(name.lower(), number)
             index.setdefault(name.lower().rpartition("/")[2], number)
+    for name in dict.fromkeys(name for name in rows.model if name is not None and name not in index):
+        bare = index.get(name.rpartition("/")[2])
+        if bare is not None and "/" not in str(models[bare]):  # a name with another vendor is another model
+            index[name] = bare
     named = np.array([-1 if name is None else index.get(name, -2) for name in rows.model], np.int64)
     model = np.where(named == -1, traffic.model[rows.call], named)
     known = model >= 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from ingest.errors import StrategyError
 from replay.response_cache import invalidation
@@ -12,6 +11,7 @@ from replay.stages import rule_evaluation
 from replay.strategy.cache_schema import Cache
 from replay.traffic.prompts import Prompts, Tree
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
+from replay.traffic.unit_draws import conversations, mixed
 
 # what `key` already holds beside the messages, as far as the store keeps it by name
 _PARAMETERS = ("temperature", "max_tokens", "response_format", "reasoning_effort")
@@ -90,24 +90,21 @@ def _allowed(traffic: Traffic, spec: Cache) -> Bool:
 
 
 def processes(traffic: Traffic, spec: Cache) -> Int32:
-    """The process of each call: as logged where the log names any, else `processes` of them by `assign` and `seed`.
+    """The process of each call: as logged, else one of `processes` by `assign` and `seed`, numbered behind those.
 
-    `sticky` keeps a conversation on one process; a call without a conversation is its own.
+    `sticky` keeps a conversation on one process, drawn by its hash; a call without a conversation is its own. A call's
+    process depends on nothing later than itself.
     """
-    if (traffic.process >= 0).any():
-        if (traffic.process >= 0).all():
-            return traffic.process
-        return np.where(traffic.process < 0, traffic.process.max() + 1, traffic.process).astype(np.int32, copy=False)
+    missing = traffic.process < 0
+    if not missing.any():
+        return traffic.process
     if spec.processes == 1:
-        return np.zeros(len(traffic), np.int32)
-    if spec.assign == "round_robin":
-        return (np.arange(len(traffic)) % spec.processes).astype(np.int32)
-    conversation = traffic.rule_frame(["conversation_id"])["conversation_id"].cast(pl.String)
-    own = pl.arange(len(traffic), eager=True).cast(pl.String)
-    label = conversation.fill_null("\x1f" + own)
-    number = label.rank("dense").to_numpy().astype(np.int64) - 1
-    draw = np.random.default_rng(spec.seed).integers(0, spec.processes, int(number.max(initial=0)) + 1)
-    return draw[number].astype(np.int32)
+        drawn = np.zeros(len(traffic), np.int64)
+    elif spec.assign == "round_robin":
+        drawn = (np.cumsum(missing) - 1) % spec.processes
+    else:
+        drawn = (mixed(conversations(traffic), spec.seed) % np.uint64(spec.processes)).astype(np.int64)
+    return np.where(missing, drawn + len(traffic.processes), traffic.process).astype(np.int32)
 
 
 def compressed_keys(traffic: Traffic, before: Prompts, after: Prompts) -> Int64:

@@ -13,6 +13,7 @@ from replay.stages import eligibility, rule_evaluation
 from replay.strategy.fields import Selection
 from replay.strategy.schema import LOGGED, Rule, Strategy
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
+from replay.traffic.unit_draws import uniform
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: P
     """
     spec = rule.escalate
     assert spec is not None
-    draw = _uniform(traffic.identity, place)
+    draw = uniform(traffic.identity, place)
     if spec.share is not None:
         return draw < spec.share, np.zeros(len(traffic), np.bool_)
     if spec.when is not None:
@@ -129,13 +130,3 @@ def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: P
     low = known & (np.nan_to_num(score) < (spec.score_below or 0.0))
     share = float(low[known].mean()) if known.any() else 1.0
     return low | (~known & (draw < share)), ~known
-
-
-def _uniform(identity: Int64, stream: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each call that depends on its identity alone (splitmix64, Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        x = identity.astype(np.uint64) + np.uint64(stream + 1) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (x >> np.uint64(11)).astype(np.float64) / float(1 << 53)

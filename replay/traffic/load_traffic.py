@@ -38,7 +38,7 @@ _COLUMNS = """
             CAST(round(duration_ms) AS BIGINT), epoch_ms(end_time) - epoch_ms(start_time), 0), 0) AS duration_ms,
         {retry}::UTINYINT
         + 2 * coalesce(status = 'error', false)::UTINYINT
-        + 4 * coalesce(status = 'ok' AND coalesce(finish_reason, 'stop') NOT IN
+        + 4 * coalesce(status IN ('ok', 'gateway_cache_hit') AND coalesce(finish_reason, 'stop') NOT IN
             ('length', 'max_tokens', 'content_filter', 'error')
             AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT
         + 8 * (duration_ms IS NULL AND end_time IS NULL)::UTINYINT AS flags,

@@ -88,3 +88,16 @@ def test_equal_input_gives_equal_output():
 @pytest.mark.parametrize(("name", "bar"), [("S", 0.85), ("L", 0.80)])
 def test_the_frozen_setting_holds_on_the_public_cases(data, name, bar):
     assert score(public_cases(data / "localization", name))["f1"] >= bar
+
+
+def test_specks_beside_a_cause_are_no_findings():
+    codes, actual, expected = grid(9)
+    cause, speck = inside(codes, {0: 2}), inside(codes, {0: 4, 1: 7})
+    expected[speck] *= 1e-6
+    actual[speck] = expected[speck] * 5
+    actual[cause] *= 3
+    moved = abs((actual - expected)[cause].sum())
+    every = localise(codes, actual, expected, least_share=0.0)
+    found = localise(codes, actual, expected)
+    assert min(abs(one.change) for one in every) < 1e-4 * moved
+    assert [one.values for one in found] == [{0: 2}]

@@ -9,10 +9,12 @@ import pytest
 from builder import build_store
 
 from analysis.ledger.ledger import update
+from replay.engine.engine import Engine
 from replay.outcomes import HIT
 from replay.response_cache import grid
 from replay.response_cache.lookups import demand
 from replay.response_cache.simulate import simulate
+from replay.strategy.schema import parse
 from replay.traffic import load_traffic
 from replay.traffic.traffic import Traffic
 
@@ -81,3 +83,12 @@ def test_each_cell_of_the_grid_is_a_simulation_of_its_own_in_the_order_asked(tmp
     best = grid.best(cells, days=1)
     assert best is not None
     assert all(best.net_usd_per_day(1, grid.MEMORY_USD) >= one.net_usd_per_day(1, grid.MEMORY_USD) for one in cells)
+
+
+def test_what_a_gateway_answered_is_demand_of_our_cache_and_fills_it(tmp_path: Path) -> None:
+    log = load(tmp_path, status=["gateway_cache_hit", "ok", "error"], finish_reason=["stop", "stop", None])
+    spec = parse("{name: c, cache: {tiers: [{name: r, ttl: 24h}]}}")
+    outcome = Engine(log, spec).evaluate(frozenset({"cache"}))
+    assert outcome.hits.tolist() == [False, True, True]
+    assert log.cost[0] == 0
+    assert outcome.cost_pico.tolist() == [log.cost[1], 0, 0]

@@ -192,3 +192,36 @@ def test_rules_follow_the_day_of_each_call():
     which, book = rules_of(["openai"], ["gpt-4o"], np.zeros(2, np.int32), start)
     assert which[0] == -1
     assert book[which[1]].name == "openai"
+
+
+def test_an_answer_is_remembered_with_its_prompt_where_the_rule_says_so():
+    texts = [LONG, ("user", [100], 50), ("assistant", [200], 300), ("user", [101], 40), ("user", [102], 40)]
+    asked = prompts([[0, 1], [0, 1, 2, 3], [0, 1, 4]], texts)
+    whole, answers = np.array([1310, 1660, 1350], np.int64), np.array([300, 90, -1], np.int64)
+    deep = rule(minimum=64, increment=64, answers=True)
+    found, _ = run(asked, [0, 1, 2], deep, input_tokens=whole, answer_tokens=answers)
+    assert found == [0, (1310 + 300) // 64 * 64, 1310 // 64 * 64]
+    plain, _ = run(asked, [0, 1, 2], rule(minimum=64, increment=64), input_tokens=whole, answer_tokens=answers)
+    assert plain[1] < found[1]
+
+
+def test_a_conversation_with_deepseek_finds_prompt_and_answer_of_its_last_turn():
+    one = rule_for("deepseek", "deepseek-chat", date(2025, 6, 1))
+    assert one is not None
+    rng = np.random.default_rng(2)
+    texts = [("system", [1, 2, 3, 4], 500)]
+    talk, lists, whole, answers = [0], [], [], []
+    for turn in range(12):
+        asked, told = (int(n) for n in rng.integers(20, 400, 2))
+        texts.append(("user", [10 + turn], asked))
+        talk.append(len(texts) - 1)
+        lists.append(list(talk))
+        whole.append(sum(texts[number][2] for number in talk) + 17 + 5 * turn)
+        answers.append(told)
+        texts.append(("assistant", [50 + turn], told))
+        talk.append(len(texts) - 1)
+    found, _ = run(
+        prompts(lists, texts), [60_000 * n for n in range(12)], one,
+        input_tokens=np.array(whole, np.int64), answer_tokens=np.array(answers, np.int64),
+    )  # fmt: skip
+    assert found == [0, *((whole[n] + answers[n]) // 64 * 64 for n in range(11))]

@@ -120,3 +120,19 @@ def test_a_result_that_rests_on_the_simulation_shows_it_beside_the_log_and_takes
 def test_a_result_that_does_not_rest_on_it_shows_none(store: Store) -> None:
     result = run(store, [parse("{name: l}")]).strategies[0]
     assert result.prompt_cache == ()
+
+
+def test_a_past_day_does_not_depend_on_whether_later_days_ask_for_a_prompt_cache(tmp_path: Path) -> None:
+    lines = conversation(6, " ")
+    for line in lines:
+        line |= {"provider_name": "anthropic", "request_model": "claude-sonnet-4-5", "cache_read_input_tokens": 0}
+    later = [line | {"call_id": f"l{n}", "start_time": (START + timedelta(days=2, seconds=40 * n)).isoformat(),
+                     "cache_read_input_tokens": 1000 * (n > 0)} for n, line in enumerate(lines)]  # fmt: skip
+    log = tmp_path / "chat.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *later]))
+    made = Store(tmp_path / "s.duckdb")
+    ingest(made, [log])
+    ledger.update(made)
+    spec = parse("{name: o, route: [{default: claude-opus-4-1}]}")
+    days = [run(made, [spec], until=(START + timedelta(days=n)).date()).strategies[0].daily[0] for n in (0, 2)]
+    assert days[0].cost_pico == days[1].cost_pico

@@ -1,6 +1,6 @@
 """A provider's prompt cache: how many tokens of each prompt it has already seen, under one rule per request.
 
-`rules` is (rules x 9) int64, its columns named below. Two modes:
+`rules` is (rules x 10) int64, its columns named below. Two modes:
 - implicit: every block of a prompt long enough is remembered; the longest remembered prefix counts, in increments;
 - breakpoints: only the prefix up to a breakpoint is remembered, and a breakpoint finds what was remembered at most
   `LOOKBACK` contents before it.
@@ -23,8 +23,9 @@ Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 # TTL: of idleness, from the last use, in ms. MAX_AGE: from the first writing, 0 for none. RPM: how many requests of a
-# minute with one head (its first 256 tokens) one machine takes, the rest go to a second one; 0 for no limit.
-MODE, MINIMUM, INCREMENT, TTL, MAX_AGE, RPM, LOOKBACK, HEAD_BREAKPOINT, WRITES = range(9)
+# minute with one head (its first 256 tokens) one machine takes, the rest go to a second one; 0 for no limit. ANSWERS: a
+# prompt is remembered with its answer, where a later prompt goes on with one.
+MODE, MINIMUM, INCREMENT, TTL, MAX_AGE, RPM, LOOKBACK, HEAD_BREAKPOINT, WRITES, ANSWERS = range(10)
 IMPLICIT: Final = 0
 BREAKPOINTS: Final = 1
 MINUTE_MS: Final = 60_000
@@ -93,10 +94,12 @@ def run(
     steps: Int32,
     ends: Int8,
     whole: Int64,
+    answer: Int64,
     rules: Int64,
     state: Int64,
     born: Int64,
     load: Int64,
+    answered: Int64,
     cached: Int64,
     written: Int64,
 ) -> None:
@@ -105,8 +108,10 @@ def run(
     `state` is (segments x machines), all zero: the last use at each machine. Rows come scope by scope, and `epoch`
     (over scopes) is added to the times of a scope: it is further from the one before than any life lasts, so what
     other scopes have used counts as forgotten. `born` (segments x 2) is the first writing at each machine, `load`
-    (segments x 2) a minute and its requests; both are empty where no rule needs them. `ready` is empty where it is the
-    start. The rows of the next groups have their memory fetched step by step, while those of one are gone through.
+    (segments x 2) a minute and its requests, `answered` (segments) the tokens of the last prompt that ended there and
+    of its answer, which `answer` (over rows) counts, -1 where unknown; each is empty where no rule needs it. `ready` is
+    empty where it is the start. The rows of the next groups have their memory fetched step by step, while those of one
+    are gone through.
     """
     aged, limited, machines = len(born) > 0, len(load) > 0, state.shape[1]
     for step in range(order.size):
@@ -150,6 +155,8 @@ def run(
                 unknown_matched -= steps[at, 1]
         if found >= first:
             matched = _actual(matched, known, unknown, unknown_matched, whole[row], scaled)
+            if answered.size > 0 and r[ANSWERS] > 0 and _goes_on_with_an_answer(ends, found, stop):
+                matched = min(max(matched, answered[steps[found, 0]]), total)
         if matched < r[MINIMUM]:
             matched = 0
         matched -= matched % r[INCREMENT]
@@ -167,6 +174,17 @@ def run(
             if aged:
                 born[one, machine] = when
             state[one, machine] = when
+        if answered.size > 0 and r[ANSWERS] > 0:
+            answered[steps[stop - 1, 0]] = total + answer[row] if answer[row] >= 0 else 0
+
+
+@lean(forceinline=True)
+def _goes_on_with_an_answer(ends: Int8, found: Any, stop: Any) -> bool:
+    """Whether a content ends at the step `found`, and the next one is an answer."""
+    at = found + 1
+    while at < stop and ends[at] == 0:
+        at += 1
+    return ends[found] > 0 and at < stop and ends[at] == 3
 
 
 @lean(forceinline=True)

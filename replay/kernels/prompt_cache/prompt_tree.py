@@ -278,8 +278,8 @@ def lay_out(
 ) -> None:
     """Lay out the wanted nodes' segments from the first to the last, as BlockChains has them.
 
-    `head[content]` 1: system, 2: tools. START and STOP of `routes` are given. A content's last block has what the
-    content counts beyond its whole blocks of 128 tokens, and at least one token.
+    `head[content]` 1: system, 2: tools, -1: an answer. START and STOP of `routes` are given. A content's last block has
+    what the content counts beyond its whole blocks of 128 tokens, and at least one token.
     """
     last = wanted.size - 1
     for number in range(wanted.size):
@@ -294,7 +294,7 @@ def lay_out(
         while node > 0:
             content = keys[node] & 0xFFFFFFFF
             tools = 1 if head[content] == 2 else 0
-            if head[content] == 0:
+            if head[content] <= 0:
                 leading = -1
             elif leading < 0:
                 leading = at - 1
@@ -305,7 +305,7 @@ def lay_out(
             while point != before:
                 at -= 1
                 steps[at, 0] = point
-                ends[at] = 1 if last else 0
+                ends[at] = (3 if head[content] < 0 else 1) if last else 0
                 if counts[content] < 0:
                     steps[at, 1] = -size[point]
                 elif not last:

@@ -42,8 +42,8 @@ def oracle(message: dict[str, Any]) -> tuple[Any, ...]:
     logged = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     # control characters stand as \uXXXX in both; they count for the masks too
     uuid = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-    masked = re.sub(r"[0-9][A-Za-z0-9_:.,+/-]*", "#", re.sub(uuid, "#", canonical))
     nfc = unicodedata.normalize("NFC", canonical)
+    masked = re.sub(r"[0-9][A-Za-z0-9_:.,+/-]*", "#", re.sub(uuid, "#", nfc))
     parts = []
     if isinstance(message["content"], str):
         parts = [message["content"]]
@@ -56,7 +56,7 @@ def oracle(message: dict[str, Any]) -> tuple[Any, ...]:
 
     key = digest(nfc)
     return (
-        digest(canonical), key, key if masked == canonical else digest(masked), digest(logged), canonical.encode(),
+        digest(canonical), key, key if masked == nfc else digest(masked), digest(logged), canonical.encode(),
         sum(map(len, parts)), sum(len(part.split()) for part in parts),
         any(isinstance(item, dict) and item.get("type") == "image_url" for item in message["content"]),
     )  # fmt: skip
@@ -97,3 +97,12 @@ def test_a_segment_holds_each_message_once_however_it_came(given_messages: list[
         assert mixed.add(value, "message", "$") == plain.add(message, "message", "$")
     assert mixed.measured == plain.measured
     assert len({one.hash for one in mixed.measured}) == len(mixed)
+
+
+@given(st.text(alphabet=st.sampled_from("ae\u0301\u00e9 17-"), max_size=30))
+def test_masking_merges_at_least_what_normalising_merges(text: str) -> None:
+    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+    written = [json.dumps({"role": "user", "content": form}, ensure_ascii=False).encode() for form in forms]
+    one, other = (Measures().of_logged(line, False, "x") for line in written)
+    assert one.key == other.key
+    assert one.masked == other.masked
