@@ -34,6 +34,7 @@ SPREAD: Final = 0.05  # prior spread of the leaves of one cause around its level
 SPREAD_LEAVES: Final = 2.0
 LEAST: Final = 1.25  # ordinary spreads that an element must deviate by
 FLOOR: Final = 0.004  # the least spread of ordinary leaves: forecasts are never better
+LEAST_SHARE: Final = 0.0001  # of what all elements moved: a smaller one is a speck that nobody would look for
 BINS: Final = 8
 ROUNDS: Final = 12
 MOST_CELLS: Final = 20_000_000
@@ -51,9 +52,18 @@ class Element:
 
 
 def localise(
-    codes: Sequence[NDArray[Any]], actual: Float, expected: Float, *, most_dims: int | None = None, cost: float = COST
+    codes: Sequence[NDArray[Any]],
+    actual: Float,
+    expected: Float,
+    *,
+    most_dims: int | None = None,
+    cost: float = COST,
+    least_share: float = LEAST_SHARE,
 ) -> list[Element]:
-    """Elements that explain the deviations, best first. `codes[d]` are the integer codes of dimension d per leaf."""
+    """Elements that explain the deviations, best first. `codes[d]` are the integer codes of dimension d per leaf.
+
+    Left out are elements that moved less than `least_share` of what all of them moved.
+    """
     actual = np.asarray(actual, np.float64)
     expected = np.asarray(expected, np.float64)
     use = (actual > 0) | (expected > 0)
@@ -80,6 +90,8 @@ def localise(
                 values = {d: int(dims[d][0][dims[d][1][leaves[0]]]) for d in cuboids[i]}
                 change = float((a[leaves] - b[leaves]).sum())
                 found.append(Element(values, float(gain[cell]), float(level[cell]), change, len(leaves)))
+    least = least_share * sum(abs(element.change) for element in found)
+    found = [element for element in found if abs(element.change) >= least]
     found.sort(key=lambda element: (-element.gain, sorted(element.values.items())))
     return found
 
