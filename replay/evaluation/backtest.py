@@ -125,7 +125,7 @@ def backtest(
     volume = np.bincount(segment[test], weights=logged[test], minlength=len(names))
     days = np.unique(traffic.day[test])
     expected = bootstrap.forecast(past, volume)
-    low, high = bootstrap.spread(past, len(days))
+    low, high = bootstrap.spread(past, len(days), volume=volume)
     daily = []
     for day in days.tolist():
         mine = test & (traffic.day == day)

@@ -1,8 +1,8 @@
-"""How far a forecast of cost can be off: days and sessions drawn again, as a future of the same length would draw them.
+"""How far a forecast of cost can be off, by how far the days of the past were off.
 
 A forecast multiplies what each segment was worth in the past (cost per unit of its volume) by the volume of the days to
-come. Its error has two parts: the past was a sample, and so is the future. Both are drawn: whole days, and within
-them whole sessions, because the calls of one session are alike.
+come. Its error has two parts: the past was a sample, and so is the future. Both are judged by whole days, because the
+calls of one day, as those of one session, are alike.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,10 @@ def history(day: Int64, session: Int64, segment: Int64, cost: Floats, volume: Fl
     )
 
 
-def rates(past: History, weight: Floats | None = None) -> Floats:
+def rates(past: History) -> Floats:
     """Cost per unit of volume of each segment; NaN where the past has none of it."""
-    each = weight[past.session] if weight is not None else 1.0
-    cost = np.bincount(past.segment, weights=past.cost * each, minlength=past.segments)
-    volume = np.bincount(past.segment, weights=past.volume * each, minlength=past.segments)
+    cost = np.bincount(past.segment, weights=past.cost, minlength=past.segments)
+    volume = np.bincount(past.segment, weights=past.volume, minlength=past.segments)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(volume > 0, cost / volume, np.nan), np.float64)
 
@@ -64,43 +61,31 @@ def forecast(past: History, volume: NDArray[Any]) -> float:
 
 
 def spread(
-    past: History, future_days: int, *, confidence: float = 0.90, draws: int = DRAWS, seed: int = 0
+    past: History, future_days: int, *, volume: NDArray[Any] | None = None, confidence: float = 0.90
 ) -> tuple[float, float]:
     """Factors by which the realised cost may differ from the forecast: the interval's low and high end.
 
-    With few days in the past the interval widens as Student's t does; with one day only sessions are drawn.
+    `volume` is that of the days to come, by segment; default: of the past. What a day's cost was beside its volume at
+    the past's rates is one draw of the error, so days are independent and what is in them need not be; their variance
+    counts for the past (the rates are estimated) and for the days to come, with Student's t. With one day, sessions
+    stand in for days. Source: the ratio estimator's linearisation, Cochran, Sampling Techniques, 1977, 6.4.
     """
-    rng = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(draws):
-        known, coming = _draw(past, past.days, rng), _draw(past, max(future_days, 1), rng)
-        rate = _filled(past, rates(past, known))
-        each = coming[past.session]
-        volume = np.bincount(past.segment, weights=past.volume * each, minlength=past.segments)
-        told = float((rate * volume).sum())
-        if told > 0:
-            ratios.append(float((past.cost * each).sum()) / told)
-    if not ratios:
+    from scipy.special import stdtrit
+
+    days = max(future_days, 1)
+    whole = np.bincount(past.segment, weights=past.volume, minlength=past.segments)
+    coming = whole * (days / max(past.days, 1)) if volume is None else np.asarray(volume, np.float64)
+    told = forecast(past, coming)
+    unit = past.day_of_session[past.session] if past.days > 1 else past.session
+    units = past.days if past.days > 1 else len(past.day_of_session)
+    if told <= 0 or units < 2:
         return 1.0, 1.0
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.array(ratios), [tail, 1 - tail])
-    widen = _widening(past.days, tail)
-    return max(1 + (low - 1) * widen, 0.0), 1 + (high - 1) * widen
-
-
-def _widening(days: int, tail: float) -> float:
-    from scipy.special import ndtri, stdtrit
-
-    if days < 2:
-        return 1.0
-    return float(stdtrit(days - 1, 1 - tail) / ndtri(1 - tail)) * math.sqrt(days / (days - 1))
-
-
-def _draw(past: History, days: int, rng: np.random.Generator) -> Floats:
-    """A weight per session: its day's number of draws times a Poisson draw of its own."""
-    times = np.bincount(rng.integers(0, past.days, days), minlength=past.days)
-    own = rng.poisson(1.0, len(past.day_of_session))
-    return (times[past.day_of_session] * own).astype(np.float64)
+    scale = np.where(whole > 0, coming / np.where(whole > 0, whole, 1.0), 0.0)
+    error = (past.cost - rates(past)[past.segment] * past.volume) * scale[past.segment]
+    squared = float((np.bincount(unit, weights=np.nan_to_num(error), minlength=units) ** 2).sum())
+    variance = squared * units / (units - 1) * (1 + past.days / days)
+    half = float(stdtrit(units - 1, (1 + confidence) / 2)) * math.sqrt(variance) / told
+    return max(1 - half, 0.0), 1 + half
 
 
 def _filled(past: History, rate: Floats) -> Floats:

@@ -12,11 +12,11 @@ import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
+from benchmarks.trust.forecast_intervals import WORLDS, World, coverage
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.engine.run import run
-from replay.evaluation import bootstrap
 from replay.evaluation.backtest import backtest
 from replay.evaluation.verify import verify
 from replay.optimize.search import optimize
@@ -55,22 +55,10 @@ def store_of(path: Path, rows: list[dict[str, Any]]) -> Store:
     return store
 
 
-def test_the_interval_covers_the_future_nine_times_in_ten():
-    rng = np.random.default_rng(4)
-    inside, runs = 0, 100
-    for _ in range(runs):
-        n, days, future = 800, 8, 4
-        day = np.repeat(np.arange(days + future), n // 10)
-        factor = rng.normal(0.4, 0.03, days + future)[day]
-        volume = rng.gamma(2.0, 1.0, len(day))
-        cost = volume * factor * rng.normal(1.0, 0.3, len(day))
-        segment = rng.integers(0, 3, len(day))
-        known = day < days
-        past = bootstrap.history(day[known], np.flatnonzero(known), segment[known], cost[known], volume[known], 3)
-        told = bootstrap.forecast(past, np.bincount(segment[~known], weights=volume[~known], minlength=3))
-        low, high = bootstrap.spread(past, future, draws=200)
-        inside += told * low <= cost[~known].sum() <= told * high
-    assert 0.83 <= inside / runs <= 0.98
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_the_interval_covers_the_future_nine_times_in_ten(world: World) -> None:
+    covered, _ = coverage(world, runs=150, seed=4)
+    assert 0.83 <= covered <= 0.965
 
 
 def test_a_forecast_from_like_days_lies_inside_its_interval(tmp_path: Path):
