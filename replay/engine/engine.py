@@ -1,8 +1,8 @@
 """One counterfactual: the stages in the order a request meets them, priced call by call.
 
-compress -> route -> cache tiers -> provider prompt cache -> price (with the batch tier). Any subset of the declared
-stages can be switched on; a stage that is off leaves the call as logged. A call whose model, tokens and tier come out
-as logged keeps the ledger's cost, so the identity strategy returns the ledger itself.
+prompts -> compress -> route -> cache tiers -> provider prompt cache -> price (with the batch tier). Any subset of the
+declared stages can be switched on; a stage that is off leaves the call as logged. A call whose model, tokens and tier
+come out as logged keeps the ledger's cost, so the identity strategy returns the ledger itself.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from replay.estimates.input_token_ratios import InputStage
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.provider_cache.stage import ProviderStage
 from replay.response_cache import stage as cache_stage
-from replay.stages import batch_tier, compression, side_costs
+from replay.stages import batch_tier, compression, prompt_changes, side_costs
 from replay.stages import routing as routing_stage
 from replay.stages.compression import DEFAULT_ENCODING
 from replay.stages.routing import Routing
-from replay.strategy.schema import STAGES, Strategy
+from replay.strategy.schema import REWRITING, STAGES, Strategy
 from replay.traffic.load_prompts import load_prompts
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Bool, Int8, Int32, Int64, Traffic
@@ -149,7 +149,7 @@ class Engine:
         models = dict.fromkeys(pair for strategy in users for pair in self._models_of(strategy))
         encodings = {model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in models}
         ensure_counted(self.traffic.store, sorted(encodings))
-        texts = any("compress" in strategy.stages() for strategy in users)
+        texts = any(REWRITING.intersection(strategy.stages()) for strategy in users)
         return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
 
     @cached_property
@@ -186,7 +186,7 @@ class Engine:
         cached, written = self.provider.tokens(
             on=on,
             mode=self.strategy.provider_cache,
-            prompts=(lambda: self.compressed.prompts) if "compress" in on else (lambda: self.prompts),
+            prompts=lambda: self.asked(on),
             model=model,
             alive=~ours & (~traffic.gateway_hit | ("cache" in on)),
             input_tokens=input_tokens,
@@ -234,12 +234,12 @@ class Engine:
     def _changes_prompts(self, on: Stages) -> bool:
         """Whether the stages of `on` can change what the provider's cache sees."""
         mode = self.strategy.provider_cache.mode if "provider_cache" in on else "auto"
-        return mode != "off" and bool(on & {"compress", "route", "cache"})
+        return mode != "off" and bool(on & (REWRITING | {"route", "cache"}))
 
     def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
         """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
         read = bound if "compress" in on or ("route" in on and self.reading.banded) else "mid"
-        parts = "compress" in on, "route" in on
+        parts = on & REWRITING, "route" in on
         if bound != "mid":
             given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
             return self._input(on, bound) if given is None else given, self._output(on, bound)
@@ -257,37 +257,57 @@ class Engine:
         if "batch" not in on:
             return self.traffic.tier
         return self._once(
-            ("tier", "compress" in on, "route" in on),
+            ("tier", on & REWRITING, "route" in on),
             lambda: batch_tier.tiers(self.batched, self.traffic, self.rates, model),
         )
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def compressed(self) -> compression.Compressed:
-        """All requests after the file's compressors."""
+    def reworded(self) -> prompt_changes.Reworded:
+        """All requests after the file's changes of prompts."""
         return self.shared.once(
-            ("compressed", self._compress_spec),
-            lambda: compression.compress(self.prompts, self.strategy.compress, self.traffic),
+            ("reworded", self._spec("prompts")),
+            lambda: prompt_changes.reword(self.prompts, self.strategy.prompts, compression.calls_of(self.traffic)),
         )
 
     @property
-    def _compress_spec(self) -> str:
-        return json.dumps([part.model_dump(mode="json") for part in self.strategy.compress], sort_keys=True)
+    def compressed(self) -> compression.Compressed:
+        """All requests after the file's changes of prompts and its compressors."""
+        return self._compressed(self.everything)
+
+    def _compressed(self, on: Stages) -> compression.Compressed:
+        """All requests after the file's compressors, which see the changed prompts where `on` has them."""
+        before = on & {"prompts"}
+        return self.shared.once(
+            ("compressed", self._spec("compress"), before and self._spec("prompts")),
+            lambda: compression.compress(self.asked(before), self.strategy.compress, self.traffic),
+        )
+
+    def asked(self, on: Stages) -> Prompts:
+        """The requests as the stages of `on` rewrite them."""
+        if "compress" in on:
+            return self._compressed(on).prompts
+        return self.reworded.prompts if "prompts" in on else self.prompts
+
+    def _spec(self, stage: str) -> str:
+        return json.dumps([part.model_dump(mode="json") for part in getattr(self.strategy, stage)], sort_keys=True)
 
     def _logged_input(self, on: Stages, bound: str) -> Int64:
-        """Input tokens in the logged model's own count, after compression."""
+        """Input tokens in the logged model's own count, after the stages that rewrite the request."""
         tokens = self.traffic.usage.input
-        if "compress" not in on:
+        if not on & REWRITING:
             return tokens
-        return np.where(tokens < 0, tokens, np.maximum(tokens + self.compressed.delta(bound), 0))
+        delta = self.reworded.token_delta if "prompts" in on else np.int64(0)
+        if "compress" in on:
+            delta = delta + self._compressed(on).delta(bound)
+        return np.where(tokens < 0, tokens, np.maximum(tokens + delta, 0))
 
     def _input(self, on: Stages, bound: str) -> Int64:
         logged = self._logged_input(on, bound)
         if "route" not in on:
             return logged
-        prompts = (lambda: self.compressed.prompts) if "compress" in on else (lambda: self.prompts)
-        return self.reading.tokens(logged, self.routed(on), prompts, bound)
+        return self.reading.tokens(logged, self.routed(on), lambda: self.asked(on), bound)
 
     @cached_property
     def reading(self) -> InputStage:
@@ -298,7 +318,7 @@ class Engine:
 
     def _output(self, on: Stages, bound: str) -> Int64:
         tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)
-        ratio = self.compressed.answer_ratio if "compress" in on else None
+        ratio = self._compressed(on).answer_ratio if "compress" in on else None
         return tokens if ratio is None else np.where(tokens < 0, tokens, np.rint(tokens * ratio).astype(np.int64))
 
     def routed(self, on: Stages) -> Int32:
@@ -310,7 +330,7 @@ class Engine:
         if "route" not in on:
             return Routing(self.traffic.model, {})
         return self._once(
-            ("route", "compress" in on),
+            ("route", on & REWRITING),
             lambda: routing_stage.route(
                 self.traffic, self.strategy, self.models, self._index, self._logged_input(on, "mid")
             ),
@@ -324,18 +344,18 @@ class Engine:
         """The outcome code of each call at the strategy's own caches."""
         if "cache" not in on:
             return self._once(("cache", None), lambda: np.full(len(self.traffic), BYPASSED, np.int8))
-        return self._once(("cache", "compress" in on, "route" in on), lambda: self._cache(on))
+        return self._once(("cache", on & REWRITING, "route" in on), lambda: self._cache(on))
 
     def _cache(self, on: Stages) -> Int8:
         assert self.strategy.cache is not None
-        body = self._compressed_keys if "compress" in on else self.traffic.key
+        body = self._rewritten_keys(on) if on & REWRITING else self.traffic.key
         return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on))
 
-    @cached_property
-    def _compressed_keys(self) -> Int64:
+    def _rewritten_keys(self, on: Stages) -> Int64:
+        specs = tuple(self._spec(stage) for stage in sorted(on & REWRITING))
         return self.shared.once(
-            ("keys", self._compress_spec),
-            lambda: cache_stage.compressed_keys(self.traffic, self.prompts, self.compressed.prompts),
+            ("keys", on & REWRITING, *specs),
+            lambda: cache_stage.compressed_keys(self.traffic, self.prompts, self.asked(on)),
         )
 
     # -- sums ------------------------------------------------------------------------------------------------------

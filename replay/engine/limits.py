@@ -28,6 +28,8 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
             " or push out of it, is left out"
         )
     yield from _time(engine)
+    if "prompts" in engine.players:
+        yield from engine.reworded.limits(inside)
     if "compress" in engine.players:
         yield from engine.compressed.limits(inside)
     if "route" in engine.players:
@@ -152,7 +154,7 @@ def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 def _asks_who_waits(engine: Engine) -> bool:
     spec = engine.strategy
-    parts = [*spec.route, *spec.batch, *spec.compress, *(spec.cache.skip if spec.cache else ())]
+    parts = [*spec.route, *spec.batch, *spec.prompts, *spec.compress, *(spec.cache.skip if spec.cache else ())]
     return "online" in rule_evaluation.columns_of(parts)
 
 

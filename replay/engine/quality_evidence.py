@@ -14,10 +14,12 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
     traffic = engine.traffic
     n = len(traffic)
     risky = np.zeros(n, bool)
+    if "prompts" in engine.players:
+        risky |= engine.reworded.changed
     if "compress" in engine.players:
         risky |= engine.compressed.lossy
-        if engine.strategy.cache is None:
-            risky &= ~traffic.gateway_hit  # answered before any stage could change the request
+    if engine.strategy.cache is None:
+        risky &= ~traffic.gateway_hit  # answered before any stage could change the request
     if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
         risky |= outcome.hits
     names = [model for _, model in engine.models]

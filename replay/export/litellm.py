@@ -63,8 +63,10 @@ def export(strategy: Strategy, known: Known) -> Exported:
     notes = [f"callers send one tag {TAG} in metadata.tags; a pair that the log has not seen takes the default"]
     if strategy.cache:
         notes += _cache(strategy, document)
-    if strategy.compress:
-        notes.append("compression is not part of a proxy config: apply it where prompts are built")
+    if strategy.compress or strategy.prompts:
+        notes.append(
+            "compression and changes of prompts are not part of a proxy config: apply them where prompts are built"
+        )
     if strategy.route_by == "conversation":
         notes.append("route_by: conversation is not expressible; each call is routed by itself")
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)

@@ -71,8 +71,10 @@ def export(strategy: Strategy, known: Known) -> Exported:
     notes = ["callers send agent, task and the like as x-portkey-metadata, in the spelling of the log"]
     if strategy.cache:
         notes += _cache(strategy, document)
-    if strategy.compress:
-        notes.append("compression is not part of a gateway config: apply it where prompts are built")
+    if strategy.compress or strategy.prompts:
+        notes.append(
+            "compression and changes of prompts are not part of a gateway config: apply them where prompts are built"
+        )
     if not conditions:
         notes.append("no rule could be expressed; only the default is routed")
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

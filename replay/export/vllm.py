@@ -91,8 +91,10 @@ def export(strategy: Strategy, known: Known) -> Exported:
         notes.append("a request that no decision takes goes to providers.defaults.model: set it to today's model")
     if "context" in signals.found:
         notes.append("token bounds are in the router's estimate of about four characters a token")
-    if strategy.cache or strategy.compress:
-        notes.append("caching and compression are plugins of single decisions there, and are not written")
+    if strategy.cache or strategy.compress or strategy.prompts:
+        notes.append(
+            "caching, compression and changes of prompts are plugins of single decisions there, and are not written"
+        )
     document: dict[str, Any] = {
         "version": "v0.3",
         "providers": {

@@ -274,7 +274,7 @@ class _Search:
             key = json.dumps([part.model_dump(mode="json") for part in parts], sort_keys=True)
             known = self._shared.setdefault(key, engine)
             if known is not engine:
-                engine.prompts, engine.compressed = known.prompts, known.compressed
+                engine.shared = known.shared
         return engine
 
     def _worth(self, engine: Engine, outcome: Outcome, option: int) -> Floats:

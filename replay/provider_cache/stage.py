@@ -21,7 +21,7 @@ from analysis import formatting
 from analysis.formatting import tokens
 from replay.estimates.output_tokens import Pairs
 from replay.provider_cache import dated_rules, simulate
-from replay.strategy.schema import ProviderCache
+from replay.strategy.schema import REWRITING, ProviderCache
 from replay.traffic.load_prompts import chain_encoding
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import EPOCH, Bool, Int32, Int64, Traffic
@@ -207,7 +207,7 @@ class ProviderStage:
         usage = self.traffic.usage
         moved = model != self.traffic.model
         switched = mode.mode if "provider_cache" in on else "auto"
-        changes = bool(moved.any()) or "compress" in on or bool((alive != ~self.traffic.gateway_hit).any())
+        changes = bool(moved.any()) or bool(on & REWRITING) or bool((alive != ~self.traffic.gateway_hit).any())
         from replay.kernels.prompt_cache import cached_token_correction
 
         if switched == "auto" and not changes:

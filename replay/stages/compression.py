@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from analysis import formatting
 from analysis.pricing.model_info import model_info
-from replay import compressors, message_text
+from replay import compressors
 from replay.stages import rule_evaluation
-from replay.traffic.prompt_rewriting import Requests
-from replay.traffic.prompts import KINDS, Contents, Int32, Int64, Prompts
+from replay.traffic.prompt_rewriting import Requests, changed_requests, finish, sums
+from replay.traffic.prompts import KINDS, Int64, Prompts
 
 if TYPE_CHECKING:
     from replay.strategy.schema import Compressor
@@ -141,7 +140,7 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
         before = (requests.offsets, requests.ids)
         requests.selected = chosen
         _run(requests, found, parameters)
-        changed = _changed(before, (requests.offsets, requests.ids))
+        changed = changed_requests(before, (requests.offsets, requests.ids))
         stable &= found.prefix_stable
         touched.selected |= chosen
         if found.needs_text:
@@ -149,7 +148,7 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
             touched.lossy_wanted |= chosen & (not found.lossless)
         if not found.lossless:
             touched.lossy |= changed
-    after, new_texts = _finish(prompts, requests, calls)
+    after, new_texts = finish(prompts, requests, calls.encoding, calls.encodings)
     return _measure(prompts, after, calls, touched, stable, new_texts, answer)
 
 
@@ -167,75 +166,7 @@ def _selected(part: Compressor, calls: Calls, n: int) -> Bools:
     return rule_evaluation.selected(part, calls.frame(rule_evaluation.columns_of([part])))
 
 
-def _changed(before: tuple[Int64, Int32], after: tuple[Int64, Int32]) -> Bools:
-    """Requests whose list of contents is not what it was."""
-    old_offsets, old_ids = before
-    new_offsets, new_ids = after
-    lengths = np.diff(old_offsets)
-    same_length = lengths == np.diff(new_offsets)
-    if old_offsets is new_offsets or same_length.all():
-        if old_ids is new_ids:
-            return np.zeros(len(lengths), bool)
-        differs = np.concatenate([[0], np.cumsum(old_ids != new_ids)])
-        return np.asarray(differs[old_offsets[1:]] > differs[old_offsets[:-1]])
-    # a changed length is a change; where it is the same, only dropping happened, and nothing was dropped there
-    return ~same_length
-
-
 # -- measuring ---------------------------------------------------------------------------------------------------------
-
-
-def _finish(before: Prompts, requests: Requests, calls: Calls) -> tuple[Prompts, int]:
-    """The rewritten prompts with token counts, words and blocks of the made texts that are still in use."""
-    old = before.contents
-    if not requests.made:
-        return Prompts(requests.offsets, requests.ids, old), 0
-    own = len(old)
-    places = np.flatnonzero(requests.ids >= own)
-    used = np.unique(requests.ids[places])
-    ids = requests.ids.copy()
-    ids[places] = (own + np.searchsorted(used, requests.ids[places])).astype(np.int32)
-    from ingest.contents import tokenizer
-
-    texts = [requests.made[number - own] for number in used.tolist()]
-    row_encoding = calls.encoding[requests.rows()[places]]
-    counted: dict[str, Int32] = {}
-    blocks: list[list[int]] = [[] for _ in texts]
-    for code, encoding in enumerate(calls.encodings):
-        wanted = np.unique(np.searchsorted(used, requests.ids[places[row_encoding == code]]))
-        column = np.full(len(texts), -1, np.int32)
-        kinds = ["tools" if requests.made_kind[int(used[i]) - own] == _TOOLS else "message" for i in wanted]
-        measured = tokenizer.measure([(texts[i], kind) for i, kind in zip(wanted, kinds, strict=True)], encoding)
-        for position, (tokens, hashes) in zip(wanted.tolist(), measured, strict=True):
-            column[position] = tokens
-            blocks[position] = blocks[position] or hashes
-        counted[encoding] = column
-    missing = np.full(len(texts), -1, np.int32)
-    sizes = np.array([len(hashes) for hashes in blocks], np.int64)
-    flat = np.array([value for hashes in blocks for value in hashes], np.int64)
-    contents = Contents(
-        content_id=np.concatenate([old.content_id, np.full(len(texts), -1, np.int32)]),
-        kind=np.concatenate([old.kind, np.array([requests.made_kind[n - own] for n in used.tolist()], np.int8)]),
-        words=np.concatenate([old.words, np.array([_words(text) for text in texts], np.int32)]),
-        tokens={name: np.concatenate([column, counted.get(name, missing)]) for name, column in old.tokens.items()},
-        block_offsets=np.concatenate([old.block_offsets, old.block_offsets[-1] + np.cumsum(sizes)]),
-        block_hashes=np.concatenate([old.block_hashes, flat]),
-        texts={**old.texts, **{own + i: text for i, text in enumerate(texts)}},
-    )
-    return Prompts(requests.offsets, ids, contents), len(texts)
-
-
-def _words(text: str) -> int:
-    return sum(len(part.split()) for part in message_text.texts(msgspec.json.decode(text)))
-
-
-def _sums(prompts: Prompts, values: NDArray[Any]) -> tuple[Int64, Int64]:
-    """(sum of the known values, number of unknown ones) per request, for values per content with -1 unknown."""
-    each = values[prompts.ids].astype(np.int64)
-    total = np.concatenate([[0], np.cumsum(np.maximum(each, 0))])
-    unknown = np.concatenate([[0], np.cumsum(each < 0)])
-    start, end = prompts.offsets[:-1], prompts.offsets[1:]
-    return total[end] - total[start], unknown[end] - unknown[start]
 
 
 def _measure(
@@ -250,24 +181,24 @@ def _measure(
     n = len(before)
     delta = np.zeros(n, np.int64)
     counted = np.zeros(n, bool)
-    changed = _changed((before.offsets, before.ids), (after.offsets, after.ids))
+    changed = changed_requests((before.offsets, before.ids), (after.offsets, after.ids))
     for code, encoding in enumerate(calls.encodings):
         mine = calls.encoding == code
         if encoding not in before.contents.tokens or not mine.any():
             continue
-        old, old_unknown = _sums(before, before.contents.tokens[encoding])
-        new, new_unknown = _sums(after, after.contents.tokens[encoding])
+        old, old_unknown = sums(before, before.contents.tokens[encoding])
+        new, new_unknown = sums(after, after.contents.tokens[encoding])
         # contents without a count cancel as long as the same ones are still there
         sure = mine & (old_unknown == new_unknown)
         delta[sure] = (new - old)[sure]
         counted |= sure
     has_text = np.zeros(len(before.contents), np.int8)
     has_text[list(before.contents.texts)] = 1
-    _, textless = _sums(before, has_text.astype(np.int64) - 1)
+    _, textless = sums(before, has_text.astype(np.int64) - 1)
     blind = touched.wanted & ((textless > 0) | (np.diff(before.offsets) == 0))
     measured = (counted | ~changed) & ~blind
-    words_old, _ = _sums(before, before.contents.words)
-    words_new, _ = _sums(after, after.contents.words)
+    words_old, _ = sums(before, before.contents.words)
+    words_new, _ = sums(after, after.contents.words)
     words = np.where(measured, words_new - words_old, 0)
     lossy = touched.lossy | (blind & touched.lossy_wanted)
     known_input = calls.input_tokens >= 0

@@ -1,6 +1,6 @@
 """The strategy file: what should have happened to each call, as a person writes it in YAML.
 
-Stages act in the order a request meets them: compress, route, cache tiers, the provider's prompt cache, price.
+Stages act in the order a request meets them: prompts, compress, route, cache tiers, the provider's prompt cache, price.
 `load` reads a file, `parse` a text; both name the key, the line and the nearest right name of anything mistyped.
 """
 
@@ -25,9 +25,11 @@ from replay import compressors as compress
 from replay.strategy import yaml_source
 from replay.strategy.cache_schema import Cache
 from replay.strategy.fields import Name, Part, Ratio, Selection, Share, TableRow, When
+from replay.strategy.prompts_schema import PromptChange
 from replay.strategy.quality_schema import Quality
 
-STAGES: Final = ("compress", "route", "cache", "batch", "provider_cache")
+STAGES: Final = ("prompts", "compress", "route", "cache", "batch", "provider_cache")
+REWRITING: Final = frozenset({"prompts", "compress"})  # the stages that change what is asked
 LOGGED: Final = "logged"  # as a model name: leave the call where it was
 
 
@@ -145,6 +147,7 @@ class Strategy(Part):
 
     name: Name
     description: str | None = None
+    prompts: tuple[PromptChange, ...] = ()
     route: tuple[Rule, ...] = ()
     route_by: Literal["call", "conversation"] = "call"
     on_error: Name | None = None  # the model that answers where the logged call failed
@@ -169,6 +172,7 @@ class Strategy(Part):
     def stages(self) -> tuple[str, ...]:
         """The players of the savings split: the stages that this file declares, in the fixed order."""
         declared = {
+            "prompts": bool(self.prompts),
             "compress": bool(self.compress),
             "route": bool(self.route or self.classifier or self.on_error or self.rework),
             "cache": self.cache is not None,

@@ -1,15 +1,16 @@
-"""Requests while compressors rewrite them: lists of content numbers, and the new texts that rewriting makes."""
+"""Requests while a stage rewrites them: lists of content numbers, the new texts that rewriting makes, their tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.traffic.prompts import Contents, Int32, Int64, Prompts
+from replay import message_text
+from replay.traffic.prompts import KINDS, Contents, Int32, Int64, Prompts
 
 Bools = NDArray[np.bool_]
 
@@ -107,3 +108,87 @@ class Requests:
         if changed:
             places = np.flatnonzero(inside)
             self.put(places, table[self.ids[places]])
+
+
+def changed_requests(before: tuple[Int64, Int32], after: tuple[Int64, Int32]) -> Bools:
+    """Requests whose list of contents is not what it was; each side is (offsets, ids)."""
+    old_offsets, old_ids = before
+    new_offsets, new_ids = after
+    if old_ids is new_ids:
+        return np.zeros(len(old_offsets) - 1, bool)
+    lengths = np.diff(old_offsets)
+    same = lengths == np.diff(new_offsets)
+    changed = ~same
+    if same.all():
+        differs = old_ids != new_ids
+        starts = old_offsets
+    else:
+        kept, counts = np.flatnonzero(same), lengths[same]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        inside = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
+        differs = (
+            old_ids[np.repeat(old_offsets[kept], counts) + inside]
+            != (new_ids[np.repeat(new_offsets[kept], counts) + inside])
+        )
+    running = np.concatenate([[0], np.cumsum(differs)])
+    changed[same] = running[starts[1:]] > running[starts[:-1]]
+    return np.asarray(changed)
+
+
+def finish(
+    before: Prompts, requests: Requests, encoding: NDArray[np.int8], encodings: Sequence[str]
+) -> tuple[Prompts, int]:
+    """The rewritten prompts, with token counts, words and blocks of the made texts that are still in use; how many
+    these are. `encoding` tells which of `encodings` counts each request."""
+    old = before.contents
+    if not requests.made:
+        if requests.ids is before.ids and requests.offsets is before.offsets:
+            return before, 0
+        return Prompts(requests.offsets, requests.ids, old), 0
+    own = len(old)
+    places = np.flatnonzero(requests.ids >= own)
+    used = np.unique(requests.ids[places])
+    ids = requests.ids.copy()
+    ids[places] = (own + np.searchsorted(used, requests.ids[places])).astype(np.int32)
+    from ingest.contents import tokenizer
+
+    tools = KINDS.index("tools")
+    texts = [requests.made[number - own] for number in used.tolist()]
+    row_encoding = encoding[requests.rows()[places]]
+    counted: dict[str, Int32] = {}
+    blocks: list[list[int]] = [[] for _ in texts]
+    for code, name in enumerate(encodings):
+        wanted = np.unique(np.searchsorted(used, requests.ids[places[row_encoding == code]]))
+        column = np.full(len(texts), -1, np.int32)
+        kinds = ["tools" if requests.made_kind[int(used[i]) - own] == tools else "message" for i in wanted]
+        measured = tokenizer.measure([(texts[i], kind) for i, kind in zip(wanted, kinds, strict=True)], name)
+        for position, (tokens, hashes) in zip(wanted.tolist(), measured, strict=True):
+            column[position] = tokens
+            blocks[position] = blocks[position] or hashes
+        counted[name] = column
+    missing = np.full(len(texts), -1, np.int32)
+    sizes = np.array([len(hashes) for hashes in blocks], np.int64)
+    flat = np.array([value for hashes in blocks for value in hashes], np.int64)
+    contents = Contents(
+        content_id=np.concatenate([old.content_id, np.full(len(texts), -1, np.int32)]),
+        kind=np.concatenate([old.kind, np.array([requests.made_kind[n - own] for n in used.tolist()], np.int8)]),
+        words=np.concatenate([old.words, np.array([_words(text) for text in texts], np.int32)]),
+        tokens={name: np.concatenate([column, counted.get(name, missing)]) for name, column in old.tokens.items()},
+        block_offsets=np.concatenate([old.block_offsets, old.block_offsets[-1] + np.cumsum(sizes)]),
+        block_hashes=np.concatenate([old.block_hashes, flat]),
+        texts={**old.texts, **{own + i: text for i, text in enumerate(texts)}},
+    )
+    return Prompts(requests.offsets, ids, contents), len(texts)
+
+
+def _words(text: str) -> int:
+    return sum(len(part.split()) for part in message_text.texts(msgspec.json.decode(text)))
+
+
+def sums(prompts: Prompts, values: NDArray[Any]) -> tuple[Int64, Int64]:
+    """(sum of the known values, number of unknown ones) per request, for values per content with -1 unknown."""
+    each = values[prompts.ids].astype(np.int64)
+    total = np.concatenate([[0], np.cumsum(np.maximum(each, 0))])
+    unknown = np.concatenate([[0], np.cumsum(each < 0)])
+    start, end = prompts.offsets[:-1], prompts.offsets[1:]
+    return total[end] - total[start], unknown[end] - unknown[start]
