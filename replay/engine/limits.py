@@ -11,7 +11,8 @@ from analysis.formatting import count, share
 from analysis.price_book import vocabulary
 from replay.engine.engine import Engine, Outcome
 from replay.estimates import input_token_ratios, output_tokens
-from replay.quality.gate import QualityReport
+from replay.quality.gate import Cell, QualityReport
+from replay.quality.selection import Overlap
 from replay.stages import rule_evaluation
 from replay.traffic import user_waiting
 from replay.traffic.traffic import Bool
@@ -52,7 +53,28 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 
 def quality_limits(report: QualityReport) -> Iterator[str]:
-    """What stays unknown about quality, by the tasks with most of it."""
+    """What the quality rests on: whom scores belong to, overlap; what stays unknown, and what would make it known."""
+    if report.scope_inferred:
+        yield f"every {report.scope}'s calls carry one score: it is taken as the {report.scope}'s, and counts once"
+    for cell in report.cells:
+        if cell.moments is not None and cell.selection is not None and cell.selection.overlap is not None:
+            yield _overlap(cell, cell.selection.overlap)
+    yield from _unknown(report)
+    for one in report.to_know:
+        yield one.words
+
+
+def _overlap(cell: Cell, overlap: Overlap) -> str:
+    ways = {"randomised": "chance alone chose", "propensity": "the logged chance of getting it weighs them"}
+    way = ways.get(cell.evidence, "how they were chosen is learned from the texts")
+    return (
+        f"quality of {cell.served} on `{cell.task or '-'}`: from {count(overlap.controls, 'call')} that it served"
+        f" ({way}; they weigh as {overlap.effective:.0f}, the largest {share(overlap.largest_weight)};"
+        f" weighted mean {overlap.snips:.3f})"
+    )
+
+
+def _unknown(report: QualityReport) -> Iterator[str]:
     unknown = [cell for cell in report.cells if cell.moments is None]
     for explanation in dict.fromkeys(cell.explanation for cell in report.cells if cell.explanation):
         mine = [cell for cell in report.cells if cell.explanation == explanation]
@@ -64,7 +86,13 @@ def quality_limits(report: QualityReport) -> Iterator[str]:
         return
     tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in unknown))
     where = ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
-    yield f"quality of {share(report.unknown_share)} of the demand: no score of the model that would serve ({where})"
+    apart = [cell for cell in unknown if cell.evidence == "unpaired"]
+    why = "no score of the model that would serve"
+    if apart:
+        reasons = {cell.selection.why for cell in apart if cell.selection is not None and cell.selection.why}
+        why = "the model that would serve has scores only of calls that were chosen for it, which compare the calls"
+        why += "".join(f"; {reason}" for reason in sorted(reasons))
+    yield f"quality of {share(report.unknown_share)} of the demand: {why} ({where})"
 
 
 def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+import polars as pl
 
 from replay.engine.engine import Engine, Outcome
 from replay.quality.evidence import Demand, Evidence
-from replay.quality.scores import Priors, score_rows, stored_scores
+from replay.quality.gathered import Gathered
+from replay.quality.scores import Priors
+from replay.stages import rule_evaluation
+from replay.traffic.traffic import Bool
+
+_BY_MODEL = ("model", "provider_name")  # what a rule may see of the model that a call had
 
 
 def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None) -> Evidence:
@@ -23,6 +31,8 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
     if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
         risky |= outcome.hits
     names = [model for _, model in engine.models]
+    gathered: Gathered = engine.shared.once("gathered", lambda: Gathered.of(traffic))
+    log, shadow = gathered.scores(names)
     return Evidence(
         spec=engine.strategy.quality,
         demand=Demand(
@@ -35,6 +45,30 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
             models=names,
             tasks=traffic.tasks,
         ),
-        scores=stored_scores(traffic, names, engine.shared.once("scores", lambda: score_rows(traffic))),
+        scores=log,
         priors=priors or Priors(),
+        shadow=shadow,
+        units=gathered.units,
+        assignment=gathered.assignment(cache(lambda: reachable(engine, outcome))),
     )
+
+
+def reachable(engine: Engine, outcome: Outcome) -> Bool:
+    """Calls that the rules would send to the model that served them, had one of the moved calls' models served them.
+
+    Rules that look at the model are asked once for each of those models.
+    """
+    traffic, strategy = engine.traffic, engine.strategy
+    columns = rule_evaluation.columns(strategy)
+    index = np.array([*(engine.models.index(engine.pair_of(n)) for n in rule_evaluation.targets(strategy)), -1])
+    frame = traffic.rule_frame(columns)
+    seen = [name for name in _BY_MODEL if name in columns]
+    if not seen:
+        return index[rule_evaluation.destinations(strategy, frame)[0]] == traffic.model
+    result = np.zeros(len(traffic), bool)
+    for number in np.unique(traffic.model[outcome.model != traffic.model]).tolist():
+        provider, model = traffic.models[number]
+        told = {"model": model, "provider_name": provider}
+        asked = frame.with_columns(pl.lit(told[name], dtype=pl.String).alias(name) for name in seen)
+        result |= index[rule_evaluation.destinations(strategy, asked)[0]] == traffic.model
+    return result

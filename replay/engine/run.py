@@ -19,12 +19,13 @@ from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits
-from replay.engine.engine import Engine, Shared
+from replay.engine.engine import Engine, Outcome, Shared
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
 from replay.outcomes import COALESCED, HIT
-from replay.quality.gate import assess
+from replay.quality.gate import QualityReport, assess
+from replay.quality.how_to_know import how_to_know
 from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
 from replay.traffic.load_traffic import load
@@ -227,7 +228,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
     # a hit's worth: what the call costs without the cache
     without = engine.evaluate(everything - {"cache"}).cost_pico if tier_names else result.cost_pico
     worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
-    assessed = assess(evidence_for(engine, result, priors))
+    assessed = _assessed(engine, result, priors)
     demand = traffic.window & traffic.demand
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     return StrategyResult(
@@ -258,6 +259,21 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
         limits=(*limits.limits(engine, result), *limits.quality_limits(assessed)),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
     )
+
+
+def _assessed(engine: Engine, result: Outcome, priors: Priors | None) -> QualityReport:
+    """The verdict, and where it is unknown what would make it known."""
+    found = assess(evidence_for(engine, result, priors))
+    if found.verdict != "unknown":
+        return found
+    traffic = engine.traffic
+    moved = traffic.window & (result.model != traffic.model) & ~result.served_by_us
+    moved &= result.cost_pico != vocabulary.UNPRICED
+    number = result.model[moved]
+    calls = np.bincount(number, minlength=len(engine.models))
+    cost = np.bincount(number, result.cost_pico[moved].astype(np.float64), minlength=len(engine.models))
+    each = {engine.models[n][1]: int(cost[n] / calls[n]) for n in np.flatnonzero(calls).tolist()}
+    return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each))
 
 
 def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:

@@ -32,8 +32,9 @@ from replay.optimize.milp import assign
 from replay.optimize.write_strategy import KEEP, Group, policy_of
 from replay.quality.evidence import Demand, Evidence
 from replay.quality.gate import Cell, QualityReport, assess, cells_of
+from replay.quality.gathered import Gathered
 from replay.quality.intervals import estimates
-from replay.quality.scores import Priors, Scores, scored_models, stored_scores
+from replay.quality.scores import Priors, scored_models
 from replay.strategy.cache_schema import Cache, CacheTier
 from replay.strategy.quality_schema import Quality
 from replay.strategy.schema import Compressor, Strategy
@@ -227,7 +228,10 @@ class _Search:
             )
         names = [name for _, name in traffic.models]
         self.names: list[str | None] = [*names, *(name for name in self.options if name not in names)]
-        self.scores: Scores = stored_scores(traffic, self.names)
+        self.gathered = Gathered.of(traffic)
+        self.scores = self.gathered.scores(self.names)
+        everywhere = np.ones(len(traffic), bool)  # an option is tried on every call
+        self.assignment = self.gathered.assignment(lambda: everywhere)
         self.slow = self._too_slow(latency_p95_ms)
         self._shared: dict[str, Engine] = {}
         self.mean_logged = 1.0
@@ -334,8 +338,11 @@ class _Search:
                 models=self.names,
                 tasks=[group.label for group in self.groups],
             ),
-            scores=self.scores,
+            scores=self.scores[0],
             priors=self.priors,
+            shadow=self.scores[1],
+            units=self.gathered.units,
+            assignment=self.assignment,
         )
 
     def _too_slow(self, limit: float | None) -> dict[int, NDArray[np.int64]]:

@@ -16,10 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.quality.evidence import EVIDENCE, MIN_SCORED, Evidence, EvidenceLadder
-from replay.quality.intervals import Moments, lower_bound
+from replay.quality.how_to_know import HowToKnow
+from replay.quality.intervals import Moments, lower_bound, ties
+from replay.quality.off_policy import SELECTION, off_policy
+from replay.quality.selection import OffPolicy
 
 Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
+
+
+MOST_UNKNOWN = 0.5  # share of the demand beyond which the mean of the rest is not shown
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,9 @@ class Cell:
     moments: Moments | None  # None = unknown
     explanation: str | None = None  # what a public benchmark says of the two models; it counts only where accepted
     logged_mean: float | None = None  # of the logged model where only that is known
+    apart: float | None = None  # mean score of the serving model on calls of its own, where that is all
+    selection: OffPolicy | None = None  # what the log's own choices say, where they were asked
+    calls: int = 0
 
     def to_json(self) -> dict[str, Any]:
         known = self.moments
@@ -47,7 +56,16 @@ class Cell:
             "mean": round(known.mean_served, 6) if known and known.scored else None,
             "logged_mean": round(known.mean_logged, 6) if known and known.scored else self.logged_mean,
             **({"told": self.explanation} if self.explanation else {}),
+            **({"mean_of_own_calls": round(self.apart, 6)} if self.apart is not None else {}),
+            **self._selection(),
         }
+
+    def _selection(self) -> dict[str, Any]:
+        found = self.selection
+        if found is None:
+            return {}
+        overlap = {"overlap": found.overlap.to_json()} if found.overlap else {}
+        return overlap | ({"why": found.why} if found.why and found.moments is None else {})
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,9 @@ class QualityReport:
     cells: tuple[Cell, ...]
     per_task: tuple[dict[str, Any], ...] = ()
     evidence: str = "none"  # the weakest that any moved cell rests on
+    scope: str = "call"  # what a score belongs to
+    scope_inferred: bool = False
+    to_know: tuple[HowToKnow, ...] = ()  # where the verdict is unknown
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -75,6 +96,9 @@ class QualityReport:
             "unknown_share": round(self.unknown_share, 6),
             "scored_calls": self.scored_calls,
             "evidence": self.evidence,
+            "score_scope": self.scope,
+            "score_scope_inferred": self.scope_inferred,
+            "to_know": [one.to_json() for one in self.to_know],
             "per_task": list(self.per_task),
             "cells": [cell.to_json() for cell in self.cells],
         }
@@ -108,6 +132,8 @@ def assess(evidence: Evidence) -> QualityReport:
         cells=tuple(cells),
         per_task=tuple(per_task),
         evidence=max(moved, key=order.index, default="kept"),
+        scope=evidence.units.scope if evidence.units else "call",
+        scope_inferred=bool(evidence.units and evidence.units.inferred),
     )
 
 
@@ -115,22 +141,30 @@ def assess(evidence: Evidence) -> QualityReport:
 
 
 def cells_of(evidence: Evidence) -> list[Cell]:
-    """All cells of the demand, largest share first, each with the best evidence there is for it."""
+    """All cells of the demand, largest share first, each with the best evidence there is for it.
+
+    Moved calls of one task and serving model that only the log's own choices tell of are one cell, whatever model had
+    them.
+    """
     demand, scores = evidence.demand, evidence.scores
     models, tasks = max(len(demand.models), 1), max(len(demand.tasks), 1)
     n = len(demand.logged)
-    logged_score = scores.of(demand.logged, n)
-    served_score = scores.of(demand.served, n)
+    own = scores.of(demand.logged, n)
+    scored = ~np.isnan(own) | ~np.isnan(scores.of(demand.served, n))
+    if len(evidence.shadow.call):
+        scored[evidence.shadow.call] = True
     code = (demand.task.astype(np.int64) * models + demand.logged) * models + demand.served
     code = code * 2 + demand.risky
     weight = np.where(demand.counted, demand.weight, 0).astype(np.float64)
+    if evidence.units is not None:
+        weight *= evidence.units.weights(demand.counted)
     names, cell_of = _distinct(code, len(demand.tasks) * models * models * 2)
     share = np.bincount(cell_of, weights=weight, minlength=len(names))
     whole = share.sum()
-    score_task = demand.task[scores.call] if len(scores.call) else np.zeros(0, np.int32)
     size = np.bincount(cell_of, weights=demand.counted, minlength=len(names))
-    by_cell = _members(cell_of, len(names), ~np.isnan(logged_score) | ~np.isnan(served_score))
+    by_cell = _members(cell_of, len(names), scored)
     cells: list[Cell] = []
+    chosen: dict[tuple[int, int], OffPolicy] = {}
     for position in np.argsort(-share, kind="stable").tolist():
         if share[position] <= 0:
             continue
@@ -138,14 +172,22 @@ def cells_of(evidence: Evidence) -> list[Cell]:
         number, served = divmod(number, models)
         task, logged = divmod(number, models)
         members = by_cell[position]
-        ladder = EvidenceLadder(evidence, task, logged, served, scores, score_task)
-        kept = served == logged and not risky
-        if kept:
-            moments, kind = ladder.kept(logged_score[members], size[position]), "kept"
+        ladder = EvidenceLadder(evidence, task, logged, served, own)
+        overlap: OffPolicy | None = None
+        if served == logged and not risky:
+            moments, kind = ladder.kept(members, size[position]), "kept"
         elif risky:
             moments, kind = None, "none"
         else:
-            moments, kind = ladder.best(logged_score[members], served_score[members], size[position])
+            moments, kind = ladder.pairs(members, size[position])
+            if kind == "none":
+                if (task, served) not in chosen:
+                    chosen[task, served] = off_policy(evidence, own, task, served)
+                overlap = chosen[task, served]
+                if overlap.moments is not None:
+                    moments, kind = overlap.moments, overlap.kind
+                else:
+                    moments, kind = ladder.rest(members, size[position], moments)
             if kind == "prior" and not evidence.spec.accept_priors:
                 moments = None
         cells.append(
@@ -157,10 +199,34 @@ def cells_of(evidence: Evidence) -> list[Cell]:
                 evidence=kind,
                 moments=moments,
                 explanation=ladder.explanation if kind == "prior" else None,
-                logged_mean=None if moments else ladder.logged_mean(),
+                logged_mean=None if moments else ladder.mean_of(logged),
+                apart=ladder.mean_of(served) if kind == "unpaired" else None,
+                selection=overlap,
+                calls=int(size[position]),
             )
         )
-    return _merge_thin(cells)
+    return _merge_thin(_merge_chosen(cells))
+
+
+def _merge_chosen(cells: list[Cell]) -> list[Cell]:
+    """One cell for all that was moved to a model in a task and judged by the log's own choices."""
+    merged: dict[tuple[str | None, str | None, str], int] = {}
+    result: list[Cell] = []
+    for cell in cells:
+        if cell.evidence not in SELECTION:
+            result.append(cell)
+            continue
+        key = cell.task, cell.served, cell.evidence
+        if key not in merged:
+            merged[key] = len(result)
+            result.append(cell)
+            continue
+        first = result[merged[key]]
+        logged = ", ".join(str(name) for name in (first.logged, cell.logged) if name is not None)
+        result[merged[key]] = replace(
+            first, logged=logged, share=first.share + cell.share, calls=first.calls + cell.calls
+        )
+    return result
 
 
 def _distinct(code: Int64, size: int) -> tuple[Int64, Int64]:
@@ -213,16 +279,14 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
     unknown_share = sum(cell.share for cell in unknown) / whole if whole else 0.0
     if not cells:
         return {"verdict": "passes", "mean_ratio": 1.0, "lower_90": 1.0, "unknown_share": 0.0}
+    parts = [(cell.share, cell.moments) for cell in known if cell.moments is not None]
+    group = [(cell.logged, cell.served, cell.evidence in SELECTION) for cell in known]
+    tied = ties(parts)
 
     def bound(ratio: float, served_unknown: float) -> float:
         # the unknown at its worst or best; a logged answer nobody scored counts as perfect where that is worse
         rest = sum(cell.share * (served_unknown - ratio * _logged(cell)) for cell in unknown)
-        return rest + lower_bound(
-            [(cell.share, cell.moments) for cell in known if cell.moments is not None],
-            ratio,
-            confidence,
-            group=[(cell.logged, cell.served) for cell in known],
-        )
+        return rest + lower_bound(parts, ratio, confidence, group, tied)
 
     if bound(floor, 0.0) >= -1e-12:
         verdict = "passes"
@@ -233,7 +297,7 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
     scored = [cell for cell in known if cell.evidence != "kept" or (cell.moments and cell.moments.scored)]
     judged = bool(scored) or all(cell.evidence == "kept" for cell in cells)
     mean_ratio = None
-    if judged:
+    if judged and unknown_share <= MOST_UNKNOWN:
         default = _mean([(cell.share, cell.moments.mean_logged) for cell in scored if cell.moments])
         top = bottom = 0.0
         for cell in known:

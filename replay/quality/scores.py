@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,30 @@ def scores(call: Any, model: Any, score: Any) -> Scores:
 
 @dataclass(frozen=True)
 class ScoreRows:
-    """The stored scores of a traffic: the call's position, the model it names or None, the score."""
+    """The stored scores of a traffic: the call's position, the model it names or None, the score, by a shadow run."""
 
     call: Int64
     model: tuple[str | None, ...]
     score: Floats
+    shadow: Bools
+
+    def of_log(self) -> ScoreRows:
+        """The scores that are not of a shadow run."""
+        return self._where(~self.shadow)
+
+    def of_shadow(self) -> ScoreRows:
+        """The scores of shadow runs: pairs by one judge on a sample of calls."""
+        return self._where(self.shadow)
+
+    def by_one_judge(self) -> ScoreRows:
+        """On a call that a shadow run scored only its scores, elsewhere those of the log."""
+        return self._where(self.shadow | ~np.isin(self.call, self.call[self.shadow]))
+
+    def _where(self, mine: Bools) -> ScoreRows:
+        if mine.all():
+            return self
+        names = tuple(name for name, kept in zip(self.model, mine.tolist(), strict=True) if kept)
+        return ScoreRows(self.call[mine], names, self.score[mine], self.shadow[mine])
 
 
 def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | None = None) -> Scores:
@@ -67,9 +87,9 @@ def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | 
     A model is found by either spelling, `vendor/model` or `model`.
 
     `models` are the names that the traffic's model codes index, then those that a strategy adds; `rows` are read where
-    they are not given.
+    they are not given, and are then those by one judge.
     """
-    rows = rows or score_rows(traffic)
+    rows = score_rows(traffic).by_one_judge() if rows is None else rows
     index: dict[str, int] = {}
     for number, name in enumerate(models):
         if name is not None:
@@ -88,23 +108,21 @@ def stored_scores(traffic: Traffic, models: list[str | None], rows: ScoreRows | 
 def score_rows(traffic: Traffic) -> ScoreRows:
     """Reads the scores of the traffic's calls.
 
-    A score that names the requested model counts for the model that was billed. On a call that a shadow run scored,
-    only its scores count: they are pairs by one judge.
+    A score that names the requested model counts for the model that was billed.
     """
     with traffic.store.read() as con:
         rows = con.sql(
             """
             SELECT s.call_no, CASE WHEN s.model IS NULL OR lower(s.model) IN (lower(c.model), lower(c.request_model),
-                lower(c.response_model)) THEN NULL ELSE lower(s.model) END AS model, s.score
+                lower(c.response_model)) THEN NULL ELSE lower(s.model) END AS model, s.score,
+                coalesce(s.source LIKE 'shadow:%', false) AS shadow
             FROM scores s JOIN calls c USING (call_no) WHERE s.score IS NOT NULL
-                AND (s.source LIKE 'shadow:%' OR s.call_no NOT IN (SELECT call_no FROM scores
-                    WHERE source LIKE 'shadow:%'))
             UNION ALL
-            SELECT c.call_no, NULL, c.score FROM calls c
+            SELECT c.call_no, NULL, c.score, false FROM calls c
             WHERE c.score IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scores s WHERE s.call_no = c.call_no
-                AND (s.model IS NULL
+                AND NOT coalesce(s.source LIKE 'shadow:%', false) AND (s.model IS NULL
                      OR lower(s.model) IN (lower(c.model), lower(c.request_model), lower(c.response_model))))
-            ORDER BY 1, 2, 3"""
+            ORDER BY 1, 2, 3, 4"""
         ).pl()
     order = np.argsort(traffic.call_no, kind="stable")
     numbers = rows["call_no"].to_numpy()
@@ -112,7 +130,9 @@ def score_rows(traffic: Traffic) -> ScoreRows:
     inside = place < len(order)
     inside[inside] &= traffic.call_no[order][place[inside]] == numbers[inside]
     rows = rows.filter(inside)
-    return ScoreRows(order[place[inside]], tuple(rows["model"].to_list()), rows["score"].to_numpy())
+    return ScoreRows(
+        order[place[inside]], tuple(rows["model"].to_list()), rows["score"].to_numpy(), rows["shadow"].to_numpy()
+    )
 
 
 def scored_models(traffic: Traffic) -> list[str]:

@@ -1,0 +1,64 @@
+"""What a store says on the quality of its calls: scores, what they belong to, how the models were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.quality import call_learner
+from replay.quality.score_units import ScoreUnits, spread, units_of
+from replay.quality.scores import ScoreRows, Scores, score_rows, stored_scores
+from replay.quality.selection import Assignment, Learner
+from replay.traffic.traffic import Traffic
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The scores of a traffic, one judge apart from the log, each given to all calls of what it belongs to."""
+
+    traffic: Traffic
+    log: ScoreRows
+    shadow: ScoreRows
+    units: ScoreUnits | None
+    propensity: Floats
+    random: Bools
+    _learners: dict[bytes, Learner | str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> Gathered:
+        rows = score_rows(traffic)
+        log, shadow = rows.of_log(), rows.of_shadow()
+        units = units_of(traffic, log if len(log.call) else shadow)
+        if units is not None:
+            log = spread(log, units)
+        n = len(traffic)
+        propensity, random = np.full(n, np.nan), np.zeros(n, bool)
+        if len(log.call):
+            with traffic.store.read() as con:
+                told = con.execute("SELECT count(propensity), count(assignment) FROM calls").fetchall()[0]
+            if told[0]:
+                propensity = traffic.rule_frame(["propensity"])["propensity"].cast(float).fill_null(np.nan).to_numpy()
+            if told[1]:
+                random = (traffic.rule_frame(["assignment"])["assignment"] == "random").fill_null(False).to_numpy()
+        return cls(traffic, log, shadow, units, propensity, random)
+
+    def scores(self, models: list[str | None]) -> tuple[Scores, Scores]:
+        """(scores of the log, of shadow runs) by the position of each model in `models`."""
+        return stored_scores(self.traffic, models, self.log), stored_scores(self.traffic, models, self.shadow)
+
+    def assignment(self, reachable: Callable[[], Bools]) -> Assignment:
+        """How the models were chosen, for a strategy whose rules reach these calls whatever model they had."""
+        return Assignment(self.propensity, self.random, reachable, self._learner)
+
+    def _learner(self, calls: Int64) -> Learner | str:
+        key = calls.tobytes()
+        if key not in self._learners:
+            self._learners[key] = call_learner.learner(self.traffic, calls)
+        return self._learners[key]

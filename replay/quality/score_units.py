@@ -1,0 +1,144 @@
+"""What a score belongs to: a call, or a conversation, trace or task all of whose calls carry it.
+
+A unit that was scored once counts once, however many calls it took, and errors are clustered by it. Scores of single
+calls count call by call; their errors are clustered by conversation, whose calls resemble each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.quality.scores import ScoreRows
+from replay.traffic.traffic import Traffic
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+SCOPES: Final = ("call", "conversation", "trace", "task")
+_COLUMN: Final = {"conversation": "conversation_id", "trace": "trace_id", "task": "task"}
+_SHARED: Final = ("conversation", "trace")  # scopes that may be inferred
+_LEAST: Final = 5  # units of several scored calls, below which nothing is inferred
+_CHANCE: Final = 1e-3  # of scores given call by call to agree within every unit
+
+
+@dataclass(frozen=True)
+class ScoreUnits:
+    """`unit`: a number per call by which errors are clustered; `whole`: its unit counts once, whatever its calls.
+
+    `scope` is the one of most scored calls; `inferred` says that no call names it.
+    """
+
+    unit: Int64
+    whole: Bools
+    scope: str = "call"
+    inferred: bool = False
+
+    def weights(self, counted: Bools) -> Floats:
+        """What each counted call weighs: 1, or one over the counted calls of a unit that counts once; 0 elsewhere."""
+        weight = counted.astype(np.float64)
+        mine = self.whole & counted
+        if mine.any():
+            size = np.bincount(self.unit[mine], minlength=int(self.unit.max()) + 1)
+            weight[mine] = 1 / size[self.unit[mine]]
+        return weight
+
+
+def units_of(traffic: Traffic, rows: ScoreRows) -> ScoreUnits | None:
+    """The units of a traffic's scores; None where each call stands for itself."""
+    n = len(traffic)
+    scored = np.unique(rows.call)
+    if not len(scored):
+        return None
+    own = np.full(n, np.nan)
+    logged = np.array([name is None for name in rows.model], bool)
+    own[rows.call[logged]] = rows.score[logged]
+    told = traffic.rule_frame(["score_scope"])["score_scope"].to_list() if _has(traffic, "score_scope") else [None] * n
+    scope = np.array([SCOPES.index(word) if word in SCOPES else -1 for word in told], np.int8)
+    codes = {name: _codes(traffic, column) for name, column in _COLUMN.items() if _has(traffic, column)}
+    stated = scope[scored] >= 0
+    inferred = "call"
+    if not stated.all():
+        unknown = (scope < 0) & ~np.isnan(own)
+        inferred = next((name for name in _SHARED if name in codes and _agrees(own, codes[name], unknown)), "call")
+    # calls without a score go by the scope of most scored ones: they are demand of the same kind
+    common = int(np.bincount(np.where(stated, scope[scored], SCOPES.index(inferred)), minlength=4).argmax())
+    scope = np.where(scope >= 0, scope, SCOPES.index(inferred) if (scope[scored] < 0).any() else common)
+    unit = np.arange(n, dtype=np.int64)  # a call that names no unit is one
+    whole = np.zeros(n, bool)
+    start = n
+    for number, name in enumerate(SCOPES):
+        column = codes.get("conversation" if name == "call" else name)
+        if column is None:
+            continue
+        mine = (scope == number) & (column >= 0)
+        unit[mine] = start + column[mine]
+        whole[mine] = name != "call"
+        start += int(column.max(initial=0)) + 1
+    unit = np.unique(unit, return_inverse=True)[1].astype(np.int64)
+    if not whole.any() and len(np.unique(unit[scored])) == len(scored):
+        return None
+    return ScoreUnits(unit, whole, SCOPES[common], inferred=not stated.any() and inferred != "call")
+
+
+def spread(rows: ScoreRows, units: ScoreUnits) -> ScoreRows:
+    """The rows with the score of each unit that counts once given to all of its calls: the mean of those it got."""
+    mine = units.whole[rows.call]
+    if not mine.any():
+        return rows
+    names = sorted({name or "" for name in rows.model})
+    model = np.array([names.index(name or "") for name in rows.model], np.int64)
+    key = (units.unit[rows.call] * len(names) + model) * 2 + rows.shadow
+    keys, place = np.unique(key[mine], return_inverse=True)
+    mean = np.bincount(place, rows.score[mine]) / np.bincount(place)
+    calls = np.flatnonzero(units.whole)
+    calls = calls[np.argsort(units.unit[calls], kind="stable")]
+    of_unit = keys // 2 // len(names)
+    first, last = (np.searchsorted(units.unit[calls], of_unit, side=side) for side in ("left", "right"))
+    repeat = last - first
+    source = np.repeat(np.arange(len(keys)), repeat)
+    target = calls[np.arange(len(source)) - np.repeat(np.cumsum(repeat) - repeat, repeat) + first[source]]
+    rest = ~mine
+    told = [*(model[rest]).tolist(), *(keys[source] // 2 % len(names)).tolist()]
+    return ScoreRows(
+        np.concatenate([rows.call[rest], target]),
+        tuple(names[number] or None for number in told),
+        np.concatenate([rows.score[rest], mean[source]]),
+        np.concatenate([rows.shadow[rest], (keys[source] % 2).astype(bool)]),
+    )
+
+
+def _has(traffic: Traffic, column: str) -> bool:
+    with traffic.store.read() as con:
+        found = con.execute(f"SELECT count({column}) FROM calls").fetchall()
+    return bool(found[0][0])
+
+
+def _codes(traffic: Traffic, column: str) -> Int64:
+    """A number per call for each value of a column, -1 where it is missing."""
+    values = traffic.rule_frame([column])[column]
+    rank = values.rank("dense").cast(float).fill_null(0).to_numpy().astype(np.int64)
+    return rank - 1
+
+
+def _agrees(score: Floats, code: Int64, unknown: Bools) -> bool:
+    """Whether all scored calls of each unit carry one value, and would hardly do so by chance."""
+    mine = unknown & (code >= 0)
+    values, value = np.unique(score[mine], return_inverse=True)
+    units, unit, size = np.unique(code[mine], return_inverse=True, return_counts=True)
+    if len(values) < 2 or (size > 1).sum() < _LEAST:
+        return False
+    least, most = np.full(len(units), np.inf), np.full(len(units), -np.inf)
+    np.minimum.at(least, unit, score[mine])
+    np.maximum.at(most, unit, score[mine])
+    if not bool((least == most).all()):
+        return False
+    # the chance that k calls agree if scores were dealt out at random over the calls
+    frequency = np.bincount(value) / len(value)
+    sizes, count = np.unique(size[size > 1], return_counts=True)
+    chance = sum(int(times) * np.log((frequency ** int(k)).sum()) for k, times in zip(sizes, count, strict=True))
+    return bool(chance < np.log(_CHANCE))

@@ -1,0 +1,156 @@
+"""A log's own choices: what a model was given is no sample of what it would be given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from replay.quality import gate
+from replay.quality.evidence import Demand, Evidence
+from replay.quality.intervals import estimates
+from replay.quality.scores import scores
+from replay.quality.selection import Assignment, OffPolicy, Sample, evaluate
+from replay.strategy.quality_schema import Quality
+
+STRONG, WEAK = 0, 1
+NO_TEXT = "no texts"
+
+
+def world(seed: int, *, n: int = 3000, chance: tuple[float, float] = (0.1, 0.9)) -> dict[str, np.ndarray]:
+    """Hard and easy calls, of which a router sends each kind to the weak model with its own probability."""
+    rng = np.random.default_rng(seed)
+    easy = rng.random(n) < 0.5
+    strong = (rng.random(n) < np.where(easy, 0.95, 0.85)).astype(float)
+    weak = (rng.random(n) < np.where(easy, 0.93, 0.45)).astype(float)
+    p = np.where(easy, chance[1], chance[0])
+    to_weak = rng.random(n) < p
+    return {
+        "easy": easy, "strong": strong, "weak": weak, "logged": to_weak.astype(np.int32),
+        "score": np.where(to_weak, weak, strong), "p": np.where(to_weak, p, 1 - p),
+    }  # fmt: skip
+
+
+def evidence(
+    log: dict[str, np.ndarray], *, propensity: bool = True, random: bool = False, floor: float = 0.8
+) -> Evidence:
+    """All calls moved to the weak model."""
+    n = len(log["score"])
+    return Evidence(
+        spec=Quality(floor=floor),
+        demand=Demand(
+            logged=log["logged"],
+            served=np.full(n, WEAK, np.int32),
+            task=np.zeros(n, np.int32),
+            counted=np.ones(n, bool),
+            risky=np.zeros(n, bool),
+            weight=np.full(n, 1_000_000, np.int64),
+            models=["strong", "weak"],
+            tasks=["answer"],
+        ),
+        scores=scores(np.arange(n), log["logged"], log["score"]),
+        assignment=Assignment(
+            propensity=log["p"] if propensity else np.full(n, np.nan),
+            random=np.full(n, random),
+            reachable=lambda: np.ones(n, bool),
+            learner=lambda _: NO_TEXT,
+        ),
+    )
+
+
+def test_a_routers_own_log_passes_nothing_by_itself() -> None:
+    log = world(1)
+    truth = log["weak"].mean() / log["score"].mean()
+    assert truth < 0.8
+    naive = log["score"][log["logged"] == WEAK].mean() / log["score"][log["logged"] == STRONG].mean()
+    assert naive > 0.95  # what the means of what each model was given would say
+    report = gate.assess(evidence(log, propensity=False))
+    assert report.verdict == "unknown"
+    moved = next(cell for cell in report.cells if cell.logged == "strong")
+    assert (moved.evidence, moved.moments) == ("unpaired", None)
+    assert moved.to_json()["why"] == NO_TEXT
+
+
+def test_with_logged_propensities_the_downgrade_fails_and_the_truth_is_covered() -> None:
+    covered = failed = 0
+    runs = 200
+    for seed in range(runs):
+        log = world(seed)
+        report = gate.assess(evidence(log, floor=0.9))
+        cell = next(cell for cell in report.cells if cell.logged == "strong")
+        assert cell.evidence == "propensity"
+        assert cell.moments is not None
+        moved = log["logged"] == STRONG
+        expected = np.where(log["easy"], 0.93, 0.45)[moved].mean() - np.where(log["easy"], 0.95, 0.85)[moved].mean()
+        found = estimates([cell.moments], 1.0)[0]
+        covered += abs(found.mean - expected) < 1.96 * found.error
+        failed += report.verdict == "fails"
+    assert 0.91 <= covered / runs <= 0.99
+    assert failed / runs > 0.9  # the truth is .79 of the logged quality
+
+
+def test_without_overlap_it_is_unknown_whatever_the_propensities_say() -> None:
+    log = world(3, chance=(0.0, 0.9))
+    report = gate.assess(evidence(log))
+    assert report.verdict == "unknown"
+    moved = next(cell for cell in report.cells if cell.logged == "strong")
+    assert "never gives" in str(moved.to_json()["why"])
+
+
+def test_chance_alone_needs_no_propensity() -> None:
+    log = world(4, chance=(0.3, 0.3))
+    report = gate.assess(evidence(log, propensity=False, random=True))
+    assert report.verdict == "fails"
+    cell = next(cell for cell in report.cells if cell.logged == "strong")
+    assert cell.evidence == "randomised"
+    assert cell.moments is not None
+    assert cell.moments.mean_served == pytest.approx(log["weak"].mean(), abs=0.04)
+
+
+def test_calls_of_several_models_that_move_together_are_one_cell() -> None:
+    rng = np.random.default_rng(5)
+    log = world(5)
+    third = (log["logged"] == STRONG) & (rng.random(3000) < 0.5)
+    log["logged"] = np.where(third, 2, log["logged"]).astype(np.int32)
+    log["p"] = np.where(log["logged"] == WEAK, log["p"], log["p"] / 2)
+    made = evidence(log)
+    made = replace(made, demand=replace(made.demand, models=["strong", "weak", "third"]))
+    cells = [cell for cell in gate.assess(made).cells if cell.evidence == "propensity"]
+    assert len(cells) == 1
+    assert set(str(cells[0].logged).split(", ")) == {"strong", "third"}
+    assert cells[0].share == pytest.approx((log["logged"] != WEAK).mean())
+
+
+def test_a_model_that_stays_beside_makes_logged_propensities_useless() -> None:
+    """The odds of the moved calls' models are not told where a third model took some of the same calls."""
+    log = world(6)
+    sample = Sample(
+        control=log["logged"] == WEAK, score=log["score"], weight=np.ones(3000), unit=np.arange(3000),
+        call=np.arange(3000), propensity=log["p"], random=np.zeros(3000, bool), complete=False, models=1,
+    )  # fmt: skip
+    found: OffPolicy = evaluate(sample, lambda _: NO_TEXT)
+    assert (found.kind, found.moments, found.why) == ("none", None, NO_TEXT)
+
+
+def test_the_estimate_equals_the_formula_written_out() -> None:
+    log = world(7, n=800)
+    control = log["logged"] == WEAK
+    sample = Sample(
+        control=control, score=log["score"], weight=np.ones(800), unit=np.arange(800), call=np.arange(800),
+        propensity=log["p"], random=np.zeros(800, bool), complete=True, models=1,
+    )  # fmt: skip
+    found = evaluate(sample, lambda _: NO_TEXT)
+    assert found.moments is not None
+    assert found.overlap is not None
+    mean = sum(y for y, c in zip(log["score"], control, strict=True) if c) / control.sum()
+    total = weights = 0.0
+    for y, p, is_control in zip(log["score"], log["p"], control, strict=True):
+        total += (1 - p) / p * (y - mean) if is_control else mean
+        weights += (1 - p) / p * y if is_control else 0.0
+    odds = [(1 - p) / p for p, is_control in zip(log["p"], control, strict=True) if is_control]
+    assert found.moments.mean_served == pytest.approx(total / (~control).sum())
+    assert found.moments.mean_logged == pytest.approx(log["score"][~control].mean())
+    assert found.overlap.snips == pytest.approx(weights / sum(odds))
+    assert found.overlap.effective == pytest.approx(sum(odds) ** 2 / sum(o * o for o in odds))
+    assert found.overlap.largest_weight == pytest.approx(max(odds) / sum(odds))
