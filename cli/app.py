@@ -10,7 +10,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -66,17 +66,23 @@ for _group in GROUPS:
 
 
 @contextmanager
-def _only(name: str) -> Iterator[None]:
+def _only(words: Sequence[str]) -> Iterator[None]:
     """Without the other commands: reading the options of all takes 30 ms. An unknown name keeps them, for the error."""
     everything = app.registered_commands, app.registered_groups
+    name = words[0] if words else ""
     commands = [found for found in app.registered_commands if _name(found) == name]
     groups = [found for found in app.registered_groups if found.name == name]
-    if commands or groups:
+    if commands or groups or (not words and not _completing()):
         app.registered_commands, app.registered_groups = commands, groups
     try:
         yield
     finally:
         app.registered_commands, app.registered_groups = everything
+
+
+def _completing() -> bool:
+    """Whether a shell asks what could come next."""
+    return any(name.endswith("_COMPLETE") for name in os.environ)
 
 
 def _name(command: Any) -> str:
@@ -90,7 +96,7 @@ def main() -> None:
         sys.argv.remove("--debug")
     block_pandas()  # no command uses it, and the dashboard runs in a process of its own
     try:
-        with _only(sys.argv[1] if len(sys.argv) > 1 else ""):
+        with _only(sys.argv[1:]):
             app()
     except HindcastError as error:
         if debug:

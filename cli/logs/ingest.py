@@ -12,6 +12,9 @@ from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from cli.python_api.log_ingest import IngestReport
+    from ingest.store.database import Store
+
+LISTED_FILES = 5  # more are counted together
 
 
 def register(app: typer.Typer) -> None:
@@ -117,7 +120,7 @@ def ingest(
         with progress("Counting tokens", unit="texts") as bar:
             ensure_counted(target, ENCODINGS, bar)
     priced = price_new_calls(target, report)
-    _tell(priced, json_)
+    _tell(target, priced, json_)
     for problem in report.problems:
         note(f"hindcast: {problem}")
     if report.problems:
@@ -144,31 +147,54 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
         note("Stopped; everything read so far is in the store.")
 
 
-def _tell(priced: IngestReport, json_: bool) -> None:
-    from analysis.formatting import count, money
-    from cli.terminal.output import emit_json, say, table
+def _tell(store: Store, priced: IngestReport, json_: bool) -> None:
+    from analysis.formatting import count
+    from cli.logs import first_answer
+    from cli.logs.status import newest_day
+    from cli.terminal.output import emit_json, say
 
     if json_:
         emit_json(priced.document())
         return
-    report = priced.report
     say(priced.summary, style="bold")
-    rows = [
-        [
-            Path(file["path"]).name,
-            file["format"],
-            f"{file['rows']:,}",
-            f"{file['calls']:,}",
-            f"{file['duplicates']:,}",
-            f"{file['quarantined']:,}",
-            f"{sum(file['skipped'].values()):,}",
-        ]
-        for file in report.files[:20]
-    ]
+    report = priced.report
+    if len(report.files) <= LISTED_FILES:
+        say()
+        _show_files(report.files)
+        say()
+    else:
+        formats = ", ".join(sorted({file["format"] for file in report.files}))
+        say(
+            f"Read as {formats}: {count(report.rows, 'row')}, {count(report.duplicates, 'duplicate')}, "
+            f"{report.quarantined:,} unusable, {report.skipped:,} that are no calls"
+        )
+    for text in _notes(priced):
+        say(text)
+    found = first_answer.recent(store) if priced.cost is not None else None
+    if found is not None:
+        say()
+        first_answer.show_recent(found, newest_day(store, found))
     say()
+    say("Next: hindcast cost --by day,model   ·   hindcast diagnose   ·   hindcast dashboard")
+
+
+def _show_files(files: list[dict[str, Any]]) -> None:
+    from cli.terminal.output import table
+
+    counts = ("rows", "calls", "duplicates", "quarantined")
+    rows = [
+        [Path(file["path"]).name, file["format"], *(f"{file[name]:,}" for name in counts),
+         f"{sum(file['skipped'].values()):,}"]
+        for file in files
+    ]  # fmt: skip
     table(["file", "format", "rows", "new calls", "duplicates", "unusable", "no calls"], rows, left=(0, 1))
-    if len(report.files) > 20:
-        say(f"... and {count(len(report.files) - 20, 'more file')}")
+
+
+def _notes(priced: IngestReport) -> list[str]:
+    """The calls without a price, and what could not be used."""
+    from analysis.formatting import count, money
+
+    report = priced.report
     notes = []
     if priced.unpriced_calls:
         notes.append(
@@ -187,12 +213,7 @@ def _tell(priced: IngestReport, json_: bool) -> None:
         notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")
     if report.passed_over:
         notes.append(f"passed over: {count(len(report.passed_over), 'file')}, such as {report.passed_over[0]}")
-    if notes:
-        say()
-        for text in notes:
-            say(text)
-    say()
-    say("Next: hindcast cost --by day,model   ·   hindcast diagnose")
+    return notes
 
 
 def _offer(store: str) -> None:

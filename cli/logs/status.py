@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import ingest
+from analysis.formatting import count
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
+    from analysis.reports.recent_days import RecentDays
     from ingest.detect.known_locations import FoundLogs
+    from ingest.store.database import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -78,7 +81,7 @@ def standing(store: Any) -> dict[str, Any]:
 def _show(path: Path, document: dict[str, Any]) -> None:
     from decimal import Decimal
 
-    from analysis.formatting import count, money
+    from analysis.formatting import money
 
     total = document["total"]
     if not document["calls"]:
@@ -101,18 +104,61 @@ def _show(path: Path, document: dict[str, Any]) -> None:
 
 
 def _no_store(path: Path, *, as_json: bool) -> None:
+    """Answer from the logs that are found, in memory; list them where none of them can be used."""
     from ingest.detect.known_locations import find_logs
 
     logs = find_logs()
+    document: dict[str, Any] = {
+        "store": str(path),
+        "total": None,
+        "day": None,
+        "logs": [{"what": f.tool, "path": str(f.path), "files": f.files, "size_bytes": f.size_bytes} for f in logs],
+        "next": ingest_command(logs),
+    }
+    if logs and _answer_from(logs, document, as_json=as_json):
+        return
     if as_json:
-        found = [{"what": f.tool, "path": str(f.path), "files": f.files, "size_bytes": f.size_bytes} for f in logs]
-        emit_json({"store": str(path), "total": None, "day": None, "logs": found, "next": ingest_command(logs)})
+        emit_json(document)
         return
     say(f"No store at {path} yet.", style="bold")
     if logs:
         show_found_logs(logs)
     say()
-    say(f"Next: {ingest_command(logs)}   ·   or see the origin story: hindcast demo")
+    say(f"Next: {document['next']}   ·   or see the origin story: hindcast demo")
+
+
+def _answer_from(logs: list[FoundLogs], document: dict[str, Any], *, as_json: bool) -> bool:
+    """Print what the newest logs cost, as text or as `document` with `recent` and `read`; False where that cannot be
+    said."""
+    from cli.logs import first_answer
+
+    with first_answer.in_memory(logs) as read:
+        found = first_answer.recent(read.store) if read is not None else None
+        if read is None or found is None:
+            return False
+        day = newest_day(read.store, found)
+    taken = read.taken
+    if as_json:
+        counts = {"files": len(taken.files), "older": taken.older, "beyond": taken.beyond, "unread": read.unread}
+        emit_json({**document, "day": day, "recent": found.to_json(), "read": counts})
+        return True
+    first_answer.show_recent(found, day)
+    say()
+    files = count(len(taken.files) - read.unread, "file")
+    say(f"Read in memory and without texts, nothing was written: {files} of {' and '.join(taken.tools)}.")
+    for line in first_answer.bounds(read):
+        say(f"Not read: {line}", style="yellow")
+    say()
+    say(f"Keep it, and ask more: {document['next']}")
+    return True
+
+
+def newest_day(store: Store, found: RecentDays) -> dict[str, Any] | None:
+    """The newest day against its expectation, as `standing` has it; None where there is no other day."""
+    if len(found.days) < 2 and not found.older_calls:
+        return None
+    day: dict[str, Any] | None = standing(store)["day"]
+    return day
 
 
 def show_found_logs(logs: list[FoundLogs]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -32,20 +32,39 @@ _EXTENSIONS: Final = {
 LOCAL_SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
 
 
+class LogFile(NamedTuple):
+    """A file at a known location, its bytes, and when it was last written (nanoseconds since 1970)."""
+
+    path: Path
+    size_bytes: int
+    written_ns: int
+
+
 @dataclass(frozen=True)
 class FoundLogs:
     """Logs of one tool in one folder, or one log file; `path` is what to give to `hindcast ingest`."""
 
     tool: str
     path: Path
-    files: int
-    size_bytes: int
+    contents: tuple[LogFile, ...] = field(repr=False)
+    format: str | None = None  # of all its files, where it is known without looking
+
+    @property
+    def files(self) -> int:
+        """How many files there are, at most MAX_FILES."""
+        return len(self.contents)
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the files together."""
+        return sum(file.size_bytes for file in self.contents)
 
 
 class _Location(NamedTuple):
     tool: str
     places: tuple[Path, ...]  # folders, or files of their own
     patterns: tuple[str, ...] = ("*",)  # names of the files in the folders and below them
+    format: str | None = None
 
 
 def find_logs(home: Path | None = None, working_folder: Path | None = None) -> list[FoundLogs]:
@@ -64,7 +83,7 @@ def find_logs(home: Path | None = None, working_folder: Path | None = None) -> l
             real = os.path.realpath(place)
             if real not in seen:
                 seen.add(real)
-                logs.append(_measure(location.tool, place, _files(place, location.patterns)))
+                logs.append(_measure(location.tool, place, _files(place, location.patterns), location.format))
     for folder in (working_folder, working_folder / "logs"):
         for file in islice(_local_logs(folder), MAX_LOCAL_FILES):
             real = os.path.realpath(file)
@@ -85,7 +104,7 @@ def _locations(home: Path) -> Iterator[_Location]:
     roaming = _folder("APPDATA", home / "AppData" / "Roaming")  # Windows
     local = _folder("LOCALAPPDATA", home / "AppData" / "Local")
     opencode = _folder("OPENCODE_DATA_DIR", data / "opencode")
-    yield _Location("Claude Code", tuple(folder / "projects" for folder in claude), ("*.jsonl",))
+    yield _Location("Claude Code", tuple(folder / "projects" for folder in claude), ("*.jsonl",), "claude_code")
     codex = at["Codex"]
     yield _Location("Codex", (codex / "sessions", codex / "archived_sessions"), ("*.jsonl", "*.jsonl.zst"))
     yield _Location("opencode", (opencode / "storage" / "message",), ("*.json",))
@@ -161,13 +180,13 @@ def _local_logs(folder: Path) -> list[Path]:
         return []
 
 
-def _measure(tool: str, path: Path, files: Iterable[Path]) -> FoundLogs:
-    count = size = 0
+def _measure(tool: str, path: Path, files: Iterable[Path], format: str | None = None) -> FoundLogs:
+    found: list[LogFile] = []
     try:
         for file in islice(files, MAX_FILES):
             if file.is_file():
-                count += 1
-                size += file.stat().st_size
+                state = file.stat()
+                found.append(LogFile(file, state.st_size, state.st_mtime_ns))
     except OSError:
         pass  # what cannot be listed cannot be ingested
-    return FoundLogs(tool, path, count, size)
+    return FoundLogs(tool, path, tuple(found), format)

@@ -6,7 +6,7 @@ Adding a format is adding one module here and one sample; no list names it.
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterable
 from typing import Any
@@ -35,6 +35,10 @@ def formats() -> tuple[Format, ...]:
 
 def format_named(name: str) -> Format:
     """The format of this name. Raises InputError, with the nearest name, if there is none."""
+    if name.isidentifier() and importlib.util.find_spec(f"{__name__}.{name}"):  # the others need not be imported
+        found = getattr(importlib.import_module(f"{__name__}.{name}"), "FORMAT", None)
+        if isinstance(found, Format) and found.name == name:
+            return found
     for format in formats():
         if format.name == name:
             return format

@@ -44,7 +44,6 @@ PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and aga
 PUBLISH_BARE_CALLS = 2 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
 PUBLISH_SEGMENTS = 200
 LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: nothing is parsed during the last one
-PUBLISH_MEMORY = "300MB"
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
 
@@ -368,7 +367,8 @@ class _Run:
         if not self.pending:
             return
         with _memory_at_hand(), self.store.write() as con:
-            con.execute(f"SET memory_limit = '{PUBLISH_MEMORY}'")
+            if self.store.publish_memory is not None:
+                con.execute(f"SET memory_limit = '{self.store.publish_memory}'")
             publish(con, self.pending, self.sources, match_formats=self.match_formats)
         for segment in self.pending:
             self.lock.discard(segment.folder)

@@ -31,7 +31,7 @@ DEFAULT_PATH = "hindcast.duckdb"
 _OPENING = threading.Lock()
 _BUSY = re.compile(r"Could not set lock|Conflicting lock|different configuration", re.IGNORECASE)
 _HOLDER = re.compile(r"\(PID (\d+)\)")
-_SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true; SET enable_progress_bar=false;"
+SETTINGS = "SET TimeZone='UTC'; SET preserve_insertion_order=true; SET enable_progress_bar=false;"
 
 
 # A file of another kind, or a query over one, would make DuckDB download an extension and run it.
@@ -45,6 +45,8 @@ def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb
 
 class Store:
     """A handle on the store at `path`. It keeps no connection: each `read` or `write` opens and closes one."""
+
+    publish_memory: str | None = "300MB"  # what DuckDB may hold while calls are published; None: no bound of ours
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -177,7 +179,7 @@ class Store:
             try:
                 with _OPENING:
                     con = connect(self.path, read_only=read_only)
-                    con.execute(_SETTINGS)
+                    con.execute(SETTINGS)
                 return con
             except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
                 if not _BUSY.search(str(error)):

@@ -1,0 +1,182 @@
+"""The first answer: what the last days cost, from logs as they lie, or at the end of an ingest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.terminal.output import progress, say, table
+
+if TYPE_CHECKING:
+    from analysis.reports.recent_days import Lever, RecentDays
+    from ingest.detect.known_locations import FoundLogs
+    from ingest.detect.recent_files import RecentFiles
+    from ingest.store.database import Store
+
+SHOWN_DAYS = 14
+SHOWN_SEGMENTS = 6
+
+
+@dataclass(frozen=True)
+class ReadLogs:
+    """Logs in memory: the store that holds their calls, which files were taken, and how many could not be read."""
+
+    store: Store
+    taken: RecentFiles
+    unread: int
+
+
+@contextmanager
+def in_memory(logs: Sequence[FoundLogs]) -> Iterator[ReadLogs | None]:
+    """The newest of the logs, read and priced without their texts; None where none of them can be used."""
+    from ingest.detect.recent_files import recent_files
+    from ingest.pipeline.workers import prepare
+
+    taken = recent_files(logs)
+    prepare(taken.files, None)
+    from analysis.ledger import ledger
+    from cli.python_api.log_ingest import load_pricing
+    from ingest.errors import InputError
+    from ingest.pipeline.run import ingest
+    from ingest.store.memory import MemoryStore
+
+    with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
+        store = MemoryStore(Path(folder) / "logs")
+        try:
+            with progress("Reading") as bar:
+                report = ingest(
+                    store, taken.files, format=taken.format, metadata_only=True, progress=bar, meanwhile=load_pricing
+                )
+        except InputError:  # none of them is a log of a known format
+            yield None
+            return
+        if not report.calls:
+            yield None
+            return
+        ledger.update(store)
+        yield ReadLogs(store, taken, len(report.problems))
+
+
+def recent(store: Store) -> RecentDays | None:
+    """The last days of the store; None where no call has a time."""
+    from analysis.reports.recent_days import recent_days
+
+    return recent_days(store)
+
+
+def show_recent(found: RecentDays, day: dict[str, Any] | None) -> None:
+    """The newest day, the days before it, whose they are, and the largest lever."""
+    from analysis import formatting
+    from analysis.formatting import count, money, share
+
+    total = found.total
+    say(day["summary"] if day else _only_day(found), style="bold")
+    say()
+    rows = [
+        [
+            formatting.day(row["day"]),
+            f"{row['calls']:,}",
+            formatting.tokens(row["input_tokens"]),
+            _cached(row),
+            formatting.tokens(row["output_tokens"]),
+            money(row["cost_usd"], symbol=""),
+            formatting.named(row["agent"]),
+            formatting.named(row["model"]),
+        ]
+        for row in found.days[:SHOWN_DAYS]
+    ]
+    table(["day", "calls", "input", "cached", "output", "usd", "most of it", "model"], rows, left=(0, 6, 7))
+    hidden = found.days[SHOWN_DAYS:]
+    if hidden:
+        rest = sum((row["cost_usd"] or Decimal(0) for row in hidden), Decimal(0))
+        say(f"... and {count(len(hidden), 'earlier day')}, {money(rest)}")
+    if len(found.segments) > 1:
+        say()
+        rows = [
+            [
+                formatting.named(row["agent"]),
+                formatting.named(row["model"]),
+                f"{row['calls']:,}",
+                money(row["cost_usd"], symbol=""),
+                share(float(row["cost_usd"] / total["cost_usd"])) if row["cost_usd"] and total["cost_usd"] else "-",
+            ]
+            for row in found.segments[:SHOWN_SEGMENTS]
+        ]
+        table(["agent", "model", "calls", "usd", "share"], rows, left=(0, 1))
+        if len(found.segments) > SHOWN_SEGMENTS:
+            say(f"... and {len(found.segments) - SHOWN_SEGMENTS} more")
+    say()
+    say(f"Together {money(total['cost_usd'])} for {count(total['calls'], 'call')} in {_span(found)}.")
+    if total["unpriced_calls"]:
+        say(f"{total['unpriced_calls']:,} of them without a price and in no total.", style="yellow")
+    if total["estimated_calls"]:
+        say(f"{total['estimated_calls']:,} of them priced by estimated token counts.", style="yellow")
+    for number, what in ((found.older_calls, "before these days"), (found.untimed_calls, "without a time")):
+        if number:
+            say(f"Not shown: {count(number, 'call')} {what}")
+    if found.lever is not None:
+        say(lever_in_words(found.lever))
+
+
+def lever_in_words(lever: Lever) -> str:
+    """What it would save, and what has to be known before."""
+    from analysis.formatting import money, share, tokens
+
+    part = f"{money(lever.saves)} of {money(lever.whole)} ({share(float(lever.saves / lever.whole))})"
+    if lever.kind == "cheaper_model":
+        return (
+            f"Largest lever: {lever.to} in place of {lever.model}\n"
+            f"  would save {part} on the same tokens, at list prices; quality is not judged here"
+        )
+    return (
+        f"Largest lever: {tokens(lever.tokens)} tokens of earlier turns went to {lever.model} again at full price\n"
+        f"  read from the provider's cache they would save at most {part}"
+    )
+
+
+def bounds(read: ReadLogs) -> list[str]:
+    """What was not read, and why."""
+    from analysis.formatting import count
+
+    lines = []
+    taken = read.taken
+    if taken.older:
+        lines.append(f"{count(taken.older, 'older file')}, last written a month or more before the newest")
+    if taken.beyond:
+        lines.append(f"{count(taken.beyond, 'file')} of {taken.beyond_bytes / 1e6:,.0f} MB, to answer in seconds")
+    if read.unread:
+        lines.append(f"{count(read.unread, 'file')} of no known format")
+    return lines
+
+
+def _only_day(found: RecentDays) -> str:
+    from analysis import formatting
+    from analysis.formatting import count, money
+
+    row = found.days[0]
+    return (
+        f"{formatting.day(row['day'])} {row['day'].year} cost {money(row['cost_usd'])} for "
+        f"{count(row['calls'], 'call')}; there is no earlier day to compare it with."
+    )
+
+
+def _span(found: RecentDays) -> str:
+    from analysis.formatting import count, day
+
+    if found.first is None or found.last is None or found.first == found.last:
+        return "one day"
+    first = day(found.first) if found.first.year == found.last.year else f"{day(found.first)} {found.first.year}"
+    return f"{count(len(found.days), 'day')} with calls, {first} to {day(found.last)} {found.last.year}"
+
+
+def _cached(row: dict[str, Any]) -> str:
+    """The share of the input that was read from the provider's cache."""
+    from analysis.formatting import share
+
+    read, whole = row["cache_read_input_tokens"], row["input_tokens"]
+    return share(read / whole) if read is not None and whole else "-"

@@ -1,0 +1,102 @@
+"""`hindcast` without a store answers from the logs it finds, and writes nothing; an ingest ends with the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_logs" / "formats"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home" / ".claude" / "projects" / "-home-dev-app"
+    folder.mkdir(parents=True)
+    shutil.copy(SAMPLES / "claude_code.jsonl", folder / "session.jsonl")
+    (tmp_path / "work").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HINDCAST_STORE", raising=False)
+    monkeypatch.setenv("HINDCAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+def hindcast(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(hindcast(*arguments, "--json").stdout)
+
+
+def written(home: Path) -> set[str]:
+    below = home.parent
+    return {str(path.relative_to(below)) for path in below.rglob("*") if path.is_file() and "cache" not in path.parts}
+
+
+def test_one_command_answers_from_the_logs_and_writes_nothing(home: Path) -> None:
+    before = written(home)
+    shown = hindcast().stdout
+    assert written(home) == before
+    projects = home / ".claude" / "projects"
+    assert shown.splitlines()[-1] == f"Keep it, and ask more: hindcast ingest {projects}"
+    assert "nothing was written: 1 file of Claude Code" in shown
+    assert max(map(len, shown.splitlines()[:-1])) <= 110
+
+
+def test_it_says_what_an_ingest_of_the_same_logs_says(home: Path) -> None:
+    from_logs = document()
+    shown = hindcast("ingest", str(home / ".claude" / "projects")).stdout
+    answer = hindcast_answer(shown)
+    found = from_logs["recent"]
+    kept = document("cost", "--by", "day,agent,model")
+    assert found["total"]["cost_usd"] == kept["total"]["cost_usd"]
+    assert found["total"]["calls"] == kept["total"]["calls"]
+    (home.parent / "work" / "hindcast.duckdb").unlink()
+    assert hindcast_answer(hindcast().stdout) == answer
+
+
+def hindcast_answer(shown: str) -> list[str]:
+    """From the newest day to the sum of all."""
+    lines = shown.splitlines()
+    last = next(place for place, line in enumerate(lines) if line.startswith("Together "))
+    first = max(place for place in range(last) if lines[place].startswith("day "))
+    return lines[first : last + 1]
+
+
+def test_files_of_no_known_format_are_counted_and_stop_no_other(home: Path) -> None:
+    Path("notes.jsonl").write_text('{"a": 1}\n')
+    found = document()
+    assert found["read"] == {"files": 2, "older": 0, "beyond": 0, "unread": 1}
+    assert "Not read: 1 file of no known format" in hindcast().stdout
+
+
+def test_old_files_are_left_out_and_said(home: Path) -> None:
+    old = home / ".claude" / "projects" / "-home-dev-app" / "old.jsonl"
+    shutil.copy(SAMPLES / "claude_code.jsonl", old)
+    newest = (old.parent / "session.jsonl").stat().st_mtime
+    os.utime(old, (newest - 40 * 86_400,) * 2)
+    assert "Not read: 1 older file, last written a month or more before the newest" in hindcast().stdout
+
+
+def test_texts_of_the_logs_stay_out_of_memory(home: Path) -> None:
+    from cli.logs.first_answer import in_memory
+    from ingest.detect.known_locations import find_logs
+
+    with in_memory(find_logs()) as read:
+        assert read is not None
+        with read.store.read() as con:
+            assert con.execute("SELECT count(*) FROM contents").fetchall() == [(0,)]
