@@ -63,7 +63,7 @@ def show(result: Replay) -> None:
     from analysis.formatting import count, money, share
     from analysis.money import dollars
     from replay.advice.recommend import recommended
-    from replay.advice.result_in_words import quality_text, sentence, verdict
+    from replay.advice.result_in_words import cost_text, quality_text, sentence, verdict
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
@@ -78,12 +78,12 @@ def show(result: Replay) -> None:
         rows.append(["logged", _plain(result.per_day()), "-", "-", "1.00", "baseline"])
     for entry in result.strategies:
         if not entry.savings_pico:
-            rows.append([entry.name, _plain(entry.per_day()), "-", "-", quality_text(entry), "baseline"])
+            rows.append([entry.name, cost_text(entry), "-", "-", quality_text(entry), "baseline"])
             continue
         rows.append(
             [
                 entry.name,
-                _plain(entry.per_day()),
+                cost_text(entry),
                 share(entry.saved_share),
                 share(entry.hit_rate) if entry.tier_hits else "-",
                 quality_text(entry),

@@ -14,6 +14,10 @@ def sentence(result: StrategyResult) -> str:
     """
     if not result.priced_calls:
         return f"{result.name}: none of the calls has a price under it, so what it would have cost cannot be said."
+    if result.dollars == "refused":
+        return (
+            f"{result.name}: what it would have cost is not told: {result.limits[0]}. {_quality(result).capitalize()}."
+        )
     return f"{_cost(result)}; {_quality(result)}."
 
 
@@ -22,8 +26,11 @@ def _cost(result: StrategyResult) -> str:
     change = share(-(result.saved_share or 0.0), sign=True)
     lost = result.newly_unpriced
     left_out = f" without the {count(lost, 'call')} that would have no price" if lost else ""
-    cost, logged = money(result.per_day()), money(result.logged_per_day())
-    return f"{result.name} would have cost {cost}/day instead of {logged} ({change}){left_out}"
+    logged = money(result.logged_per_day())
+    ends = result.per_day_range()
+    if result.dollars == "range" and ends is not None:
+        return f"{result.name} would have cost {money(ends[0])} to {money(ends[1])}/day instead of {logged}{left_out}"
+    return f"{result.name} would have cost {money(result.per_day())}/day instead of {logged} ({change}){left_out}"
 
 
 def _quality(result: StrategyResult) -> str:
@@ -34,6 +41,16 @@ def _quality(result: StrategyResult) -> str:
     if mean is None:  # no moved call is scored; too few moved to fall below the floor even at their worst
         return f"quality at least {low:.3f} of today's even at the worst: {verdict(result)}"
     return f"quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(result)}"
+
+
+def cost_text(result: StrategyResult) -> str:
+    """Dollars a day as in a table: a figure, its two ends where the log bears out no figure, or `refused`."""
+    if result.priced_calls and result.dollars == "refused":
+        return "refused"
+    ends = result.per_day_range()
+    if result.dollars == "range" and ends is not None:
+        return " to ".join(money(end, symbol="") for end in ends)
+    return money(result.per_day(), symbol="")
 
 
 def verdict(result: StrategyResult) -> str:

@@ -18,7 +18,7 @@ from analysis.money import dollars, exact_sum
 from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
-from replay.engine import limits
+from replay.engine import limits, reproduction
 from replay.engine.engine import Engine, Outcome, Shared
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
@@ -93,6 +93,8 @@ class StrategyResult:
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
     prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
+    dollars: str = "told"  # how far the log bears out the simulation behind them: told, range or refused
+    calibration: tuple[dict[str, Any], ...] = ()  # what of the log's simulation the result rests on, against the log
 
     @property
     def hit_rate(self) -> float | None:
@@ -100,24 +102,38 @@ class StrategyResult:
 
     @property
     def saved_share(self) -> float | None:
+        if self.dollars == "refused":
+            return None
         return (self.baseline_pico - self.cost_pico) / self.baseline_pico if self.baseline_pico else None
 
     def per_day(self) -> Decimal | None:
-        """Mean dollars a day over the complete days, or all days where none is complete. None: nothing has a price."""
-        return (
-            mean_per_day({row.day: row.cost_pico for row in self.daily}, self.whole_days) if self.priced_calls else None
-        )
+        """Mean dollars a day over the complete days, or all days where none is complete.
+
+        None: nothing has a price, or the simulation behind the dollars does not reproduce the log.
+        """
+        if not self.priced_calls or self.dollars == "refused":
+            return None
+        return mean_per_day({row.day: row.cost_pico for row in self.daily}, self.whole_days)
+
+    def per_day_range(self) -> tuple[Decimal, Decimal] | None:
+        """The same mean at the cheap and at the dear end of every assumption. None: nothing has a price."""
+        ends = [
+            mean_per_day({row.day: getattr(row, end) for row in self.daily}, self.whole_days)
+            for end in ("low_pico", "high_pico")
+        ]
+        return (ends[0], ends[1]) if self.priced_calls and ends[0] is not None and ends[1] is not None else None
 
     def logged_per_day(self) -> Decimal | None:
         """The same mean of what the very same calls cost as logged."""
         return mean_per_day(self.logged_daily_pico, self.whole_days) if self.priced_calls else None
 
     def to_json(self) -> dict[str, Any]:
+        told = 0 if self.dollars == "refused" else self.priced_calls
         return {
             "name": self.name,
             "run_id": self.run_id,
             "baseline_cost_usd": _usd(self.baseline_pico, self.priced_calls),
-            "cost_usd": _usd(self.cost_pico, self.priced_calls),
+            "cost_usd": _usd(self.cost_pico, told),
             "cost_low_usd": _usd(self.low_pico, self.priced_calls),
             "cost_high_usd": _usd(self.high_pico, self.priced_calls),
             "usd_per_day": usd(self.per_day()),
@@ -129,16 +145,16 @@ class StrategyResult:
             "coalesced": self.coalesced,
             "hit_rate": self.hit_rate,
             "tier_hits": self.tier_hits,
-            "savings": {stage: _usd(amount, self.priced_calls) for stage, amount in self.savings_pico.items()},
-            "savings_by_tier": {
-                tier: _usd(amount, self.priced_calls) for tier, amount in self.tier_savings_pico.items()
-            },
+            "savings": {stage: _usd(amount, told) for stage, amount in self.savings_pico.items()},
+            "savings_by_tier": {tier: _usd(amount, told) for tier, amount in self.tier_savings_pico.items()},
             "quality": self.quality,
             "unpriced_calls": self.unpriced_calls,
             "newly_unpriced_calls": self.newly_unpriced,
             "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side_pico.items()},
             "stayed": self.stayed,
             "prompt_cache": list(self.prompt_cache),
+            "dollars": self.dollars,
+            "calibration": list(self.calibration),
             "limits": list(self.limits),
         }
 
@@ -231,6 +247,8 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
     assessed = _assessed(engine, result, priors)
     demand = traffic.window & traffic.demand
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
+    rests_on = reproduction.concerned(engine, result) if engine.players else ()
+    gated = reproduction.sentence(rests_on)
     return StrategyResult(
         name=engine.strategy.name,
         run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
@@ -256,7 +274,9 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
         logged_daily_pico={row.day: row.cost_pico for row in _daily(traffic, traffic.cost, kept, None)},
         side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
         stayed=engine.routing(everything).stayed,
-        limits=(*limits.limits(engine, result), *limits.quality_limits(assessed)),
+        limits=(*([gated] if gated else []), *limits.limits(engine, result), *limits.quality_limits(assessed)),
+        dollars=reproduction.dollars(rests_on),
+        calibration=tuple(found.to_json() for found in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
     )
 

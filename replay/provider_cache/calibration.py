@@ -63,7 +63,7 @@ def agreement(traffic: Traffic, *, folds: int = FOLDS) -> list[Agreement]:
     (analysis.ledger.inferred_cache_reads).
     """
     frame = _columns(traffic)
-    logged = frame["cached"].fill_null(-1).to_numpy().astype(np.int64)
+    logged = _known(frame)
     pairs = traffic.models
     rule, rules = simulate.rules_of([a for a, _ in pairs], [b for _, b in pairs], traffic.model, traffic.start_ms)
     known = (logged >= 0) & (rule >= 0)
@@ -90,6 +90,15 @@ def agreement(traffic: Traffic, *, folds: int = FOLDS) -> list[Agreement]:
         rows.setdefault(labels[row], []).append(row)
     order = sorted(rows, key=lambda label: tuple(part or "" for part in label))
     return [_of(label, np.array(rows[label]), logged, simulated, naive, fold, folds) for label in order]
+
+
+def known_cached_tokens(traffic: Traffic) -> Int64:
+    """Cached tokens per call: logged, else solved from the logged cost; -1 where neither tells them."""
+    return _known(_columns(traffic))
+
+
+def _known(frame: pl.DataFrame) -> Int64:
+    return frame["cached"].fill_null(-1).to_numpy().astype(np.int64)
 
 
 def _of(

@@ -75,12 +75,15 @@ def rule_for(provider: str | None, model: str | None, day: date) -> PromptCacheR
     if not model:
         return None
     name = model.lower().split("/")[-1]
-    maker = _maker(provider, model.lower())
+    maker = maker_of(provider, model.lower())
     return next((rule for rule in rules() if rule.holds(maker, name, day)), None)
 
 
-def _maker(provider: str | None, model: str) -> str:
-    """`azure.ai.openai` is azure; where no provider is named, the model's prefix (`bedrock/...`) does it."""
+def maker_of(provider: str | None, model: str) -> str:
+    """Whose prompt cache a model's calls meet: `azure.ai.openai` is azure; else the model's prefix or name tells it.
+
+    `model` in lower case.
+    """
     text = (provider or (model.split("/")[0] if "/" in model else "")).lower()
     for part, maker in (
         ("azure", "azure"),

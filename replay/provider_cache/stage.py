@@ -21,6 +21,7 @@ from analysis import formatting
 from analysis.formatting import tokens
 from replay.estimates.output_tokens import Pairs
 from replay.provider_cache import dated_rules, simulate
+from replay.provider_cache.calibration import known_cached_tokens
 from replay.strategy.schema import REWRITING, ProviderCache
 from replay.traffic.load_prompts import chain_encoding
 from replay.traffic.prompts import Prompts
@@ -128,6 +129,11 @@ class ProviderStage:
             if rule is not None and (not rule.opt_in or day >= self._first_use):
                 yield place, rule
 
+    def has_rule(self, place: int) -> bool:
+        """Whether the model at `place` has a prompt cache on some day of the traffic."""
+        whole = np.full(len(self.traffic), place, np.int32)
+        return any(True for _ in self._dated_rules(self._cells(whole)))
+
     @cached_property
     def _first_use(self) -> int:
         """The first day whose calls show that prompt caches were asked for; past the last where none does."""
@@ -149,7 +155,7 @@ class ProviderStage:
         return any(True for _ in self._dated_rules(self._cells(self.traffic.model)))
 
     @property
-    def _simulated_as_logged(self) -> tuple[Int64, Int64]:
+    def simulated_as_logged(self) -> tuple[Int64, Int64]:
         if "logged" not in self.made:
             alive = ~self.traffic.gateway_hit
             usage = self.traffic.usage
@@ -179,7 +185,7 @@ class ProviderStage:
     def prepare(self) -> None:
         """Simulate the logged side now: it is the same for every strategy and needs no stage's result."""
         if self.caches_logged:
-            _ = self._simulated_as_logged
+            _ = self.simulated_as_logged
 
     def _chains(self, prompts: Prompts) -> simulate.BlockChains:
         if id(prompts) not in self.made:
@@ -220,7 +226,7 @@ class ProviderStage:
                 return usage.cache_read, usage.cache_write
             return self._zero_where(moved, usage.cache_read), self._zero_where(moved, usage.cache_write)
         self.used = True
-        before, now = self._simulated_as_logged, self._simulate(prompts(), model, alive, input_tokens, output_tokens)
+        before, now = self.simulated_as_logged, self._simulate(prompts(), model, alive, input_tokens, output_tokens)
         read = self._corrected(usage.cache_read, before[0], now[0], model, bound, input_tokens, None)
         if usage.cache_write is None and not (
             cached_token_correction.any_positive(now[1]) or cached_token_correction.any_positive(before[1])
@@ -267,14 +273,18 @@ class ProviderStage:
         whole = _factor(sums.sum(axis=0))
         result = np.empty((3, len(self.models)))
         own = []
-        for index, (provider, _) in enumerate(self.models):
+        for index in range(len(self.models)):
             found = _factor(sums[index])
             own.append(found is not None)
             if found is None:
-                family = [place for place, pair in enumerate(self.models) if pair[0] == provider]
-                found = _factor(sums[family].sum(axis=0))
+                found = _factor(sums[self.kin(index)].sum(axis=0))
             result[:, index] = found or (0.0, whole[1] if whole else 1.0, 1.0)
         return Calibration(result[0], result[1], result[2], tuple(own))
+
+    def kin(self, place: int) -> list[int]:
+        """The models whose calls meet the same provider's prompt cache."""
+        makers = [dated_rules.maker_of(provider, (model or "").lower()) for provider, model in self.models]
+        return [other for other, maker in enumerate(makers) if maker == makers[place]]
 
     @cached_property
     def _sums(self) -> Int64:
@@ -283,9 +293,11 @@ class ProviderStage:
 
         sums = np.zeros((len(self.models) * self._days, 2), np.int64)
         logged = self.traffic.usage.cache_read
+        if logged is None and self.caches_logged:  # the logged costs may tell them
+            logged = known_cached_tokens(self.traffic)
         if logged is not None:
             cell = self._cells(self.traffic.model)
-            cached_token_correction.tally(cell, np.ascontiguousarray(logged), self._simulated_as_logged[0], sums)
+            cached_token_correction.tally(cell, np.ascontiguousarray(logged), self.simulated_as_logged[0], sums)
         return sums.reshape(len(self.models), self._days, 2)
 
     def _zero_where(self, moved: Bool, logged: Tokens) -> Tokens:
@@ -327,10 +339,7 @@ class ProviderStage:
 
     def _checked(self, place: int) -> bool:
         """Whether the model's provider shows cached tokens in this log, or the call stays where it was logged."""
-        provider = self.models[place][0]
-        return any(
-            known and pair[0] == provider for known, pair in zip(self.calibration.known, self.models, strict=True)
-        )
+        return any(self.calibration.known[one] for one in self.kin(place))
 
 
 def _factor(sums: Int64) -> tuple[float, float, float] | None:

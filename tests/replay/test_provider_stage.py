@@ -76,7 +76,7 @@ def test_unchanged_traffic_keeps_the_logged_cached_tokens(store: Store) -> None:
 
 def test_the_simulation_foresees_the_logged_cached_tokens(store: Store) -> None:
     engine = Engine(load(store), parse("{name: w, compress: [whitespace]}"))
-    simulated = engine.provider._simulated_as_logged[0]
+    simulated = engine.provider.simulated_as_logged[0]
     logged = engine.traffic.tokens("cache_read")
     assert abs(int(simulated.sum()) - int(logged.sum())) <= 128 * len(logged)
 
