@@ -1,0 +1,166 @@
+"""Monitors of a rollout while it runs: quality, cost per unit, errors and latency, treated against control.
+
+Each asks two questions of the same stream: is the limit broken (harm), and is it shown to be kept. Both are
+e-processes, so that looking daily costs nothing; the chance of any false harm among all monitors is at most alpha.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.rollout import betting
+
+Floats = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+State = Literal["broken", "kept", "open"]
+
+ALPHA: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What must hold: treated >= ratio x control - slack if `floor`, else treated <= ratio x control + slack.
+
+    Values go from 0 to `cap`; greater ones count as `cap`.
+    """
+
+    measure: str
+    ratio: float
+    cap: float = 1.0
+    slack: float = 0.0
+    floor: bool = False
+    against: str = "control"
+
+    @property
+    def words(self) -> str:
+        """The limit as a person says it."""
+        side = "at least" if self.floor else "at most"
+        extra = f" {'-' if self.floor else '+'} {self.slack:g}" if self.slack else ""
+        return f"{side} {self.ratio:g} x {self.against}{extra}"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One measure of the units that have it, in order of arrival: UTC day, arm and value of each (n)."""
+
+    day: Int64
+    treated: NDArray[np.bool_]
+    value: Floats
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a monitor knows on one day. `harm` and `keeping` are e-values: 20 is as rare as 5 % by chance alone."""
+
+    limit: Limit
+    day: int
+    treated_units: int
+    control_units: int
+    pairs: int
+    treated_mean: float
+    control_mean: float
+    harm: float
+    keeping: float
+    state: State
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "measure": self.limit.measure,
+            "limit": self.limit.words,
+            "treated_units": self.treated_units,
+            "control_units": self.control_units,
+            "treated_mean": _finite(self.treated_mean),
+            "control_mean": _finite(self.control_mean),
+            "evidence_broken": self.harm,
+            "evidence_kept": self.keeping,
+            "state": self.state,
+        }
+
+
+def watch(
+    limit: Limit, stream: Stream, *, monitors: int = 1, alpha: float = ALPHA, reference: float | None = None
+) -> list[Evidence]:
+    """The evidence at the end of each day with units, oldest first; a day's evidence depends on nothing later.
+
+    `monitors` is how many are watched together: they share `alpha`. With a `reference` (the value to hold against)
+    every unit counts as treated and control is that constant.
+    """
+    if reference is None:
+        first = stream.day == stream.day[:1]
+        rarer = bool(stream.treated[first].sum() * 2 <= first.sum())
+        end, treated, control = betting.blocks(stream.treated, np.clip(stream.value, 0, limit.cap), treated_rarer=rarer)
+        seen = stream.treated
+    else:
+        end = np.arange(len(stream.value))
+        treated = np.clip(stream.value, 0, limit.cap)
+        control = np.full(len(end), min(reference, limit.cap))
+        seen = np.ones(len(end), np.bool_)
+    sign = -1.0 if limit.floor else 1.0
+    excess = sign * (treated - limit.ratio * control) - limit.slack  # above 0 on average where the limit is broken
+    most, least = limit.cap - limit.slack, -limit.ratio * limit.cap - limit.slack
+    if limit.floor:
+        most, least = limit.ratio * limit.cap - limit.slack, -limit.cap - limit.slack
+    harm = np.maximum.accumulate(betting.log_capital(excess, -least)) if len(end) else np.zeros(0)
+    keeping = np.maximum.accumulate(betting.log_capital(-excess, most)) if len(end) else np.zeros(0)
+    enough = math.log(monitors / alpha)
+    result = []
+    for day in np.unique(stream.day).tolist():
+        upto = int(np.searchsorted(stream.day, day, side="right"))
+        pairs = int(np.searchsorted(end, upto))
+        mine = seen[:upto]
+        e_harm = float(harm[pairs - 1]) if pairs else 0.0
+        e_keep = float(keeping[pairs - 1]) if pairs else 0.0
+        state: State = "broken" if e_harm >= enough else "kept" if e_keep >= enough else "open"
+        values = stream.value[:upto]
+        result.append(
+            Evidence(
+                limit, day, int(mine.sum()), int((~mine).sum()), pairs,
+                _mean(values[mine]),
+                _mean(values[~mine]) if reference is None else reference,
+                math.exp(min(max(e_harm, 0.0), 700)), math.exp(min(max(e_keep, 0.0), 700)), state,
+            )
+        )  # fmt: skip
+    return result
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the rollout as it stands, and why: roll back, stop (all is answered) or continue."""
+
+    action: Literal["roll back", "stop", "continue"]
+    why: str
+
+
+def decide(evidence: Sequence[Evidence]) -> Decision:
+    """From the monitors of one day."""
+    broken = [one for one in evidence if one.state == "broken"]
+    if broken:
+        return Decision("roll back", "; ".join(reason(one) for one in broken))
+    waiting = [one.limit.measure for one in evidence if one.state == "open"]
+    if not evidence:
+        return Decision("continue", "nothing is measured yet")
+    if waiting:
+        return Decision("continue", f"no limit is broken; not yet shown to be kept: {', '.join(waiting)}")
+    return Decision("stop", "every limit is shown to be kept: the holdback has done its work")
+
+
+def reason(one: Evidence) -> str:
+    """Why a broken limit is believed to be broken."""
+    return (
+        f"{one.limit.measure} is {one.treated_mean:.4g} treated, {one.control_mean:.4g} in {one.limit.against}"
+        f" ({one.limit.words}; by chance less than once in {one.harm:,.0f})"
+    )
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
