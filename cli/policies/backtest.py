@@ -1,4 +1,4 @@
-"""`hindcast backtest` and `hindcast verify`: forecasts beside what happened, before and after a rollout."""
+"""`hindcast backtest`: a forecast beside what happened on days that it has not seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, sa
 
 if TYPE_CHECKING:
     from replay.evaluation.backtest import Backtest
-    from replay.evaluation.verify import Verification
 
 
 def register(app: typer.Typer) -> None:
@@ -78,42 +77,6 @@ def register(app: typer.Typer) -> None:
         else:
             show_backtest(result)
 
-    @app.command()
-    def verify(
-        strategy: Annotated[Path, typer.Argument(help="The strategy file that was rolled out.")],
-        rollout: Annotated[
-            date, typer.Option("--from", parser=first_day, metavar="DAY", help="The day of the rollout.")
-        ],
-        since: Since = None,
-        until: Until = None,
-        where: Where = None,
-        store: StoreOption = "hindcast.duckdb",
-        as_json: JsonOption = False,
-    ) -> None:
-        """Compare the forecast of a rollout with the bill after it.
-
-        The forecast uses the days before the rollout; what drifted adds up to the difference.
-
-        Example: hindcast verify combined.yaml --from 2024-03-20
-        """
-        from replay.evaluation import verify as check
-        from replay.strategy.schema import load
-
-        chosen = load(strategy)
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
-        result = check.verify(
-            selected_store(store, where),
-            chosen,
-            rollout=rollout,
-            since=since,
-            until=until,
-        )
-        if as_json:
-            emit_json(result.to_json())
-        else:
-            show_verification(result)
-
 
 def show_backtest(result: Backtest) -> None:
     """Whether the forecast held, day by day."""
@@ -140,37 +103,5 @@ def show_backtest(result: Backtest) -> None:
         say(f"New since the split, forecast at the overall rate: {', '.join(result.new_segments)}", style="yellow")
 
 
-def show_verification(result: Verification) -> None:
-    """Forecast, bill and the drifts that add up to the difference."""
-    from analysis.formatting import money
-    from analysis.money import dollars
-
-    say(result.summary, style="bold")
-    say()
-    rows = [
-        [
-            drift.segment,
-            drift.cause,
-            money(dollars(drift.amount_pico), sign=True),
-            _figure(drift.before),
-            _figure(drift.after),
-        ]
-        for drift in result.drifts[:12]
-    ]
-    rest = sum(drift.amount_pico for drift in result.drifts[12:])
-    if rest or len(result.drifts) > 12:
-        rows.append([f"{len(result.drifts) - 12} smaller", "", money(dollars(rest), sign=True), "", ""])
-    rows.append(
-        ["realised - forecast", "", money(dollars(result.realised_pico - result.forecast_pico), sign=True), "", ""]
-    )
-    table(["segment", "what drifted", "usd", "forecast", "realised"], rows, left=(0, 1))
-    for text in result.notes:
-        say(f"Cannot say: {text}", style="dim")
-
-
 def _ratio(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

@@ -13,10 +13,12 @@ from cli.python_api.arguments import (
     Day,
     StoreLike,
     StrategyLike,
+    Where,
     as_day,
     as_names,
     as_store,
     as_strategy,
+    as_where,
     as_window,
 )
 from cli.python_api.result import Result
@@ -110,8 +112,37 @@ class Verification(Result):
     def summary(self) -> str:
         return self.result.summary
 
+    @property
+    def rebound(self) -> str | None:
+        """What a unit takes more of than without the rollout, `calls` or `answer tokens`; None without a rebound."""
+        found = self.result.effects.rebound
+        return found.measure if found else None
+
     def document(self) -> dict[str, Any]:
         return self.result.to_json()
+
+    def effects(self) -> pl.DataFrame:
+        """One row per measure of what the rollout changed.
+
+        Columns: `measure` String; `without`, `with` Float64, the mean per unit in the measure's scale (dollars for
+        cost); `effect`, `effect_low`, `effect_high` Float64, their difference with its 95 % interval; `claimed`
+        Boolean; `detectable` Float64, the smallest effect that would have been seen in 80 % of cases.
+        """
+        import polars as pl
+
+        from cli.python_api.frames import frame
+
+        numbers = ("without", "with", "effect", "effect_low", "effect_high")
+        rows = [one.to_json() for one in self.result.effects.effects.values()]
+        return frame(
+            [{name: row[name] for name in ("measure", *numbers, "claimed", "detectable")} for row in rows],
+            {
+                "measure": pl.String(),
+                **dict.fromkeys(numbers, pl.Float64()),
+                "claimed": pl.Boolean(),
+                "detectable": pl.Float64(),
+            },
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """One row per drift, largest first; the amounts sum to realised minus forecast.
@@ -253,7 +284,14 @@ def backtest(
 
 
 def verify(
-    store: StoreLike, strategy: StrategyLike, *, rollout: date | str, since: Day = None, until: Day = None
+    store: StoreLike,
+    strategy: StrategyLike,
+    *,
+    rollout: date | str,
+    unit: str | None = None,
+    control: Where = None,
+    since: Day = None,
+    until: Day = None,
 ) -> Verification:
     """After a rollout: the forecast from the days before it beside the bill after it, and what drifted.
 
@@ -261,19 +299,26 @@ def verify(
         store: a Store or its path.
         strategy: the strategy that was rolled out: a Strategy, the path of a YAML file or its content.
         rollout: the first UTC day under it.
+        unit: what demand is counted in: conversation, trace, request, user, call or tag:KEY.
+        control: a segment that the rollout did not touch, `{"agent": "search"}`.
         since, until: first and last UTC day.
 
     Returns: a Verification, the document of `hindcast verify --json`.
 
-    Raises: InputError where one of the two sides has no priced calls; StrategyError, StoreError.
+    Raises: InputError where one of the two sides has no priced calls, for an unknown unit, and for a control that is
+    nothing or everything; StrategyError, StoreError.
 
     Example: hindcast.verify(store, "combined.yaml", rollout="2024-03-20").to_frame()
     """
+    from analysis.reports.filtered_store import filtered
     from replay.evaluation import verify as check
 
     first, last = as_window(since, until)
-    day = _required_day(rollout, "rollout")
-    result = check.verify(as_store(store), as_strategy(strategy), rollout=day, since=first, until=last)
+    day, whole = _required_day(rollout, "rollout"), as_store(store)
+    untouched = filtered(whole, as_where(control)) if control else None
+    result = check.verify(
+        whole, as_strategy(strategy), rollout=day, since=first, until=last, unit=unit, control=untouched
+    )
     return Verification(result, (first, last))
 
 

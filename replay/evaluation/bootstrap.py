@@ -57,7 +57,7 @@ def rates(past: History) -> Floats:
 
 def forecast(past: History, volume: NDArray[Any]) -> float:
     """Cost of `volume` (per segment) at the past's rates; a segment without a past takes the overall rate."""
-    return float((_filled(past, rates(past)) * volume).sum())
+    return float((filled(past, rates(past)) * volume).sum())
 
 
 def spread(
@@ -88,6 +88,7 @@ def spread(
     return max(1 - half, 0.0), 1 + half
 
 
-def _filled(past: History, rate: Floats) -> Floats:
+def filled(past: History, rate: Floats) -> Floats:
+    """The rates with the overall one where a segment has no past."""
     overall = past.cost.sum() / past.volume.sum() if past.volume.sum() else 0.0
     return np.asarray(np.where(np.isnan(rate), overall, rate), np.float64)

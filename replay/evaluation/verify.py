@@ -1,67 +1,60 @@
 """After the rollout: what the strategy was forecast to cost, beside what the bill then said, and where they part.
 
-The forecast replays the days before the rollout and takes each segment's cost per demand call; the demand of the days
-after it is what was really asked. Volume is therefore no drift. What is left is split, segment by segment, into hit
-rate, models and tokens (with prices), one after the other, so that the parts add up to the pico-dollar.
+The forecast replays the days before the rollout and takes what a unit of demand (a conversation, a request) costs in
+each segment; the units of the days after it are what was really asked for. How many come is demand, no drift. How many
+calls each makes belongs to the policy: where that rises, the first line says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.formatting import count, money, usd
+from analysis.formatting import count, money, share, usd
 from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
 from replay.evaluation import bootstrap
-from replay.evaluation.backtest import Bools, Int64, segments, sessions
+from replay.evaluation.backtest import Bools, Int64
+from replay.evaluation.drift import CALLS_PER, Drift, Side, drifts
+from replay.evaluation.rollout_effects import CALLS, COST, DEMAND, Effects, estimate
+from replay.evaluation.rollout_log import Log, observed, whole_days
+from replay.evaluation.rollout_monitor import Monitoring, monitor
+from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
+from replay.rollout.effects import Estimate
 from replay.strategy.schema import Strategy
-from replay.traffic.load_traffic import load
-from replay.traffic.traffic import EPOCH, Traffic
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Realised minus forecast in one segment by one cause, in pico-dollars, with the figure before and after."""
-
-    segment: str
-    cause: str  # hit rate, models, tokens and prices, new segment
-    amount_pico: int
-    before: float | None
-    after: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "segment": self.segment,
-            "cause": self.cause,
-            "amount_usd": usd(dollars(self.amount_pico)),
-            "before": self.before,
-            "after": self.after,
-        }
+from replay.traffic.demand_units import DemandUnits
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Forecast beside realised over the days from the rollout on. The drifts sum to realised minus forecast."""
+    """Forecast beside realised over the days from the rollout on, for the treated; and what the rollout changed.
+
+    The drifts sum to realised minus forecast. `unit` is what demand is counted in.
+    """
 
     name: str
     rollout: date
     known_days: int
     days: int
+    unit: str
+    units_before: int
+    units_after: int
+    control_units: int  # after the rollout, in the holdback or in the untouched segment
     forecast_pico: int
     low_pico: int
     high_pico: int
     realised_pico: int
     drifts: tuple[Drift, ...]
+    effects: Effects
     notes: tuple[str, ...]
+    monitoring: Monitoring | None = None
 
     @property
     def inside(self) -> bool:
@@ -69,173 +62,245 @@ class Verification:
 
     @property
     def summary(self) -> str:
-        """Whether the bill is as forecast, in a sentence."""
+        """Whether the bill is as forecast, and the rebound if there is one, in a sentence."""
         forecast, low, high, realised = (
             money(dollars(amount)) for amount in (self.forecast_pico, self.low_pico, self.high_pico, self.realised_pico)
         )
         words = "as forecast" if self.inside else "not as forecast"
         return (
             f"{self.name} since {self.rollout}: {realised} in {count(self.days, 'day')}, {words} "
-            f"({forecast}, 90 % interval {low} to {high})."
+            f"({forecast}, 90 % interval {low} to {high}){self._rebound()}."
+        )
+
+    def _rebound(self) -> str:
+        found = self.effects.rebound
+        if found is None:
+            return ""
+        one = found.estimate
+        calls = found.measure == CALLS
+        what = f"{one.within:.4g} calls per {self.unit}" if calls else f"{one.within:,.0f} answer tokens"
+        instead = f"{one.without:.4g}" if calls else f"{one.without:,.0f} per call"
+        more = self.rebound_pico
+        paid = f", {money(dollars(more), sign=True)}" if calls and more else ""
+        return f": a rebound, {what} instead of {instead} ({share(one.relative, sign=True)}){paid}"
+
+    @property
+    def rebound_pico(self) -> int:
+        """What more calls per unit than before cost, of the difference to the forecast, in pico-dollars."""
+        return sum(one.amount_pico for one in self.drifts if one.cause.startswith(CALLS_PER))
+
+    @property
+    def effect_summary(self) -> str:
+        """What a unit costs now and without the rollout, in a sentence; or what is missing to say it."""
+        found = self.effects.get(COST)
+        if found is None:
+            return (
+                f"What the rollout changed per {self.unit} cannot be said: it takes a holdback of two units or more in "
+                "each arm, or seven whole days before and three after. Plan one: hindcast rollout plan"
+            )
+        one = found.estimate
+        saved = -one.effect * self.units_after
+        bounds = one.relative_interval()
+        interval = f", 95 % interval {share(bounds[0], sign=True)} to {share(bounds[1], sign=True)}" if bounds else ""
+        verdict = (
+            f"{_dollars(abs(saved))} {'saved' if saved > 0 else 'lost'} over {count(self.units_after, self.unit)}"
+            if found.claimed
+            else f"no effect can be claimed, one of {share(_over(one.detectable, one.without))} would have been seen"
+        )
+        return (
+            f"Per {self.unit} {_dollars(one.within)} instead of {_dollars(one.without)} without the rollout "
+            f"({share(one.relative, sign=True)}{interval}): {verdict}."
         )
 
     def to_json(self) -> dict[str, Any]:
+        cost = self.effects.get(COST)
         return {
             "name": self.name,
             "rollout": self.rollout.isoformat(),
             "known_days": self.known_days,
             "days": self.days,
+            "unit": self.unit,
+            "units_before": self.units_before,
+            "units_after": self.units_after,
+            "control_units": self.control_units,
             "forecast_usd": usd(dollars(self.forecast_pico)),
             "forecast_low_usd": usd(dollars(self.low_pico)),
             "forecast_high_usd": usd(dollars(self.high_pico)),
             "realised_usd": usd(dollars(self.realised_pico)),
             "inside": self.inside,
+            "rebound": self.effects.rebound.measure if self.effects.rebound else None,
+            "rebound_usd": usd(dollars(self.rebound_pico)) if self.effects.rebound else None,
             "drifts": [drift.to_json() for drift in self.drifts],
+            "design": self.effects.design,
+            "assumes": self.effects.assumes,
+            "effects": [one.to_json() for one in self.effects.effects.values()],
+            "saved_usd": _saved(cost.estimate, self.units_after) if cost else None,
             "notes": list(self.notes),
+            **({"monitoring": self.monitoring.to_json()} if self.monitoring else {}),
         }
 
 
 def verify(
-    store: Store, strategy: Strategy, *, rollout: date, since: date | None = None, until: date | None = None
+    store: Store,
+    strategy: Strategy,
+    *,
+    rollout: date,
+    since: date | None = None,
+    until: date | None = None,
+    unit: str | None = None,
+    control: Store | None = None,
+    monitored: bool = False,
 ) -> Verification:
     """Compare the log from `rollout` on with the strategy's forecast from the days before it.
 
-    Raises InputError where one of the two sides has no priced calls.
+    With `monitored` the evidence of each day since then comes along. `unit` is one of `assignment.UNITS`; `control` is
+    the store of an untouched segment's calls. Raises InputError where one of the two sides has no priced calls, for an
+    unknown unit and for a control that is nothing or everything.
     """
-    traffic = load(store, since=since, until=until, key_policy=strategy.cache.key if strategy.cache else "canonical")
+    log = observed(store, strategy, rollout=rollout, since=since, until=until, unit=unit, control=control)
+    traffic, units = log.traffic, log.units
     engine = Engine(traffic, strategy)
     outcome = engine.evaluate(engine.everything)
-    after = traffic.day >= (rollout - EPOCH).days
-    known = traffic.window & ~after & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
-    real = traffic.window & after & (traffic.cost != vocabulary.UNPRICED)
+    priced = traffic.window & (traffic.cost != vocabulary.UNPRICED)
+    known = priced & ~log.after & ~log.untouched & (outcome.cost_pico != vocabulary.UNPRICED)
+    real = priced & log.after & ~log.untouched & (log.arms.of_call != CONTROL)
     for side, words in ((known, "before"), (real, "from")):
         if not side.any():
             raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")
-    segment, names = segments(traffic)
-    demand = traffic.demand.astype(np.float64)
+    begun = log.after[units.first][units.of_call]  # a unit belongs to the day of its first call
+    carried = real & ~begun
+    new = real & begun
+    names = [str(model) for _, model in engine.models]
+    same_name = np.unique(names, return_inverse=True)[1]
+    volume = [_first(units, mask & traffic.demand) for mask in (known, new)]
+    width = len(log.segments)
+    kind = log.segment[units.first][units.of_call]
     past = bootstrap.history(
         traffic.day[known].astype(np.int64),
-        sessions(traffic)[known],
-        segment[known],
+        units.of_call[known],
+        kind[known],
         outcome.cost_pico[known].astype(np.float64),
-        demand[known],
-        len(names),
+        volume[0][known].astype(np.float64),
+        width,
     )
-    volume = np.bincount(segment[real], weights=demand[real], minlength=len(names))
+    before, after = (
+        Side(
+            log.segment[mask],
+            kind[mask],
+            traffic.demand[mask],
+            hit[mask],
+            same_name[model[mask]],
+            cost[mask].astype(np.float64),
+            np.bincount(kind[flag], minlength=width).astype(np.float64),
+        )
+        for mask, hit, model, cost, flag in (
+            (known, outcome.served_by_us, outcome.model, outcome.cost_pico, volume[0]),
+            (new, traffic.gateway_hit, traffic.model, traffic.cost, volume[1]),
+        )
+    )
     days = len(np.unique(traffic.day[real]))
-    expected = bootstrap.forecast(past, volume)
-    low, high = bootstrap.spread(past, days)
+    as_is = int(traffic.cost[carried].sum())
+    expected = bootstrap.forecast(past, after.units)
+    low, high = bootstrap.spread(past, days, volume=after.units)
     realised = int(traffic.cost[real].sum())
-    drifts = _drifts(traffic, engine, outcome, known, real, segment, names, past, realised - round(expected))
+    table = log.table
+    inside = table.day >= log.day
+    effects = estimate(table, log.day, whole_days(traffic), control=log.control)
+    looks = monitor(log, floor=strategy.quality.floor) if monitored else None
     return Verification(
         name=strategy.name,
         rollout=rollout,
         known_days=past.days,
         days=days,
-        forecast_pico=round(expected),
-        low_pico=round(expected * low),
-        high_pico=round(expected * high),
+        unit=units.noun,
+        units_before=int(volume[0].sum()),
+        units_after=int(volume[1].sum()),
+        control_units=int((inside & ((table.arm == CONTROL) | log.control_units)).sum()),
+        forecast_pico=round(expected) + as_is,
+        low_pico=round(expected * low) + as_is,
+        high_pico=round(expected * high) + as_is,
         realised_pico=realised,
-        drifts=tuple(drifts),
-        notes=tuple(_notes(traffic, engine, real)),
+        drifts=drifts(log.segments, before, after, _rates(past), units.noun, realised - as_is - round(expected)),
+        effects=effects,
+        notes=tuple(_notes(log, strategy, effects, real, carried)),
+        monitoring=looks,
     )
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One segment on one side: demand, share served for nothing, and paid cost and calls by model name."""
-
-    demand: float
-    hit_rate: float
-    models: dict[str, tuple[float, int]]  # name -> (cost, paid calls)
-
-    @property
-    def paid(self) -> int:
-        return sum(calls for _, calls in self.models.values())
-
-    def mean(self) -> float:
-        return sum(cost for cost, _ in self.models.values()) / self.paid if self.paid else 0.0
+def _first(units: DemandUnits, mask: Bools) -> Bools:
+    """The first call of each unit among those of `mask`: one mark a unit."""
+    place = np.flatnonzero(mask)
+    _, first = np.unique(units.of_call[place], return_index=True)
+    flag = np.zeros(len(mask), np.bool_)
+    flag[place[first]] = True
+    return flag
 
 
-def _side(mask: Bools, cost: Int64, hit: Bools, model: NDArray[np.int32], names: Sequence[str], demand: Bools) -> _Side:
-    asked = mask & demand
-    paid = mask & ~hit
-    models: dict[str, tuple[float, int]] = {}
-    for number in np.unique(model[paid]).tolist():
-        mine = paid & (model == number)
-        spent, calls = models.get(names[number], (0.0, 0))
-        models[names[number]] = (spent + float(cost[mine].sum()), calls + int(mine.sum()))
-    hits = int((asked & hit).sum())
-    total = int(asked.sum())
-    return _Side(float(total), hits / total if total else 0.0, models)
+def _rates(past: bootstrap.History) -> Any:
+    return bootstrap.filled(past, bootstrap.rates(past))
 
 
-def _drifts(
-    traffic: Traffic,
-    engine: Engine,
-    outcome: Outcome,
-    known: Bools,
-    real: Bools,
-    segment: Int64,
-    names: Sequence[str],
-    past: bootstrap.History,
-    whole: int,
-) -> list[Drift]:
-    models = [str(model) for _, model in engine.models]
-    found: list[tuple[str, str, float, float | None, float | None]] = []
-    for number, name in enumerate(names):
-        there = real & (segment == number)
-        if not there.any():
-            continue
-        before = _side(
-            known & (segment == number), outcome.cost_pico, outcome.served_by_us, outcome.model, models, traffic.demand
-        )
-        after = _side(there, traffic.cost, traffic.gateway_hit, traffic.model, models, traffic.demand)
-        told = bootstrap.forecast(past, np.bincount([number], weights=[after.demand], minlength=len(names)))
-        spent = float(traffic.cost[there].sum())
-        if not before.paid or not before.demand:
-            found.append((name, "new segment", spent - told, None, None))
-            continue
-        # cost = demand x paid calls per demand call x mean cost of a paid call; each is replaced in this order
-        per_demand = after.paid / after.demand if after.demand else 0.0
-        by_hits = after.demand * per_demand * before.mean() - told
-        mixed = _mixed(before, after)
-        by_models = after.paid * (mixed - before.mean())
-        rest = spent - told - by_hits - by_models
-        found.append((name, "hit rate", by_hits, before.hit_rate, after.hit_rate))
-        found.append((name, "models", by_models, _share(before, after), 1.0))
-        found.append((name, "tokens and prices", rest, mixed / 1e12, after.mean() / 1e12))
-    amounts = [round(part[2]) for part in found]
-    if amounts:  # the dust of floating point goes to the largest part, so that the parts are the whole
-        largest = max(range(len(amounts)), key=lambda i: abs(amounts[i]))
-        amounts[largest] += whole - sum(amounts)
-    drifts = [Drift(n, c, amount, b, a) for (n, c, _, b, a), amount in zip(found, amounts, strict=True) if amount]
-    return sorted(drifts, key=lambda drift: (-abs(drift.amount_pico), drift.segment, drift.cause))
-
-
-def _mixed(before: _Side, after: _Side) -> float:
-    """Mean paid cost with the realised shares of models at their forecast costs; an unforeseen model at its own."""
-    if not after.paid:
-        return before.mean()
-    total = 0.0
-    for name, (cost, calls) in after.models.items():
-        known = before.models.get(name)
-        total += calls * (known[0] / known[1] if known else cost / calls)
-    return total / after.paid
-
-
-def _share(before: _Side, after: _Side) -> float:
-    """How much of the two mixes of models is the same, 0..1."""
-    if not before.paid or not after.paid:
-        return 0.0
-    return sum(
-        min(before.models.get(name, (0.0, 0))[1] / before.paid, calls / after.paid)
-        for name, (_, calls) in after.models.items()
-    )
-
-
-def _notes(traffic: Traffic, engine: Engine, real: Bools) -> list[str]:
+def _notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: Bools) -> list[str]:
+    traffic, units, table = log.traffic, log.units, log.table
+    noun = units.noun
     notes = []
-    if engine.strategy.cache and not (real & traffic.gateway_hit).any():
+    if strategy.cache and not (real & traffic.gateway_hit).any():
         notes.append("the log shows no cache hits after the rollout: calls answered by a cache of yours are not in it")
+    if units.known < 1:
+        notes.append(f"{share(1 - units.known)} of the calls name no {units.name}: each counts as one of its own")
+    if carried.any():
+        begun = len(np.unique(units.of_call[carried]))
+        cost = money(dollars(int(traffic.cost[carried].sum())))
+        notes.append(f"{count(begun, noun)} began before the rollout and cost {cost} after it: as billed on both sides")
+    after = table.day >= log.day
+    both = _in_both(log, units.of_call)
+    if both:
+        notes.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
+    if log.arms.source == "hash":
+        notes.append("the log names no arm: who was treated is taken from the strategy's rollout block")
+    if effects.design == "holdback" and strategy.rollout and strategy.rollout.share < 1:
+        drawn = table.rows(after & (table.arm != NO_ARM))
+        _, place = np.unique(drawn.cluster, return_index=True)
+        treated, wanted = int((drawn.arm[place] == TREATED).sum()), strategy.rollout.share
+        error = (wanted * (1 - wanted) / len(place)) ** 0.5
+        if abs(treated / len(place) - wanted) > 3.3 * error:  # by chance once in a thousand
+            notes.append(
+                f"{share(treated / len(place))} are treated where {share(wanted)} were to be: the arms were not drawn "
+                "as planned, or one of them is not logged, and the comparison may be wrong"
+            )
+    demand = effects.get(DEMAND)
+    if demand and demand.claimed:
+        notes.append(
+            f"demand moved with the rollout ({share(demand.estimate.relative, sign=True)}): whether it answered to it, "
+            "only a holdback of users can tell; the forecast takes the demand that came"
+        )
+    for one in effects.effects.values():
+        if one.doubtful:
+            notes.append(
+                f"{one.measure}: {one.placebo_claims} of {one.placebo_dates} days without a rollout look like one too, "
+                "so that no effect is claimed"
+            )
     return notes
+
+
+def _in_both(log: Log, unit: Int64) -> int:
+    """Units with calls in both arms."""
+    treated, control = (np.unique(unit[log.arms.of_call == side]) for side in (TREATED, CONTROL))
+    return len(np.intersect1d(treated, control))
+
+
+def _saved(one: Estimate, units: int) -> dict[str, str | None]:
+    low, high = sorted((-one.low * units, -one.high * units))
+    return {
+        "low": usd(Decimal(low).quantize(Decimal("1e-12"))),
+        "mid": usd(Decimal(-one.effect * units).quantize(Decimal("1e-12"))),
+        "high": usd(Decimal(high).quantize(Decimal("1e-12"))),
+    }
+
+
+def _dollars(amount: float) -> str:
+    return money(Decimal(amount).quantize(Decimal("1e-12")))
+
+
+def _over(top: float, bottom: float) -> float | None:
+    return top / bottom if bottom else None

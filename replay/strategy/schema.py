@@ -27,6 +27,7 @@ from replay.strategy.cache_schema import Cache
 from replay.strategy.fields import Name, Part, Ratio, Selection, Share, TableRow, When
 from replay.strategy.prompts_schema import PromptChange
 from replay.strategy.quality_schema import Quality
+from replay.strategy.rollout_schema import Rollout
 
 STAGES: Final = ("prompts", "compress", "route", "cache", "batch", "provider_cache")
 REWRITING: Final = frozenset({"prompts", "compress"})  # the stages that change what is asked
@@ -159,6 +160,7 @@ class Strategy(Part):
     quality: Quality = Quality()
     output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
     rework: Annotated[tuple[Rework, ...], BeforeValidator(lambda value: _rework(value))] = ()
+    rollout: Rollout | None = None  # who is treated in production; a replay shows the whole traffic treated
 
     @model_validator(mode="after")
     def _order(self) -> Strategy:

@@ -34,7 +34,7 @@ SIGNATURES = {
     "record": "(client, path='calls.jsonl', *, text=True, include_usage=None)",
     "replay": "(store, strategies, *, since=None, until=None, cold=False, scores=None)",
     "report": "(store, output='report.html', *, strategies=None, audience='everyone', day=None)",
-    "verify": "(store, strategy, *, rollout, since=None, until=None)",
+    "verify": "(store, strategy, *, rollout, unit=None, control=None, since=None, until=None)",
 }
 NAMES = ["Store", "Strategy", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors", "ingest",
          "ledger", "optimize", "record", "replay", "report", "verify"]  # fmt: skip

@@ -1,0 +1,212 @@
+"""What a rollout changed per unit of demand, and demand itself, each with its error and what else it could be.
+
+With a holdback the arms are compared at the same time; with an untouched segment, the two before and after; else the
+days after with the days before. Several effects are claimed together under one error rate (Holm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.evaluation.unit_table import CONTROL, TREATED, UnitTable
+from replay.rollout import arms, daily_series
+from replay.rollout.effects import Estimate, claimed
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+Design = Literal["holdback", "difference in differences", "interrupted time series"]
+
+COST: Final = "cost"
+CALLS: Final = "calls"
+ANSWER: Final = "answer tokens"
+QUALITY: Final = "quality"
+DEMAND: Final = "demand"
+PLACEBO_LIMIT: Final = 0.25  # of the placebo dates may look like an effect, before nothing is claimed
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One measure's effect. Of `placebo_dates` before the rollout, `placebo_claims` look like an effect too."""
+
+    measure: str
+    estimate: Estimate
+    claimed: bool
+    placebo_dates: int = 0
+    placebo_claims: int = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether days on which nothing was rolled out show as much too often."""
+        return self.placebo_dates >= 4 and self.placebo_claims > PLACEBO_LIMIT * self.placebo_dates
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "measure": self.measure,
+            **self.estimate.to_json(),
+            "claimed": self.claimed,
+            "placebo_dates": self.placebo_dates,
+            "placebo_claims": self.placebo_claims,
+        }
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effects by measure, how they were estimated, and what the estimate takes for granted."""
+
+    design: Design
+    assumes: str
+    effects: Mapping[str, Effect]
+
+    def get(self, measure: str) -> Effect | None:
+        return self.effects.get(measure)
+
+    @property
+    def rebound(self) -> Effect | None:
+        """More calls, or longer answers, per unit than without the rollout: the larger of the claimed ones."""
+        risen = [
+            found
+            for name in (CALLS, ANSWER)
+            if (found := self.effects.get(name)) and found.claimed and found.estimate.effect > 0
+        ]
+        return max(risen, key=lambda one: one.estimate.relative or 0.0, default=None)
+
+
+def measures(table: UnitTable) -> dict[str, tuple[Floats, Floats]]:
+    """By name: numerator and denominator of each unit; both zero where the unit does not know it."""
+    ones = np.ones(len(table))
+    pairs = {
+        COST: (table.cost, ones),
+        CALLS: (table.calls, ones),
+        ANSWER: (table.output_tokens, table.calls),
+        QUALITY: (table.score, ones),
+    }
+    found = {}
+    for name, (value, size) in pairs.items():
+        known = np.isfinite(value)
+        if known.any():
+            found[name] = np.where(known, value, 0.0), np.where(known, size, 0.0)
+    return found
+
+
+def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control: Bools | None = None) -> Effects:
+    """The effects of the rollout on day `rollout` (since 1970-01-01).
+
+    `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment.
+    """
+    inside = ~table.spans
+    after = table.day >= rollout
+    drawn = inside & after & (table.arm >= CONTROL)
+    if drawn.any() and min((table.arm[drawn] == side).sum() for side in (CONTROL, TREATED)) >= 2:
+        return _holdback(table.rows(drawn), table.rows(inside & ~after))
+    days = inside & (table.day >= whole[0]) & (table.day <= whole[1])
+    span = np.arange(whole[0], whole[1] + 1)
+    if control is not None:
+        return _differences(table.rows(days & ~control), table.rows(days & control), rollout, span)
+    return _interrupted(table.rows(days), rollout, span)
+
+
+def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
+    treated = now.arm == TREATED
+    before = measures(earlier)
+    found = {}
+    for name, (value, size) in measures(now).items():
+        known = _expected(now, earlier, *before[name]) if name in before else None
+        one = arms.difference(value, size, treated, now.cluster, known)
+        if one is not None:
+            found[name] = one
+    clusters, place = np.unique(now.cluster, return_index=True)
+    if len(clusters) < len(now):  # several units of one draw: how many there are can differ too
+        counts = np.bincount(np.searchsorted(clusters, now.cluster)).astype(np.float64)
+        one = arms.difference(counts, np.ones(len(clusters)), treated[place], clusters)
+        if one is not None:
+            found[DEMAND] = one
+    assumes = "who is held back is chance, and the held back do not feel the others"
+    return Effects("holdback", assumes, _claimed(found, {}))
+
+
+def _expected(now: UnitTable, earlier: UnitTable, value: Floats, size: Floats) -> Floats:
+    """What each unit was expected to be: its own draw's mean before the rollout, else its segment's, else the mean."""
+    overall = value.sum() / size.sum() if size.sum() else 0.0
+    result = np.full(len(now), overall)
+    for key, own in ((earlier.segment, now.segment), (earlier.cluster, now.cluster)):
+        keys, place = np.unique(key, return_inverse=True)
+        top, bottom = np.bincount(place, value, len(keys)), np.bincount(place, size, len(keys))
+        at = np.minimum(np.searchsorted(keys, own), max(len(keys) - 1, 0))
+        if not len(keys):
+            continue
+        there = (keys[at] == own) & (bottom[at] > 0)
+        result = np.where(there, top[at] / np.where(bottom[at] > 0, bottom[at], 1), result)
+    return np.asarray(result, np.float64)
+
+
+def _differences(treated: UnitTable, control: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
+    series, scale = {}, {}
+    mine, other = _series(treated, span), _series(control, span)
+    for name in mine.keys() & other.keys():
+        both = daily_series.against(mine[name], other[name], rollout)
+        if both is not None:
+            series[name] = both
+            scale[name] = mine[name]
+    found, placebos = _steps(series, rollout, trend=False)
+    for name, one in found.items():
+        own = scale[name]
+        before = own.day < rollout
+        unit = float(np.average(own.value[before], weights=own.weight[before]))
+        within = float(np.average(own.value[~before], weights=own.weight[~before]))
+        found[name] = _scaled(one, unit, within)
+    assumes = "without the rollout both segments had moved by the same share"
+    return Effects("difference in differences", assumes, _claimed(found, placebos))
+
+
+def _interrupted(table: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
+    found, placebos = _steps(_series(table, span), rollout, trend=True)
+    _, allowed = daily_series.design(span, rollout, trend=True)
+    beside = f" beside {' and '.join(allowed)}" if allowed else ""
+    assumes = f"nothing but the rollout changed on that day{beside}"
+    return Effects("interrupted time series", assumes, _claimed(found, placebos))
+
+
+def _series(table: UnitTable, span: NDArray[Any]) -> dict[str, daily_series.Series]:
+    found = {name: daily_series.ratio(table.day, value, size) for name, (value, size) in measures(table).items()}
+    if len(table):
+        count = np.bincount(table.day - span[0], minlength=len(span)).astype(np.float64)
+        found[DEMAND] = daily_series.Series(span.astype(np.int64), count, np.ones(len(span)))
+    return found
+
+
+def _steps(
+    series: Mapping[str, daily_series.Series], rollout: int, *, trend: bool
+) -> tuple[dict[str, Estimate], dict[str, tuple[int, int]]]:
+    found: dict[str, Estimate] = {}
+    placebos: dict[str, tuple[int, int]] = {}
+    for name in sorted(series):
+        one = daily_series.step(series[name], rollout, trend=trend)
+        if one is not None:
+            found[name] = one
+            tried = [other.p_value <= 0.05 for _, other in daily_series.placebos(series[name], rollout, trend=trend)]
+            placebos[name] = len(tried), sum(tried)
+    return found, placebos
+
+
+def _scaled(one: Estimate, unit: float, within: float) -> Estimate:
+    """An effect in multiples of `unit` as an effect in the measure's own scale."""
+    return replace(
+        one,
+        effect=one.effect * unit, error=one.error * abs(unit), low=one.low * unit, high=one.high * unit,
+        detectable=one.detectable * abs(unit), without=within - one.effect * unit, within=within,
+    )  # fmt: skip
+
+
+def _claimed(found: dict[str, Estimate], placebos: Mapping[str, tuple[int, int]]) -> dict[str, Effect]:
+    sure = claimed(found)
+    result = {}
+    for name, one in found.items():
+        effect = Effect(name, one, name in sure, *placebos.get(name, (0, 0)))
+        result[name] = replace(effect, claimed=effect.claimed and not effect.doubtful)
+    return result
