@@ -1,0 +1,314 @@
+"""After a rollout: demand is not its doing, calls per unit are; effects are claimed where they can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builder import build_store
+
+from analysis.ledger import ledger
+from analysis.reports.filtered_store import filtered
+from ingest.errors import InputError
+from ingest.store.database import Store
+from replay.evaluation.rollout_log import observed, whole_days
+from replay.evaluation.verify import Verification, verify
+from replay.rollout.assignment import arm
+from replay.strategy import schema
+from replay.traffic.demand_units import demand_units
+from replay.traffic.load_traffic import load
+
+BIG, SMALL = "gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"
+FIRST, BEFORE, AFTER = date(2026, 3, 2), 14, 7
+ROLLOUT = FIRST + timedelta(days=BEFORE)
+MINI = schema.parse(f"name: mini\nroute: [{{default: {SMALL}}}]\noutput_ratio: 1.0\nquality: {{floor: 0.95}}")
+Row = dict[str, Any]
+
+
+def session(
+    day: int, number: int, *, calls: int = 3, model: str = BIG, agent: str = "support", size: float = 1.0, **more: Any
+) -> list[Row]:
+    """The calls of one conversation, 20 s apart, from 8:00 on, every fifth minute."""
+    start = datetime(FIRST.year, FIRST.month, FIRST.day, 8) + timedelta(days=day, minutes=5 * number)
+    return [
+        {
+            "start_time": start + timedelta(seconds=20 * call), "duration_ms": 900.0, "agent": agent, "task": "reply",
+            "conversation_id": f"{agent}{day}-{number}", "model": model,
+            "input_tokens": int(2000 * size), "output_tokens": int(300 * size), **more,
+        }
+        for call in range(calls)
+    ]  # fmt: skip
+
+
+def log(
+    each: Callable[[int, int, float], Sequence[Row]], *, days: int = BEFORE + AFTER, sessions: int = 30, seed: int = 0
+) -> list[Row]:
+    """Rows of every session; `each` gets the day, the session's number and its own size, around 1."""
+    rng = np.random.default_rng(seed)
+    return [
+        row for day in range(days) for number in range(sessions) for row in each(day, number, rng.gamma(20, 1 / 20))
+    ]
+
+
+def store_of(path: Path, rows: Sequence[Row]) -> Store:
+    store = build_store(path / "v.duckdb", sorted(rows, key=lambda row: row["start_time"]))
+    ledger.update(store)
+    return store
+
+
+def adds_up(result: Verification) -> bool:
+    return sum(one.amount_pico for one in result.drifts) == result.realised_pico - result.forecast_pico
+
+
+# -- one arm -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rebound_is_in_the_first_line(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        late = day >= BEFORE
+        return session(day, number, calls=6 if late else 3, model=SMALL if late else BIG, size=size)
+
+    result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
+    assert result.unit == "conversation"
+    assert "a rebound, 6 calls per conversation instead of 3 (+100.0 %)" in result.summary
+    assert result.realised_pico == pytest.approx(2 * result.forecast_pico, rel=0.03)
+    assert not result.inside
+    assert (result.drifts[0].cause, result.drifts[0].before, result.drifts[0].after) == (
+        "calls per conversation", 3.0, 6.0,
+    )  # fmt: skip
+    assert result.rebound_pico == pytest.approx(result.forecast_pico, rel=0.03)
+    assert adds_up(result)
+    cost = result.effects.effects["cost"]
+    assert cost.claimed
+    assert cost.estimate.relative == pytest.approx(-0.88, abs=0.03)
+    by_call = verify(store_of_again(tmp_path), MINI, rollout=ROLLOUT, unit="call")
+    assert by_call.inside  # taken as given, the doubled calls are demand
+
+
+def store_of_again(path: Path) -> Store:
+    return Store(path / "v.duckdb")
+
+
+def test_more_demand_at_the_same_cost_is_as_forecast_and_said(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        late = day >= BEFORE
+        return session(day, number, model=SMALL if late else BIG, size=size) if late or number < 15 else []
+
+    result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
+    assert result.inside
+    assert result.effects.rebound is None
+    assert (result.units_before, result.units_after) == (14 * 15, 7 * 30)
+    assert any("demand moved with the rollout (+100.0 %)" in note for note in result.notes)
+
+
+def test_nothing_rolled_out_is_no_claim_whatever_the_weekend_does(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        weekend = day % 7 >= 5
+        return session(day, number, calls=5 if weekend else 3, size=size * (0.6 if weekend else 1.0))
+
+    unchanged = schema.parse("name: logged")
+    result = verify(store_of(tmp_path, log(each)), unchanged, rollout=ROLLOUT)
+    assert not [one.measure for one in result.effects.effects.values() if one.claimed]
+    assert "would have been seen" in result.effect_summary
+    assert "weekends and a trend" in result.effects.assumes
+    assert adds_up(result)
+
+
+def test_with_few_days_nothing_is_claimed_and_the_way_to_know_is_named(tmp_path: Path):
+    rows = log(lambda day, number, size: session(day, number, size=size), days=6)
+    result = verify(store_of(tmp_path, rows), MINI, rollout=FIRST + timedelta(days=3))
+    assert not result.effects.effects
+    assert "hindcast rollout plan" in result.effect_summary
+    assert "not as forecast" in result.summary
+
+
+# -- two arms ----------------------------------------------------------------------------------------------------------
+
+HELD_BACK = MINI.model_copy(update={"rollout": schema.Rollout(share=0.7, unit="conversation", seed=4)})
+
+
+def held_back(day: int, number: int, size: float, **more: Any) -> list[Row]:
+    """Seven in ten go to the small model and need twice the calls; from the same day on everyone asks for more."""
+    side = arm(f"support{day}-{number}", share=0.7, seed=4) if day >= BEFORE else None
+    treated = side == "treated"
+    calls = (4 if day >= BEFORE else 3) * (2 if treated else 1)
+    return session(day, number, calls=calls, model=SMALL if treated else BIG, size=size, **more)
+
+
+def test_a_holdback_tells_the_rollout_from_what_changed_on_the_same_day(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.7, seed=4) if day >= BEFORE else None
+        return held_back(day, number, size, arm=side)
+
+    result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
+    assert result.effects.design == "holdback"
+    calls = result.effects.effects["calls"].estimate
+    assert (calls.without, calls.within) == (4.0, 8.0)  # not 3: control asks for more, too
+    assert "8 calls per conversation instead of 4" in result.summary
+    assert result.control_units + result.units_after == 7 * 30
+    assert adds_up(result)
+
+
+def test_the_arms_follow_from_the_file_where_the_log_names_none(tmp_path: Path):
+    result = verify(store_of(tmp_path, log(held_back)), HELD_BACK, rollout=ROLLOUT)
+    assert result.effects.effects["calls"].estimate.without == 4.0
+    assert any("taken from the strategy's rollout block" in note for note in result.notes)
+
+
+def test_arms_that_were_not_drawn_as_planned_are_said(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        return session(day, number, size=size, arm=("control" if number % 2 else "treated") if day >= BEFORE else None)
+
+    uneven = MINI.model_copy(update={"rollout": schema.Rollout(share=0.9, unit="conversation")})
+    result = verify(store_of(tmp_path, log(each)), uneven, rollout=ROLLOUT)
+    assert any("50.0 % are treated where 90.0 % were to be" in note for note in result.notes)
+
+
+def test_conversations_in_both_arms_are_counted(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        rows = session(day, number, size=size)
+        if day >= BEFORE:
+            for place, row in enumerate(rows):
+                row["arm"] = "treated" if (number + (place if number < 4 else 0)) % 2 else "control"
+        return rows
+
+    result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
+    assert any(note.startswith("28 conversations had calls in both arms") for note in result.notes)
+
+
+def test_users_are_the_clusters_where_users_were_drawn(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        user = f"u{number}"
+        side = arm(user, share=0.5, seed=1)
+        treated = day >= BEFORE and side == "treated"
+        return session(day, number, size=size, user_id=user, model=SMALL if treated else BIG,
+                       arm=side if day >= BEFORE else None)  # fmt: skip
+
+    drawn = MINI.model_copy(update={"rollout": schema.Rollout(share=0.5, unit="user", seed=1)})
+    store = store_of(tmp_path, log(each))
+    result = verify(store, drawn, rollout=ROLLOUT)
+    cost = result.effects.effects["cost"]
+    assert cost.estimate.groups == 30  # not 210 conversations
+    assert cost.claimed
+    assert "demand" in result.effects.effects
+
+
+# -- an untouched segment ----------------------------------------------------------------------------------------------
+
+
+def test_an_untouched_segment_takes_out_what_moved_both(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        agent = "search" if number % 2 else "support"
+        return session(day, number, agent=agent, size=size * (1.5 if day >= BEFORE else 1.0))
+
+    store = store_of(tmp_path, log(each))
+    unchanged = schema.parse("name: logged")
+    alone = verify(store, unchanged, rollout=ROLLOUT)
+    assert alone.effects.effects["cost"].claimed  # the day's own growth, taken for the rollout's
+    control = filtered(store, ["agent=search"])
+    beside = verify(store, unchanged, rollout=ROLLOUT, control=control)
+    assert beside.effects.design == "difference in differences"
+    assert not beside.effects.effects["cost"].claimed
+    assert beside.control_units == 7 * 15
+    for nothing in ("agent=nobody", "agent=*"):
+        with pytest.raises(InputError):
+            verify(store, unchanged, rollout=ROLLOUT, control=filtered(store, [nothing]))
+
+
+# -- edges of days and units -------------------------------------------------------------------------------------------
+
+
+def test_conversations_that_span_the_day_are_billed_alike_on_both_sides(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        rows = session(day, number, size=size, model=SMALL if day >= BEFORE else BIG)
+        if day == BEFORE - 1 and number < 5:
+            rows[-1]["start_time"] += timedelta(days=1)
+        return rows
+
+    result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
+    assert any(note.startswith("5 conversations began before the rollout and cost") for note in result.notes)
+    assert result.units_after == 7 * 30
+    assert result.inside
+    assert adds_up(result)
+
+
+def test_a_last_day_that_is_cut_short_is_left_out_of_the_series(tmp_path: Path):
+    rows = log(lambda day, number, size: session(day, number, size=size) if day < 20 or number < 4 else [])
+    store = store_of(tmp_path, rows)
+    first, last = whole_days(load(store))
+    assert last - first == 19
+    result = verify(store, schema.parse("name: logged"), rollout=ROLLOUT)
+    assert result.effects.effects["demand"].estimate.groups == 20
+    assert not any(one.claimed for one in result.effects.effects.values())
+
+
+@pytest.mark.parametrize(
+    ("unit", "noun", "units"),
+    [("conversation", "conversation", 6), ("user", "user-day", 4), ("call", "call", 18), ("tag:article", "article", 3)],
+)
+def test_units_are_counted_as_they_are_asked_for(tmp_path: Path, unit: str, noun: str, units: int):
+    rows = [
+        {**row, "user_id": f"u{number % 2}", "tags": ["x:1", f"article:{number % 3}"]}
+        for day in range(2)
+        for number in range(3)
+        for row in session(day, number)
+    ]
+    found = demand_units(load(store_of(tmp_path, rows)), unit)
+    assert (found.noun, len(found), found.known) == (noun, units, 1.0)
+    assert found.of_call[found.first].tolist() == list(range(units))
+
+
+def test_an_unknown_unit_is_refused_with_the_nearest(tmp_path: Path):
+    store = store_of(tmp_path, session(0, 0))
+    for wrong, words in (
+        ("conversatoin", "Did you mean 'conversation'"),
+        ("user", "no call of the log names its user"),
+    ):
+        with pytest.raises(InputError) as error:
+            demand_units(load(store), wrong)
+        assert words in f"{error.value} {error.value.remedy}"
+
+
+# -- every day ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_of_quality_is_rolled_back_while_it_runs(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.5, seed=4) if day >= BEFORE else None
+        bad = side == "treated" and number % 2
+        return session(day, number, size=size, arm=side, score=0.0 if bad else 0.9)
+
+    result = verify(store_of(tmp_path, log(each, sessions=60)), MINI, rollout=ROLLOUT, monitored=True)
+    monitoring = result.monitoring
+    assert monitoring is not None
+    assert monitoring.decision.action == "roll back"
+    assert "quality is" in monitoring.decision.why
+    assert monitoring.looks[0].day == ROLLOUT
+    assert monitoring.intervals["quality"][1] < 0.95
+    assert result.effects.effects["quality"].claimed
+
+
+def test_a_look_does_not_change_when_days_are_added(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.5, seed=4) if day >= BEFORE else None
+        return session(day, number, size=size, arm=side, score=0.8 + 0.2 * (number % 2))
+
+    store = store_of(tmp_path, log(each))
+    whole = verify(store, MINI, rollout=ROLLOUT, monitored=True).monitoring
+    part = verify(store, MINI, rollout=ROLLOUT, until=ROLLOUT + timedelta(days=2), monitored=True).monitoring
+    assert whole is not None
+    assert part is not None
+    assert [replace(look) for look in whole.looks[:3]] == list(part.looks)
+
+
+def test_the_log_is_read_once_into_units(tmp_path: Path):
+    store = store_of(tmp_path, log(held_back, days=16, sessions=10))
+    found = observed(store, HELD_BACK, rollout=ROLLOUT)
+    assert len(found.table) == 160
+    assert found.table.calls.sum() == len(found.traffic)
+    assert found.table.cost.sum() == pytest.approx(found.traffic.cost.sum() / 1e12)
