@@ -12,6 +12,47 @@ from ingest.pipeline.run import IngestReport, ingest
 from ingest.store.database import Store
 
 
+class Follower:
+    """Looks at files and folders again and again, and ingests what has changed since the last look.
+
+    `options` are those of `ingest`. Only files whose size or time has changed are opened; those of a format that is
+    read record by record go on where they ended.
+    """
+
+    def __init__(self, store: Store, paths: Iterable[str | Path], **options: Any) -> None:
+        self.paths = [Path(path) for path in paths]
+        self._store = store
+        self._options = options
+        self._known: dict[Path, tuple[int, int]] = {}
+
+    def missing(self) -> list[Path]:
+        """The paths that are not there now."""
+        return [path for path in self.paths if not path.exists()]
+
+    def look(self) -> IngestReport | None:
+        """Ingest what has changed; None where nothing has, or nothing in it is a log yet.
+
+        Raises StoreError where the store cannot be written: the next look takes the same files again.
+        """
+        changed: dict[Path, tuple[int, int]] = {}
+        for path in _files(self.paths):
+            try:
+                stat = path.stat()
+            except OSError:  # rotated away between listing and looking
+                continue
+            state = (stat.st_size, stat.st_mtime_ns)
+            if stat.st_size and self._known.get(path) != state:
+                changed[path] = state
+        if not changed:
+            return None
+        try:
+            report = ingest(self._store, list(changed), **self._options)
+        except InputError:  # nothing in them that is a log yet
+            report = None
+        self._known.update(changed)
+        return report
+
+
 def follow(
     store: Store,
     paths: Iterable[str | Path],
@@ -23,32 +64,17 @@ def follow(
 ) -> int:
     """Ingest what is new in the files and folders every `every` seconds, for ever or for `rounds` looks.
 
-    Only files whose size or time has changed are opened; those of a format that is read record by record go on where
-    they ended. Returns the number of new calls. `options` are those of `ingest`.
+    Returns the number of new calls. `options` are those of `ingest`.
     """
-    wanted = [Path(path) for path in paths]
-    known: dict[Path, tuple[int, int]] = {}
+    follower = Follower(store, paths, **options)
     calls = 0
     looks = 0
     while rounds is None or looks < rounds:
         if looks:
             time.sleep(every)
         looks += 1
-        changed = []
-        for path in _files(wanted):
-            try:
-                stat = path.stat()
-            except OSError:  # rotated away between listing and looking
-                continue
-            state = (stat.st_size, stat.st_mtime_ns)
-            if stat.st_size and known.get(path) != state:
-                known[path] = state
-                changed.append(path)
-        if not changed:
-            continue
-        try:
-            report = ingest(store, changed, **options)
-        except InputError:  # nothing in them that is a log yet
+        report = follower.look()
+        if report is None:
             continue
         calls += report.calls
         if on_report is not None and (report.calls or report.quarantined):
@@ -59,12 +85,15 @@ def follow(
 def _files(paths: list[Path]) -> list[Path]:
     found = []
     for path in paths:
-        if path.is_dir():
-            found += [
-                inner
-                for inner in sorted(path.rglob("*"))
-                if inner.is_file() and not any(part.startswith(".") for part in inner.relative_to(path).parts)
-            ]
-        elif path.exists():
-            found.append(path)
+        try:
+            if path.is_dir():
+                found += [
+                    inner
+                    for inner in sorted(path.rglob("*"))
+                    if inner.is_file() and not any(part.startswith(".") for part in inner.relative_to(path).parts)
+                ]
+            elif path.exists():
+                found.append(path)
+        except OSError:  # removed while it was listed, or not to be read now
+            continue
     return found

@@ -125,6 +125,14 @@ TABLES: dict[str, str] = {
     "import_issues": "call_no BIGINT, code VARCHAR, detail VARCHAR",
     # what people did at a moment (UTC), such as a deployment: `hindcast mark`
     "annotations": "time TIMESTAMP, text VARCHAR, source VARCHAR",
+    # what `hindcast watch` has seen: an alert of a series or a failed gate, and whether it was told
+    "watch_alerts": """alert_id VARCHAR, dimension VARCHAR, value VARCHAR, kind VARCHAR, started TIMESTAMP,
+                       detected TIMESTAMP, ended TIMESTAMP, usd_per_hour DOUBLE, expected_usd_per_hour DOUBLE,
+                       state VARCHAR, part_of VARCHAR, seen TIMESTAMP, told TIMESTAMP""",
+    # what it has to tell, for each channel: kept until it is sent
+    "watch_notices": """notice_id VARCHAR, alert_id VARCHAR, channel VARCHAR, body VARCHAR, created TIMESTAMP,
+                        attempts INTEGER, next_attempt TIMESTAMP, sent TIMESTAMP, given_up TIMESTAMP,
+                        problem VARCHAR""",
     "usage_buckets": """source_id INTEGER, kind VARCHAR, start_time TIMESTAMP, end_time TIMESTAMP, provider VARCHAR,
                         model VARCHAR, line_item VARCHAR, token_kind VARCHAR, project VARCHAR, api_key VARCHAR,
                         service_tier VARCHAR, quantity DECIMAL(38,6), requests BIGINT, amount_usd DECIMAL(38,12),
