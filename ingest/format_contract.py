@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
+from ingest.records.claimed_usage import claimed_usage
 
 if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
     import numpy as np
@@ -49,14 +51,28 @@ def as_bad_record(error: Exception) -> BadRecordError:
     return BadRecordError(f"unexpected shape ({type(error).__name__}: {error})"[:200])
 
 
-def catch_reader_errors(read: Callable[..., list[Outcome]], *arguments: Any) -> list[Outcome]:
-    """`read(*arguments)` for one of several items of a record; an error of that item becomes its outcome."""
+def catch_reader_errors(read: Callable[..., list[Outcome]], *arguments: Any, item: Any = None) -> list[Outcome]:
+    """`read(*arguments)` for one of several items of a record; an error of that item becomes its outcome.
+
+    What an `item` (by default the first argument) that becomes no call used is what it says itself.
+    """
+    item = arguments[0] if item is None else item
     try:
-        return read(*arguments)
-    except BadRecordError as bad:
-        return [bad]
+        found = read(*arguments)
+    except BadRecordError as error:
+        bad = error
     except READER_ERRORS as error:
-        return [as_bad_record(error)]
+        bad = as_bad_record(error)
+    else:
+        return [_with_claims(outcome, item) for outcome in found]
+    bad.claims = claimed_usage(item)
+    return [bad]
+
+
+def _with_claims(outcome: Outcome, item: Any) -> Outcome:
+    if isinstance(outcome, Skip) and outcome.claims is None:
+        return dataclasses.replace(outcome, claims=claimed_usage(item))
+    return outcome
 
 
 class Reader(Protocol):

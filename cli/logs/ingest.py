@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,10 @@ def ingest(
     max_bad_ratio: Annotated[
         float | None, typer.Option(help="Exit 1 if more than this share of the rows is invalid.", callback=SHARE)
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit 1 if anything with usage was not read, or has tokens of two readings."),
+    ] = False,
     count_tokens: Annotated[bool, typer.Option("--count-tokens", help="Count every text's tokens right away.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Store nothing: say what each file is, why, and what it lacks.")
@@ -127,6 +132,8 @@ def ingest(
         raise typer.Exit(2)
     if max_bad_ratio is not None:
         report.check(max_bad_ratio)
+    if strict:
+        report.check_strict()
 
 
 def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
@@ -208,6 +215,16 @@ def _notes(priced: IngestReport) -> list[str]:
             for bad in file["bad_rows"][:3]:
                 notes.append(f"  {Path(file['path']).name}:{bad['row']}: {bad['reason']} at {bad['json_path']}")
         del notes[12:]
+    for file in report.files:
+        for lost in file["left_out"]:
+            spent = f", ${lost['logged_cost_usd']} logged" if Decimal(lost["logged_cost_usd"]) else ""
+            notes.append(
+                f"not read, {Path(file['path']).name}: {count(lost['rows'], 'row')} with usage, {lost['reason']} "
+                f"({lost['tokens']:,} tokens{spent})"
+            )
+    del notes[20:]
+    if report.ambiguous:
+        notes.append(f"{count(report.ambiguous, 'call')} whose tokens can be read in two ways: no price")
     elsewhere = sum(file["logged_elsewhere"] for file in report.files)
     if elsewhere:
         notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")

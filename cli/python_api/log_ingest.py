@@ -50,7 +50,25 @@ class IngestReport(Result):
         from analysis.formatting import count, money
 
         cost = f", {money(self.cost)} in the store" if self.cost is not None else ""
-        return f"{count(self.report.calls, 'new call')} from {count(len(self.report.files), 'file')}{cost}."
+        read = f"{count(self.report.calls, 'new call')} from {count(len(self.report.files), 'file')}{cost}."
+        return " ".join([read, *self.not_read])
+
+    @property
+    def not_read(self) -> list[str]:
+        """Sentences on what names usage and was not read, and on files of which nothing is a call."""
+        from analysis.formatting import count, money, tokens
+
+        told = []
+        lost = self.report.left_out
+        if lost["rows"]:
+            logged = f", {money(Decimal(lost['cost_pico']).scaleb(-12))} logged" if lost["cost_pico"] else ""
+            told.append(f"Not read: {count(lost['rows'], 'row')} with usage ({tokens(lost['tokens'])} tokens{logged}).")
+        if self.report.passed_over_usage:
+            told.append(f"Of no known format: {count(len(self.report.passed_over_usage), 'file')} with usage.")
+        empty = self.report.empty_files
+        if empty:
+            told.append(f"No call in {Path(empty[0]).name}" + (f" and {len(empty) - 1:,} more." if empty[1:] else "."))
+        return told
 
     def document(self) -> dict[str, Any]:
         from analysis.formatting import usd

@@ -6,12 +6,14 @@ Also rows of a table of log records, as ClickHouse and Loki exports have them. T
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome, stateless
+from ingest.format_contract import Context, Format, Outcome
 from ingest.otel import agent_events
 from ingest.otel.genai_attributes import first, flat
-from ingest.records.call import Skip, text_or_none
+from ingest.otel.metric_points import Metrics, is_metrics
+from ingest.records.call import Call, Skip, text_or_none
 
 _ATTRIBUTES = ("attributes", "LogAttributes", "log_attributes")
 _RESOURCES = ("ResourceAttributes", "resource_attributes")
@@ -19,12 +21,32 @@ _TIMES = ("timestamp", "Timestamp", "time")
 _BODIES = ("body", "Body")
 
 
-def read(record: Any, context: Context) -> Outcome:  # noqa: ARG001
-    """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+class Telemetry:
+    """Reads the events of one file, and the metrics between them."""
+
+    def __init__(self, context: Context) -> None:  # noqa: ARG002
+        self.metrics = Metrics()
+        self.calls = False  # whether any record was a call
+
+    def read(self, record: Any, row: int) -> Outcome | list[Outcome]:  # noqa: ARG002
+        """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+        if is_metrics(record):
+            self.metrics.add(record)
+            return []
+        outcome = _event(record)
+        self.calls = self.calls or isinstance(outcome, Call)
+        return outcome
+
+    def close(self) -> Iterable[Outcome]:
+        """The metrics, whose calls the events may have."""
+        return self.metrics.close(calls=self.calls)
+
+
+def _event(record: Any) -> Outcome:
     values = flat(first(record, _ATTRIBUTES))
     name = agent_events.event_name(values, first(record, _BODIES))
     if name is None:
-        return Skip("metrics of an agent" if "scopeMetrics" in record else "log record of something else")
+        return Skip("log record of something else")
     if not agent_events.is_response(name, values):
         return agent_events.NO_RESPONSE
     clock = record.get("hrTime")
@@ -53,7 +75,7 @@ FORMAT = Format(
     title="Telemetry file of a coding agent",
     fingerprints=(frozenset({"hrTime", "attributes", "resource"}),),
     matches=_matches,
-    open=stateless(read),
+    open=Telemetry,
     rank=12,
     fields=(
         ("start_time", "event.timestamp - duration_ms"), ("model", "model"), ("input_tokens", "input_token_count"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
@@ -38,10 +38,12 @@ def read(record: Any, context: Context) -> Outcome:
         named = f"{named}-{version}"
     call.request_model = call.request_model or deployment or named
     call.response_model = call.response_model or named or call.request_model
-    if call.response_model is None:
-        if get("category") == "RequestResponse" and "chat" not in str(get("operationName")).lower():
-            return Skip("diagnostic record without a model call")
-        raise BadRecordError("no model", "$.properties.modelDeploymentName")
+    if (
+        call.response_model is None
+        and get("category") == "RequestResponse"
+        and "chat" not in str(get("operationName")).lower()
+    ):
+        return Skip("diagnostic record without a model call")
     if call.tokens_source is None:
         call.tokens_source = "missing"  # RequestResponse records count nothing
     call.provider_name = "azure.ai.openai"

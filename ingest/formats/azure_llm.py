@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none, token_count
+from ingest.records.call import NOTHING, Call, Skip, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire.request_response import opened
@@ -42,16 +42,17 @@ class Records:
         held = self.calls.get(identity)
         if held is not None:
             held.add(values)
-            return [Skip("a further part of a call's messages")]
+            return [Skip("a further part of a call's messages", claims=NOTHING)]
         self.calls[identity] = _Parts(values, row)
         if len(self.calls) > _HELD:
-            return catch_reader_errors(self.calls.popitem(last=False)[1].outcomes, self.context)
+            oldest = self.calls.popitem(last=False)[1]
+            return catch_reader_errors(oldest.outcomes, self.context, item=oldest.values)
         return []
 
     def close(self) -> Iterable[Outcome]:
         """The calls whose parts are all there, now that the file has ended."""
         for parts in self.calls.values():
-            yield from catch_reader_errors(parts.outcomes, self.context)
+            yield from catch_reader_errors(parts.outcomes, self.context, item=parts.values)
         self.calls.clear()
 
 
@@ -82,8 +83,6 @@ class _Parts:
         settle(call, input_tokens=asked, output_tokens=made, total=total or None)
         call.request_model = text_or_none(get("deploymentName")) or text_or_none(get("modelName"))
         call.response_model = text_or_none(get("modelName")) or call.request_model
-        if call.response_model is None and call.tokens_source == "missing":
-            raise BadRecordError("no model", "$.modelName")
         given = get("timeGenerated") or get("time")
         call.start_us, call.time_precision = time_us(given, "$.time", zone=context.zone)
         streamed = get("isStreamCompletion")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, mapping_or_empty, text_or_none, token_count
+from ingest.records.call import Call, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire import anthropic, bedrock, streaming
@@ -34,8 +34,6 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     _tokens(call, asked, made)
     model = text_or_none(get("modelId"))
     call.request_model = call.response_model = model or call.response_model
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.modelId")
     call.start_us, call.time_precision = time_us(get("timestamp"), "$.timestamp", zone=context.zone)
     call.region = text_or_none(get("region"))
     operation = text_or_none(get("operation")) or ""

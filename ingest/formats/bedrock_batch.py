@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import NOTHING, Call, Skip, mapping_or_empty, text_or_none
 from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
 from ingest.wire.request_response import apply_bodies, dialect_of, opened, take_file_time
@@ -25,7 +25,7 @@ _COUNTS = (
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if "recordId" not in record:
-        return Skip("the manifest of a batch, which sums up its records")
+        return Skip("the manifest of a batch, which sums up its records", claims=NOTHING)
     answer = opened(record.get("modelOutput"))
     if not isinstance(answer, dict) or not answer:
         failure = mapping_or_empty(record.get("error"))

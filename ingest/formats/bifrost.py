@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, text_or_none
+from ingest.records.call import Skip, text_or_none
 
 LAYOUT = RowLayout({
     "start": ("timestamp", "created_at"),
@@ -41,8 +41,6 @@ def read(record: Any, context: Context) -> Outcome:
     if "list" in kind or "retrieve" in kind or "delete" in kind:
         return Skip("a request that reads or manages, and runs no model")
     call = LAYOUT.call(record, context)
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.model")
     call.operation_name = next((name for word, name in _OPERATIONS.items() if word in kind), "chat")
     if record.get("status") == "cancelled":
         call.status = "cancelled"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Skip, mapping_or_empty, text_or_none
 
 LAYOUT = RowLayout(
     {
@@ -52,8 +52,6 @@ def read(record: Any, context: Context) -> Outcome:
     if kind != "llm":
         return Skip("span without a model call")
     call = LAYOUT.call(record, context)
-    if call.response_model is None:
-        raise BadRecordError("a model call without a model", "$.metadata.model")
     if str(mapping_or_empty(record.get("metrics")).get("cached")).lower() in ("1", "true", "1.0"):
         call.status = "gateway_cache_hit"
     call.identity = text_or_none(record.get("id")) or text_or_none(record.get("span_id"))

@@ -14,7 +14,7 @@ from typing import Any
 from ingest.columnar.claude_code import NO_MESSAGE, NO_USAGE, SYNTHETIC, TURN, TranscriptColumns
 from ingest.format_contract import Context, Format, Outcome
 from ingest.records.agent_names import folder_name
-from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.call import NOTHING, BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
@@ -60,7 +60,7 @@ class Transcript:
             if message.get("role") == "assistant":
                 return Skip(NO_USAGE)
             self.turn += 1
-            return Skip(TURN)
+            return Skip(TURN, claims=NOTHING)  # what a sub-agent used is in its own transcript
         if message.get("model") == "<synthetic>":
             return _SYNTHETIC
         return self._call_row(record, message, row)
@@ -146,8 +146,6 @@ class Transcript:
     def _call(self, record: dict[str, Any], message: dict[str, Any]) -> Call:
         call = Call(operation_name="chat", replaces=True)
         call.response_model = call.request_model = text_or_none(message.get("model"))
-        if call.response_model is None:
-            raise BadRecordError("no model", "$.message.model")
         call.provider_name = claude_host(call.response_model)
         usage = message.get("usage")
         if not isinstance(usage, dict):  # before usage was logged with the message

@@ -15,7 +15,16 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome
 from ingest.formats.claude_code import Transcript
 from ingest.records.agent_names import folder_name
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import (
+    NOTHING,
+    BadRecordError,
+    Call,
+    Skip,
+    mapping_or_empty,
+    pico_dollars,
+    text_or_none,
+    token_count,
+)
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
@@ -54,7 +63,7 @@ class Printed:
             self.model = text_or_none(record.get("model")) or self.model
             self.folder = text_or_none(record.get("cwd")) or self.folder
         if kind != "assistant":
-            return Skip("printed record without token counts")
+            return Skip("printed record without token counts", claims=NOTHING)
         found = self.answers.read({**record, "sessionId": self.session, "cwd": self.folder,
                                    "isSidechain": record.get("parent_tool_use_id") is not None,
                                    "timestamp": record.get("timestamp") or self.context.mtime_us}, row)  # fmt: skip
@@ -91,7 +100,7 @@ class Printed:
         if _sums(answers) == {name: tuple(counts.values()) for name, counts in grown.items()}:
             if len(answers) == 1:  # what is alone in its run has its cost
                 answers[0].logged_cost_pico = pico_dollars(record.get("total_cost_usd"), "$.total_cost_usd")
-            return [*answers, Skip("the sum of the answers before it")]
+            return [*answers, Skip("the sum of the answers before it", claims=NOTHING)]
         found: list[Outcome] = []
         for name, counts in grown.items():
             call = self._sum(record, name, counts, usage if len(grown) == 1 else {})

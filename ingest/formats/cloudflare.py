@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, text_or_none
+from ingest.records.call import text_or_none
 
 _OPERATIONS = {"embeddings": "embeddings", "embedding": "embeddings", "image": "image_generation",
                "speech": "speech", "transcription": "transcription", "rerank": "rerank"}  # fmt: skip
@@ -42,8 +42,6 @@ LAYOUT = RowLayout({
 def read(row: Any, context: Context) -> Outcome:
     """The outcome of one row. Raises BadRecordError if it cannot be used."""
     call = LAYOUT.call(row, context)
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.model")
     step = row.get("step", row.get("Step"))
     call.attempt = step + 1 if type(step) is int and 0 <= step < 1000 else None
     kind = (text_or_none(row.get("model_type", row.get("ModelType"))) or "").lower()

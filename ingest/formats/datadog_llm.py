@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Skip, mapping_or_empty, text_or_none
 
 LAYOUT = RowLayout(
     {
@@ -55,8 +55,6 @@ def _span(span: dict[str, Any], context: Context) -> list[Outcome]:
     if kind not in _MODEL_KINDS:
         return [Skip("span without a model call")]
     call = LAYOUT.call(span, context)
-    if call.response_model is None:
-        raise BadRecordError("a model call without a model", "$.meta.model_name")
     call.operation_name = _MODEL_KINDS[kind]
     if span.get("status") == "error":
         call.status = "error"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.otel import genai_attributes as attrs
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import Call, Skip, text_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
@@ -40,8 +40,6 @@ def read(record: Any, context: Context) -> Outcome:
     call = Call()
     attrs.apply(call, values, text=context.want_text)
     call.request_model = call.request_model or text_or_none(values.get("x-ai-eg-model"))
-    if call.request_model is None and call.response_model is None:
-        raise BadRecordError("no model", "gen_ai.request.model")
     named = call.provider_name or text_or_none(values.get("gen_ai.backend.name"))
     call.provider_name = provider_name(named) or provider_of(call.response_model or call.request_model)
     start = next((values[name] for name in _TIMES if name in values), None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.call import Call, pico_dollars, text_or_none, token_count
 from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
@@ -34,8 +34,6 @@ def read(record: Any, context: Context) -> Outcome:
     call.response_model = text_or_none(get("response_model")) or call.response_model or text_or_none(get("model"))
     asked = text_or_none(get("model_override")) or text_or_none(get("request_model"))
     call.request_model = asked or call.request_model or call.response_model
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.request_model")
     call.provider_name = provider_name(text_or_none(get("provider"))) or call.provider_name
     call.start_us, call.time_precision = time_us(get("request_created_at"), "$.request_created_at", zone=context.zone)
     delay = get("delay_ms")

@@ -38,8 +38,6 @@ def read(record: Any, context: Context) -> Outcome:
     for name in _STRINGS:
         if name in record:
             setattr(call, name, text_or_none(record[name]))
-    if call.request_model is None and call.response_model is None:
-        raise BadRecordError("no model", "$.request_model")
     call.identity = text_or_none(get("call_id")) or call.response_id
     call.start_us, call.time_precision = time_us(get("start_time"), "$.start_time", zone=context.zone)
     if get("end_time") is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Skip, mapping_or_empty, text_or_none
 
 LAYOUT = RowLayout(
     {
@@ -35,7 +35,7 @@ def read(record: Any, context: Context) -> list[Outcome]:
     about = mapping_or_empty(record.get("eval"))
     found: list[Outcome] = []
     for sample, place, event in _events(record):
-        found.extend(catch_reader_errors(_call, about, sample, place, event, context))
+        found.extend(catch_reader_errors(_call, about, sample, place, event, context, item=event))
     return found or [Skip("an evaluation without model calls")]
 
 
@@ -45,8 +45,6 @@ def _call(
     if event.get("cache") == "read":
         event = {**event, "cached": True}
     call = LAYOUT.call(event, context)
-    if call.response_model is None:
-        raise BadRecordError("a model call without a model", "$.samples.events.model")
     provider, slash, name = (call.request_model or "").partition("/")
     if slash:  # `openai/gpt-4o`, `openai/azure/gpt-4o`: the API comes first
         call.provider_name = call.provider_name or provider

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, pico_dollars
+from ingest.records.call import Skip, pico_dollars
 
 LAYOUT = RowLayout({
     "start": ("started_at", "timestamp", "@timestamp"),
@@ -37,15 +37,13 @@ def read(record: Any, context: Context) -> list[Outcome]:
     found: list[Outcome] = []
     for name, plugin in record["ai"].items():
         if isinstance(plugin, dict) and isinstance(plugin.get("usage"), dict):
-            found.extend(catch_reader_errors(_call, record, name, plugin, context))
+            found.extend(catch_reader_errors(_call, record, name, plugin, context, item=plugin))
     return found or [Skip("a request without a model call")]
 
 
 def _call(record: dict[str, Any], name: str, plugin: dict[str, Any], context: Context) -> list[Outcome]:
     usage = {_OLD_NAMES.get(key, key): value for key, value in plugin["usage"].items()}
     call = LAYOUT.call({**record, "plugin": {**plugin, "usage": usage}}, context)
-    if call.response_model is None:
-        raise BadRecordError("no model", f"$.ai.{name}.meta.request_model")
     call.logged_cost_pico = pico_dollars(plugin["usage"].get("cost") or None, f"$.ai.{name}.usage.cost")
     request = record.get("request")
     given = request.get("id") if isinstance(request, dict) else None

@@ -15,7 +15,7 @@ from ingest.otel.span_messages import messages_of
 from ingest.otel.span_messages import opened as opened_text
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none
+from ingest.records.call import NOTHING, Call, Skip, mapping_or_empty, pico_dollars, text_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.usage_details import apply_usage_details
@@ -79,7 +79,7 @@ class Observations:
         begun = self.begun.get(name)
         if begun is not None:  # an observation is created at its start and updated with its usage at its end
             self.begun[name] = ({**begun[0], **told}, begun[1])
-            return [Skip("update of an observation")]
+            return [Skip("update of an observation", claims=NOTHING)]
         self.begun[name] = (observation, row)
         if len(self.begun) <= _HELD:
             return []
@@ -109,14 +109,11 @@ class Observations:
         calls = kind in ("GENERATION", "EMBEDDING") or (kind != "AGENT" and bool(usage) and model is not None)
         agent = name if kind == "AGENT" else None
         if not calls:
-            return [*self.tree.add(span_id, parent, agent=agent), Skip("observation without a model call")]
+            return self.tree.pass_over(span_id, parent, record, "observation without a model call", agent=agent)
         call = Call(span_id=span_id, parent_span_id=parent, row=row, replaces=record.get("updates") is True)
         call.trace_id = text_or_none(either("traceId", "trace_id"))
         call.operation_name = "embeddings" if kind == "EMBEDDING" else "chat"
         call.request_model = call.response_model = model
-        if model is None:
-            self.tree.add(span_id, parent)
-            raise BadRecordError("a generation without a model", "$.model")
         apply_usage_details(call, usage)
         start = opened_text(either("startTime", "start_time"))
         call.start_us, call.time_precision = time_us(start, "$.startTime", zone=self.context.zone)

@@ -57,7 +57,7 @@ class Runs:
         if kind not in ("llm", "embedding"):
             # LangGraph and LangChain agents run as chains; those of plumbing are no names for an agent
             agent = name if kind == "chain" and parent is None and name not in _PLUMBING else None
-            return [*self.tree.add(run_id, parent, agent=agent), Skip("run without a model call")]
+            return self.tree.pass_over(run_id, parent, run, "run without a model call", agent=agent)
         call = self._call(run)
         call.row = run.get("row", row)
         return self.tree.add(run_id, parent, call=call, usage=call.tokens_source != "missing")
@@ -75,8 +75,6 @@ class Runs:
             or text_or_none(params.get("model_name")) or text_or_none(inputs.get("model"))
         )  # fmt: skip
         call.response_model = text_or_none(outputs.get("model")) or call.request_model
-        if call.request_model is None and call.response_model is None:
-            raise BadRecordError("no model", "$.extra.metadata.ls_model_name")
         named = provider_name(text_or_none(metadata.get("ls_provider")))
         call.provider_name = named or provider_of(call.response_model)
         call.start_us, call.time_precision = time_us(get("start_time"), "$.start_time", zone=self.context.zone)

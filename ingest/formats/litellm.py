@@ -15,7 +15,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names, server_tools
-from ingest.records.call import Call, Skip, pico_dollars, text_or_none
+from ingest.records.call import NOTHING, Call, Skip, pico_dollars, text_or_none
 from ingest.records.endpoints import endpoint_of
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
@@ -51,7 +51,7 @@ def operation_of(record: dict[str, Any], cost_pico: int | None) -> str | Skip:
     if plain.startswith("a") and not plain.startswith(("anthropic", "add_")):
         plain = plain[1:]
     if plain != _BATCH and "generate" not in plain and plain.startswith(_READS) | plain.endswith(_READ_ENDS):
-        return Skip(f"LiteLLM {kind[:40]}: reads or manages, runs no model")
+        return Skip(f"LiteLLM {kind[:40]}: reads or manages, runs no model", claims=None if cost_pico else NOTHING)
     for word, operation in _OPERATIONS:
         if word in plain:
             return operation

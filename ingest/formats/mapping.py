@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import InputError
 from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, as_bad_record
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
+from ingest.records.call import NOTHING, BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
 from ingest.records.json_paths import Scope, all_values, getter, opened, rows_at
 from ingest.records.number_text import TO_MS, amount, duration_ms, number
 from ingest.records.timestamps import time_us
@@ -84,7 +84,7 @@ class MappingReader:
         if not isinstance(scope[-1], dict):
             raise BadRecordError("not an object")
         if not all(test(scope) for test in self.where):
-            return Skip("record outside the mapping's `where`")
+            return Skip("record outside the mapping's `where`", claims=NOTHING)
         call = Call()
         counts: dict[str, int | None] = {}
         for name, rule, value in self.constants:
@@ -108,6 +108,8 @@ class MappingReader:
             call.identity = "\x1f".join(str(part) for part in parts)
         self._contents(call, scope)
         self._settle(call, counts)
+        if call.request_model is None and call.response_model is None:
+            call.issue("no_model", "the mapping finds none")
         if call.task is not None:
             call.task_source = "mapping"
         if call.agent is not None:

@@ -9,7 +9,7 @@ from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
-from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none
+from ingest.records.call import Call, Skip, pico_dollars, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
@@ -40,7 +40,7 @@ class Traces:
         agent = text_or_none(span.get("name")) if kind == "agent" else None
         usage = "mlflow.chat.tokenUsage" in values
         if kind != "llm":
-            return [*self.tree.add(span_id, parent, agent=agent, usage=False), Skip("span without a model call")]
+            return self.tree.pass_over(span_id, parent, values, "span without a model call", agent=agent)
         trace = attrs.hex_id(span.get("trace_id"), 16) or text_or_none(values.get("mlflow.traceRequestId"))
         call = Call(trace_id=trace, span_id=span_id, parent_span_id=parent, row=row)
         attrs.apply(call, values, text=self.context.want_text, emitter=emitter_of("mlflow"))
@@ -54,8 +54,6 @@ class Traces:
             choices = made.get("choices")
             if isinstance(choices, list) and self.context.want_text:
                 call.output = [one["message"] for one in choices if isinstance(one, dict) and "message" in one] or None
-        if call.request_model is None and call.response_model is None:
-            raise BadRecordError("a model call without a model", "$.attributes['mlflow.llm.model']")
         cost = values.get("mlflow.llm.cost")
         if isinstance(cost, dict):
             call.logged_cost_pico = pico_dollars(cost.get("total_cost"), "mlflow.llm.cost.total_cost")

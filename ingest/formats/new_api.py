@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, pico_dollars, text_or_none
+from ingest.records.call import Skip, pico_dollars, text_or_none
 from ingest.wire.request_response import opened
 
 _QUOTA_PER_DOLLAR = 500_000
@@ -43,8 +43,6 @@ def read(record: Any, context: Context) -> Outcome:
     other = opened(record.get("other"))
     other = other if isinstance(other, dict) else {}
     call = (EXCLUSIVE if other.get("claude") is True else INCLUSIVE).call({**record, "other": other}, context)
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.model_name")
     if kind == str(_FAILED):
         call.status = "error"
     served = text_or_none(other.get("upstream_model_name"))

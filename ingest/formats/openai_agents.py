@@ -8,7 +8,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import Call, Skip, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire.request_response import apply_bodies, dialect_of, provider_of
@@ -34,7 +34,7 @@ class Traces:
         kind = data.get("type")
         if kind not in ("generation", "response"):
             agent = text_or_none(data.get("name")) if kind == "agent" else None
-            return [*self.tree.add(span_id, parent, agent=agent), Skip("span without a model call")]
+            return self.tree.pass_over(span_id, parent, data, "span without a model call", agent=agent)
         call = Call(span_id=span_id, parent_span_id=parent, trace_id=text_or_none(record.get("trace_id")), row=row)
         call.provider_name = "openai"
         answer = data.get("response")
@@ -51,9 +51,6 @@ class Traces:
                 call.params = config
                 if isinstance(config.get("temperature"), int | float):
                     call.temperature = float(config["temperature"])
-        if call.request_model is None and call.response_model is None:
-            self.tree.add(span_id, parent)
-            raise BadRecordError("a model call without a model", "$.span_data.model")
         call.provider_name = provider_of(call.response_model or call.request_model) or call.provider_name
         call.start_us, call.time_precision = time_us(record.get("started_at"), "$.started_at", zone=self.context.zone)
         if record.get("ended_at"):

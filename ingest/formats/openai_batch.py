@@ -24,8 +24,6 @@ def read(record: Any, context: Context) -> Outcome:
     call = Call(is_batch=True)
     created = apply_bodies(call, None, body)
     call.service_tier = "batch"
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.response.body.model")
     call.provider_name = provider_of(call.response_model) or "openai"
     if created is not None:
         call.start_us, call.time_precision = time_us(created, "$.response.body.created", zone=context.zone)

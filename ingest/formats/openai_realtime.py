@@ -85,8 +85,6 @@ class Events:
 
     def _finished(self, call: Call, record: dict[str, Any]) -> Call:
         call.request_model = call.response_model
-        if call.response_model is None:
-            call.issue("no_model", "no session.created event before it names one")
         beside = {key: value for key, value in record.items() if key not in ("status", *_INSIDE)}
         apply_wrapper(call, beside, self.context)
         call.conversation_id = call.conversation_id or text_or_none(self.session.get("id"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.records.agent_names import folder_name
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -51,8 +51,6 @@ def _message(record: dict[str, Any], context: Context, *, child: bool = False) -
         return Skip("an answer that is still being written")
     call = Call(operation_name="chat")
     call.request_model = call.response_model = text_or_none(get("modelID"))
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.modelID")
     call.provider_name = provider_name(text_or_none(get("providerID")))
     _settle(call, tokens)
     call.start_us, call.time_precision = time_us(times.get("created"), "$.time.created", unit="ms", zone=context.zone)

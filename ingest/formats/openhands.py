@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire.request_response import provider_of, take_file_time
@@ -24,7 +24,7 @@ def read(record: Any, context: Context) -> list[Outcome]:
     for agent, metrics in _metrics(record, None, _DEPTH):
         usages = metrics["token_usages"]
         for place in range(len(usages)):
-            found.extend(catch_reader_errors(_call, record, agent, metrics, place, context))
+            found.extend(catch_reader_errors(_call, record, agent, metrics, place, context, item=usages[place]))
     return found or [Skip("a run without calls")]
 
 
@@ -34,8 +34,6 @@ def _call(
     usage = metrics["token_usages"][place]
     call = Call(operation_name="chat")
     call.response_model = call.request_model = text_or_none(usage.get("model"))
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.token_usages.model")
     call.provider_name = provider_of(call.response_model)
     settle(
         call,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import server_tools
-from ingest.records.call import BadRecordError, Bucket, Call, pico_dollars, text_or_none, token_count
+from ingest.records.call import Bucket, Call, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 
@@ -33,8 +33,6 @@ def read(record: Any, context: Context) -> Outcome:
     call = Call(provider_name="vercel" if identity.startswith("gen_") else "openrouter")
     call.response_model = text_or_none(either("model_permaslug", "model"))
     call.request_model = text_or_none(get("model")) or call.response_model
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.model")
     settle(
         call,
         input_tokens=token_count(either("native_tokens_prompt", "tokens_prompt"), "$.native_tokens_prompt"),

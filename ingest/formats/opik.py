@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
-from ingest.records.call import BadRecordError, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Skip, mapping_or_empty, text_or_none
 
 LAYOUT = RowLayout({
     "start": ("start_time",),
@@ -41,8 +41,6 @@ def read(record: Any, context: Context) -> Outcome:
         return Skip("span without a model call")
     original = _nested(mapping_or_empty(record.get("usage")))
     call = LAYOUT.call({**record, "original_usage": original} if original else record, context)
-    if call.response_model is None:
-        raise BadRecordError("a model call without a model", "$.model")
     call.identity = text_or_none(record.get("id"))
     return call
 

@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
-from ingest.otel import agent_events
+from ingest.otel import agent_events, metric_points
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import NOTHING, Call, Skip, mapping_or_empty, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
-_OTHER = Skip("span without a model call")
+_ENVELOPES = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")
+_NO_CALL = "span without a model call"
 _DETAILS = "gen_ai.client.inference.operation.details"
 
 
@@ -27,22 +28,27 @@ class Export:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.tree = SpanTree()
+        self.metrics = metric_points.Metrics()
+        self.calls = False  # whether anything was a call
         self.waiting: dict[str, dict[str, Any]] = {}  # contents of spans that come later
 
     def read(self, record: Any, row: int) -> list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
         found: list[Outcome] = []
         for resource, scope, span in _spans(record):
-            found.extend(catch_reader_errors(self._span, resource, scope, span, row))
+            found.extend(catch_reader_errors(self._span, resource, scope, span, row, item=span))
         for resource, event in _log_records(record):
-            found.extend(catch_reader_errors(self._event, resource, event))
-        if not found and not _named(record, "resourceSpans"):
+            found.extend(catch_reader_errors(self._event, resource, event, item=event))
+        if metric_points.is_metrics(record):
+            self.metrics.add(record)
+        elif not found and not _named(record, "resourceSpans"):
             found.append(Skip("an export without spans"))
         return found
 
     def close(self) -> Iterable[Outcome]:
         """The calls still held back at the end of the file."""
-        return self.tree.close()
+        yield from self.tree.close()
+        yield from self.metrics.close(calls=self.calls)
 
     def _span(self, resource: dict[str, Any], scope: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:
         values = attrs.flat(span.get("attributes"))
@@ -64,14 +70,13 @@ class Export:
         workflow = text_or_none(attrs.first(values, attrs.WORKFLOW))
         usage = attrs.has_usage(values)
         if kind == "other" or (kind == "agent" and not usage):
-            return [*self.tree.add(span_id, parent, agent=agent, workflow=workflow), _OTHER]
+            return self.tree.pass_over(
+                span_id, parent, values, "span without a model call", agent=agent, workflow=workflow
+            )
         call = Call(trace_id=trace, span_id=span_id, parent_span_id=parent, row=row)
         sdk = values.get("telemetry.sdk.name", resource.get("telemetry.sdk.name"))
         emitter = emitter_of(text_or_none(scope.get("name")), text_or_none(sdk))
         attrs.apply(call, values, text=self.context.want_text, emitter=emitter)
-        if call.request_model is None and call.response_model is None:
-            self.tree.add(span_id, parent, agent=agent, workflow=workflow)
-            raise BadRecordError("a model call without a model", "gen_ai.request.model")
         started, ended = _named(span, "startTimeUnixNano"), _named(span, "endTimeUnixNano")
         call.start_us, call.time_precision = time_us(_nanos(started), "$.startTimeUnixNano", unit="ns")
         if ended not in (None, 0, "0"):
@@ -89,9 +94,9 @@ class Export:
             _take_event(call, _DETAILS, held)
         return self.tree.add(span_id, parent, agent=agent, workflow=workflow, call=call, usage=usage)
 
-    @staticmethod
-    def _place(call: Call, resource: dict[str, Any]) -> None:
+    def _place(self, call: Call, resource: dict[str, Any]) -> None:
         """Take what the resource says of where the call was made."""
+        self.calls = True
         call.service_name = text_or_none(resource.get("service.name"))
         call.environment = text_or_none(
             attrs.first(resource, ("deployment.environment.name", "deployment.environment"))
@@ -127,7 +132,7 @@ class Export:
             _take_event(call, name, values)
         elif name == _DETAILS and span_id and len(self.waiting) < 100_000:
             self.waiting[f"{attrs.hex_id(_named(event, 'traceId'), 16)}:{span_id}"] = values
-        return [Skip("contents of a call")]
+        return [Skip("contents of a call", claims=NOTHING)]
 
 
 def _take_event(call: Call, name: Any, values: dict[str, Any]) -> None:
@@ -181,14 +186,17 @@ def _nanos(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
+def _matches(record: Any) -> bool:
+    if metric_points.is_metrics(record):
+        return "resource" not in record  # else what the SDK's own writer prints
+    return isinstance(record, dict) and not record.keys().isdisjoint(_ENVELOPES)
+
+
 FORMAT = Format(
     name="otlp",
     title="OTLP JSON traces with GenAI attributes",
     fingerprints=(frozenset({"resourceSpans"}), frozenset({"resourceLogs"})),
-    matches=lambda record: (
-        isinstance(record, dict)
-        and bool(record.keys() & {"resourceSpans", "resource_spans", "resourceLogs", "resource_logs"})
-    ),
+    matches=_matches,
     open=Export,
     rank=10,
     splittable=False,

@@ -27,10 +27,11 @@ class Pages:
 
     def read(self, record: Any, row: int) -> list[Outcome]:
         """The outcomes of all elements of a page."""
+        elements = _elements(record, _DEPTH)
         found: list[Outcome] = []
-        for element in _elements(record, _DEPTH):
+        for element in elements:
             found.extend(catch_reader_errors(self._element, element, row))
-        return found or [Skip("a page without records")]
+        return found if elements else [Skip("a page without records")]
 
     def close(self) -> Iterable[Outcome]:
         """What the elements' readers held back."""

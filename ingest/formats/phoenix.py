@@ -9,7 +9,7 @@ from ingest.format_contract import Context, Format, Outcome
 from ingest.otel import genai_attributes as attrs
 from ingest.otel.emitters import emitter_of
 from ingest.otel.span_tree import SpanTree
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import Call, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
@@ -30,11 +30,9 @@ class Spans:
         kind = str(record.get("span_kind") or "").upper()
         agent = text_or_none(record.get("name")) if kind == "AGENT" else None
         if kind not in ("LLM", "EMBEDDING"):
-            return [*self.tree.add(span_id, parent, agent=agent), Skip("span without a model call")]
+            return self.tree.pass_over(span_id, parent, values, "span without a model call", agent=agent)
         call = Call(trace_id=attrs.hex_id(where.get("trace_id"), 16), span_id=span_id, parent_span_id=parent, row=row)
         attrs.apply(call, values, text=self.context.want_text, emitter=emitter_of("openinference"))
-        if call.request_model is None and call.response_model is None:
-            raise BadRecordError("a model call without a model", "$.attributes.llm.model_name")
         call.operation_name = "embeddings" if kind == "EMBEDDING" else "chat"
         call.start_us, call.time_precision = time_us(record.get("start_time"), "$.start_time", zone=self.context.zone)
         if record.get("end_time"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
-from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
+from ingest.records.call import Call, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -32,8 +32,6 @@ def read(record: Any, context: Context) -> Outcome:
     model = text_or_none(get("ai_model"))
     call.request_model = call.request_model or model
     call.response_model = call.response_model or model
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.ai_model")
     call.provider_name = provider_name(text_or_none(get("ai_org"))) or call.provider_name
     call.start_us, call.time_precision = time_us(get("created_at"), "$.created_at", zone=context.zone)
     spent = get("response_time")

@@ -32,8 +32,6 @@ def read(record: Any, context: Context) -> Outcome:
     get = values.get
     call = Call(operation_name="embeddings" if record["event"] == "$ai_embedding" else "chat")
     call.request_model = call.response_model = text_or_none(get("$ai_model"))
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.properties.$ai_model")
     call.provider_name = provider_name(text_or_none(get("$ai_provider")))
     _tokens(call, values)
     tier = text_or_none(get("$ai_service_tier"))

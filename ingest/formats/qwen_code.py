@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.agent_names import folder_name
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import NOTHING, Call, Skip, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire.request_response import provider_of
@@ -16,13 +16,12 @@ def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     if get("type") != "assistant":
-        return Skip("telemetry of an answer" if get("subtype") == "ui_telemetry" else "user or tool turn")
+        twin = get("subtype") == "ui_telemetry"
+        return Skip("telemetry of an answer", claims=NOTHING) if twin else Skip("user or tool turn")
     if not isinstance(get("usageMetadata"), dict):
         return Skip("no usage")
     call = Call(operation_name="chat")
     call.request_model = call.response_model = text_or_none(get("model"))
-    if call.request_model is None:
-        raise BadRecordError("no model", "$.model")
     call.provider_name = provider_of(call.response_model)
     apply_usage(call, record["usageMetadata"], "$.usageMetadata")
     call.start_us, call.time_precision = time_us(get("timestamp"), "$.timestamp", zone=context.zone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records.call import BadRecordError, Call, Skip, text_or_none
+from ingest.records.call import NOTHING, BadRecordError, Call, Skip, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
@@ -16,7 +16,7 @@ def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     get = record.get
     if "count" in str(get("api_method")).lower():
-        return Skip("token counting request")
+        return Skip("token counting request", claims=NOTHING)
     request, answer = opened(get("full_request")), opened(get("full_response"))
     call = Call()
     if dialect_of(answer) is None and not (isinstance(answer, dict) and answer.get("error")):
@@ -26,8 +26,6 @@ def read(record: Any, context: Context) -> Outcome:
     if model:
         call.request_model = model.rpartition("/")[2]
     call.response_model = call.response_model or call.request_model
-    if call.response_model is None:
-        raise BadRecordError("no model", "$.model")
     call.provider_name = "gcp.vertex_ai"
     call.start_us, call.time_precision = time_us(get("logging_time"), "$.logging_time", zone=context.zone)
     call.region = text_or_none(get("location"))

@@ -11,7 +11,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome
 from ingest.formats.flat_rows import RowLayout
 from ingest.otel.span_tree import SpanTree
-from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.call import Call, mapping_or_empty, text_or_none
 from ingest.wire.request_response import dialect_of, opened, provider_of
 
 LAYOUT = RowLayout({
@@ -31,7 +31,6 @@ LAYOUT = RowLayout({
     "conversation_id": ("thread_id",),
     "user_id": ("wb_user_id",),
 })  # fmt: skip
-_OTHER = Skip("an op without a model call")
 
 
 class Ops:
@@ -52,7 +51,7 @@ class Ops:
             call.identity = call.span_id
             return self.tree.add(span_id, parent, call=call, usage=True)
         if not usage:
-            return [*self.tree.add(span_id, parent), _OTHER]
+            return self.tree.pass_over(span_id, parent, record, "an op without a model call")
         costs = mapping_or_empty(mapping_or_empty(summary.get("weave")).get("costs"))
         calls = [self._call(record, name, found, costs, row) for name, found in usage.items()]
         found_outcomes: list[Outcome] = []

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.format_contract import Outcome
-from ingest.records.call import Call, Skip
+from ingest.records.call import NOTHING, Call, Skip
+from ingest.records.claimed_usage import claimed_usage
 
 HELD = 50_000
-_AGGREGATE = Skip("parent span that repeats its children's usage")
+_AGGREGATE = Skip("parent span that repeats its children's usage", claims=NOTHING)
+_CONTENTS = frozenset({"input", "inputs", "output", "outputs"})  # of a span, which may quote what others used
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SpanTree:
         self._spans: dict[str, Span] = {}
         self._covered: set[str] = set()  # spans with a descendant that carries usage
         self._calls: OrderedDict[str, tuple[Call, str]] = OrderedDict()
+        self._passed: OrderedDict[str, Skip] = OrderedDict()  # spans that are no calls and name usage
         self._loose = 0
 
     def add(
@@ -69,10 +73,38 @@ class SpanTree:
             self._forget()
         return released
 
+    def pass_over(
+        self,
+        span_id: str | None,
+        parent: str | None,
+        fields: dict[str, Any],
+        reason: str,
+        *,
+        agent: str | None = None,
+        workflow: str | None = None,
+    ) -> list[Outcome]:
+        """Take in a span that is no call. The usage in its `fields` is lost unless a descendant turns out to have it.
+
+        Returns outcomes that became certain.
+        """
+        found = self.add(span_id, parent, agent=agent, workflow=workflow)
+        claims = claimed_usage({name: value for name, value in fields.items() if name not in _CONTENTS})
+        if span_id is None or not any(claims):
+            return [*found, Skip(reason, claims=claims)]
+        self._passed[span_id] = Skip(reason, claims=claims)
+        if len(self._passed) > HELD:
+            found.append(self._passed_over(*self._passed.popitem(last=False)))
+        return found
+
     def close(self) -> Iterable[Outcome]:
-        """The calls still held, in the order of their spans."""
+        """The calls still held, in the order of their spans, and the spans passed over whose usage was in doubt."""
         while self._calls:
             yield self._release(*self._calls.popitem(last=False)[1])
+        while self._passed:
+            yield self._passed_over(*self._passed.popitem(last=False))
+
+    def _passed_over(self, span_id: str, skip: Skip) -> Skip:
+        return Skip(skip.reason, claims=NOTHING) if span_id in self._covered else skip
 
     def find(self, span_id: str) -> Call | None:
         """The held call of a span, to complete it with what is logged elsewhere."""

@@ -20,8 +20,9 @@ from ingest.files.byte_stream import StreamCutError, open_file
 from ingest.files.line_files import Row, Shape
 from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, Reader, as_bad_record
 from ingest.formats import detect_record, format_named, rows_inside
-from ingest.records.call import BadRecordError, Bucket, Call, Skip
+from ingest.records.call import NOTHING, BadRecordError, Bucket, Call, Claimed, Skip
 from ingest.records.call_identity import key_of_id, key_of_line
+from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage, may_claim
 from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, Segment
 
 RANGE_BYTES = 16 << 20  # of a range of a file, which goes on to the end of the line that stands there
@@ -273,7 +274,10 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
                 raise outcome
             if raw is None and isinstance(outcome, Call) and outcome.identity is None:
                 raw = _encode(row.record)
-            _take(outcome, batch, source, row.number, raw or b"", index, key)
+            if isinstance(outcome, Skip):
+                batch.skip(source, outcome, _claims(outcome, row))
+            else:
+                _take(outcome, batch, source, row.number, raw or b"", index, key)
         except BadRecordError as bad:
             _quarantine(bad, row, batch, source, key)
         except READER_ERRORS as error:
@@ -284,7 +288,7 @@ def _take(
     outcome: Call | Skip | Bucket, batch: Batch, source: int, row: int, raw: bytes, index: int, key: bytes | None
 ) -> None:
     if isinstance(outcome, Skip):
-        batch.skip(source, outcome)
+        batch.skip(source, outcome, outcome.claims or NOTHING)
         return
     if isinstance(outcome, Bucket):
         batch.bucket(source, outcome)
@@ -296,6 +300,19 @@ def _take(
     batch.call(outcome, source, at, key_of_line(raw, index, key), by_line=True)
 
 
+def _claims(outcome: Skip | BadRecordError, row: Row) -> Claimed:
+    """What is lost with a row that becomes no call."""
+    if outcome.claims is not None:
+        return outcome.claims
+    if isinstance(outcome, Skip) and outcome.duplicate:
+        return NOTHING
+    if row.raw is not None and not may_claim(row.raw):
+        return NOTHING
+    if isinstance(row.record, dict | list):
+        return claimed_usage(row.record)
+    return NOTHING if row.raw is None else claimed_in_bytes(row.raw)
+
+
 def _quarantine(bad: BadRecordError, row: Row, batch: Batch, source: int, key: bytes | None) -> None:
     try:
         raw = row.raw if row.raw is not None else _encode(row.record)
@@ -303,4 +320,7 @@ def _quarantine(bad: BadRecordError, row: Row, batch: Batch, source: int, key: b
         raw = repr(row.record)[:4096].encode("utf-8", "replace")
     digest = hmac.new(key, raw, "sha256") if key is not None else hashlib.sha256(raw)
     excerpt = raw[:_EXCERPT].decode("utf-8", "replace")
-    batch.quarantine(source, Quarantined(row.number, row.offset, bad.reason, bad.path, digest.hexdigest(), excerpt))
+    lost = _claims(bad, row)
+    batch.quarantine(
+        source, Quarantined(row.number, row.offset, bad.reason, bad.path, digest.hexdigest(), excerpt, lost)
+    )

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -32,9 +33,10 @@ from ingest.pipeline import workers as processes
 from ingest.pipeline.parse_rows import RANGE_BYTES, Piece, Task
 from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.progress import Progress
-from ingest.staging.batch import ContentRules, Segment
+from ingest.records.claimed_usage import claimed_in_bytes
+from ingest.staging.batch import USAGE_REPORT, ContentRules, Segment
 from ingest.staging.publish import publish
-from ingest.staging.source_files import SourceFile, compare, fingerprint
+from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
 from ingest.store.database import Store
 from ingest.store.ingest_lock import IngestLock
 
@@ -44,6 +46,7 @@ PUBLISH_CALLS = 122_880  # one row group: smaller ones are written again and aga
 PUBLISH_BARE_CALLS = 2 * 122_880  # without contents: a fifth of the bytes, and no time but that of writing rows
 PUBLISH_SEGMENTS = 200
 LAST_CALLS = 61_440  # towards the end publishes become smaller, down to this: nothing is parsed during the last one
+_PEEK = 1 << 16  # of a file that is passed over
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_SIGNS = ("No space left", "File too large", "Disk quota exceeded")
 
@@ -55,6 +58,7 @@ class IngestReport:
     files: list[dict[str, Any]] = field(default_factory=list)
     problems: list[HindcastError] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # files of a folder that are no logs
+    passed_over_usage: list[str] = field(default_factory=list)  # of those, the ones that name usage nevertheless
 
     def _sum(self, name: str) -> int:
         return sum(file[name] for file in self.files)
@@ -84,6 +88,50 @@ class IngestReport:
         """Rows that are no calls."""
         return sum(sum(file["skipped"].values()) for file in self.files)
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Rows that name usage and became no call, and the tokens and pico-dollars that they name."""
+        found = {"rows": 0, "tokens": 0, "cost_pico": 0}
+        for file in self.files:
+            for lost in file["left_out"]:
+                found["rows"] += lost["rows"]
+                found["tokens"] += lost["tokens"]
+                found["cost_pico"] += int(Decimal(lost["logged_cost_usd"]).scaleb(12))
+        return found
+
+    @property
+    def ambiguous(self) -> int:
+        """Calls whose counts can be read in two ways and have no price."""
+        return sum(file["flagged"].get("ambiguous_usage", 0) for file in self.files)
+
+    @property
+    def empty_files(self) -> list[str]:
+        """Files with rows of which none is a call or a row of a usage report."""
+        return [
+            file["path"]
+            for file in self.files
+            if file["rows"] and not file["calls"] + file["duplicates"] and USAGE_REPORT not in file["skipped"]
+        ]
+
+    def check_strict(self) -> None:
+        """Raise GateError if a row or file with usage was not read, a call is ambiguous, or nothing at all is one."""
+        lost, faults = self.left_out, []
+        if lost["rows"]:
+            faults.append(f"{lost['rows']:,} rows with usage were not read ({lost['tokens']:,} tokens)")
+        if self.passed_over_usage:
+            faults.append(
+                f"{len(self.passed_over_usage):,} files with usage are of no known format: {self.passed_over_usage[0]}"
+            )
+        if self.ambiguous:
+            faults.append(f"the tokens of {self.ambiguous:,} calls can be read in two ways")
+        if self.files and len(self.empty_files) == len(self.files):
+            faults.append("no row is a call")
+        if faults:
+            raise GateError(
+                f"--strict: {'; '.join(faults)}",
+                remedy="Everything usable was stored. --json lists `left_out` and `flagged` for each file.",
+            )
+
     def check(self, max_bad_ratio: float) -> None:
         """Raise GateError if more than this share of the rows was unusable."""
         if self.rows and self.quarantined > max_bad_ratio * self.rows:
@@ -101,8 +149,16 @@ class IngestReport:
             "logged_elsewhere": self._sum("logged_elsewhere"),
             "skipped": self.skipped,
             "rows": self.rows,
+            "left_out": {
+                "rows": self.left_out["rows"],
+                "tokens": self.left_out["tokens"],
+                "logged_cost_usd": f"{Decimal(self.left_out['cost_pico']).scaleb(-12):f}",
+            },
+            "ambiguous": self.ambiguous,
+            "empty_files": self.empty_files,
             "files": self.files,
             "passed_over": self.passed_over,
+            "passed_over_usage": self.passed_over_usage,
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -224,6 +280,8 @@ class _Run:
                 self.report.problems.append(problem)
             else:
                 self.report.passed_over.append(str(problem).splitlines()[0])
+                if _names_usage(path):
+                    self.report.passed_over_usage.append(str(path))
         if not self.sources:
             if len(self.report.problems) == 1:
                 raise self.report.problems[0]
@@ -239,6 +297,7 @@ class _Run:
             with self.store.read() as con:
                 for source, known in zip(self.sources, self.known, strict=True):
                     compare(con, source, splittable=known.splittable)
+                recall_unchanged(con, self.sources)
 
     def _add(self, path: Path) -> None:
         known = recognise(path, mapping=self.mapping, forced=self.forced)
@@ -404,6 +463,15 @@ def _task_bytes(task: Task) -> int:
         whole = piece.path.stat().st_size if piece.data is None and piece.end is None else 0
         total += whole or len(piece.data or b"") or (piece.end or 0) - piece.start
     return total
+
+
+def _names_usage(path: Path) -> bool:
+    """Whether the beginning of a file that is no log names tokens or dollars that were used."""
+    try:
+        with open_file(path) as handle:
+            return any(claimed_in_bytes(handle.read(_PEEK)))
+    except OSError:
+        return False
 
 
 def _files(paths: Iterable[str | Path], problems: list[HindcastError]) -> Iterator[tuple[Path, bool]]:

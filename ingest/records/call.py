@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,7 +25,12 @@ PENDING = frozenset({"tool_calls", "tool_use", "function_call"})  # reasons to s
 
 
 class BadRecordError(Exception):
-    """A row that cannot be used. `path` is the JSON path of the offending value, `$` for the row itself."""
+    """A row that cannot be used. `path` is the JSON path of the offending value, `$` for the row itself.
+
+    `claims` is the usage that is lost with the row; None where its own fields are to tell.
+    """
+
+    claims: Claimed | None = None
 
     def __init__(self, reason: str, path: str = "$") -> None:
         super().__init__(reason)
@@ -33,15 +38,27 @@ class BadRecordError(Exception):
         self.path = path
 
 
+class Claimed(NamedTuple):
+    """Tokens and pico-dollars that a row which becomes no call says it used; both 0 where it says nothing."""
+
+    tokens: int = 0
+    cost_pico: int = 0
+
+
+NOTHING = Claimed()
+
+
 @dataclass(frozen=True)
 class Skip:
     """A row that is rightly no call of its own: a user turn, a parent span, a header.
 
-    `duplicate` marks a row that repeats a call of the same file, counted with the duplicates.
+    `duplicate` marks a row that repeats a call of the same file, counted with the duplicates. `claims` is the usage
+    that is lost with the row: NOTHING where other rows have it, None where its own fields are to tell.
     """
 
     reason: str
     duplicate: bool = False
+    claims: Claimed | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ingest.contents import tokenizer
 from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
 from ingest.records import agent_names, policy_in_force
-from ingest.records.call import PENDING, BadRecordError, Bucket, Call, Skip
+from ingest.records.call import NOTHING, PENDING, BadRecordError, Bucket, Call, Claimed, Skip
 from ingest.staging.arrow_files import Block, hash_columns, merged, write_table
 from ingest.store.schema import CALL_COLUMNS
 
@@ -39,6 +39,8 @@ _PLACED = (
 _MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
 _MEASURE_LIMIT = 1e12
 EXCERPT_CHARS = 200
+_MOST = 2**62  # a sum that no log reaches, and an integer of the store holds
+USAGE_REPORT = "usage report, kept to reconcile with"  # the reason by which rows of one are no calls
 _CODE = re.compile(r"[\w.:/\-]{1,80}")  # of an error: anything else may be a sentence
 _NO_KEYS = (None,) * len(POLICIES)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
@@ -52,6 +54,22 @@ class Quarantined:
     path: str
     sha256: str | None
     excerpt: str | None
+    claims: Claimed = NOTHING
+
+
+@dataclass
+class LeftOut:
+    """Rows that became no call although they name usage: how many, and the tokens and pico-dollars that they name."""
+
+    rows: int = 0
+    tokens: int = 0
+    cost_pico: int = 0
+
+    def add(self, claims: Claimed, rows: int = 1) -> None:
+        """Count `rows` more rows, which name so much."""
+        self.rows += rows
+        self.tokens = min(self.tokens + claims.tokens, _MOST)
+        self.cost_pico = min(self.cost_pico + claims.cost_pico, _MOST)
 
 
 @dataclass
@@ -62,6 +80,8 @@ class FileCounts:
     calls: int = 0
     duplicates: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)  # of the rows skipped, by reason
+    flagged: Counter[str] = field(default_factory=Counter)  # remarks on the rows that are calls, by code
     quarantined: list[Quarantined] = field(default_factory=list)
     last_row: int = 0  # the number of the last row read
     lines: int = 0  # lines of a piece whose rows count from its own beginning
@@ -119,20 +139,22 @@ class Batch:
             found = self.segment.counts[source] = FileCounts()
         return found
 
-    def skip(self, source: int, outcome: Skip) -> None:
-        """Count a row that is no call of its own."""
+    def skip(self, source: int, outcome: Skip, claims: Claimed) -> None:
+        """Count a row that is no call of its own, and the usage that is lost with it."""
         counts = self.counts_of(source)
         counts.rows += 1
         if outcome.duplicate:
             counts.duplicates += 1
         else:
             counts.skipped[outcome.reason] += 1
+        if any(claims):
+            counts.left_out.setdefault(outcome.reason, LeftOut()).add(claims)
 
     def bucket(self, source: int, bucket: Bucket) -> None:
         """Keep a row of a provider's usage report."""
         counts = self.counts_of(source)
         counts.rows += 1
-        counts.skipped["usage report, kept to reconcile with"] += 1
+        counts.skipped[USAGE_REPORT] += 1
         if self.rules.redact:
             for name in ("provider", "model", "line_item", "token_kind", "project", "api_key", "service_tier"):
                 setattr(bucket, name, self.rules.redact.redact_text(getattr(bucket, name)))
@@ -170,6 +192,7 @@ class Batch:
         if call.issues:
             clean = self.rules.redact.redact_text if self.rules.redact else str
             self.segment.issues.extend((len(self._calls), code, clean(detail)) for code, detail in call.issues)
+            self.counts_of(source).flagged.update({code for code, _ in call.issues})
         call.input_words = words
         call.content_state = state or "absent"
         counts = self.counts_of(source)
@@ -394,10 +417,25 @@ def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False)
     later = stored and call.output is not None and len(call.output) == 1
     if call.pending_tool_calls is None and not later and (call.output or call.finish_reason):
         call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
+    if call.request_model is None and call.response_model is None:
+        _check_nameless(call)
     if call.weight_micro <= 0:
         raise BadRecordError("a weight must be above zero", "$.weight")
     agent_names.resolve(call, hash_key, from_texts=stored)
     policy_in_force.check(call)
+
+
+def _check_nameless(call: Call) -> None:
+    """Keep a call that names no model but tokens, dollars or its failure. Raises BadRecordError for any other.
+
+    A reader that keeps such rows whatever they hold has flagged them already.
+    """
+    if any(code == "no_model" for code, _ in call.issues or ()):
+        return
+    used = call.tokens_source not in (None, "missing") or call.logged_cost_pico is not None
+    if not used and call.status == "ok":
+        raise BadRecordError("no model", "$.model")
+    call.issue("no_model", "the log names none: no price")
 
 
 def without_values(reason: str) -> str:

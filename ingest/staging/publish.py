@@ -24,7 +24,7 @@ from ingest.staging.batch import FileCounts, Segment
 from ingest.staging.deduplicate import HASH, keep_aliases, logged_elsewhere, replace_fuller, without
 from ingest.staging.interning import Staged
 from ingest.staging.source_files import SourceFile
-from ingest.store.schema import CALL_COLUMNS
+from ingest.store.schema import CALL_COLUMNS, TABLES
 
 # columns of `calls` that are made from staged columns of other names
 _MADE = {
@@ -58,6 +58,7 @@ def publish(
             for number, counts in segment.counts.items():
                 bases[place, number] = files[number].row_base
                 _publish_quarantine(con, files[number], counts)
+                _publish_left_out(con, files[number], counts)
                 _publish_buckets(con, files[number], counts)
                 files[number].count(counts)
         holding = [(place, segment) for place, segment in enumerate(together) if segment.calls]
@@ -252,6 +253,16 @@ def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, counts:
         [source.source_id],
     )
     con.unregister("found_buckets")
+
+
+def _publish_left_out(con: duckdb.DuckDBPyConnection, source: SourceFile, counts: FileCounts) -> None:
+    rows = [
+        (source.source_id, kind, reason, offset, lost.rows, lost.tokens, lost.cost_pico)
+        for kind, reason, offset, lost in source_files.left_out_of(counts)
+    ]
+    if rows:
+        con.execute(f"CREATE TABLE IF NOT EXISTS left_out ({TABLES['left_out']})")  # a store may be older than it
+        con.executemany("INSERT INTO left_out VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _publish_quarantine(con: duckdb.DuckDBPyConnection, source: SourceFile, counts: FileCounts) -> None:

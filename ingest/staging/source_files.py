@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pyarrow as pa
 from ingest.files import line_files
 from ingest.files.byte_stream import open_file
 from ingest.files.databases import write_ahead_log
+from ingest.records.call import Claimed
 from ingest.records.call_identity import key_of_line
-from ingest.staging.batch import FileCounts
+from ingest.staging.batch import FileCounts, LeftOut, without_values
+from ingest.store.database import has_tables
 
 _EDGE = 1 << 16
 _EXAMPLES = 5
@@ -48,6 +52,8 @@ class SourceFile:
     elsewhere: int = 0  # of the duplicates, those that another format's log has under another name
     quarantined: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)  # by kind (skipped, unusable) and reason
+    flagged: Counter[str] = field(default_factory=Counter)  # remarks on calls, by code
     row_base: int = 0  # lines before the next piece, whose rows count from its own beginning
     end_offset: int = 0
     complete: bool = False
@@ -67,11 +73,18 @@ class SourceFile:
             self.examples.append({"row": self.row_base + bad.row, "reason": bad.reason, "json_path": bad.path})
         for reason, number in counts.skipped.items():
             self.skipped[reason] = self.skipped.get(reason, 0) + number
+        for kind, reason, _, lost in left_out_of(counts):
+            self._lose(kind, reason, lost)
+        self.flagged.update(counts.flagged)
         self.row_base += counts.lines
         self.problem = self.problem or counts.problem
         if counts.end_offset is not None:
             self.end_offset = counts.end_offset
             self.complete = counts.complete
+
+    def _lose(self, kind: str, reason: str, lost: LeftOut) -> None:
+        found = self.left_out.setdefault((kind, reason), LeftOut())
+        found.add(Claimed(lost.tokens, lost.cost_pico), lost.rows)
 
     def found_new(self, calls: int) -> None:
         """So many of the calls counted were not in the store."""
@@ -112,6 +125,17 @@ class SourceFile:
             "duplicates": self.duplicates + prior.get("calls", 0) + prior.get("duplicates", 0),
             "quarantined": self.quarantined + prior.get("quarantined", 0),
             "skipped": dict(sorted(skipped.items())),
+            "left_out": [
+                {
+                    "kind": kind,
+                    "reason": reason,
+                    "rows": lost.rows,
+                    "tokens": lost.tokens,
+                    "logged_cost_usd": f"{Decimal(lost.cost_pico).scaleb(-12):f}",
+                }
+                for (kind, reason), lost in sorted(self.left_out.items())
+            ],
+            "flagged": dict(sorted(self.flagged.items())),
             "logged_elsewhere": self.elsewhere,
             "unchanged": self.mode == "unchanged",
             "bad_rows": self.examples,
@@ -144,6 +168,35 @@ class SourceFile:
                 pass
 
 
+def left_out_of(counts: FileCounts) -> Iterator[tuple[str, str, int | None, LeftOut]]:
+    """(kind, reason, byte offset, what was lost) of the rows with usage that became no call."""
+    for reason, lost in counts.left_out.items():
+        yield "skipped", reason, None, lost
+    for bad in counts.quarantined:
+        if any(bad.claims):
+            yield "unusable", without_values(bad.reason), bad.offset, LeftOut(1, *bad.claims)
+
+
+def recall_unchanged(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> None:
+    """Give files that are not read again what was left out of them, and flagged, when they were."""
+    known = {file.source_id: file for file in files if file.mode == "unchanged"}
+    if not known:
+        return
+    con.register("unchanged_files", pa.table({"source_id": pa.array(list(known), pa.int32())}))
+    if has_tables(con, "left_out"):
+        for source_id, kind, reason, rows, tokens, cost in con.execute(
+            """SELECT source_id, kind, reason, sum(rows), sum(tokens), sum(cost_pico)
+                 FROM left_out JOIN unchanged_files USING (source_id) GROUP BY ALL ORDER BY ALL"""
+        ).fetchall():
+            known[source_id].left_out[kind, reason] = LeftOut(int(rows), int(tokens), int(cost))
+    for source_id, code, calls in con.execute(
+        """SELECT source_id, code, count(DISTINCT call_no) FROM import_issues JOIN calls USING (call_no)
+             JOIN unchanged_files USING (source_id) GROUP BY ALL ORDER BY ALL"""
+    ).fetchall():
+        known[source_id].flagged[code] = calls
+    con.unregister("unchanged_files")
+
+
 def open_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> None:
     """Give every file its row in `sources`; of those read a second time forget what the first one set aside."""
     unknown = [file for file in files if file.source_id is None]
@@ -167,6 +220,11 @@ def open_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> Non
             gone = con.execute(
                 "DELETE FROM quarantine WHERE source_id = ? AND byte_offset >= ?", [file.source_id, file.start]
             ).fetchall()
+            if has_tables(con, "left_out"):
+                con.execute(
+                    "DELETE FROM left_out WHERE source_id = $id AND ($start = 0 OR byte_offset >= $start)",
+                    {"id": file.source_id, "start": file.start},
+                )
             if file.mode == "resume":
                 # a last line without its end was counted, and is read again now
                 file.prior["quarantined"] -= gone[0][0]

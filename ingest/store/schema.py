@@ -122,6 +122,9 @@ TABLES: dict[str, str] = {
     "scores": "call_no BIGINT, model VARCHAR, score DOUBLE, source VARCHAR",
     "quarantine": """source_id INTEGER, source_row BIGINT, byte_offset BIGINT, reason VARCHAR, json_path VARCHAR,
                      line_sha256 VARCHAR, excerpt VARCHAR""",
+    # rows with usage that became no call: those skipped by a rule as a sum, those that could not be used one by one
+    "left_out": """source_id INTEGER, kind VARCHAR, reason VARCHAR, byte_offset BIGINT, rows BIGINT, tokens BIGINT,
+                   cost_pico BIGINT""",
     "import_issues": "call_no BIGINT, code VARCHAR, detail VARCHAR",
     # what people did at a moment (UTC), such as a deployment: `hindcast mark`
     "annotations": "time TIMESTAMP, text VARCHAR, source VARCHAR",

@@ -197,10 +197,6 @@ def finish(call: Call, record: dict[str, Any], created: Any, context: Context) -
     if call.start_us is None:
         take_file_time(call, context)
     call.identity = call.response_id or text_or_none(record.get("call_id"))
-    if call.request_model is None and call.response_model is None:
-        if call.tokens_source in (None, "missing"):
-            raise BadRecordError("no model", "$.model")
-        call.issue("no_model", "neither the request nor the answer names one")
     return call
 
 

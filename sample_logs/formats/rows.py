@@ -86,7 +86,8 @@ def new_api(calls: Sequence[TrueCall]) -> str:
              {"model_ratio": 1.25, "completion_ratio": 4, "cache_tokens": call.cached_tokens, "cache_ratio": 0.5})}
         for number, call in enumerate(calls)
     ]  # fmt: skip
-    return lines([*rows, {**rows[0], "id": 999, "type": 1, "request_id": "new-api-topup"}])
+    top_up = {"id": 999, "type": 1, "prompt_tokens": 0, "completion_tokens": 0, "request_id": "new-api-topup"}
+    return lines([*rows, {**rows[0], **top_up}])
 
 
 def braintrust(calls: Sequence[TrueCall]) -> str:

@@ -111,7 +111,7 @@ def test_requests_of_a_zed_thread_are_calls(tmp_path: Path) -> None:
         ("t2", "json", json.dumps({"model": None, "cumulative_token_usage": usage(*names)})),
         ("t3", "json", "{}"))]  # fmt: skip
     assert read(tmp_path, database(tmp_path / "threads.db", "threads", rows)) == [CALL, CALL]
-    assert issues(tmp_path) == {"sum_of_calls": 1, "time_of_thread": 2}
+    assert issues(tmp_path) == {"no_model": 1, "sum_of_calls": 1, "time_of_thread": 2}
 
 
 def copilot_store(path: Path) -> Path:
