@@ -48,7 +48,8 @@ NAMES: Final = (
 )  # fmt: skip
 """What the gates are called beside the budgets."""
 _GATES: Final = (
-    "flagged_days", *SHARES, "quality_floor", "latency_p95_ms", "usd_per_day", "hit_rate", "days", "cannot_say",
+    "flagged_days", *SHARES, "quality_floor", "latency_p95_ms", "usd_per_day", "dearer_share",
+    "hit_rate", "days", "cannot_say",
 )  # fmt: skip
 
 
@@ -80,8 +81,8 @@ class Rollout:
 class Settings:
     """The gates of a team. A gate whose limit is None is left out.
 
-    `shares` are of the calls of the last `days` days, `latency_p95_ms` and `quality_floor` likewise; `usd_per_day` and
-    `hit_rate` are asked of a strategy that is being proposed.
+    `shares` are of the calls of the last `days` days, `latency_p95_ms` and `quality_floor` likewise; `usd_per_day`,
+    else what the baseline costs and `dearer_share` of it, and `hit_rate` are asked of a strategy that is proposed.
     """
 
     path: Path = FILE
@@ -93,6 +94,7 @@ class Settings:
     quality_floor: Decimal | None = None
     latency_p95_ms: Decimal | None = None
     usd_per_day: Decimal | None = None
+    dearer_share: Decimal = Decimal("0.05")
     hit_rate: Decimal | None = None
     days: int = 7
     cannot_say: bool | tuple[str, ...] = False  # whether, or of which gates, it counts as a failure
@@ -136,6 +138,9 @@ def parse(file: SettingsFile) -> Settings:
     ):
         if name in given:
             limits[name] = _optional(file, name, given[name], what, most)
+    if "dearer_share" in given:
+        zero = given["dearer_share"] == 0 and not isinstance(given["dearer_share"], bool)
+        limits["dearer_share"] = Decimal(0) if zero else file.number("dearer_share", given["dearer_share"], "a share")
     if "flagged_days" in given:
         if not isinstance(given["flagged_days"], bool):
             raise file.error(f"flagged_days = {given['flagged_days']!r} is neither true nor false")

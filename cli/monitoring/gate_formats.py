@@ -24,23 +24,24 @@ def headline(results: Sequence[GateResult], failures: Sequence[GateResult]) -> s
     return f"{text}."
 
 
-def text(results: Sequence[GateResult], failures: Sequence[GateResult]) -> list[str]:
-    """The headline and a line per gate, those that failed first."""
+def text(results: Sequence[GateResult], failures: Sequence[GateResult], told: Sequence[str] = ()) -> list[str]:
+    """The headline, a line per gate, those that failed first, and what is `told` beside them."""
     ordered = sorted(results, key=lambda one: (one not in failures, one.passed is not None))
     width = max((len(one.name) for one in results), default=0)
     lines = [f"{_WORDS[one.outcome]:<4}  {one.name:<{width}}  {one.sentence}" for one in ordered]
     remedy = next((one.remedy for one in ordered if one.remedy), None)
-    return [headline(results, failures), "", *lines, *(["", f"Next: {remedy}"] if remedy else [])]
+    more = ["", *told] if told else []
+    return [headline(results, failures), "", *lines, *more, *(["", f"Next: {remedy}"] if remedy else [])]
 
 
-def github(results: Sequence[GateResult], failures: Sequence[GateResult]) -> list[str]:
+def github(results: Sequence[GateResult], failures: Sequence[GateResult], told: Sequence[str] = ()) -> list[str]:
     """Workflow commands (GitHub Actions, 2026-11): an error, a warning or a notice per gate."""
     lines = []
     for one in results:
         level = "error" if one in failures else "warning" if one.passed is None else "notice"
         message = _command_text(f"{one.sentence}{f' Next: {one.remedy}' if one.remedy else ''}")
         lines.append(f"::{level} title={_command_property(f'hindcast check: {one.name}')}::{message}")
-    return lines
+    return [*lines, *(f"::notice title=hindcast check::{_command_text(sentence)}" for sentence in told)]
 
 
 def _command_text(value: str) -> str:
@@ -51,7 +52,7 @@ def _command_property(value: str) -> str:
     return _command_text(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def junit(results: Sequence[GateResult], failures: Sequence[GateResult]) -> list[str]:
+def junit(results: Sequence[GateResult], failures: Sequence[GateResult], told: Sequence[str] = ()) -> list[str]:
     """One test case per gate; what the log cannot say is skipped, unless it counts as failed."""
     skipped = sum(one.passed is None and one not in failures for one in results)
     counts = f'tests="{len(results)}" failures="{len(failures)}" errors="0" skipped="{skipped}"'
@@ -66,14 +67,15 @@ def junit(results: Sequence[GateResult], failures: Sequence[GateResult]) -> list
             lines.append(f"{case}><skipped message={message}/></testcase>")
         else:
             lines.append(f"{case}><system-out>{escape(_xml(one.sentence))}</system-out></testcase>")
-    return [*lines, "  </testsuite>", "</testsuites>"]
+    beside = [f"    <system-out>{escape(_xml(chr(10).join(told)))}</system-out>"] if told else []
+    return [*lines, *beside, "  </testsuite>", "</testsuites>"]
 
 
 def _xml(value: str) -> str:
     return _NOT_XML.sub("\ufffd", value)
 
 
-def markdown(results: Sequence[GateResult], failures: Sequence[GateResult]) -> list[str]:
+def markdown(results: Sequence[GateResult], failures: Sequence[GateResult], told: Sequence[str] = ()) -> list[str]:
     """A comment for a pull request."""
     from dashboard.render.tables import escape_markdown  # pages are not needed for the other forms
 
@@ -81,9 +83,11 @@ def markdown(results: Sequence[GateResult], failures: Sequence[GateResult]) -> l
     for one in sorted(results, key=lambda one: (one not in failures, one.passed is not None)):
         mark = "❌" if one in failures else "❔" if one.passed is None else "✅"
         lines.append(f"| {mark} | {escape_markdown(one.name)} | {escape_markdown(one.sentence)} |")
-    told = list(dict.fromkeys(one.remedy for one in results if one.remedy and one.passed is not True))
     if told:
-        lines += ["", "Next:", "", *(f"- {_next(remedy, escape_markdown)}" for remedy in told)]
+        lines += ["", *(f"- {escape_markdown(sentence)}" for sentence in told)]
+    remedies = list(dict.fromkeys(one.remedy for one in results if one.remedy and one.passed is not True))
+    if remedies:
+        lines += ["", "Next:", "", *(f"- {_next(remedy, escape_markdown)}" for remedy in remedies)]
     return lines
 
 
@@ -92,6 +96,6 @@ def _next(remedy: str, escaped: Callable[[str], str]) -> str:
     return f"`{remedy}`" if remedy.startswith("hindcast ") and "`" not in remedy else escaped(remedy)
 
 
-FORMS: Final[dict[str, Callable[[Sequence[GateResult], Sequence[GateResult]], list[str]]]] = {
+FORMS: Final[dict[str, Callable[[Sequence[GateResult], Sequence[GateResult], Sequence[str]], list[str]]]] = {
     "text": text, "github": github, "junit": junit, "markdown": markdown,
 }  # fmt: skip

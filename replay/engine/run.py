@@ -199,10 +199,12 @@ def run(
     cold: bool = False,
     scores: Priors | None = None,
     done: Callable[[str], None] | None = None,
+    inspect: Callable[[Engine], None] | None = None,
 ) -> Replay:
     """Replay the window [since, until] (UTC days, inclusive) through each strategy.
 
-    Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name.
+    Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name,
+    `inspect` with its engine, which holds what became of each call.
     """
     loaded: dict[str, Traffic] = {}
     traffic = _traffic(store, loaded, "canonical", since, until, cold)
@@ -220,6 +222,8 @@ def run(
             shared.setdefault(policy, Shared(strategies)),
         )
         results.append(_replay_one(engine, whole, book_version, scores))
+        if inspect:
+            inspect(engine)
         if done:
             done(strategy.name)
     return Replay(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ET
 from datetime import datetime, timedelta
 
@@ -86,3 +87,48 @@ def test_bad_input_ends_with_2(store, tmp_path, text, said):
 
 def test_a_settings_file_that_is_named_must_exist(store):
     assert "there is no such file" in str(check(store, settings="none.toml").exception)
+
+
+# -- a change that is proposed -----------------------------------------------------------------------------------------
+
+
+def test_a_dearer_strategy_fails_and_a_cheaper_one_of_unknown_quality_cannot_be_told(store, tmp_path):
+    (tmp_path / "dear.yaml").write_text("{name: dear, route: [{default: gpt-4-32k}]}")
+    (tmp_path / "cheap.yaml").write_text("{name: cheap, route: [{default: gpt-4o-mini}]}")
+    dear = check(store, "--strategy", str(tmp_path / "dear.yaml"))
+    assert dear.exit_code == 1
+    assert "FAIL  dollars a day" in dear.output
+    cheap = check(store, "--strategy", str(tmp_path / "cheap.yaml"), "--baseline", str(tmp_path / "dear.yaml"))
+    assert cheap.exit_code == 0
+    assert "?     quality" in cheap.output
+    assert "with dear" in cheap.output
+
+
+def test_limits_on_a_proposal_hold(store, tmp_path):
+    (tmp_path / "same.yaml").write_text("name: same")
+    (tmp_path / "x.toml").write_text("[gates]\nusd_per_day = 1\nhit_rate = 0.5\nlatency_p95_ms = 5000\n")
+    found = check(store, "--strategy", str(tmp_path / "same.yaml"), "--json", settings=tmp_path / "x.toml")
+    gates = {gate["name"]: gate for gate in json.loads(found.stdout)["gates"]}
+    assert {name: gate["outcome"] for name, gate in gates.items()} == {
+        "dollars a day": "failed", "quality": "passed", "hit rate": "failed", "latency p95": "passed",
+    }  # fmt: skip
+    known = sorted(100 * i for day in range(20) for i in range(1, 40 if day == 19 else 12))  # 0 ms is no duration
+    assert float(gates["latency p95"]["measured"]) == known[math.ceil(0.95 * len(known)) - 1]
+
+
+def test_options_of_the_other_kind_of_check_are_refused(store, tmp_path):
+    assert "--since belongs to --strategy or --prompt" in str(check(store, "--since", "7d").exception)
+    (tmp_path / "a.txt").write_text("a text")
+    same = f"{tmp_path / 'a.txt'}={tmp_path / 'a.txt'}"
+    assert "--at belongs to the gates of the log" in str(check(store, "--at", "2024-09-20", "--prompt", same).exception)
+    assert "is not OLD=NEW" in str(check(store, "--prompt", "a.txt").exception)
+    assert "there is no file 'none.txt'" in str(check(store, "--prompt", "none.txt=none.txt").exception)
+
+
+def test_a_prompt_in_a_log_without_texts_cannot_be_told(store, tmp_path):
+    (tmp_path / "a.txt").write_text("a text")
+    same = f"{tmp_path / 'a.txt'}={tmp_path / 'a.txt'}"
+    shown = check(store, "--prompt", same)
+    assert shown.exit_code == 0
+    assert "No call of the log uses" in shown.output
+    assert "268 calls without text cannot tell" in shown.output
