@@ -68,10 +68,7 @@ def arms(traffic: Traffic, units: DemandUnits, rollout: Rollout | None, after: B
     logged = column(traffic, "arm")
     drawn = rollout.unit if rollout else None
     label = _label(traffic, units, drawn) if drawn else None
-    cluster = label.rank("dense").fill_null(0).to_numpy().astype(np.int64) if label is not None else None
-    if cluster is not None and label is not None:
-        missing = label.is_null().to_numpy()
-        cluster = np.where(missing, int(cluster.max(initial=0)) + 1 + units.of_call, cluster)
+    cluster = drawn_units(traffic, units, drawn) if drawn else None
     if logged.null_count() < len(logged):
         found = none.copy()
         found[(logged == "treated").fill_null(value=False).to_numpy()] = TREATED
@@ -85,6 +82,17 @@ def arms(traffic: Traffic, units: DemandUnits, rollout: Rollout | None, after: B
     known = draw.is_not_null().to_numpy()
     treated = np.where(draw.fill_null(1.0).to_numpy() < rollout.share, TREATED, CONTROL)
     return Arms(np.where(after & known, treated, NO_ARM).astype(np.int8), "hash", cluster, drawn)
+
+
+def drawn_units(traffic: Traffic, units: DemandUnits, drawn: str) -> Int64 | None:
+    """A number per call of what got its arm together; a call without it counts with its unit. None: no call has it."""
+    if drawn == units.name and drawn != "user":
+        return units.of_call
+    label = _label(traffic, units, drawn)
+    if label is None:
+        return np.arange(len(traffic)) if drawn == "call" else None
+    code = label.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return np.where(label.is_null().to_numpy(), int(code.max(initial=0)) + 1 + units.of_call, code)
 
 
 def _label(traffic: Traffic, units: DemandUnits, drawn: str) -> pl.Series | None:

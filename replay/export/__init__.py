@@ -16,6 +16,7 @@ import polars as pl
 from ingest.store.database import Store
 from replay.stages import rule_evaluation
 from replay.strategy import conditions
+from replay.strategy.rollout_schema import Rollout
 from replay.strategy.schema import Strategy
 from replay.traffic.load_traffic import load
 
@@ -57,6 +58,19 @@ class Check:
     calls: int
     same: int
     examples: tuple[str, ...]
+
+
+def holdback(strategy: Strategy) -> Rollout | None:
+    """The strategy's rollout block, where it holds anyone back."""
+    return strategy.rollout if strategy.rollout and strategy.rollout.share < 1 else None
+
+
+def arm_note(rollout: Rollout, how: str) -> str:
+    """How callers tell the router who is held back."""
+    return (
+        f"who is held back is the caller's to say: {how} for a {rollout.unit} whose sha256('{rollout.seed}:<its id>'),"
+        f" first 8 bytes as a number, is not below {rollout.share:g} x 2^64, and log it as arm"
+    )
 
 
 def known_of(store: Store) -> Known:

@@ -3,6 +3,9 @@
 The proxy routes by the model asked for and by tags, not by conditions. So the caller sends one tag `agent/task`, and
 every pair that the log knows is decided here, by the strategy's own rules, and written as a tag of its model. A pair
 that is not known takes the deployment tagged `default`, which is the model that was asked for.
+
+A holdback of calls is a weight of deployments (`litellm/router_strategy/simple_shuffle.py`, read 2026-11), drawn for
+each call. A holdback of anything that lasts must stay with it, so its calls carry the tag `control` instead.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ from typing import Any
 import polars as pl
 import yaml
 
-from replay.export import Exported, Known
+from replay.export import Exported, Known, arm_note, holdback
 from replay.stages import rule_evaluation
 from replay.strategy.schema import Strategy
 
 TAG = "{agent}/{task}"
+CONTROL = "control"
 
 
 def tag_of(agent: str | None, task: str | None) -> str:
@@ -59,8 +63,15 @@ def export(strategy: Strategy, known: Known) -> Exported:
         kept = [tag_of(*pair) for pair, target in zip(pairs, decided, strict=True) if target < 0]
         if fallback and fallback.lower() != "logged" and kept:
             entries.append(_deployment(asked, asked, kept, known))
+    rollout = holdback(strategy)
+    if rollout:
+        entries = _weighted(entries, rollout.share, known) if rollout.unit == "call" else _with_control(entries, known)
     document: dict[str, Any] = {"model_list": entries, "router_settings": {"enable_tag_filtering": True}}
     notes = [f"callers send one tag {TAG} in metadata.tags; a pair that the log has not seen takes the default"]
+    if rollout and rollout.unit == "call":
+        notes.append("the proxy draws each call's arm by weight and does not log it: the model that served tells it")
+    elif rollout:
+        notes.append(arm_note(rollout, f"send the tag {CONTROL} alone"))
     if strategy.cache:
         notes += _cache(strategy, document)
     if strategy.compress or strategy.prompts:
@@ -77,6 +88,26 @@ def _deployment(asked: str, model: str, tags: list[str], known: Known) -> dict[s
     provider = known.providers.get(model)
     full = f"{provider}/{model}" if provider and "/" not in model else model
     return {"model_name": asked, "litellm_params": {"model": full, "tags": tags}, "model_info": {"hindcast": model}}
+
+
+def _weighted(entries: list[dict[str, Any]], share: float, known: Known) -> list[dict[str, Any]]:
+    """Beside each deployment of another model one of the model asked for, with the weight of the holdback."""
+    found = []
+    for entry in entries:
+        asked = entry["model_name"]
+        found.append(entry)
+        if entry["model_info"]["hindcast"] != asked:
+            entry["litellm_params"]["weight"] = share
+            twin = _deployment(asked, asked, list(entry["litellm_params"]["tags"]), known)
+            twin["litellm_params"]["weight"] = round(1 - share, 6)
+            found.append(twin)
+    return found
+
+
+def _with_control(entries: list[dict[str, Any]], known: Known) -> list[dict[str, Any]]:
+    """A deployment of each model asked for under the tag of the held back."""
+    names = dict.fromkeys(entry["model_name"] for entry in entries)
+    return [*entries, *(_deployment(asked, asked, [CONTROL], known) for asked in names)]
 
 
 def _cache(strategy: Strategy, document: dict[str, Any]) -> list[str]:
@@ -99,9 +130,13 @@ def _cache(strategy: Strategy, document: dict[str, Any]) -> list[str]:
 
 
 def decide(document: Any, call: Mapping[str, Any]) -> str | None:
-    """The model of the deployment that the proxy would pick, None where it is the one asked for."""
-    tag = tag_of(call.get("agent"), call.get("task"))
+    """The model of the deployment that the proxy would pick for a treated call, or for one of `arm` control; None where
+    it is the one asked for."""
     asked = call.get("model")
+    held_back = call.get("arm") == CONTROL
+    if held_back and any("weight" in entry["litellm_params"] for entry in document["model_list"]):
+        return None
+    tag = CONTROL if held_back else tag_of(call.get("agent"), call.get("task"))
     group = [entry for entry in document["model_list"] if entry["model_name"] in (asked, "*")]
     healthy = [entry for entry in group if tag in entry["litellm_params"]["tags"]]
     chosen = healthy or [entry for entry in group if "default" in entry["litellm_params"]["tags"]]

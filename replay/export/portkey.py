@@ -3,6 +3,9 @@
 Conditions see `metadata.*` (what the caller sends in `x-portkey-metadata`) and `params.*` (the request's body), two
 levels deep. There is no prompt length, and no NOT. `$regex` ends its object, so it is always written last; a value that
 is missing reads as the text "undefined" there.
+
+A holdback of calls is a load balancer over two nested configs, drawn for each call. A holdback of anything that lasts
+must stay with it, so its calls carry `metadata.arm` = `control`.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from replay.export import Exported, Known
+from replay.export import Exported, Known, arm_note, holdback
 from replay.export.conditions import (
     All,
     Condition,
@@ -39,6 +42,7 @@ PARAMS = {
     "stream": "params.stream", "reasoning_effort": "params.reasoning_effort", "service_tier": "params.service_tier",
 }  # fmt: skip
 KEEP = "as-requested"
+TREATED = "treated"
 
 
 def export(strategy: Strategy, known: Known) -> Exported:
@@ -62,20 +66,34 @@ def export(strategy: Strategy, known: Known) -> Exported:
             dropped.append(f"{label}: {error}")
             continue
         conditions.append({"query": query, "then": name})
-    if default == KEEP:
+    rollout = holdback(strategy)
+    by_caller = rollout is not None and rollout.unit != "call"
+    if default == KEEP or by_caller:
         _target(targets, "logged", known)
+    if by_caller:
+        conditions.insert(0, {"query": {"metadata.arm": {"$eq": "control"}}, "then": KEEP})
     document: dict[str, Any] = {
         "strategy": {"mode": "conditional", "conditions": conditions, "default": default},
         "targets": list(targets.values()),
     }
+    if rollout and not by_caller:
+        treated = {"name": TREATED, "weight": rollout.share, **document}
+        document = {
+            "strategy": {"mode": "loadbalance"},
+            "targets": [treated, {"name": KEEP, "weight": round(1 - rollout.share, 6)}],
+        }
     notes = ["callers send agent, task and the like as x-portkey-metadata, in the spelling of the log"]
+    if rollout and by_caller:
+        notes.append(arm_note(rollout, "send arm: control"))
+    elif rollout:
+        notes.append("the gateway draws each call's arm by weight: the model that served tells it")
     if strategy.cache:
         notes += _cache(strategy, document)
     if strategy.compress or strategy.prompts:
         notes.append(
             "compression and changes of prompts are not part of a gateway config: apply them where prompts are built"
         )
-    if not conditions:
+    if len(conditions) == int(by_caller):
         notes.append("no rule could be expressed; only the default is routed")
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return Exported(text, document, tuple(dropped), tuple(notes))
@@ -195,9 +213,14 @@ _MISSING = object()
 
 
 def decide(document: Any, call: Mapping[str, Any]) -> str | None:
-    """The model that the gateway would override with, None where the request goes through as it is."""
+    """The model that the gateway would override with for a treated call, or for one of `arm` control; None where the
+    request goes through as it is."""
+    if document["strategy"]["mode"] == "loadbalance":
+        if call.get("arm") == "control":
+            return None
+        document = next(target for target in document["targets"] if target["name"] == TREATED)
     context = {
-        "metadata": {name: call[name] for name in METADATA if call.get(name) is not None},
+        "metadata": {name: call[name] for name in (*METADATA, "arm") if call.get(name) is not None},
         "params": {
             **{path.partition(".")[2]: call[name] for name, path in PARAMS.items() if call.get(name) is not None},
             **({"tools": [None] * int(call["tool_count"])} if call.get("tool_count") else {}),

@@ -3,6 +3,8 @@
 Metadata signals compare by equality, so patterns are written out over the values that the log has seen. Decisions are
 tried by priority; a rule's AND, OR and NOT are theirs. Context bounds are inclusive, in the router's own estimate of
 tokens (about four characters each), which differs a little from the logged count.
+
+A holdback is request metadata: no decision takes a request whose `arm` is `control`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from replay.export import Exported, Known
+from replay.export import Exported, Known, arm_note, holdback
 from replay.export.conditions import All, Condition, Flag, InexpressibleError, Number, Some, Text, condition_of
 from replay.strategy.schema import Strategy
 
@@ -64,6 +66,7 @@ def export(strategy: Strategy, known: Known) -> Exported:
     default = "logged"
     priority = 1000 + len(strategy.route)
     models: dict[str, None] = {}
+    rollout = holdback(strategy)
     for number, rule in enumerate(strategy.route):
         label = rule.name or f"rule {number + 1}"
         priority -= 1
@@ -71,14 +74,18 @@ def export(strategy: Strategy, known: Known) -> Exported:
             dropped.append(f"{label}: a cascade's escalation by score has no equal (see algorithm: confidence)")
             continue
         models[rule.target()] = None
-        if rule.default:
+        if rule.default and (not rollout or rule.target().lower() == "logged"):
             default = rule.target()
             continue
         try:
-            tree = _rules(condition_of(rule), signals)
+            tree = _rules(condition_of(rule), signals) if not rule.default else None
         except InexpressibleError as error:
             dropped.append(f"{label}: {error}")
             continue
+        if rollout:
+            treated = {"operator": "NOT", "conditions": [signals.metadata("arm", "control")]}
+            tree = treated if tree is None else {"operator": "AND", "conditions": [treated, tree]}
+        assert tree is not None
         decisions.append(
             {
                 "name": re.sub(r"[^A-Za-z0-9_]+", "_", label),
@@ -87,6 +94,8 @@ def export(strategy: Strategy, known: Known) -> Exported:
                 "modelRefs": [{"model": rule.target(), "use_reasoning": False}],
             }
         )
+    if rollout:
+        notes.append(arm_note(rollout, "send the metadata arm: control"))
     if default.lower() == "logged":
         notes.append("a request that no decision takes goes to providers.defaults.model: set it to today's model")
     if "context" in signals.found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -26,3 +27,17 @@ class Rollout(Part):
     share: Annotated[float, Field(gt=0, le=1)]
     unit: Annotated[Name, AfterValidator(_unit)] = "conversation"
     seed: int = 0
+
+
+def written(text: str, rollout: Rollout) -> str:
+    """The text of a strategy file with this rollout block at its end; an earlier one goes, all else stays as it is."""
+    kept, inside = [], False
+    for line in text.splitlines():
+        if re.match(r"['\"]?rollout['\"]?\s*:", line):
+            inside = True
+        elif inside and line[:1] not in ("", " ", "\t", "}", "#"):
+            inside = False
+        if not inside:
+            kept.append(line)
+    block = f"rollout: {{share: {rollout.share:g}, unit: '{rollout.unit}', seed: {rollout.seed}}}"
+    return "\n".join([*kept, block]) + "\n"

@@ -211,3 +211,45 @@ def test_the_command_checks_itself_on_logged_calls(target: str, tmp_path: Path):
     told = json.loads(result.stdout)
     assert (told["checked_calls"], told["same_decisions"], told["dropped"]) == (1000, 1000, [])
     assert out.read_text()
+
+
+# -- who is held back --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("unit", ["call", "conversation", "user"])
+@pytest.mark.parametrize("default", ["", "  - {default: mid}\n", "  - {default: logged}\n"])
+def test_the_held_back_keep_their_model_and_the_treated_are_routed_as_without_a_holdback(
+    target: str, unit: str, default: str
+):
+    route = EVERYWHERE + default
+    plain, whole, router = exported(target, route)
+    held = plain.model_copy(update={"rollout": schema.Rollout(share=0.9, unit=unit, seed=3)})
+    found = router.export(held, KNOWN)
+    assert found.dropped == whole.dropped
+    for call in calls(200, 5).iter_rows(named=True):
+        assert router.decide(found.document, call) == router.decide(whole.document, call)
+        assert router.decide(found.document, {**call, "arm": "treated"}) == router.decide(whole.document, call)
+        assert router.decide(found.document, {**call, "arm": "control"}) is None
+    said = " ".join(found.notes)
+    if unit == "call" and target != "vllm":
+        assert "draws each call's arm by weight" in said
+    else:
+        assert f"{unit} whose sha256('3:<its id>')" in said
+    everyone = router.export(plain.model_copy(update={"rollout": schema.Rollout(share=1.0)}), KNOWN)
+    assert everyone.text == whole.text
+
+
+def test_weights_are_the_share_and_the_rest():
+    held = schema.parse("name: x\nroute: [{default: mid}]\nrollout: {share: 0.8, unit: call}")
+    proxy = importlib.import_module("replay.export.litellm").export(held, KNOWN).document
+    for asked in ("gpt-4-turbo", "gpt-4o"):
+        weights = {
+            entry["model_info"]["hindcast"]: entry["litellm_params"].get("weight")
+            for entry in proxy["model_list"]
+            if entry["model_name"] == asked
+        }
+        assert weights == {"mid": 0.8, asked: 0.2}
+    gateway = importlib.import_module("replay.export.portkey").export(held, KNOWN).document
+    assert [target["weight"] for target in gateway["targets"]] == [0.8, 0.2]
+    assert gateway["targets"][0]["strategy"]["mode"] == "conditional"
