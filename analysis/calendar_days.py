@@ -1,20 +1,16 @@
-"""What a day is: the UTC date of a call's start; how days are written; and which days of a log are whole."""
+"""What a day is: the date of a call's start, in UTC or the chosen time zone; and how days are written."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
+from analysis import time_zone
 from ingest.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from ingest.store.database import Store
-
 DAY_MS: Final = 86_400_000
-EDGE = timedelta(hours=1)
 RELATIVE_DAYS = ("today", "yesterday", "7d")
 DAY_FORMS = "YYYY-MM-DD, YYYY-MM, YYYY-Www (ISO week), today, yesterday or 7d (the last 7 days)"
 EARLIEST, LATEST = 1900, 2999  # years of a day that a log can have
@@ -22,10 +18,10 @@ MOST_DAYS = 36_525  # of the last N days: a century
 
 
 def today() -> date:
-    """The present UTC day, or the day that the environment variable HINDCAST_NOW holds as YYYY-MM-DD."""
+    """The present day, or the one that the environment variable HINDCAST_NOW holds as YYYY-MM-DD."""
     fixed = os.environ.get("HINDCAST_NOW")
     if not fixed:
-        return datetime.now(UTC).date()
+        return time_zone.day_of(datetime.now(UTC).replace(tzinfo=None))
     try:
         return date.fromisoformat(fixed)
     except ValueError as error:
@@ -33,7 +29,7 @@ def today() -> date:
 
 
 def parse_days(text: str, now: date) -> tuple[date, date]:
-    """The first and the last UTC day, both included, of what `text` names in one of `DAY_FORMS`.
+    """The first and the last day, both included, of what `text` names in one of `DAY_FORMS`.
 
     `now` is the day that `today`, `yesterday` and `7d` count from; the last 7 days end with it. Raises InputError.
     """
@@ -49,17 +45,17 @@ def parse_days(text: str, now: date) -> tuple[date, date]:
 
 
 def first_day(text: str) -> date:
-    """The first UTC day of what `text` names (see `parse_days`), a day that a log can have. Raises InputError."""
+    """The first day of what `text` names (see `parse_days`), a day that a log can have. Raises InputError."""
     return _days_of_a_log(text)[0]
 
 
 def last_day(text: str) -> date:
-    """The last UTC day of what `text` names (see `parse_days`), a day that a log can have. Raises InputError."""
+    """The last day of what `text` names (see `parse_days`), a day that a log can have. Raises InputError."""
     return _days_of_a_log(text)[1]
 
 
 def single_day(text: str) -> date:
-    """The UTC day that `text` names, one that a log can have. Raises InputError, too, for a text that names several."""
+    """The day that `text` names, one that a log can have. Raises InputError, too, for a text that names several."""
     first, last = _days_of_a_log(text)
     if first != last:
         days = (last - first).days + 1
@@ -75,7 +71,7 @@ def _days_of_a_log(text: str) -> tuple[date, date]:
 
 
 def parse_range(text: str, now: date) -> tuple[date, date]:
-    """The first and last UTC day, both included, of `A..B` or of one word such as `2024-02`, each as in `parse_days`.
+    """The first and last day, both included, of `A..B` or of one word such as `2024-02`, each as in `parse_days`.
 
     Raises InputError.
     """
@@ -129,39 +125,3 @@ def _nearest_form(text: str, now: date) -> str | None:
 def utc_day_ms(day: date) -> int:
     """The UTC epoch milliseconds at which the day begins."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
-
-
-def complete_days(days: Sequence[date], first: datetime | None, last: datetime | None) -> list[date]:
-    """The days of `days` that the log covers whole, given the times (UTC) of its first and last call.
-
-    Only the log's own first and last day can be cut: they count as whole if the log begins in the first hour of the
-    one, or ends in the last hour of the other. Nothing else tells a quiet evening from an export made at noon.
-    """
-    if first is None or last is None:
-        return []
-    cut = set()
-    if first - datetime.combine(first.date(), time.min) > EDGE:
-        cut.add(first.date())
-    if datetime.combine(last.date() + timedelta(days=1), time.min) - last > EDGE:
-        cut.add(last.date())
-    return [day for day in days if day not in cut]
-
-
-def nothing_logged(store: Store, since: date | None, until: date | None) -> str | None:
-    """That no call falls on these UTC days (inclusive), in a sentence with the days that the log has; None if one does,
-    and where the store holds no calls at all."""
-    with store.read() as con:
-        found = con.execute(
-            "SELECT 1 FROM calls WHERE start_time >= ?::DATE AND start_time < ?::DATE + 1 LIMIT 1",
-            [(since or date.min).isoformat(), (until or date.max).isoformat()],
-        ).fetchall()
-        if found:
-            return None
-        first, last, calls = con.execute(
-            "SELECT min(start_time)::DATE, max(start_time)::DATE, count(*) FROM calls"
-        ).fetchall()[0]
-    if not calls:
-        return None
-    days = f"from {since} to {until}" if since and until else f"from {since} on" if since else f"up to {until}"
-    has = f"The log has {first} to {last}." if first else "No call of the log has a time."
-    return f"Nothing is logged {f'on {since}' if since == until else days}. {has}"

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from analysis import time_zone
 from ingest.errors import InputError, did_you_mean
 
 NONE: Final = "(none)"
@@ -79,11 +80,11 @@ class Dimension:
 
 _D = Dimension
 REGISTRY: Final[tuple[Dimension, ...]] = (
-    _D("day", "time", "start_time::DATE", "UTC date of the start", ("date",), rule="day"),
+    _D("day", "time", "start_time::DATE", "date of the start, in UTC or --tz", ("date",), rule="day"),
     _D("week", "time", "date_trunc('week', start_time)::DATE", "ISO week, named by its Monday"),
-    _D("month", "time", "strftime(start_time, '%Y-%m')", "UTC month"),
-    _D("hour", "time", "date_trunc('hour', start_time)", "UTC hour of a day, named by its start"),
-    _D("hour_of_day", "time", "hour(start_time)", "0 to 23, UTC (`hour` in a rule)", rule="hour"),
+    _D("month", "time", "strftime(start_time, '%Y-%m')", "calendar month"),
+    _D("hour", "time", "date_trunc('hour', start_time)", "hour of a day, named by its start"),
+    _D("hour_of_day", "time", "hour(start_time)", "0 to 23 (`hour` in a rule, which is UTC's)", rule="hour"),
     _D("weekday", "time", "isodow(start_time)", "1 (Monday) to 7", rule="weekday"),
     _D("agent", "text", "agent", "agent", ("agent_name", "gen_ai.agent.name"), rule="agent"),
     _D("task", "text", "task", "task, step or node of the agent", ("task_name",), rule="task"),
@@ -176,7 +177,16 @@ def dimension(name: str, use: Use = "group") -> Dimension:
     if why:
         remedy = f"It can: {', '.join(names(use))}." if use != "segment" else f"See: hindcast cost --by {found.name}"
         raise InputError(f"{_CANNOT[use]} '{name}': {why}", remedy=remedy)
-    return found
+    # what is split into segments is on the wall clock already (`ledger.costs_view.on_wall_clock`)
+    return _on_wall_clock(found) if use in ("group", "filter") else found
+
+
+def _on_wall_clock(found: Dimension) -> Dimension:
+    """A dimension of time by the wall clock of the days' zone; any other as it is."""
+    clock = time_zone.local_sql()
+    if clock == "start_time" or not (found.kind == "time" or found.name in ("hour_of_day", "weekday")):
+        return found
+    return replace(found, sql=found.sql.replace("start_time", clock))
 
 
 def dimensions(given: Iterable[str], use: Use = "group") -> tuple[Dimension, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
-from analysis import formatting
+from analysis import formatting, time_zone
 from analysis.anomalies.detector import FLOOR_USD, Judgement, judge, judge_hours
 from analysis.anomalies.hourly_activity import agent_days, hours
 
@@ -86,10 +86,13 @@ def figure(alert: Alert, value: float | None) -> str:
     return formatting.money(Decimal(repr(round(value, 6))))
 
 
-def alerts(con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement]) -> list[Alert]:
-    """Everything that stands out on `day`, by kind, then by how unlikely it is. After `activity` on this connection."""
-    rows = agent_days(con, day - timedelta(days=60), day + timedelta(days=1))
-    found = [*_agents(rows, day), *_hours(con, day), *_ratios(rows, day)]
+def alerts(
+    con: duckdb.DuckDBPyConnection, day: date, judged: Mapping[date, Judgement], table: str = "activity"
+) -> list[Alert]:
+    """Everything that stands out on `day`, by kind, then by how unlikely it is. After `activity` on this connection,
+    which left its hours in `table`."""
+    rows = agent_days(con, day - timedelta(days=60), day + timedelta(days=1), table)
+    found = [*_agents(rows, day), *_hours(con, day, table), *_ratios(rows, day)]
     drift = _drift(judged, day)
     return [*found, *([drift] if drift else []), *_rules(rows, day)]
 
@@ -122,10 +125,12 @@ def _agents(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
     return _standing(found)
 
 
-def _hours(con: duckdb.DuckDBPyConnection, day: date) -> list[Alert]:
-    costs = hours(con, day - timedelta(days=28), day + timedelta(days=1))
-    flagged = [j for j in judge_hours(costs) if j.hour.date() == day and j.flagged]
-    return [Alert("hour", f"{j.hour:%H:00} UTC", j.actual, j.forecast, j.p_value) for j in flagged]
+def _hours(con: duckdb.DuckDBPyConnection, day: date, table: str) -> list[Alert]:
+    costs = hours(con, day - timedelta(days=28), day + timedelta(days=1), table)
+    odd = time_zone.odd_hours(day)
+    odd |= {hour + 1 for hour in odd}  # each is judged with the hour before it
+    flagged = [j for j in judge_hours(costs) if j.hour.date() == day and j.flagged and j.hour.hour not in odd]
+    return [Alert("hour", f"{j.hour:%H:00} {time_zone.label()}", j.actual, j.forecast, j.p_value) for j in flagged]
 
 
 def _ratios(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:

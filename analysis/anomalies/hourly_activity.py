@@ -25,8 +25,6 @@ _SUMS: Final = {
     "calls": "count(*)",
     "priced": "count(cost_usd)",
     "retries": "count(CASE WHEN attempt > 1 OR retry_of IS NOT NULL THEN 1 END)",
-    "first_time": "min(start_time)",
-    "last_time": "max(start_time)",
     "first_no": "min(call_no)",
     "last_no": "max(call_no)",
 }
@@ -39,12 +37,10 @@ _VALUES: Final = {
 
 @dataclass(frozen=True)
 class Activity:
-    """The metric per active UTC day: a day with calls, priced or not."""
+    """The metric per active day: a day with calls, priced or not."""
 
     totals: dict[date, float]
     unknown: frozenset[date]  # days that are mostly calls without a price: their total says little
-    first: datetime | None  # times of the first and last call
-    last: datetime | None
     numbers: dict[date, Range]  # first and last `call_no` of each day
 
     def ranges(self, days: Iterable[date]) -> list[Range]:
@@ -60,8 +56,9 @@ def unweighted(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(least == 1 and most == 1 and all_known)
 
 
-def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs") -> Activity:
-    """The activity of every day in the store. Leaves the hours of each agent in the temporary table `activity`.
+def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs", table: str = "activity") -> Activity:
+    """The activity of every day of a relation whose `start_time` is the wall clock that days are of. Leaves the hours
+    of each agent in the temporary table `table`.
 
     Where all weights are 1 they are left out of the sums, which halves their cost and changes none.
     """
@@ -71,40 +68,40 @@ def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs
         for name, expression in _SUMS.items()
     )
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE activity AS
+        f"""CREATE OR REPLACE TEMP TABLE {table} AS
             SELECT date_trunc('hour', start_time) AS hour, agent, {sums}
             FROM {relation} WHERE start_time IS NOT NULL GROUP BY hour, agent"""
     )
     rows = con.execute(
-        f"""SELECT hour::DATE AS day, coalesce({_VALUES[metric]}, 0)::DOUBLE, sum(calls), sum(priced), min(first_time),
-                   max(last_time), min(first_no), max(last_no)
-            FROM activity GROUP BY day ORDER BY day"""
+        f"""SELECT hour::DATE AS day, coalesce({_VALUES[metric]}, 0)::DOUBLE, sum(calls), sum(priced), min(first_no),
+                   max(last_no)
+            FROM {table} GROUP BY day ORDER BY day"""
     ).fetchall()
     unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
     return Activity(
         {row[0]: row[1] for row in rows},
         frozenset(unknown),
-        rows[0][4] if rows else None,
-        rows[-1][5] if rows else None,
-        {row[0]: (row[6], row[7]) for row in rows},
+        {row[0]: (row[4], row[5]) for row in rows},
     )
 
 
-def agent_days(con: duckdb.DuckDBPyConnection, first: date, end: date) -> list[tuple[Any, ...]]:
+def agent_days(
+    con: duckdb.DuckDBPyConnection, first: date, end: date, table: str = "activity"
+) -> list[tuple[Any, ...]]:
     """Per day from `first` up to but without `end`, and agent, after `activity`: dollars, calls (weighted), input,
     output and cached tokens, rows without a price, rows, retries; in order of day and agent."""
     return con.execute(
-        """SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, sum(weight)::DOUBLE, sum(input)::DOUBLE,
+        f"""SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, sum(weight)::DOUBLE, sum(input)::DOUBLE,
                   sum(output)::DOUBLE, sum(read)::DOUBLE, sum(calls) - sum(priced), sum(calls), sum(retries)
-           FROM activity WHERE hour >= $first AND hour < $end GROUP BY day, agent ORDER BY day, agent""",
+           FROM {table} WHERE hour >= $first AND hour < $end GROUP BY day, agent ORDER BY day, agent""",
         {"first": first, "end": end},
     ).fetchall()
 
 
-def hours(con: duckdb.DuckDBPyConnection, first: date, end: date) -> dict[datetime, float]:
+def hours(con: duckdb.DuckDBPyConnection, first: date, end: date, table: str = "activity") -> dict[datetime, float]:
     """Dollars per hour with calls from `first` up to but without `end`, after `activity`."""
     rows = con.execute(
-        """SELECT hour, coalesce(sum(usd), 0)::DOUBLE FROM activity WHERE hour >= $first AND hour < $end
+        f"""SELECT hour, coalesce(sum(usd), 0)::DOUBLE FROM {table} WHERE hour >= $first AND hour < $end
            GROUP BY hour ORDER BY hour""",
         {"first": first, "end": end},
     ).fetchall()

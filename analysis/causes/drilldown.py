@@ -10,9 +10,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
+from analysis import time_zone
 from analysis.attribution.segment_sums import segment_sql
 from analysis.causes.call_evidence import AMOUNT, FIRST, MISSING_USAGE, CallQueries, scope_condition
 from analysis.causes.cause_signatures import Cause
@@ -128,13 +129,14 @@ def _hours(sides: Sides, change: float) -> Inside | None:
             usual = sum(a for a, _ in hourly[first : first + width]) / before if before else 0.0
             if usual > share / 2 or share > ALL:
                 return None
-            return Inside("hours", f"{first:02d}:00-{first + width:02d}:00 UTC", min(share, 1.0))
+            return Inside("hours", f"{first:02d}:00-{first + width:02d}:00 {time_zone.label()}", min(share, 1.0))
     return None
 
 
 def commands(segments: Sequence[Place], day: date, *, cause: str | None = None, store: str | None = None) -> list[str]:
     """Shell commands that list the calls of the places on the day, dearest first; for one place also its sessions."""
     where = f" --store {shlex.quote(store)}" if store else ""
+    where += f" --tz {time_zone.label()}" if time_zone.zone() else ""
     span = f" --since {day} --until {day}"
     if cause == "duplicate_calls":
         return [f"hindcast duplicates{span}{where}"]
@@ -165,7 +167,7 @@ def sql(segments: Sequence[Place], day: date, *, cause: str | None = None) -> di
     if any(dimension(name, "segment").label for place in segments for name in place):
         return {}
     places = [" AND ".join(_term(name, value) for name, value in place.items()) or "true" for place in segments]
-    where = f"start_time >= DATE '{day}' AND start_time < DATE '{day + timedelta(days=1)}'"
+    where = f"start_time >= {_instant(day)} AND start_time < {_instant(day + timedelta(days=1))}"
     where += f" AND ({' OR '.join(f'({place})' for place in places) or 'true'})"
     if cause in _OWN:
         where += f" AND {_OWN[cause]}"
@@ -183,6 +185,12 @@ def sql(segments: Sequence[Place], day: date, *, cause: str | None = None) -> di
         "calls": "SELECT call_no, start_time, agent, task, model, conversation_id AS session, input_tokens, "
         f"output_tokens, cost_usd FROM {rows} ORDER BY cost_usd DESC NULLS LAST, call_no LIMIT {LISTED}",
     }
+
+
+def _instant(day: date) -> str:
+    """SQL of the begin of a day; in UTC as short as a person would write it."""
+    begin = time_zone.day_start(day)
+    return f"DATE '{day}'" if begin == datetime.combine(day, time.min) else f"TIMESTAMP '{begin}'"
 
 
 def _term(name: str, value: str | None) -> str:

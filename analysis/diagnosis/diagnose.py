@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import log_days
 from analysis.anomalies import baseline as baselines
 from analysis.anomalies.alerts import alerts
 from analysis.anomalies.annotations import read_annotations, suspects
 from analysis.anomalies.day_marks import marks
 from analysis.anomalies.detector import Judgement, error_scale, judge
-from analysis.anomalies.hourly_activity import activity
+from analysis.anomalies.flagged_runs import flagged_runs
+from analysis.anomalies.hourly_activity import Activity, activity
 from analysis.array_types import Float64Array
 from analysis.attribution.baseline_comparison import Comparison, compare
 from analysis.attribution.factors import FACTORS, NEW_SEGMENT, VANISHED_SEGMENT
 from analysis.attribution.segment_sums import METRICS, SCALE, day_sums, segment_names
 from analysis.attribution.shapley_drivers import Driver, Game, explain, order_range, undoing
 from analysis.attribution.significance import surprise
-from analysis.calendar_days import complete_days
 from analysis.causes import drilldown
 from analysis.causes.call_evidence import CallQueries
 from analysis.causes.cause_signatures import Cause
@@ -31,11 +32,14 @@ from analysis.causes.root_causes import find
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import CauseEstimate, Diagnosis, DriverLine
 from analysis.dimensions import dimensions
-from analysis.ledger.costs_view import costs_relation, ranges_relation
+from analysis.ledger.costs_view import costs_relation, on_wall_clock, ranges_relation
 from analysis.reports.call_labels import labelled_view
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store, has_tables
 
+SO_FAR: Final = "activity_so_far"
+COMPARED: Final = 14  # days that say how much of a day these hours usually hold
+TELLING: Final = 0.1  # of a day's amount, below which its first hours say nothing
 LEAST_MEMORY: Final = 700_000_000  # bytes that DuckDB may hold while it answers
 BYTES_A_CALL: Final = 70  # beyond that
 DETAILED: Final = 40  # drivers that get an order range; it costs 2^11 evaluations per segment
@@ -51,19 +55,19 @@ def diagnose(
 ) -> Diagnosis:
     """Explain `day` against `baseline` (a range of days) or its matched baseline.
 
-    Without `day`: the newest complete day that is flagged, else the newest complete day. Raises InputError where
-    there is nothing to explain.
+    Without `day`: the newest day that can be judged, flagged or not. A day that the log covers in part is compared
+    with the same hours of earlier days. Raises InputError where there is nothing to explain.
     """
     by = segment_names(by)
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
+    log = log_days.of(store)
     with store.read() as con:
         _require_costs(con, store)
         _bound_memory(con)
         relation = costs_relation(con)
-        past = activity(con, metric, relation)
-        costs = past.totals
-        if not any(costs.values()):
+        past = activity(con, metric, on_wall_clock(con, relation))
+        if not any(past.totals.values()):
             raise InputError(
                 "no call has both a time and a price" if metric == "cost" else "no call has a time",
                 where=str(store.path),
@@ -71,11 +75,23 @@ def diagnose(
             )
         said = marks(con)
         noted = read_annotations(con)
-        judged = judge({d: cost for d, cost in costs.items() if d not in past.unknown}, accepted=said)
-        day = day or newest(judged, complete_days(sorted(costs), past.first, past.last))
-        if day not in costs:
-            near = min(costs, key=lambda d: (abs((d - day).days), d))
+        judged = _judged(past, said)
+        begun = log.begun if log.begun in judged and day in (None, log.begun) else None
+        so_far = _so_far(con, metric, relation, past, said, log) if begun else None
+        if begun and so_far and day is None and not _tells(so_far, past, judged, begun):
+            so_far = None
+        day = day or (begun if begun and so_far else newest(judged, log.whole))
+        if day not in past.totals:
+            near = min(past.totals, key=lambda d: (abs((d - day).days), d))
             raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
+        until = log.until if so_far else None
+        exceeds = so_far is not None and _exceeds(judged[day])
+        costs, table = (so_far.hours.totals, SO_FAR) if so_far else (past.totals, "activity")
+        if so_far:
+            verdict = so_far.judged[day]
+            judged = {**judged, day: replace(verdict, flagged=verdict.flagged or (exceeds and day not in said))}
+        elif log.begun in judged and day != log.begun:
+            judged = {d: j for d, j in judged.items() if d != log.begun}  # nothing can be said of it yet
         flags = {d for d, j in judged.items() if j.flagged}
         base = (
             baselines.range_baseline(day, *baseline, costs)
@@ -83,10 +99,10 @@ def diagnose(
             else baselines.matched_baseline(day, costs, flags, past.unknown)
         )
         # from here on the questions are about these days alone
-        relation = ranges_relation(con, relation, past.ranges([day, *base.weights]))
+        relation = on_wall_clock(con, ranges_relation(con, relation, past.ranges([day, *base.weights])), until)
         split = dimensions(by, "segment")
         relation = labelled_view(con, store, relation, split)
-        history = labelled_view(con, store, "calls", split)
+        history = labelled_view(con, store, on_wall_clock(con, "calls"), split)
         sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
         compared = compare(sums, day, base.weights, _price_lists(con))
         drivers, game, phi = explain(compared.cells, compared.before, compared.after)
@@ -94,7 +110,7 @@ def diagnose(
         common = error_scale([judged[d].error for d in judged if d < day and judged[d].forecast is not None])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = effects_of(drivers, compared, by, strayed)
-        noticed = alerts(con, day, judged) if metric == "cost" else []
+        noticed = alerts(con, day, judged, table) if metric == "cost" else []
         queries = CallQueries(con, day, base.weights, relation, metric, history)
         total = sum(compared.after)
         causes = find(effects, universe, queries, total - sum(compared.before), total, by, repriced(compared))
@@ -119,6 +135,12 @@ def diagnose(
         high=high,
         p_value=verdict.p_value,
         onset=began,
+        until=until,
+        exceeds_whole_day=exceeds,
+        newest=day == max(judged, default=day),
+        left_out=log.begun if log.begun in past.totals and log.begun != day else None,
+        last_day=log.covered[-1],
+        runs=flagged_runs(judged),
         baseline=base,
         alerts=noticed,
         feedback=said.get(day),
@@ -132,11 +154,50 @@ def diagnose(
     )
 
 
-def newest(judged: Mapping[date, Judgement], complete: Sequence[date]) -> date:
-    """The newest complete day that is flagged, else the newest complete day, else the newest day."""
-    known = [day for day in complete if day in judged]
-    flagged = [day for day in known if judged[day].flagged]
-    return max(flagged) if flagged else max(known) if known else max(judged)
+@dataclass(frozen=True)
+class SoFar:
+    """The same hours of every day as the newest one has so far."""
+
+    hours: Activity
+    judged: Mapping[date, Judgement]
+
+
+def newest(judged: Mapping[date, Judgement], whole: Sequence[date]) -> date:
+    """The newest whole day with calls, else the newest day."""
+    return max((day for day in whole if day in judged), default=max(judged))
+
+
+def _judged(past: Activity, said: Collection[date]) -> dict[date, Judgement]:
+    return judge({d: cost for d, cost in past.totals.items() if d not in past.unknown}, accepted=said)
+
+
+def _so_far(
+    con: duckdb.DuckDBPyConnection,
+    metric: str,
+    relation: str,
+    past: Activity,
+    said: Collection[date],
+    log: log_days.LogDays,
+) -> SoFar:
+    """Every day up to the wall clock of the log's last call; a day without a call by then had 0."""
+    found = activity(con, metric, on_wall_clock(con, relation, log.until), SO_FAR)
+    hours = replace(found, totals={day: found.totals.get(day, 0.0) for day in past.totals})
+    return SoFar(hours, _judged(replace(hours, unknown=past.unknown | found.unknown), said))
+
+
+def _tells(so_far: SoFar, past: Activity, judged: Mapping[date, Judgement], day: date) -> bool:
+    """Whether the newest day can be judged by its hours so far: it already exceeds a whole day's range, or these hours
+    usually hold enough of a day, and there is a range for them."""
+    if _exceeds(judged[day]):
+        return True
+    earlier = [d for d in past.totals if d < day][-COMPARED:]
+    usual = sum(so_far.hours.totals[d] for d in earlier)
+    return so_far.judged[day].forecast is not None and usual >= TELLING * sum(past.totals[d] for d in earlier)
+
+
+def _exceeds(whole_day: Judgement) -> bool:
+    """Whether a day is beyond its range for a whole day already."""
+    return whole_day.flagged and whole_day.direction > 0
 
 
 def onset(judged: Mapping[date, Judgement], day: date) -> date | None:

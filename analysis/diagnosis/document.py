@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from analysis import time_zone
 from analysis.causes import drilldown
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import Diagnosis
@@ -39,6 +40,12 @@ def to_json(diagnosis: Diagnosis, store: str | None = None) -> dict[str, Any]:
         "verdict": diagnosis.verdict,
         "p_value": diagnosis.p_value,
         "onset": diagnosis.onset.isoformat() if diagnosis.onset else None,
+        "until": diagnosis.until.isoformat("minutes") if diagnosis.until else None,
+        "exceeds_whole_day": diagnosis.exceeds_whole_day,
+        "newest": diagnosis.newest,
+        "left_out": diagnosis.left_out.isoformat() if diagnosis.left_out else None,
+        "time_zone": time_zone.label(),
+        "flagged_runs": [run.to_json() for run in diagnosis.runs],
         "low_history": diagnosis.low_history,
         "baseline": {
             "kind": diagnosis.baseline.kind,
@@ -92,5 +99,6 @@ def to_json(diagnosis: Diagnosis, store: str | None = None) -> dict[str, Any]:
         else {"verdict": diagnosis.feedback.verdict, "note": diagnosis.feedback.note},
         "annotations": [one.to_json() for one in diagnosis.annotations],
         "alerts": [alert.to_json() for alert in diagnosis.alerts],
+        "sentences": narrative.summary(diagnosis),
         "summary": summary(diagnosis),
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import sample_logs
 from analysis import formatting
@@ -191,7 +193,9 @@ def summary(diagnosis: Diagnosis) -> list[str]:
     d = diagnosis
     noun = {"cost": "cost", "calls": "had", "tokens": "used"}[d.metric]
     things = {"cost": "", "calls": " calls", "tokens": " tokens"}[d.metric]
-    head = f"{formatting.day(d.day)} {noun} {amount(d, d.actual)}{things}"
+    by = f" by {d.until:%H:%M}" if d.until else ""
+    year = f" {d.day.year}" if d.day.year != d.last_day.year else ""
+    head = f"{formatting.day(d.day)}{year} {noun} {amount(d, d.actual)}{things}{by}"
     if d.baseline.kind == "none":
         return [f"{head}; there is no earlier day to compare it with.", *_reason(d), *_without_price(d)]
     within = f" (range {_whole(d, d.low)}-{_whole(d, d.high)})" if d.low is not None else ""
@@ -201,10 +205,31 @@ def summary(diagnosis: Diagnosis) -> list[str]:
     elif d.baseline.kind == "range":
         n = len(d.baseline.weights)
         within = f" (mean of {formatting.count(n, 'day')} of {d.baseline.days[0]}..{d.baseline.days[-1]})"
-    delta = f"{amount(d, d.delta, sign=True)} in one day" if d.delta else "no change"
+    then = " by then" if d.until else ""
+    delta = f"{amount(d, d.delta, sign=True)} {'so far' if d.until else 'in one day'}" if d.delta else "no change"
+    more = ", more than a whole day's range" if d.exceeds_whole_day else ""
     return [
-        f"{head}, expected {amount(d, d.expected)}{within}: {delta}.", *_suspect(d), *_reason(d), *_without_price(d)
+        f"{head}, expected {amount(d, d.expected)}{then}{within}: {delta}{more}.",
+        *_left_out(d), *_suspect(d), *_reason(d), *_without_price(d),
     ]  # fmt: skip
+
+
+def _left_out(d: Diagnosis) -> list[str]:
+    """The log's newest day, where it has begun but cannot be judged yet."""
+    return [] if d.left_out is None else [f"{formatting.day(d.left_out)} has begun; it is too early to judge it."]
+
+
+def run_in_words(run: Mapping[str, Any]) -> str:
+    """A run of flagged days of the document, with its year and how long ago it ended before the newest day judged."""
+    first, last = date.fromisoformat(run["first"]), date.fromisoformat(run["last"])
+    usd, usual = (formatting.money(Decimal(repr(run[name]))) for name in ("actual", "expected"))
+    when = f"{formatting.day(first)} {first.year}"
+    ago = f", {formatting.count(run['days_ago'], 'day')} earlier" if run["days_ago"] else ""
+    if run["kind"] == "day":
+        return f"{when} alone{ago}: {usd}, expected {usual}."
+    if run["kind"] == "level":
+        return f"A new level from {when} on: {usd} that day, expected {usual}."
+    return f"{when} to {formatting.day(last)}{ago}: {usd} on the first of {run['days']} days, expected {usual}."
 
 
 def _suspect(d: Diagnosis) -> list[str]:

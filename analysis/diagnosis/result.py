@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 
 from analysis.anomalies.alerts import Alert
 from analysis.anomalies.annotations import Annotation
 from analysis.anomalies.baseline import Baseline
 from analysis.anomalies.day_marks import Feedback
+from analysis.anomalies.flagged_runs import FlaggedRun
 from analysis.causes.cause_signatures import Cause
 from analysis.causes.drilldown import Inside
 
@@ -58,6 +59,12 @@ class Diagnosis:
     high: Decimal | None
     p_value: float | None
     onset: date | None  # the first day of the run of flagged days that ends on `day`
+    until: time | None  # wall clock up to which the log covers the day and all days are compared; None: a whole day
+    exceeds_whole_day: bool  # a day covered in part is beyond the range of a whole one
+    newest: bool  # no later day can be judged
+    left_out: date | None  # the log's newest day, where it cannot be judged yet
+    last_day: date  # of the log
+    runs: list[FlaggedRun]  # of flagged days, newest first
     baseline: Baseline
     causes: list[CauseEstimate]
     alerts: list[Alert]  # what stands out beside the total

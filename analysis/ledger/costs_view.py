@@ -10,11 +10,13 @@ of `call_no`, which run on all threads; and only the ranges that a question is a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from analysis import time_zone
 from ingest.store.database import Store, has_tables
 
 if TYPE_CHECKING:
@@ -93,6 +95,20 @@ def ranges_relation(con: duckdb.DuckDBPyConnection, relation: str, ranges: Seque
         return relation
     _view(con, "ranges_of_costs", _merged(ranges))
     return "ranges_of_costs"
+
+
+def on_wall_clock(con: duckdb.DuckDBPyConnection, relation: str, until: time | None = None) -> str:
+    """The name of a relation like `relation` whose `start_time` is the wall clock of the days' zone, for questions
+    about days; with `until` only its calls up to that time of each day. `relation` itself where that is all the same.
+    """
+    clock = time_zone.local_sql()
+    if clock == "start_time" and until is None:
+        return relation
+    name = f"{relation}_on_wall_clock"
+    keep = "" if until is None else f" WHERE ({clock})::TIME <= TIME '{until.isoformat()}'"
+    changed = "" if clock == "start_time" else f" REPLACE ({clock} AS start_time)"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT *{changed} FROM {relation}{keep}")
+    return name
 
 
 def _merged(ranges: Sequence[Range]) -> list[Range]:

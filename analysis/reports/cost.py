@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import time_zone
 from analysis.dimensions import Filter, Where, as_filter, dimension, dimensions
 from analysis.formatting import count, money, tokens, usd
 from analysis.ledger.costs_view import COMPONENTS, costs_relation
@@ -147,16 +148,17 @@ def cost(
     )
 
 
-def condition(where: Filter, since: date | None, until: date | None) -> tuple[str, dict[str, str]]:
-    """SQL over `costs` (labelled for the filter), and its named parameters: the filter within inclusive UTC days."""
-    text, values = where.sql()
+def condition(where: Filter, since: date | None, until: date | None) -> tuple[str, dict[str, Any]]:
+    """SQL over `costs` (labelled for the filter), and its named parameters: the filter within inclusive days."""
+    text, named = where.sql()
+    values: dict[str, Any] = dict(named)
     conditions = [text]
     if since:
-        conditions.append("start_time >= $since::DATE")
-        values["since"] = since.isoformat()
+        conditions.append("start_time >= $since")
+        values["since"] = time_zone.day_start(since)
     if until:
-        conditions.append("start_time < $until::DATE + 1")
-        values["until"] = until.isoformat()
+        conditions.append("start_time < $until")
+        values["until"] = time_zone.day_start(until + timedelta(days=1))
     return " AND ".join(conditions), values
 
 

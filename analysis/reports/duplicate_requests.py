@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import log_days, time_zone
 from analysis.formatting import usd
 from analysis.ledger.costs_view import costs_relation
 from ingest.store.database import Store
@@ -83,15 +84,16 @@ def duplicates(
     store: Store, *, since: date | None = None, until: date | None = None, near: bool = True
 ) -> DuplicateReport:
     """Repeats in the window, dearest first. Near ones count only requests that are not exact repeats already."""
+    days = log_days.of(store).span(since, until)
     with store.read() as con:
         relation = costs_relation(con)
         where, values = ["start_time IS NOT NULL"], {}
         if since:
             where.append("start_time >= $since")
-            values["since"] = since
+            values["since"] = time_zone.day_start(since)
         if until:
-            where.append("start_time < $until::DATE + 1")
-            values["until"] = until
+            where.append("start_time < $until")
+            values["until"] = time_zone.day_start(until + timedelta(days=1))
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE asked AS
                 SELECT call_no, start_time, source_id, source_row, agent, task, model, key_canonical, key_masked,
@@ -100,7 +102,7 @@ def duplicates(
                   AND coalesce(attempt, 1) = 1 AND key_canonical IS NOT NULL""",
             values,
         )
-        calls, days = con.execute("SELECT count(*), count(DISTINCT start_time::DATE) FROM asked").fetchall()[0]
+        calls = con.execute("SELECT count(*) FROM asked").fetchall()[0][0]
         exact = _repeats(con, "key_canonical", days)
         compared = 0
         found: list[RepeatedRequests] = []

@@ -17,12 +17,13 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import time_zone
 from analysis.formatting import usd
 from analysis.ledger.costs_view import costs_relation
 from ingest.errors import InputError
@@ -173,14 +174,14 @@ def _heads(con: duckdb.DuckDBPyConnection, since: date | None, until: date | Non
     where, values = ["start_time IS NOT NULL"], {}
     if since:
         where.append("start_time >= $since")
-        values["since"] = since
+        values["since"] = time_zone.day_start(since)
     if until:
-        where.append("start_time < $until::DATE + 1")
-        values["until"] = until
+        where.append("start_time < $until")
+        values["until"] = time_zone.day_start(until + timedelta(days=1))
     window = " AND ".join(where)
     rows = con.execute(
-        f"""SELECT agent, task, message_ids[:{OPENING:d}] AS ids, min(start_time)::DATE AS first,
-                   max(start_time)::DATE AS last, count(*), count(*) - count(cost_usd), sum(cost_usd),
+        f"""SELECT agent, task, message_ids[:{OPENING:d}] AS ids, {time_zone.day_sql("min(start_time)")} AS first,
+                   {time_zone.day_sql("max(start_time)")} AS last, count(*), count(*) - count(cost_usd), sum(cost_usd),
                    sum(input_tokens)::DOUBLE
             FROM {relation} WHERE {window} AND len(message_ids) > 0
             GROUP BY agent, task, ids ORDER BY first, agent, task, ids""",

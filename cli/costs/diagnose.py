@@ -43,6 +43,7 @@ def diagnose(
     unmark: Annotated[bool, typer.Option("--unmark", help="Remove the mark of --day.")] = False,
     remark: Annotated[str | None, typer.Option("--note", help="The reason, kept with --mark.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
+    flagged: Annotated[bool, typer.Option("--flagged", help="List the days that stand out, newest first.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Explain a day's cost by drivers that add up to the change.
@@ -81,7 +82,38 @@ def diagnose(
     if json:
         emit_json(document.to_json(found, named_store(store)))
         return
+    if flagged:
+        show_flagged(found)
+        return
     show(found, every=every, store=named_store(store))
+
+
+def show_flagged(found: Diagnosis) -> None:
+    """The days of the log that stand out, newest first, with how long each run lasted and how long ago it ended."""
+    from datetime import date
+    from decimal import Decimal
+
+    from analysis.formatting import count, money
+
+    if not found.runs:
+        say("No day of this log stands out.")
+        return
+
+    def amount(value: float) -> str:
+        return money(Decimal(repr(round(value, 6)))) if found.metric == "cost" else f"{value:,.0f}"
+
+    def dated(day: date) -> str:
+        return f"{day:%a} {day.day} {day:%b %Y}"
+
+    kinds = {"day": "one day", "days": "a few days", "level": "a new level"}
+    rows = [
+        [dated(run.first), "" if run.last == run.first else dated(run.last), kinds[run.kind], amount(run.actual),
+         amount(run.expected), count(run.days_ago, "day")]
+        for run in found.runs
+    ]  # fmt: skip
+    table(["from", "to", "what", "first day", "expected", "before the newest"], rows, left=(0, 1, 2))
+    say()
+    say(f"Next: hindcast diagnose --day {found.runs[0].first}")
 
 
 def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> None:

@@ -38,7 +38,7 @@ def focus(
     Example: hindcast export focus --spec 1.4 -o costs.csv
     """
     from analysis import formatting
-    from analysis.calendar_days import nothing_logged
+    from analysis.log_days import nothing_logged
     from analysis.reports.focus_export import export
     from ingest.errors import GateError, InputError
 

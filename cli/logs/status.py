@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import ingest
+from analysis import time_zone
 from analysis.formatting import count
+from cli.terminal.options import requested_time_zone
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
     from analysis.reports.recent_days import RecentDays
     from ingest.detect.known_locations import FoundLogs
     from ingest.store.database import Store
+
+
+SHOWN = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +37,20 @@ def status(
     context: typer.Context,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
+    tz: Annotated[
+        str | None,
+        typer.Option("--tz", metavar="ZONE", is_eager=True, help="Time zone of the days, such as Europe/Berlin."),
+    ] = None,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Where you stand, and the next useful command."""
+    asked = [] if tz is None else ["--tz", tz]
+    if asked or context.invoked_subcommand is None:
+        context.with_resource(time_zone.days_in(requested_time_zone(asked)))
     if context.invoked_subcommand is not None:
-        return  # --store and --json hold for that command: see their options
+        return  # --store, --json and --tz hold for that command: see their options
     path = Path(store)
     if not path.exists():
         _no_store(path, as_json=json)
@@ -53,7 +65,8 @@ def status(
 
 
 def standing(store: Any) -> dict[str, Any]:
-    """What is in the store, the newest complete day against its expectation, and the next command."""
+    """What is in the store, the newest day that can be judged against its expectation, the days that stood out before
+    it, and the next command."""
     from analysis.diagnosis.diagnose import diagnose
     from analysis.diagnosis.document import to_json
     from analysis.reports.cost import cost
@@ -74,7 +87,19 @@ def standing(store: Any) -> dict[str, Any]:
         found = to_json(diagnose(store))
     except InputError:
         return {**document, "next": "hindcast cost --by model"}
-    day = {key: found[key] for key in ("day", "actual", "expected", "range", "flagged", "summary")}
+    kept = (
+        "day",
+        "until",
+        "left_out",
+        "time_zone",
+        "actual",
+        "expected",
+        "range",
+        "flagged",
+        "flagged_runs",
+        "summary",
+    )
+    day = {key: found[key] for key in kept}
     return {**document, "day": day, "next": "hindcast diagnose" if found["flagged"] else "hindcast dashboard"}
 
 
@@ -90,7 +115,9 @@ def _show(path: Path, document: dict[str, Any]) -> None:
         say(f"{path} holds {count(document['calls'], 'call')} without a cost.", style="bold")
     else:
         day = document["day"]
-        say(day["summary"] if day else "No call has both a time and a price.", style="bold")
+        say(_dated(day) if day else "No call has both a time and a price.", style="bold")
+        for line in _earlier(day) if day else ():
+            say(line)
         cost = None if total["cost_usd"] is None else Decimal(total["cost_usd"])
         say(f"{count(total['calls'], 'call')} in {path}, {money(cost)} together.")
         if total["unpriced_calls"]:
@@ -101,6 +128,28 @@ def _show(path: Path, document: dict[str, Any]) -> None:
         say(f"Not read: {count(document['quarantined'], 'line')}; hindcast dashboard shows why.", style="yellow")
     say()
     say(f"Next: {document['next']}")
+
+
+def _dated(day: dict[str, Any]) -> str:
+    """The summary with the year of its day."""
+    from datetime import date
+
+    from analysis.formatting import day as day_text
+
+    at = date.fromisoformat(day["day"])
+    named, rest = day_text(at), day["summary"].removeprefix(day_text(at))
+    return f"{named} {at.year}{rest.removeprefix(f' {at.year}')}"
+
+
+def _earlier(day: dict[str, Any]) -> list[str]:
+    """The runs of flagged days before the day, newest first, each with its age and year."""
+    from analysis.diagnosis.narrative import run_in_words
+
+    runs = [run for run in day["flagged_runs"] if run["last"] < day["day"]]
+    lines = [f"{'Stood out before:' if not i else ' ' * 17} {run_in_words(run)}" for i, run in enumerate(runs[:SHOWN])]
+    if len(runs) > SHOWN:
+        lines.append(f"{' ' * 17} and {len(runs) - SHOWN} more: hindcast diagnose --flagged")
+    return lines
 
 
 def _no_store(path: Path, *, as_json: bool) -> None:

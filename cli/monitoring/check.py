@@ -123,7 +123,7 @@ def _proposed(
     since: date | None,
     until: date | None,
 ) -> Proposal:
-    from analysis.calendar_days import nothing_logged
+    from analysis.log_days import nothing_logged
     from ingest.errors import InputError
     from replay.gates.proposal import propose
     from replay.strategy.schema import Strategy, load

@@ -93,6 +93,8 @@ def show(result: Replay) -> None:
     table(["strategy", unit, "saved", "hit rate", "quality (90 % lower)", "verdict"], rows, left=(0, 5))
     if not result.whole_days:
         say("* no complete day in the window; mean over the days that have calls", style="dim")
+    elif result.idle_days:
+        say(f"usd/day: {result.mean_of()}", style="dim")
     if best is not None and best.savings_pico and best.priced_calls:
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings_pico.items()]
         whole = money(dollars(best.baseline_pico - best.cost_pico))

@@ -57,7 +57,7 @@ def semantic(
     if as_json:
         emit_json(
             {
-                "days": len(traffic.days),
+                "days": traffic.calendar_days,
                 "target": target,
                 "chosen": chosen.threshold if chosen else None,
                 "thresholds": [_row(one) for one in rows],
@@ -70,7 +70,7 @@ def semantic(
 def _show(traffic: Traffic, rows: list[Threshold], chosen: Threshold | None, target: float) -> None:
     from analysis.formatting import count, money, share
 
-    days = max(len(traffic.days), 1)
+    days = max(traffic.calendar_days, 1)
     if not rows or not rows[0].asked:
         say("The store holds no message texts, so no two requests can be compared.")
         return

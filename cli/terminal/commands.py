@@ -14,6 +14,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from analysis import time_zone
 from analysis.calendar_days import single_day
 from cli.terminal import options
 from cli.terminal.output import Window, flush, requested_window
@@ -76,10 +77,22 @@ class Command(TyperCommand):
         if places:
             day = TyperOption(
                 param_decls=["--day"], type=single_day, is_eager=True, expose_value=False,
-                callback=options.remember_day, metavar="DAY", help="One UTC day: --since and --until in one.",
+                callback=options.remember_day, metavar="DAY", help="One day: --since and --until in one.",
                 autocompletion=lambda _context, _words, typed: options.complete_day(typed),
             )  # fmt: skip
             self.params.insert(places[0], day)
+        if any("--store" in param.opts for param in self.params):
+            zone = TyperOption(
+                param_decls=["--tz"], expose_value=False, metavar="ZONE",
+                help="Time zone of the days, such as Europe/Berlin (default: of hindcast.toml, else UTC).",
+            )  # fmt: skip
+            self.params.append(zone)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Days are read in their time zone, so it is known before any other option is read."""
+        if any("--tz" in param.opts for param in self.params):
+            ctx.with_resource(time_zone.days_in(options.requested_time_zone(args)))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         since, until = ctx.params.get("since"), ctx.params.get("until")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.calendar_days import RELATIVE_DAYS, first_day, last_day, nothing_logged, single_day, today
+from analysis import time_zone
+from analysis.calendar_days import RELATIVE_DAYS, first_day, last_day, single_day, today
 from cli.terminal.output import note, say
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def report_empty_window(store: str, since: date | None, until: date | None, *, a
     """
     if since is None and until is None:
         return False
+    from analysis.log_days import nothing_logged
     from ingest.store.database import Store
 
     message = nothing_logged(Store(store), since, until)
@@ -124,9 +126,30 @@ def report_empty_window(store: str, since: date | None, until: date | None, *, a
         return False
     now = today()
     if any(day is not None and abs(day - now) <= RECENT for day in (since, until)):
-        message = f"{message} Today is {now} (UTC)."
+        message = f"{message} Today is {now} ({time_zone.label()})."
     (note if as_json else say)(message)
     return not as_json
+
+
+def requested_time_zone(args: Sequence[str]) -> str | None:
+    """The time zone that the words of a command line ask for, else that of hindcast.toml where the environment names
+    none; None where nobody does. Raises InputError for a settings file that cannot be read."""
+    import os
+
+    from analysis import settings_file
+
+    for place, word in enumerate(args):
+        if word == "--tz" and place + 1 < len(args):
+            return args[place + 1]
+        if word.startswith("--tz="):
+            return word.removeprefix("--tz=")
+    if os.environ.get(time_zone.VARIABLE):
+        return None
+    file = settings_file.read()
+    zone = file.section("days", ("time_zone",)).get("time_zone")
+    if zone is not None and not isinstance(zone, str):
+        raise file.error(f"time_zone = {zone!r} is no name", remedy='Write: time_zone = "Europe/Berlin"')
+    return zone
 
 
 def remember_day(context: typer.Context, _param: Any, value: date | None) -> date | None:
@@ -155,21 +178,21 @@ Day = Annotated[
     date | None,
     typer.Option(
         "--day", parser=single_day, autocompletion=complete_day, metavar="DAY",
-        help="UTC day to explain (default: the latest anomalous day).",
+        help="Day to explain (default: the newest that can be judged).",
     ),
 ]  # fmt: skip
 Since = Annotated[
     date | None,
     typer.Option(
         "--since", parser=first_day, callback=in_order, autocompletion=complete_day, metavar="DAY",
-        help="First UTC day: 2024-03-05, 2024-03, 2024-W14, today, yesterday, 7d.",
+        help="First day: 2024-03-05, 2024-03, 2024-W14, today, yesterday, 7d.",
     ),
 ]  # fmt: skip
 Until = Annotated[
     date | None,
     typer.Option(
         "--until", parser=last_day, callback=in_order, autocompletion=complete_day, metavar="DAY",
-        help="Last UTC day, inclusive, in the same forms.",
+        help="Last day, inclusive, in the same forms.",
     ),
 ]  # fmt: skip
 Where = Annotated[

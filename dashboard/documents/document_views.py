@@ -6,17 +6,15 @@ Nothing in this module knows about Streamlit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from analysis import dimensions
+from analysis import dimensions, log_days
 from analysis.anomalies.annotations import Annotation, read_annotations
 from analysis.anomalies.month_forecast import Outlook
-from analysis.calendar_days import complete_days
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import DriverLine
 from analysis.formatting import count as counted
@@ -35,6 +33,8 @@ MAX_STACKS = 8
 MOST_BARS = 150
 DRIVERS_SHOWN = 8
 STALE = 3  # days
+LEVEL_NEWS = 60  # days for which a new level is told as a change, and a few odd days as news
+RUN_NEWS = 30
 
 
 @dataclass(frozen=True)
@@ -50,23 +50,32 @@ class Coverage:
     untimed: int
     quarantined: int
     annotations: tuple[Annotation, ...] = ()
+    log: log_days.LogDays = field(default_factory=log_days.LogDays)
 
     @property
     def days(self) -> list[date]:
-        """Every UTC day from the first call's to the last one's; empty where no call has a time."""
-        if self.first is None or self.last is None:
-            return []
-        count = (self.last.date() - self.first.date()).days + 1
-        return [self.first.date() + timedelta(days=number) for number in range(count)]
+        """Every day from the first call's to the last one's; empty where no call has a time."""
+        return self.log.covered
 
     @property
     def whole_days(self) -> list[date]:
-        """The days that the log covers from their first to their last hour."""
-        return complete_days(self.days, self.first, self.last)
+        """The days that the log covers whole, with calls or without."""
+        return self.log.whole
+
+    @property
+    def mean_days(self) -> list[date]:
+        """The days that every mean a day is of: the whole ones; where there is none, those with calls."""
+        return self.log.whole or self.log.active
+
+    def mean_of(self, days: Sequence[date]) -> str:
+        """What a mean over some of `mean_days` is of, in words."""
+        if not self.log.whole:
+            return log_days.mean_of(len(days), 0, "day with calls")
+        return log_days.mean_of(len(days), self.log.idle(days))
 
     def named(self, day: date) -> str:
         """A day as a heading names it: with its year where the log goes on into another one."""
-        late = self.last is not None and self.last.year != day.year
+        late = bool(self.days) and self.days[-1].year != day.year
         return f"{day_text(day)} {day.year}" if late else day_text(day)
 
     def remarks(self) -> list[str]:
@@ -112,7 +121,8 @@ def coverage(store: Store) -> Coverage:
         ).fetchall()[0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
         noted = tuple(read_annotations(con))
-    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined, noted)
+        days = log_days.read(con)
+    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined, noted, days)
 
 
 def ranked(store: Store, dimension: str) -> list[str]:
@@ -192,7 +202,8 @@ def trajectory_finding(
     """
     whole = set(whole_days)
     kept = [i for i, day in enumerate(drawn.days) if drawn.weekly or day in whole] or list(range(len(drawn.days)))
-    since = None if drawn.weekly or not diagnosis else stands_out_since(diagnosis)
+    run = None if drawn.weekly or not diagnosis else told(diagnosis)
+    since = run.first if run is not None and run.lasting else None
     before = [i for i in kept if since and drawn.days[i] < since]
     after = [i for i in kept if since and drawn.days[i] >= since]
     if since and before and after:
@@ -247,7 +258,7 @@ def total_of(costs: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
 
 def under_way(ahead: Outlook | None, coverage: Coverage) -> Outlook | None:
     """The month's outlook, unless the log went on for days after that month: then no month is under way."""
-    if ahead is None or coverage.last is None or (coverage.last.date() - ahead.last).days > STALE:
+    if ahead is None or not coverage.days or (coverage.days[-1] - ahead.last).days > STALE:
         return None
     return ahead
 
@@ -282,7 +293,8 @@ def filter_of(segment: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
 
 def sentences(diagnosis: Document) -> list[str]:
     """The diagnosis in sentences: how much, and what most of it is."""
-    return re.split(r"(?<=in one day\.) ", str(diagnosis["summary"]), maxsplit=1)
+    first, *others = diagnosis["sentences"]
+    return [first, " ".join(others)] if others else [first]
 
 
 def expected_range(diagnosis: Document) -> tuple[Decimal, Decimal] | None:
@@ -291,9 +303,59 @@ def expected_range(diagnosis: Document) -> tuple[Decimal, Decimal] | None:
     return None if given is None else (Decimal(given["low"]), Decimal(given["high"]))
 
 
+@dataclass(frozen=True)
+class Told:
+    """A run of days that stand out, as it is told. `lasting`: a new level; else one day or a few.
+
+    `goes_on`: up to the newest day, or as the level that became normal.
+    """
+
+    first: date
+    last: date
+    lasting: bool
+    goes_on: bool
+    actual: Decimal  # dollars of the first day
+    expected: Decimal
+    days_ago: int
+
+
+def told(diagnosis: Document) -> Told | None:
+    """The run that a page tells of: that of the diagnosed day; if that is the newest and ordinary, the newest level of
+    the last LEVEL_NEWS days, else the newest run of the last RUN_NEWS days. None where no day stands out."""
+    runs, day = diagnosis["flagged_runs"], diagnosis["day"]
+    if diagnosis["flagged"]:
+        found = next((run for run in runs if run["first"] <= day <= run["last"]), None)
+    elif diagnosis["newest"]:
+        news = date.fromisoformat(day) - timedelta(days=LEVEL_NEWS)
+        levels = [run for run in runs if run["kind"] == "level" and date.fromisoformat(run["first"]) >= news]
+        found = next(iter([*levels, *(run for run in runs if run["days_ago"] <= RUN_NEWS)]), None)
+    else:
+        found = None
+    return None if found is None else as_told(found)
+
+
+def as_told(run: Document) -> Told:
+    """A run of `flagged_runs` in a document of `hindcast diagnose --json`."""
+    return Told(
+        first=date.fromisoformat(run["first"]),
+        last=date.fromisoformat(run["last"]),
+        lasting=run["kind"] == "level",
+        goes_on=run["kind"] == "level" or run["days_ago"] == 0,
+        actual=Decimal(repr(run["actual"])),
+        expected=Decimal(repr(run["expected"])),
+        days_ago=run["days_ago"],
+    )
+
+
 def stands_out_since(diagnosis: Document) -> date | None:
-    """The first day of the run of days that stand out; None if the day does not."""
-    return date.fromisoformat(diagnosis["onset"] or diagnosis["day"]) if diagnosis["flagged"] else None
+    """The first day of the level, or of the days up to the newest, that stand out; None where none do by now."""
+    found = told(diagnosis)
+    return found.first if found is not None and found.goes_on else None
+
+
+def earlier_flagged(diagnosis: Document) -> list[str]:
+    """The runs of flagged days before the diagnosed one, newest first, each in a sentence with its age and year."""
+    return [narrative.run_in_words(run) for run in diagnosis["flagged_runs"] if run["last"] < diagnosis["day"]]
 
 
 def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:

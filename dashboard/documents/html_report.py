@@ -15,7 +15,15 @@ from analysis.formatting import day as day_text
 from analysis.formatting import money
 from analysis.money import dollars
 from dashboard.documents import document_views, evidence_tables
-from dashboard.documents.story import Findings, certainty, headline, method, numbers, recommendation
+from dashboard.documents.story import (
+    Findings,
+    certainty,
+    days_in_words,
+    headline,
+    method,
+    numbers,
+    recommendation,
+)
 from dashboard.render import cards, daily_charts, tables
 from dashboard.render.cards import Kpi
 from dashboard.render.palette import GREY
@@ -33,7 +41,7 @@ WORDS: Final = (
     ("cache", "a store of earlier answers: the same question again costs nothing"),
     ("quality floor", "the least share of today's answer quality that a cheaper policy has to keep"),
     ("90 % lower bound", "with 90 % confidence the answers keep at least this share of today's quality"),
-    ("complete day", "a UTC day that the log covers from its first to its last hour"),
+    ("complete day", "a day that the log covers as far as comparable days go; one without a call in between costs $0"),
 )
 
 
@@ -131,9 +139,11 @@ def _head(findings: Findings) -> str:
     first, last = findings.coverage.first, findings.coverage.last
     span = f"{day_text(first)} to {day_text(last)} {last.year}, " if first and last else ""
     figures_row = cards.kpis_html([Kpi(label, value, detail) for label, value, detail in numbers(findings)])
+    days = days_in_words(findings)
     return (
         f"<h1>{escape(headline(findings))}</h1>"
         f'<p class="hc-note">{escape(span)}{counted(findings.coverage.calls, "call")}.</p>{figures_row}'
+        + (f'<p class="hc-note">{escape(days)}</p>' if days else "")
     )
 
 
@@ -280,6 +290,7 @@ def markdown(findings: Findings, audience: str = "everyone") -> str:
     md = tables.escape_markdown
     parts = [f"## {md(headline(findings))}", ""]
     parts += [f"- **{md(label)}** {md(value)} {md(detail)}" for label, value, detail in numbers(findings)]
+    parts += ["", md(days)] if (days := days_in_words(findings)) else []
     if findings.diagnosis is not None:
         parts += ["", "### Why", "", md(" ".join(document_views.sentences(findings.diagnosis)))]
         proof = _proof_of_why(findings.diagnosis, audience)

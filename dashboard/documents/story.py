@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from analysis import time_zone
 from analysis.anomalies.month_forecast import Outlook, outlook
+from analysis.diagnosis import narrative
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
 from analysis.formatting import count as counted
@@ -17,7 +19,7 @@ from analysis.formatting import money, share
 from analysis.money import dollars
 from analysis.reports.cost import cost
 from dashboard.documents import document_views
-from dashboard.documents.document_views import Coverage, Document
+from dashboard.documents.document_views import Coverage, Document, Told
 from dashboard.render import palette
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -29,7 +31,11 @@ from replay.strategy.schema import Strategy
 
 @dataclass(frozen=True)
 class Findings:
-    """The documents behind a report. `diagnosis` is of the day on which the newest run of odd days began."""
+    """The documents behind a report.
+
+    `run` is the run of odd days that it tells of, None where there is none; `diagnosis` is of its first day, else of
+    the newest. `earlier` says of the other runs, newest first.
+    """
 
     store: str
     coverage: Coverage
@@ -39,11 +45,14 @@ class Findings:
     diagnosis: Document | None
     replay: Replay | None
     ahead: Outlook | None
+    run: Told | None = None
+    newest: str = ""  # the newest day that can be judged, in a sentence
+    earlier: tuple[str, ...] = ()
 
     @property
     def spike(self) -> date | None:
-        """The day the bill jumped; None if none did."""
-        return document_views.stands_out_since(self.diagnosis) if self.diagnosis else None
+        """The first day that stood out; None if none did lately."""
+        return self.run.first if self.run else None
 
     @property
     def best(self) -> StrategyResult | None:
@@ -52,20 +61,31 @@ class Findings:
 
     def before(self) -> Decimal | None:
         """Mean dollars of the complete days before the spike; of all complete days if there is none."""
-        return self._mean([day for day in self.coverage.whole_days if self.spike is None or day < self.spike])
+        return self.mean(self.days_before())
 
     def since(self) -> Decimal | None:
-        """Mean dollars of the complete days from the spike on."""
-        return self._mean([day for day in self.coverage.whole_days if self.spike is not None and day >= self.spike])
+        """Mean dollars of the complete days of the new level; after the odd days, where it is none."""
+        return self.mean(self.days_since())
 
-    def _mean(self, days: Sequence[date]) -> Decimal | None:
+    def days_before(self) -> list[date]:
+        return [day for day in self.coverage.mean_days if self.run is None or day < self.run.first]
+
+    def days_since(self) -> list[date]:
+        if self.run is None:
+            return []
+        first = self.run.first if self.run.lasting else self.run.last + timedelta(days=1)
+        return [day for day in self.coverage.mean_days if day >= first]
+
+    def mean(self, days: Sequence[date]) -> Decimal | None:
+        """Mean dollars of some days, those without a call as $0; None of no days."""
         return document_views.total_of(self.costs, days) / len(days) if days else None
 
 
 def gather(
     store: Store, strategies: Sequence[Strategy], *, day: date | None = None, done: Callable[[str], None] | None = None
 ) -> Findings:
-    """Everything a report needs. `day` is explained instead of the newest odd one; strategies are replayed from it on.
+    """Everything a report needs. `day` is explained instead of the newest odd one; strategies are replayed over the
+    complete days of the level that it began, or over all.
 
     Raises InputError where there is no call to speak of.
     """
@@ -74,8 +94,12 @@ def gather(
         raise InputError("the store holds no calls", where=str(store.path), remedy="Ingest some: hindcast ingest PATH")
     by_agent = cost(store, by=("day", "agent")).to_json()
     costs = document_views.day_costs(by_agent)
-    found = _explained(store, day)
-    since, until = _window(coverage, found)
+    newest = _newest(store, day)
+    run_told = document_views.told(newest) if newest else None
+    found = newest
+    if newest and run_told and day is None and run_told.first.isoformat() != newest["day"]:
+        found = to_json(diagnose(store, day=run_told.first))
+    since, until = _window(coverage, run_told)
     replayed = run(store, strategies, since=since, until=until, done=done) if strategies and costs else None
     return Findings(
         store=store.path.name,
@@ -86,23 +110,38 @@ def gather(
         diagnosis=found,
         replay=replayed if replayed and replayed.strategies and replayed.daily else None,
         ahead=document_views.under_way(outlook(costs, coverage.whole_days), coverage),
+        run=run_told,
+        newest=document_views.sentences(newest)[0] if newest and newest is not found else "",
+        earlier=tuple(_earlier(newest, run_told)) if newest else (),
     )
 
 
-def _explained(store: Store, day: date | None) -> dict[str, Any] | None:
+def _newest(store: Store, day: date | None) -> dict[str, Any] | None:
+    """The diagnosis of `day`, by default of the newest that can be judged."""
     if day is not None:
         return to_json(diagnose(store, day=day))
     try:
-        newest = diagnose(store)
+        return to_json(diagnose(store))
     except InputError:  # no call has both a time and a price: the report says so by its counts
         return None
-    return to_json(newest if newest.onset in (None, newest.day) else diagnose(store, day=newest.onset))
 
 
-def _window(coverage: Coverage, found: Document | None) -> tuple[date | None, date | None]:
-    first = document_views.stands_out_since(found) if found else None
+def _earlier(newest: Document, run_told: Told | None) -> list[str]:
+    others = [run for run in newest["flagged_runs"] if run_told is None or run["last"] < run_told.first.isoformat()]
+    return [narrative.run_in_words(run) for run in others]
+
+
+def _window(coverage: Coverage, run_told: Told | None) -> tuple[date | None, date | None]:
+    """The complete days since a run that goes on began; all days where there is none."""
+    first = run_told.first if run_told is not None and run_told.goes_on else None
     days = [day for day in coverage.whole_days if first is not None and day >= first]
     return (days[0], days[-1]) if days else (None, None)
+
+
+def days_in_words(findings: Findings, most: int = 3) -> str:
+    """The newest day, where the report tells of another, and the last runs of odd days before the one told."""
+    before = f"Stood out before: {' '.join(findings.earlier[:most])}" if findings.earlier else ""
+    return " ".join(text for text in (findings.newest and f"Newest day: {findings.newest}", before) if text)
 
 
 # -- sentences ---------------------------------------------------------------------------------------------------------
@@ -110,11 +149,35 @@ def _window(coverage: Coverage, found: Document | None) -> tuple[date | None, da
 
 def headline(findings: Findings) -> str:
     """The report in one sentence."""
-    spike, before, since = findings.spike, findings.before(), findings.since()
-    if spike is not None and before is not None and since is not None:
-        return f"The LLM bill went from {money(before)} to {money(since)} a day on {day_text(spike)}"
-    whole = findings._mean(findings.coverage.whole_days)
-    return f"The LLM bill is {money(whole)} a day and no day stands out" if whole is not None else "The LLM bill"
+    found, before, since = findings.run, findings.before(), findings.since()
+    if found is None:
+        whole = findings.mean(findings.coverage.mean_days)
+        lately = " lately" if findings.earlier else ""
+        return (
+            f"The LLM bill is {money(whole)} a day and no day stands out{lately}"
+            if whole is not None
+            else "The LLM bill"
+        )
+    first = findings.coverage.named(found.first)
+    if found.lasting and before is not None and since is not None:
+        return f"The LLM bill went from {money(before)} to {money(since)} a day on {first}"
+    days = f"{first} to {day_text(found.last)}" if found.first != found.last else first
+    actual, expected = _first_day(findings, found)
+    said = f"{first} cost {actual}, {expected} was expected"
+    if found.first != found.last:
+        said = f"From {days} a day cost more or less than expected, {actual} instead of {expected} at first"
+    if found.goes_on or since is None:
+        return f"{said}; {money(before)} a day before it" if before is not None else said
+    return f"{said}; the days since cost {money(since)} a day, those before it {money(before)}"
+
+
+def _first_day(findings: Findings, found: Told) -> tuple[str, str]:
+    """What the first day of the run cost, and what was expected: as diagnosed, where that is the day diagnosed."""
+    told = findings.diagnosis
+    if told is not None and told["day"] == found.first.isoformat():
+        by = f" by {told['until']}" if told["until"] else ""
+        return money(document_views.dollars(told["actual"])) + by, money(document_views.dollars(told["expected"]))
+    return money(found.actual), money(found.expected)
 
 
 def recommendation(findings: Findings) -> str:
@@ -163,14 +226,22 @@ def certainty(findings: Findings) -> list[str]:
 
 def numbers(findings: Findings) -> list[tuple[str, str, str]]:
     """The three figures of the story: label, value, detail."""
-    spike, best = findings.spike, findings.best
-    if spike is None:
-        whole = findings._mean(findings.coverage.whole_days)
-        found = [("A day costs", money(whole), "mean of the complete days")]
-    else:
+    told, best, coverage = findings.run, findings.best, findings.coverage
+    before, since = findings.days_before(), findings.days_since()
+    if told is None:
+        days = coverage.mean_days
+        found = [("A day costs", money(findings.mean(days)), coverage.mean_of(days))]
+    elif told.lasting:
         found = [
-            ("Before", money(findings.before()), "a day, mean of the complete days before"),
-            (f"Since {day_text(spike)}", money(findings.since()), "a day, mean of the complete days since"),
+            ("Before", money(findings.before()), f"a day, {coverage.mean_of(before)}"),
+            (f"Since {day_text(told.first)}", money(findings.since()), f"a day, {coverage.mean_of(since)}"),
+        ]
+    else:
+        actual, expected = _first_day(findings, told)
+        every = coverage.mean_days
+        found = [
+            (coverage.named(told.first), actual, f"expected {expected}"),
+            ("A day costs", money(findings.mean(every)), coverage.mean_of(every)),
         ]
     if best is not None:
         found.append((f"With '{best.name}'", money(best.per_day()), _less(best)))
@@ -193,7 +264,7 @@ def method(findings: Findings) -> list[str]:
     coverage = findings.coverage
     said = [
         f"Log: {coverage.calls:,} calls from {coverage.first:%Y-%m-%d %H:%M} to {coverage.last:%Y-%m-%d %H:%M} UTC "
-        f"in {findings.store}. Days are UTC dates of the start of a call."
+        f"in {findings.store}. Days are dates of the start of a call in {time_zone.label()}."
         if coverage.first and coverage.last
         else f"Log: {coverage.calls:,} calls without times in {findings.store}."
     ]

@@ -22,6 +22,7 @@ from ingest.errors import HindcastError
 BY = ("agent", "model", "task")
 WEEK = 7
 DAYS_SHOWN = 40
+FLAGGED_SHOWN = 3
 MANY = 10  # times as much: easier to grasp than a change in per cent
 
 
@@ -57,10 +58,11 @@ def show() -> None:
         document_views.trajectory(report, dimension, results_cache.colours(*view.key, dimension))
     )
     with heading:
-        blocks.finding(document_views.trajectory_finding(drawn, dimension, found, view.coverage.whole_days))
+        blocks.finding(document_views.trajectory_finding(drawn, dimension, found, view.coverage.mean_days))
     with picture:
         draw = _trajectory(view, drawn, dimension, found, limits.daily)
     if found:
+        _flagged(found)
         _movers(view, found)
     _proof(view, report, dimension)
     draw()
@@ -147,9 +149,11 @@ def _day(found: document_views.Document, coverage: document_views.Coverage) -> K
     return Kpi(
         f"{coverage.named(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
         money(actual),
-        f"expected {money(expected)}" + (f", {signed(ratio)}" if ratio is not None else ""),
+        f"expected {money(expected)}"
+        + (f" by {found['until']}" if found["until"] else "")
+        + (f", {signed(ratio)}" if ratio is not None else ""),
         tone="bad" if found["flagged"] else "",
-        about="The newest complete day that stands out; if none does, the newest complete day.",
+        about="The newest day that can be judged: a day under way is compared with the same hours of earlier days.",
     )
 
 
@@ -168,7 +172,8 @@ def _trajectory(
     budget: Decimal | None,
 ) -> Callable[[], None]:
     """A place for the picture and its notes; the result draws the picture there."""
-    spike = document_views.stands_out_since(found) if found else None
+    run = document_views.told(found) if found else None
+    spike = run.first if run else None
     if spike and drawn.weekly:
         spike -= timedelta(days=spike.weekday())
     whole = set(view.coverage.whole_days)
@@ -195,6 +200,14 @@ def _trajectory(
     elif any(day not in whole for day in drawn.days):
         blocks.note("Pale bars are days that the log covers in part.")
     return draw
+
+
+def _flagged(found: document_views.Document) -> None:
+    earlier = document_views.earlier_flagged(found)
+    if earlier:
+        blocks.note("Stood out before: " + " ".join(earlier[:FLAGGED_SHOWN]))
+        if len(earlier) > FLAGGED_SHOWN:
+            blocks.note(f"And {len(earlier) - FLAGGED_SHOWN} more: hindcast diagnose --flagged")
 
 
 def _movers(view: page_frame.View, found: document_views.Document) -> None:

@@ -28,7 +28,7 @@ def show() -> None:
     newest = results_cache.diagnosis(*view.key, None)
     chosen = st.sidebar.date_input(
         "Day to explain", value=date.fromisoformat(newest["day"]), min_value=whole[0], max_value=whole[-1],
-        key="day", bind="query-params", help="A UTC day. It starts at the newest complete day that stands out.",
+        key="day", bind="query-params", help="It starts at the newest day that can be judged.",
     )  # fmt: skip
     found = newest if chosen.isoformat() == newest["day"] else results_cache.diagnosis(*view.key, chosen)
     sentences = document_views.sentences(found)

@@ -39,10 +39,10 @@ class View:
 
     def window(self) -> str:
         """The days in words."""
-        first, last = self.coverage.first, self.coverage.last
-        if first is None or last is None:
+        days = self.coverage.days
+        if not days:
             return "no days"
-        since, until = self.since or first.date(), self.until or last.date()
+        since, until = self.since or days[0], self.until or days[-1]
         return f"{day_text(since)} to {day_text(until)} {until.year}"
 
 
@@ -69,16 +69,17 @@ def view(*, dates: bool = True) -> View:
     version = results_cache.version(path)
     coverage = results_cache.coverage(str(path), version)
     since = until = None
-    if dates and coverage.first is not None and coverage.last is not None:
-        low, high = coverage.first.date(), coverage.last.date()
+    days = coverage.days
+    if dates and days:
+        low, high = days[0], days[-1]
         page_state.bring_days(low, high)
         with st.sidebar:
             since = st.date_input(
-                "From", value=low, min_value=low, max_value=high, key="since", bind="query-params", help="First UTC day"
+                "From", value=low, min_value=low, max_value=high, key="since", bind="query-params", help="First day"
             )
             until = st.date_input(
                 "To", value=high, min_value=low, max_value=high, key="until", bind="query-params",
-                help="Last UTC day, inclusive",
+                help="Last day, inclusive",
             )  # fmt: skip
         if since > until:
             raise InputError(f"the window ends ({until}) before it begins ({since})", remedy="Choose other days.")
@@ -87,8 +88,8 @@ def view(*, dates: bool = True) -> View:
         path=str(path),
         version=version,
         coverage=coverage,
-        since=since if coverage.first and since != coverage.first.date() else None,
-        until=until if coverage.last and until != coverage.last.date() else None,
+        since=since if days and since != days[0] else None,
+        until=until if days and until != days[-1] else None,
     )
 
 

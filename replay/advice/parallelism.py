@@ -18,12 +18,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 import duckdb
 
+from analysis import time_zone
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.message_text import texts
@@ -307,8 +308,11 @@ def _sessions(con: duckdb.DuckDBPyConnection, since: date | None, until: date | 
     return [str(row[0]) for row in rows]
 
 
-def _window(since: date | None, until: date | None) -> dict[str, date | None]:
-    return {"since": since, "until": until + timedelta(days=1) if until else None}
+def _window(since: date | None, until: date | None) -> dict[str, datetime | None]:
+    return {
+        "since": time_zone.day_start(since) if since else None,
+        "until": time_zone.day_start(until + timedelta(days=1)) if until else None,
+    }
 
 
 def _load(

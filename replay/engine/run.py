@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.calendar_days import complete_days
+from analysis import log_days
 from analysis.formatting import usd
 from analysis.money import dollars, exact_sum
 from analysis.price_book import vocabulary
@@ -34,7 +34,7 @@ from replay.traffic.traffic import EPOCH, MICRO, Traffic
 
 @dataclass(frozen=True)
 class Day:
-    """One UTC day under one policy. `cost` in pico-dollars, of the `priced` calls; unknown where there is none.
+    """One day under one policy. `cost` in pico-dollars, of the `priced` calls; unknown where there is none.
 
     `calls` counts a row that stands for several calls as many. `low` and `high` are the day's cost at either end of
     every assumption; None for what was logged.
@@ -169,7 +169,14 @@ class Replay:
     unpriced_calls: int
     untimed_calls: int
     price_book_version: str
+    idle_days: int = 0  # of the whole days, those without a call: they cost $0 in every mean
     strategies: tuple[StrategyResult, ...] = field(default=())
+
+    def mean_of(self) -> str:
+        """What the means a day are of, in words."""
+        if not self.whole_days:
+            return log_days.mean_of(len(self.daily), 0, "day with calls")
+        return log_days.mean_of(len(self.whole_days), self.idle_days)
 
     def per_day(self) -> Decimal | None:
         """Mean dollars a day of the priced calls; None where there is none."""
@@ -181,6 +188,8 @@ class Replay:
             "baseline": {
                 "cost_usd": None if self.baseline_pico is None else usd(dollars(self.baseline_pico)),
                 "usd_per_day": usd(self.per_day()),
+                "complete_days": len(self.whole_days),
+                "days_without_calls": self.idle_days,
                 "daily": [row.to_json() for row in self.daily],
                 "unpriced_calls": self.unpriced_calls,
                 "untimed_calls": self.untimed_calls,
@@ -201,7 +210,7 @@ def run(
     done: Callable[[str], None] | None = None,
     inspect: Callable[[Engine], None] | None = None,
 ) -> Replay:
-    """Replay the window [since, until] (UTC days, inclusive) through each strategy.
+    """Replay the window [since, until] (days, inclusive) through each strategy.
 
     Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name,
     `inspect` with its engine, which holds what became of each call.
@@ -211,7 +220,7 @@ def run(
     with store.read() as con:
         book_version = stored_version(con) or "none"
     priced = traffic.window & (traffic.cost != vocabulary.UNPRICED)
-    whole = tuple(_whole_days(traffic))
+    whole = tuple(traffic.log.within(since, until))
     shared: dict[str, Shared] = {}
     results = []
     for strategy in strategies:
@@ -233,6 +242,7 @@ def run(
         unpriced_calls=_calls(traffic, traffic.window & ~priced),
         untimed_calls=traffic.untimed_calls,
         price_book_version=book_version,
+        idle_days=traffic.log.idle(whole),
         strategies=tuple(results),
     )
 
@@ -307,7 +317,8 @@ def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, .
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
-    """Mean dollars over the complete days of the window that have calls, to the pico-dollar."""
+    """Mean dollars over the complete days of the window, days without calls as $0, to the pico-dollar; over the days
+    with calls where none is complete."""
     chosen = list(whole) or list(costs)
     if not chosen:
         return None
@@ -320,14 +331,6 @@ def _traffic(
     if policy not in loaded:
         loaded[policy] = load(store, since=since, until=until, key_policy=policy, cold=cold)
     return loaded[policy]
-
-
-def _whole_days(traffic: Traffic) -> list[date]:
-    if not len(traffic):
-        return []
-    first, last = (datetime.fromtimestamp(int(ms) / 1000, UTC).replace(tzinfo=None) for ms in traffic.log_span_ms)
-    # a day without a single call may not have been logged at all: it is in no mean
-    return complete_days(traffic.days, first, last)
 
 
 def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarray | None) -> tuple[Day, ...]:

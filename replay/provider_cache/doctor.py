@@ -145,7 +145,7 @@ def diagnose(traffic: Traffic, *, limit: int = 20, done: Callable[[], None] = la
     findings.sort(key=lambda one: (-one.worth, one.role, one.agents and str(one.agents[0])))
     return Diagnosis(
         findings=tuple(findings),
-        days=len(traffic.days),
+        days=traffic.calendar_days,
         textless=int((traffic.window & (np.diff(prompts.offsets) == 0)).sum()),
         prompt_cached=int((traffic.window & (caches.rule >= 0)).sum()),
     )

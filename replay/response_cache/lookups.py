@@ -30,7 +30,7 @@ class Demand:
     worth: Int64
     window: Bool
     output: Int32  # content number of the logged answer, -1 where the log has none
-    days: int  # UTC days of the window with calls
+    days: int  # from the first to the last of the window with calls
 
     def __len__(self) -> int:
         return len(self.worth)
@@ -91,7 +91,7 @@ def demand(
         worth=np.where(cost == UNPRICED, 0, cost),
         window=traffic.window,
         output=frame["output_id"].fill_null(-1).to_numpy().astype(np.int32),
-        days=len(traffic.days),
+        days=traffic.calendar_days,
     )
 
 

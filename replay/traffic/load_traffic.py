@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from threading import Lock
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analysis import log_days, time_zone
 from analysis.ledger.usage_arrays import read_usage, used_kinds
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
@@ -65,7 +66,7 @@ def load(
     Earlier calls come along to warm the caches, unless `cold`.
     """
     key = KEY_POLICIES[key_policy]
-    where = _until(until) + (f" AND start_time >= TIMESTAMP '{since}'" if cold and since else "")
+    where = _until(until) + (f" AND start_time >= TIMESTAMP '{time_zone.day_start(since)}'" if cold and since else "")
     with store.read() as con:
         traces = _has_gateway_traces(con)
         retry = _RETRY.format(after_error=_AFTER_ERROR if traces else "")
@@ -81,12 +82,10 @@ def load(
             for name in list(found):
                 found[name] = found[name][order]
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
-    with store.whole.read() as con:  # which days are whole, the log says, not what is left of it
-        span = con.execute("SELECT epoch_ms(min(start_time)), epoch_ms(max(start_time)) FROM calls").fetchall()[0]
     call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
     columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
     usage = rate_table.Usage(start_ms=start_ms, **columns)
-    first = int(datetime.combine(since, datetime.min.time(), UTC).timestamp() * 1000) if since else None
+    first = time_zone.day_start_ms(since) if since else None
     process = found["process"]
     if None in names["process"]:
         process = np.where(process == len(names["process"]) - 1, np.int32(-1), process).astype(np.int32)
@@ -110,7 +109,7 @@ def load(
         storable=(flags & _STORABLE) > 0,
         key=found["key"],
         cost=found["cost"],
-        log_span_ms=(int(span[0] or 0), int(span[1] or 0)),
+        log=log_days.of(store),
         key_policy=key_policy,
         has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
         untimed_calls=int(untimed),
@@ -252,7 +251,11 @@ def _pico(amounts: pa.Array) -> Int64:
 def _until(until: date | None) -> str:
     """SQL for the calls that a replay reads; the date is typed, so nothing foreign enters the text."""
     known = "start_time IS NOT NULL"
-    return known if until is None else f"{known} AND start_time < TIMESTAMP '{until + timedelta(days=1)}'"
+    return (
+        known
+        if until is None
+        else f"{known} AND start_time < TIMESTAMP '{time_zone.day_start(until + timedelta(days=1))}'"
+    )
 
 
 def _has_gateway_traces(con: duckdb.DuckDBPyConnection) -> bool:

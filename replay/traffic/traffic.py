@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.calendar_days import DAY_MS
+from analysis import time_zone
+from analysis.log_days import LogDays
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.store.database import Store
@@ -65,7 +66,7 @@ class Traffic:
     storable: Bool  # an ok, complete answer without tool calls pending: it may fill a cache
     key: Int32  # dense request id without the model, -1 where the log has no text and no hash
     cost: Int64
-    log_span_ms: tuple[int, int]  # first and last start of the whole log, not of the window
+    log: LogDays  # the days of the whole log, not of the window
     key_policy: str
     has_durations: bool
     untimed_calls: int
@@ -79,17 +80,23 @@ class Traffic:
 
     @cached_property
     def day(self) -> Int32:
-        """Days since 1970-01-01, UTC."""
+        """Days since 1970-01-01, in the time zone of the days."""
         if not len(self):
             return np.zeros(0, np.int32)
-        first, last = (int(self.start_ms[place]) // DAY_MS for place in (0, -1))
-        starts = np.searchsorted(self.start_ms, np.arange(first, last + 2) * DAY_MS)  # the calls are in order of time
+        first, last = (_day_number(int(self.start_ms[place])) for place in (0, -1))
+        begins = [time_zone.day_start_ms(EPOCH + timedelta(days=number)) for number in range(first, last + 2)]
+        starts = np.searchsorted(self.start_ms, begins)  # the calls are in order of time
         return np.repeat(np.arange(first, last + 1, dtype=np.int32), np.diff(starts))
 
     @cached_property
     def days(self) -> list[date]:
         """The days of the window that have calls, in order."""
         return [EPOCH + timedelta(days=int(number)) for number in np.unique(self.day[self.window])]
+
+    @cached_property
+    def calendar_days(self) -> int:
+        """How many days lie between the first and the last of the window with calls, both included."""
+        return (self.days[-1] - self.days[0]).days + 1 if self.days else 0
 
     @cached_property
     def demand(self) -> Bool:
@@ -150,3 +157,7 @@ def take(usage: rate_table.Usage, rows: NDArray[np.int64] | slice) -> rate_table
         values = getattr(usage, column.name)
         taken[column.name] = None if values is None else values[rows]
     return rate_table.Usage(**taken)
+
+
+def _day_number(ms: int) -> int:
+    return (time_zone.day_of(datetime(1970, 1, 1) + timedelta(milliseconds=ms)) - EPOCH).days
