@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
+from terminal import hindcast
 from typer.main import get_command
 
 from cli.app import app
@@ -22,18 +20,6 @@ def walk(command: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, .
 
 
 LEAVES = walk(get_command(app))
-
-
-def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if key != "HINDCAST_STORE"}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.app", *arguments],
-        cwd=folder,
-        env={**clean, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
@@ -54,7 +40,7 @@ NEED_STORE = [
 def test_a_missing_store_is_one_clear_line_and_exit_2(path: tuple[str, ...], tmp_path: Path) -> None:
     command = next(command for found, command in LEAVES if found == path)
     arguments = [str(tmp_path / "none.yaml") for param in command.params if param.param_type_name == "argument"]
-    found = run(*path, *arguments, folder=tmp_path)
+    found = hindcast(tmp_path, *path, *arguments)
     assert found.returncode == 2, found.stderr
     assert found.stdout == ""
     assert "Traceback" not in found.stderr
@@ -63,7 +49,7 @@ def test_a_missing_store_is_one_clear_line_and_exit_2(path: tuple[str, ...], tmp
 
 def test_a_typo_in_a_strategy_names_line_and_nearest_key(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: x\nroute:\n  - {match: {tsk: a}, model: gpt-4o}\n")
-    found = run("replay", "s.yaml", folder=tmp_path)
+    found = hindcast(tmp_path, "replay", "s.yaml")
     assert found.returncode == 2
     assert "s.yaml:3" in found.stderr
     assert "Did you mean 'task'?" in found.stderr
