@@ -14,9 +14,10 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from builder import build_store`
 
-# the same examples in every run; HINDCAST_FUZZ=1 looks for new ones
-settings.register_profile("house", deadline=None, derandomize=not os.environ.get("HINDCAST_FUZZ"))
-settings.load_profile("house")
+# the same examples in every run, few enough for a run of minutes; HINDCAST_FUZZ=1 looks for new ones, and for more
+settings.register_profile("house", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=400)
+settings.load_profile("fuzz" if os.environ.get("HINDCAST_FUZZ") else "house")
 
 # what the program keeps between runs is kept among the tests alone
 os.environ["HINDCAST_CACHE"] = str(Path(tempfile.gettempdir()) / f"hindcast-tests-{os.getuid()}")

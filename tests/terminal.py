@@ -5,7 +5,6 @@ Tests of what only a process of its own can show (signals, closed streams, impor
 
 from __future__ import annotations
 
-import glob
 import io
 import shlex
 import subprocess
@@ -49,6 +48,6 @@ def hindcast_line(folder: Path, line: str, **environment: str) -> subprocess.Com
     """Run a line of a shell that begins with `hindcast` and names no other program: words, `*`, comments."""
     words: list[str] = []
     for word in shlex.split(line, comments=True)[1:]:
-        matches = sorted(glob.glob(word, root_dir=folder)) if glob.has_magic(word) else []
+        matches = sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else []
         words += matches or [word]
     return hindcast(folder, *words, **environment)

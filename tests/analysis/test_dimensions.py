@@ -73,7 +73,7 @@ def test_groups_sum_to_the_total_and_a_filter_by_a_value_gives_its_row(store: St
     rows = cost(store, by=(name,)).rows
     assert sum(row["calls"] for row in rows) == whole["calls"] == 120
     assert sum(row["cost_usd"] or 0 for row in rows) == whole["cost_usd"]
-    for row in rows:
+    for row in rows[:: -(-len(rows) // 6)]:
         value = row[dimension(name).name]
         text = None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
         asked = [f"{name}={pattern(text)}"]

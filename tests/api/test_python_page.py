@@ -37,6 +37,7 @@ def run(code: str, names: dict[str, Any]) -> tuple[str, Any]:
     return printed.getvalue(), value
 
 
+@pytest.mark.slow
 def test_the_page_runs_and_prints_what_it_shows(folder: Path) -> None:
     names: dict[str, Any] = {}
     blocks = BLOCK.findall((ROOT / "docs" / "python.md").read_text("utf-8"))

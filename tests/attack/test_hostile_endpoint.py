@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visits import ROOT
+from terminal import hindcast
 
 from analysis.ledger import ledger
 from ingest.errors import InputError
@@ -241,7 +238,6 @@ def test_what_was_paid_for_is_stored_when_the_run_breaks_off(store: Store, hosti
 
 
 def test_two_runs_do_not_pay_from_one_journal(store: Store, hostile: Hostile) -> None:
-    hostile.drip = 0.05
     chosen = run.plan(store, MODEL, calls=3, judge_model=JUDGE)
     refused: list[str] = []
 
@@ -259,10 +255,9 @@ def test_two_runs_do_not_pay_from_one_journal(store: Store, hostile: Hostile) ->
 def test_the_command_never_ends_as_a_defect(mode: str, store: Store, hostile: Hostile) -> None:
     hostile.body = {**UNUSABLE, **ANSWERED}[mode]
     command = [
-        sys.executable, "-P", "-m", "cli.entry", "shadow", "--model", MODEL, "--budget", "1", "--calls", "2", "--yes",
-        "--base-url", hostile.url, "--store", str(store.path),
+        "shadow", "--model", MODEL, "--budget", "1", "--calls", "2", "--yes", "--base-url", hostile.url,
+        "--store", str(store.path),
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = hindcast(store.path.parent, *command, OPENAI_API_KEY=KEY)
     assert done.returncode == 0, done.stderr
     assert KEY not in done.stdout + done.stderr

@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 import sample_logs
@@ -19,6 +20,7 @@ from replay.advice.result_in_words import sentence
 from replay.strategy.schema import load
 
 
+@pytest.mark.slow
 def test_terminal_page_and_report_say_the_same_sentence_of_the_demo(
     origin_story: Path, open_page: Callable[..., Any]
 ) -> None:

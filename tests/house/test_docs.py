@@ -70,11 +70,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, origin_story: Path) -> Path
     return made
 
 
-RUN = [page for page in PAGES if page.name not in OWN_STORE]
+DEAR = {"cache.md", "strategies.md", "report.md", "quality.md", "diagnose.md"}  # replay the demo many times
+RUN = [
+    pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in DEAR else [])
+    for page in PAGES
+    if page.name not in OWN_STORE
+]
 
 
 @pytest.mark.spread
-@pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
+@pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page: Path, folder: Path) -> None:
     store = folder / f"{page.stem}.duckdb"
     shutil.copy(folder / "hindcast.duckdb", store)

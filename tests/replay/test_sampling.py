@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from replay.shadow import sampling
 
+SIZES = [100, *(pytest.param(n, marks=pytest.mark.slow) for n in (50, 200, 400))]
 RUNS = 1000
 LEAST, MOST = 0.93, 0.97 + 0.005  # one standard error of 1,000 draws at .967, the highest cell
 
@@ -40,14 +41,14 @@ def many_strata(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return own, stratum, other
 
 
-@pytest.mark.parametrize("n", [50, 100, 200, 400])
+@pytest.mark.parametrize("n", SIZES)
 def test_fifty_seven_strata_are_covered(n: int):
     own, stratum, other = many_strata()
     assert LEAST <= coverage(own, stratum, n) <= MOST
     assert LEAST <= coverage(own, stratum, n, other) <= MOST
 
 
-@pytest.mark.parametrize("n", [50, 100, 200, 400])
+@pytest.mark.parametrize("n", SIZES)
 def test_graded_scores_and_high_shares_are_covered(n: int):
     rng = np.random.default_rng(3)
     stratum = np.arange(12_000) % 12
@@ -56,7 +57,7 @@ def test_graded_scores_and_high_shares_are_covered(n: int):
     assert LEAST <= coverage((rng.random(12_000) < 0.95).astype(float), stratum % 3, n) <= MOST
 
 
-@pytest.mark.parametrize("n", [50, 100, 200, 400])
+@pytest.mark.parametrize("n", SIZES)
 def test_zeroeval_scores_are_covered(data: Path, n: int):
     rows = pl.read_parquet(data / "routing_outcomes.parquet").filter(pl.col("source") == "zeroeval")
     weak, strong = (

@@ -137,7 +137,7 @@ def fits(call: Call) -> bool:
     return call.input_tokens + call.output_tokens <= WINDOW
 
 
-@pytest.mark.parametrize("seed", [1, 2, 7])
+@pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_story_has_its_dollar_scale_for_any_seed(seed: int) -> None:
     logged, naive, routed, repeated = (defaultdict[date, float](float) for _ in range(4))
     seen: dict[tuple[str, ...], float] = {}

@@ -95,7 +95,6 @@ def each_in_a_file(folder: Path, logs: list[list[Any]]) -> Path:
     return folder / "projects"
 
 
-
 ODD: dict[str, list[Any]] = {
     "a further block": [line(1), line(1)],
     "a fuller row": [line(1), line(1, message__usage__output_tokens=90, timestamp="2026-10-01T10:00:09.000Z")],
