@@ -23,7 +23,7 @@ from replay.traffic.traffic import EPOCH
 
 COST_MARGIN = 1.10  # cost per unit may be a tenth above control's before it counts as harm
 LATENCY_MARGIN = 1.25
-ERROR_SLACK = 0.01
+ERROR_SLACK = 0.02
 CAP_QUANTILE = 0.995  # of the units before the rollout and in control: what is above counts as that much
 LEAST_REFERENCE = 20
 

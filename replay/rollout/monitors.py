@@ -69,6 +69,13 @@ class Evidence:
     keeping: float
     state: State
 
+    @property
+    def met(self) -> bool:
+        """Whether the means of all units so far are within the limit, sure or not."""
+        limit = self.limit
+        bound = limit.ratio * self.control_mean
+        return self.treated_mean >= bound - limit.slack if limit.floor else self.treated_mean <= bound + limit.slack
+
     def to_json(self) -> dict[str, Any]:
         return {
             "measure": self.limit.measure,

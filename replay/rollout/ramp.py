@@ -53,7 +53,7 @@ def decide(ramp: Ramp, share: float, *, days: int, units: int, evidence: Sequenc
     seen = {one.limit.measure for one in evidence}
     missing = [name for name in ramp.required if name not in seen]
     also = f"; not measured: {', '.join(missing)}" if missing else ""
-    waiting = [one.limit.measure for one in evidence if one.state != "kept"]
+    waiting = [one.limit.measure for one in evidence if one.state != "kept" or not one.met]
     if following > ramp.caution and waiting:
         return RampDecision(
             "hold", share, f"beyond {ramp.caution:.0%} only on evidence, and it is open for {', '.join(waiting)}{also}"

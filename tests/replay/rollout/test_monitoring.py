@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,7 +130,8 @@ def test_without_control_the_days_before_are_the_reference():
 
 
 def evidence(state: str, measure: str = "quality") -> Evidence:
-    return Evidence(Limit(measure, 0.95, floor=True), 1, 100, 900, 100, 0.7, 0.8, 400.0, 1.0, state)  # type: ignore[arg-type]
+    treated = 0.8 if state == "kept" else 0.7
+    return Evidence(Limit(measure, 0.95, floor=True), 1, 100, 900, 100, treated, 0.8, 400.0, 1.0, state)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,11 @@ def test_the_ramp(share: float, days: int, units: int, states: list[str], action
     )
     assert (found.action, found.share) == (action, following)
     assert found.why
+
+
+def test_what_was_shown_once_and_is_no_longer_met_waits():
+    found = replace(evidence("kept"), treated_mean=0.75)
+    assert ramp.decide(ramp.Ramp(), 0.05, days=9, units=900, evidence=[found]).action == "hold"
 
 
 def test_a_roll_back_says_why_and_an_advance_what_was_not_measured():
