@@ -27,6 +27,8 @@ CALLS: Final = "calls"
 ANSWER: Final = "answer tokens"
 QUALITY: Final = "quality"
 DEMAND: Final = "demand"
+LASTING: Final = 0.95  # of the units end within so many days, which the days near an edge are short of
+STEADY: Final = 0.001  # chance below which the share of treated is taken to have changed from day to day
 PLACEBO_LIMIT: Final = 0.25  # of the placebo dates may look like an effect, before nothing is claimed
 
 
@@ -99,7 +101,12 @@ def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control:
 
     `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment.
     """
-    inside = ~table.spans
+    # a unit that lasts days is cut by the rollout or by the log's end: begun too near, only the short ones are whole
+    lasts = int(np.quantile(table.last_day - table.day, LASTING)) if len(table) else 0
+    whole = whole[0] + lasts, whole[1] - lasts
+    inside = ~table.spans & ((table.day < rollout - lasts) | (table.day >= rollout))
+    if lasts:
+        inside &= table.day <= whole[1]
     after = table.day >= rollout
     drawn = inside & after & (table.arm >= CONTROL)
     if drawn.any() and min((table.arm[drawn] == side).sum() for side in (CONTROL, TREATED)) >= 2:
@@ -113,21 +120,51 @@ def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control:
 
 def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
     treated = now.arm == TREATED
+    weight = _by_day(now.day, treated)
+    ramped = weight is not None
+    if weight is not None:
+        now, treated, weight = now.rows(weight > 0), treated[weight > 0], weight[weight > 0]
     before = measures(earlier)
     found = {}
     for name, (value, size) in measures(now).items():
         known = _expected(now, earlier, *before[name]) if name in before else None
+        if weight is not None:
+            value, size = value * weight, size * weight
         one = arms.difference(value, size, treated, now.cluster, known)
         if one is not None:
             found[name] = one
     clusters, place = np.unique(now.cluster, return_index=True)
-    if len(clusters) < len(now):  # several units of one draw: how many there are can differ too
+    if len(clusters) < len(now) and not ramped:  # several units of one draw: how many there are can differ too
         counts = np.bincount(np.searchsorted(clusters, now.cluster)).astype(np.float64)
         one = arms.difference(counts, np.ones(len(clusters)), treated[place], clusters)
         if one is not None:
             found[DEMAND] = one
     assumes = "who is held back is chance, and the held back do not feel the others"
+    if ramped:
+        assumes += "; the share of treated changed while it ran, so that each day is compared with itself"
     return Effects("holdback", assumes, _claimed(found, {}))
+
+
+def _by_day(day: NDArray[Any], treated: Bools) -> Floats | None:
+    """Weights that give control the days of the treated, where their share changed (a ramp); None where it did not.
+
+    Zero on days that have one arm only.
+    """
+    from scipy.special import chdtrc
+
+    days, place = np.unique(day, return_inverse=True)
+    mine = np.bincount(place[treated], minlength=len(days)).astype(np.float64)
+    other = np.bincount(place[~treated], minlength=len(days)).astype(np.float64)
+    share = mine.sum() / len(day)
+    expected = np.stack([(mine + other) * share, (mine + other) * (1 - share)])
+    steady = float(((np.stack([mine, other]) - expected) ** 2 / np.maximum(expected, 1e-9)).sum())
+    if len(days) < 2 or chdtrc(len(days) - 1, steady) >= STEADY:
+        return None
+    both = (mine > 0) & (other > 0)
+    if not both.any():
+        return None
+    weight = np.where(both, mine / np.maximum(other, 1), 0.0)
+    return np.asarray(np.where(treated, both[place].astype(np.float64), weight[place]), np.float64)
 
 
 def _expected(now: UnitTable, earlier: UnitTable, value: Floats, size: Floats) -> Floats:

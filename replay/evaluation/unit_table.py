@@ -31,6 +31,7 @@ class UnitTable:
     """One row a unit, in order of the first calls. NaN where a figure is not known."""
 
     day: Int64  # UTC day of the first call, since 1970-01-01
+    last_day: Int64  # of the last call
     segment: Int64  # of the first call
     arm: Int8  # TREATED, CONTROL, NO_ARM
     cluster: Int64  # units of one cluster got their arm together
@@ -121,11 +122,14 @@ def unit_table(
     scored = np.isfinite(score)
     duration = (traffic.end_ms - traffic.start_ms)[place].astype(np.float64)
     day = traffic.day[place].astype(np.int64)
+    last_day = day[first]
+    np.maximum.at(last_day, dense, day)
     first_day = day == day[first][dense]
     timed = first_day & (duration > 0)
     late = traffic.start_ms[place] >= rollout_day * DAY_MS
     return UnitTable(
         day=day[first],
+        last_day=last_day,
         segment=segment[place][first],
         arm=arm.of_call[place][first],
         cluster=code if arm.cluster is None else arm.cluster[place][first],

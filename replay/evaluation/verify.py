@@ -29,7 +29,8 @@ from replay.evaluation.rollout_monitor import Monitoring, monitor
 from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
 from replay.rollout.effects import Estimate
 from replay.strategy.schema import Strategy
-from replay.traffic.demand_units import DemandUnits
+from replay.traffic.demand_units import DemandUnits, column
+from replay.traffic.traffic import MICRO
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,16 @@ def _notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried:
     both = _in_both(log, units.of_call)
     if both:
         notes.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
+    users = _users_in_both(log)
+    if users:
+        notes.append(
+            f"{count(users, 'user')} had {noun}s in both arms: what they learn in one shows in the other and hides part"
+            " of the effect; give users an arm (hindcast rollout plan --draw user)"
+        )
+    if (traffic.weight_micro[traffic.window] != MICRO).any():
+        notes.append(
+            f"rows of the log stand for several calls: {noun}s that were not sampled are missing from the demand"
+        )
     if log.arms.source == "hash":
         notes.append("the log names no arm: who was treated is taken from the strategy's rollout block")
     if effects.design == "holdback" and strategy.rollout and strategy.rollout.share < 1:
@@ -286,6 +297,19 @@ def _notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried:
 def _in_both(log: Log, unit: Int64) -> int:
     """Units with calls in both arms."""
     treated, control = (np.unique(unit[log.arms.of_call == side]) for side in (TREATED, CONTROL))
+    return len(np.intersect1d(treated, control))
+
+
+def _users_in_both(log: Log) -> int:
+    """Users with calls in both arms, where conversations and the like were drawn."""
+    if log.arms.unit == "user" or not (log.arms.of_call == CONTROL).any():
+        return 0
+    user = column(log.traffic, "user_id")
+    if user.null_count() == len(user):
+        return 0
+    known = user.is_not_null().to_numpy()
+    code = user.rank("dense").fill_null(0).to_numpy()
+    treated, control = (np.unique(code[known & (log.arms.of_call == side)]) for side in (TREATED, CONTROL))
     return len(np.intersect1d(treated, control))
 
 

@@ -198,6 +198,29 @@ def test_users_are_the_clusters_where_users_were_drawn(tmp_path: Path):
     assert "demand" in result.effects.effects
 
 
+def test_a_ramp_is_compared_day_by_day(tmp_path: Path):
+    """The share of treated grows while everything gets dearer: pooled, the rollout would look like the price rise."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        share = 0.1 + 0.8 * (day - BEFORE) / AFTER
+        side = arm(f"support{day}-{number}", share=share, seed=4) if day >= BEFORE else None
+        return session(day, number, size=size * (1 + 0.3 * max(day - BEFORE, 0)), arm=side)
+
+    result = verify(store_of(tmp_path, log(each, sessions=60)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert "each day is compared with itself" in result.effects.assumes
+    assert not result.effects.effects["cost"].claimed
+    assert abs(result.effects.effects["cost"].estimate.relative or 1) < 0.15
+
+
+def test_users_in_both_arms_are_said(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.7, seed=4) if day >= BEFORE else None
+        return session(day, number, size=size, user_id=f"u{number}", arm=side)
+
+    result = verify(store_of(tmp_path, log(each, sessions=10)), MINI, rollout=ROLLOUT)
+    assert any(note.startswith("10 users had conversations in both arms") for note in result.notes)
+
+
 # -- an untouched segment ----------------------------------------------------------------------------------------------
 
 
@@ -235,6 +258,21 @@ def test_conversations_that_span_the_day_are_billed_alike_on_both_sides(tmp_path
     assert result.units_after == 7 * 30
     assert result.inside
     assert adds_up(result)
+
+
+def test_conversations_that_last_days_are_not_compared_where_only_the_short_ones_are_whole(tmp_path: Path):
+    """Each makes one call a day for three days. Nothing is rolled out, yet those begun near an edge look cheaper."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        rows = session(day, number, size=size)
+        for place, row in enumerate(rows):
+            row["start_time"] += timedelta(days=place)
+        return [row for row in rows if row["start_time"].date() < FIRST + timedelta(days=28)]
+
+    store = store_of(tmp_path, log(each, days=28))
+    result = verify(store, schema.parse("name: logged"), rollout=ROLLOUT)
+    assert not [name for name, one in result.effects.effects.items() if one.claimed]
+    assert result.effects.effects["calls"].estimate.within == 3.0
 
 
 def test_a_last_day_that_is_cut_short_is_left_out_of_the_series(tmp_path: Path):
