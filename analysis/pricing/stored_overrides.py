@@ -119,11 +119,12 @@ def check_aliases(
             found = resolve_with(means, provider, model)
             if found.key is None and not matching_overrides(own, (provider, model), None, means):
                 raise PriceError(
-                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=_near(target)
+                    f"no price is known for '{target}', so '{alias}' would lose its own", remedy=near_models(target)
                 )
 
 
-def _near(model: str) -> str:
+def near_models(model: str) -> str:
+    """A remedy for a model without a price: names near it, or how to set a price."""
     known = {row.key for row in compile_book().rows}
     names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
     close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)

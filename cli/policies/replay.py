@@ -62,7 +62,7 @@ def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
     from analysis.formatting import count, money, share
     from analysis.money import dollars
-    from replay.advice.recommend import recommended
+    from replay.advice.recommend import common_floor, recommended
     from replay.advice.result_in_words import cost_text, quality_text, sentence, verdict
 
     if not result.daily:
@@ -109,9 +109,15 @@ def show(result: Replay) -> None:
         if entry.newly_unpriced:
             moved = f"{count(entry.newly_unpriced, 'call')} would have no price, and stand on neither side"
             say(f"Not to be compared with the others: under {entry.name} {moved}", style="yellow")
-    if best is not None and best.limits:
+    for entry in result.strategies:
+        for one in entry.unmatched:
+            say(f"{entry.name}: {one.words}", style="yellow")
+    if len({entry.quality["floor"] for entry in result.strategies if entry.savings_pico}) > 1:
+        floor = common_floor(result.strategies)
+        say(f"The files ask for different floors; all are ranked under the strictest, {floor:g}.")
+    if best is not None and len(best.limits) > len(best.unmatched):
         say(f"Assumed or left out for {best.name}:")
-        for limit in best.limits:
+        for limit in best.limits[len(best.unmatched) :]:
             say(f"  - {limit}", style="dim")
     if sum(1 for entry in result.strategies if entry.limits) > 1:
         note("What the other strategies assume: --json")

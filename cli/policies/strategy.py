@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.output import JsonOption, emit_json, say, table
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
 
 
 def register(app: typer.Typer) -> None:
@@ -16,30 +16,47 @@ def register(app: typer.Typer) -> None:
     @group.command()
     def check(
         files: Annotated[list[Path], typer.Argument(help="Strategy files.")],
+        store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:
         """Check strategy files, and say what they declare.
 
-        The first mistake is an error with its line.
+        The first mistake is an error with its line. Where there is a store, rules, models and tasks that match nothing
+        in it are named.
 
         Example: hindcast strategy check strategies/*.yaml
         """
+        from ingest.store.database import Store
+        from replay.engine.unmatched import unmatched_in
         from replay.stages.rule_evaluation import targets
         from replay.strategy.schema import load
 
         found = [(path, load(path)) for path in files]
+        held = Path(store).exists()
+        idle = unmatched_in(Store(store), [one for _, one in found]) if held else [() for _ in found]
         if as_json:
             emit_json(
                 [
-                    {"path": str(path), "name": one.name, "stages": list(one.stages()), "models": targets(one)}
-                    for path, one in found
+                    {
+                        "path": str(path),
+                        "name": one.name,
+                        "stages": list(one.stages()),
+                        "models": targets(one),
+                        "compared_with": store if held else None,
+                        "unmatched": [name.to_json() for name in names],
+                    }
+                    for (path, one), names in zip(found, idle, strict=True)
                 ]
             )
             return
-        for path, one in found:
+        for (path, one), names in zip(found, idle, strict=True):
             stages = ", ".join(one.stages()) or "nothing"
             models = f"; models {', '.join(targets(one))}" if one.route else ""
             say(f"{path}: '{one.name}' declares {stages}{models}")
+            for name in names:
+                say(f"  {name.words}", style="yellow")
+        if not held:
+            note(f"Not compared with a log: there is no {store}")
 
     @group.command()
     def schema() -> None:

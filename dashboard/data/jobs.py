@@ -84,12 +84,14 @@ def replay(
     return run(store, chosen, since=since, until=until, cold=cold, done=report)
 
 
-def search(store: Store, since: date | None, until: date | None, floor: float, report: Report) -> tuple[Document, str]:
-    """As `hindcast optimize --json`, and the strategy file that it writes."""
+def search(
+    store: Store, since: date | None, until: date | None, floor: float, reach: float | None, report: Report
+) -> tuple[Document, str]:
+    """As `hindcast optimize --json`, and the strategy file that it writes; `reach`: of another point of the front."""
     from replay.optimize.search import optimize
     from replay.optimize.write_strategy import written
 
-    found = optimize(store, floor=floor, since=since, until=until, done=report)
+    found = optimize(store, floor=floor, reach=reach, since=since, until=until, done=report)
     return json.loads(json.dumps(found.to_json(), default=str)), written(found.strategy, [])
 
 

@@ -43,12 +43,12 @@ def show() -> None:
         _answer(view, *found, floor)
 
 
-def _search(view: View, floor: float) -> tuple[document_views.Document, str] | None:
-    """The search's document and its strategy file; None if the reader stopped it."""
-    floor = round(floor, 9)
-    arguments = {"since": view.since, "until": view.until, "floor": floor}
+def _search(view: View, floor: float, reach: float | None = None) -> tuple[document_views.Document, str] | None:
+    """The search's document and its strategy file; None if the reader stopped it. `reach`: of a point of the front."""
+    floor, reach = round(floor, 9), None if reach is None else round(reach, 9)
+    arguments = {"since": view.since, "until": view.until, "floor": floor, "reach": reach}
     found: tuple[document_views.Document, str] | None = progress.result(
-        view, "search", arguments, "Trying policies", key=(view.since, view.until, floor)
+        view, "search", arguments, "Trying policies", key=(view.since, view.until, floor, reach)
     )
     return found
 
@@ -73,7 +73,7 @@ def _answer(view: View, found: document_views.Document, text: str, floor: float)
     quality = clicked(selected, points)
     if quality is not None and quality != found["quality"].get("lower_90"):
         try:
-            found, text = _search(view, max(0.0, quality - 1e-6)) or (found, text)
+            found, text = _search(view, floor, max(0.0, quality - 1e-6)) or (found, text)
         except InputError as error:
             blocks.note(f"{error.what}. {error.remedy or ''}", warn=True)
     saved = found["saved_share"]

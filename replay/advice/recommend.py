@@ -6,21 +6,34 @@ from collections.abc import Sequence
 
 from replay.engine.run import StrategyResult
 
+ROUNDING = 1e-6  # of bounds in results
+
 
 def recommended(results: Sequence[StrategyResult]) -> StrategyResult | None:
-    """The cheapest strategy that passes its quality floor; if none passes, the cheapest of all; None of no results.
+    """The cheapest strategy that passes the strictest quality floor among them; else the cheapest of all.
 
+    None of no results. Floors of several files are not alike: all strategies are ranked under the highest one.
     A strategy that moves calls to a model without a price comes after those that do not: its cost is of fewer calls,
     so it is ranked by what it saves on them. Strategies without any priced call, or whose dollars the log
     refuses, come last.
     """
-    passing = [result for result in results if _passes(result)]
+    floor = common_floor(results)
+    passing = [result for result in results if _passes(result, floor)]
     return min(passing or results, key=_rank, default=None)
 
 
-def _passes(result: StrategyResult) -> bool:
-    """Declares a stage, holds its quality floor, and has a cost."""
-    return bool(result.quality["verdict"] == "passes" and result.savings_pico and _told(result))
+def common_floor(results: Sequence[StrategyResult]) -> float:
+    """The strictest floor that a strategy with a stage asks for."""
+    return max((float(result.quality["floor"]) for result in results if result.savings_pico), default=0.0)
+
+
+def _passes(result: StrategyResult, floor: float) -> bool:
+    """Declares a stage, changes something, holds its own quality floor and the common one, and has a cost."""
+    quality = result.quality
+    holds = quality["verdict"] == "passes" and (
+        float(quality["floor"]) >= floor or (quality["lower_90"] or 0.0) >= floor - ROUNDING
+    )
+    return bool(holds and result.savings_pico and _told(result))
 
 
 def _told(result: StrategyResult) -> bool:

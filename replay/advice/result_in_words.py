@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.formatting import count, money, share
 from replay.engine.run import StrategyResult
+from replay.quality.gate import NO_EFFECT
 
 
 def sentence(result: StrategyResult) -> str:
@@ -35,6 +36,8 @@ def _cost(result: StrategyResult) -> str:
 
 def _quality(result: StrategyResult) -> str:
     quality = result.quality
+    if quality["verdict"] == NO_EFFECT:
+        return "it changes no call of this window"
     if quality["verdict"] == "unknown":
         return "whether quality holds, the log cannot say"
     mean, low = quality["mean_ratio"], quality["lower_90"]
@@ -54,9 +57,9 @@ def cost_text(result: StrategyResult) -> str:
 
 
 def verdict(result: StrategyResult) -> str:
-    """`passes 0.95`, `fails 0.95` or `unknown`."""
+    """`passes 0.95`, `fails 0.95`, `unknown` or `no effect`."""
     said, floor = result.quality["verdict"], result.quality.get("floor")
-    return f"{said} {floor:.2f}" if floor is not None and said != "unknown" else str(said)
+    return f"{said} {floor:.2f}" if floor is not None and said in ("passes", "fails") else str(said)
 
 
 def quality_text(result: StrategyResult) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +24,9 @@ from replay.engine.engine import Engine, Outcome, Shared
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
+from replay.engine.unmatched import Unmatched, priced, unmatched
 from replay.outcomes import COALESCED, HIT
-from replay.quality.gate import QualityReport, assess
+from replay.quality.gate import NO_EFFECT, QualityReport, assess
 from replay.quality.how_to_know import how_to_know
 from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
@@ -92,6 +94,7 @@ class StrategyResult:
     side_pico: dict[str, int]  # part of `cost` that routing itself costs: classifier, cascade, on_error, rework
     stayed: dict[str, int]  # calls that did not fit their rule's target, by reason
     limits: tuple[str, ...]
+    unmatched: tuple[Unmatched, ...] = ()  # names of the file that match nothing
     prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
     dollars: str = "told"  # how far the log bears out the simulation behind them: told, range or refused
     calibration: tuple[dict[str, Any], ...] = ()  # what of the log's simulation the result rests on, against the log
@@ -152,6 +155,7 @@ class StrategyResult:
             "newly_unpriced_calls": self.newly_unpriced,
             "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side_pico.items()},
             "stayed": self.stayed,
+            "unmatched": [one.to_json() for one in self.unmatched],
             "prompt_cache": list(self.prompt_cache),
             "dollars": self.dollars,
             "calibration": list(self.calibration),
@@ -258,7 +262,8 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
     # a hit's worth: what the call costs without the cache
     without = engine.evaluate(everything - {"cache"}).cost_pico if tier_names else result.cost_pico
     worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
-    assessed = _assessed(engine, result, priors)
+    assessed = _assessed(engine, result, priors, changed=_changes(engine, result))
+    names = unmatched(engine.strategy, traffic, partial(priced, engine))
     demand = traffic.window & traffic.demand
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     rests_on = reproduction.concerned(engine, result) if engine.players else ()
@@ -288,16 +293,31 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
         logged_daily_pico={row.day: row.cost_pico for row in _daily(traffic, traffic.cost, kept, None)},
         side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
         stayed=engine.routing(everything).stayed,
-        limits=(*([gated] if gated else []), *limits.limits(engine, result), *limits.quality_limits(assessed)),
+        limits=(
+            *(one.words for one in names),
+            *([gated] if gated else []),
+            *limits.limits(engine, result),
+            *limits.quality_limits(assessed),
+        ),
         dollars=reproduction.dollars(rests_on),
         calibration=tuple(found.to_json() for found in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
+        unmatched=names,
     )
 
 
-def _assessed(engine: Engine, result: Outcome, priors: Priors | None) -> QualityReport:
-    """The verdict, and where it is unknown what would make it known."""
+def _changes(engine: Engine, result: Outcome) -> bool:
+    """Whether any call of the window comes out otherwise than logged."""
+    inside = engine.traffic.window
+    paid = any(bool(amounts[inside].any()) for amounts in result.side_pico.values())
+    return paid or not bool(result.as_logged[inside].all())
+
+
+def _assessed(engine: Engine, result: Outcome, priors: Priors | None, *, changed: bool) -> QualityReport:
+    """The verdict, and where it is unknown what would make it known; `no effect` where no call has `changed`."""
     found = assess(evidence_for(engine, result, priors))
+    if not changed and found.verdict == "passes":
+        return replace(found, verdict=NO_EFFECT)
     if found.verdict != "unknown":
         return found
     traffic = engine.traffic

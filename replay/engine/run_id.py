@@ -20,7 +20,10 @@ from replay.traffic.traffic import Traffic
 ENGINE_VERSION: Final = 3
 """Grows when the same input would give another result."""
 
-_CALLS = "SELECT count(*), bit_xor(call_key), sum(hash(call_key, score)) FILTER (score IS NOT NULL) FROM calls WHERE {}"
+_CALLS = (
+    "SELECT count(*), bit_xor(call_key), sum(hash(call_key, score, score_scope, propensity, assignment))"
+    " FILTER (score IS NOT NULL) FROM calls WHERE {}"
+)
 _SCORES = """
     SELECT count(*), sum(hash(call_key, scores.model, scores.score, scores.source))
     FROM scores JOIN calls USING (call_no)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from analysis.formatting import money, share, usd
 from analysis.money import dollars
 from analysis.price_book import vocabulary
+from analysis.pricing.stored_overrides import near_models
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
@@ -95,7 +96,7 @@ class Optimum:
         return (
             f"{money(dollars(self.cost_pico))} instead of {money(dollars(self.baseline_pico))}"
             f" ({share(self.saved_share)} saved) at {self.report.lower_90 or 0:.3f} of today's quality or better:"
-            f" passes {self.report.floor:g}."
+            f" {self.report.verdict} {self.report.floor:g}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -153,17 +154,21 @@ def optimize(
     priors: Priors | None = None,
     name: str = "optimized",
     by_template: bool = False,
+    reach: float | None = None,
     done: Callable[[str], None] | None = None,
 ) -> Optimum:
     """Choose the cheapest policy over the window whose quality bound stays above the floor.
 
+    `reach`: look for a policy that reaches this instead, as another point of the front; it is still judged by `floor`,
+    and its file asks for `floor`.
     `models` are the candidates, by default every model that has scores and every logged one. `by_template` tells the
     prompt templates of a task apart. Raises InputError where nothing is logged in the window or there is no candidate.
     """
     traffic = load(store, since=since, until=until)
     if not traffic.window.any():
         raise InputError("no calls in this window", remedy="Check --since and --until: hindcast cost --by day")
-    search = _Search(traffic, floor, per_task or {}, latency_p95_ms, priors or Priors(), models, by_template)
+    aim = floor if reach is None else reach
+    search = _Search(traffic, aim, per_task or {}, latency_p95_ms, priors or Priors(), models, by_template)
     grid = default_grid(traffic, base) if grid is None else grid
     tables = []
     for knobs in grid:
@@ -178,12 +183,12 @@ def optimize(
         if not picks:
             break
         table, choice = _cheapest(picks)
-        result = search.finish(table, choice, base, name)
-        if result.report.verdict == "passes":
+        result, holds = search.finish(table, choice, base, name, floor)
+        if holds:
             return _with_front(result, tables, search)
-        margin += 0.25 * max(1.0 - floor, 0.01)
+        margin += 0.25 * max(1.0 - aim, 0.01)
     raise InputError(
-        f"no policy is shown to keep the floor {floor:g}",
+        f"no policy is shown to keep the floor {aim:g}",
         remedy="Score more calls (hindcast shadow), or lower --quality-floor.",
     )
 
@@ -253,6 +258,8 @@ class _Search:
                 self.group_of[known], weights=outcome.cost_pico[known].astype(np.float64), minlength=groups
             )
             cost[np.unique(self.group_of[unpriced]), option] = np.inf
+            if target is not None and unpriced[inside].all() and not any(target in note for note in self.notes):
+                self.notes.append(f"{target} has no price, so it was not tried: {near_models(target)}")
             worth[:, option] = self._worth(engine, outcome, option)
             if option in self.slow:
                 cost[self.slow[option], option] = np.inf
@@ -374,8 +381,13 @@ class _Search:
             return table.front.cheapest(margin)
         return assign(table.cost, table.quality, margin, max_models=max_models, free_option=0)
 
-    def finish(self, table: _Table, choice: NDArray[np.int16], base: Strategy | None, name: str) -> Optimum:
-        """Write the strategy, replay it whole and judge it: the tables only chose it."""
+    def finish(
+        self, table: _Table, choice: NDArray[np.int16], base: Strategy | None, name: str, floor: float
+    ) -> tuple[Optimum, bool]:
+        """Write the strategy, replay it whole and judge it by `floor`: the tables only chose it.
+
+        Returns it and whether it reaches what was searched for.
+        """
         picked = [self.options[option - 1] if option else KEEP for option in choice.tolist()]
         strategy = policy_of(
             name,
@@ -383,19 +395,21 @@ class _Search:
             picked,
             cache=table.knobs.cache,
             compress=table.knobs.compress,
-            judged=Quality(floor=self.floor, per_task=self.per_task),
+            judged=Quality(floor=floor, per_task=self.per_task),
             base=base,
         )
         engine = self._share(Engine(self.traffic, strategy))
         outcome = engine.evaluate(engine.everything)
-        report = assess(evidence_for(engine, outcome, self.priors))
+        found = evidence_for(engine, outcome, self.priors)
+        report = assess(found)
+        aimed = assess(replace(found, spec=Quality(floor=self.floor, per_task=self.per_task)))
         kept = (
             self.traffic.window
             & (self.traffic.cost != vocabulary.UNPRICED)
             & (outcome.cost_pico != vocabulary.UNPRICED)
         )
         evidence = {(cell.task, cell.served): cell.evidence for cell in report.cells}
-        return Optimum(
+        optimum = Optimum(
             strategy=strategy,
             cost_pico=int(outcome.cost_pico[kept].sum()),
             baseline_pico=int(self.traffic.cost[kept].sum()),
@@ -407,6 +421,7 @@ class _Search:
             ),
             notes=tuple(self.notes),
         )
+        return optimum, aimed.verdict == "passes"
 
 
 def _groups(traffic: Traffic, by_template: bool) -> tuple[list[Group], NDArray[np.int64]]:

@@ -22,6 +22,8 @@ Int64 = NDArray[np.int64]
 
 FOLDS: Final = 5
 DIMENSIONS: Final = 64
+WIDTH: Final = 2**14  # of the hashed words
+_FIT: Final = {"max_iter": 100, "tol": 1e-3}
 CLIP: Final = 0.02  # of learned propensities, at either end
 LENGTH_BINS: Final = 8
 _WORDS: Final = r"\w+|[^\w\s]"  # marks tell code and formulas from prose
@@ -49,7 +51,7 @@ class CallLearner:
             if not len(values) or values.min() == values.max():
                 result[use] = values.mean() if len(values) else score[known].mean()
             elif binary:
-                model = LogisticRegression(C=0.05, max_iter=300).fit(self.dense[fit], values > 0.5)
+                model = LogisticRegression(C=0.05, **_FIT).fit(self.dense[fit], values > 0.5)
                 result[use] = model.predict_proba(self.dense[use])[:, 1]
             else:
                 result[use] = np.clip(Ridge(alpha=20.0).fit(self.dense[fit], values).predict(self.dense[use]), 0, 1)
@@ -66,7 +68,7 @@ class CallLearner:
             if chosen[fit].all() or not chosen[fit].any():
                 continue
             for features, strength in ((self.dense, 0.01), (self.sparse, 0.03)):
-                model = LogisticRegression(C=strength, max_iter=300).fit(features[fit], chosen[fit])
+                model = LogisticRegression(C=strength, **_FIT).fit(features[fit], chosen[fit])
                 rank[use] += model.decision_function(features[use]) / 2
         found = IsotonicRegression(out_of_bounds="clip").fit(rank, chosen).predict(rank)
         # where the policy left no doubt the clip would hide it: such calls stay without overlap
@@ -75,26 +77,30 @@ class CallLearner:
 
 def learner(traffic: Traffic, calls: Int64) -> Learner | str:
     """A learner over these calls, or why there is none."""
+    return of_frame(traffic.rule_frame(["text", *_NUMBERS, *_NAMES])[calls])
+
+
+def of_frame(frame: pl.DataFrame) -> CallLearner | str:
+    """A learner over the calls of a frame with a column `text` and any other columns of rules, or why there is none."""
     try:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
         from sklearn.preprocessing import StandardScaler
     except ImportError:
         return "learning how the models were chosen needs scikit-learn: pip install 'llm-hindcast[ml]'"
-    frame = traffic.rule_frame(["text", *_NUMBERS, *_NAMES])[calls]
-    if frame["text"].null_count() > _MOST_TEXTLESS * len(calls):
+    if frame["text"].null_count() > _MOST_TEXTLESS * frame.height:
         return "the log has no texts to learn from how the models were chosen, and no propensities"
     texts = frame["text"].fill_null("").to_list()
     from scipy import sparse
 
-    words = HashingVectorizer(n_features=2**16, token_pattern=_WORDS, alternate_sign=False, norm=None)
+    words = HashingVectorizer(n_features=WIDTH, token_pattern=_WORDS, alternate_sign=False, norm=None)
     tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(words.transform(texts))
-    vectors = TruncatedSVD(min(DIMENSIONS, len(calls) - 1), random_state=0).fit_transform(tfidf)
+    vectors = TruncatedSVD(min(DIMENSIONS, frame.height - 1), random_state=0).fit_transform(tfidf)
     length = np.log1p([float(len(text)) for text in texts])
     edges = np.quantile(length, np.arange(1, LENGTH_BINS) / LENGTH_BINS)
     bins = np.eye(LENGTH_BINS)[np.searchsorted(edges, length)]
-    numbers = np.column_stack([length, *(np.log1p(_number(frame[name])) for name in _NUMBERS)])
-    marks = np.column_stack([bins, *(_one_hot(frame[name]) for name in _NAMES)])
+    numbers = np.column_stack([length, *(np.log1p(_number(frame[n])) for n in _NUMBERS if n in frame.columns)])
+    marks = np.column_stack([bins, *(_one_hot(frame[n]) for n in _NAMES if n in frame.columns)])
     dense = np.column_stack([StandardScaler().fit_transform(np.column_stack([vectors, numbers])), 2 * marks])
     stacked = sparse.hstack([10 * tfidf, sparse.csr_matrix(2 * marks)]).tocsr()
     # equal texts share a fold: a model must not be tested on what it has read

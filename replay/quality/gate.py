@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
 
 
+NO_EFFECT = "no effect"  # the verdict on a strategy that changes no call
 MOST_UNKNOWN = 0.5  # share of the demand beyond which the mean of the rest is not shown
 
 
@@ -72,7 +73,7 @@ class Cell:
 class QualityReport:
     """The verdict on one strategy. `lower_90` is the highest floor that it would pass."""
 
-    verdict: str  # passes, fails, unknown
+    verdict: str  # passes, fails, unknown, no effect
     mean_ratio: float | None
     lower_90: float | None
     floor: float

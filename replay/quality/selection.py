@@ -119,8 +119,8 @@ def evaluate(sample: Sample, learner: Callable[[Int64], Learner | str]) -> OffPo
         found = attempt(sample, learner)
         if found is None:
             continue
-        if found.moments is not None:
-            return found
+        if found.moments is not None or attempt is _logged:
+            return found  # where propensities are logged, what they say of overlap stands
         failed.append(found.why or "")
     return OffPolicy("none", why=failed[0] if failed else "no propensity is logged, and nothing to learn it from")
 
