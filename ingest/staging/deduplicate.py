@@ -30,6 +30,8 @@ _PARTS = (  # of equal totals, that which says more of what they are made of is 
     "reasoning_output_tokens",
 )  # fmt: skip
 ALSO_LOGGED = "also_logged_in"
+# transcripts that are written while an answer comes: a row may hold fewer output tokens than the call ends with
+GROWING = ("claude_code", "cline")
 
 
 def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, low: Any) -> None:
@@ -74,8 +76,9 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
     """{row of `staged`: stored call} for new calls that another format has logged already.
 
     The same call: equal model and token counts, times that overlap or are at most 2 s apart (a tool's transcript may
-    know only when the answer came), and at least one of the two without a response id. One stored call matches at most
-    one row of a format, so that equal calls in a row stay several.
+    know only when the answer came), and at least one of the two without a response id. A transcript that is read while
+    the answer is being written may count less output than the other. One stored call matches at most one row of a
+    format, so that equal calls in a row stay several.
     """
     others = con.execute(
         "SELECT count(*) FROM sources WHERE format <> $format AND calls > 0", {"format": format}
@@ -91,19 +94,27 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
         chosen[name] = staged[name].take(pa.array(kept)) if known else pa.nulls(len(kept), kind)
     table = pa.table({"n": pa.array(kept), **chosen})
     con.register("fresh_calls", table)
+    near = NEAR_SECONDS * 1_000_000
+    first, last = con.execute(
+        "SELECT min(start_us) - $near, max(greatest(start_us, coalesce(end_us, start_us))) + $near FROM fresh_calls",
+        {"near": near},
+    ).fetchall()[0]
     pairs = con.execute(
         """SELECT f.n, c.call_no
              FROM fresh_calls f
              JOIN calls c ON c.model = f.model AND c.input_tokens = f.input_tokens
-                         AND c.output_tokens = f.output_tokens
              JOIN sources o ON o.source_id = c.source_id
             WHERE o.format <> $format AND f.input_tokens + f.output_tokens > 0
+              AND (c.output_tokens = f.output_tokens
+                   OR (c.output_tokens < f.output_tokens AND o.format IN (SELECT unnest($growing)))
+                   OR (c.output_tokens > f.output_tokens AND $format IN (SELECT unnest($growing))))
               AND (f.response_id IS NULL OR c.response_id IS NULL)
+              AND c.start_time <= make_timestamp($last) AND coalesce(c.end_time, c.start_time) >= make_timestamp($first)
               AND epoch_us(c.start_time) <= coalesce(f.end_us, f.start_us) + $near
               AND f.start_us <= coalesce(epoch_us(c.end_time), epoch_us(c.start_time)) + $near
               AND NOT EXISTS (SELECT 1 FROM call_aliases a WHERE a.call_no = c.call_no AND a.format = $format)
-            ORDER BY abs(epoch_us(c.start_time) - f.start_us), f.n, c.call_no""",
-        {"format": format, "near": NEAR_SECONDS * 1_000_000},
+            ORDER BY c.output_tokens <> f.output_tokens, abs(epoch_us(c.start_time) - f.start_us), f.n, c.call_no""",
+        {"format": format, "near": near, "growing": list(GROWING), "first": first, "last": last},
     ).fetchall()
     con.unregister("fresh_calls")
     found: dict[int, int] = {}
