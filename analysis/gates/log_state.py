@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import sqrt
 from typing import Final
 
 from analysis.diagnosis import narrative
@@ -19,6 +20,8 @@ from ingest.errors import InputError
 from ingest.store.database import Store
 
 RECENT: Final = timedelta(days=2)  # a log that ended longer ago does not tell what the newest day cost
+LEAST_SCORED: Final = 30  # conversations, below which the normal bounds of a mean say little
+Z_ONE_SIDED_90: Final = 1.2815515655446004
 _KINDS: Final = {
     "unpriced": ("cost_usd IS NULL", "without a price", "hindcast cost --by cost_status,model"),
     "ambiguous": (
@@ -42,6 +45,8 @@ def log_gates(store: Store, settings: Settings, now: datetime) -> Iterator[GateR
     yield from _shares(store, settings, newest)
     if settings.unusable_share is not None:
         yield _unusable(store, settings.unusable_share)
+    if settings.score_floor is not None:
+        yield _score(store, settings, settings.score_floor, newest)
     if settings.latency_p95_ms is not None:
         yield _latency(store, settings, settings.latency_p95_ms, newest)
 
@@ -118,6 +123,43 @@ def _unusable(store: Store, limit: Decimal) -> GateResult:
     passed = measured <= limit
     return GateResult("unusable share", passed, measured, limit, "share", sentence,
                       None if passed else "hindcast ingest PATH --explain")  # fmt: skip
+
+
+def _score(store: Store, settings: Settings, limit: Decimal, newest: datetime | None) -> GateResult:
+    """The mean score of the answers, a conversation counting as one draw, with its one-sided 90 % bounds."""
+    name, unit = "score", "score"
+    if newest is None:
+        return GateResult(name, None, None, limit, unit, "No call of the log has a time.")
+    keep, values = _window(settings, newest)
+    with store.read() as con:
+        rows = con.execute(
+            f"""WITH kept AS (SELECT call_no, score, model,
+                                     coalesce(conversation_id, trace_id, call_no::VARCHAR) AS unit
+                              FROM calls WHERE {keep}),
+                     beside AS (SELECT call_no, model, avg(score) AS mean FROM scores GROUP BY call_no, model),
+                     scored AS (SELECT unit, coalesce(score, mean) AS score
+                                FROM kept LEFT JOIN beside ON beside.call_no = kept.call_no
+                                     AND (beside.model IS NULL OR beside.model = kept.model))
+                SELECT sum(score), count(*) FROM scored WHERE isfinite(score) GROUP BY unit""",
+            values,
+        ).fetchall()
+    groups = len(rows)
+    if groups < LEAST_SCORED:
+        known = f"{count(groups, 'conversation')} with scores"
+        return GateResult(name, None, None, limit, unit, f"Only {known} in the last {count(settings.days, 'day')}.",
+                          "How scores are logged: docs/quality.md")  # fmt: skip
+    total = sum(row[1] for row in rows)
+    mean = sum(row[0] for row in rows) / total
+    # the variance of a mean of clusters (Cochran, Sampling Techniques, 1977, 9A.2)
+    spread = sum((row[0] - mean * row[1]) ** 2 for row in rows) * groups / (groups - 1)
+    reach = Z_ONE_SIDED_90 * sqrt(spread) / total
+    passed = True if mean - reach >= float(limit) else False if mean + reach < float(limit) else None
+    sentence = (
+        f"Mean score {mean:.3f} (90 % bounds {mean - reach:.3f} and {mean + reach:.3f}) of {count(total, 'answer')} of "
+        f"the last {count(settings.days, 'day')}, floor {limit}."
+    )
+    return GateResult(name, passed, Decimal(str(round(mean, 6))), limit, unit, sentence,
+                      None if passed else "hindcast calls --order time")  # fmt: skip
 
 
 def _latency(store: Store, settings: Settings, limit: Decimal, newest: datetime | None) -> GateResult:

@@ -43,12 +43,12 @@ LIMITS: Final = {f"{unit}_per_{period}": (unit, period) for unit, period in prod
 SHARES: Final = {"unpriced_share": "unpriced", "unusable_share": "unusable", "ambiguous_share": "ambiguous"}
 DEFAULT_SHARE: Final = Decimal("0.01")
 NAMES: Final = (
-    "flagged day", "unpriced share", "ambiguous share", "unusable share", "quality", "latency p95", "hit rate",
+    "flagged day", "unpriced share", "ambiguous share", "unusable share", "score", "quality", "latency p95", "hit rate",
     "dollars a day", "drift", "rebound",
 )  # fmt: skip
 """What the gates are called beside the budgets."""
 _GATES: Final = (
-    "flagged_days", *SHARES, "quality_floor", "latency_p95_ms", "usd_per_day", "dearer_share",
+    "flagged_days", *SHARES, "score_floor", "quality_floor", "latency_p95_ms", "usd_per_day", "dearer_share",
     "hit_rate", "days", "cannot_say",
 )  # fmt: skip
 
@@ -81,8 +81,9 @@ class Rollout:
 class Settings:
     """The gates of a team. A gate whose limit is None is left out.
 
-    `shares` are of the calls of the last `days` days, `latency_p95_ms` and `quality_floor` likewise; `usd_per_day`,
-    else what the baseline costs and `dearer_share` of it, and `hit_rate` are asked of a strategy that is proposed.
+    The shares, `latency_p95_ms` and `score_floor`, the mean score of answers, are of the calls of the last `days` days.
+    `quality_floor`, relative to what was logged, `usd_per_day`, else what the baseline costs and `dearer_share` of it,
+    `hit_rate` and `latency_p95_ms` are asked of a strategy that is proposed.
     """
 
     path: Path = FILE
@@ -91,6 +92,7 @@ class Settings:
     unpriced_share: Decimal | None = DEFAULT_SHARE
     unusable_share: Decimal | None = DEFAULT_SHARE
     ambiguous_share: Decimal | None = DEFAULT_SHARE
+    score_floor: Decimal | None = None
     quality_floor: Decimal | None = None
     latency_p95_ms: Decimal | None = None
     usd_per_day: Decimal | None = None
@@ -131,7 +133,8 @@ def parse(file: SettingsFile) -> Settings:
         if name in given:
             limits[name] = _optional(file, name, given[name], "a share", Decimal(1))
     for name, what, most in (
-        ("quality_floor", "a score", Decimal(2)),
+        ("score_floor", "a score", Decimal(1)),
+        ("quality_floor", "a share of today's quality", Decimal(2)),
         ("latency_p95_ms", "a number of milliseconds", None),
         ("usd_per_day", "an amount of dollars", None),
         ("hit_rate", "a share", Decimal(1)),

@@ -78,7 +78,7 @@ def check(
     else:
         results = evaluate(Store(store), limits, _moment(at))
     failures = [one for one in results if limits.fails(one)]
-    told = [sentence for effect in changed.prompts for sentence in effect.sentences] if changed else []
+    told = [sentence for effect in changed.prompts if effect.calls for sentence in effect.sentences] if changed else []
     if json:
         document: dict[str, Any] = {
             "passed": not failures,

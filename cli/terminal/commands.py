@@ -51,7 +51,9 @@ def translate_signals() -> Iterator[None]:
 
 def _caused_by_interrupt(error: BaseException | None) -> bool:
     """Whether Ctrl-C caused the error: DuckDB takes the signal during a query and raises errors of its own."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # a chain may lead back into itself
+        seen.add(id(error))
         if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "InterruptException":
             return True
         if isinstance(error, RuntimeError) and str(error) == "Query interrupted":

@@ -54,7 +54,7 @@ def propose(
     result, other = found.strategies[0], found.strategies[1] if baseline else None
     prompts = tuple(effects(engines[0], found.whole_days)) if strategy.prompts else ()
     gates = [_dollars(settings, result, other, prompts), _quality(settings, strategy, result)]
-    if settings.hit_rate is not None:
+    if settings.hit_rate is not None and (strategy.cache or (baseline and baseline.cache)):
         gates.append(_hit_rate(settings.hit_rate, result))
     if settings.latency_p95_ms is not None:
         gates.append(_latency(settings.latency_p95_ms, engines[0]))
