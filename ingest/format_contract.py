@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
-from ingest.records.claimed_usage import claimed_usage
+from ingest.records.claimed_usage import claimed_usage, flag_unread
 
 if TYPE_CHECKING:  # Arrow and numpy are nothing for a program that only captures its calls
     import numpy as np
@@ -64,6 +64,8 @@ def catch_reader_errors(read: Callable[..., list[Outcome]], *arguments: Any, ite
     except READER_ERRORS as error:
         bad = as_bad_record(error)
     else:
+        if len(found) == 1 and isinstance(found[0], Call):
+            flag_unread(found[0], item)
         return [_with_claims(outcome, item) for outcome in found]
     bad.claims = claimed_usage(item)
     return [bad]

@@ -63,6 +63,8 @@ class IngestReport(Result):
         if lost["rows"]:
             logged = f", {money(Decimal(lost['cost_pico']).scaleb(-12))} logged" if lost["cost_pico"] else ""
             told.append(f"Not read: {count(lost['rows'], 'row')} with usage ({tokens(lost['tokens'])} tokens{logged}).")
+        if self.report.unread:
+            told.append(f"Token counts not read: {count(self.report.unread, 'call')}.")
         if self.report.passed_over_usage:
             told.append(f"Of no known format: {count(len(self.report.passed_over_usage), 'file')} with usage.")
         empty = self.report.empty_files

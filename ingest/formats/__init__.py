@@ -17,7 +17,7 @@ from ingest.format_contract import Format
 # where the answers of APIs and the exports of tools hold their records
 _PAGE_KEYS = (
     "data", "items", "results", "records", "rows", "value", "logs", "entries", "calls", "requests", "responses",
-    "generations", "observations", "traces", "runs", "spans", "events", "hits", "docs",
+    "generations", "observations", "traces", "runs", "spans", "events", "hits", "docs", "logEvents",
 )  # fmt: skip
 _PAGE_SAMPLE = 10
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none
+from ingest.records.number_text import duration_or_none
 from ingest.records.timestamps import time_us
 from ingest.wire.request_response import apply_bodies, dialect_of, opened
 
@@ -52,8 +53,7 @@ def read(record: Any, context: Context) -> Outcome:
         call.start_us, call.time_precision = (ticks - _TICKS_TO_1970) // 10, "us"
     else:
         call.start_us, call.time_precision = time_us(get("time"), "$.time", zone=context.zone)
-    spent = get("durationMs")
-    call.duration_ms = float(spent) if isinstance(spent, int | float) else None
+    call.duration_ms = duration_or_none(get("durationMs"))
     status = get("resultSignature", values.get("responseCode"))
     if str(status).isdigit():
         call.http_status = int(status)

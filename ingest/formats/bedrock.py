@@ -59,6 +59,8 @@ def _tokens(call: Call, asked: dict[str, Any], made: dict[str, Any]) -> None:
         return
     read_ = token_count(asked.get("cacheReadInputTokenCount"), "$.input.cacheReadInputTokenCount")
     written = token_count(asked.get("cacheWriteInputTokenCount"), "$.input.cacheWriteInputTokenCount")
+    if read_ is None and written is None:  # logs that leave it out have it in the answer
+        read_, written = call.cache_read_input_tokens, call.cache_creation_input_tokens
     settle(
         call,
         input_tokens=fresh,

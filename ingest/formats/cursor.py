@@ -6,6 +6,7 @@ the logged cost. The messages in `state.vscdb` hold 0 tokens since 2026: those a
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
@@ -18,6 +19,8 @@ _EVENT_KEYS = frozenset(
     {"chargedCents", "requestsCosts", "usageBasedCosts", "isTokenBasedCall", "maxMode", "owningUser"}
 )
 _WRITTEN, _FRESH, _READ, _MADE = "Input (w/ Cache Write)", "Input (w/o Cache Write)", "Cache Read", "Output Tokens"
+_COSTS = ("Cost", "Cost ($)", "Cost to you", "API Cost")
+_AMOUNT = re.compile(r"[0-9]+([.][0-9]+)?")
 
 
 def read(record: Any, context: Context) -> Outcome | list[Outcome]:
@@ -56,9 +59,12 @@ def _exported(row: dict[str, Any], context: Context) -> Outcome:
     call = session_call("cursor", context, model=row.get("Model"), when=row.get("Date"))
     plain = {name: (row.get(name) or "0").replace(",", "") for name in (_WRITTEN, _FRESH, _READ, _MADE)}
     settle_disjoint(call, plain, _FRESH, _READ, _WRITTEN, _MADE)
-    cost = text_or_none(row.get("Cost") or row.get("Cost to you"))
-    if cost is not None and cost.startswith("$"):  # else "Included", or a number of requests
-        call.logged_cost_pico = pico_dollars(cost[1:].replace(",", ""), "Cost")
+    for name in _COSTS:
+        cost = (text_or_none(row.get(name)) or "").replace(",", "").removeprefix("$")
+        # else "Included", "-"; a whole number without a sign was a number of requests (exports until 2025-07)
+        if _AMOUNT.fullmatch(cost) and ("." in cost or cost == "0" or name != "Cost" or "$" in str(row[name])):
+            call.logged_cost_pico = pico_dollars(cost, name)
+            break
     call.user_id = text_or_none(row.get("User"))
     call.identity = f"{counts_key(call)}:{call.user_id}"
     return call

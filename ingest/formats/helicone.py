@@ -11,6 +11,7 @@ from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import Call, pico_dollars, text_or_none, token_count
 from ingest.records.endpoints import endpoint_of
+from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -36,10 +37,9 @@ def read(record: Any, context: Context) -> Outcome:
     call.request_model = asked or call.request_model or call.response_model
     call.provider_name = provider_name(text_or_none(get("provider"))) or call.provider_name
     call.start_us, call.time_precision = time_us(get("request_created_at"), "$.request_created_at", zone=context.zone)
-    delay = get("delay_ms")
-    call.duration_ms = float(delay) if isinstance(delay, int | float) else call.duration_ms
-    first = get("time_to_first_token")
-    call.time_to_first_chunk_ms = float(first) if isinstance(first, int | float) else None
+    delay = duration_or_none(get("delay_ms"))
+    call.duration_ms = call.duration_ms if delay is None else delay
+    call.time_to_first_chunk_ms = duration_or_none(get("time_to_first_token"))
     paid = pico_dollars(get("costUSD", get("cost")), "$.cost")
     call.logged_cost_pico = call.logged_cost_pico if paid is None else paid
     status = get("response_status")

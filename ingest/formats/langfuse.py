@@ -25,6 +25,7 @@ _EVENTS = frozenset(
     f"{kind}-{step}" for kind in ("generation", "span", "event", "observation", "embedding", "agent", "chain", "tool")
     for step in ("create", "update")
 )  # fmt: skip
+_NO_ANSWER_IDS = ("run_", "thread_", "asst_")  # of the Assistants API: several observations may have one
 _HELD = 100_000
 _GENERIC = ("chat ", "ChatOpenAI", "ChatAnthropic", "OpenAI-generation", "openai", "litellm", "generation", "LLM")
 
@@ -136,7 +137,8 @@ class Observations:
         call.messages = messages_of(opened(record.get("input")), "user")
         call.output = messages_of(opened(record.get("output")), "assistant")
         if call.response_id is None and isinstance(record.get("output"), dict):
-            call.response_id = text_or_none(record["output"].get("id"))
+            named = text_or_none(record["output"].get("id")) or ""
+            call.response_id = None if named.startswith(_NO_ANSWER_IDS) else named or None
         call.identity = call.response_id or span_id
         return self.tree.add(span_id, parent, agent=agent, call=call, usage=bool(usage))
 

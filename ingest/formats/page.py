@@ -12,7 +12,7 @@ from ingest.records.call import BadRecordError, Skip
 # keys under which APIs hand out lists, and objects that hold such a key
 _KEYS = (
     "data", "result", "results", "items", "logs", "events", "content", "records", "rows", "spans", "objects", "runs",
-    "traces", "calls", "entries", "generations", "value",
+    "traces", "calls", "entries", "generations", "value", "logEvents",
 )  # fmt: skip
 _DEPTH = 2
 _LOOKED_AT = 3  # elements by which a page is recognised

@@ -7,6 +7,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import Call, pico_dollars, text_or_none, token_count
+from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
@@ -34,8 +35,7 @@ def read(record: Any, context: Context) -> Outcome:
     call.response_model = call.response_model or model
     call.provider_name = provider_name(text_or_none(get("ai_org"))) or call.provider_name
     call.start_us, call.time_precision = time_us(get("created_at"), "$.created_at", zone=context.zone)
-    spent = get("response_time")
-    call.duration_ms = float(spent) if isinstance(spent, int | float) else None
+    call.duration_ms = duration_or_none(get("response_time"))
     currency = (text_or_none(get("cost_currency")) or text_or_none(get("currency")) or "USD").upper()
     if currency == "USD":
         paid = pico_dollars(get("cost"), "$.cost", 100)

@@ -18,6 +18,7 @@ from ingest.otel.span_counts import has_usage
 from ingest.otel.span_messages import apply_contents, first, messages_of, opened
 from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none
+from ingest.records.claimed_usage import flag_unread
 from ingest.records.token_usage import stated_cost
 
 MODEL = (
@@ -26,7 +27,7 @@ MODEL = (
 )  # fmt: skip
 REQUEST_MODEL = (
     "gen_ai.request.model", "llm.request.model_name", "llm.model_name", "llm.request.model", "embedding.model_name",
-    "ai.model.id", "mlflow.llm.model",
+    "ai.model.id", "mlflow.llm.model", "ai.model_id",
 )  # fmt: skip
 PROVIDER = (
     "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider", "mlflow.llm.provider",
@@ -131,6 +132,7 @@ def apply(call: Call, attributes: dict[str, Any], *, text: bool, emitter: Emitte
     name = text_or_none(attributes.get("gen_ai.operation.name"))
     call.operation_name = name if name in _LLM_OPERATIONS else "chat"
     span_counts.apply(call, attributes, emitter)
+    flag_unread(call, attributes)
     call.response_id = text_or_none(first(attributes, ("gen_ai.response.id", "llm.response.id", "ai.response.id")))
     cost = _stated_cost(attributes)
     call.logged_cost_pico = call.logged_cost_pico if cost is None else cost

@@ -4,7 +4,8 @@ Input, output and totals have a list of names. What is a part of them has one to
 words: `gen_ai.usage.cache_read.input_tokens`, `gen_ai.usage.input_cached_tokens` and `ai.usage.cachedInputTokens` are
 one fact. Names of one fact are read in the order of the span and never added up, as old and new ones stand side by
 side. Names as of 2026-11: semantic-conventions-genai, OpenInference, OpenLLMetry, Vercel AI SDK 4 to 6, MLflow 3.17,
-Pydantic AI, Langtrace, OpenLIT, Strands, and the union of them that Langfuse reads (OtelIngestionProcessor).
+Pydantic AI, Langtrace, OpenLIT, Semantic Kernel, Sentry, Strands, and the union of them that Langfuse reads
+(OtelIngestionProcessor).
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from ingest.records.usage_details import apply_usage_details
 
 _INPUT: Final = (
     "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens", "llm.token_count.prompt",
-    "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens",
+    "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens", "gen_ai.response.prompt_tokens",
+    "ai.prompt_tokens.used",
 )  # fmt: skip
 _OUTPUT: Final = (
     "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens",
     "llm.token_count.completion", "ai.usage.outputTokens", "ai.usage.completionTokens",
+    "gen_ai.response.completion_tokens", "ai.completion_tokens.used",
 )  # fmt: skip
-_TOTAL: Final = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens")
+_TOTAL: Final = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens",
+                 "ai.total_tokens.used")  # fmt: skip
 _MLFLOW, _LANGFUSE = "mlflow.chat.tokenUsage", "langfuse.observation.usage_details"
 _METADATA, _ADK = "ai.response.providerMetadata", "gcp.vertex.agent.llm_response"
 

@@ -22,7 +22,7 @@ from ingest.format_contract import READER_ERRORS, Context, Format, Outcome, Read
 from ingest.formats import detect_record, format_named, rows_inside
 from ingest.records.call import NOTHING, BadRecordError, Bucket, Call, Claimed, Skip
 from ingest.records.call_identity import key_of_id, key_of_line
-from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage, may_claim
+from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage, flag_unread, may_claim
 from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, Segment
 
 RANGE_BYTES = 16 << 20  # of a range of a file, which goes on to the end of the line that stands there
@@ -268,6 +268,8 @@ def read_row(row: Row, readers: Readers, batch: Batch, source: int, key: bytes |
         _quarantine(as_bad_record(error), row, batch, source, key)
         return
     raw = row.raw
+    if isinstance(outcomes, Call) and (raw is None or may_claim(raw)):
+        flag_unread(outcomes, row.record)
     for index, outcome in enumerate(outcomes if isinstance(outcomes, list) else (outcomes,)):
         try:
             if isinstance(outcome, BadRecordError):

@@ -33,7 +33,7 @@ from ingest.pipeline import workers as processes
 from ingest.pipeline.parse_rows import RANGE_BYTES, Piece, Task
 from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.progress import Progress
-from ingest.records.claimed_usage import claimed_in_bytes
+from ingest.records.claimed_usage import UNREAD, claimed_in_bytes
 from ingest.staging.batch import USAGE_REPORT, ContentRules, Segment
 from ingest.staging.publish import publish
 from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
@@ -105,6 +105,11 @@ class IngestReport:
         return sum(file["flagged"].get("ambiguous_usage", 0) for file in self.files)
 
     @property
+    def unread(self) -> int:
+        """Calls whose own fields name token counts that were not read."""
+        return sum(file["flagged"].get(UNREAD, 0) for file in self.files)
+
+    @property
     def empty_files(self) -> list[str]:
         """Files with rows of which none is a call or a row of a usage report."""
         return [
@@ -124,6 +129,8 @@ class IngestReport:
             )
         if self.ambiguous:
             faults.append(f"the tokens of {self.ambiguous:,} calls can be read in two ways")
+        if self.unread:
+            faults.append(f"the tokens of {self.unread:,} calls stand under names that are not known")
         if self.files and len(self.empty_files) == len(self.files):
             faults.append("no row is a call")
         if faults:
@@ -155,6 +162,7 @@ class IngestReport:
                 "logged_cost_usd": f"{Decimal(self.left_out['cost_pico']).scaleb(-12):f}",
             },
             "ambiguous": self.ambiguous,
+            "usage_not_read": self.unread,
             "empty_files": self.empty_files,
             "files": self.files,
             "passed_over": self.passed_over,

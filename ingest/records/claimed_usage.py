@@ -16,6 +16,8 @@ from ingest.records.call import NOTHING, TOKEN_LIMIT, BadRecordError, Call, Clai
 from ingest.records.number_text import number
 from ingest.records.token_usage import apply_usage
 
+UNREAD = "usage_not_read"
+_ASKED = frozenset({"messages", "input", "inputs", "prompt", "request", "req", "request_body", "requestBody", "kwargs"})
 _DEPTH = 16
 _TEXT_LIMIT = 1 << 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -49,6 +51,17 @@ def may_claim(raw: bytes) -> bool:
 def claimed_usage(record: Any) -> Claimed:
     """What a record claims. What the keys of one object say is one usage told twice or more; items of a list add up."""
     return _of(record, 0, usage=False)
+
+
+def flag_unread(call: Call, fields: Any) -> None:
+    """Flag a call without token counts whose own `fields` name some: the counts stand under names that none reads."""
+    if call.tokens_source not in (None, "missing") or call.input_tokens is not None or call.output_tokens is not None:
+        return
+    if not isinstance(fields, dict):
+        return
+    tokens = claimed_usage({name: value for name, value in fields.items() if name not in _ASKED}).tokens
+    if tokens and not any(code == UNREAD for code, _ in call.issues or ()):
+        call.issue(UNREAD, f"{tokens} tokens by names that are not known")
 
 
 def claimed_in_bytes(raw: bytes) -> Claimed:

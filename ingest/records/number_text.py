@@ -97,6 +97,16 @@ def duration_ms(value: Any, path: str, *, unit: str | None = None, decimal: Mark
     return None if found is None else float(found * TO_MS[TIME_UNITS[after.lower()] if after else unit or "ms"])
 
 
+def duration_or_none(value: Any, *, unit: str = "ms") -> float | None:
+    """Milliseconds of a number in `unit` or of its text, as rows of a table have it; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return duration_ms(value, "$", unit=unit)
+    except BadRecordError:
+        return None
+
+
 TO_MS = {"ns": Decimal("1e-6"), "us": Decimal("1e-3"), "ms": Decimal(1), "s": Decimal(1000), "min": Decimal(60_000)}
 
 

@@ -35,7 +35,8 @@ _WRITTEN = (
     "cache_write_input_tokens", "prompt_cache_creation_tokens",
 )  # fmt: skip
 CACHE_COUNTS = (*_READ, *_WRITTEN)
-STATED_COSTS = ("cost", "is_byok", "estimated_cost")  # all that `stated_cost` looks at first
+_TICKS_PER_DOLLAR = 10**10
+STATED_COSTS = ("cost", "is_byok", "estimated_cost", "cost_in_usd_ticks")  # all that `stated_cost` looks at first
 _CHAT_NAMES = {"promptTokens": "prompt_tokens", "completionTokens": "completion_tokens", "totalTokens": "total_tokens"}
 _AUDIO, _IMAGE = "AUDIO", "IMAGE"
 
@@ -81,7 +82,8 @@ def stated_cost(usage: dict[str, Any], path: str = "$.usage") -> int | None:
     """The pico-dollars that a provider states in its usage object; None where it states none.
 
     OpenRouter `cost`, with a key of the user's own plus `cost_details.upstream_inference_cost` (usage accounting page,
-    2026-10); Perplexity `cost.total_cost` (Sonar API, 2026-10); DeepInfra `estimated_cost` (litellm#38802).
+    2026-10); Perplexity `cost.total_cost` (Sonar API, 2026-10); DeepInfra `estimated_cost` (litellm#38802);
+    xAI `cost_in_usd_ticks` (docs.x.ai, cost tracking, read 2026-11).
     """
     cost = usage.get("cost")
     if isinstance(cost, dict):
@@ -93,6 +95,8 @@ def stated_cost(usage: dict[str, Any], path: str = "$.usage") -> int | None:
         found = found if paid is None else (found or 0) + paid
     if found is None:
         found = pico_dollars(usage.get("estimated_cost"), f"{path}.estimated_cost")
+    if found is None:
+        found = pico_dollars(usage.get("cost_in_usd_ticks"), f"{path}.cost_in_usd_ticks", _TICKS_PER_DOLLAR)
     return found
 
 

@@ -17,6 +17,7 @@ from ingest.store.database import has_tables
 from ingest.store.schema import CALL_COLUMNS
 
 NEAR_SECONDS = 2
+APART_SECONDS = 5  # between two calls of one id
 HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # of two 64-bit halves
 # what a fuller row of a call brings: every count
 _COUNTS = tuple(
@@ -24,6 +25,7 @@ _COUNTS = tuple(
     for name in CALL_COLUMNS
     if name.endswith(("_tokens", "_calls", "_results")) and name not in ("max_tokens", "pending_tool_calls")
 )
+_BESIDE = ("finish_reason", "tokens_source")  # what comes with the counts
 _TOTAL = ("input_tokens", "output_tokens")
 _PARTS = (  # of equal totals, that which says more of what they are made of is fuller
     "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation_1h_input_tokens",
@@ -32,40 +34,87 @@ _PARTS = (  # of equal totals, that which says more of what they are made of is 
 ALSO_LOGGED = "also_logged_in"
 # transcripts that are written while an answer comes: a row may hold fewer output tokens than the call ends with
 GROWING = ("claude_code", "cline")
+ID_USED_AGAIN = "id_used_again"
 
 
 def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, low: Any) -> None:
     """Give stored calls the counts of a fuller row: a transcript read while an answer was still being written.
 
-    `staged` are calls just published, new or not, and `high` and `low` the halves of their keys. The calls changed
-    lose their price, so that whoever prices calls does it again.
+    Of a row that its format does not say to be the fuller one (`replaces`) the counts are taken where the stored call
+    has none. `staged` are calls just published, new or not, and `high` and `low` the halves of their keys. The calls
+    changed lose their price, so that whoever prices calls does it again.
     """
-    present = [name for name in (*_COUNTS, "finish_reason") if name in staged.column_names]
+    present = [name for name in (*_COUNTS, *_BESIDE) if name in staged.column_names]
     if not {"input_tokens", "output_tokens"} & set(present):
         return
+    if "replaces" not in staged.column_names:
+        staged = staged.append_column("replaces", pa.nulls(len(staged), pa.bool_()))
     staged = staged.select([*present, "replaces"])
     staged = staged.append_column("hi", pa.array(high)).append_column("lo", pa.array(low))
     con.register("staged_rows", staged.append_column("n", pa.array(np.arange(len(staged)))))
-    given = [f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_COUNTS, "finish_reason")]
+    given = [f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_COUNTS, *_BESIDE)]
     total = _sum("s", [name for name in _TOTAL if name in present])
     parts = _sum("s", [name for name in _PARTS if name in present])
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE fuller AS
             SELECT c.call_no, {", ".join(given)}
               FROM (SELECT *, {HASH} AS call_key FROM staged_rows) s JOIN calls c USING (call_key)
-             WHERE s.replaces AND ({total}, {parts}) > ({_sum("c", _TOTAL)}, {_sum("c", _PARTS)})
+             WHERE (s.replaces OR c.tokens_source = 'missing')
+               AND ({total}, {parts}) > ({_sum("c", _TOTAL)}, {_sum("c", _PARTS)})
            QUALIFY row_number() OVER (PARTITION BY c.call_no ORDER BY {total} DESC, {parts} DESC, s.n) = 1"""
     )
     con.unregister("staged_rows")
     if con.execute("SELECT count(*) FROM fuller").fetchall()[0][0]:
         con.execute(
             f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in _COUNTS)},
-                       finish_reason = coalesce(s.finish_reason, calls.finish_reason)
+                       {", ".join(f"{name} = coalesce(s.{name}, calls.{name})" for name in _BESIDE)}
                   FROM fuller s WHERE calls.call_no = s.call_no"""
         )
         if has_tables(con, "ledger"):
             con.execute("DELETE FROM ledger WHERE call_no IN (SELECT call_no FROM fuller)")
     con.execute("DROP TABLE fuller")
+
+
+def ids_used_again(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, low: Any, format: str) -> Any:
+    """The rows (int64) whose id another call of the same format has: a proxy's constant id, the id of a whole run.
+
+    `high` and `low` are the halves of the keys. Another call: other token counts, at another time. What a format itself
+    says to be a fuller row of the same call is none, nor are rows without an id.
+    """
+    names = ("start_us", "end_us", "input_tokens", "output_tokens", "replaces", "by_line")
+    columns = {
+        name: staged[name] if name in staged.column_names else pa.nulls(len(staged), pa.int64()) for name in names
+    }
+    con.register(
+        "named_rows",
+        pa.table({"n": pa.array(np.arange(len(low))), "hi": pa.array(high), "lo": pa.array(low), **columns}),
+    )
+    found = con.execute(
+        f"""WITH named AS (
+                SELECT n, {HASH} AS call_key, start_us, coalesce(end_us, start_us) AS end_us,
+                       input_tokens, output_tokens
+                  FROM named_rows
+                 WHERE NOT coalesce(replaces::BOOLEAN, false) AND NOT coalesce(by_line::BOOLEAN, false)),
+            first_named AS (
+                SELECT call_key, min(n) AS n FROM named GROUP BY call_key HAVING count(*) > 1),
+            known AS (
+                SELECT call_key, epoch_us(c.start_time) AS start_us,
+                       epoch_us(coalesce(c.end_time, c.start_time)) AS end_us, c.input_tokens, c.output_tokens
+                  FROM calls c JOIN sources o ON o.source_id = c.source_id AND o.format = $format
+                 WHERE call_key IN (SELECT call_key FROM named)),
+            other AS (
+                SELECT * FROM known UNION ALL
+                SELECT call_key, start_us, end_us, input_tokens, output_tokens
+                  FROM first_named JOIN named USING (call_key, n)
+                 WHERE call_key NOT IN (SELECT call_key FROM calls))
+            SELECT r.n FROM named r JOIN other f USING (call_key)
+             WHERE (r.input_tokens <> f.input_tokens OR r.output_tokens <> f.output_tokens)
+               AND greatest(r.start_us, f.start_us) > least(r.end_us, f.end_us) + $apart
+             ORDER BY r.n""",
+        {"format": format, "apart": APART_SECONDS * 1_000_000},
+    ).fetchnumpy()["n"]
+    con.unregister("named_rows")
+    return np.asarray(found, dtype=np.int64)
 
 
 def _sum(table: str, names: Sequence[str]) -> str:

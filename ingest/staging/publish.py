@@ -16,12 +16,19 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingest.records.call import Bucket
 from ingest.staging import interning, source_files
 from ingest.staging.batch import FileCounts, Segment
-from ingest.staging.deduplicate import HASH, keep_aliases, logged_elsewhere, replace_fuller, without
+from ingest.staging.deduplicate import (
+    HASH,
+    ID_USED_AGAIN,
+    ids_used_again,
+    keep_aliases,
+    logged_elsewhere,
+    replace_fuller,
+    without,
+)  # fmt: skip
 from ingest.staging.interning import Staged
 from ingest.staging.source_files import SourceFile
 from ingest.store.schema import CALL_COLUMNS, TABLES
@@ -94,10 +101,13 @@ def _publish_calls(
     """Insert the calls that the store does not hold; `format` None: whatever other formats have logged."""
     high, low = _keys(staged.calls, files)
     kept, aliased = _fresh(con, high, low)
-    fuller = (
-        len(kept) < len(high) and "replaces" in staged.calls.column_names and pc.any(staged.calls["replaces"]).as_py()
-    )
-    repeated = staged.calls if fuller else None
+    again = np.empty(0, dtype=np.int64)
+    if len(kept) < len(high):
+        again = ids_used_again(con, staged.calls, high, low, files[int(staged.calls["source"][0].as_py())].format)
+        if len(again):
+            high, low = _own_keys(staged.calls, high, low, again)
+            kept, aliased = _fresh(con, high, low)
+    repeated = staged.calls if len(kept) < len(high) else None
     if format is not None:
         elsewhere = logged_elsewhere(con, staged.calls, kept, format)
         keep_aliases(con, elsewhere, high, low, format)
@@ -112,7 +122,7 @@ def _publish_calls(
         staged.calls = interning.with_keys(con, staged)
         _insert_calls(con, staged.calls, high[kept], low[kept], first)
         _publish_scores(con, staged, kept, first)
-        _publish_issues(con, staged, kept, first)
+        _publish_issues(con, staged, kept, first, again)
         found, counts = np.unique(staged.calls["source"].to_numpy(), return_counts=True)
         for number, count in zip(found.tolist(), counts.tolist(), strict=True):
             files[number].found_new(count)
@@ -210,8 +220,19 @@ def _publish_scores(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, f
     con.unregister("given_scores")
 
 
-def _publish_issues(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, first: int) -> None:
-    issues = list(staged.issues())
+def _own_keys(calls: pa.Table, high: Any, low: Any, rows: Any) -> tuple[Any, Any]:
+    """The keys' halves, those of `rows` made of their ids, times and counts."""
+    high, low = high.copy(), low.copy()
+    told = [calls[name].take(pa.array(rows)).to_pylist() for name in ("start_us", "input_tokens", "output_tokens")]
+    for row, *counts in zip(rows.tolist(), *told, strict=True):
+        digest = hashlib.sha256(high[row].tobytes() + low[row].tobytes() + repr(counts).encode()).digest()
+        high[row] = np.frombuffer(digest[:8], ">i8")[0]
+        low[row] = np.frombuffer(digest[8:16], ">u8")[0]
+    return high, low
+
+
+def _publish_issues(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, first: int, again: Any) -> None:
+    issues = [*staged.issues(), *((int(row), ID_USED_AGAIN, "another call has its id") for row in again)]
     if not issues:
         return
     numbers = {call: first + position for position, call in enumerate(kept.tolist())}

@@ -60,6 +60,7 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
         traffic = text_or_none(usage.get("trafficType"))
         tier = text_or_none(usage.get("serviceTier"))
         call.service_tier = _TIERS.get(traffic or "") or (tier if tier not in (None, "standard") else call.service_tier)
+    call.replaces = True  # each chunk of a stream counts what came before it too
     candidates = get("candidates")
     server_tools.from_grounding(call, candidates)
     if isinstance(candidates, list) and candidates:

@@ -15,6 +15,7 @@ from ingest.format_contract import Context
 from ingest.records import agent_names, policy_in_force
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none
 from ingest.records.endpoints import endpoint_of
+from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.wire import anthropic, bedrock, cohere, gemini, ollama, openai, openai_media, streaming
@@ -34,7 +35,7 @@ _DURATION_KEYS = {
     "duration_seconds": 1000.0, "latency_seconds": 1000.0, "elapsed_seconds": 1000.0, "latency_s": 1000.0,
 }  # fmt: skip
 _SESSION_KEYS = ("conversation_id", "session_id", "sessionId", "conversationId", "thread_id")
-_COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "cost")
+_COST_KEYS = ("cost_usd", "logged_cost_usd", "total_cost_usd", "response_cost", "cost")
 _PLAIN_KEYS = (
     "request_id", "trace_id", "span_id", "team", "environment", "service_name", "process_id", "workflow_name",
     "prompt_name", "prompt_version",
@@ -116,8 +117,8 @@ def apply_wrapper(call: Call, record: dict[str, Any], context: Context) -> None:
         elif name == "end":
             call.end_us = time_us(value, "$.end_time", zone=context.zone)[0]
         elif name == "duration":
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                call.duration_ms = value * _DURATION_KEYS[key]
+            spent = duration_or_none(value)
+            call.duration_ms = None if spent is None else spent * _DURATION_KEYS[key]
         elif name == "session":
             call.conversation_id = text_or_none(value)
         elif name == "provider":

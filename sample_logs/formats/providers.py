@@ -14,6 +14,7 @@ from sample_logs.formats.shapes import (
     anthropic_message,
     chat_body,
     chat_request,
+    chat_usage,
     gemini_body,
     iso,
     lines,
@@ -29,6 +30,21 @@ def openai_chat(calls: Sequence[TrueCall]) -> str:
          "session_id": call.session, "user": call.user, "request": chat_request(call), "response": chat_body(call)}
         for call in calls
     ])  # fmt: skip
+
+
+def stream_chunks(calls: Sequence[TrueCall]) -> str:
+    """The chunks of two answers lie between each other."""
+    answers = []
+    for call in calls:
+        chunk = {"id": call.id, "object": "chat.completion.chunk", "created": seconds(call.start), "model": call.model}
+        delta = {"role": "assistant", "content": call.answer}
+        answers.append([
+            {"timestamp": iso(call.start), **chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+            {"timestamp": iso(call.end), **chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {"timestamp": iso(call.end), **chunk, "choices": [], "usage": chat_usage(call)},
+        ])  # fmt: skip
+    pairs = [answers[first : first + 2] for first in range(0, len(answers), 2)]
+    return lines([row for pair in pairs for part in zip(*pair, strict=True) for row in part])
 
 
 def openai_responses(calls: Sequence[TrueCall]) -> str:

@@ -32,6 +32,7 @@ from sample_logs.formats.providers import (
     openai_responses,
     provider_usage,
     recorded_http,
+    stream_chunks,
     vertex,
 )
 from sample_logs.formats.rows import (
@@ -62,6 +63,7 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "openai_agents": ("openai_agents.jsonl", openai_agents),
     "anthropic_messages": ("anthropic_messages.jsonl", anthropic_messages),
     "anthropic_batch": ("anthropic_batch.jsonl", anthropic_batch),
+    "stream_chunks": ("stream_chunks.jsonl", stream_chunks),
     "event_stream": ("event_stream.sse", event_stream),
     "gemini_batch": ("gemini_batch.jsonl", gemini_batch),
     "bedrock_batch": ("bedrock_batch.jsonl", bedrock_batch),
