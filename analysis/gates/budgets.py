@@ -1,24 +1,28 @@
 """Budgets: what a period has cost so far, when it is spent, and what it comes to if the last week repeats.
 
 The forecast takes every hour that is left as the same hour of the week was in the last seven days of the log, idle
-hours included: nothing is assumed about the week but that it goes on.
+hours included: nothing is assumed about the week but that it goes on. What a month comes to is what its outlook says
+(`analysis.anomalies.month_forecast`), as on the page; the hours only tell when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import log_days, time_zone
+from analysis.anomalies.baseline import WINDOW
+from analysis.anomalies.month_forecast import outlook
 from analysis.dimensions import Filter
 from analysis.formatting import count, money, named, share
 from analysis.formatting import day as day_text
 from analysis.formatting import tokens as tokens_text
-from analysis.gates.periods import DAY, Span, judged, naive
+from analysis.gates.periods import DAY, Span, begin_of, judged, local_day, naive
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Budget, Settings
 from analysis.ledger.costs_view import costs_relation
@@ -39,10 +43,11 @@ Hours = Mapping[datetime, Decimal]
 
 @dataclass(frozen=True)
 class _Log:
-    """The first and the newest call of the whole log up to now, UTC."""
+    """The first and the newest call of the whole log up to now, UTC, and the days that it covers whole."""
 
     first: datetime
     newest: datetime
+    whole: list[date]
 
 
 def budget_gates(store: Store, settings: Settings, now: datetime) -> list[GateResult]:
@@ -58,7 +63,10 @@ def _log(con: duckdb.DuckDBPyConnection, now: datetime) -> _Log | None:
     first, newest = con.execute(
         "SELECT min(start_time), max(start_time) FROM calls WHERE start_time <= $now", {"now": naive(now)}
     ).fetchall()[0]
-    return None if first is None else _Log(first.replace(tzinfo=UTC), newest.replace(tzinfo=UTC))
+    if first is None:
+        return None
+    whole = [day for day in log_days.read(con).whole if begin_of(day + DAY) <= now + timedelta(seconds=1)]
+    return _Log(first.replace(tzinfo=UTC), newest.replace(tzinfo=UTC), whole)
 
 
 def _gate(
@@ -71,12 +79,14 @@ def _gate(
     spans = [one for one in judged(budget.period, now) if log and log.first < one.end and log.newest >= one.start]
     if log is None or not spans:
         ends = (
-            f"The log ends {day_text(log.newest.date())} {log.newest.year}" if log else "no call of the log has a time"
+            f"The log ends {_named(local_day(log.newest))}"
+            if log
+            else f"No call of the log has a time up to {now.date()}"
         )
         current = judged(budget.period, now)[-1]
         return _result(budget, None, None, f"{ends}, so nothing is known of what was spent {current.words}",
                        remedy="Ingest the newer logs, or judge an earlier day: --at DAY")  # fmt: skip
-    since = min(spans[0].start, _hour(log.newest) - WEEK)
+    since = min(spans[0].start, _hour(log.newest) - (WINDOW * DAY if budget.period == "month" else WEEK))
     rows = con.execute(
         f"""SELECT date_trunc('hour', start_time), {_SUMS[budget.unit]}, count(*), count_if({_UNKNOWN[budget.unit]})
             FROM {source} WHERE start_time BETWEEN $since AND $now AND {keep} GROUP BY 1 ORDER BY 1""",
@@ -120,7 +130,7 @@ def _judge(budget: Budget, period: Span, log: _Log, hours: Hours, rows: Sequence
                        remedy="hindcast cost --by cost_status")  # fmt: skip
     missing = f"; {count(unknown, 'call')} of it {'is' if unknown == 1 else 'are'} in no total" if unknown else ""
     if log.first >= period.start + DAY:
-        missing += f"; the log begins on {day_text(log.first.date())}"
+        missing += f"; the log begins on {day_text(local_day(log.first))}"
     over = _reached(hours, period.start, period.end, ZERO, budget.limit)
     text = f"{_amount(budget, spent)} of {_amount(budget, budget.limit)} {words}"
     if over is not None and spent > budget.limit:
@@ -134,10 +144,12 @@ def _judge(budget: Budget, period: Span, log: _Log, hours: Hours, rows: Sequence
         )
     if ahead is None or closed:
         return _result(budget, True, spent, f"{text} ({share(float(spent / budget.limit))}){missing}")
+    if period.period == "month":
+        ahead = _as_outlook(ahead, hours, log, period, spent)
     expected = spent + sum(ahead.values(), ZERO)
     dry = _reached(ahead, period.start, period.end, spent, budget.limit)
     if dry is not None:
-        goes_on = f"spent on {day_text(dry.date())} if this week goes on ({_amount(budget, expected)} in all)"
+        goes_on = f"spent on {day_text(local_day(dry))} if this week goes on ({_amount(budget, expected)} in all)"
     else:
         goes_on = f"{_amount(budget, expected)} in all if this week goes on"
     text = f"{text} so far, {goes_on}{missing}"
@@ -161,6 +173,21 @@ def _ahead(hours: Hours, log: _Log, period: Span) -> dict[datetime, Decimal] | N
     return found
 
 
+def _as_outlook(
+    ahead: dict[datetime, Decimal], hours: Hours, log: _Log, period: Span, spent: Decimal
+) -> dict[datetime, Decimal]:
+    """What is still to come of a month, so that the whole is what the outlook of its complete days says."""
+    daily: dict[date, Decimal] = {}
+    for hour, amount in hours.items():
+        daily[local_day(hour)] = daily.get(local_day(hour), ZERO) + amount
+    found = outlook(daily, [day for day in log.whole if (log.whole[-1] - day).days <= WINDOW]) if daily else None
+    whole = sum(ahead.values(), ZERO)
+    if found is None or found.last != period.last or not whole:
+        return ahead
+    factor = max(found.expected - spent, ZERO) / whole
+    return {hour: amount * factor for hour, amount in ahead.items()}
+
+
 def _reached(hours: Hours, start: datetime, end: datetime, spent: Decimal, limit: Decimal) -> datetime | None:
     """The hour in which the running sum goes beyond the limit."""
     for hour in sorted(hour for hour in hours if start <= hour < end):
@@ -172,7 +199,12 @@ def _reached(hours: Hours, start: datetime, end: datetime, spent: Decimal, limit
 
 def _when(at: datetime, period: Span) -> str:
     """When the limit was reached, without the day where the period is one."""
-    return f"spent at {at:%H:%M}" + ("" if period.period == "day" else f" on {day_text(at.date())}")
+    clock = time_zone.local(naive(at))
+    return f"spent at {clock:%H:%M}" + ("" if period.period == "day" else f" on {day_text(clock.date())}")
+
+
+def _named(day: date) -> str:
+    return f"{day_text(day)} {day.year}"
 
 
 def _hour(at: datetime) -> datetime:
@@ -185,8 +217,7 @@ def _amount(budget: Budget, amount: Decimal) -> str:
 
 def _look(budget: Budget, period: Span) -> str:
     where = f" --where '{budget.of}'" if budget.of else ""
-    last = (period.end - HOUR).date()
-    return f"hindcast cost --by day,agent --since {period.start.date()} --until {last}{where}"
+    return f"hindcast cost --by day,agent --since {period.first} --until {period.last}{where}"
 
 
 def _result(

@@ -12,7 +12,7 @@ from analysis.diagnosis import narrative
 from analysis.diagnosis.diagnose import diagnose
 from analysis.formatting import count, share
 from analysis.formatting import day as day_text
-from analysis.gates.periods import naive
+from analysis.gates.periods import local_day, naive
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Settings
 from analysis.ledger.costs_view import costs_relation
@@ -62,14 +62,15 @@ def _flagged(store: Store, newest: datetime | None, now: datetime, *, earlier: b
     if newest is None:
         return result(None, "No call of the log has a time.")
     if now - newest > RECENT:
-        return result(None, f"The log ends {day_text(newest.date())} {newest.year}: no newer day can be judged.",
+        ended = local_day(newest)
+        return result(None, f"The log ends {day_text(ended)} {ended.year}: no newer day can be judged.",
                       "Ingest the newer logs, or judge an earlier day: --at DAY")  # fmt: skip
     try:
-        found = diagnose(store, day=newest.date() if earlier else None)
+        found = diagnose(store, day=local_day(newest) if earlier else None)
     except InputError as error:
         return result(None, f"{error.what[:1].upper()}{error.what[1:]}.", error.remedy)
     told = " ".join(narrative.summary(found)[:2])
-    if found.flagged and found.delta > 0 and newest.date() - found.day <= timedelta(days=1):
+    if found.flagged and found.delta > 0 and local_day(newest) - found.day <= timedelta(days=1):
         return result(False, told, f"hindcast diagnose --day {found.day}")
     if found.verdict == "not_enough_history":
         return result(None, told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +42,7 @@ def check(
     settings: Annotated[Path, typer.Option("--settings", help="The file with the limits.")] = FILE,
     at: Annotated[
         date | None,
-        typer.Option("--at", parser=single_day, metavar="DAY", help="Judge as at the end of this UTC day."),
+        typer.Option("--at", parser=single_day, metavar="DAY", help="Judge as at the end of this day."),
     ] = None,
     form: Annotated[
         str,
@@ -109,9 +109,11 @@ def _require_fitting(proposal: bool, of_proposals: dict[str, object], at: date |
 
 def _moment(at: date | None) -> datetime:
     """What is judged: the end of the day that was asked for or set as the present one, else the present."""
+    from analysis.gates.periods import DAY, begin_of
+
     if at is None and not os.environ.get("HINDCAST_NOW"):
         return datetime.now(UTC)
-    return datetime.combine(at or today(), time.max, UTC)
+    return begin_of((at or today()) + DAY) - timedelta(microseconds=1)
 
 
 def _proposed(

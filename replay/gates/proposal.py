@@ -118,8 +118,10 @@ def _quality(settings: Settings, strategy: Strategy, result: StrategyResult) -> 
         part = f" of {share(unknown)} of the demand" if isinstance(unknown, float) else ""
         return GateResult("quality", None, None, floor, "score", f"The log has no scores that tell the quality{part}.",
                           "Scores of a few calls would tell: docs/quality.md")  # fmt: skip
+    if said == "no effect":
+        return GateResult("quality", True, measured, floor, "score", "No call is changed: the quality is today's.")
     text = f"{verdict(result)}: lower 90 % bound {measured} of today's quality, floor {floor}."
-    return GateResult("quality", said == "passes", measured, floor, "score", text[:1].upper() + text[1:])
+    return GateResult("quality", said != "fails", measured, floor, "score", text[:1].upper() + text[1:])
 
 
 def _hit_rate(limit: Decimal, result: StrategyResult) -> GateResult:

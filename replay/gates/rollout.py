@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from analysis.formatting import share
+from analysis.gates.periods import local_day
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Rollout
 from analysis.money import dollars
@@ -24,7 +25,7 @@ def rollout_gates(store: Store, rollout: Rollout, now: datetime) -> Iterator[Gat
     """Drift and rebound of the strategy since its first day. Raises StrategyError for a file that cannot be used."""
     strategy = load(rollout.strategy)
     try:
-        found = verify(store, strategy, rollout=rollout.since, until=now.date())
+        found = verify(store, strategy, rollout=rollout.since, until=local_day(now))
     except InputError as error:
         why = f"{strategy.name} cannot be held against its forecast: {error.what}."
         yield GateResult("drift", None, None, None, "usd", why, error.remedy)

@@ -105,7 +105,7 @@ def test_a_dearer_strategy_fails_and_a_cheaper_one_of_unknown_quality_cannot_be_
 
 
 def test_limits_on_a_proposal_hold(store, tmp_path):
-    (tmp_path / "same.yaml").write_text("name: same")
+    (tmp_path / "same.yaml").write_text("{name: same, cache: {tiers: [{name: memory, ttl: 1h}]}}")
     (tmp_path / "x.toml").write_text("[gates]\nusd_per_day = 1\nhit_rate = 0.5\nlatency_p95_ms = 5000\n")
     found = check(store, "--strategy", str(tmp_path / "same.yaml"), "--json", settings=tmp_path / "x.toml")
     gates = {gate["name"]: gate for gate in json.loads(found.stdout)["gates"]}

@@ -18,6 +18,7 @@ from analysis.gates.budgets import budget_gates
 from analysis.gates.periods import judged, span
 from analysis.gates.settings import Budget, Settings
 from analysis.ledger.ledger import update
+from analysis.time_zone import days_in
 from ingest.errors import InputError
 
 MONDAY = datetime(2024, 9, 2)
@@ -143,3 +144,11 @@ def test_what_is_spent_is_the_sum_of_the_calls_of_the_period(scattered, at, peri
         assert (found.measured, found.passed) == (max(sums), max(sums) <= limit * CALL)
     else:
         assert found.passed is None
+
+
+def test_periods_are_those_of_the_zone_of_the_days(office):
+    with days_in("Pacific/Auckland"):  # ten o'clock UTC on Fri 13 Sep is already 22:00 there
+        found = span("day", datetime(2024, 9, 13, 13, tzinfo=UTC))
+        assert (found.first, found.start) == (date(2024, 9, 14), datetime(2024, 9, 13, 12, tzinfo=UTC))
+        spent = gate(office, Budget(Decimal(1), "usd", "day"), datetime(2024, 9, 13, 11))
+    assert "on Fri 13 Sep 2024, spent at 22:00" in spent.sentence
