@@ -15,6 +15,7 @@ from typing import Final
 
 import duckdb
 
+from analysis import time_zone
 from analysis.alerting.settings import WatchSettings
 from analysis.early_warning.alert import Alert
 from analysis.gates.result import GateResult
@@ -181,7 +182,7 @@ def _excess(alert: Alert) -> float:
 
 
 def _silent(alert: Alert, now: datetime, settings: WatchSettings, accepted: Mapping[date, object]) -> bool:
-    said = accepted.get(alert.started.date())
+    said = accepted.get(time_zone.day_of(alert.started))
     if getattr(said, "verdict", None) in ("expected", "planned") and alert.dimension != GATE:
         return True
     return any(one.covers(now, alert.dimension, alert.value) for one in settings.silences)

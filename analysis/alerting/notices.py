@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from analysis import time_zone
 from analysis.alerting.alert_causes import Causes, to_json
 from analysis.alerting.episodes import GATE, Episode
 from analysis.anomalies.annotations import Annotation
@@ -79,7 +80,7 @@ def alert_notice(
         change = money(dollars(causes.change_pico_per_hour), sign=True)
         lines.append(f"{smaller}together {change}/h against the same hours before")
     if suspects:
-        lines.append(f"Just before: {suspects[-1].text} ({suspects[-1].time:%d %b %H:%M} UTC)")
+        lines.append(f"Just before: {suspects[-1].text} ({_at(suspects[-1].time)})")
     named = [_who(one) for one in parts if one.value is not None or one.dimension == "total"]
     if named:
         lines.append("Also seen in: " + ", ".join(named[:5]))
@@ -154,7 +155,9 @@ def _usd(amount: float) -> str:
 
 
 def _at(moment: datetime) -> str:
-    return f"{moment:%a} {moment.day} {moment:%b %H:%M} UTC"
+    """A moment (UTC without a zone) on the clock of the days' zone: `Wed 20 May 12:00 UTC`."""
+    here = time_zone.local(moment)
+    return f"{here:%a} {here.day} {here:%b %H:%M} {time_zone.label()}"
 
 
 def _driver(causes: Causes, segment: dict[str, str | None], what: str, pico: int, before: float, after: float) -> str:
@@ -173,15 +176,15 @@ def _command(alert: Alert, store: str) -> str | None:
     if alert.dimension == GATE:
         return None
     place = {} if alert.dimension == "total" else {alert.dimension: alert.value}
-    command = commands([place], alert.started.date(), store=store)[0]
-    last = alert.detected - timedelta(minutes=10)
-    if alert.started.replace(minute=0) == last.replace(minute=0):
-        command += f" --where 'hour={alert.started:%Y-%m-%dT%H:00:00}'"
+    command = commands([place], time_zone.day_of(alert.started), store=store)[0]
+    first, last = time_zone.local(alert.started), time_zone.local(alert.detected - timedelta(minutes=10))
+    if first.replace(minute=0) == last.replace(minute=0):
+        command += f" --where 'hour={first:%Y-%m-%dT%H:00:00}'"
     return command
 
 
 def _page(dashboard: str | None, alert: Alert) -> str | None:
-    return f"{dashboard}/spike?day={alert.started:%Y-%m-%d}" if dashboard else None
+    return f"{dashboard}/spike?day={time_zone.day_of(alert.started)}" if dashboard else None
 
 
 def _line(text: str) -> str:

@@ -131,7 +131,7 @@ class Watch:
         self._closed = False
 
     def look(self) -> None:
-        """Do what is due. Raises nothing that another look may mend: it is counted, and said once."""
+        """Do what is due. What fails is counted and said once, and tried again at the next look."""
         now = self._clock()
         self._watch_clock(now)
         self._attempt("ingest", lambda: self._ingest(), 0.0)
@@ -160,9 +160,11 @@ class Watch:
             return
         try:
             work()
-        except (HindcastError, OSError) as error:
+        except Exception as error:  # what fails in one kind of work must not end the others, nor the receiver
             self.counts.problems[what] += 1
-            self._say(what, str(error).splitlines()[0] if str(error) else type(error).__name__)
+            first = str(error).splitlines()[0] if str(error) else ""
+            known = isinstance(error, (HindcastError, OSError))
+            self._say(what, first if known and first else f"{type(error).__name__}: {first}")
         else:
             self._said.pop(what, None)
             self.counts.last[what] = time.time()

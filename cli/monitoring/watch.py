@@ -76,7 +76,7 @@ def watch(
             "there is nothing to watch", remedy="Name a folder of logs, or receive them: --listen 127.0.0.1:4318"
         )
     options: dict[str, Any] = {
-        "text": not no_text, "metadata_only": metadata_only, "redact": [] if redact else None, "workers": 1,
+        "text": not no_text, "metadata_only": metadata_only, "redact": [] if redact else None,
     }  # fmt: skip
     stop = _stop_on_signals()
     with ExitStack() as stack:

@@ -176,3 +176,20 @@ def test_alerts_leave_gates_alone() -> None:
     assert not compare_gates(
         [replace(episodes[0], alert=replace(alert()))], [], lambda _: True, NOON, settings=WatchSettings()
     )
+
+
+def test_days_and_hours_are_those_of_the_chosen_zone() -> None:
+    from analysis import time_zone
+    from analysis.alerting.notices import alert_notice
+
+    late = alert(started=datetime(2026, 5, 20, 23), detected=datetime(2026, 5, 20, 23, 20))
+    episode = look([], [late])[1].tell[0][0]
+    with time_zone.days_in("Europe/Berlin"):
+        notice = alert_notice(episode, [], None, [], store="s.duckdb", dashboard="http://x")
+        expected = {date(2026, 5, 21): Feedback(date(2026, 5, 21), "expected", None)}
+        assert told(look([], [late], accepted=expected)[1]) == []
+    assert notice.title.endswith("since Thu 21 May 01:00 Europe/Berlin")
+    assert notice.url == "http://x/spike?day=2026-05-21"
+    assert notice.command is not None
+    assert "--day 2026-05-21" in notice.command
+    assert "hour=2026-05-21T01:00:00" in notice.command
