@@ -102,7 +102,7 @@ def cost(
     order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
     group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
-        _require_ledger(con, store)
+        require_ledger(con, store)
         source = f"{costs_relation(con, _ledger_at(con, prices_of) if prices_of else 'ledger')} AS costs"
         hidden = study(con) if prices_of is None else []
         measures = MEASURES | (COMPONENT_MEASURES if components else {})
@@ -196,7 +196,7 @@ def _extended(
     return [dict(zip(("model", "first_price", "calls"), row, strict=True)) for row in found]
 
 
-def _require_ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+def require_ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     try:  # listing the tables would take longer than the whole question
         con.execute("SELECT 1 FROM ledger LIMIT 0")
     except duckdb.CatalogException as error:

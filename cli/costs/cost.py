@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.calendar_days import single_day
-from cli.terminal.options import By, Since, Until, Where, comma_separated, report_empty_window
+from cli.terminal.options import By, Since, Until, Where, choice, comma_separated, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
     from analysis.reports.cost import CostReport
+    from analysis.reports.unit_cost import UnitCosts
     from analysis.reports.unsure_costs import UnsureCosts
+
+
+def _units() -> tuple[str, ...]:
+    from analysis.reports.unit_cost import PER
+
+    return PER
 
 
 def register(app: typer.Typer) -> None:
@@ -22,11 +29,15 @@ def register(app: typer.Typer) -> None:
 
 
 def cost(
+    ctx: typer.Context,
     store: StoreOption = "hindcast.duckdb",
     by: By = "day,model",
     since: Since = None,
     until: Until = None,
     where: Where = None,
+    per: Annotated[
+        str | None, choice("--per", _units, "Dollars per conversation, trace, user, task or outcome (score).")
+    ] = None,
     prices_of: Annotated[
         date | None,
         typer.Option(
@@ -53,11 +64,20 @@ def cost(
     from analysis import formatting
     from analysis.dimensions import as_filter
     from analysis.reports.cost import cost as report_cost
+    from analysis.reports.unit_cost import unit_costs
     from ingest.errors import GateError
     from ingest.store.database import Store
 
     keep = as_filter(where)
     if report_empty_window(store, since, until, as_json=json):
+        return
+    if per is not None:
+        told = getattr(ctx.get_parameter_source("by"), "name", "") != "DEFAULT"
+        found = unit_costs(Store(store), per, comma_separated(by) if told else (), since, until, keep)
+        if json:
+            emit_json(found.to_json())
+        else:
+            _show_units(found, top)
         return
     report = report_cost(
         Store(store),
@@ -86,6 +106,51 @@ def cost(
             f"{formatting.count(report.total['unpriced_calls'], 'call')} without a price",
             remedy="Set prices with: hindcast prices set MODEL --input USD --output USD",
         )
+
+
+def _show_units(found: UnitCosts, top: int) -> None:
+    from analysis import formatting
+
+    say(found.summary)
+    if found.inferred:
+        say(f"Every {found.scope}'s calls carry one score: it is taken as the {found.scope}'s.")
+    shown = found.rows[:top] if top else found.rows
+    if shown:
+        say()
+        counted = ["outcomes"] if found.per == "outcome" else []
+        table(
+            [*found.by, "units", *counted, "calls", "cost", f"$ per {found.per}", "90 % interval"],
+            [
+                [
+                    *(formatting.named(row[name]) for name in found.by),
+                    f"{row['units']:,}",
+                    *(f"{row[name]:,.1f}" for name in counted),
+                    f"{row['calls']:,}",
+                    formatting.money(row["cost_usd"]),
+                    formatting.money(row["usd_per_unit"]) if row["usd_per_unit"] is not None else "-",
+                    _ends(row),
+                ]
+                for row in shown
+            ],
+            left=tuple(range(len(found.by))),
+        )
+        if len(shown) < len(found.rows):
+            say(f"... and {formatting.count(len(found.rows) - len(shown), 'more row')} (--top 0)")
+    if found.total["left_out_calls"]:
+        why = (
+            "without a score, or of one with a call without a price"
+            if found.per == "outcome"
+            else (f"of no {found.per}, or of one with a call without a price")
+        )
+        say(f"Left out: {formatting.count(found.total['left_out_calls'], 'call')} {why}")
+
+
+def _ends(row: dict[str, Any]) -> str:
+    from analysis.formatting import money
+
+    if row["low_usd"] is None:
+        return "-"
+    return f"{money(row['low_usd'])} to {'no end' if row['high_usd'] is None else money(row['high_usd'])}"
 
 
 def _show(report: CostReport, top: int) -> None:

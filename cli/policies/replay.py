@@ -60,6 +60,8 @@ def register(app: typer.Typer) -> None:
 
 def show(result: Replay) -> None:
     """The answer, the table that proves it, where the saving comes from, and what cannot be said."""
+    from decimal import Decimal
+
     from analysis.formatting import count, money, share
     from analysis.money import dollars
     from replay.advice.recommend import common_floor, recommended
@@ -99,6 +101,10 @@ def show(result: Replay) -> None:
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings_pico.items()]
         whole = money(dollars(best.baseline_pico - best.cost_pico))
         say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
+    each, most, logged = best.usd_per_outcome() if best is not None and best.savings_pico else (None, None, None)
+    if each is not None and logged is not None:
+        bound = "" if most is None else f", at most {money(Decimal(repr(most)))}"
+        say(f"Dollars per good outcome: {money(Decimal(repr(each)))}{bound}, instead of {money(Decimal(repr(logged)))}")
     for number, why in (
         (result.unpriced_calls, "without a price: on neither side"),
         (result.untimed_calls, "without a time: not replayed"),

@@ -99,6 +99,18 @@ class StrategyResult:
     dollars: str = "told"  # how far the log bears out the simulation behind them: told, range or refused
     calibration: tuple[dict[str, Any], ...] = ()  # what of the log's simulation the result rests on, against the log
 
+    def usd_per_outcome(self) -> tuple[float | None, float | None, float | None]:
+        """Dollars per good outcome (the sum of scores): under the strategy, at most (by the 90 % bound), as logged.
+
+        None where a call has no price or a quality is unknown.
+        """
+        mean, ratio, low = (self.quality.get(name) for name in ("logged_score", "mean_ratio", "lower_90"))
+        good = (mean or 0.0) * self.quality.get("units", 0.0)
+        if not good or not ratio or self.unpriced_calls:
+            return None, None, None
+        cost, logged = (pico / 1e12 for pico in (self.cost_pico, self.baseline_pico))
+        return cost / (good * ratio), cost / (good * low) if low else None, logged / good
+
     @property
     def hit_rate(self) -> float | None:
         return self.hits / self.demand if self.demand else None
@@ -151,6 +163,9 @@ class StrategyResult:
             "savings": {stage: _usd(amount, told) for stage, amount in self.savings_pico.items()},
             "savings_by_tier": {tier: _usd(amount, told) for tier, amount in self.tier_savings_pico.items()},
             "quality": self.quality,
+            "usd_per_outcome": dict(
+                zip(("mid", "at_most", "logged"), map(_twelve, self.usd_per_outcome()), strict=True)
+            ),
             "unpriced_calls": self.unpriced_calls,
             "newly_unpriced_calls": self.newly_unpriced,
             "side_costs": {kind: _usd(amount, self.priced_calls) for kind, amount in self.side_pico.items()},
@@ -377,6 +392,11 @@ def _calls(traffic: Traffic, chosen: np.ndarray, inside: slice = slice(None)) ->
     if traffic.usage.weight_micro is None:
         return int(np.count_nonzero(chosen[inside]))
     return round(Fraction(int(traffic.weight_micro[inside][chosen[inside]].sum()), MICRO))
+
+
+def _twelve(amount: float | None) -> str | None:
+    """An estimated amount for JSON."""
+    return None if amount is None else usd(Decimal(repr(round(amount, 12))))
 
 
 def _usd(pico: int, priced: int) -> str | None:

@@ -85,6 +85,8 @@ class QualityReport:
     evidence: str = "none"  # the weakest that any moved cell rests on
     scope: str = "call"  # what a score belongs to
     scope_inferred: bool = False
+    mean_logged: float | None = None  # mean score of the logged answers, where no call's quality is unknown
+    units: float = 0.0  # what is scored, of the judged demand: calls, or conversations, traces, tasks
     to_know: tuple[HowToKnow, ...] = ()  # where the verdict is unknown
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +101,8 @@ class QualityReport:
             "evidence": self.evidence,
             "score_scope": self.scope,
             "score_scope_inferred": self.scope_inferred,
+            "logged_score": _rounded(self.mean_logged),
+            "units": round(self.units, 6),
             "to_know": [one.to_json() for one in self.to_know],
             "per_task": list(self.per_task),
             "cells": [cell.to_json() for cell in self.cells],
@@ -117,6 +121,7 @@ def assess(evidence: Evidence) -> QualityReport:
     for pattern, floor in sorted(spec.per_task.items()):
         part = [cell for cell in cells if cell.task and fnmatchcase(cell.task.lower(), pattern.lower())]
         judged = _judge(part, floor, spec.confidence)
+        del judged["mean_logged"]
         per_task.append({"task": pattern, "floor": floor, **judged})
         if judged["verdict"] == "fails" or (judged["verdict"] == "unknown" and verdict == "passes"):
             verdict = judged["verdict"]
@@ -135,7 +140,15 @@ def assess(evidence: Evidence) -> QualityReport:
         evidence=max(moved, key=order.index, default="kept"),
         scope=evidence.units.scope if evidence.units else "call",
         scope_inferred=bool(evidence.units and evidence.units.inferred),
+        mean_logged=total["mean_logged"],
+        units=float((evidence.demand.weight / 1e6 * _weights(evidence)).sum()),
     )
+
+
+def _weights(evidence: Evidence) -> NDArray[np.float64]:
+    """What each call weighs in the judged demand: 1, or its part of a unit that counts once."""
+    counted = evidence.demand.counted
+    return counted.astype(np.float64) if evidence.units is None else evidence.units.weights(counted)
 
 
 # -- cells -------------------------------------------------------------------------------------------------------------
@@ -156,9 +169,7 @@ def cells_of(evidence: Evidence) -> list[Cell]:
         scored[evidence.shadow.call] = True
     code = (demand.task.astype(np.int64) * models + demand.logged) * models + demand.served
     code = code * 2 + demand.risky
-    weight = np.where(demand.counted, demand.weight, 0).astype(np.float64)
-    if evidence.units is not None:
-        weight *= evidence.units.weights(demand.counted)
+    weight = demand.weight * _weights(evidence)
     names, cell_of = _distinct(code, len(demand.tasks) * models * models * 2)
     share = np.bincount(cell_of, weights=weight, minlength=len(names))
     whole = share.sum()
@@ -279,7 +290,7 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
     whole = sum(cell.share for cell in cells)
     unknown_share = sum(cell.share for cell in unknown) / whole if whole else 0.0
     if not cells:
-        return {"verdict": "passes", "mean_ratio": 1.0, "lower_90": 1.0, "unknown_share": 0.0}
+        return {"verdict": "passes", "mean_ratio": 1.0, "lower_90": 1.0, "unknown_share": 0.0, "mean_logged": None}
     parts = [(cell.share, cell.moments) for cell in known if cell.moments is not None]
     group = [(cell.logged, cell.served, cell.evidence in SELECTION) for cell in known]
     tied = ties(parts)
@@ -297,7 +308,7 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
         verdict = "unknown"
     scored = [cell for cell in known if cell.evidence != "kept" or (cell.moments and cell.moments.scored)]
     judged = bool(scored) or all(cell.evidence == "kept" for cell in cells)
-    mean_ratio = None
+    mean_ratio = mean_logged = None
     if judged and unknown_share <= MOST_UNKNOWN:
         default = _mean([(cell.share, cell.moments.mean_logged) for cell in scored if cell.moments])
         top = bottom = 0.0
@@ -308,9 +319,14 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
             top += cell.share * moments.mean_served * scale
             bottom += cell.share * moments.mean_logged * scale
         mean_ratio = top / bottom if bottom else None
+        if scored and not unknown:
+            mean_logged = bottom / whole
     # a verdict without a score rests on the unknown at its worst or best, and so does its bound
     lower = _highest_floor(lambda ratio: bound(ratio, 0.0)) if judged or verdict != "unknown" else None
-    return {"verdict": verdict, "mean_ratio": mean_ratio, "lower_90": lower, "unknown_share": unknown_share}
+    return {
+        "verdict": verdict, "mean_ratio": mean_ratio, "lower_90": lower, "unknown_share": unknown_share,
+        "mean_logged": mean_logged,
+    }  # fmt: skip
 
 
 def _logged(cell: Cell) -> float:

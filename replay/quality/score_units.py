@@ -7,23 +7,17 @@ calls count call by call; their errors are clustered by conversation, whose call
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.score_scope import COLUMN, INFERRED, SCOPES, one_score_each
 from replay.quality.scores import ScoreRows
 from replay.traffic.traffic import Traffic
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-SCOPES: Final = ("call", "conversation", "trace", "task")
-_COLUMN: Final = {"conversation": "conversation_id", "trace": "trace_id", "task": "task"}
-_SHARED: Final = ("conversation", "trace")  # scopes that may be inferred
-_LEAST: Final = 5  # units of several scored calls, below which nothing is inferred
-_CHANCE: Final = 1e-3  # of scores given call by call to agree within every unit
 
 
 @dataclass(frozen=True)
@@ -59,12 +53,12 @@ def units_of(traffic: Traffic, rows: ScoreRows) -> ScoreUnits | None:
     own[rows.call[logged]] = rows.score[logged]
     told = traffic.rule_frame(["score_scope"])["score_scope"].to_list() if _has(traffic, "score_scope") else [None] * n
     scope = np.array([SCOPES.index(word) if word in SCOPES else -1 for word in told], np.int8)
-    codes = {name: _codes(traffic, column) for name, column in _COLUMN.items() if _has(traffic, column)}
+    codes = {name: _codes(traffic, column) for name, column in COLUMN.items() if _has(traffic, column)}
     stated = scope[scored] >= 0
     inferred = "call"
     if not stated.all():
         unknown = (scope < 0) & ~np.isnan(own)
-        inferred = next((name for name in _SHARED if name in codes and _agrees(own, codes[name], unknown)), "call")
+        inferred = next((name for name in INFERRED if name in codes and _agree(own, codes[name], unknown)), "call")
     # calls without a score go by the scope of most scored ones: they are demand of the same kind
     common = int(np.bincount(np.where(stated, scope[scored], SCOPES.index(inferred)), minlength=4).argmax())
     scope = np.where(scope >= 0, scope, SCOPES.index(inferred) if (scope[scored] < 0).any() else common)
@@ -125,20 +119,6 @@ def _codes(traffic: Traffic, column: str) -> Int64:
     return rank - 1
 
 
-def _agrees(score: Floats, code: Int64, unknown: Bools) -> bool:
-    """Whether all scored calls of each unit carry one value, and would hardly do so by chance."""
+def _agree(score: Floats, code: Int64, unknown: Bools) -> bool:
     mine = unknown & (code >= 0)
-    values, value = np.unique(score[mine], return_inverse=True)
-    units, unit, size = np.unique(code[mine], return_inverse=True, return_counts=True)
-    if len(values) < 2 or (size > 1).sum() < _LEAST:
-        return False
-    least, most = np.full(len(units), np.inf), np.full(len(units), -np.inf)
-    np.minimum.at(least, unit, score[mine])
-    np.maximum.at(most, unit, score[mine])
-    if not bool((least == most).all()):
-        return False
-    # the chance that k calls agree if scores were dealt out at random over the calls
-    frequency = np.bincount(value) / len(value)
-    sizes, count = np.unique(size[size > 1], return_counts=True)
-    chance = sum(int(times) * np.log((frequency ** int(k)).sum()) for k, times in zip(sizes, count, strict=True))
-    return bool(chance < np.log(_CHANCE))
+    return one_score_each(score[mine], code[mine])
