@@ -13,7 +13,6 @@ A second table looks at every unit of streams at the very limit, where an alarm 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +45,7 @@ CHANGES = (
     Change("harmless, a tenth better", loss=-0.1),
     Change("nothing changed at all", cost=1.0),
     Change("at the floor: 5 % of quality lost", loss=0.05),
+    Change("10 % of quality lost", loss=0.10),
     Change("15 % of quality lost", loss=0.15),
     Change("20 % of quality lost", loss=0.20),
     Change("30 % of quality lost", loss=0.30),
@@ -79,31 +79,38 @@ def climb(change: Change, seed: int) -> tuple[str, int, float]:
     day, draw, values = outcomes(change, seed)
     plan = ramp.Ramp()
     share, since = plan.shares[0], 0
-    treated = np.zeros(len(day), np.bool_)
+    treated = draw < share
+    paths = _evidence(day, treated, values)
     for today in range(DAYS):
-        here = slice(today * PER_DAY, (today + 1) * PER_DAY)
-        treated[here] = draw[here] < share
-        upto = here.stop
-        evidence = list(_evidence(day[:upto], treated[:upto], values, upto))
+        upto = (today + 1) * PER_DAY
         decision = ramp.decide(
-            plan, share, days=today - since + 1, units=int(treated[since * PER_DAY : upto].sum()), evidence=evidence
+            plan,
+            share,
+            days=today - since + 1,
+            units=int(treated[since * PER_DAY : upto].sum()),
+            evidence=[path[today] for path in paths],
         )
-        exposed = float(treated.sum()) / len(day)
+        exposed = float(treated[:upto].sum()) / len(day)
         if decision.action == "roll back":
             return "rolled back", today + 1, exposed
         if decision.action == "advance":
             share, since = decision.share, today + 1
-        if share >= 1:
-            return "whole traffic", today + 1, exposed
+            if share >= 1:
+                return "whole traffic", today + 1, exposed
+            # a day's evidence depends on nothing later, so that the coming days may be drawn at the new share at once
+            treated[upto:] = draw[upto:] < share
+            paths = _evidence(day, treated, values)
     return "still held", DAYS, float(treated.sum()) / len(day)
 
 
 def _evidence(
-    day: np.ndarray, treated: np.ndarray, values: list[tuple[np.ndarray, np.ndarray]], upto: int
-) -> Iterator[Evidence]:
-    for limit, (control, changed) in zip(LIMITS, values, strict=True):
-        value = np.where(treated, changed[:upto], control[:upto])
-        yield watch(limit, Stream(day, treated, value), monitors=len(LIMITS))[-1]
+    day: np.ndarray, treated: np.ndarray, values: list[tuple[np.ndarray, np.ndarray]]
+) -> list[list[Evidence]]:
+    """The evidence of each monitor on each day."""
+    return [
+        watch(limit, Stream(day, treated, np.where(treated, changed, control)), monitors=len(LIMITS))
+        for limit, (control, changed) in zip(LIMITS, values, strict=True)
+    ]
 
 
 def at_the_limit(streams: int, *, share: float, alpha: float, seed: int = 0) -> float:

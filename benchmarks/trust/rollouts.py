@@ -147,7 +147,7 @@ def run(worlds: int, null_worlds: int) -> dict[str, dict[str, object]]:
     for design in DESIGNS:
         cover: dict[str, list[bool]] = defaultdict(list)
         width: list[float] = []
-        named = rebounds = false = losses = seen_losses = 0
+        named = suspected = rebounds = false = false_suspicions = losses = seen_losses = 0
         for seed in range(worlds):
             one = world(seed, design, EVENTS[seed % len(EVENTS)])
             found = judged(one)
@@ -162,18 +162,22 @@ def run(worlds: int, null_worlds: int) -> dict[str, dict[str, object]]:
             if one.rebound >= NAMED_FROM:
                 rebounds += 1
                 named += found.rebound is not None and found.rebound.measure == CALLS
+                suspected += found.suspicion is not None
             if one.event == "quality loss":
                 losses += 1
                 seen_losses += found.effects[QUALITY].claimed
         for seed in range(null_worlds):
             one = world(10_000 + seed, design, NOTHING[seed % len(NOTHING)])
-            false += any(effect.claimed for effect in judged(one).effects.values())
+            found = judged(one)
+            false += any(effect.claimed for effect in found.effects.values())
+            false_suspicions += found.suspicion is not None
         every = [inside for name in cover for inside in cover[name]]
         result[design] = {
             "coverage": round(float(np.mean(every)), 3),
             "coverage by measure": {name: round(float(np.mean(cover[name])), 3) for name in sorted(cover)},
             "worlds without effect with any claim": round(false / max(null_worlds, 1), 3),
-            "rebounds named": f"{named} of {rebounds}",
+            "worlds without effect with a suspicion": round(false_suspicions / max(null_worlds, 1), 3),
+            "rebounds named": f"{named} claimed and {suspected} suspected of {rebounds}",
             "quality losses of 5-20 % claimed": f"{seen_losses} of {losses}",
             "half width of the cost effect, median": round(float(np.median(width)), 3),
         }

@@ -29,6 +29,8 @@ QUALITY: Final = "quality"
 DEMAND: Final = "demand"
 LASTING: Final = 0.95  # of the units end within so many days, which the days near an edge are short of
 STEADY: Final = 0.001  # chance below which the share of treated is taken to have changed from day to day
+SUSPECT: Final = 0.10  # chance below which a rise that is not claimed is said all the same, as a suspicion
+SUSPECT_SHARE: Final = 0.10
 PLACEBO_LIMIT: Final = 0.25  # of the placebo dates may look like an effect, before nothing is claimed
 
 
@@ -77,6 +79,14 @@ class Effects:
             if (found := self.effects.get(name)) and found.claimed and found.estimate.effect > 0
         ]
         return max(risen, key=lambda one: one.estimate.relative or 0.0, default=None)
+
+    @property
+    def suspicion(self) -> Effect | None:
+        """More calls per unit, by a tenth or more, which is likely but not claimed; None with a rebound."""
+        found = self.effects.get(CALLS)
+        if found is None or self.rebound or found.claimed or found.estimate.p_value > SUSPECT:
+            return None
+        return found if (found.estimate.relative or 0.0) >= SUSPECT_SHARE else None
 
 
 def measures(table: UnitTable) -> dict[str, tuple[Floats, Floats]]:

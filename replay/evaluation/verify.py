@@ -74,7 +74,7 @@ class Verification:
         )
 
     def _rebound(self) -> str:
-        found = self.effects.rebound
+        found = self.effects.rebound or self.effects.suspicion
         if found is None:
             return ""
         one = found.estimate
@@ -83,7 +83,10 @@ class Verification:
         instead = f"{one.without:.4g}" if calls else f"{one.without:,.0f} per call"
         more = self.rebound_pico
         paid = f", {money(dollars(more), sign=True)}" if calls and more else ""
-        return f": a rebound, {what} instead of {instead} ({share(one.relative, sign=True)}){paid}"
+        change = f"{what} instead of {instead} ({share(one.relative, sign=True)})"
+        if found.claimed:
+            return f": a rebound, {change}{paid}"
+        return f": perhaps a rebound, {change}, not yet told from chance"
 
     @property
     def rebound_pico(self) -> int:

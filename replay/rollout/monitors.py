@@ -116,20 +116,22 @@ def watch(
     harm = np.maximum.accumulate(betting.log_capital(excess, -least)) if len(end) else np.zeros(0)
     keeping = np.maximum.accumulate(betting.log_capital(-excess, most)) if len(end) else np.zeros(0)
     enough = math.log(monitors / alpha)
+    days = np.unique(stream.day)
+    upto = np.searchsorted(stream.day, days, side="right")
+    pairs = np.searchsorted(end, upto)
+    sides = [(_running(side.astype(np.float64), upto), _running(stream.value * side, upto)) for side in (seen, ~seen)]
     result = []
-    for day in np.unique(stream.day).tolist():
-        upto = int(np.searchsorted(stream.day, day, side="right"))
-        pairs = int(np.searchsorted(end, upto))
-        mine = seen[:upto]
-        e_harm = float(harm[pairs - 1]) if pairs else 0.0
-        e_keep = float(keeping[pairs - 1]) if pairs else 0.0
+    for place, day in enumerate(days.tolist()):
+        known = int(pairs[place])
+        e_harm, e_keep = (float(path[known - 1]) if known else 0.0 for path in (harm, keeping))
         state: State = "broken" if e_harm >= enough else "kept" if e_keep >= enough else "open"
-        values = stream.value[:upto]
+        counts, means = [], []
+        for count, total in sides:
+            counts.append(int(count[place]))
+            means.append(float(total[place] / count[place]) if count[place] else math.nan)
         result.append(
             Evidence(
-                limit, day, int(mine.sum()), int((~mine).sum()), pairs,
-                _mean(values[mine]),
-                _mean(values[~mine]) if reference is None else reference,
+                limit, day, counts[0], counts[1], known, means[0], means[1] if reference is None else reference,
                 math.exp(min(max(e_harm, 0.0), 700)), math.exp(min(max(e_keep, 0.0), 700)), state,
             )
         )  # fmt: skip
@@ -165,8 +167,9 @@ def reason(one: Evidence) -> str:
     )
 
 
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else math.nan
+def _running(values: Floats, upto: Int64) -> Floats:
+    """Sums of the first `upto` values."""
+    return np.asarray(np.append(0.0, np.cumsum(values))[upto], np.float64)
 
 
 def _finite(value: float) -> float | None:

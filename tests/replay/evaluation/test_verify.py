@@ -16,9 +16,11 @@ from analysis.ledger import ledger
 from analysis.reports.filtered_store import filtered
 from ingest.errors import InputError
 from ingest.store.database import Store
+from replay.evaluation.rollout_effects import Effect, Effects
 from replay.evaluation.rollout_log import observed, whole_days
 from replay.evaluation.verify import Verification, verify
 from replay.rollout.assignment import arm
+from replay.rollout.effects import Estimate
 from replay.strategy import schema
 from replay.traffic.demand_units import demand_units
 from replay.traffic.load_traffic import load
@@ -125,6 +127,11 @@ def test_with_few_days_nothing_is_claimed_and_the_way_to_know_is_named(tmp_path:
     assert not result.effects.effects
     assert "hindcast rollout plan" in result.effect_summary
     assert "not as forecast" in result.summary
+    for p_value, words in ((0.08, "perhaps a rebound, 5.8 calls per conversation instead of 5 (+16.0 %)"), (0.3, "")):
+        unsure = Estimate(0.8, 0.4, -0.1, 1.7, p_value, 1.2, 5.0, 5.8, 40)
+        found = Effects("holdback", "", {"calls": Effect("calls", unsure, claimed=False)})
+        assert words in replace(result, effects=found).summary
+        assert (found.suspicion is not None) == bool(words)
 
 
 # -- two arms ----------------------------------------------------------------------------------------------------------
