@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock, RLock
 from typing import Any, TypeVar
 
@@ -23,9 +23,11 @@ from analysis.pricing import rate_table
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
 from ingest.contents.tokenizer import ensure_counted
+from replay.engine.moved_calls import MovedCalls
 from replay.engine.repricing import Repricing
 from replay.estimates import answer_length_ratios, rework
 from replay.estimates import output_tokens as lengths
+from replay.estimates.behaviour import Behaviour, Priors, measure, priors
 from replay.estimates.input_token_ratios import InputStage
 from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
 from replay.provider_cache.stage import ProviderStage
@@ -38,6 +40,7 @@ from replay.strategy.schema import REWRITING, STAGES, Strategy
 from replay.traffic.load_prompts import load_prompts
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Bool, Int8, Int32, Int64, Traffic
+from replay.traffic.unit_draws import tasks_of_users
 
 Stages = frozenset[str]
 _T = TypeVar("_T")
@@ -101,11 +104,15 @@ class Engine:
     shared: Shared = field(default_factory=Shared, repr=False)
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
     rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
+    priors: Priors = field(default_factory=priors, repr=False)
 
     def __post_init__(self) -> None:
         """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
         named = routing_stage.named_models(self.strategy)
-        lengths_told = self.shared.once(("lengths", *named), lambda: answer_length_ratios.known(self.traffic, named))
+        paired = self.strategy.behaviour == "estimated"  # the others are estimated with the rest of a model's behaviour
+        lengths_told = self.shared.once(
+            ("lengths", paired, *named), lambda: answer_length_ratios.known(self.traffic, named, paired=paired)
+        )
         self.strategy = answer_length_ratios.informed(self.strategy, lengths_told)
         self.strategy, self.rework_notes = rework.informed(self.strategy, self.traffic, named)
 
@@ -223,9 +230,41 @@ class Engine:
                 served=ours if answered is None else ours | answered,
                 bound=bound,
             )
+            moved = self.moved(on)
+            added = (
+                None
+                if moved is None
+                else moved.more_calls(
+                    cost,
+                    ours if answered is None else ours | answered,
+                    bound,
+                    lambda: self._repricing.price(
+                        replace(changed, output=np.zeros(len(traffic), np.int64)), gateway_paid="cache" in on
+                    )[0],
+                )
+            )
+            if added is not None:
+                side["behaviour"] = added
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+
+    def moved(self, on: Stages) -> MovedCalls | None:
+        """What the calls that the stages of `on` move are expected to become; None where they stay as logged."""
+        if "route" not in on or self.strategy.behaviour == "fixed":
+            return None
+        return self._once(("moved", on & REWRITING), lambda: self._moved(on))
+
+    def expectations(self) -> tuple[dict[str, Any], ...]:
+        """What the whole strategy expects of each group of moved calls, as plain values."""
+        moved = self.moved(self.everything)
+        return () if moved is None else tuple(moved.to_json())
+
+    def _moved(self, on: Stages) -> MovedCalls:
+        units = partial(self.shared.once, "units", lambda: tasks_of_users(self.traffic))
+        measured = partial(self.shared.once, "behaviour", lambda: measure(self.traffic, units()))
+        expected = Behaviour(self.traffic, self.models, units, measured, lambda: self.reading.ratios, self.priors)
+        return MovedCalls(expected, self.strategy, self.routed(on))
 
     @cached_property
     def _repricing(self) -> Repricing:
@@ -238,7 +277,8 @@ class Engine:
 
     def _tokens(self, on: Stages, bound: str) -> tuple[Int64, Int64]:
         """(input, output) tokens of the serving model. The ends of the assumptions are asked for once: not kept."""
-        read = bound if "compress" in on or ("route" in on and self.reading.banded) else "mid"
+        banded = "route" in on and self.moved(on) is None and self.reading.banded
+        read = bound if "compress" in on or banded else "mid"
         parts = on & REWRITING, "route" in on
         if bound != "mid":
             given = self._once(("input", *parts), lambda: self._input(on, "mid")) if read == "mid" else None
@@ -307,7 +347,9 @@ class Engine:
         logged = self._logged_input(on, bound)
         if "route" not in on:
             return logged
-        return self.reading.tokens(logged, self.routed(on), lambda: self.asked(on), bound)
+        moved = self.moved(on)  # whose spread is in the dollars
+        read = self.reading.tokens(logged, self.routed(on), lambda: self.asked(on), "mid" if moved else bound)
+        return moved.input(read) if moved else read
 
     @cached_property
     def reading(self) -> InputStage:
@@ -317,7 +359,10 @@ class Engine:
         return InputStage(self.traffic, self.models, targets, lambda: self.routed(moved), self.shared.once)
 
     def _output(self, on: Stages, bound: str) -> Int64:
-        tokens = lengths.output_tokens(self.traffic, self.models, self.routed(on), self.strategy, bound)
+        moved = self.moved(on)
+        served = self.routed(on)
+        tokens = lengths.output_tokens(self.traffic, self.models, served, self.strategy, bound, assumed=moved is None)
+        tokens = moved.output(tokens) if moved else tokens
         ratio = self._compressed(on).answer_ratio if "compress" in on else None
         return tokens if ratio is None else np.where(tokens < 0, tokens, np.rint(tokens * ratio).astype(np.int64))
 
@@ -402,12 +447,17 @@ class Engine:
     # -- small things ----------------------------------------------------------------------------------------------
 
     def pair_of(self, target: str) -> tuple[str | None, str | None]:
-        """A rule names a model: the logged pair of that name, else `provider/model`, else the name alone."""
-        for pair in self.traffic.models:
+        """A rule names a model: the logged pair of that name, else the only one that is `vendor/name` of it, else
+        `provider/model`, else the name alone."""
+        logged = self.traffic.models
+        for pair in logged:
             if pair[1] == target:
                 return pair
         provider, slash, name = target.partition("/")
-        return (provider, name) if slash else (None, target)
+        if not slash:
+            longer = [pair for pair in logged if pair[1] and pair[1].rpartition("/")[2] == target]
+            return longer[0] if len(longer) == 1 else (None, target)
+        return provider, name
 
     def _once(self, key: object, make: Callable[[], _T]) -> _T:
         if key not in self._memo:

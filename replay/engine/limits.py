@@ -10,6 +10,7 @@ import numpy as np
 from analysis.formatting import count, share
 from analysis.price_book import vocabulary
 from replay.engine.engine import Engine, Outcome
+from replay.engine.moved_calls import MovedCalls
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.gate import Cell, QualityReport
 from replay.quality.selection import Overlap
@@ -111,22 +112,61 @@ def _time(engine: Engine) -> Iterator[str]:
 
 
 def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
+    expected = engine.moved(engine.everything)
+    if expected is not None:
+        yield from _behaviour(engine, expected)
+    else:
+        yield from _as_logged(engine, outcome)
+    yield from _input(engine, outcome)
+    for reason, number in engine.routing(engine.everything).stayed.items():
+        yield f"left with the logged model: {count(number, 'call')}, which the target does not fit ({reason})"
+
+
+def _behaviour(engine: Engine, expected: MovedCalls) -> Iterator[str]:
+    traffic = engine.traffic
+    width = len(traffic.tasks)
+
+    def place(cell: int) -> str:
+        names = [name for name in (traffic.agents[cell // width], traffic.tasks[cell % width]) if name]
+        return f"`{' / '.join(names)}`" if names else "calls without a task"
+
+    seen = sorted((move for move in expected.moves if move.seen), key=lambda move: -move.moved_units)
+    for move in seen[:NAMED]:
+        yield (
+            f"behaviour of {_name(engine, move.target)} in place of {_name(engine, move.source)} on {place(move.cell)}:"
+            f" {move.calls:.2f}x the calls per unit, {move.growth:.2f}x the input and {move.output:.2f}x the output per"
+            f" call, from {move.seen_units:,} units of its own in the log"
+        )
+    if len(seen) > NAMED:
+        yield f"so is the behaviour of {count(len(seen) - NAMED, 'more group')} of moved calls estimated (--json)"
+    unseen = [move for move in expected.moves if not move.seen]
+    for target in dict.fromkeys(move.target for move in unseen):
+        mine = [move for move in unseen if move.target == target]
+        cells = list(dict.fromkeys(move.cell for move in mine))
+        where = ", ".join(place(cell) for cell in cells) if len(cells) <= NAMED else f"{len(cells)} agents and tasks"
+        lengths = all(expected.declared_output(move) for move in mine)
+        taken = "calls are taken" if lengths else "calls and answers are taken"
+        yield (
+            f"behaviour of {_name(engine, target)} on {where}: no evidence, {taken} as logged; the range is the spread"
+            " of models"
+        )
+
+
+def _as_logged(engine: Engine, outcome: Outcome) -> Iterator[str]:
     traffic = engine.traffic
     moved = traffic.window & (outcome.model != traffic.model)
+    yield "another model is taken to be asked the logged questions, as often (behaviour: fixed)"
     assumed: dict[str, list[str]] = defaultdict(list)
     width = len(traffic.tasks)
     cells = np.bincount((outcome.model * np.int32(width) + traffic.task)[moved], minlength=1)
     for model, task in (divmod(cell, width) for cell in np.flatnonzero(cells).tolist()):
         name = _name(engine, model)
-        if output_tokens.declared(engine.strategy, traffic.tasks[task], name) is None:
+        if output_tokens.declared(engine.strategy, traffic.tasks[task], engine.models[model]) is None:
             assumed[name].append(traffic.tasks[task] or "calls without a task")
     low, high = output_tokens.ASSUMED["low"], output_tokens.ASSUMED["high"]
     for name, tasks in assumed.items():
         where = f"`{'`, `'.join(tasks)}`" if len(tasks) <= NAMED else f"{len(tasks)} tasks"
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
-    yield from _input(engine, outcome)
-    for reason, number in engine.routing(engine.everything).stayed.items():
-        yield f"left with the logged model: {count(number, 'call')}, which the target does not fit ({reason})"
 
 
 def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:

@@ -97,6 +97,7 @@ class StrategyResult:
     unmatched: tuple[Unmatched, ...] = ()  # names of the file that match nothing
     prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
     dollars: str = "told"  # how far the log bears out the simulation behind them: told, range or refused
+    behaviour: tuple[dict[str, Any], ...] = ()  # what other models are expected to make of moved calls, by group
     calibration: tuple[dict[str, Any], ...] = ()  # what of the log's simulation the result rests on, against the log
 
     def usd_per_outcome(self) -> tuple[float | None, float | None, float | None]:
@@ -174,6 +175,7 @@ class StrategyResult:
             "prompt_cache": list(self.prompt_cache),
             "dollars": self.dollars,
             "calibration": list(self.calibration),
+            "behaviour": list(self.behaviour),
             "limits": list(self.limits),
         }
 
@@ -315,6 +317,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
             *limits.quality_limits(assessed),
         ),
         dollars=reproduction.dollars(rests_on),
+        behaviour=engine.expectations(),
         calibration=tuple(found.to_json() for found in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
         unmatched=names,

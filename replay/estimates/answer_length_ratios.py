@@ -25,9 +25,9 @@ LEAST: Final = 30
 Z90: Final = 1.6448536269514722
 
 
-def known(traffic: Traffic, models: Sequence[str]) -> tuple[LengthRatio, ...]:
-    """All measured length ratios of `models`, the names that calls may move to."""
-    return tuple(measured(traffic, models)) if models and len(traffic) else ()
+def known(traffic: Traffic, models: Sequence[str], *, paired: bool = False) -> tuple[LengthRatio, ...]:
+    """All measured length ratios of `models`, the names that calls may move to; `paired`: on the same calls only."""
+    return tuple(measured(traffic, models, paired=paired)) if models and len(traffic) else ()
 
 
 def informed(strategy: Strategy, rows: tuple[LengthRatio, ...]) -> Strategy:
@@ -37,19 +37,19 @@ def informed(strategy: Strategy, rows: tuple[LengthRatio, ...]) -> Strategy:
     return strategy.model_copy(update={"output_ratio": (*strategy.output_ratio, *rows)})
 
 
-def measured(traffic: Traffic, models: Sequence[str]) -> Iterator[LengthRatio]:
+def measured(traffic: Traffic, models: Sequence[str], *, paired: bool = False) -> Iterator[LengthRatio]:
     """One row per task and model with evidence: ratio of output tokens to the other models', and its 90 % interval."""
     shadow = _shadow_pairs(traffic)
     names = [name for _, name in traffic.models]
     for model in dict.fromkeys(models):
-        own = _by_task(traffic, [place for place, name in enumerate(names) if name == model])
+        own = None if paired else _by_task(traffic, [place for place, name in enumerate(names) if name == model])
         others = _by_task(traffic, [place for place, name in enumerate(names) if name != model]) if own else None
         for number, task in enumerate(traffic.tasks):
             if task is None:
                 continue
             pairs = shadow.get((model.lower(), task))
             if pairs is not None and len(pairs[0]) >= LEAST:
-                yield _row(task, model, *paired(*pairs))
+                yield _row(task, model, *pair_ratio(*pairs))
             elif own and others and min(own.calls[number], others.calls[number]) >= LEAST:
                 yield _row(task, model, *_unpaired(own, others, number))
 
@@ -83,7 +83,7 @@ def _unpaired(own: _Lengths, others: _Lengths, task: int) -> tuple[float, float]
     return ratio, ratio * math.sqrt(float(own.error[task] + others.error[task]))
 
 
-def paired(answers: Floats, logged: Floats) -> tuple[float, float]:
+def pair_ratio(answers: Floats, logged: Floats) -> tuple[float, float]:
     """(ratio, standard error) of output lengths on the same calls (the ratio estimator: Cochran, 1977, 6.4)."""
     ratio = float(answers.sum() / logged.sum())
     rest = float(((answers - ratio * logged) ** 2).sum()) / (len(answers) - 1)

@@ -15,11 +15,17 @@ from replay.strategy.schema import LengthRatio, Strategy
 from replay.traffic.traffic import Int32, Int64, Traffic
 
 ASSUMED: Final = {"low": 0.5, "mid": 1.0, "high": 2.0}
-Pairs = tuple[tuple[str | None, str | None], ...]
+Pair = tuple[str | None, str | None]  # provider, model
+Pairs = tuple[Pair, ...]
 
 
-def output_tokens(traffic: Traffic, models: Pairs, served: Int32, strategy: Strategy, bound: str) -> Int64:
-    """Output tokens of the serving model; as logged for a call that keeps its model. UNKNOWN stays."""
+def output_tokens(
+    traffic: Traffic, models: Pairs, served: Int32, strategy: Strategy, bound: str, *, assumed: bool = True
+) -> Int64:
+    """Output tokens of the serving model; as logged for a call that keeps its model. UNKNOWN stays.
+
+    Without `assumed` a call that no row of the file fits keeps its length at either bound.
+    """
     from replay.kernels.common import model_moves
 
     logged = traffic.usage.output
@@ -28,7 +34,9 @@ def output_tokens(traffic: Traffic, models: Pairs, served: Int32, strategy: Stra
     model_moves.tasks(traffic.model, served, traffic.task, tasks, counts)
     ratio = np.ones(len(counts))
     for number in np.flatnonzero(counts).tolist():
-        ratio[number] = ratio_for(strategy, traffic.tasks[number % tasks], models[number // tasks][1], bound)
+        task, model = traffic.tasks[number % tasks], models[number // tasks]
+        if assumed or declared(strategy, task, model) is not None:
+            ratio[number] = ratio_for(strategy, task, model, bound)
     if (ratio == 1).all():
         return logged
     found = np.empty(len(logged), np.int64)
@@ -36,7 +44,7 @@ def output_tokens(traffic: Traffic, models: Pairs, served: Int32, strategy: Stra
     return found
 
 
-def ratio_for(strategy: Strategy, task: str | None, model: str | None, bound: str) -> float:
+def ratio_for(strategy: Strategy, task: str | None, model: Pair, bound: str) -> float:
     """Output of `model` over the logged one's on `task`: the first row of the file that fits, else assumed."""
     row = declared(strategy, task, model)
     if row is None:
@@ -44,10 +52,11 @@ def ratio_for(strategy: Strategy, task: str | None, model: str | None, bound: st
     return {"low": row.low or row.ratio, "mid": row.ratio, "high": row.high or row.ratio}[bound]
 
 
-def declared(strategy: Strategy, task: str | None, model: str | None) -> LengthRatio | None:
-    """The file's row for this task and model, if any."""
+def declared(strategy: Strategy, task: str | None, model: Pair) -> LengthRatio | None:
+    """The file's row for this task and model, by its name or `provider/name`, if any."""
+    names = (model[1], f"{model[0]}/{model[1]}") if model[0] and model[1] else (model[1],)
     for row in strategy.output_ratio:
-        if _fits(row.task, task) and _fits(row.model, model):
+        if _fits(row.task, task) and any(_fits(row.model, name) for name in names):
             return row
     return None
 

@@ -56,6 +56,7 @@ def policy_of(
     if base is not None:  # what the optimizer does not choose stays as the base file has it
         keep = {
             "provider_cache": base.provider_cache,
+            "behaviour": base.behaviour,
             "output_ratio": base.output_ratio,
             "batch": base.batch,
             "rework": base.rework,

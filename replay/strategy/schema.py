@@ -158,6 +158,7 @@ class Strategy(Part):
     compress: tuple[Annotated[Compressor, BeforeValidator(lambda value: _compressor(value))], ...] = ()
     batch: tuple[BatchRule, ...] = ()
     quality: Quality = Quality()
+    behaviour: Literal["estimated", "fixed"] = "estimated"  # what another model makes of a conversation
     output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
     rework: Annotated[tuple[Rework, ...], BeforeValidator(lambda value: _rework(value))] = ()
     rollout: Rollout | None = None  # who is treated in production; a replay shows the whole traffic treated

@@ -14,9 +14,9 @@ from replay.traffic.traffic import Int64, Traffic
 
 UInt64 = NDArray[np.uint64]
 
-_CONVERSATIONS = """
-    SELECT call_no, CASE WHEN conversation_id IS NULL THEN (call_key & {mask}::HUGEINT)::BIGINT
-        ELSE (md5_number_lower(conversation_id) & {mask}::UBIGINT)::BIGINT END AS name
+_NAMES = """
+    SELECT call_no, CASE WHEN {unit} IS NULL THEN (call_key & {mask}::HUGEINT)::BIGINT
+        ELSE (md5_number_lower({unit}) & {mask}::UBIGINT)::BIGINT END AS name
     FROM calls WHERE {where}
 """
 
@@ -38,9 +38,17 @@ def uniform(units: Int64, stream: int) -> NDArray[np.float64]:
 
 def conversations(traffic: Traffic) -> Int64:
     """63 bits that name each call's conversation, or the call itself where it has none: by md5, so in every store."""
+    return _named(traffic, "conversation_id")
+
+
+def tasks_of_users(traffic: Traffic) -> Int64:
+    """As `conversations`, with the trace of a call that is in no conversation."""
+    return _named(traffic, "coalesce(conversation_id, trace_id)")
+
+
+def _named(traffic: Traffic, unit: str) -> Int64:
     with traffic.store.read() as con:
-        query = _CONVERSATIONS.format(mask=2**63 - 1, where=traffic.where)
-        rows = con.sql(query).to_arrow_table()
+        rows = con.sql(_NAMES.format(unit=unit, mask=2**63 - 1, where=traffic.where)).to_arrow_table()
     numbers, names = (rows.column(name).to_numpy() for name in ("call_no", "name"))
     place = in_order(numbers, traffic.call_no)
     found: Int64 = names if place is None else names[place]

@@ -55,7 +55,7 @@ def store_of(path: Path, *, claude: int = 40, tools: bool = False, text: bool = 
     return store
 
 
-MOVE = f"name: m\noutput_ratio: 1.0\nroute: [{{match: {{task: ours}}, model: {CLAUDE}}}]"
+MOVE = f"name: m\nbehaviour: fixed\noutput_ratio: 1.0\nroute: [{{match: {{task: ours}}, model: {CLAUDE}}}]"
 
 
 def ratio_of(store: Store) -> input_token_ratios.Ratio:

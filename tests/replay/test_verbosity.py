@@ -104,7 +104,7 @@ def test_a_hundred_pairs_give_the_length_within_ten_percent(data: Path, logged: 
         truth = answers.sum() / known.sum()
         for _ in range(60):
             chosen = rng.choice(len(part), 100, replace=False)
-            ratio, error = answer_length_ratios.paired(answers[chosen], known[chosen])
+            ratio, error = answer_length_ratios.pair_ratio(answers[chosen], known[chosen])
             errors.append(abs(ratio / truth - 1))
             covered += abs(ratio - truth) <= answer_length_ratios.Z90 * error
             runs += 1
