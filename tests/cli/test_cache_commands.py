@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from builder import build_store
+from terminal import hindcast
 from typer.testing import CliRunner
 
 from analysis.ledger.ledger import update
 from cli.app import app, main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +121,16 @@ def test_weighted_rows_are_refused_with_the_reason(tmp_path: Path, capsys, monke
         main()
     assert left.value.code == 2
     assert "1 rows of this log are sampled or aggregated" in capsys.readouterr().err
+
+
+def test_context_divides_the_input_cost(tmp_path: Path) -> None:
+    log = ROOT / "sample_logs" / "formats" / "claude_code.jsonl"
+    assert hindcast(tmp_path, "ingest", str(log)).returncode == 0
+    found = hindcast(tmp_path, "context", "--by", "agent")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("The input of ")
+    told = json.loads(hindcast(tmp_path, "context", "--no-replays", "--json").stdout)
+    assert sum(Decimal(one["cost_usd"]) for one in told["sources"]) == Decimal(told["input_cost_usd"]) > 0
+    wrong = hindcast(tmp_path, "context", "--by", "agnet")
+    assert wrong.returncode == 2
+    assert "agent" in wrong.stderr
