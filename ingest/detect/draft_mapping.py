@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ingest.detect.draft_amounts import drop_running_sums, foreign_currency, scale_of, sides_of_cost
 from ingest.detect.field_names import content_of, field_of, is_number, key_rank, unit_of, words
 from ingest.detect.file_format import sample
 from ingest.errors import InputError
@@ -22,6 +23,7 @@ from ingest.records.timestamps import time_us
 
 _NEEDED = ("start_time", "request_model", "input_tokens", "output_tokens")
 _TOKENS = ("input_tokens", "output_tokens")
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _OF_PARENTS = {"start_time", "request_model", "provider_name", "agent", "task", "conversation_id", "user_id"}
 _UNKNOWN_WINDOW = 1_050_000  # input tokens that no call of an unknown model is likely to exceed
 # keys that tell what a record is, and words for those that are failed calls
@@ -172,8 +174,14 @@ def _fields(draft: _Draft, paths: dict[str, dict[int, Any]], total: int, around:
     """Fill `fields` with the best path for each of ours: filled in most records, then surest by name."""
     candidates: dict[str, list[tuple[int, int, str, dict[int, Any]]]] = {}
     for theirs, values in paths.items():
-        if (found := field_of(theirs, [*values.values()])) is not None:
-            candidates.setdefault(found[0], []).append((found[1], theirs.count("."), theirs, values))
+        if (found := field_of(theirs, [*values.values()])) is None:
+            continue
+        currency = foreign_currency(theirs, [*values.values()]) if found[0] == "logged_cost_usd" else None
+        if currency is not None:
+            draft.notes.append(f"{theirs} is in {currency}: add logged_cost_usd with its currency and scale (dollars)")
+            continue
+        candidates.setdefault(found[0], []).append((found[1], theirs.count("."), theirs, values))
+    drop_running_sums(candidates, draft.notes, draft.used)
     sizes = dict.fromkeys(candidates, total)
     for prefix, parents in around.items():
         for theirs, values in _paths(parents).items():
@@ -204,6 +212,12 @@ def _fields(draft: _Draft, paths: dict[str, dict[int, Any]], total: int, around:
             draft.notes.append(
                 f"{' and '.join(chosen)} is missing in {sizes[ours] - len(seen)} of {sizes[ours]} records"
             )
+    parts = sides_of_cost(paths) if "logged_cost_usd" not in fields else []
+    if parts:
+        scale = scale_of(parts[0])
+        fields["logged_cost_usd"] = {"sum": parts} if scale is None else {"sum": parts, "scale": scale}
+        draft.used.update(parts)
+        draft.notes.append(f"{' and '.join(parts)} were added up and taken as US dollars")
     if "request_model" not in fields and "response_model" in fields:
         fields["request_model"] = fields.pop("response_model")
     for needed in _NEEDED:
@@ -227,9 +241,7 @@ def _cache(draft: _Draft, fields: dict[str, Any], paths: dict[str, dict[int, Any
     """Say whether the counts of input and output hold cache and reasoning, where the records tell."""
 
     def column(ours: str) -> list[float]:
-        rule = fields.get(ours)
-        theirs = [rule] if isinstance(rule, str) else rule if isinstance(rule, list) else []
-        found = {number: value for one in theirs for number, value in paths.get(one, {}).items()}
+        found = {number: value for one in _paths_of(fields.get(ours)) for number, value in paths.get(one, {}).items()}
         return [_count(found.get(number)) for number in range(size)]
 
     size = 1 + max((number for values in paths.values() for number in values), default=0)
@@ -238,6 +250,11 @@ def _cache(draft: _Draft, fields: dict[str, Any], paths: dict[str, dict[int, Any
     cached = [one + other for one, other in zip(read, written, strict=True)]
     thought = column("reasoning_output_tokens")
     for key, whole, parts, rest in (("cache", asked, cached, made), ("reasoning", made, thought, asked)):
+        if key == "cache" and any(
+            "detail" in one.lower() for name in _CACHED for one in _paths_of(fields.get(name))
+        ):  # details of a count are parts of it
+            draft.document[key] = "inside"
+            continue
         told = [row for row in zip(whole, parts, rest, total, strict=True) if row[1]]
         if not told or not any(whole):
             continue
@@ -249,6 +266,10 @@ def _cache(draft: _Draft, fields: dict[str, Any], paths: dict[str, dict[int, Any
         elif key == "cache" or not all(in_all and in_all == one + other for one, _, other, in_all in told):
             held = "input" if key == "cache" else "output"
             draft.notes.append(f"does the {held} count hold the {key} tokens? Say {key}: inside or outside")
+
+
+def _paths_of(rule: Any) -> list[str]:
+    return [rule] if isinstance(rule, str) else rule if isinstance(rule, list) else []
 
 
 def _count(value: Any) -> float:
@@ -267,9 +288,14 @@ def _rule(draft: _Draft, ours: str, theirs: str, values: list[Any], paths: dict[
         if unit is None:
             sizes = sorted(_count(value) for value in values if is_number(value))
             middle = sizes[len(sizes) // 2] if sizes else 0
-            unit = "ns" if middle >= 1e8 else "ms" if middle >= 200 else "s"
+            # an answer takes from a fifth of a second to a quarter of an hour
+            unit = "ns" if middle >= 1e9 else "us" if middle >= 1e6 else "ms" if middle >= 200 else "s"
             draft.notes.append(f"{theirs} was taken as {unit}")
         return theirs if unit == "ms" else {"path": theirs, "unit": unit}
+    scale = scale_of(theirs) if ours.endswith(("_tokens", "_usd")) else None
+    if scale is not None:
+        draft.notes.append(f"{theirs} was multiplied by {scale:g}")
+        return {"path": theirs, "scale": scale}
     if ours == "logged_cost_usd":
         if unit_of(theirs) == "cents":
             return {"path": theirs, "unit": "cents"}
@@ -384,6 +410,8 @@ def _window(draft: _Draft, calls: list[Record]) -> None:
     fields = draft.document["fields"]
     given = fields.get("input_tokens")
     if given is None:
+        return
+    if isinstance(given, dict):  # a number in another unit
         return
     count = getter(given if isinstance(given, str) else given[0])
     model = fields.get("request_model", fields.get("response_model"))

@@ -12,22 +12,26 @@ from ingest.records.timestamps import time_us
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z]*")
 _GLUED = re.compile(r"([a-z]{2,})(tokens?)$")
-_TOKEN = {"token", "tokens", "tok", "toks"}
-_INPUT = {"input", "inputs", "prompt", "prompts", "context", "request", "in"}
-_OUTPUT = {"output", "outputs", "completion", "completions", "generated", "generation", "response", "out", "answer",
-           "candidates", "candidate", "reply"}  # fmt: skip
-_CACHE = {"cache", "cached", "caching"}
+KILO = {"ktokens", "ktok", "kilotokens"}
+TOKEN = {"token", "tokens", "tok", "toks", *KILO}
+INPUT = {"input", "inputs", "prompt", "prompts", "context", "request", "in", "message", "query", "sent", "evaluated",
+          "eingabe", "entrada"}  # fmt: skip
+OUTPUT = {"output", "outputs", "completion", "completions", "generated", "generation", "response", "out", "answer",
+           "candidates", "candidate", "reply", "received", "predicted", "ausgabe", "salida", "saida"}  # fmt: skip
+CACHE = {"cache", "cached", "caching"}
 _READ = {"read", "reads", "hit", "hits"}
 _WRITE = {"write", "writes", "written", "creation", "created", "create"}
 _REASONING = {"reasoning", "thinking", "thoughts", "thought"}
-_DIRECTIONS = _INPUT | _OUTPUT | _CACHE | _READ | _WRITE | _REASONING | {"total", "1h"}
-_MONEY = {"cost", "costs", "price", "spend", "charge", "charged", "usd", "dollars", "cents"}
-_NO_COUNT = _MONEY | {"rate", "limit", "max", "min", "per", "second", "details", "audio", "image", "images", "video",
+_DIRECTIONS = INPUT | OUTPUT | CACHE | _READ | _WRITE | _REASONING | {"total", "1h"}
+MONEY = {"cost", "costs", "price", "spend", "charge", "charged", "usd", "dollars", "cents", "kosten", "microusd",
+          "microdollars", "nanousd", "nanodollars"}  # fmt: skip
+_BILLED = {"net", "gross", "billed"}  # amounts of money, where `amount` follows
+_NO_COUNT = MONEY | {"rate", "limit", "max", "min", "per", "second", "details", "audio", "image", "images", "video",
                       "text", "miss", "saved", "budget", "remaining", "5m", "time", "latency", "accepted", "rejected",
                       "window", "ratio", "percent", "id", "ids", "accumulated"}  # fmt: skip
-_NO_AMOUNT = _TOKEN | _INPUT | _OUTPUT | _CACHE | _REASONING | {
-    "million", "1k", "1m", "mtok", "rate", "unit", "limit", "budget", "max", "saved", "savings", "id", "model", "name",
-    "discount", "currency",
+_NO_AMOUNT = TOKEN | INPUT | OUTPUT | CACHE | _REASONING | {
+    "million", "1k", "1m", "mtok", "quantity", "each", "rate", "unit", "limit", "budget", "max", "saved", "savings",
+    "id", "model", "name", "discount", "currency",
 }  # fmt: skip
 _ENDS = {"end", "ended", "finish", "finished", "completed", "stop", "stopped"}
 _NO_START = _ENDS | {"updated", "modified", "expires", "expired", "deleted", "first", "reset", "birth", "zone"}
@@ -115,8 +119,8 @@ def _count_field(tails: list[tuple[str, ...]]) -> tuple[str, int] | None:
         found = {*tail}
         if depth and (found & (_NO_COUNT - {"details", "accumulated"}) or not {*tails[0]} & _DIRECTIONS):
             return None
-        kind = _count_kind(found, _TOKEN | ({"usage", "usages"} if depth else set()))
-        if kind == "input_tokens" and len(tails) > depth + 1 and {*tails[depth + 1]} & _CACHE:
+        kind = _count_kind(found, TOKEN | ({"usage", "usages"} if depth else set()))
+        if kind == "input_tokens" and len(tails) > depth + 1 and {*tails[depth + 1]} & CACHE:
             continue  # `cache_creation.input_tokens`: what holds it says more
         if kind is not None:
             return kind, 10 * depth + len(tail)
@@ -126,15 +130,15 @@ def _count_field(tails: list[tuple[str, ...]]) -> tuple[str, int] | None:
 
 
 def _count_kind(found: set[str], token: set[str]) -> str | None:
-    if found & _CACHE:
+    if found & CACHE:
         if found & _WRITE:
             return "cache_creation_1h_input_tokens" if found & {"1h", "hour"} else "cache_creation_input_tokens"
-        return "cache_read_input_tokens" if found & (token | _READ | _INPUT) or found <= _CACHE else None
+        return "cache_read_input_tokens" if found & (token | _READ | INPUT) or found <= CACHE else None
     if not found & token:
         return None
     if found & _REASONING:
         return "reasoning_output_tokens"
-    asked, made = bool(found & _INPUT), bool(found & (_OUTPUT - {"response"} if found & _INPUT else _OUTPUT))
+    asked, made = bool(found & INPUT), bool(found & (OUTPUT - {"response"} if found & INPUT else OUTPUT))
     if asked != made:
         return "input_tokens" if asked else "output_tokens"
     return "total_tokens" if found & {"total", "all"} and not asked else None
@@ -143,8 +147,10 @@ def _count_kind(found: set[str], token: set[str]) -> str | None:
 def _amount_field(tails: list[tuple[str, ...]]) -> tuple[str, int] | None:
     for depth, tail in enumerate(tails[:2]):
         found = {*tail}
-        if found & _MONEY and not found & _NO_AMOUNT and (not depth or {*tails[0]} & {"total", "amount", "value"}):
+        if found & MONEY and not found & _NO_AMOUNT and (not depth or {*tails[0]} & {"total", "amount", "value"}):
             return "logged_cost_usd", (0 if "total" in found else 2) + 10 * depth
+        if "amount" in found and found & _BILLED and not found & _NO_AMOUNT:
+            return "logged_cost_usd", (0 if "net" in found else 3) + 10 * depth
     return None
 
 
@@ -152,7 +158,7 @@ def _duration_field(tails: list[tuple[str, ...]]) -> tuple[str, int] | None:
     found = {*tails[0]}
     if found & {"ttft", "ttfb"} or ("first" in found and found & {"token", "chunk", "byte"}):
         return "time_to_first_chunk_ms", len(found)
-    if found & (_TOKEN | {"timestamp", "per", "start", "end", "created", "first", "load", "eval"}):
+    if found & (TOKEN | {"timestamp", "per", "start", "end", "created", "first", "load", "eval"}):
         return None
     if found & _SPANS or ("time" in found and found & {"response", "total", "request", "processing", "taken", "wall"}):
         return "duration_ms", len(found)
@@ -173,7 +179,7 @@ def _time_field(tails: list[tuple[str, ...]], values: Values) -> tuple[str, int]
     rank = next((rank for rank, names in enumerate(_STARTS) if found & names), None)
     if (rank is None and not ends) or (not ends and found & _NO_START) or isinstance(values[0], bool):
         return None
-    if found & (_MONEY | _SPANS | _TOKEN | {"reason", "user", "by", "model"}):
+    if found & (MONEY | _SPANS | TOKEN | {"reason", "user", "by", "model"}):
         return None
     if ends:
         return ("end_time", 0) if all(is_time(value) for value in values) else None

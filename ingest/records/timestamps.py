@@ -17,16 +17,20 @@ _MAX_S = 4_102_444_800  # 2100-01-01
 _SCALE = {"s": 1_000_000, "ms": 1_000, "us": 1}
 # ClickHouse and others write nanoseconds or a space before the zone, which fromisoformat refuses
 _LOOSE = re.compile(
-    r"^(\d{4})[-/](\d\d?)[-/](\d\d?)[T ](\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?$",
+    r"^(\d{4})[-/](\d\d?)[-/](\d\d?)[T ](\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
+    r"\s*(Z|UTC|GMT|[ECMP][SD]T|[+-]\d\d:?\d\d)?$",
     re.IGNORECASE,
 )
+# the names of zones that RFC 2822 defines; others mean different zones in different countries
+_ZONES = {"EDT": "-04:00", "EST": "-05:00", "CDT": "-05:00", "CST": "-06:00", "MDT": "-06:00", "MST": "-07:00",
+          "PDT": "-07:00", "PST": "-08:00"}  # fmt: skip
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
     "dec": 12,
 }  # fmt: skip
 _CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
 _HALF = r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
-_ZONE = r"(?:\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d|(?:GMT|UTC)[+-]\d\d:?\d\d))?"
+_ZONE = r"(?:\s*(?P<zone>Z|UTC|GMT|[ECMP][SD]T|[+-]\d\d:?\d\d|(?:GMT|UTC)[+-]\d\d:?\d\d))?"
 _NAMED = r"(?P<month>[A-Za-z]{3})[a-z]*"
 # layouts that are told by their separators, and who writes them; none can be mistaken for another
 _LAYOUTS = tuple(
@@ -173,7 +177,7 @@ def _built(
     if fraction:
         stamp += "." + fraction[:6].ljust(6, "0")
     if zone:
-        zone = zone.upper().removeprefix("GMT").removeprefix("UTC")
+        zone = _ZONES.get(zone.upper(), zone.upper()).removeprefix("GMT").removeprefix("UTC")
         stamp += zone if zone not in ("", "Z") else "+00:00"
     try:
         return datetime.fromisoformat(stamp)
