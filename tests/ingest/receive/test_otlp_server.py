@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from ingest.pipeline.run import ingest
+from ingest.receive import otlp_server
 from ingest.receive.journal import Journal, inbox_of
 from ingest.receive.late_names import name_calls
 from ingest.receive.otlp_server import TOKEN, OtlpServer, address_of, receive_into
@@ -204,6 +206,46 @@ def test_a_full_journal_asks_to_send_again_later(tmp_path: Path) -> None:
         assert b"later" in answer
     finally:
         receiver.close()
+
+
+def test_too_much_at_once_is_asked_to_come_again(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_server, "IN_MEMORY_BYTES", len(LOGS) - 1)
+    status, _, headers = receiver.post("/v1/logs", LOGS)
+    assert (status, headers["retry-after"]) == (429, "1")
+    monkeypatch.setattr(otlp_server, "IN_MEMORY_BYTES", 8 * len(LOGS))
+    assert [receiver.post("/v1/logs", LOGS)[0] for _ in range(20)] == [
+        200
+    ] * 20  # what is answered is not held any more
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_server, "BODY_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", receiver.server.port), timeout=20) as connection:
+        connection.sendall(b"POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                           b"content-length: 500\r\n\r\n{")  # fmt: skip
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1" in answer
+    assert receiver.post("/v1/logs", LOGS)[0] == 200
+
+
+def test_a_full_disk_keeps_whole_lines_and_asks_to_send_again(receiver: Receiver) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    bodies = [json.dumps(log(codex(n), at=NOW + n)).encode() for n in range(60)]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # of a file, which fails as a full disk does
+        answers = [receiver.post("/v1/logs", body) for body in bodies]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    refused = [headers["retry-after"] for status, _, headers in answers if status == 503]
+    assert 0 < len(refused) < len(bodies)
+    assert set(refused) == {"30"}
+    kept = [n for n, (status, _, _) in enumerate(answers) if status == 200]
+    assert receiver.calls("input_tokens") == [(n,) for n in kept]
+    for body in bodies:
+        assert receiver.post("/v1/logs", body)[0] == 200
+    assert len(receiver.calls("input_tokens")) == len(bodies)
 
 
 def test_a_parent_sent_later_neither_counts_again_nor_loses_its_name(receiver: Receiver) -> None:
