@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Compare a learned router with simpler ways to route.
 
-        They are a random mix, prompt length, a table of tasks and an oracle, each by its cost.
+        They are a random mix, prompt length, a table of tasks, and an oracle that no router can beat.
 
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
@@ -41,7 +41,16 @@ def register(app: typer.Typer) -> None:
                     "weak": weak,
                     "calls": len(outcomes),
                     "quality": quality,
-                    "routers": [{"name": row.name, "apgr": row.apgr, "cost_share": row.cost_at} for row in rows],
+                    "routers": [
+                        {
+                            "name": row.name,
+                            "apgr": row.apgr,
+                            "apgr_low": row.apgr_low,
+                            "apgr_high": row.apgr_high,
+                            "cost_share": row.cost_at,
+                        }
+                        for row in rows
+                    ],
                 }
             )
             return
@@ -59,10 +68,11 @@ def register(app: typer.Typer) -> None:
             )
         say()
         table(
-            ["router", f"cost at {quality:.0%}", "APGR"],
+            ["router", f"cost at {quality:.0%}", "APGR", "90 % interval"],
             [
                 [row.name, *("-" if value is None else form.format(value) for value, form in
-                             ((row.cost_at, "{:.1%}"), (row.apgr, "{:.3f}")))]
+                             ((row.cost_at, "{:.1%}"), (row.apgr, "{:.3f}"))),
+                 "-" if row.apgr_low is None else f"{row.apgr_low:.3f} to {row.apgr_high:.3f}"]
                 for row in rows
             ],
         )  # fmt: skip

@@ -18,7 +18,8 @@ from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine
-from replay.quality.scores import stored_scores
+from replay.quality.score_units import units_of
+from replay.quality.scores import score_rows, stored_scores
 from replay.strategy.schema import Strategy
 from replay.traffic.load_traffic import load
 
@@ -28,6 +29,7 @@ Int64 = NDArray[np.int64]
 SHRINKAGE = 20.0  # calls by which a task's gain is drawn to the overall one
 FEATURES = 2**18
 PENALTY = 3.0
+RESAMPLES = 200
 
 
 @dataclass
@@ -84,7 +86,7 @@ def _learn() -> tuple[Any, Any, Any]:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Both models on the same calls: prompts, task codes, scores, and dollars of each call under each model."""
+    """Both models on the same calls: prompts, task codes, scores, dollars under each model, and units of scores."""
 
     texts: Sequence[str]
     task: Int64
@@ -92,6 +94,7 @@ class Outcomes:
     weak: Floats
     strong_cost: Floats
     weak_cost: Floats
+    unit: Int64 | None = None  # what the scores belong to; each call where None
 
     def __len__(self) -> int:
         return len(self.strong)
@@ -99,11 +102,16 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class RouterScore:
-    """One router. `apgr` is None where strong is not better; `cost_at` is dollars over all-strong, None unreached."""
+    """One router. `apgr` is None where strong is not better; `cost_at` is dollars over all-strong, None unreached.
+
+    `apgr_low` and `apgr_high` are the ends of its 90 % interval, by resampling what scores belong to.
+    """
 
     name: str
     apgr: float | None
     cost_at: float | None
+    apgr_low: float | None = None
+    apgr_high: float | None = None
 
 
 def apgr(order: Floats, strong: Floats, weak: Floats) -> float | None:
@@ -131,8 +139,28 @@ def cost_at(order: Floats, outcomes: Outcomes, share: float) -> float | None:
     return float(cost[good].min() / whole) if len(good) and whole else None
 
 
+def least_cost(outcomes: Outcomes, share: float) -> float | None:
+    """Dollars, over all-strong, below which no router reaches `share` of the strong model's quality; None unreached.
+
+    Who knows every score buys the most gain per dollar first, the last call in part: the optimum of the relaxed
+    knapsack, which bounds every whole choice. Calls on which the strong model is the cheaper one start with it.
+    """
+    gain, extra = outcomes.strong - outcomes.weak, outcomes.strong_cost - outcomes.weak_cost
+    strong = (extra < 0) | ((extra == 0) & (gain > 0))
+    need = share * outcomes.strong.sum() - np.where(strong, outcomes.strong, outcomes.weak).sum()
+    cost = float(np.where(strong, outcomes.strong_cost, outcomes.weak_cost).sum())
+    moved = np.where(strong, -gain, gain), np.where(strong, -extra, extra)
+    useful = (moved[0] > 0) & (moved[1] > 0)
+    order = np.argsort(-moved[0][useful] / moved[1][useful], kind="stable")
+    gains, prices = (np.concatenate([[0.0], np.cumsum(values[useful][order])]) for values in moved)
+    whole = float(outcomes.strong_cost.sum())
+    if need > gains[-1] + 1e-9 or not whole:
+        return None
+    return (cost + float(np.interp(max(need, 0.0), gains, prices))) / whole
+
+
 def compare(outcomes: Outcomes, *, folds: int = 5, share: float = 0.95, seed: int = 0) -> list[RouterScore]:
-    """The learned router, cross-validated, between random mix, length, task table and oracle."""
+    """The learned router, cross-validated, between random mix, length, task table and what no router can beat."""
     if len(outcomes) < 10 * folds:
         raise InputError(
             f"{len(outcomes)} calls with scores of both models are too few for {folds} folds",
@@ -157,10 +185,32 @@ def compare(outcomes: Outcomes, *, folds: int = 5, share: float = 0.95, seed: in
         "learned": learned,
         "oracle": gain,
     }
-    return [
-        RouterScore(name, apgr(order, outcomes.strong, outcomes.weak), cost_at(order, outcomes, share))
-        for name, order in orders.items()
-    ]
+    rows = []
+    for name, order in orders.items():
+        cost = least_cost(outcomes, share) if name == "oracle" else cost_at(order, outcomes, share)
+        rows.append(
+            RouterScore(name, apgr(order, outcomes.strong, outcomes.weak), cost, *_interval(order, outcomes, seed))
+        )
+    return rows
+
+
+def _interval(order: Floats, outcomes: Outcomes, seed: int) -> tuple[float | None, float | None]:
+    """The 90 % percentile interval of the APGR over resampled units; None where the gap may vanish."""
+    unit = np.arange(len(outcomes)) if outcomes.unit is None else outcomes.unit
+    _, place = np.unique(unit, return_inverse=True)
+    calls = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[calls], np.arange(place.max() + 2))
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(0, place.max() + 1, place.max() + 1)
+        rows = np.concatenate([calls[starts[u] : starts[u + 1]] for u in drawn.tolist()])
+        value = apgr(order[rows], outcomes.strong[rows], outcomes.weak[rows])
+        if value is None:
+            return None, None
+        found.append(value)
+    low, high = np.quantile(found, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def outcomes_of(store: Store, strong: str, weak: str) -> Outcomes:
@@ -170,7 +220,9 @@ def outcomes_of(store: Store, strong: str, weak: str) -> Outcomes:
     for model in (strong, weak):
         engine = Engine(traffic, Strategy.model_validate({"name": model, "route": [{"default": model}]}))
         sides.append(engine.evaluate(engine.everything).cost_pico)
-    scores = stored_scores(traffic, [*(name for _, name in traffic.models), strong, weak])
+    rows = score_rows(traffic)
+    units = units_of(traffic, rows)
+    scores = stored_scores(traffic, [*(name for _, name in traffic.models), strong, weak], rows.by_one_judge())
     n = len(traffic)
     values = []
     for model in (strong, weak):
@@ -182,4 +234,5 @@ def outcomes_of(store: Store, strong: str, weak: str) -> Outcomes:
     texts = frame["text"].filter(known).to_list()
     strong_cost, weak_cost = (side[known].astype(np.float64) / 1e12 for side in sides)
     task = traffic.task[known].astype(np.int64)
-    return Outcomes(texts, task, values[0][known], values[1][known], strong_cost, weak_cost)
+    unit = None if units is None else units.unit[known]
+    return Outcomes(texts, task, values[0][known], values[1][known], strong_cost, weak_cost, unit)

@@ -9,6 +9,7 @@ compared within one model, task and system prompt.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from ingest.errors import InputError
 from replay.message_text import texts as message_texts
 from replay.response_cache.lookups import Demand, demand
+from replay.shadow.sampling import wilson
 from replay.traffic.load_prompts import load_prompts
 from replay.traffic.prompts import KINDS, Prompts
 from replay.traffic.traffic import Traffic
@@ -230,15 +232,19 @@ def _at(
     hit = np.flatnonzero((served >= 0) & asks.window)
     compared = wrong = 0
     memo: dict[tuple[int, int], bool] = {}
+    times: Counter[tuple[int, int]] = Counter()
     for call in hit.tolist():
         pair = (int(asks.output[served[call]]), int(asks.output[call]))
         if pair[0] not in answers or pair[1] not in answers:
             continue
         if pair not in memo:
             memo[pair] = pair[0] == pair[1] or agree(answers[pair[0]], answers[pair[1]])
+        times[pair] += 1
         compared += 1
         wrong += not memo[pair]
-    low, high = interval(wrong, compared, confidence)
+    # the same two answers compared again say nothing new: Kish's number of different pairs
+    different = compared**2 / sum(count * count for count in times.values()) if times else 0.0
+    low, high = interval(wrong, compared, confidence, different)
     return Threshold(
         threshold=threshold,
         asked=int((asks.window & asks.requests.lookup & (asked.text >= 0)).sum()),
@@ -267,15 +273,13 @@ def agree(served: str, logged: str) -> bool:
     return 2 * len(common) >= AGREE * (len(set(left)) + len(set(right)))
 
 
-def interval(wrong: int, compared: int, confidence: float) -> tuple[float | None, float | None]:
-    """Wilson's interval for a share; None where nothing was compared."""
+def interval(
+    wrong: int, compared: int, confidence: float, effective: float | None = None
+) -> tuple[float | None, float | None]:
+    """Wilson's interval for a share seen in `effective` independent comparisons; None where nothing was compared."""
     if not compared:
         return None, None
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, spread = wrong / compared, z * z / compared
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * (share * (1 - share) / compared + spread / (4 * compared)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return wilson(wrong / compared, effective or compared, NormalDist().inv_cdf(0.5 + confidence / 2))
 
 
 def shingles(text: str) -> list[str]:

@@ -39,6 +39,7 @@ class Question:
     messages: list[dict[str, Any]]
     answer: str
     output_tokens: int
+    conversation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ def _questions(store: Store, numbers: Int64, stratum: Int64) -> Iterator[Questio
     with store.read() as con:
         for number, layer in zip(numbers.tolist(), stratum.tolist(), strict=True):
             row = con.execute(
-                "SELECT model, output_tokens, message_ids, output_id FROM calls WHERE call_no = ?", [number]
+                "SELECT model, output_tokens, message_ids, output_id, conversation_id FROM calls WHERE call_no = ?",
+                [number],
             ).fetchall()[0]
             found = dict(
                 con.execute(
@@ -179,7 +181,7 @@ def _questions(store: Store, numbers: Int64, stratum: Int64) -> Iterator[Questio
             )
             messages = [_plain(msgspec.json.decode(found[content])) for content in row[2]]
             answer = "\n".join(texts(msgspec.json.decode(found[row[3]])))
-            yield Question(number, layer, str(row[0]), messages, answer, int(row[1]))
+            yield Question(number, layer, str(row[0]), messages, answer, int(row[1]), row[4])
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:

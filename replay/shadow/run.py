@@ -230,12 +230,14 @@ def _result(chosen: Plan, state: _Run, scored: dict[int, tuple[float, float]], s
     logged_length = sum(int(e["logged_output_tokens"]) for e in known)
     both = [question for question in chosen.questions if question.call_no in scored]
     stratum = np.array([question.stratum for question in both], np.int64)
+    names = [question.conversation or f"call {question.call_no}" for question in both]
+    unit = np.unique(names, return_inverse=True)[1].astype(np.int64) if both else np.zeros(0, np.int64)
 
     def mean(place: int) -> sampling.Interval | None:
         if not both:
             return None
         values = np.array([scored[question.call_no][place] for question in both])
-        return sampling.interval(values, stratum, chosen.population)
+        return sampling.interval(values, stratum, chosen.population, unit=unit)
 
     return Result(
         plan=chosen,

@@ -84,9 +84,12 @@ def interval(
     covariate: Floats | None = None,
     covariate_of_all: Floats | None = None,
     confidence: float = 0.95,
+    unit: Int64 | None = None,
 ) -> Interval:
     """The mean score of all calls from scored ones. Scores lie in 0..1.
 
+    `unit` numbers what scored calls belong to (a conversation): the interval widens as far as those of one resemble
+    each other.
     `values` and `stratum` are of the scored calls, `population` the stratum of every call (codes as in `stratum`);
     `covariate` and `covariate_of_all` are another score of the same calls and of every call.
     """
@@ -114,6 +117,10 @@ def interval(
     mean = float((share * means).sum()) + shift
     total = float(each.sum())
     freedom = total**2 / max(float((each**2 / np.maximum(drawn - 1, 1)).sum()), 1e-300) if total else math.inf
+    if unit is not None and len(np.unique(unit)) < n:
+        effect, units = _clustering((share / np.maximum(drawn, 1))[mine], residual - means[mine], unit)
+        total *= effect
+        freedom = min(freedom, units - 1)
     quantile = _quantile(confidence, freedom)
     if np.isin(values, (0.0, 1.0)).all():
         spread = max(mean * (1 - mean), 0.0)
@@ -123,6 +130,16 @@ def interval(
         half = quantile * math.sqrt(total)
         low, high = max(mean - half, 0.0), min(mean + half, 1.0)
     return Interval(mean, low, high, n, int((drawn > 0).sum()))
+
+
+def _clustering(weight: Floats, error: Floats, unit: Int64) -> tuple[float, float]:
+    """(design effect, at least 1; Kish's number of units) of weighted errors that may be alike within units."""
+    _, place = np.unique(unit, return_inverse=True)
+    alone = float((weight * error) @ (weight * error))
+    together = np.bincount(place, weight * error)
+    mass = np.bincount(place, weight)
+    effect = float(together @ together) / alone if alone > 0 else 1.0
+    return max(effect, 1.0), float(mass.sum() ** 2 / (mass @ mass))
 
 
 def _thick(stratum: Int64, population: Int64) -> tuple[Int64, Int64]:

@@ -108,3 +108,19 @@ def test_scoring_every_call_leaves_no_doubt_and_scoring_none_leaves_all():
     assert found.low == pytest.approx(found.high)
     empty = sampling.interval(values[:0], stratum[:0], stratum)
     assert (empty.low, empty.high, empty.n) == (0.0, 1.0, 0)
+
+
+def test_scores_that_agree_within_conversations_count_as_conversations() -> None:
+    rng = np.random.default_rng(5)
+    good = rng.random(40)
+    unit = np.repeat(np.arange(40), 5)
+    values, stratum = good[unit], np.zeros(200, np.int64)
+    everyone = np.zeros(100_000, np.int64)
+    alone = sampling.interval(values, stratum, everyone)
+    together = sampling.interval(values, stratum, everyone, unit=unit)
+    by_conversation = sampling.interval(good, np.zeros(40, np.int64), everyone)
+    assert together.mean == pytest.approx(alone.mean)
+    assert together.width == pytest.approx(by_conversation.width, rel=0.1)
+    assert together.width > 2 * alone.width
+    each = sampling.interval(values, stratum, everyone, unit=np.arange(200))
+    assert (each.low, each.high) == (alone.low, alone.high)

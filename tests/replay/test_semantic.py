@@ -175,3 +175,9 @@ def test_vectors_come_from_an_openai_compatible_endpoint_in_the_order_asked():
             semantic.embed(["a"], model="m", base_url="http://127.0.0.1:9/v1")
     finally:
         server.shutdown()
+
+
+def test_the_same_comparison_made_again_narrows_no_interval() -> None:
+    once, often = semantic.interval(1, 20, 0.95), semantic.interval(10, 200, 0.95, effective=20)
+    assert often == pytest.approx(once)
+    assert semantic.interval(10, 200, 0.95)[1] < once[1]

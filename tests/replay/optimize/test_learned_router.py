@@ -89,3 +89,18 @@ def test_apgr_of_chance_and_oracle_bracket_every_order(n: int, seed: int):
     some = learned_router.apgr(rng.random(n), strong, weak)
     if best is not None and worst is not None and some is not None:
         assert worst - 1e-9 <= some <= best + 1e-9
+
+
+@given(st.integers(2, 40), st.integers(0, 999), st.floats(0.5, 1.0))
+def test_no_order_of_calls_costs_less_than_the_bound(n: int, seed: int, share: float):
+    rng = np.random.default_rng(seed)
+    strong_cost, weak_cost = rng.random(n) + 0.2, rng.random(n) * 0.6
+    found = learned_router.Outcomes(
+        [""] * n, np.zeros(n, np.int64), rng.random(n), rng.random(n) * 0.8, strong_cost, weak_cost
+    )
+    least = learned_router.least_cost(found, share)
+    for order in (rng.random(n), found.strong - found.weak, (found.strong - found.weak) / (strong_cost - weak_cost)):
+        reached = learned_router.cost_at(order, found, share)
+        if reached is not None:
+            assert least is not None
+            assert least <= reached + 1e-9
