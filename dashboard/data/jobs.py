@@ -130,6 +130,17 @@ def duplicates(store: Store, since: date | None, until: date | None, report: Rep
     return find(store, since=since, until=until).to_json()
 
 
+def context(store: Store, since: date | None, until: date | None, report: Report) -> Document:
+    """As `hindcast context --no-replays --json`."""
+    from replay.context.report import context as divided
+    from replay.traffic.load_traffic import load
+
+    report("counting tokens")
+    ensure_counted(store, ["o200k_base"])
+    report("reading prompts")
+    return divided(load(store, since=since, until=until)).to_json()
+
+
 JOBS: Final[dict[str, Callable[..., Any]]] = {
-    job.__name__: job for job in (diagnosis, replay, search, caches, doctor, templates, duplicates)
+    job.__name__: job for job in (diagnosis, replay, search, caches, doctor, templates, duplicates, context)
 }

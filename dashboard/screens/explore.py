@@ -198,6 +198,61 @@ def _repeats(view: View, _report: document_views.Document) -> None:
     st.page_link(st.session_state["pages"]["cache-lab"], label="What a cache would save", icon=":material/cached:")
 
 
+def _context(view: View, _report: document_views.Document) -> None:
+    found = _job_result(view, "context", "Dividing the input")
+    if found is None:
+        return
+    if not found["sources"]:
+        blocks.nothing("No call in these days has a number of input tokens", "Choose other days in the sidebar.")
+        return
+    total, first = Decimal(found["input_cost_usd"]), found["sources"][0]
+    part = float(Decimal(first["cost_usd"]) / total) if total else first["tokens"] / found["input_tokens"]
+    blocks.finding(f"{share(part)} of the input cost of {money(total)} is {first['source']}")
+    rows = tuple(
+        (row["source"], row["tokens"], document_views.dollars(row["cache_read_usd"]),
+         document_views.dollars(row["cache_write_usd"]), document_views.dollars(row["full_price_usd"]),
+         document_views.dollars(row["cost_usd"]))
+        for row in found["sources"]
+    )  # fmt: skip
+    columns = (
+        Column("source"),
+        Column("tokens", calls_drilldown.count, figure=True, minor=True),
+        Column("read from cache, USD", money, figure=True, minor=True),
+        Column("written, USD", money, figure=True, minor=True),
+        Column("paid in full, USD", money, figure=True, minor=True),
+        Column("USD", money, figure=True),
+    )
+    blocks.table(Table("What fills the context", columns, rows), "context")
+    if found["items"]:
+        again = Decimal(found["carried_again_usd"])
+        blocks.finding(f"{money(again)} went into texts that their conversation had sent before")
+        blocks.table(_carried(found["items"]), "carried-texts", limit=ROWS)
+    turns = found["turns"]
+    if turns["judged"]:
+        kept = f"{turns['kept']:,} of {counted(turns['judged'], 'turn')}"
+        blocks.note(f"{kept} read from the provider's cache all that the turn before had left there.")
+    if found["calls_without_text"]:
+        blocks.note(f"Without text: {counted(found['calls_without_text'], 'call')}, 'not in the log' here.", warn=True)
+
+
+def _carried(items: list[document_views.Document]) -> Table:
+    rows = tuple(
+        (f"{item['source']}: {item['label']}" if item["label"] else item["source"], item["calls"],
+         item["carried_again"], item["tokens"], document_views.dollars(item["cost_usd"]),
+         document_views.dollars(item["carried_again_usd"]))
+        for item in items
+    )  # fmt: skip
+    columns = (
+        Column("text"),
+        Column("calls", calls_drilldown.count, figure=True),
+        Column("again", calls_drilldown.count, figure=True, minor=True, about="Calls whose conversation had it before"),
+        Column("tokens", calls_drilldown.count, figure=True, minor=True),
+        Column("USD", money, figure=True),
+        Column("of it again", money, figure=True, minor=True),
+    )
+    return Table("The costliest texts", columns, rows)
+
+
 @fragments.region
 def _sessions(view: View, report: document_views.Document) -> None:
     where: list[tuple[str, str | None]] = []
@@ -215,4 +270,5 @@ LOOKS: dict[str, Callable[[View, document_views.Document], None]] = {
     "sessions": _sessions,
     "prompts": _prompts,
     "repeats": _repeats,
+    "context": _context,
 }

@@ -58,6 +58,14 @@ def test_repeats_are_those_of_duplicates(spiky: Store, open_page: Opened) -> Non
         assert money(Decimal(row["cost_usd"])) in text
 
 
+def test_the_context_is_that_of_the_command(spiky: Store, open_page: Opened) -> None:
+    found = ask(spiky, "context", "--no-replays")
+    text = said(open_page(spiky, "explore", look="context"))
+    assert f"of the input cost of {money(Decimal(found['input_cost_usd']))} is {found['sources'][0]['source']}" in text
+    for row in found["sources"]:
+        assert money(Decimal(row["cost_usd"])) in text
+
+
 def test_a_session_is_found_by_agent_and_shown_call_by_call(spiky: Store, open_page: Opened) -> None:
     page = open_page(spiky, "explore", look="sessions", **{"only-agent": "drafting_agent"})
     found = ask(spiky, "calls", "--agent", "drafting_agent", "--limit", "1")
