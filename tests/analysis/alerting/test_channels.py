@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from notice_servers import Hook, hook_server, mail_server
 
 from analysis.alerting import outbox
 from analysis.alerting.channels import UndeliveredError, open_channel
@@ -28,37 +23,10 @@ NOW = datetime(2026, 5, 20, 12)
 NOTICE = Notice("abc-alert", "alert", "agent *<!channel>* jumped: $6.00/h", ("@everyone & _line_",), "hindcast calls")
 
 
-class Hook(BaseHTTPRequestHandler):
-    """Answers what the path says (`/200`, `/500`, `/hang`), and keeps what came."""
-
-    got: list[tuple[str, dict[str, Any], str]]
-    free: threading.Event
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.got.append((self.path, body, self.headers["idempotency-key"]))
-        status = self.path[1:4]
-        if status == "han":
-            self.free.wait(20)
-            status = "200"
-        self.send_response(int(status))
-        if status == "302":
-            self.send_header("location", "/200-elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def hook() -> Iterator[tuple[str, type[Hook]]]:
-    handler = type("Handler", (Hook,), {"got": [], "free": threading.Event()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    handler.free.set()
-    server.shutdown()
-    server.server_close()
+    with hook_server() as found:
+        yield found
 
 
 def test_the_shapes_say_the_notice_and_mention_nobody(
@@ -99,31 +67,6 @@ def test_no_server_and_no_variable_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(InputError, match="http") as caught:
         open_channel(ChannelSettings("a", "slack", url_env="URL"))
     assert "s3cret" not in str(caught.value)
-
-
-@contextmanager
-def mail_server() -> Iterator[tuple[int, list[Any]]]:
-    controller_of = pytest.importorskip("aiosmtpd.controller")
-
-    class Handler:
-        def __init__(self) -> None:
-            self.got: list[Any] = []
-
-        async def handle_DATA(  # noqa: N802
-            self, _server: Any, _session: Any, envelope: Any
-        ) -> str:
-            self.got.append((envelope.rcpt_tos, message_from_bytes(envelope.content)))
-            return "250 OK"
-
-    handler = Handler()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = controller_of.Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield port, handler.got
-    finally:
-        controller.stop()
 
 
 def test_a_mail_reaches_a_real_server() -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from notice_servers import hook_server, mail_server
 
 from analysis.alerting import watch as module
 from analysis.alerting.alert_causes import causes_of
+from analysis.alerting.channels import open_channel
 from analysis.alerting.notices import Notice
-from analysis.alerting.settings import WatchSettings
+from analysis.alerting.settings import ChannelSettings, WatchSettings
 from analysis.alerting.watch import Watch
 from analysis.early_warning.alert import Alert
 from analysis.gates.result import GateResult
@@ -66,14 +68,16 @@ class World:
             "paths": [self.logs], "tell": self.told.append, "complain": self.said.append, "clock": lambda: self.now,
             "gates": lambda _: self.gates, **options,
         }  # fmt: skip
-        return Watch(self.store, WatchSettings(dashboard="http://x"), {}, **given)
+        return Watch(self.store, WatchSettings(dashboard="http://x"), given.pop("channels", {}), **given)
 
     def grow(self, bins: int, watch: Callable[[], Watch], **options: Any) -> None:
         for _ in range(bins):
             with self.log.open("a") as handle:
                 handle.write(lines(self.now - timedelta(seconds=25), self.now + BIN - timedelta(seconds=25), **options))
             self.now += BIN
-            watch().look()
+            watched = watch()
+            watched.look()
+            watched.close(20)
 
 
 @pytest.fixture
@@ -86,14 +90,25 @@ def old_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch, timedelta(days=8))
 
 
-def test_a_jump_is_told_once_by_processes_that_end_and_begin(old_world: World) -> None:
-    watched = old_world.watch()
-    watched.look()
-    old_world.grow(2, lambda: watched)
-    assert old_world.told == []
-    old_world.grow(5, old_world.watch, drafts=30)  # a new process at each look
+def test_a_jump_is_told_once_on_every_channel_by_processes_that_end_and_begin(
+    old_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hook_server() as (url, handler), mail_server() as (port, mails):
+        monkeypatch.setenv("GOOD", f"{url}/200")
+        monkeypatch.setenv("DEAD", f"{url}/503")
+        mail = ChannelSettings("mail", "mail", host="127.0.0.1", port=port, sender="a@x.example",
+                               recipients=("b@x.example",), tls="none")  # fmt: skip
+        channels = {"dead": open_channel(ChannelSettings("dead", "slack", url_env="DEAD")), "mail": open_channel(mail),
+                    "good": open_channel(ChannelSettings("good", "webhook", url_env="GOOD"))}  # fmt: skip
+        old_world.watch(channels=channels).look()
+        old_world.grow(5, lambda: old_world.watch(channels=channels), drafts=30)  # a new process at each look
+        ids = [one["id"] for path, one, _ in handler.got if path == "/200"]
+        assert len(ids) == len(set(ids)) == len(mails)
+        assert {mail["message-id"] for _, mail in mails} == {f"<{one}@hindcast.invalid>" for one in ids}
+        assert {path for path, _, _ in handler.got} == {"/200", "/503"}
     alerts = [one for one in old_world.told if one.event == "alert"]
     assert [one.title.split(":")[0] for one in alerts] == ["agent draft changed"]
+    assert ids == [one.notice_id for one in old_world.told]
     assert alerts[0].command is not None
     assert alerts[0].command.startswith("hindcast calls --agent draft --day 2026-05-20")
     assert alerts[0].url == "http://x/spike?day=2026-05-20"
