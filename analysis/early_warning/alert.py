@@ -24,7 +24,7 @@ class Alert:
     detected: datetime  # end of the ten minutes in which it became certain enough
     usd_per_hour: float  # since it started
     expected_usd_per_hour: float  # in the same hours
-    ended: datetime | None = None  # end of the ten minutes after which it was as expected again; None: it goes on
+    ended: datetime | None = None  # when it was as expected again, a week after `started` at the latest; None: not yet
 
     @property
     def key(self) -> tuple[str, str | None, str, datetime]:
