@@ -12,7 +12,7 @@ from ingest.errors import InputError, nearest
 
 DAY_MS: Final = 86_400_000
 RELATIVE_DAYS = ("today", "yesterday", "7d")
-DAY_FORMS = "YYYY-MM-DD, YYYY-MM, YYYY-Www (ISO week), today, yesterday or 7d (the last 7 days)"
+DAY_FORMS = "YYYY-MM-DD, YYYY-MM, YYYY, YYYY-Www (ISO week), today, yesterday or 7d (the last 7 days)"
 EARLIEST, LATEST = 1900, 2999  # years of a day that a log can have
 MOST_DAYS = 36_525  # of the last N days: a century
 
@@ -91,6 +91,8 @@ def _days(text: str, now: date) -> tuple[date, date] | None:
     if match := re.fullmatch(r"(\d{1,5})d", text, re.ASCII):
         count = int(match[1])
         return (now - timedelta(days=count - 1), now) if 1 <= count <= MOST_DAYS else None
+    if match := re.fullmatch(r"\d{4}", text, re.ASCII):
+        return date(int(text), 1, 1), date(int(text), 12, 31)
     if match := re.fullmatch(r"(\d{4})-(\d\d?)-(\d\d?)", text, re.ASCII):
         day = date(int(match[1]), int(match[2]), int(match[3]))
         return day, day
@@ -114,7 +116,7 @@ def _nearest_form(text: str, now: date) -> str | None:
         guess = f"{match[1]}-W{int(match[2]):02}"
     elif match := re.fullmatch(r"(\d{4})\W(\d\d?)", text, re.ASCII):
         guess = f"{match[1]}-{int(match[2]):02}"
-    elif match := re.fullmatch(r"(?:last )?-?(\d+) ?(?:d|days?)?(?: ago)?", text, re.ASCII):
+    elif match := re.fullmatch(r"(?:last )?-?(\d{1,3}) ?(?:d|days?)?(?: ago)?", text, re.ASCII):
         guess = f"{int(match[1])}d"
     try:
         return guess if guess and _days(guess.lower(), now) else None

@@ -204,8 +204,13 @@ def _tag(name: str) -> Dimension | None:
 
 def _known(name: str, use: Use) -> str:
     known = names(use)
+    if name.lower() in _FIGURES:
+        return f"'{name}' is a figure, not a dimension: every row has it. Group by {', '.join(known[:8])}, ..."
     found = did_you_mean(name, [*known, *(alias for alias in _NAMED if alias not in known)])
     return found if found.startswith("Did") else f"Known: {', '.join(known)}."
+
+
+_FIGURES: Final = frozenset({"cost", "cost_usd", "usd", "calls", "tokens", "price", "spend", "total"})
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

@@ -94,6 +94,10 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    if sys.argv[1:2] == ["help"]:  # as `git help cost`
+        sys.argv[1:] = [*sys.argv[2:], "--help"]
+    elif sys.argv[1:] == ["version"]:
+        sys.argv[1:] = ["--version"]
     block_pandas()  # no command uses it, and the dashboard runs in a process of its own
     try:
         with _only(sys.argv[1:]):

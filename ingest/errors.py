@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class HindcastError(Exception):
@@ -61,6 +62,16 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     choices = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
     return choices[close[0]] if close else None
+
+
+def nearest_file(path: Path) -> str | None:
+    """A remedy sentence for a file that is not there: the nearest name in its folder, or None."""
+    try:
+        names = [found.name for found in path.parent.iterdir()]
+    except OSError:
+        return None
+    near = nearest(path.name, names)
+    return f"Did you mean {path.parent / near}?" if near else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ingest.errors import InputError, did_you_mean, nearest
+from ingest.errors import InputError, did_you_mean, nearest, nearest_file
 from ingest.records.number_text import CURRENCIES
 from ingest.records.timestamps import zone_named
 from ingest.store.schema import CALL_COLUMNS
@@ -147,7 +147,7 @@ def load_mapping(path: Path) -> Mapping:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise InputError("there is no such mapping file", where=str(path)) from None
+        raise InputError("there is no such mapping file", where=str(path), remedy=nearest_file(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the mapping file cannot be read: {error}", where=str(path)) from None
     return parse_mapping(text, str(path))

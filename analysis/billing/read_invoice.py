@@ -6,13 +6,13 @@ from pathlib import Path
 
 from analysis.billing.invoice import InvoiceLine, read_pages, read_text
 from analysis.billing.invoice_tables import read_mapped, read_table
-from ingest.errors import InputError
+from ingest.errors import InputError, nearest_file
 
 
 def read_invoice(path: Path, mapping: Path | None = None) -> list[InvoiceLine]:
     """The lines of one report file. Raises InputError for a file that is not of a known kind, naming the place."""
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path))
+        raise InputError("there is no such file", where=str(path), remedy=nearest_file(Path(path)))
     if mapping is not None:
         return list(read_mapped(path, mapping))
     if path.suffix == ".parquet":

@@ -35,6 +35,7 @@ WHAT = {
 
 
 LOST = 0.1  # of a day's calls, by which those without a price differ from before, to be said with the answer
+CANCELLED = 5.0  # of the change, beyond which shares say nothing
 CROSSED = 1.5  # of the change, that a single part comes to where parts run against each other
 
 # titles that a sentence needs in other words
@@ -364,7 +365,7 @@ def sentence(line: DriverLine) -> str:
 
 def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     """The driver table as text, its amounts rounded to cents so that they sum to the total shown; and how many
-    drivers the line of smaller ones holds."""
+    drivers the line of smaller ones holds. Where parts cancel nearly all of each other, they have no share."""
     from analysis.attribution.shapley_drivers import round_to
 
     d = diagnosis
@@ -373,20 +374,18 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     parts = [line.delta for line in shown] + [sum((line.delta for line in rest), Decimal(0)), d.residual]
     whole = round_to([float(part * per) for part in parts], round(d.delta * per))
     cents = [Decimal(value) / per for value in whole]
+    cancelled = max((abs(line.share or 0.0) for line in d.drivers), default=0.0) > CANCELLED
+    part = (lambda _: "-") if cancelled else formatting.share
     found = []
     for line, value in zip(shown, cents, strict=False):
         saves = f"{amount(d, line.undo_saves)}/day" if line.undo_saves is not None and line.undo_saves > 0 else "-"
-        found.append(
-            [formatting.share(line.share), _signed(d, value), place(line.segment), what(line), change(line), saves]
-        )
+        found.append([part(line.share), _signed(d, value), place(line.segment), what(line), change(line), saves])
     if rest:
         share = float(parts[-2] / d.delta) if d.delta else None
-        found.append(
-            [formatting.share(share), _signed(d, cents[-2]), f"{len(rest)} smaller drivers (--all)", "", "", ""]
-        )
+        found.append([part(share), _signed(d, cents[-2]), f"{len(rest)} smaller drivers (--all)", "", "", ""])
     if d.residual:
         share = float(d.residual / d.delta) if d.delta else None
-        found.append([formatting.share(share), _signed(d, cents[-1]), "no price on one side", "", "", ""])
+        found.append([part(share), _signed(d, cents[-1]), "no price on one side", "", "", ""])
     zero = amount(d, d.residual) if d.residual else ("$0.00" if d.metric == "cost" else "0")
     total = _signed(d, Decimal(sum(whole)) / per)
     whole_share = formatting.share(1.0 if d.delta else None)
@@ -394,9 +393,12 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     return found, len(rest)
 
 
-def crossed(diagnosis: Diagnosis) -> bool:
-    """Whether parts run against each other so far that their shares need a word."""
-    return any(abs(line.share or 0.0) > CROSSED for line in diagnosis.drivers)
+def crossed(diagnosis: Diagnosis) -> str | None:
+    """A word on shares where parts run against each other; None where they need none."""
+    largest = max((abs(line.share or 0.0) for line in diagnosis.drivers), default=0.0)
+    if largest > CANCELLED:
+        return "Drivers of opposite sign cancel nearly all of each other, so they have no share of the change."
+    return "Drivers of opposite sign cancel, so a single share can exceed 100 %." if largest > CROSSED else None
 
 
 def _signed(d: Diagnosis, value: Decimal) -> str:

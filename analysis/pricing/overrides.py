@@ -95,7 +95,10 @@ class Override(BaseModel):
             if given
         ]
         if len(said) != 1:
-            raise ValueError(f"say exactly one of prices, multiplier, zero and per_hour, not {said or 'none'}")
+            raise ValueError(
+                "needs its price in one way (--input and --output, or --multiplier, or --zero, or --per-hour), "
+                f"not {said or 'in none'}"
+            )
         if self.tier not in TIERS[:-1]:
             raise ValueError(f"no service tier '{self.tier}': {did_you_mean(self.tier, TIERS[:-1])}")
         if self.start and self.end and self.start > self.end:

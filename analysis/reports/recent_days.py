@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
 
+from analysis import time_zone
 from analysis.formatting import usd
 from analysis.ledger.costs_view import costs_relation
 from analysis.price_book.book import price_rows
@@ -85,11 +86,10 @@ class RecentDays:
 def recent_days(store: Store) -> RecentDays | None:
     """The last days of the store; None where no call has a time. Raises InputError where there is no ledger."""
     with store.read() as con:
-        calls, timed, newest = con.execute(
-            "SELECT count(*), count(start_time), max(start_time)::DATE FROM calls"
-        ).fetchall()[0]
-    if newest is None:
+        calls, timed, last = con.execute("SELECT count(*), count(start_time), max(start_time) FROM calls").fetchall()[0]
+    if last is None:
         return None
+    newest = time_zone.day_of(last)
     since = newest - timedelta(days=DAYS - 1)
     report = cost(store, ("day", "agent", "model"), since=since)
     days = _summed(report.rows, ("day",))
@@ -97,9 +97,10 @@ def recent_days(store: Store) -> RecentDays | None:
     for row in days:
         largest = max((one for one in report.rows if one["day"] == row["day"]), key=_dollars)
         row["agent"], row["model"] = largest["agent"], largest["model"]
+    begin = time_zone.day_start(since)
     with store.read() as con:
-        before = con.execute("SELECT count(*) FROM calls WHERE start_time < ?::DATE", [since.isoformat()]).fetchall()
-        lever = _largest_lever(con, since, newest, report.total["cost_usd"])
+        before = con.execute("SELECT count(*) FROM calls WHERE start_time < ?", [begin]).fetchall()
+        lever = _largest_lever(con, begin, newest, report.total["cost_usd"])
     return RecentDays(
         first=min(row["day"] for row in days),
         last=newest,
@@ -131,7 +132,9 @@ def _summed(rows: Sequence[Mapping[str, Any]], by: tuple[str, ...]) -> list[dict
 # -- levers ------------------------------------------------------------------------------------------------------------
 
 
-def _largest_lever(con: duckdb.DuckDBPyConnection, since: date, newest: date, whole: Decimal | None) -> Lever | None:
+def _largest_lever(
+    con: duckdb.DuckDBPyConnection, since: datetime, newest: date, whole: Decimal | None
+) -> Lever | None:
     """The lever that saves most of the dollars since `since`, if it is worth a sentence."""
     if not whole or not has_tables(con, "model_map"):
         return None
@@ -145,16 +148,18 @@ def _largest_lever(con: duckdb.DuckDBPyConnection, since: date, newest: date, wh
     return best if best is not None and best.saves >= LEAST_SHARE * whole else None
 
 
-def _paid(con: duckdb.DuckDBPyConnection, relation: str, since: date) -> list[tuple[Key, tuple[str, list[Decimal]]]]:
+def _paid(
+    con: duckdb.DuckDBPyConnection, relation: str, since: datetime
+) -> list[tuple[Key, tuple[str, list[Decimal]]]]:
     """Price key -> (logged model, dollars of fresh input, cache reads, cache writes and output with reasoning)."""
     rows = con.execute(
         f"""SELECT m.price_provider, m.price_model, min(c.model), sum(uncached_input_usd), sum(cache_read_usd),
                    sum(cache_write_usd), sum(output_usd + reasoning_usd)
             FROM {relation} c JOIN model_map m
               ON m.provider_raw IS NOT DISTINCT FROM c.provider_name AND m.model_raw IS NOT DISTINCT FROM c.model
-            WHERE c.start_time >= ?::DATE AND c.cost_usd > 0 AND m.price_model IS NOT NULL
+            WHERE c.start_time >= ? AND c.cost_usd > 0 AND m.price_model IS NOT NULL
             GROUP BY 1, 2 ORDER BY 1, 2""",
-        [since.isoformat()],
+        [since],
     ).fetchall()
     return [((row[0], row[1]), (row[2], [Decimal(part) for part in row[3:]])) for row in rows]
 
@@ -183,7 +188,7 @@ def _cheaper_models(paid: Sequence[tuple[Key, tuple[str, list[Decimal]]]], rates
 
 
 def _cached_prompts(
-    con: duckdb.DuckDBPyConnection, relation: str, since: date, rates: Mapping[Key, Rates]
+    con: duckdb.DuckDBPyConnection, relation: str, since: datetime, rates: Mapping[Key, Rates]
 ) -> list[Lever]:
     """What the start of each prompt cost that its conversation's call before had sent within the life of a prompt in a
     provider's cache, and that was paid in full: at most what caching it would save."""
@@ -191,7 +196,7 @@ def _cached_prompts(
         f"""WITH turns AS (
                 SELECT provider_name, model, input_tokens, cache_read_input_tokens, cost_usd, start_time,
                        lag(input_tokens) OVER before AS earlier, lag(start_time) OVER before AS earlier_time
-                FROM {relation} WHERE start_time >= ?::DATE AND conversation_id IS NOT NULL
+                FROM {relation} WHERE start_time >= ? AND conversation_id IS NOT NULL
                 WINDOW before AS (PARTITION BY conversation_id, agent, model ORDER BY start_time, call_no))
             SELECT m.price_provider, m.price_model, min(t.model), sum(cost_usd),
                    sum(greatest(least(earlier, input_tokens) - coalesce(cache_read_input_tokens, 0), 0)) FILTER (
@@ -199,7 +204,7 @@ def _cached_prompts(
             FROM turns t JOIN model_map m
               ON m.provider_raw IS NOT DISTINCT FROM t.provider_name AND m.model_raw IS NOT DISTINCT FROM t.model
             WHERE m.price_model IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2""",
-        [since.isoformat()],
+        [since],
     ).fetchall()
     found = []
     for provider, model, logged, whole, tokens in rows:

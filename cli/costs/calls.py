@@ -9,6 +9,7 @@ import typer
 
 from cli.terminal.options import Since, Until, Where, choice, registry, report_empty_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
+from cli.terminal.row_files import RowsOption, write_rows
 
 if TYPE_CHECKING:
     from analysis.reports.calls import CallList
@@ -36,6 +37,7 @@ def calls(
     show: Annotated[
         int | None, typer.Option("--show", min=0, max=2**62, help="Print the messages of the call with this number.")
     ] = None,
+    output: RowsOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
@@ -47,6 +49,7 @@ def calls(
     """
     from analysis.dimensions import as_filter
     from analysis.reports import calls as listing
+    from cli.python_api.costs import CallList
     from ingest.store.database import Store
 
     if show is not None:
@@ -64,7 +67,9 @@ def calls(
         order=order,
         limit=limit,
     )
-    if json:
+    if output is not None:
+        write_rows(CallList(found).to_frame(), output)
+    elif json:
         emit_json(found.to_json())
     elif found.rows:
         _show(found)

@@ -10,6 +10,7 @@ import typer
 from analysis.calendar_days import single_day
 from cli.terminal.options import By, Since, Until, Where, choice, comma_separated, report_empty_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
+from cli.terminal.row_files import RowsOption, write_rows
 
 if TYPE_CHECKING:
     from analysis.reports.cost import CostReport
@@ -53,6 +54,7 @@ def cost(
         bool, typer.Option("--estimate-partial", help="Add a range for calls whose log does not tell what was billed.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any call has no price.")] = False,
+    output: RowsOption = None,
     json: JsonOption = False,
 ) -> None:
     """What the calls cost, by any dimension.
@@ -65,6 +67,7 @@ def cost(
     from analysis.dimensions import as_filter
     from analysis.reports.cost import cost as report_cost
     from analysis.reports.unit_cost import unit_costs
+    from cli.python_api.costs import CostReport
     from ingest.errors import GateError
     from ingest.store.database import Store
 
@@ -93,7 +96,9 @@ def cost(
         from analysis.reports.unsure_costs import unsure_costs
 
         unsure = unsure_costs(Store(store), since, until, keep)
-    if json:
+    if output is not None:
+        write_rows(CostReport(report).to_frame(), output)
+    elif json:
         emit_json({**report.to_json(), **({"unsure": unsure.to_json()} if unsure else {})})
     elif report.total["calls"]:
         _show(report, top)
@@ -167,23 +172,35 @@ def _show(report: CostReport, top: int) -> None:
         columns["logged_cost_usd"] = "logged"
     if "effective_usd" in total:
         columns |= {"effective_usd": "effective", "list_over_effective": "list/eff."}
-    shown = report.rows[:top] if top else report.rows
+    if all(row.get("cache_read_input_tokens") is None for row in report.rows):
+        columns.pop("cache_read_input_tokens", None)
+    columns |= {"unpriced_calls": "unpriced"} if total["unpriced_calls"] else {}
+    newest = _newest_first(report)
+    shown = newest[:top] if top else newest
     table(
-        [*report.by, *columns.values(), "unpriced"],
+        [*report.by, *columns.values()],
         [
             [
                 *(formatting.named(row[name]) for name in report.by),
                 *(_cell(name, row.get(name), row) for name in columns),
-                f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-",
             ]
             for row in shown
         ],
         left=tuple(range(len(report.by))),
+        optional=[len(report.by) + list(columns).index(name) for name in _OPTIONAL if name in columns],
     )
     if len(shown) < len(report.rows):
         say(f"... and {formatting.count(len(report.rows) - len(shown), 'more row')} (--top 0)")
     say()
     _show_caveats(report)
+
+
+def _newest_first(report: CostReport) -> list[dict[str, Any]]:
+    """The rows with the newest times first, in a table that shows its first rows alone; the report has them upwards."""
+    rows = report.rows
+    for name in reversed([name for name in report.by if name in ("day", "week", "month", "hour")]):
+        rows = sorted(rows, key=lambda row: (row[name] is not None, str(row[name])), reverse=True)
+    return rows
 
 
 def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
@@ -193,13 +210,14 @@ def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
         known = row["cost_usd"] is not None and row["effective_usd"]
         return f"{row['cost_usd'] / row['effective_usd']:.2f} x" if known else "-"
 
-    if name == "calls":
-        return f"{value:,}"
+    if name in ("calls", "unpriced_calls"):
+        return f"{value:,}" if value or name == "calls" else "-"
     if not name.endswith("_usd"):
         return formatting.tokens(value)
     return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else formatting.money(value)
 
 
+_OPTIONAL = ("cache_read_input_tokens", "output_tokens", "input_tokens")  # left out first where it is narrow
 _COMPONENTS = {
     "uncached_input_usd": "input $", "cache_read_usd": "cached $", "cache_write_usd": "write $",
     "output_usd": "output $", "reasoning_usd": "reasoning $", "other_usd": "other $",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.terminal.options import By, Day, Where, choice, comma_separated, registry, selected_store
 from cli.terminal.output import JsonOption, StoreOption, emit_json, named_store, note, say, table
+from cli.terminal.row_files import RowsOption, write_rows
 
 if TYPE_CHECKING:
     from analysis.diagnosis.result import Diagnosis
@@ -44,6 +46,7 @@ def diagnose(
     remark: Annotated[str | None, typer.Option("--note", help="The reason, kept with --mark.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every driver.")] = False,
     flagged: Annotated[bool, typer.Option("--flagged", help="List the days that stand out, newest first.")] = False,
+    output: RowsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Explain a day's cost by drivers that add up to the change.
@@ -79,6 +82,11 @@ def diagnose(
         by=comma_separated(by),
         metric=metric,
     )
+    if output is not None:
+        from cli.python_api.diagnosis import Diagnosis
+
+        write_rows(Diagnosis(found, Path(store)).to_frame(), output)
+        return
     if json:
         emit_json(document.to_json(found, named_store(store)))
         return
@@ -127,14 +135,15 @@ def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> 
     say()
     rows, hidden = narrative.rows(found, len(found.drivers) if every else SHOWN)
     table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
-           "undo saves"], rows, left=(2, 3))  # fmt: skip
-    if narrative.crossed(found):
-        say("Drivers of opposite sign cancel, so a single share can exceed 100 %.")
+           "undo saves"], rows, left=(2, 3), optional=(5, 0))  # fmt: skip
+    remark = narrative.crossed(found)
+    if remark is not None:
+        say(remark)
     causes = narrative.cause_rows(found, CAUSES)
     if causes:
         say()
         table(["usd" if found.metric == "cost" else found.metric, "cause", "where", "fix", "undo saves"], causes,
-              left=(1, 2, 3))  # fmt: skip
+              left=(1, 2, 3), optional=(4,))  # fmt: skip
         say()
         say("The calls behind them (as SQL: --json):")
         for line in narrative.behind(found, store):

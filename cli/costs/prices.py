@@ -208,6 +208,7 @@ def explain_price(
     Example: hindcast prices explain gpt-3.5-turbo --at 2024-03-05
     """
     from analysis.calendar_days import today
+    from analysis.pricing.model_names import UNRESOLVED
     from analysis.reports.price_explanation import explain
     from ingest.store.database import Store
 
@@ -221,16 +222,20 @@ def explain_price(
         emit_json(found.to_json())
     else:
         _show_explanation(found)
+    if found.resolution == UNRESOLVED:
+        raise typer.Exit(2)
 
 
 def _show_explanation(found: PriceExplanation) -> None:
+    from analysis.pricing.stored_overrides import near_models
+
     name = "/".join(part for part in (found.provider, found.model) if part)
     row = found.row
     if row is None:
         say(f"{name} has no {found.tier} price on {found.at}.")
         say(f"  name     {found.resolution.rule}")
         say()
-        say("Set one with: hindcast prices set MODEL --input USD --output USD   (USD per million tokens)")
+        say(near_models(found.model or "MODEL"))
         return
     prices = {kind: text for kind, text in row["usd_per_million"].items() if text and not text.startswith("as ")}
     heads = {"input": "input", "cache_read": "cached", "output": "output"}

@@ -69,13 +69,16 @@ def recent(store: Store) -> RecentDays | None:
     return recent_days(store)
 
 
-def show_recent(found: RecentDays, day: dict[str, Any] | None) -> None:
-    """The newest day, the days before it, whose they are, and the largest lever."""
+def show_recent(found: RecentDays, newest: Sequence[str]) -> None:
+    """What `newest` says of the newest day, the days before it, whose they are, and the largest lever."""
     from analysis import formatting
     from analysis.formatting import count, money, share
 
     total = found.total
-    say(day["summary"] if day else _only_day(found), style="bold")
+    first, *more = newest or [_only_day(found)]
+    say(first, style="bold")
+    for line in more:
+        say(line)
     say()
     rows = [
         [
@@ -90,7 +93,8 @@ def show_recent(found: RecentDays, day: dict[str, Any] | None) -> None:
         ]
         for row in found.days[:SHOWN_DAYS]
     ]
-    table(["day", "calls", "input", "cached", "output", "usd", "most of it", "model"], rows, left=(0, 6, 7))
+    headers = ["day", "calls", "input", "cached", "output", "usd", "most of it", "model"]
+    table(headers, rows, left=(0, 6, 7), optional=(4, 2, 3, 7))
     hidden = found.days[SHOWN_DAYS:]
     if hidden:
         rest = sum((row["cost_usd"] or Decimal(0) for row in hidden), Decimal(0))

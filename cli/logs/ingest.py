@@ -157,7 +157,7 @@ def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]
 def _tell(store: Store, priced: IngestReport, json_: bool) -> None:
     from analysis.formatting import count
     from cli.logs import first_answer
-    from cli.logs.status import newest_day
+    from cli.logs.status import day_in_words, newest_day
     from cli.terminal.output import emit_json, say
 
     if json_:
@@ -180,7 +180,8 @@ def _tell(store: Store, priced: IngestReport, json_: bool) -> None:
     found = first_answer.recent(store) if priced.cost is not None else None
     if found is not None:
         say()
-        first_answer.show_recent(found, newest_day(store, found))
+        day = newest_day(store, found)
+        first_answer.show_recent(found, day_in_words(day) if day else [])
     say()
     say("Next: hindcast cost --by day,model   ·   hindcast diagnose   ·   hindcast dashboard")
 

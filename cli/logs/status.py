@@ -115,8 +115,9 @@ def _show(path: Path, document: dict[str, Any]) -> None:
         say(f"{path} holds {count(document['calls'], 'call')} without a cost.", style="bold")
     else:
         day = document["day"]
-        say(_dated(day) if day else "No call has both a time and a price.", style="bold")
-        for line in _earlier(day) if day else ():
+        first, *earlier = day_in_words(day) if day else ["No call has both a time and a price."]
+        say(first, style="bold")
+        for line in earlier:
             say(line)
         cost = None if total["cost_usd"] is None else Decimal(total["cost_usd"])
         say(f"{count(total['calls'], 'call')} in {path}, {money(cost)} together.")
@@ -128,6 +129,11 @@ def _show(path: Path, document: dict[str, Any]) -> None:
         say(f"Not read: {count(document['quarantined'], 'line')}; hindcast dashboard shows why.", style="yellow")
     say()
     say(f"Next: {document['next']}")
+
+
+def day_in_words(day: dict[str, Any]) -> list[str]:
+    """The newest day against its expectation, and the days that stood out before it, a line each."""
+    return [_dated(day), *_earlier(day)]
 
 
 def _dated(day: dict[str, Any]) -> str:
@@ -191,7 +197,7 @@ def _answer_from(logs: list[FoundLogs], document: dict[str, Any], *, as_json: bo
         counts = {"files": len(taken.files), "older": taken.older, "beyond": taken.beyond, "unread": read.unread}
         emit_json({**document, "day": day, "recent": found.to_json(), "read": counts})
         return True
-    first_answer.show_recent(found, day)
+    first_answer.show_recent(found, day_in_words(day) if day else [])
     say()
     files = count(len(taken.files) - read.unread, "file")
     say(f"Read in memory and without texts, nothing was written: {files} of {' and '.join(taken.tools)}.")

@@ -9,6 +9,7 @@ import typer
 
 from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
+from cli.terminal.row_files import RowsOption, write_rows
 
 if TYPE_CHECKING:
     from replay.engine.run import Replay
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
         where: Where = None,
         cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
+        output: RowsOption = None,
         store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:
@@ -34,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
         """
+        from cli.python_api.strategies import strategy_rows
         from replay.engine.run import run
         from replay.quality.scores import load_priors
         from replay.strategy.schema import load
@@ -52,7 +55,9 @@ def register(app: typer.Typer) -> None:
                 scores=load_priors(scores) if scores else None,
                 done=lambda _name: bar.advance(1),
             )
-        if as_json:
+        if output is not None:
+            write_rows(strategy_rows(result), output)
+        elif as_json:
             emit_json(result.to_json())
         else:
             show(result)

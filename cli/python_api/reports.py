@@ -26,10 +26,11 @@ FORMATS = ("html", "md", "pdf")
 
 @dataclass(frozen=True, repr=False)
 class Report(Result):
-    """A written report: `path` is its file."""
+    """A written report: `path` is its file; for `-`, which is none, `text` holds it."""
 
     findings: Findings
     path: Path
+    text: str | None = None
 
     @property
     def summary(self) -> str:
@@ -104,7 +105,7 @@ def write_report(
     day: date | None,
     done: Callable[[str], None] | None = None,
 ) -> Report:
-    """Write the report to `target` as html, md or pdf. Strategies without a stage are left out."""
+    """Write the report to `target` as html, md or pdf; `-` writes no file. Strategies without a stage are left out."""
     from dashboard.documents import html_report, pdf
     from dashboard.documents.story import gather
 
@@ -118,6 +119,8 @@ def write_report(
         pdf.print_page(browser, html_report.html(findings, audience), target)
     else:
         text = html_report.markdown(findings, audience) if form == "md" else html_report.html(findings, audience)
+        if target == Path("-"):
+            return Report(findings, target, text)
         try:
             target.write_text(text, encoding="utf-8")
         except OSError as error:

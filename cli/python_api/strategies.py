@@ -215,26 +215,7 @@ class Replay(Result):
         ratios to the logged quality; `verdict` String: passes, fails or unknown; Int64: `demand_calls`, `hits`,
         `coalesced`, `unpriced_calls`, `newly_unpriced_calls`. Null is not known.
         """
-        import polars as pl
-
-        from cli.python_api.frames import USD, frame
-
-        amounts = ("usd_per_day", "baseline_usd_per_day", "cost_usd", "cost_low_usd", "cost_high_usd",
-                   "baseline_cost_usd")  # fmt: skip
-        counts = ("demand_calls", "hits", "coalesced", "unpriced_calls", "newly_unpriced_calls")
-        rows = []
-        for result in self.replay.strategies:
-            entry = result.to_json()
-            for name in amounts:
-                entry[name] = None if entry[name] is None else Decimal(entry[name])
-            quality = entry["quality"]
-            entry |= {"verdict": quality["verdict"], "quality_mean": quality["mean_ratio"],
-                      "quality_lower_90": quality["lower_90"], "quality_floor": quality.get("floor")}  # fmt: skip
-            rows.append(entry)
-        ratios = ("saved_share", "hit_rate", "quality_mean", "quality_lower_90", "quality_floor")
-        columns = {"name": pl.String(), **dict.fromkeys(amounts, USD), **dict.fromkeys(ratios, pl.Float64()),
-                   "verdict": pl.String(), **dict.fromkeys(counts, pl.Int64()), "run_id": pl.String()}  # fmt: skip
-        return frame(rows, columns)
+        return strategy_rows(self.replay)
 
     def daily(self) -> pl.DataFrame:
         """What was logged, one row per UTC day: `day` Date, `calls` Int64, `cost_usd` Decimal(38, 12)."""
@@ -251,6 +232,30 @@ class Replay(Result):
         return daily_charts.comparison(
             evidence_tables.trajectories(costs, self.replay.whole_days, self.replay, colours)
         )
+
+
+def strategy_rows(found: run.Replay) -> pl.DataFrame:
+    """As `Replay.to_frame`."""
+    import polars as pl
+
+    from cli.python_api.frames import USD, frame
+
+    amounts = ("usd_per_day", "baseline_usd_per_day", "cost_usd", "cost_low_usd", "cost_high_usd",
+               "baseline_cost_usd")  # fmt: skip
+    counts = ("demand_calls", "hits", "coalesced", "unpriced_calls", "newly_unpriced_calls")
+    rows = []
+    for result in found.strategies:
+        entry = result.to_json()
+        for name in amounts:
+            entry[name] = None if entry[name] is None else Decimal(entry[name])
+        quality = entry["quality"]
+        entry |= {"verdict": quality["verdict"], "quality_mean": quality["mean_ratio"],
+                  "quality_lower_90": quality["lower_90"], "quality_floor": quality.get("floor")}  # fmt: skip
+        rows.append(entry)
+    ratios = ("saved_share", "hit_rate", "quality_mean", "quality_lower_90", "quality_floor")
+    columns = {"name": pl.String(), **dict.fromkeys(amounts, USD), **dict.fromkeys(ratios, pl.Float64()),
+               "verdict": pl.String(), **dict.fromkeys(counts, pl.Int64()), "run_id": pl.String()}  # fmt: skip
+    return frame(rows, columns)
 
 
 def replay(

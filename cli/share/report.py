@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.terminal.options import Day, Where, choice, registry, selected_store
-from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, write
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,9 @@ def report(
     strategies: Annotated[
         list[Path] | None, typer.Argument(help="Strategy files to compare (default: those of ./strategies).")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write; its ending tells the form; - is stdout.")
+    ] = None,
     audience: Annotated[
         str,
         choice(
@@ -47,13 +49,16 @@ def report(
 
     if md and pdf:
         raise InputError("--md and --pdf ask for two files", remedy="Run the command once for each.")
-    form = "md" if md else "pdf" if pdf else "html"
+    form = _form(output, md=md, pdf=pdf)
+    to_stdout = output == Path("-")
+    if to_stdout and json:
+        raise InputError("-o - and --json both write to stdout", remedy="Leave one of them out.")
     chosen = [load(path) for path in strategies] if strategies else default_strategies()
     with progress("Replaying", unit="strategies") as bar:
         bar.total(max(sum(1 for strategy in chosen if strategy.stages()), 1))
         written = write_report(
             selected_store(store, where),
-            output or Path(f"report.{form}"),
+            Path("-") if to_stdout else output or Path(f"report.{form}"),
             form=form,
             strategies=chosen,
             audience=audience,
@@ -62,5 +67,24 @@ def report(
         )
     if json:
         emit_json(written.document())
+    elif to_stdout:
+        write(written.text or "")
     else:
         note(f"Wrote {written.path} ({max(1, written.path.stat().st_size // 1000):,} kB).")
+
+
+def _form(output: Path | None, *, md: bool, pdf: bool) -> str:
+    """html, md or pdf: by the option, else by the ending of the file. Raises InputError where they contradict."""
+    from cli.python_api.reports import FORMATS
+    from ingest.errors import InputError, did_you_mean
+
+    asked = "md" if md else "pdf" if pdf else None
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    ending = {"htm": "html", "markdown": "md"}.get(ending, ending)
+    if ending and ending not in FORMATS:
+        raise InputError(f"-o {output}: '.{ending}' is no form of a report", remedy=did_you_mean(ending, FORMATS))
+    if asked and ending and asked != ending:
+        raise InputError(f"--{asked} and -o {output} ask for two forms", remedy="Leave one of them out.")
+    if output == Path("-") and asked == "pdf":
+        raise InputError("a PDF is no text for stdout", remedy="Name a file: -o report.pdf")
+    return asked or ending or "html"

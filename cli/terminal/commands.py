@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from analysis import time_zone
 from analysis.calendar_days import single_day
 from cli.terminal import options
+from cli.terminal.mistakes import UsageError, explained, unknown_command
 from cli.terminal.output import Window, flush, requested_window
 
 
@@ -96,6 +97,13 @@ class Command(TyperCommand):
             ctx.with_resource(time_zone.days_in(options.requested_time_zone(args)))
         return super().parse_args(ctx, args)
 
+    def make_context(self, info_name: Any, *args: Any, **kwargs: Any) -> Any:
+        """As typer's. Raises InputError for what cannot be read."""
+        try:
+            return super().make_context(info_name, *args, **kwargs)
+        except UsageError as error:
+            raise explained(error, self, str(info_name)) from error
+
     def invoke(self, ctx: Any) -> Any:
         since, until = ctx.params.get("since"), ctx.params.get("until")
         window = Window(since, until) if "since" in ctx.params and (since or until) else None
@@ -108,6 +116,21 @@ class Command(TyperCommand):
 
 class CommandGroup(TyperGroup):
     """Lists commands in sections, each with its whole first sentence."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's. Raises InputError with the nearest name for a word that is no command."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise unknown_command(args[0], self, ctx, ctx.command_path)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's. Raises InputError for an option that the group has not."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            raise explained(error, self, ctx.command_path) from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}

@@ -22,6 +22,22 @@ def complete_day(typed: str) -> list[str]:
     return [word for word in RELATIVE_DAYS if word.startswith(typed)]
 
 
+def complete_dimensions(typed: str) -> list[str]:
+    """The dimensions that begin with what stands after the last comma."""
+    from analysis.dimensions import TAG, names
+
+    done, comma, last = typed.rpartition(",")
+    known = [*(name for name in names() if not name.startswith(TAG)), TAG]
+    return [f"{done}{comma}{name}" for name in known if name.startswith(last)]
+
+
+def complete_filter(typed: str) -> list[str]:
+    """The dimensions that begin with what is typed, each with its `=`."""
+    from analysis.dimensions import TAG, names
+
+    return [f"{name}=" for name in names("filter") if name.startswith(typed) and not name.startswith(TAG)]
+
+
 def selected_store(store: str, where: Sequence[str] | None) -> Store:
     """The store, of which only the calls that `--where` keeps are read. Raises InputError as `as_filter`."""
     from ingest.store.database import Store
@@ -200,9 +216,16 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="DIM=VALUE",
+        autocompletion=complete_filter,
         help="Keep calls, with * and ?: agent=draft*, task!=draft, user='(none)'. May be repeated.",
     ),
 ]
 By = Annotated[
-    str, typer.Option("--by", metavar="DIM,...", help="Dimensions: day, agent, model, tag.KEY, ... (docs/cost.md).")
+    str,
+    typer.Option(
+        "--by",
+        metavar="DIM,...",
+        autocompletion=complete_dimensions,
+        help="Dimensions: day, agent, model, tag.KEY, ... (docs/cost.md).",
+    ),
 ]

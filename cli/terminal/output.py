@@ -18,11 +18,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from cli.terminal.text_tables import lay_out
+from cli.terminal.text_tables import UNBOUNDED, fitting, lay_out
 from ingest.errors import HindcastError
 from ingest.progress import Progress
 
-WIDTH = 110  # of a table in a pipe, unless COLUMNS says otherwise
 DEFAULT_STORE = "hindcast.duckdb"
 
 
@@ -132,12 +131,23 @@ def note(text: str) -> None:
     print(safe(text), file=sys.stderr)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> None:
-    """A plain table; the columns in `left` read from the left, all others are figures and align right."""
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,), optional: Sequence[int] = ()
+) -> None:
+    """A plain table; the columns in `left` read from the left, all others are figures and align right.
+
+    In a pipe a row is one line, however long, unless COLUMNS says how wide. Where a terminal is too narrow, the columns
+    in `optional` are left out, the first of them first, before texts fold; a line says so.
+    """
     lines = [[safe(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in line] for line in (headers, *rows)]
-    width = shutil.get_terminal_size((WIDTH, 24)).columns
-    for text, is_header in lay_out(lines[0], lines[1:], left=left, width=width):
+    width = shutil.get_terminal_size((UNBOUNDED, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 0
+    columns, left_out = fitting(lines, optional, width or UNBOUNDED)
+    kept = [[line[i] for i in columns] for line in lines]
+    aligned = [place for place, i in enumerate(columns) if i in left]
+    for text, is_header in lay_out(kept[0], kept[1:], left=aligned, width=width or UNBOUNDED):
         _write(text, "dim" if is_header else None)
+    if left_out:
+        _write(f"Left out at this width: {', '.join(lines[0][i] for i in left_out)}", "dim")
 
 
 def _write(text: str, style: str | None) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 GAP = 2
+UNBOUNDED = 10**6  # cells: the width of what no terminal shows
 TEXT = 12  # a column of text is not folded to less than this, as long as the width allows
 LEAST = 6
 LONG_FIGURE = 24  # what is longer stands for several figures, and may fold between them
@@ -35,6 +36,18 @@ def lay_out(
                     for i, pieces, wide in zip(columns, folded, widths, strict=True)
                 ]
                 yield (" " * GAP).join(texts).rstrip(" "), place == 0
+
+
+def fitting(lines: Sequence[Sequence[str]], optional: Sequence[int], width: int) -> tuple[list[int], list[int]]:
+    """(the columns to show, those to leave out): `optional` ones go, in their order, until whole rows fit."""
+    wanted = [max(cells(line[i]) for line in lines) for i in range(len(lines[0]))]
+    columns, gone = list(range(len(wanted))), []
+    for i in optional:
+        if _total([wanted[k] for k in columns]) <= width:
+            break
+        columns.remove(i)
+        gone.append(i)
+    return columns, gone
 
 
 def cells(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import zstandard
 
-from ingest.errors import InputError
+from ingest.errors import InputError, nearest_file
 
 Packing = Literal["", "gz", "zst"]
 BLOCK = 1 << 20
@@ -40,7 +40,9 @@ def open_file(path: Path) -> Any:
             raise InputError("is a folder", where=str(path))
         return path.open("rb")
     except FileNotFoundError:
-        raise InputError("there is no such file", where=str(path), remedy="Check the path.") from None
+        raise InputError(
+            "there is no such file", where=str(path), remedy=nearest_file(Path(path)) or "Check the path."
+        ) from None
     except PermissionError:
         raise InputError("cannot be read: permission denied", where=str(path)) from None
     except OSError as error:
