@@ -39,9 +39,9 @@ def register(app: typer.Typer) -> None:
         from cli.python_api.strategies import strategy_rows
         from replay.engine.run import run
         from replay.quality.scores import load_priors
-        from replay.strategy.schema import load
+        from replay.strategy.schema import load_all
 
-        chosen = [load(path) for path in strategies]
+        chosen = [one for _, one in load_all(strategies)]
         if report_empty_window(store, since, until, as_json=as_json):
             return
         with progress("Replaying", unit="strategies") as bar:

@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
         from ingest.store.database import Store
         from replay.engine.unmatched import unmatched_in
         from replay.stages.rule_evaluation import targets
-        from replay.strategy.schema import load
+        from replay.strategy.schema import load_all
 
-        found = [(path, load(path)) for path in files]
+        found = load_all(files)
         held = Path(store).exists()
         idle = unmatched_in(Store(store), [one for _, one in found]) if held else [() for _ in found]
         if as_json:

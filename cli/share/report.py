@@ -45,7 +45,7 @@ def report(
     """
     from cli.python_api.reports import default_strategies, write_report
     from ingest.errors import InputError
-    from replay.strategy.schema import load
+    from replay.strategy.schema import load_all
 
     if md and pdf:
         raise InputError("--md and --pdf ask for two files", remedy="Run the command once for each.")
@@ -53,7 +53,7 @@ def report(
     to_stdout = output == Path("-")
     if to_stdout and json:
         raise InputError("-o - and --json both write to stdout", remedy="Leave one of them out.")
-    chosen = [load(path) for path in strategies] if strategies else default_strategies()
+    chosen = [one for _, one in load_all(strategies)] if strategies else default_strategies()
     with progress("Replaying", unit="strategies") as bar:
         bar.total(max(sum(1 for strategy in chosen if strategy.stages()), 1))
         written = write_report(

@@ -32,6 +32,7 @@ class Compressor:
     lossless: bool
     prefix_stable: bool
     parameters: Mapping[str, Any] = field(default_factory=dict)  # name -> default
+    about: Mapping[str, str] = field(default_factory=dict)  # parameter -> what it says
     main_parameter: str | None = None  # what `{name: value}` sets
     needs_text: bool = True  # False: works on the list of messages alone, also where the log keeps only hashes
 

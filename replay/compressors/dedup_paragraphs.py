@@ -108,5 +108,6 @@ COMPRESSOR = Compressor(
     lossless=True,
     prefix_stable=True,
     parameters={"characters": 120},
+    about={"characters": "shorter paragraphs stay"},
     main_parameter="characters",
 )

@@ -42,6 +42,7 @@ COMPRESSOR = Compressor(
     lossless=False,
     prefix_stable=False,
     parameters={"messages": 10},
+    about={"messages": "how many of the last messages stay"},
     main_parameter="messages",
     needs_text=False,
 )

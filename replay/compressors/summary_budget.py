@@ -45,6 +45,7 @@ COMPRESSOR = Compressor(
     lossless=False,
     prefix_stable=False,
     parameters={"tokens": 300, "messages": 6},
+    about={"tokens": "length of the summary", "messages": "how many of the last messages stay as they are"},
     main_parameter="tokens",
     needs_text=False,
 )

@@ -43,5 +43,11 @@ def _stub(message: Any) -> Any:
 
 
 COMPRESSOR = Compressor(
-    apply, "request", lossless=False, prefix_stable=False, parameters={"keep": 2}, main_parameter="keep"
+    apply,
+    "request",
+    lossless=False,
+    prefix_stable=False,
+    parameters={"keep": 2},
+    about={"keep": "how many of the newest tool results stay"},
+    main_parameter="keep",
 )

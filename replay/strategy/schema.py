@@ -7,7 +7,7 @@ Stages act in the order a request meets them: prompts, compress, route, cache ti
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 import sample_logs
-from ingest.errors import StrategyError, did_you_mean
+from ingest.errors import StrategyError, did_you_mean, nearest_file
 from replay import compressors as compress
 from replay.strategy import yaml_source
 from replay.strategy.cache_schema import Cache
@@ -31,6 +31,7 @@ from replay.strategy.rollout_schema import Rollout
 
 STAGES: Final = ("prompts", "compress", "route", "cache", "batch", "provider_cache")
 REWRITING: Final = frozenset({"prompts", "compress"})  # the stages that change what is asked
+DRAFT: Final = "Draft some from your log: hindcast strategy init"
 LOGGED: Final = "logged"  # as a model name: leave the call where it was
 
 
@@ -208,15 +209,28 @@ class Strategy(Part):
 
 def load(path: str | Path) -> Strategy:
     """The strategy of a YAML file. Raises StrategyError with the file, the line and a remedy."""
+    samples = sample_logs.strategy_pattern()
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise StrategyError(
-            "there is no such file", where=str(path), remedy=f"Samples: {sample_logs.strategy_pattern()}"
+            "there is no such file",
+            where=str(path),
+            remedy=nearest_file(Path(path)) or f"Draft some: hindcast strategy init   (samples: {samples})",
         ) from error
+    except IsADirectoryError as error:
+        raise StrategyError("a folder, not a file", where=str(path), remedy=f"Name its files: {path}/*.yaml") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StrategyError(f"cannot be read as text: {error}", where=str(path)) from error
     return parse(text, str(path))
+
+
+def load_all(paths: Iterable[Path]) -> list[tuple[Path, Strategy]]:
+    """Each file with its strategy; of a folder all its YAML files by name. Raises StrategyError, as `load`."""
+    found = [file for path in paths for file in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
+    if not found:
+        raise StrategyError("no YAML file in it", where=", ".join(map(str, paths)), remedy=DRAFT)
+    return [(file, load(file)) for file in found]
 
 
 def parse(text: str, where: str = "strategy") -> Strategy:
