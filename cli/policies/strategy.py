@@ -1,17 +1,24 @@
-"""`hindcast strategy`: check strategy files without running them, and the JSON schema for editors."""
+"""`hindcast strategy`: draft, list, check and explain strategy files without running them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from analysis.formatting import count
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
 
 
+def _complete_key(typed: str) -> list[str]:
+    from replay.strategy.key_reference import words
+
+    return [word for word in words() if word.startswith(typed)]
+
+
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Check strategy files, and print their schema.", no_args_is_help=True)
+    group = typer.Typer(help="Draft, list, check and explain strategy files.", no_args_is_help=True)
 
     @group.command()
     def check(
@@ -57,6 +64,79 @@ def register(app: typer.Typer) -> None:
                 say(f"  {name.words}", style="yellow")
         if not held:
             note(f"Not compared with a log: there is no {store}")
+
+    @group.command("list")
+    def list_strategies(as_json: JsonOption = False) -> None:
+        """List the strategy files at hand: those of ./strategies and the demo's.
+
+        Example: hindcast strategy list
+        """
+        import sample_logs
+        from dashboard.data.strategy_files import FOLDER
+        from ingest.errors import StrategyError
+        from replay.strategy.schema import load
+
+        own = sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else []
+        found: list[dict[str, Any]] = []
+        for path, whose in [*((path, "yours") for path in own), *((path, "demo") for path in sample_logs.strategies())]:
+            try:
+                one = load(path)
+                told = {"name": one.name, "stages": list(one.stages()), "description": one.description, "error": None}
+            except StrategyError as error:
+                told = {"name": None, "stages": [], "description": None, "error": str(error).splitlines()[0]}
+            found.append({"path": str(path), "whose": whose, **told})
+        if as_json:
+            emit_json({"strategies": found})
+            return
+        say(f"{count(len(own), 'strategy file')} of yours in ./{FOLDER}.", style="bold")
+        say()
+        rows = [
+            [entry["whose"], entry["name"] or "-", ", ".join(entry["stages"]) or "nothing", entry["path"]]
+            for entry in found
+        ]
+        table(["whose", "name", "declares", "file"], rows, left=(0, 1, 2, 3))
+        for entry in found:
+            if entry["error"]:
+                say(entry["error"], style="yellow")
+        say()
+        say("Run some: hindcast replay FILE...   ·   draft some from your log: hindcast strategy init")
+
+    @group.command()
+    def explain(
+        key: Annotated[
+            str | None, typer.Argument(help="A key, compressor, parameter or column.", autocompletion=_complete_key)
+        ] = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Say what a key of a strategy file means, with a line to copy.
+
+        A key, a compressor, one of its parameters, or a column of match; without one, all of them.
+
+        Example: hindcast strategy explain cache.tiers
+        """
+        from dataclasses import asdict
+
+        from ingest.errors import InputError, did_you_mean
+        from replay.strategy import key_reference
+
+        if key is None:
+            known = key_reference.everything()
+        else:
+            known = key_reference.explain(key)
+            if not known:
+                remedy = did_you_mean(key, key_reference.words())
+                near = remedy if remedy.startswith("Did") else "All of them: hindcast strategy explain"
+                raise InputError(f"a strategy file has no '{key}'", remedy=near)
+        if as_json:
+            emit_json({"found": [asdict(one) for one in known]})
+        elif key is None:
+            table(["what", "kind", "means"], [[one.path, one.kind, one.about] for one in known], left=(0, 1, 2))
+        else:
+            for one in known:
+                say(f"{one.path} ({one.kind})", style="bold")
+                say(f"  {one.about}" + (f"; {one.default} without it" if one.default else ""))
+                if one.example:
+                    say(f"  {one.example}")
 
     @group.command()
     def schema() -> None:

@@ -37,5 +37,11 @@ def _trim(text: str, examples: int) -> str:
 
 
 COMPRESSOR = Compressor(
-    apply, "message", lossless=False, prefix_stable=True, parameters={"examples": 2}, main_parameter="examples"
+    apply,
+    "message",
+    lossless=False,
+    prefix_stable=True,
+    parameters={"examples": 2},
+    about={"examples": "how many examples of each run stay; 0 makes it zero-shot"},
+    main_parameter="examples",
 )

@@ -13,6 +13,7 @@ _PHRASES: dict[str, str] = {
     "it is important to note that": "",
     "please make sure that you": "",
     "please note that": "",
+    "i would like you to please": "",
     "i would like you to": "",
     "i want you to": "",
     "could you please": "",
@@ -43,6 +44,19 @@ _PATTERN = re.compile(
     r"[ \t]*\b(" + "|".join(re.escape(phrase).replace(r"\ ", r"[ \t]+") for phrase in _PHRASES) + r")(?!\w)[ \t]*",
     re.IGNORECASE,
 )
+# a greeting at the beginning of a text, or a courtesy that is a sentence of its own
+_GREETING = re.compile(
+    r"\A\s*(?:hello|hi|hey|dear|greetings|good (?:morning|afternoon|evening))(?:[ \t]+(?:there|everyone|all|team|ai|"
+    r"assistant|chatgpt|claude|gemini|model|friend)\b)*[ \t]*[,!.:][ \t]*",
+    re.IGNORECASE,
+)
+_COURTESY = re.compile(
+    r"(?:(?<=[.!?])[ \t]+|(?m:^))(?:(?:many )?thanks(?: a lot| so much| in advance)?|"
+    r"thank you(?: so much| in advance)?|i hope (?:you are|you're|this finds you) (?:doing )?well|"
+    r"i(?: would|'d) (?:really )?appreciate (?:it|your help)|"
+    r"you are a (?:very )?helpful assistant)[ \t]*[.!](?=\s|\Z)",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"(```.*?(?:```|\Z)|\"(?:[^\"\\\n]|\\.)*\")", re.DOTALL)
 
 
@@ -50,8 +64,18 @@ def trim(text: str) -> str:
     """The text without filler outside code fences and quotations; a sentence keeps its capital."""
     parts = _FENCE.split(text)
     for i in range(0, len(parts), 2):
-        parts[i] = _PATTERN.sub(_replacement, parts[i])
+        parts[i] = _PATTERN.sub(_replacement, _COURTESY.sub("", parts[i]))
+    parts[0] = _without_greeting(parts[0])
     return "".join(parts)
+
+
+def _without_greeting(text: str) -> str:
+    """The text without `Hello AI,`; the sentence that begins then keeps a capital."""
+    found = _GREETING.match(text)
+    if not found or not text[found.end() :].strip():
+        return text
+    rest = text[found.end() :].lstrip()
+    return rest[:1].upper() + rest[1:]
 
 
 def _replacement(found: re.Match[str]) -> str:

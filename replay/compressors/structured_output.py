@@ -16,6 +16,7 @@ COMPRESSOR = Compressor(
     lossless=False,
     prefix_stable=True,
     parameters={"ratio": 0.7},
+    about={"ratio": "output tokens after it over those logged; your assumption, or what your log shows"},
     main_parameter="ratio",
     needs_text=False,
 )

@@ -45,6 +45,21 @@ class ExpressionError(ValueError):
         self.remedy = remedy
 
 
+# what other routers and people call a column
+_OTHER_WORDS: Final = {
+    "prompt": "text", "content": "text", "message": "text", "messages": "text", "question": "text", "query": "text",
+    "user": "user_id", "customer": "user_id", "provider": "provider_name", "session": "conversation_id",
+    "length": "input_words", "prompt_length": "input_words", "words": "input_words", "tokens": "input_tokens",
+    "prompt_tokens": "input_tokens", "tool": "tool_count", "tools": "tool_count", "tag": "tags", "images": "has_images",
+}  # fmt: skip
+
+
+def column_meant(name: str) -> str:
+    """A remedy for a name that is no column: the column that is called so elsewhere, the nearest one, or all."""
+    other = _OTHER_WORDS.get(name.lower())
+    return f"Did you mean '{other}'?" if other else did_you_mean(name, COLUMNS)
+
+
 _ALLOWED: Final = (
     sql.And, sql.Or, sql.Not, sql.Paren, sql.EQ, sql.NEQ, sql.LT, sql.LTE, sql.GT, sql.GTE, sql.Is, sql.In,
     sql.Between, sql.Like, sql.ILike, sql.Column, sql.Identifier, sql.Literal, sql.Boolean, sql.Null, sql.Neg,
@@ -102,7 +117,7 @@ def _check_nodes(tree: sqlglot.Expr) -> None:
                 raise ExpressionError(f"'{node.sql()}' names a table; a rule sees only the call itself")
             name = node.name
             if name not in COLUMNS:
-                raise ExpressionError(f"unknown column '{name}'", did_you_mean(name, COLUMNS))
+                raise ExpressionError(f"unknown column '{name}'", column_meant(name))
             if COLUMNS[name] == "list":
                 raise ExpressionError(f"'{name}' is a list", "Use match: {tags: [...]} for tags.")
         elif isinstance(node, sql.Literal) and len(str(node.this)) > MAX_LITERAL:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from ingest.errors import did_you_mean
-from replay.strategy.conditions import COLUMNS, ExpressionError, check_expression, condition
+from replay.strategy.conditions import COLUMNS, ExpressionError, check_expression, column_meant, condition
 
 _NUMBER_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 _MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -105,7 +105,7 @@ def _match(value: object) -> object:
             raise PydanticCustomError(
                 "unknown_key",
                 "unknown column '{key}'",
-                {"key": str(key), "hint": did_you_mean(str(key), COLUMNS)},
+                {"key": str(key), "hint": column_meant(str(key))},
             )
         try:
             checked[key] = condition(wanted, COLUMNS[key])

@@ -24,10 +24,13 @@ from ingest.errors import StrategyError, did_you_mean, nearest_file
 from replay import compressors as compress
 from replay.strategy import yaml_source
 from replay.strategy.cache_schema import Cache
+from replay.strategy.editor_schema import documented
 from replay.strategy.fields import Name, Part, Ratio, Selection, Share, TableRow, When
+from replay.strategy.file_errors import explained
 from replay.strategy.prompts_schema import PromptChange
 from replay.strategy.quality_schema import Quality
 from replay.strategy.rollout_schema import Rollout
+from replay.strategy.router_config import is_router_config, lines_to_write
 
 STAGES: Final = ("prompts", "compress", "route", "cache", "batch", "provider_cache")
 REWRITING: Final = frozenset({"prompts", "compress"})  # the stages that change what is asked
@@ -242,15 +245,19 @@ def parse(text: str, where: str = "strategy") -> Strategy:
             where=f"{where}:{lines.get((), 1)}",
             remedy="The shortest strategy: {name: all-small, route: [{default: gpt-4o-mini}]}",
         )
+    if is_router_config(value):
+        raise StrategyError(
+            "a router's config, not a strategy", where=f"{where}:{lines.get((), 1)}", remedy=lines_to_write(value)
+        )
     try:
         return Strategy.model_validate(value, context={"folder": Path(where).parent})
     except ValidationError as error:
-        raise _explain(error, lines, where) from error
+        raise explained(error, lines, where, Strategy.model_fields) from error
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a strategy file, for editors."""
-    document = Strategy.model_json_schema(by_alias=True)
+    """The JSON schema of a strategy file, for editors: every key with what it means."""
+    document = documented(Strategy.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Hindcast strategy", **document}
 
 
@@ -302,42 +309,3 @@ def _compressor(item: object) -> object:
     except ValueError as error:
         raise PydanticCustomError("compress", "{why}", {"why": f"{name}: {error}", "key": name}) from error
     return {"name": name, "parameters": parameters, **selection}
-
-
-# -- errors ------------------------------------------------------------------------------------------------------------
-
-
-def _explain(error: ValidationError, lines: dict[yaml_source.Path, int], where: str) -> StrategyError:
-    """The first problem of the file, by line."""
-    found = []
-    for problem in error.errors(include_url=False):
-        context = problem.get("ctx", {})
-        path = tuple(problem["loc"])
-        key = context.get("key")
-        if key is not None:
-            path = _deepest((*path, key), lines)
-        else:
-            path = _deepest(path, lines)
-        found.append((lines.get(path, 1), path, problem, context))
-    # an error inside a list also makes pydantic complain about the list: the inner one is the cause
-    inner = [
-        one for one in found if not any(other[1] != one[1] and other[1][: len(one[1])] == one[1] for other in found)
-    ]
-    line, path, problem, context = min(inner, key=lambda entry: entry[0])
-    words = ".".join(str(part) for part in path)
-    message = str(problem["msg"])
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
-    if problem["type"] == "missing":
-        missing = problem["loc"][-1]
-        message, words = f"'{missing}' is missing", words
-    text = f"{words}: {message}" if words and problem["type"] != "unknown_key" else message
-    if problem["type"] == "unknown_key" and len(path) > 1:
-        text = f"{message} in {'.'.join(str(part) for part in path[:-1])}"
-    return StrategyError(text, where=f"{where}:{line}", remedy=context.get("hint") or None)
-
-
-def _deepest(path: tuple[Any, ...], lines: dict[yaml_source.Path, int]) -> yaml_source.Path:
-    """The longest part of a pydantic location that stands in the file."""
-    while path and path not in lines:
-        path = path[:-1]
-    return path

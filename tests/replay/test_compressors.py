@@ -15,7 +15,7 @@ from ingest.contents import tokenizer
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay import compressors as compress
-from replay.compressors import chunk_cap, few_shot_trim, tool_schema_compact, tool_signatures
+from replay.compressors import chunk_cap, few_shot_trim, filler, tool_schema_compact, tool_signatures
 from replay.engine.run import run
 from replay.evaluation.compressor_ablation import before_and_after, leave_one_out
 from replay.strategy import schema as strategy
@@ -196,6 +196,58 @@ def test_chunk_cap_keeps_the_first_chunks_and_the_question():
     assert "b" not in chunk_cap.apply({"role": "user", "content": documents}, chunks=1)["content"]
     loose = "As in [3] and later\n[1] it says"
     assert chunk_cap.apply({"role": "user", "content": loose}, chunks=1)["content"] == loose
+
+
+def nested(count: int, question: str) -> str:
+    documents = "\n\n".join(f'<document index="{i}">\nabout topic{i} and more\n</document>' for i in range(count))
+    return f"<context>\n{documents}\n</context>\n\nQuestion: {question}"
+
+
+def test_chunk_cap_counts_the_innermost_elements():
+    small = chunk_cap.apply({"role": "user", "content": nested(8, "what?")}, chunks=3)["content"]
+    assert [f"topic{i}" in small for i in range(8)] == [True] * 3 + [False] * 5
+    assert small.startswith("<context>")
+    assert small.endswith("</context>\n\nQuestion: what?")
+
+
+def test_chunk_cap_by_relevance_keeps_what_the_question_asks_for():
+    for place in range(8):
+        text = nested(8, f"what is topic{place}?")
+        small = chunk_cap.apply({"role": "user", "content": text}, chunks=1, relevance=True)["content"]
+        assert [f"topic{i} and" in small for i in range(8)] == [i == place for i in range(8)]
+    silent = nested(4, "")
+    assert chunk_cap.apply({"content": silent}, chunks=2, relevance=True) == chunk_cap.apply(
+        {"content": silent}, chunks=2
+    )
+
+
+@given(st.integers(1, 6), st.integers(0, 6), st.booleans())
+def test_chunk_cap_keeps_so_many_chunks_and_everything_around_them(count: int, limit: int, relevance: bool):
+    text = nested(count, "which topic3?")
+    small = chunk_cap.apply({"role": "user", "content": text}, chunks=limit, relevance=relevance)["content"]
+    assert small.count("<document ") == small.count("</document>") == min(count, limit)
+    assert small.endswith("</context>\n\nQuestion: which topic3?")
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("Hello AI, I would like you to please summarize this.", "Summarize this."),
+        ("Hi there! Sort it. Thank you!", "Sort it."),
+        ("Hello world, said the fox.", "Hello world, said the fox."),
+        ("Hello", "Hello"),
+        ('Say "Thank you!" politely. Thanks a lot.', 'Say "Thank you!" politely.'),
+    ],
+)
+def test_filler_drops_greetings_and_courtesies_of_their_own(text: str, short: str):
+    assert filler.trim(text) == short
+
+
+def test_every_parameter_of_every_compressor_says_what_it_is():
+    for name in compress.names():
+        found = compress.find(name)
+        assert found.about.keys() == found.parameters.keys(), name
+        assert all(found.about.values())
 
 
 @given(st.text(max_size=200), st.integers(0, 3))
