@@ -216,13 +216,15 @@ def explain_price(
     if handle.exists():
         with handle.read() as con:
             found = explain(con, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
+            logged = bool(con.execute("SELECT 1 FROM calls WHERE model = ? LIMIT 1", [model]).fetchall())
     else:
+        logged = False
         found = explain(None, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
     if json:
         emit_json(found.to_json())
     else:
         _show_explanation(found)
-    if found.resolution == UNRESOLVED:
+    if found.resolution == UNRESOLVED and not logged:  # a name of no model: mistyped
         raise typer.Exit(2)
 
 
