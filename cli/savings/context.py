@@ -118,6 +118,7 @@ def _show_turns(turns: Turns) -> None:
         table(["why the others did not", "turns", "tokens", "dearer by"], rows, left=(0,))
         worst = max(turns.breaks, key=lambda one: one.lost_tokens)
         where = "" if worst.position < 0 else f", from its message {worst.position + 1} on"
+        where += "" if worst.character < 0 else f" (its character {worst.character:,})"
         say(f"Largest: call {worst.call_no}, turn {worst.turn} of its conversation{where}.")
 
 
@@ -128,7 +129,7 @@ def _show_levers(shorter: tuple[Lever, ...]) -> None:
         return
     say()
     rows = [[one.about, cost_text(one.result), _share(one), verdict(one.result)] for one in shorter]
-    table(["carried less", "USD/day", "saved", "quality"], rows, left=(0, 3))
+    table(["another way", "USD/day", "saved", "quality"], rows, left=(0, 3))
 
 
 def _share(one: Lever) -> str:

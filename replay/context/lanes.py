@@ -34,6 +34,7 @@ class Break:
     cause: str
     gap_ms: int  # since the turn before had ended
     position: int  # the first message that differs, -1 where all of the turn before is there again
+    character: int  # of it, the first that differs in its stored text; -1 where there are no two texts to compare
     lost_tokens: int
     lost_pico: int | None  # dearer than reading them; None where no read of the model shows the price
 
@@ -71,6 +72,7 @@ class Turns:
                     "cause": one.cause,
                     "gap_s": one.gap_ms / 1000,
                     "first_differing_message": None if one.position < 0 else one.position,
+                    "first_differing_character": None if one.character < 0 else one.character,
                     "lost_tokens": one.lost_tokens,
                     "lost_usd": None if one.lost_pico is None else usd(Decimal(one.lost_pico).scaleb(-12)),
                 }
@@ -129,7 +131,7 @@ def turns_of(traffic: Traffic, prompts: Prompts, lane: Int64, order: Int64, zone
     breaks = []
     for place in np.flatnonzero(lost > 0).tolist():
         old, new = int(before[place]), int(after[place])
-        position = _differs(prompts, old, new)
+        position, character = _differs(prompts, old, new)
         life = LONG_LIFE_MS if long_lived[old] else LIFE_MS
         if traffic.model[old] != traffic.model[new]:
             cause = MODEL
@@ -139,7 +141,7 @@ def turns_of(traffic: Traffic, prompts: Prompts, lane: Int64, order: Int64, zone
             cause = PREFIX if position >= 0 else UNEXPLAINED
         tokens, gap = int(lost[place]), max(int(gaps[place]), 0)
         dearer = _dearer(tokens, zones[new], cost[new], read_price.get(int(traffic.model[new])))
-        breaks.append(Break(int(traffic.call_no[new]), int(turn[new]), cause, gap, position, tokens, dearer))
+        breaks.append(Break(int(traffic.call_no[new]), int(turn[new]), cause, gap, position, character, tokens, dearer))
     return Turns(len(lost), int((lost <= 0).sum()), tuple(breaks))
 
 
@@ -151,13 +153,23 @@ def _writes(traffic: Traffic) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(models[traffic.model], np.bool_)
 
 
-def _differs(prompts: Prompts, old: int, new: int) -> int:
-    """The first message of the old request that the new one has not at its place, -1 where it has all."""
+def _differs(prompts: Prompts, old: int, new: int) -> tuple[int, int]:
+    """(the first message of the old request that the new one has not at its place, its first character that differs).
+
+    (-1, -1) where it has all; the character is -1 where a text is not stored or the message is gone.
+    """
     was = prompts.ids[prompts.offsets[old] : prompts.offsets[old + 1]]
     now = prompts.ids[prompts.offsets[new] : prompts.offsets[new + 1]]
     same = min(len(was), len(now))
     unlike = np.flatnonzero(was[:same] != now[:same])
-    return int(unlike[0]) if len(unlike) else (same if len(was) > len(now) else -1)
+    if not len(unlike):
+        return (same if len(was) > len(now) else -1), -1
+    place = int(unlike[0])
+    before, after = (prompts.contents.texts.get(int(ids[place])) for ids in (was, now))
+    if before is None or after is None:
+        return place, -1
+    pairs = enumerate(zip(before, after, strict=False))
+    return place, next((at for at, (a, b) in pairs if a != b), min(len(before), len(after)))
 
 
 def _read_prices(traffic: Traffic, zones: Int64, cost: Int64) -> dict[int, float]:

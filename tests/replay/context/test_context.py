@@ -175,6 +175,7 @@ def test_a_lost_prefix_is_told_with_its_cause(tmp_path: Path) -> None:
     changed = found.turns.breaks[0]
     assert (changed.turn, changed.lost_tokens) == (3, 600)
     assert changed.position == 2  # after the system prompt and the first message
+    assert changed.character > 0
     assert changed.lost_pico
     assert changed.lost_pico > 0
 
