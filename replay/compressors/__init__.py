@@ -34,6 +34,7 @@ class Compressor:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # name -> default
     about: Mapping[str, str] = field(default_factory=dict)  # parameter -> what it says
     main_parameter: str | None = None  # what `{name: value}` sets
+    writes: str | None = None  # the parameter with the tokens that a model call writes for what is left out
     needs_text: bool = True  # False: works on the list of messages alone, also where the log keeps only hashes
 
     def check(self, given: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Stand a summary of fixed size in for the older part of a conversation. Lossy; making the summary is not priced."""
+"""Stand a summary of fixed size in for the older part of a conversation. Lossy; making it is a call of its own."""
 
 from __future__ import annotations
 
@@ -47,5 +47,6 @@ COMPRESSOR = Compressor(
     parameters={"tokens": 300, "messages": 6},
     about={"tokens": "length of the summary", "messages": "how many of the last messages stay as they are"},
     main_parameter="tokens",
+    writes="tokens",
     needs_text=False,
 )

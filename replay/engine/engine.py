@@ -58,7 +58,7 @@ class Outcome:
     output_tokens: Int64
     cached_tokens: Int64 | None  # None where no call has any
     as_logged: Bool  # same model, tokens and tier, and not served by our caches
-    side_pico: dict[str, Int64] = field(default_factory=dict)  # part of `cost` that the routing itself cost, by kind
+    side_pico: dict[str, Int64] = field(default_factory=dict)  # part of `cost` beside the serving call, by kind
 
     @property
     def hits(self) -> Bool:
@@ -247,6 +247,12 @@ class Engine:
                 side["behaviour"] = added
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
+        summary = self.compressed.summary if "compress" in on else None
+        if summary is not None:
+            not_asked = ours if answered is None else ours | answered
+            made = side_costs.summary_costs(traffic, self.rates, model, summary.read, summary.written, not_asked)
+            side["summary"] = made
+            cost = side_costs.add(cost, made)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
 
     def moved(self, on: Stages) -> MovedCalls | None:

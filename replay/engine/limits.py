@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.formatting import count, share
+from analysis.formatting import count, share, tokens
 from analysis.price_book import vocabulary
 from replay.engine.engine import Engine, Outcome
 from replay.engine.moved_calls import MovedCalls
@@ -34,6 +34,7 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from engine.reworded.limits(inside)
     if "compress" in engine.players:
         yield from engine.compressed.limits(inside)
+        yield from _summaries(engine)
     if "route" in engine.players:
         yield from _routing(engine, outcome)
         yield from _side(engine, outcome)
@@ -187,6 +188,19 @@ def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
             yield f"input tokens of {name}{with_tools}: it counts otherwise, no evidence how; taken as logged ({band})"
 
 
+def _summaries(engine: Engine) -> Iterator[str]:
+    summary = engine.compressed.summary
+    if summary is None:
+        return
+    made = engine.traffic.window & (summary.written > 0)
+    if made.any():
+        yield (
+            f"summaries of {_calls(made)} are priced as calls of the model that answers: they read"
+            f" {tokens(int(summary.read[made].sum()))} tokens and write {tokens(int(summary.written[made].sum()))},"
+            " each anew as its conversation grows"
+        )
+
+
 def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
     routing = engine.routing(engine.everything)
     if routing.unscored:
@@ -194,6 +208,8 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
             f"without a score, in a cascade: {count(routing.unscored, 'call')}; such calls escalate as often as the"
             " scored ones, and all of them where none is scored"
         )
+    if engine.strategy.classifier:
+        yield "the classifier is taken never to err: what it sends wrong has the other model's cost and quality"
     if engine.strategy.on_error:
         yield "a failed call that falls back is taken to get an answer of the log's median length"
     traffic = engine.traffic

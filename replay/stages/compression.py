@@ -7,7 +7,7 @@ have text, at least 30 of them, with a standard error; with fewer, nothing is cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -68,6 +68,14 @@ def calls_of(traffic: Traffic) -> Calls:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """Tokens that a summarising call reads and writes, per logged call; 0 where none is made."""
+
+    read: Int64
+    written: Int64
+
+
+@dataclass(frozen=True)
 class Compressed:
     """Compressed requests. `prompts` holds them; the arrays have one element per call.
 
@@ -86,6 +94,7 @@ class Compressed:
     prefix_stable: bool
     changed_texts: int
     unclaimed: tuple[tuple[str, int, Bools], ...] = ()  # (agent / task, calls measured there, the calls left out)
+    summary: Summary | None = None  # the model calls that write what stands in for the older part of a conversation
     answer_ratio: Floats | None = None  # output tokens after an output hint over those logged
 
     def delta(self, bound: str = "mid") -> Int64:
@@ -128,6 +137,7 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
     touched = _Touched(*(np.zeros(n, bool) for _ in range(4)))
     answer: Floats | None = None
     stable = True
+    summary: Summary | None = None
     for part in spec:
         found = compressors.find(part.name)
         parameters = {**found.parameters, **part.parameters}
@@ -141,6 +151,8 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
         requests.selected = chosen
         _run(requests, found, parameters)
         changed = changed_requests(before, (requests.offsets, requests.ids))
+        if found.writes is not None:
+            summary = _summary(prompts, calls, before, requests, changed, parameters[found.writes], summary)
         stable &= found.prefix_stable
         touched.selected |= chosen
         if found.needs_text:
@@ -149,7 +161,34 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
         if not found.lossless:
             touched.lossy |= changed
     after, new_texts = finish(prompts, requests, calls.encoding, calls.encodings)
-    return _measure(prompts, after, calls, touched, stable, new_texts, answer)
+    return replace(_measure(prompts, after, calls, touched, stable, new_texts, answer), summary=summary)
+
+
+def _summary(
+    prompts: Prompts,
+    calls: Calls,
+    before: tuple[Int64, NDArray[np.int32]],
+    after: Requests,
+    changed: Bools,
+    tokens: int,
+    earlier: Summary | None,
+) -> Summary:
+    """The calls that summarise what went from the `changed` requests. Texts that replay made itself count nothing."""
+    gone = np.zeros(len(changed), np.int64)
+    for code, encoding in enumerate(calls.encodings):
+        mine = calls.encoding == code
+        if encoding not in prompts.contents.tokens or not mine.any():
+            continue
+        known = np.maximum(prompts.contents.tokens[encoding].astype(np.int64), 0)
+        lengths = []
+        for offsets, ids in (before, (after.offsets, after.ids)):
+            held = np.where(ids < len(known), known[np.minimum(ids, len(known) - 1)], 0)
+            total = np.concatenate([[0], np.cumsum(held)])
+            lengths.append(total[offsets[1:]] - total[offsets[:-1]])
+        gone[mine] = (lengths[0] - lengths[1])[mine]
+    made = changed & (gone > 0)
+    read, written = np.where(made, gone, 0), np.where(made, tokens, 0)
+    return Summary(read, written) if earlier is None else Summary(earlier.read + read, earlier.written + written)
 
 
 def _run(requests: Requests, found: compressors.Compressor, parameters: dict[str, Any]) -> None:
@@ -205,7 +244,9 @@ def _measure(
     delta = np.where(measured & known_input, np.maximum(delta, -calls.input_tokens), 0)
     error = np.zeros(n)
     unclaimed = _estimate(calls, measured, known_input, delta, words, error, lossy, touched)
-    return Compressed(after, delta, words, lossy, measured, error, stable, new_texts, tuple(unclaimed), answer)
+    return Compressed(
+        after, delta, words, lossy, measured, error, stable, new_texts, tuple(unclaimed), answer_ratio=answer
+    )
 
 
 def _estimate(

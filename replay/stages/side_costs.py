@@ -61,6 +61,14 @@ def side_costs(
     return found
 
 
+def summary_costs(
+    traffic: Traffic, rates: rate_table.RateTable, model: Int32, read: Int64, written: Int64, served: Bool
+) -> Int64:
+    """Pico-dollars of the calls that summarise conversations, by the model that answers; none for `served` calls."""
+    made = (written > 0) & ~served
+    return _price(traffic, rates, made, model, read, written)
+
+
 def add(total: Int64, more: Int64) -> Int64:
     """The sum, unknown where either part is."""
     unknown = (total == vocabulary.UNPRICED) | (more == vocabulary.UNPRICED)
@@ -68,12 +76,12 @@ def add(total: Int64, more: Int64) -> Int64:
 
 
 def _price(
-    traffic: Traffic, rates: rate_table.RateTable, calls: Bool, number: int, input_tokens: Int64, output: Int64
+    traffic: Traffic, rates: rate_table.RateTable, calls: Bool, number: int | Int32, input_tokens: Int64, output: Int64
 ) -> Int64:
-    """What these calls would cost at one model, uncached and at the standard tier; 0 elsewhere."""
+    """What these calls would cost at one model, or each at its own, uncached and at the standard tier; 0 elsewhere."""
     rows = np.flatnonzero(calls)
     usage = rate_table.Usage(
-        model=np.full(len(rows), number, np.int32),
+        model=np.broadcast_to(np.asarray(number, np.int32), len(traffic))[rows],
         start_ms=traffic.start_ms[rows],
         input=input_tokens[rows],
         output=output[rows],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from builder import build_store
 
 from analysis.ledger import ledger
+from ingest.contents import tokenizer
+from ingest.pipeline.run import ingest
+from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.outcomes import HIT
@@ -115,3 +119,30 @@ def test_rework_is_paid_by_moved_calls_only_and_is_always_listed(tmp_path: Path)
     result = run(made.traffic.store, [made.strategy]).strategies[0]
     assert any("rework" in line for line in result.limits)
     assert sum(result.savings_pico.values()) == result.baseline_pico - result.cost_pico
+
+
+def test_a_summary_costs_what_it_reads_and_writes(tmp_path: Path) -> None:
+    """One request of ten long messages, of which the last six stay: the others are read, and 40 tokens are written."""
+    texts = [f"message {number}: " + "one two three four five six seven eight " * 30 for number in range(10)]
+    line = {
+        "hindcast": 1, "call_id": "a", "start_time": "2024-09-02T10:00:00Z", "provider_name": "openai",
+        "request_model": "gpt-4o", "input_tokens": 3000, "output_tokens": 10,
+        "input_messages": [
+            {"role": "user" if number % 2 == 0 else "assistant", "content": text} for number, text in enumerate(texts)
+        ],
+    }  # fmt: skip
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps(line) + "\n")
+    store = Store(tmp_path / "s.duckdb")
+    ingest(store, [log], workers=1)
+    ledger.update(store)
+    result = run(store, [parse("{name: x, compress: [{summary_budget: {tokens: 40, messages: 6}}]}")])
+    entry = result.strategies[0]
+    read = sum(tokenizer.count(text, "o200k_base") for text in texts[:4])
+    paid = entry.side_pico["summary"]
+    per_read, per_written = 5_000_000, 15_000_000  # pico-dollars of a token of gpt-4o in September 2024
+    around = read * per_read + 40 * per_written
+    frames = 4 * (tokenizer.FRAME_TOKENS + 2) * per_read  # what a message's frame may count
+    assert around <= paid <= around + frames
+    assert entry.cost_pico > paid
+    assert any("summaries of 1 call are priced" in limit for limit in entry.limits)
