@@ -128,7 +128,7 @@ def main() -> None:
         what = str(error).splitlines()[0] if str(error) else ""
         note(
             f"hindcast: internal error: {type(error).__name__}: {what}\n"
-            "The store is as it was before the command. The same command with --debug shows where it happened."
+            "What had been stored before is whole. The same command with --debug shows where it happened."
         )
         sys.exit(70)
 

@@ -52,7 +52,7 @@ def cost_text(result: StrategyResult) -> str:
         return "refused"
     ends = result.per_day_range()
     if result.dollars == "range" and ends is not None:
-        return " to ".join(money(end, symbol="") for end in ends)
+        return " to ".join(dict.fromkeys(money(end, symbol="") for end in ends))
     return money(result.per_day(), symbol="")
 
 
