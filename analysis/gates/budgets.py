@@ -94,7 +94,8 @@ def _gate(
     ).fetchall()
     hours = {row[0].replace(tzinfo=UTC): Decimal(row[1]) for row in rows}
     found = [_judge(budget, one, log, hours, rows) for one in spans]
-    return max(found, key=lambda one: (one.passed is False, one.passed is None, one.measured or ZERO))
+    newest_first = found[::-1]
+    return max(newest_first, key=lambda one: (one.passed is False, one.passed is None, one.measured or ZERO))
 
 
 def _require_value(con: duckdb.DuckDBPyConnection, source: str, budget: Budget, settings: Settings) -> None:
