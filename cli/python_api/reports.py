@@ -48,6 +48,7 @@ class Report(Result):
                 {"label": label, "value": value, "detail": detail} for label, value, detail in numbers(self.findings)
             ],
             "recommendation": recommendation(self.findings),
+            **({"period": self.findings.review.to_json()} if self.findings.review else {}),
             "diagnosis": self.findings.diagnosis,
             "replay": self.findings.replay.to_json() if self.findings.replay else None,
         }
@@ -68,6 +69,8 @@ def report(
     strategies: StrategyLike | Iterable[StrategyLike] | None = None,
     audience: str = "everyone",
     day: Day = None,
+    since: Day = None,
+    until: Day = None,
 ) -> Report:
     """Write what happened, why, what was compared and what is recommended, as one file that needs no network.
 
@@ -77,6 +80,7 @@ def report(
         strategies: strategies to compare; by default the files of ./strategies, else those of the package.
         audience: everyone, stakeholders or engineers.
         day: the UTC day to explain; by default the first of the newest days that stand out.
+        since, until: the first and the last day of a period; its whole days are told beside as many before it.
 
     Returns: a Report, the document of `hindcast report --json`.
 
@@ -92,7 +96,22 @@ def report(
             f"'{target.suffix}' is no form of a report", where=str(target), remedy="Use .html, .md or .pdf."
         )
     chosen = default_strategies() if strategies is None else as_strategies(strategies)
-    return write_report(as_store(store), target, form=form, strategies=chosen, audience=audience, day=as_day(day))
+    return write_report(
+        as_store(store),
+        target,
+        form=form,
+        strategies=chosen,
+        audience=audience,
+        day=as_day(day),
+        period=_period(since, until),
+    )
+
+
+def _period(since: Day, until: Day) -> tuple[date, date | None] | None:
+    first = as_day(since)
+    if first is None and until is not None:
+        raise InputError("until is given without since", remedy="Give both, or since alone.")
+    return None if first is None else (first, as_day(until))
 
 
 def write_report(
@@ -103,6 +122,7 @@ def write_report(
     strategies: list[Strategy],
     audience: str,
     day: date | None,
+    period: tuple[date, date | None] | None = None,
     done: Callable[[str], None] | None = None,
 ) -> Report:
     """Write the report to `target` as html, md or pdf; `-` writes no file. Strategies without a stage are left out."""
@@ -114,7 +134,9 @@ def write_report(
     if not store.exists():
         raise StoreError(f"there is no store at {store.path}", remedy="Make one with: hindcast ingest PATH")
     browser = pdf.find_browser() if form == "pdf" else None
-    findings = gather(store, [strategy for strategy in strategies if strategy.stages()], day=day, done=done)
+    findings = gather(
+        store, [strategy for strategy in strategies if strategy.stages()], day=day, period=period, done=done
+    )
     if browser is not None:
         pdf.print_page(browser, html_report.html(findings, audience), target)
     else:

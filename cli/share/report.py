@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import Day, Where, choice, registry, selected_store
+from cli.terminal.options import Day, Since, Until, Where, choice, registry, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, write
 
 
@@ -31,6 +31,8 @@ def report(
         ),
     ] = "everyone",
     day: Day = None,
+    first: Since = None,  # not `since`: --day is the day to explain here
+    until: Until = None,
     md: Annotated[bool, typer.Option("--md", help="Markdown for a pull request.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="PDF, printed by Chromium or Chrome.")] = False,
     where: Where = None,
@@ -39,7 +41,8 @@ def report(
 ) -> None:
     """Write the diagnosis and the recommendation as one file.
 
-    What happened, why, what was compared and what is recommended; the file needs no network.
+    What happened, why, what was compared and what is recommended; the file needs no network. With --since the whole
+    days of a period beside as many before it, and what was promised for it.
 
     Example: hindcast report -o report.html --for stakeholders
     """
@@ -49,6 +52,8 @@ def report(
 
     if md and pdf:
         raise InputError("--md and --pdf ask for two files", remedy="Run the command once for each.")
+    if until and (first is None or first > until):
+        raise InputError("--until needs an earlier --since", remedy="A week: --since 2024-03-04 --until 2024-03-10")
     form = _form(output, md=md, pdf=pdf)
     to_stdout = output == Path("-")
     if to_stdout and json:
@@ -63,6 +68,7 @@ def report(
             strategies=chosen,
             audience=audience,
             day=day,
+            period=(first, until) if first else None,
             done=lambda _name: bar.advance(1),
         )
     if json:

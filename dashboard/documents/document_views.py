@@ -334,6 +334,12 @@ def told(diagnosis: Document) -> Told | None:
     return None if found is None else as_told(found)
 
 
+def told_within(diagnosis: Document, first: date, last: date) -> Told | None:
+    """The newest run with a day from `first` to `last`; None where none stands out."""
+    runs = (as_told(run) for run in diagnosis["flagged_runs"])
+    return next((run for run in runs if run.first <= last and run.last >= first), None)
+
+
 def as_told(run: Document) -> Told:
     """A run of `flagged_runs` in a document of `hindcast diagnose --json`."""
     return Told(

@@ -89,6 +89,7 @@ def _for_stakeholders(findings: Findings) -> str:
     return "\n".join(
         (
             _head(findings),
+            _period(findings),
             _pictures_of_choice(findings),
             _section("Why it happened", _why_in_words(findings), _waterfall(findings, most=MOST_CAUSES)),
             _section("What to do", _paragraph(recommendation(findings)), cards.points_html(certainty(findings))),
@@ -101,6 +102,7 @@ def _for_everyone(findings: Findings) -> str:
     return "\n".join(
         (
             _head(findings),
+            _period(findings),
             _section("What happened", _trajectory(findings)),
             _section("Why", _why_in_words(findings), _waterfall(findings), _causes(findings)),
             _compared(findings),
@@ -116,6 +118,7 @@ def _for_engineers(findings: Findings) -> str:
     return "\n".join(
         (
             _head(findings),
+            _period(findings),
             _section("What happened", _trajectory(findings)),
             _section("Why", _why_in_words(findings), _waterfall(findings), _causes(findings)),
             _section("Every driver", tables.html(drivers)) if drivers and drivers.rows else "",
@@ -144,6 +147,17 @@ def _head(findings: Findings) -> str:
         f"<h1>{escape(headline(findings))}</h1>"
         f'<p class="hc-note">{escape(span)}{counted(findings.coverage.calls, "call")}.</p>{figures_row}'
         + (f'<p class="hc-note">{escape(days)}</p>' if days else "")
+    )
+
+
+def _period(findings: Findings) -> str:
+    found = findings.review
+    if found is None:
+        return ""
+    promised = _section("What was promised, and what came true", cards.points_html(found.promises))
+    return (
+        _section(f"{counted(found.days, 'day')}, and the {counted(found.days, 'day')} before", tables.html(found.table))
+        + promised
     )
 
 
@@ -291,6 +305,10 @@ def markdown(findings: Findings, audience: str = "everyone") -> str:
     parts = [f"## {md(headline(findings))}", ""]
     parts += [f"- **{md(label)}** {md(value)} {md(detail)}" for label, value, detail in numbers(findings)]
     parts += ["", md(days)] if (days := days_in_words(findings)) else []
+    if findings.review is not None:
+        days = counted(findings.review.days, "day")
+        parts += ["", f"### {days}, and the {days} before", "", tables.markdown(findings.review.table)]
+        parts += ["", "### What was promised, and what came true", "", *_bullets(findings.review.promises)]
     if findings.diagnosis is not None:
         parts += ["", "### Why", "", md(" ".join(document_views.sentences(findings.diagnosis)))]
         proof = _proof_of_why(findings.diagnosis, audience)

@@ -16,10 +16,12 @@ from analysis.diagnosis.document import to_json
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
+from analysis.gates import settings as gate_settings
 from analysis.money import dollars
 from analysis.reports.cost import cost
 from dashboard.documents import document_views
 from dashboard.documents.document_views import Coverage, Document, Told
+from dashboard.documents.period_review import Review, period_of, review
 from dashboard.render import palette
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -48,6 +50,7 @@ class Findings:
     run: Told | None = None
     newest: str = ""  # the newest day that can be judged, in a sentence
     earlier: tuple[str, ...] = ()
+    review: Review | None = None  # of the period that was asked for
 
     @property
     def spike(self) -> date | None:
@@ -82,10 +85,18 @@ class Findings:
 
 
 def gather(
-    store: Store, strategies: Sequence[Strategy], *, day: date | None = None, done: Callable[[str], None] | None = None
+    store: Store,
+    strategies: Sequence[Strategy],
+    *,
+    day: date | None = None,
+    period: tuple[date, date | None] | None = None,
+    done: Callable[[str], None] | None = None,
 ) -> Findings:
     """Everything a report needs. `day` is explained instead of the newest odd one; strategies are replayed over the
     complete days of the level that it began, or over all.
+
+    With `period`, the first and the last day or None, its whole days are told beside those before it, the newest odd
+    day of it is explained, and strategies are replayed over it.
 
     Raises InputError where there is no call to speak of.
     """
@@ -94,12 +105,15 @@ def gather(
         raise InputError("the store holds no calls", where=str(store.path), remedy="Ingest some: hindcast ingest PATH")
     by_agent = cost(store, by=("day", "agent")).to_json()
     costs = document_views.day_costs(by_agent)
-    newest = _newest(store, day)
+    asked = period_of(store, coverage, *period) if period else None
+    newest = _newest(store, day or (asked and asked[1]))
     run_told = document_views.told(newest) if newest else None
+    if newest and asked and day is None:
+        run_told = document_views.told_within(newest, *asked)
     found = newest
     if newest and run_told and day is None and run_told.first.isoformat() != newest["day"]:
         found = to_json(diagnose(store, day=run_told.first))
-    since, until = _window(coverage, run_told)
+    since, until = asked or _window(coverage, run_told)
     replayed = run(store, strategies, since=since, until=until, done=done) if strategies and costs else None
     return Findings(
         store=store.path.name,
@@ -113,6 +127,7 @@ def gather(
         run=run_told,
         newest=document_views.sentences(newest)[0] if newest and newest is not found else "",
         earlier=tuple(_earlier(newest, run_told)) if newest else (),
+        review=review(store, gate_settings.read(), coverage, by_agent, costs, *asked) if asked else None,
     )
 
 
@@ -149,6 +164,8 @@ def days_in_words(findings: Findings, most: int = 3) -> str:
 
 def headline(findings: Findings) -> str:
     """The report in one sentence."""
+    if findings.review is not None:
+        return findings.review.headline
     found, before, since = findings.run, findings.before(), findings.since()
     if found is None:
         whole = findings.mean(findings.coverage.mean_days)
@@ -226,6 +243,8 @@ def certainty(findings: Findings) -> list[str]:
 
 def numbers(findings: Findings) -> list[tuple[str, str, str]]:
     """The three figures of the story: label, value, detail."""
+    if findings.review is not None:
+        return _of_the_period(findings, findings.review)
     told, best, coverage = findings.run, findings.best, findings.coverage
     before, since = findings.days_before(), findings.days_since()
     if told is None:
@@ -250,6 +269,17 @@ def numbers(findings: Findings) -> list[tuple[str, str, str]]:
         text = f"{ahead.first:%B}, if this week goes on"
         found.append((text, money(ahead.expected), f"{money(ahead.low)} to {money(ahead.high)}"))
     return found[:3]
+
+
+def _of_the_period(findings: Findings, found: Review) -> list[tuple[str, str, str]]:
+    days = [day for day in findings.coverage.whole_days if found.first <= day <= found.last]
+    told = [
+        (f"{day_text(found.first)} to {day_text(found.last)}", money(found.total), found.change),
+        ("A day costs", money(findings.mean(days)), findings.coverage.mean_of(days)),
+    ]
+    if findings.best is not None:
+        return [*told, (f"With '{findings.best.name}'", money(findings.best.per_day()), _less(findings.best))]
+    return [*told, ("Calls", f"{found.calls:,}", f"{found.calls_before:,} before")]
 
 
 def _less(best: StrategyResult) -> str:

@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, origin_story: Path) -> Path
     return made
 
 
-DEAR = {"cache.md", "strategies.md", "report.md", "quality.md", "diagnose.md"}  # replay the demo many times
+DEAR = {"cache.md", "ci.md", "strategies.md", "report.md", "quality.md", "diagnose.md"}  # replay the demo many times
 RUN = [
     pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in DEAR else [])
     for page in PAGES
