@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, choice, comma_separated, report_empty_window, selected_store
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
-from cli.terminal.row_files import RowsOption, write_rows
+from cli.terminal.row_files import RowsOption, known_suffix, write_rows
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from replay.engine.run import Replay
 
 
@@ -27,6 +30,14 @@ def register(app: typer.Typer) -> None:
         cold: Annotated[bool, typer.Option("--cold", help="Start with empty caches.")] = False,
         scores: Annotated[Path | None, typer.Option(help="A table of your own: task, model, quality, n.")] = None,
         output: RowsOption = None,
+        by: Annotated[
+            str | None,
+            choice("--by", _dimensions, "What calls become by agent, task, model, to_model, ...", several=True),
+        ] = None,
+        calls: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", callback=known_suffix, help="Write what each call becomes: .csv or .parquet."),
+        ] = None,
         store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:
@@ -35,8 +46,10 @@ def register(app: typer.Typer) -> None:
         With hit rate, savings by stage and a quality verdict.
 
         Example: hindcast replay routed.yaml combined.yaml --since 2024-03-05
+        Example: hindcast replay routed.yaml --by agent,task,model
         """
         from cli.python_api.strategies import strategy_rows
+        from replay.engine.call_frame import call_frame
         from replay.engine.run import run
         from replay.quality.scores import load_priors
         from replay.strategy.schema import load_all
@@ -44,6 +57,8 @@ def register(app: typer.Typer) -> None:
         chosen = [one for _, one in load_all(strategies)]
         if report_empty_window(store, since, until, as_json=as_json):
             return
+        frames: list[pl.DataFrame] = []
+        wanted = bool(by or calls)
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
             result = run(
@@ -54,13 +69,70 @@ def register(app: typer.Typer) -> None:
                 cold=cold,
                 scores=load_priors(scores) if scores else None,
                 done=lambda _name: bar.advance(1),
+                inspect=(lambda engine: frames.append(call_frame(engine))) if wanted else None,
+                timed=True,
             )
+        groups = _outcomes(result, frames, comma_separated(by or ""), calls) if wanted else {}
         if output is not None:
             write_rows(strategy_rows(result), output)
-        elif as_json:
-            emit_json(result.to_json())
-        else:
-            show(result)
+            return
+        if as_json:
+            document = result.to_json()
+            for entry in document["strategies"] if by else []:
+                entry["by"] = groups[entry["name"]]
+            emit_json(document)
+            return
+        show(result)
+        for name, rows in groups.items() if by else ():
+            _show_groups(name, rows, comma_separated(by or ""))
+
+
+def _dimensions() -> list[str]:
+    from replay.engine.outcome_groups import DIMENSIONS
+
+    return list(DIMENSIONS)
+
+
+def _outcomes(
+    result: Replay, frames: Sequence[pl.DataFrame], by: Sequence[str], target: Path | None
+) -> dict[str, list[dict[str, Any]]]:
+    """The groups of each strategy by its name; the calls themselves go to the file `target`."""
+    import polars as pl
+
+    from replay.engine.outcome_groups import grouped, with_quality
+
+    told = [with_quality(frame, entry.quality["cells"]) for frame, entry in zip(frames, result.strategies, strict=True)]
+    if target is not None:
+        named = zip(told, result.strategies, strict=True)
+        parts = [frame.select(pl.lit(entry.name).alias("strategy"), pl.all()) for frame, entry in named]
+        write_rows(pl.concat(parts), target)
+    return {entry.name: grouped(frame, by) for frame, entry in zip(told, result.strategies, strict=True) if by}
+
+
+def _show_groups(name: str, rows: Sequence[dict[str, Any]], by: Sequence[str]) -> None:
+    """What became of each group of calls; a group that changes nothing is counted only."""
+    from analysis.formatting import count
+
+    changed = [row for row in rows if row["moved"] or row["hits"] or row["cost_usd"] != row["logged_cost_usd"]]
+    say()
+    say(f"What calls become under {name}:", style="bold")
+    told = []
+    for row in changed:
+        places = [row[one] or "(none)" for one in by]
+        moves = [f"{row['calls']:,}", f"{row['moved']:,}", ", ".join(row["to"]) or "-"]
+        quality = "-" if row["quality_ratio"] is None else f"{row['quality_ratio']:.2f}"
+        amounts = [_usd(row["logged_cost_usd"]), _usd(row["cost_usd"])]
+        told.append([*places, *moves, *amounts, f"{row['without_evidence']:,}", quality])
+    heads = [*by, "calls", "moved", "to", "logged usd", "usd", "unscored", "quality"]
+    table(heads, told, left=(*range(len(by)), len(by) + 2))
+    if len(changed) < len(rows):
+        say(f"As logged: {count(len(rows) - len(changed), 'more group')}.", style="dim")
+
+
+def _usd(amount: str | None) -> str:
+    from decimal import Decimal
+
+    return _plain(None if amount is None else Decimal(amount))
 
 
 def show(result: Replay) -> None:
@@ -71,6 +143,7 @@ def show(result: Replay) -> None:
     from analysis.money import dollars
     from replay.advice.recommend import common_floor, recommended
     from replay.advice.result_in_words import cost_text, quality_text, sentence, verdict
+    from replay.engine.latency import sentence as latency_sentence
 
     if not result.daily:
         say("No calls with a time in this window: nothing to replay.")
@@ -126,6 +199,10 @@ def show(result: Replay) -> None:
     if len({entry.quality["floor"] for entry in result.strategies if entry.savings_pico}) > 1:
         floor = common_floor(result.strategies)
         say(f"The files ask for different floors; all are ranked under the strictest, {floor:g}.")
+    for entry in result.strategies:
+        words = entry.latency and entry.savings_pico and latency_sentence(entry.name, entry.latency)
+        if words:
+            say(words)
     if best is not None and len(best.limits) > len(best.unmatched):
         say(f"Assumed or left out for {best.name}:")
         for limit in best.limits[len(best.unmatched) :]:

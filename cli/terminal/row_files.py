@@ -17,8 +17,8 @@ SUFFIXES: Final = (".csv", ".parquet")
 STDOUT: Final = Path("-")
 
 
-def _known_suffix(value: Path | None) -> Path | None:
-    """For the option: refuse an ending that names no form before anything is computed. Raises InputError."""
+def known_suffix(value: Path | None) -> Path | None:
+    """For an option: refuse an ending that names no form before anything is computed. Raises InputError."""
     if value is not None and value != STDOUT and value.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"-o {value}: '{value.suffix}' is no form of a table",
@@ -30,7 +30,7 @@ def _known_suffix(value: Path | None) -> Path | None:
 RowsOption = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", callback=_known_suffix,
+        "-o", "--output", metavar="FILE", callback=known_suffix,
         help="Write every row to a .csv or .parquet file; - writes CSV to stdout.",
     ),
 ]  # fmt: skip

@@ -28,12 +28,17 @@ def common_floor(results: Sequence[StrategyResult]) -> float:
 
 
 def _passes(result: StrategyResult, floor: float) -> bool:
-    """Declares a stage, changes something, holds its own quality floor and the common one, and has a cost."""
+    """Declares a stage, changes something, holds its own limits and the common quality floor, and has a cost."""
     quality = result.quality
     holds = quality["verdict"] == "passes" and (
         float(quality["floor"]) >= floor or (quality["lower_90"] or 0.0) >= floor - ROUNDING
     )
-    return bool(holds and result.savings_pico and _told(result))
+    return bool(holds and result.savings_pico and _told(result) and not _too_slow(result))
+
+
+def _too_slow(result: StrategyResult) -> bool:
+    """The strategy limits its latency, and does not hold the limit for sure."""
+    return result.latency is not None and result.latency.verdict in ("fails", "unknown")
 
 
 def _told(result: StrategyResult) -> bool:

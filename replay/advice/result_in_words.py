@@ -57,9 +57,11 @@ def cost_text(result: StrategyResult) -> str:
 
 
 def verdict(result: StrategyResult) -> str:
-    """`passes 0.95`, `fails 0.95`, `unknown` or `no effect`."""
+    """`passes 0.95`, `fails 0.95`, `unknown` or `no effect`; and `latency fails` where the file limits it in vain."""
     said, floor = result.quality["verdict"], result.quality.get("floor")
-    return f"{said} {floor:.2f}" if floor is not None and said in ("passes", "fails") else str(said)
+    words = f"{said} {floor:.2f}" if floor is not None and said in ("passes", "fails") else str(said)
+    slow = result.latency.verdict if result.latency else None
+    return f"{words}, latency {slow}" if slow in ("fails", "unknown") else words
 
 
 def quality_text(result: StrategyResult) -> str:

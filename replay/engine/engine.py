@@ -266,8 +266,12 @@ class Engine:
         moved = self.moved(self.everything)
         return () if moved is None else tuple(moved.to_json())
 
+    def unit_names(self) -> Int64:
+        """63 bits that name each call's conversation, else its trace, else itself."""
+        return self.shared.once("units", lambda: tasks_of_users(self.traffic))
+
     def _moved(self, on: Stages) -> MovedCalls:
-        units = partial(self.shared.once, "units", lambda: tasks_of_users(self.traffic))
+        units = self.unit_names
         measured = partial(self.shared.once, "behaviour", lambda: measure(self.traffic, units()))
         expected = Behaviour(self.traffic, self.models, units, measured, lambda: self.reading.ratios, self.priors)
         return MovedCalls(expected, self.strategy, self.routed(on))

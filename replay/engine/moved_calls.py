@@ -74,6 +74,14 @@ class MovedCalls:
                 },
             }
 
+    def calls_of_each(self) -> Floats:
+        """How many calls each call is expected to become: 1 where it stays, or where the file says it."""
+        rows, group, moves = self._groups
+        found = np.ones(len(self.served))
+        if moves and not self.declared_calls:
+            found[rows] = np.array([move.calls for move in moves])[group]
+        return found
+
     def input(self, tokens: Int64) -> Int64:
         """`tokens` of the serving model's count, with the growth of the prompts."""
         return self._scaled(tokens, [move.growth for move in self.moves])

@@ -21,6 +21,7 @@ from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits, reproduction
 from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.latency import LatencyReport, latency
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
@@ -97,6 +98,7 @@ class StrategyResult:
     unmatched: tuple[Unmatched, ...] = ()  # names of the file that match nothing
     prompt_cache: tuple[dict[str, Any], ...] = ()  # predicted against logged, where the result rests on the simulation
     dollars: str = "told"  # how far the log bears out the simulation behind them: told, range or refused
+    latency: LatencyReport | None = None  # of calls and critical paths, where it was asked for
     behaviour: tuple[dict[str, Any], ...] = ()  # what other models are expected to make of moved calls, by group
     calibration: tuple[dict[str, Any], ...] = ()  # what of the log's simulation the result rests on, against the log
 
@@ -176,6 +178,7 @@ class StrategyResult:
             "dollars": self.dollars,
             "calibration": list(self.calibration),
             "behaviour": list(self.behaviour),
+            "latency": self.latency.to_json() if self.latency else None,
             "limits": list(self.limits),
         }
 
@@ -230,11 +233,13 @@ def run(
     scores: Priors | None = None,
     done: Callable[[str], None] | None = None,
     inspect: Callable[[Engine], None] | None = None,
+    timed: bool = False,
 ) -> Replay:
     """Replay the window [since, until] (days, inclusive) through each strategy.
 
     Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name,
-    `inspect` with its engine, which holds what became of each call.
+    `inspect` with its engine, which holds what became of each call. With `timed` each result has its latency, else
+    only that of a strategy that asks for one.
     """
     loaded: dict[str, Traffic] = {}
     traffic = _traffic(store, loaded, "canonical", since, until, cold)
@@ -251,7 +256,7 @@ def run(
             strategy,
             shared.setdefault(policy, Shared(strategies)),
         )
-        results.append(_replay_one(engine, whole, book_version, scores))
+        results.append(_replay_one(engine, whole, book_version, scores, timed=timed))
         if inspect:
             inspect(engine)
         if done:
@@ -268,7 +273,9 @@ def run(
     )
 
 
-def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, priors: Priors | None) -> StrategyResult:
+def _replay_one(
+    engine: Engine, whole: tuple[date, ...], book_version: str, priors: Priors | None, *, timed: bool
+) -> StrategyResult:
     traffic = engine.traffic
     everything = frozenset(engine.players)
     result = engine.evaluate(everything)
@@ -317,6 +324,7 @@ def _replay_one(engine: Engine, whole: tuple[date, ...], book_version: str, prio
             *limits.quality_limits(assessed),
         ),
         dollars=reproduction.dollars(rests_on),
+        latency=latency(engine, result) if timed or engine.strategy.latency else None,
         behaviour=engine.expectations(),
         calibration=tuple(found.to_json() for found in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),

@@ -27,6 +27,7 @@ from replay.strategy.cache_schema import Cache
 from replay.strategy.editor_schema import documented
 from replay.strategy.fields import Name, Part, Ratio, Selection, Share, TableRow, When
 from replay.strategy.file_errors import explained
+from replay.strategy.latency_schema import Latency
 from replay.strategy.prompts_schema import PromptChange
 from replay.strategy.quality_schema import Quality
 from replay.strategy.rollout_schema import Rollout
@@ -162,6 +163,7 @@ class Strategy(Part):
     compress: tuple[Annotated[Compressor, BeforeValidator(lambda value: _compressor(value))], ...] = ()
     batch: tuple[BatchRule, ...] = ()
     quality: Quality = Quality()
+    latency: Latency | None = None
     behaviour: Literal["estimated", "fixed"] = "estimated"  # what another model makes of a conversation
     output_ratio: Annotated[tuple[LengthRatio, ...], BeforeValidator(lambda value: _ratios(value))] = ()
     rework: Annotated[tuple[Rework, ...], BeforeValidator(lambda value: _rework(value))] = ()
