@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shlex
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -110,7 +114,13 @@ def test_a_jump_is_told_once_on_every_channel_by_processes_that_end_and_begin(
     assert [one.title.split(":")[0] for one in alerts] == ["agent draft changed"]
     assert ids == [one.notice_id for one in old_world.told]
     assert alerts[0].command is not None
-    assert alerts[0].command.startswith("hindcast calls --agent draft --day 2026-05-20")
+    listed = subprocess.run(
+        [sys.executable, "-m", "cli.app", *shlex.split(alerts[0].command)[1:], "--json"],
+        check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+    )  # fmt: skip
+    rows = json.loads(listed.stdout)["calls"]
+    assert len(rows) == 20
+    assert {(one["agent"], one["start_time"][:10]) for one in rows} == {("draft", "2026-05-20")}
     assert alerts[0].url == "http://x/spike?day=2026-05-20"
     causes = alerts[0].values["causes"]
     parts = [Decimal(one["usd_per_hour"]) for one in causes["drivers"]] + [Decimal(causes["rest_usd_per_hour"])]
