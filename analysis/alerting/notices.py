@@ -140,7 +140,10 @@ def title(alert: Alert) -> str:
     if alert.kind in ("unusable", "unpriced"):
         what = "fail or are cut off" if alert.kind == "unusable" else "have no price"
         return f"{who}: many more calls than before {what} {since}"
-    verb = {"ramp": "is climbing", "spike": "jumped"}.get(alert.kind, "changed")
+    more = alert.usd_per_hour > alert.expected_usd_per_hour
+    verb = "rose" if more else "fell"
+    if alert.kind != "step":
+        verb = {"ramp": ("is falling", "is climbing"), "spike": ("dipped", "jumped")}[alert.kind][more]
     return f"{who} {verb}: {now}/h instead of {usual}/h {since}"
 
 

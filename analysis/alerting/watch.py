@@ -55,7 +55,7 @@ from ingest.store.database import Store, has_tables
 SINCE: Final = "watch_since"  # of `meta`: detections before the first watch of a store are not told
 LATE: Final = timedelta(seconds=20)  # after the end of ten minutes, that senders of calls may take
 BUSY: Final = 0.25  # of the time that may go into a kind of work: a large store is looked at less often
-JUDGE_S: Final = 20.0
+JUDGE_S: Final = 10.0
 GATES_S: Final = 300.0
 JUMP_S: Final = 60.0  # between the clock and the time that passed
 SETTLE: Final = timedelta(minutes=15)  # after a jump of the clock, before silence is believed
@@ -246,7 +246,7 @@ class Watch:
 
         What runs can only come to more, so an alert that it costs too much is certain before it is over.
         """
-        last_bin = datetime.min + (now - LATE - datetime.min) // BIN * BIN
+        last_bin = _last_bin(now)
         state = last_bin, self.store.publish_number()
         if state == self._judged:
             return
@@ -279,8 +279,10 @@ class Watch:
         where = str(self.store.path)
         notices = []
         for episode, parts in changes.tell:
-            of_costs = episode.alert.kind in COSTS
-            causes = causes_of(self.store, episode.alert, min(now, episode.alert.detected)) if of_costs else None
+            alert = episode.alert
+            whole = _last_bin(now)  # up to which its dollars are; of ten minutes that run, up to now
+            until = alert.ended or (whole if alert.detected <= whole else now)
+            causes = causes_of(self.store, alert, until) if alert.kind in COSTS else None
             notices.append(alert_notice(episode, parts, causes, noted, store=where, dashboard=self.settings.dashboard))
         notices += [resolved_notice(one, store=where, dashboard=self.settings.dashboard) for one in changes.over]
         self._publish(changes, notices, now)
@@ -314,3 +316,8 @@ class Watch:
     def firing(self) -> Counter[tuple[str, str]]:
         """How many alerts go on now, by dimension and kind."""
         return Counter((one.alert.dimension, one.alert.kind) for one in self.episodes if one.state == TOLD)
+
+
+def _last_bin(now: datetime) -> datetime:
+    """The end of the last ten minutes whose calls have come."""
+    return datetime.min + (now - LATE - datetime.min) // BIN * BIN

@@ -111,7 +111,7 @@ def test_a_jump_is_told_once_on_every_channel_by_processes_that_end_and_begin(
         assert {mail["message-id"] for _, mail in mails} == {f"<{one}@hindcast.invalid>" for one in ids}
         assert {path for path, _, _ in handler.got} == {"/200", "/503"}
     alerts = [one for one in old_world.told if one.event == "alert"]
-    assert [one.title.split(":")[0] for one in alerts] == ["agent draft changed"]
+    assert [one.title.split(":")[0] for one in alerts] == ["agent draft rose"]
     assert ids == [one.notice_id for one in old_world.told]
     assert alerts[0].command is not None
     listed = subprocess.run(
