@@ -22,7 +22,8 @@ _VARIABLES: Final = {
     "pi": ("PI_CODING_AGENT_DIR", ".pi/agent"), "OpenClaw": ("OPENCLAW_STATE_DIR", ".openclaw"),
     "Droid": ("FACTORY_HOME", ".factory"), "Kimi CLI": ("KIMI_SHARE_DIR", ".kimi"),
     "Kimi Code": ("KIMI_CODE_HOME", ".kimi-code"), "Grok Build": ("GROK_HOME", ".grok"), "Vibe": ("VIBE_HOME", ".vibe"),
-    "Hermes": ("HERMES_HOME", ".hermes"),
+    "Hermes": ("HERMES_HOME", ".hermes"), "llm": ("LLM_USER_PATH", ".config/io.datasette.llm"),
+    "Continue": ("CONTINUE_GLOBAL_DIR", ".continue"),
 }  # fmt: skip
 _EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
 _EXTENSIONS: Final = {
@@ -127,13 +128,23 @@ def _locations(home: Path) -> Iterator[_Location]:
                               / "sessions" / "sessions.db"))  # fmt: skip
     hermes = at["Hermes"]
     yield _Location("Hermes", (hermes / "state.db", *_matching(hermes / "profiles", "*/state.db")))
+    llm = at["llm"]
+    for folder in (llm, config / "io.datasette.llm", applications / "io.datasette.llm", roaming / "io.datasette.llm"):
+        yield _Location("llm", (folder / "logs.db",))
+    yield _Location("Aider", _matching(home, "*/.aider.chat.history.md"))
+    development = at["Continue"] / "dev_data" / "0.2.0"
+    yield _Location("Continue", (development / "tokensGenerated.jsonl",))
     yield _Location("Crush", _matching(home, "*/.crush/crush.db"))
     yield _Location("Zed", tuple(folder / "threads" / "threads.db"
                                  for folder in (data / "zed", applications / "Zed", local / "Zed")))  # fmt: skip
     for base in (config, applications, roaming):
         storage = base / "Cursor" / "User" / "globalStorage"
         yield _Location("Cursor", (storage / "state.vscdb",))
+        kiro = base / "Kiro" / "User" / "globalStorage" / "kiro.kiroagent" / "dev_data"
+        yield _Location("Kiro", (kiro / "tokens_generated.jsonl",))
         for editor in _EDITORS:
+            copilot = base / editor / "User" / "globalStorage" / "github.copilot-chat"
+            yield _Location("Copilot Chat", (copilot / "agent-traces.db",))
             for extension, tool in _EXTENSIONS.items():
                 tasks = base / editor / "User" / "globalStorage" / extension / "tasks"
                 yield _Location(tool, (tasks,), ("ui_messages.json",))

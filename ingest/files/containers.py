@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.errors import InputError
-from ingest.files import damaged_lines, databases
+from ingest.files import archives, damaged_lines, databases
 from ingest.files.byte_stream import StreamCutError, blocks
 from ingest.files.damaged_lines import BOM
 from ingest.files.line_files import LINE_LIMIT, UNREAD, Row, Shape, decode, decoded, is_object
@@ -183,6 +183,14 @@ def cassette_rows(path: Path) -> Iterator[Row]:
         yield Row(number, 0, None, {"interaction": interaction if isinstance(interaction, dict) else {}}, None)
 
 
+def aider_rows(path: Path) -> Iterator[Row]:
+    """The lines of Aider's chat history that tell when a session began, its model, and what a reply used."""
+    text = b"".join(_bounded(path)).decode("utf-8", "replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("# aider chat started at ", "> Tokens: ", "> Main model: ", "> Model: ")):
+            yield Row(number, 0, line.encode(), {"aider": line}, None)
+
+
 def _bounded(path: Path) -> Iterator[bytes]:
     size = 0
     for block in blocks(path):
@@ -204,6 +212,10 @@ def rows_of_shape(path: Path, shape: Shape) -> Iterator[Row]:
         return stream_rows(path)
     if shape == "vcr":
         return cassette_rows(path)
+    if shape == "eval":
+        return archives.evaluation_rows(path)
+    if shape == "aider":
+        return aider_rows(path)
     if shape == "sqlite":
         return databases.database_rows(path)
     raise InputError(f"this layout ({shape}) cannot be read", where=str(path))

@@ -21,6 +21,7 @@ from ingest.errors import InputError
 from ingest.files.byte_stream import StreamCutError
 from ingest.files.line_files import SQLITE, Row, decode
 from ingest.records.call import BadRecordError
+from ingest.records.claimed_usage import names_tokens
 
 _VALUE_LIMIT = 64 << 20  # bytes of one value, compressed or not
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -36,7 +37,7 @@ class _Layout(NamedTuple):
 
 
 # The first one whose tables are there counts. Schemas as of 2026-11: sst/opencode, block/goose, charmbracelet/crush,
-# NousResearch/hermes-agent, zed-industries/zed, github/copilot-cli, Cursor 2.
+# NousResearch/hermes-agent, zed-industries/zed, github/copilot-cli, simonw/llm, Copilot Chat, Cursor 2.
 _LAYOUTS: Final = (
     _Layout(
         "opencode",
@@ -86,6 +87,18 @@ _LAYOUTS: Final = (
         ("data",),
     ),
     _Layout(
+        "llm",
+        {"responses": ("id", "model", "prompt", "datetime_utc", "input_tokens", "output_tokens", "token_details")},
+        "SELECT * FROM responses ORDER BY rowid",
+    ),
+    _Layout(
+        "agent_traces",
+        {"spans": ("span_id", "trace_id", "operation_name", "start_time_ms"), "span_attributes": ("span_id", "key")},
+        """SELECT s.*, (SELECT json_group_object(a.key, a.value) FROM span_attributes a
+                         WHERE a.span_id = s.span_id) AS attributes FROM spans s ORDER BY s.rowid""",
+        ("attributes",),
+    ),
+    _Layout(
         "cursor",
         {"cursorDiskKV": ("key", "value")},
         "SELECT key, value FROM cursorDiskKV WHERE key LIKE 'bubbleId:%' ORDER BY rowid",
@@ -128,8 +141,9 @@ def database_rows(path: Path) -> Iterator[Row]:
             layout = _layout(connection)
             if layout is None:
                 raise InputError(
-                    "a SQLite database of no known tool", where=str(path), remedy="Export the table as CSV or JSON."
-                )
+                    "a SQLite database of no known tool, and no table of it has token counts", where=str(path),
+                    remedy="Export the table as CSV or JSON.",
+                )  # fmt: skip
             cursor = connection.execute(layout.query)
             names = [column[0] for column in cursor.description]
             for number, values in enumerate(cursor, 1):
@@ -162,7 +176,19 @@ def _layout(connection: sqlite3.Connection) -> _Layout | None:
     for layout in _LAYOUTS:
         if all(tables.get(table, set()).issuperset(columns) for table, columns in layout.needs.items()):
             return layout
-    return None
+    return _counting(connection, tables)
+
+
+def _counting(connection: sqlite3.Connection, tables: dict[str, set[str]]) -> _Layout | None:
+    """The table of an unknown database whose columns name token counts; of several, the one with most rows."""
+    best = None
+    for name, columns in sorted(tables.items()):
+        if any(names_tokens(column) for column in columns):
+            quoted = '"' + name.replace('"', '""') + '"'
+            rows = connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()[0]
+            if best is None or rows > best[0]:
+                best = rows, _Layout(name, {}, f"SELECT * FROM {quoted}")
+    return best[1] if best else None
 
 
 def _row(number: int, layout: _Layout, values: dict[str, Any]) -> Row:

@@ -16,7 +16,7 @@ from ingest.files.byte_stream import BLOCK, Packing, StreamCutError, blocks, ope
 from ingest.files.damaged_lines import BOM as BOM
 from ingest.records.call import BadRecordError
 
-Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "binary", "empty"]
+Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "eval", "aider", "binary", "empty"]
 HEAD_BYTES = 1 << 20
 LINE_LIMIT = 64 << 20  # of a longer line nothing is read
 _ENDS_BLOCK, _END = 1 << 18, ord("\n")  # stays in a processor's cache
@@ -85,6 +85,8 @@ def _shape(head: bytes, path: Path, cut: bool) -> Shape:
         return "parquet"
     if head.startswith(SQLITE):
         return "sqlite"
+    if head.startswith(b"PK\x03\x04") and path.suffix.lower() == ".eval":
+        return "eval"
     body = head.removeprefix(BOM).lstrip(b"\x1e \t\r\n")
     if not body:
         return "empty"
@@ -95,6 +97,8 @@ def _shape(head: bytes, path: Path, cut: bool) -> Shape:
     first = body.split(b"\n", 1)[0]
     if first.startswith((b"event:", b"data:")):
         return "sse"
+    if body.startswith(b"# aider chat started at "):
+        return "aider"
     if any(line.startswith(b"interactions:") for line in body.split(b"\n", 9)[:9]):
         return "vcr"
     suffixes = {suffix.lower() for suffix in path.suffixes}

@@ -36,6 +36,11 @@ _COUNTS = {
     "inputTokens": "input_tokens", "cacheReadInputTokens": "cache_read_input_tokens",
     "cacheCreationInputTokens": "cache_creation_input_tokens", "outputTokens": "output_tokens",
 }  # fmt: skip
+# of `cursor-agent -p`, whose result is else the same (Cursor CLI, output formats, 2026-10); disjoint too
+_CURSOR = {
+    "inputTokens": "input_tokens", "cacheReadTokens": "cache_read_input_tokens",
+    "cacheWriteTokens": "cache_creation_input_tokens", "outputTokens": "output_tokens",
+}  # fmt: skip
 _SUMMED = Skip("an answer whose counts are in the result of its run", duplicate=True)
 
 
@@ -88,7 +93,7 @@ class Printed:
 
     def _result(self, record: dict[str, Any], row: int) -> list[Outcome]:
         answers = self._answered()
-        usage = mapping_or_empty(record.get("usage"))
+        usage = {_CURSOR.get(name, name): value for name, value in mapping_or_empty(record.get("usage")).items()}
         models = record.get("modelUsage")
         if isinstance(models, dict) and models:
             grown = {name: self._growth(name, mapping_or_empty(counts)) for name, counts in models.items()}
@@ -122,7 +127,7 @@ class Printed:
 
     def _sum(self, record: dict[str, Any], model: str | None, counts: dict[str, int], usage: dict[str, Any]) -> Call:
         """The call that stands for all of a model in a run; `usage` is the run's, where it is all this model's."""
-        call = Call(operation_name="chat", provider_name=claude_host(model))
+        call = Call(operation_name="chat", provider_name=claude_host(model) if model else None)
         call.request_model = call.response_model = model
         written = mapping_or_empty(usage.get("cache_creation"))
         split = {"cache_creation": written} if sum(
@@ -137,7 +142,7 @@ class Printed:
         call.agent, call.agent_source = "main", "transcript"
         call.task = folder_name(self.folder)
         call.task_source = "project" if call.task else None
-        call.service_name = "claude-code"
+        call.service_name = "cursor" if "request_id" in record and "modelUsage" not in record else "claude-code"
         call.status = "error" if record.get("is_error") is True else "ok"
         if record.get("timestamp") is None:
             call.issue("time_of_file", "the record has no time; the file's own was taken")
@@ -172,7 +177,7 @@ def _matches(record: Any) -> bool:
 
 FORMAT = Format(
     name="claude_print",
-    title="Output of claude -p",
+    title="Output of claude -p or cursor-agent -p",
     fingerprints=(frozenset({"type", "session_id", "modelUsage", "total_cost_usd"}),),
     matches=_matches,
     open=Printed,

@@ -1,4 +1,5 @@
-"""OpenTelemetry spans in other envelopes than OTLP: Logfire's rows, the console exporter, Jaeger, Arize's columns.
+"""OpenTelemetry spans in other envelopes than OTLP: Logfire's rows, the console exporter, Jaeger, Arize's columns,
+Copilot Chat's `agent-traces.db`.
 
 Each is put into OTLP's and read as that, so that every dialect of attributes is read the same way. Shapes: Logfire's
 `records` table, opentelemetry-sdk's ConsoleSpanExporter, Jaeger's query API, Arize and Phoenix data frames (2026-10).
@@ -16,6 +17,14 @@ from ingest.records.timestamps import time_us
 from ingest.wire.request_response import opened
 
 _FRAME = "attributes."
+# columns of `spans` in the agent-traces.db of Copilot Chat -> attributes
+_COLUMNS = {
+    "operation_name": "gen_ai.operation.name", "provider_name": "gen_ai.provider.name",
+    "agent_name": "gen_ai.agent.name", "request_model": "gen_ai.request.model",
+    "response_model": "gen_ai.response.model", "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens", "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens", "chat_session_id": "gen_ai.conversation.id",
+}  # fmt: skip
 _LOGFIRE_TIMES = ("start_timestamp", "end_timestamp")
 
 
@@ -38,7 +47,9 @@ class Spans:
         return self.export.close()
 
     def _spans(self, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if "operationName" in record or "spans" in record:
+        if record.get("database") == "agent_traces":
+            yield self._traced(record)
+        elif "operationName" in record or "spans" in record:
             yield from self._jaeger(record)
         elif "start_timestamp" in record:
             yield self._logfire(record)
@@ -87,6 +98,19 @@ class Spans:
             mapping_or_empty(record.get("attributes")), mapping_or_empty(resource.get("attributes")),
             failed=mapping_or_empty(record.get("status")).get("status_code") == "ERROR",
             events=record.get("events"),
+        )  # fmt: skip
+
+    def _traced(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of Copilot Chat's `spans`, whose columns repeat some of its attributes."""
+        columns = {ours: row[theirs] for theirs, ours in _COLUMNS.items() if row.get(theirs) is not None}
+        started, ended = (
+            None if at is None else str(int(at) * 1_000_000)
+            for at in (row.get("start_time_ms"), row.get("end_time_ms"))
+        )
+        return _enveloped(
+            row.get("name"), row.get("trace_id"), row.get("span_id"), row.get("parent_span_id"), started, ended,
+            {**mapping_or_empty(row.get("attributes")), **columns}, {"service.name": "copilot-chat"},
+            failed=row.get("status_code") == 2,
         )  # fmt: skip
 
     def _frame(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +169,8 @@ def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
     keys = record.keys()
+    if "database" in keys:
+        return bool(record["database"] == "agent_traces")
     if keys >= {"traceID", "spans"} or keys >= {"traceID", "spanID", "operationName"}:
         return True
     if keys >= {"start_timestamp", "trace_id", "span_id", "attributes"}:
@@ -157,7 +183,7 @@ def _matches(record: Any) -> bool:
 
 FORMAT = Format(
     name="otel_rows",
-    title="OpenTelemetry spans of Logfire, the console exporter, Jaeger or Arize",
+    title="OpenTelemetry spans of Logfire, the console exporter, Jaeger, Arize or Copilot Chat",
     fingerprints=(
         frozenset({"start_timestamp", "end_timestamp", "trace_id", "span_id", "attributes"}),
         frozenset({"name", "context", "kind", "parent_id", "start_time", "attributes"}),

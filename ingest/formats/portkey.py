@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
-from ingest.records.call import Call, pico_dollars, text_or_none, token_count
+from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
@@ -16,6 +16,7 @@ from ingest.wire.request_response import apply_bodies, apply_request, dialect_of
 
 def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
+    record = _flat(record)
     get = record.get
     call = Call()
     request, response = opened(get("request")), opened(get("response"))
@@ -69,12 +70,32 @@ def read(record: Any, context: Context) -> Outcome:
     return call
 
 
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """A row as exports have it. The log that a private gateway stores keeps `metrics` and the HTTP messages apart."""
+    metrics = record.get("metrics")
+    if not isinstance(metrics, dict):
+        return record
+    answer = mapping_or_empty(record.get("response"))
+    told = {_snake(name): value for name, value in {**record, **metrics}.items()}
+    told.setdefault("response_time", answer.get("responseTime", answer.get("response_time")))
+    told.setdefault("response_status_code", answer.get("status"))
+    return {**told, "created_at": told.get("created_at") or metrics.get("createdAt")}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in name)
+
+
 _KEYS = frozenset({"req_units", "res_units", "ai_model"})
+_STORED = frozenset({"reqUnits", "resUnits", "aiModel"})
 FORMAT = Format(
     name="portkey",
     title="Portkey log export",
     fingerprints=(_KEYS | {"created_at", "cost"},),
-    matches=lambda record: isinstance(record, dict) and record.keys() >= _KEYS,
+    matches=lambda record: (
+        isinstance(record, dict)
+        and (record.keys() >= _KEYS or mapping_or_empty(record.get("metrics")).keys() >= _STORED)
+    ),
     open=stateless(read),
     rank=23,
     csv_columns=_KEYS,

@@ -53,6 +53,12 @@ def claimed_usage(record: Any) -> Claimed:
     return _of(record, 0, usage=False)
 
 
+def names_tokens(name: str) -> bool:
+    """Whether the name of a field or column is that of a count of a call's tokens."""
+    within, found = _words_of(name)
+    return _side(found, usage=within) is not None
+
+
 def flag_unread(call: Call, fields: Any) -> None:
     """Flag a call without token counts whose own `fields` name some: the counts stand under names that none reads."""
     if call.tokens_source not in (None, "missing") or call.input_tokens is not None or call.output_tokens is not None:

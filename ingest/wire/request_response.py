@@ -160,6 +160,8 @@ def _apply_http(call: Call, record: dict[str, Any], context: Context, told: dict
             call.end_us = time_us(end, "$.response.timestamp", zone=context.zone)[0]
     if "address" not in told and isinstance(sent.get("url"), str):
         _apply_address(call, sent["url"], named="provider" in told)
+    if call.duration_ms is None and "duration" not in told:  # what Portkey's gateway and others put beside the body
+        call.duration_ms = duration_or_none(got.get("responseTime", got.get("response_time")))
     if "status" not in told:
         _apply_status(call, got.get("status_code", got.get("status")))
 

@@ -52,6 +52,7 @@ from sample_logs.formats.rows import (
 )
 from sample_logs.formats.sessions import claude_code, codex, opencode
 from sample_logs.formats.shapes import Writer
+from sample_logs.formats.tools import aider, editor_tokens, gemini_print, llm_cli
 from sample_logs.formats.traces import langfuse, langsmith, mlflow, openai_agents, otlp, otlp_received, phoenix, posthog
 
 # format name -> (file name, writer)
@@ -116,6 +117,10 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "amp": ("amp.json", amp),
     "grok_build": ("grok_build.jsonl", grok_build),
     "agent_sums": ("agent_sums.json", agent_sums),
+    "aider": ("aider.jsonl", aider),
+    "editor_tokens": ("editor_tokens.jsonl", editor_tokens),
+    "gemini_print": ("gemini_print.jsonl", gemini_print),
+    "llm_cli": ("llm_cli.json", llm_cli),
     "recorded_http": ("recorded_http.yaml", recorded_http),
     "provider_usage": ("provider_usage.jsonl", provider_usage),
     "mapping": ("gateway.csv", mapping),

@@ -25,6 +25,8 @@ FOLDERS = {
     "GROK_HOME": ("sessions/p/s/updates.jsonl", "Grok Build"),
     "VIBE_HOME": ("logs/session/session_a/meta.json", "Vibe"),
     "HERMES_HOME": ("profiles/work/state.db", "Hermes"),
+    "LLM_USER_PATH": ("logs.db", "llm"),
+    "CONTINUE_GLOBAL_DIR": ("dev_data/0.2.0/tokensGenerated.jsonl", "Continue"),
 }
 USUAL = {
     ".local/share/opencode/opencode-local.db": "opencode", ".local/share/kilo/kilo.db": "Kilo CLI",
@@ -40,6 +42,10 @@ USUAL = {
     ".config/Cursor/User/globalStorage/state.vscdb": "Cursor",
     ".config/Code/User/globalStorage/saoudrizwan.claude-dev/tasks/1/ui_messages.json": "Cline",
     "AppData/Roaming/Code/User/globalStorage/rooveterinaryinc.roo-cline/tasks/1/ui_messages.json": "Roo Code",
+    ".config/io.datasette.llm/logs.db": "llm", "project/.aider.chat.history.md": "Aider",
+    ".continue/dev_data/0.2.0/tokensGenerated.jsonl": "Continue",
+    ".config/Kiro/User/globalStorage/kiro.kiroagent/dev_data/tokens_generated.jsonl": "Kiro",
+    ".config/Code/User/globalStorage/github.copilot-chat/agent-traces.db": "Copilot Chat",
     ".vscode-server/data/User/globalStorage/kilocode.kilo-code/tasks/1/ui_messages.json": "Kilo Code",
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ CALLS = {
     "openai_media": 3,
 }
 # formats that tell no cache
-CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm", "cloudflare"}
+CACHELESS = {"openai_agents", "ollama", "cohere", "azure_llm", "cloudflare", "aider", "editor_tokens"}
 # formats that carry the whole truth about a call, under the response's id
 FULL = (
     "hindcast", "openai_chat", "openai_responses", "litellm", "litellm_spend", "helicone", "portkey", "posthog",
