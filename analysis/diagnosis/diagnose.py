@@ -76,6 +76,7 @@ def diagnose(
         said = marks(con)
         noted = read_annotations(con)
         judged = _judged(past, said)
+        newest_asked = day is None
         begun = log.begun if log.begun in judged and day in (None, log.begun) else None
         so_far = _so_far(con, metric, relation, past, said, log) if begun else None
         if begun and so_far and day is None and not _tells(so_far, past, judged, begun):
@@ -138,7 +139,7 @@ def diagnose(
         until=until,
         exceeds_whole_day=exceeds,
         newest=day == max(judged, default=day),
-        left_out=log.begun if log.begun in past.totals and log.begun != day else None,
+        left_out=log.begun if newest_asked and log.begun in past.totals and log.begun != day else None,
         last_day=log.covered[-1],
         runs=flagged_runs(judged),
         baseline=base,

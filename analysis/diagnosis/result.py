@@ -62,7 +62,7 @@ class Diagnosis:
     until: time | None  # wall clock up to which the log covers the day and all days are compared; None: a whole day
     exceeds_whole_day: bool  # a day covered in part is beyond the range of a whole one
     newest: bool  # no later day can be judged
-    left_out: date | None  # the log's newest day, where it cannot be judged yet
+    left_out: date | None  # the log's newest day, where that was asked for and cannot be judged yet
     last_day: date  # of the log
     runs: list[FlaggedRun]  # of flagged days, newest first
     baseline: Baseline

@@ -133,7 +133,7 @@ def cache_curve(
 
     Parameters:
         store: a Store or its path.
-        since, until: first and last UTC day; the cache is empty at the start.
+        since, until: first and last day; the cache is empty at the start.
         key: canonical, canonical+mask, litellm, helicone or portkey.
         temperature: calls hotter than 0 are `"always"` cached, with `"zero"` never, with `"pool"` 4 answers each.
         tenant: keep tenants apart by `"user_id"` or `"team"`.

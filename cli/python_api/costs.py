@@ -181,7 +181,7 @@ def calls(
     Parameters:
         store: a Store or its path.
         where: values of dimensions, `{"agent": "drafting_agent"}` or `["agent=drafting_agent"]`; None: without one.
-        since, until: first and last UTC day, a date or `"2024-03-05"`.
+        since, until: first and last day, a date or `"2024-03-05"`.
         order: cost, time, tokens or duration.
         limit: how many to list.
 
@@ -234,7 +234,7 @@ def cost(
     Parameters:
         store: a Store or its path.
         by: dimensions, such as `["day", "agent"]`: day, week, month, hour, agent, task, model, provider, tier, ...
-        since, until: first and last UTC day, a date or `"2024-03-05"`.
+        since, until: first and last day, a date or `"2024-03-05"`.
         where: values of dimensions, as of `calls`.
         components: split the cost into uncached input, cache reads and writes, output, reasoning and other.
         prices_of: price every call as on this day.

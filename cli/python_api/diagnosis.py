@@ -174,7 +174,7 @@ def diagnose(
 
     Parameters:
         store: a Store or its path.
-        day: the UTC day to explain, a date or `"2024-03-05"`; by default the newest complete day that stands out.
+        day: the day to explain, a date or `"2024-03-05"`; by default the newest day that can be judged.
         baseline: days to compare with, `"2024-02-01..2024-02-28"` or a pair of days; by default days like it.
         by: what a segment is, such as `["agent", "task"]`.
         metric: cost, calls or tokens.

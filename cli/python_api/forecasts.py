@@ -68,7 +68,7 @@ class Backtest(Result):
         return {**self.result.to_json(), "strategy": self.strategy.document()}
 
     def to_frame(self) -> pl.DataFrame:
-        """One row per held-out UTC day.
+        """One row per held-out day.
 
         Columns: `day` Date; dollars as Decimal(38, 12): `logged_usd`, `forecast_usd`, `realised_usd`.
         """
@@ -258,10 +258,10 @@ def backtest(
     Parameters:
         store: a Store or its path.
         strategy: a Strategy, the path of a YAML file or its content; by default the optimizer chooses one.
-        split: the first UTC day that is held out.
+        split: the first day that is held out.
         quality_floor: the least quality, as a share of the logged one, where the optimizer chooses.
         scores: a table of your own quality scores: task, model, quality, n.
-        since, until: first and last UTC day.
+        since, until: first and last day.
 
     Returns: a Backtest, the document of `hindcast backtest --json`.
 
@@ -298,10 +298,10 @@ def verify(
     Parameters:
         store: a Store or its path.
         strategy: the strategy that was rolled out: a Strategy, the path of a YAML file or its content.
-        rollout: the first UTC day under it.
+        rollout: the first day under it.
         unit: what demand is counted in: conversation, trace, request, user, call or tag:KEY.
         control: a segment that the rollout did not touch, `{"agent": "search"}`.
-        since, until: first and last UTC day.
+        since, until: first and last day.
 
     Returns: a Verification, the document of `hindcast verify --json`.
 
@@ -349,7 +349,7 @@ def optimize(
         max_models: at most so many models besides the logged ones.
         latency_p95_ms: leave out models slower than this, in milliseconds.
         by_template: tell the prompt templates of a task apart.
-        since, until: first and last UTC day.
+        since, until: first and last day.
         name: the name of the strategy.
 
     Returns: an Optimum, the document of `hindcast optimize --json`.

@@ -79,7 +79,7 @@ def report(
         output: the file to write; its ending tells the form: .html, .md or .pdf (printed by Chromium or Chrome).
         strategies: strategies to compare; by default the files of ./strategies, else those of the package.
         audience: everyone, stakeholders or engineers.
-        day: the UTC day to explain; by default the first of the newest days that stand out.
+        day: the day to explain; by default the first of the newest days that stand out, else the newest.
         since, until: the first and the last day of a period; its whole days are told beside as many before it.
 
     Returns: a Report, the document of `hindcast report --json`.

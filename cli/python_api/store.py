@@ -44,7 +44,7 @@ class Store(database.Store):
         """Every call as it was logged, in the order of `call_no`.
 
         Parameters: `where` keeps the calls whose dimensions have these values (`{"agent": "drafting_agent"}`; None:
-        without a value), `since` and `until` the first and the last UTC day.
+        without a value), `since` and `until` the first and the last day.
 
         Columns: those of the table `calls` but for the identity `call_key`, and `source`, the path of the log. The
         main ones: `call_no` Int64, joins `ledger()`; `start_time`, `end_time` Datetime, UTC; `duration_ms` Float64;

@@ -104,7 +104,7 @@ class StrategyResult(Result):
         return self.daily()
 
     def daily(self) -> pl.DataFrame:
-        """One row per UTC day of the window.
+        """One row per day of the window.
 
         Columns: `day` Date; `calls` Int64, all of the day; `hits` Int64, answered by the strategy's cache; dollars as
         Decimal(38, 12): `cost_usd` and its range `cost_low_usd` to `cost_high_usd`, `logged_cost_usd` of the same
@@ -218,7 +218,7 @@ class Replay(Result):
         return strategy_rows(self.replay)
 
     def daily(self) -> pl.DataFrame:
-        """What was logged, one row per UTC day: `day` Date, `calls` Int64, `cost_usd` Decimal(38, 12)."""
+        """What was logged, one row per day: `day` Date, `calls` Int64, `cost_usd` Decimal(38, 12)."""
         return _daily(self.replay.daily, None).select("day", "calls", "cost_usd")
 
     def plot(self) -> go.Figure:
@@ -272,7 +272,7 @@ def replay(
     Parameters:
         store: a Store or its path.
         strategies: one or several: a Strategy, the path of a YAML file, or its content as a mapping.
-        since, until: first and last UTC day, a date or `"2024-03-05"`.
+        since, until: first and last day, a date or `"2024-03-05"`.
         cold: start with empty caches; by default the calls before `since` warm them.
         scores: a table (CSV or YAML) of your own quality scores: task, model, quality, n.
 

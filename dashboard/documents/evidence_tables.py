@@ -240,7 +240,7 @@ def comparison(result: Replay, colours: Mapping[str, str]) -> Table:
     """The table of the terminal."""
     columns = (
         Column("strategy", swatch=lambda name: GREY if name == "logged" else colours.get(name)),
-        Column("USD a day", money, figure=True, about="Mean over the complete UTC days of the window"),
+        Column("USD a day", money, figure=True, about="Mean over the complete days; one without a call costs $0"),
         Column("saved", share, figure=True),
         Column("verdict", strong=lambda value: str(value).startswith("fails")),
         Column("quality (90 % lower)", figure=True, minor=True,

@@ -199,6 +199,9 @@ def _trajectory(
         blocks.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
     elif any(day not in whole for day in drawn.days):
         blocks.note("Pale bars are days that the log covers in part.")
+    means = [day for day in view.coverage.mean_days if drawn.days[0] <= day <= drawn.days[-1]]
+    if view.coverage.log.idle(means):
+        blocks.note(f"A day: {view.coverage.mean_of(means)}.")
     return draw
 
 

@@ -127,6 +127,8 @@ def _answer(
 ) -> None:
     if result.unpriced_calls:
         blocks.note(f"Without a price, on neither side: {counted(result.unpriced_calls, 'call')}.", warn=True)
+    if result.idle_days:
+        blocks.note(f"USD a day: {result.mean_of()}.")
     if result.untimed_calls:
         blocks.note(f"Without a time, not replayed: {counted(result.untimed_calls, 'call')}.", warn=True)
     colours = evidence_tables.strategy_colours(result)

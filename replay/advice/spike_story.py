@@ -67,9 +67,10 @@ class Story:
 def tell(store: Store, strategies: Sequence[Strategy], *, done: Callable[[str], None] | None = None) -> Story:
     """Find the spike, explain it, and replay the complete days from it on. Raises InputError if there is no spike."""
     newest = diagnose(store)
-    if newest.onset is None:
+    first = newest.onset or next((run.first for run in newest.runs), None)
+    if first is None:
         raise InputError("no day of this log stands out", remedy="Name one: hindcast diagnose --day YYYY-MM-DD")
-    found = newest if newest.onset == newest.day else diagnose(store, day=newest.onset)
+    found = newest if first == newest.day else diagnose(store, day=first)
     whole = run(store, [])
     after = [day for day in whole.whole_days if day >= found.day]
     before = [day for day in whole.whole_days if day < found.day]
