@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import duckdb
 
+from analysis import time_zone
 from ingest.errors import InputError
 from ingest.store.database import Store, has_tables
 from ingest.store.schema import TABLES
@@ -87,8 +88,9 @@ def read_annotations(con: duckdb.DuckDBPyConnection) -> list[Annotation]:
 def suspects(made: Sequence[Annotation], day: date, onset: date | None) -> list[Annotation]:
     """The marks that could have changed what began on `onset` (else `day`): from a day before it to its end, the
     latest first."""
-    begin = datetime.combine(onset or day, datetime.min.time())
-    return [one for one in reversed(made) if begin - BEFORE <= one.time < begin + timedelta(days=1)]
+    first = onset or day
+    begin, end = time_zone.day_start(first), time_zone.day_start(first + timedelta(days=1))
+    return [one for one in reversed(made) if begin - BEFORE <= one.time < end]
 
 
 def git_tags(folder: Path) -> list[Annotation]:

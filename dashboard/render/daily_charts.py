@@ -15,6 +15,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from analysis import time_zone
 from analysis.anomalies.annotations import Annotation
 from analysis.formatting import day as day_text
 from analysis.formatting import money
@@ -264,7 +265,8 @@ def _annotate(
     """A dotted line on each day (or week) of `days` on which something was marked, with the texts beside it."""
     texts: dict[date, list[str]] = {}
     for one in annotations:
-        day = one.time.date() - timedelta(days=one.time.weekday() if weekly else 0)
+        day = time_zone.day_of(one.time)
+        day -= timedelta(days=day.weekday() if weekly else 0)
         if day in days:
             texts.setdefault(day, []).append(one.text)
     for day, said in list(texts.items())[-MOST_ANNOTATED:]:
