@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from builder import build_store
+from typer.testing import CliRunner
 
 from analysis.ledger import ledger
 from analysis.reports.filtered_store import filtered
+from cli.app import app
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.evaluation.rollout_effects import Effect, Effects
@@ -336,6 +339,23 @@ def test_a_loss_of_quality_is_rolled_back_while_it_runs(tmp_path: Path):
     assert monitoring.looks[0].day == ROLLOUT
     assert monitoring.intervals["quality"][1] < 0.95
     assert result.effects.effects["quality"].claimed
+
+
+def test_the_command_says_so_and_exits_with_1(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = ("treated", "control")[number % 2] if day >= BEFORE else None
+        return session(day, number, calls=1, size=size, arm=side, score=0.2 if side == "treated" else 0.9)
+
+    store = store_of(tmp_path, log(each, sessions=60))
+    (tmp_path / "mini.yaml").write_text(f"name: mini\nroute: [{{default: {SMALL}}}]\n")
+    words = ["verify", str(tmp_path / "mini.yaml"), "--from", ROLLOUT.isoformat(), "--store", str(store.path)]
+    found = CliRunner().invoke(app, [*words, "--monitor"])
+    assert found.exit_code == 1
+    assert "Roll back: quality is 0.2 treated, 0.9 in control" in found.stdout
+    document = json.loads(CliRunner().invoke(app, [*words, "--monitor", "--json"]).stdout)
+    assert document["monitoring"]["decision"] == "roll back"
+    assert document["monitoring"]["days"][0]["day"] == ROLLOUT.isoformat()
+    assert CliRunner().invoke(app, words).exit_code == 0
 
 
 def test_a_look_does_not_change_when_days_are_added(tmp_path: Path):
