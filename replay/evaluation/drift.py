@@ -50,6 +50,7 @@ class Side:
 
     segment: Int64
     unit_segment: Int64  # where the call's unit begins
+    calls: Floats  # how many calls the row stands for: more or fewer than one where another model was expected to ask
     demand: Bools
     hit: Bools
     model: NDArray[Any]  # dense number of the model's name
@@ -128,11 +129,11 @@ def _sums(side: Side, group: Int64, groups: int) -> _Sums:
     width = int(side.model.max(initial=0)) + 1
     pairs, place = np.unique(group[paid] * width + side.model[paid], return_inverse=True)
     cost = np.bincount(place, side.cost[paid], len(pairs))
-    calls = np.bincount(place, minlength=len(pairs))
+    calls = np.bincount(place, side.calls[paid], len(pairs))
     for pair, spent, number in zip(pairs.tolist(), cost.tolist(), calls.tolist(), strict=True):
         models[pair // width][pair % width] = spent, float(number)
     demand, paid_demand, attempts = (
-        np.bincount(group[mask], minlength=groups).astype(np.float64)
+        np.bincount(group[mask], side.calls[mask], groups).astype(np.float64)
         for mask in (side.demand, side.demand & paid, paid)
     )
     return _Sums(demand, paid_demand, attempts, np.bincount(group, side.cost, groups).astype(np.float64), models)

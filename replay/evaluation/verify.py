@@ -19,18 +19,18 @@ from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.engine.engine import Engine
 from replay.evaluation import bootstrap
-from replay.evaluation.backtest import Bools, Int64
+from replay.evaluation.backtest import Bools
 from replay.evaluation.drift import CALLS_PER, Drift, Side, drifts
-from replay.evaluation.rollout_effects import CALLS, COST, DEMAND, Effects, estimate
-from replay.evaluation.rollout_log import Log, observed, whole_days
+from replay.evaluation.promise import promised
+from replay.evaluation.rollout_effects import CALLS, COST, Effects, estimate
+from replay.evaluation.rollout_log import observed, whole_days
 from replay.evaluation.rollout_monitor import Monitoring, monitor
-from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
+from replay.evaluation.rollout_notes import notes
+from replay.evaluation.unit_table import CONTROL
 from replay.rollout.effects import Estimate
 from replay.strategy.schema import Strategy
-from replay.traffic.demand_units import DemandUnits, column
-from replay.traffic.traffic import MICRO
+from replay.traffic.demand_units import DemandUnits
 
 
 @dataclass(frozen=True)
@@ -163,19 +163,19 @@ def verify(
     """
     log = observed(store, strategy, rollout=rollout, since=since, until=until, unit=unit, control=control)
     traffic, units = log.traffic, log.units
-    engine = Engine(traffic, strategy)
-    outcome = engine.evaluate(engine.everything)
     priced = traffic.window & (traffic.cost != vocabulary.UNPRICED)
-    known = priced & ~log.after & ~log.untouched & (outcome.cost_pico != vocabulary.UNPRICED)
+    known = priced & ~log.after & ~log.untouched
     real = priced & log.after & ~log.untouched & (log.arms.of_call != CONTROL)
-    for side, words in ((known, "before"), (real, "from")):
-        if not side.any():
-            raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")
+    _required(known, "before", rollout)
+    _required(real, "from", rollout)
+    promise = promised(store, strategy, log, rollout=rollout, since=since)
+    known &= promise.cost != vocabulary.UNPRICED
+    _required(known, "before", rollout)
     begun = log.after[units.first][units.of_call]  # a unit belongs to the day of its first call
     carried = real & ~begun
     new = real & begun
-    names = [str(model) for _, model in engine.models]
-    same_name = np.unique(names, return_inverse=True)[1]
+    models = promise.models + [str(model) for _, model in traffic.models]
+    same_name = np.unique(models, return_inverse=True)[1]
     volume = [_first(units, mask & traffic.demand) for mask in (known, new)]
     width = len(log.segments)
     kind = log.segment[units.first][units.of_call]
@@ -183,7 +183,7 @@ def verify(
         traffic.day[known].astype(np.int64),
         units.of_call[known],
         kind[known],
-        outcome.cost_pico[known].astype(np.float64),
+        promise.cost[known].astype(np.float64),
         volume[0][known].astype(np.float64),
         width,
     )
@@ -191,15 +191,23 @@ def verify(
         Side(
             log.segment[mask],
             kind[mask],
+            calls[mask],
             traffic.demand[mask],
             hit[mask],
             same_name[model[mask]],
             cost[mask].astype(np.float64),
             np.bincount(kind[flag], minlength=width).astype(np.float64),
         )
-        for mask, hit, model, cost, flag in (
-            (known, outcome.served_by_us, outcome.model, outcome.cost_pico, volume[0]),
-            (new, traffic.gateway_hit, traffic.model, traffic.cost, volume[1]),
+        for mask, calls, hit, model, cost, flag in (
+            (known, promise.calls, promise.hit, promise.model, promise.cost, volume[0]),
+            (
+                new,
+                np.ones(len(traffic)),
+                traffic.gateway_hit,
+                traffic.model + len(promise.models),
+                traffic.cost,
+                volume[1],
+            ),
         )
     )
     days = len(np.unique(traffic.day[real]))
@@ -226,9 +234,14 @@ def verify(
         realised_pico=realised,
         drifts=drifts(log.segments, before, after, _rates(past), units.noun, realised - as_is - round(expected)),
         effects=effects,
-        notes=tuple(_notes(log, strategy, effects, real, carried)),
+        notes=tuple(notes(log, strategy, effects, real, carried)),
         monitoring=looks,
     )
+
+
+def _required(side: Bools, words: str, rollout: date) -> None:
+    if not side.any():
+        raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")
 
 
 def _first(units: DemandUnits, mask: Bools) -> Bools:
@@ -242,78 +255,6 @@ def _first(units: DemandUnits, mask: Bools) -> Bools:
 
 def _rates(past: bootstrap.History) -> Any:
     return bootstrap.filled(past, bootstrap.rates(past))
-
-
-def _notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: Bools) -> list[str]:
-    traffic, units, table = log.traffic, log.units, log.table
-    noun = units.noun
-    notes = []
-    if strategy.cache and not (real & traffic.gateway_hit).any():
-        notes.append("the log shows no cache hits after the rollout: calls answered by a cache of yours are not in it")
-    if units.known < 1:
-        notes.append(f"{share(1 - units.known)} of the calls name no {units.name}: each counts as one of its own")
-    if carried.any():
-        begun = len(np.unique(units.of_call[carried]))
-        cost = money(dollars(int(traffic.cost[carried].sum())))
-        notes.append(f"{count(begun, noun)} began before the rollout and cost {cost} after it: as billed on both sides")
-    after = table.day >= log.day
-    both = _in_both(log, units.of_call)
-    if both:
-        notes.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
-    users = _users_in_both(log)
-    if users:
-        notes.append(
-            f"{count(users, 'user')} had {noun}s in both arms: what they learn in one shows in the other and hides part"
-            " of the effect; give users an arm (hindcast rollout plan --draw user)"
-        )
-    if (traffic.weight_micro[traffic.window] != MICRO).any():
-        notes.append(
-            f"rows of the log stand for several calls: {noun}s that were not sampled are missing from the demand"
-        )
-    if log.arms.source == "hash":
-        notes.append("the log names no arm: who was treated is taken from the strategy's rollout block")
-    if effects.design == "holdback" and strategy.rollout and strategy.rollout.share < 1:
-        drawn = table.rows(after & (table.arm != NO_ARM))
-        _, place = np.unique(drawn.cluster, return_index=True)
-        treated, wanted = int((drawn.arm[place] == TREATED).sum()), strategy.rollout.share
-        error = (wanted * (1 - wanted) / len(place)) ** 0.5
-        if abs(treated / len(place) - wanted) > 3.3 * error:  # by chance once in a thousand
-            notes.append(
-                f"{share(treated / len(place))} are treated where {share(wanted)} were to be: the arms were not drawn "
-                "as planned, or one of them is not logged, and the comparison may be wrong"
-            )
-    demand = effects.get(DEMAND)
-    if demand and demand.claimed:
-        notes.append(
-            f"demand moved with the rollout ({share(demand.estimate.relative, sign=True)}): whether it answered to it, "
-            "only a holdback of users can tell; the forecast takes the demand that came"
-        )
-    for one in effects.effects.values():
-        if one.doubtful:
-            notes.append(
-                f"{one.measure}: {one.placebo_claims} of {one.placebo_dates} days without a rollout look like one too, "
-                "so that no effect is claimed"
-            )
-    return notes
-
-
-def _in_both(log: Log, unit: Int64) -> int:
-    """Units with calls in both arms."""
-    treated, control = (np.unique(unit[log.arms.of_call == side]) for side in (TREATED, CONTROL))
-    return len(np.intersect1d(treated, control))
-
-
-def _users_in_both(log: Log) -> int:
-    """Users with calls in both arms, where conversations and the like were drawn."""
-    if log.arms.unit == "user" or not (log.arms.of_call == CONTROL).any():
-        return 0
-    user = column(log.traffic, "user_id")
-    if user.null_count() == len(user):
-        return 0
-    known = user.is_not_null().to_numpy()
-    code = user.rank("dense").fill_null(0).to_numpy()
-    treated, control = (np.unique(code[known & (log.arms.of_call == side)]) for side in (TREATED, CONTROL))
-    return len(np.intersect1d(treated, control))
 
 
 def _saved(one: Estimate, units: int) -> dict[str, str | None]:

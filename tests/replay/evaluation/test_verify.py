@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,27 @@ def test_a_rebound_is_in_the_first_line(tmp_path: Path):
     assert cost.estimate.relative == pytest.approx(-0.88, abs=0.03)
     by_call = verify(store_of_again(tmp_path), MINI, rollout=ROLLOUT, unit="call")
     assert by_call.inside  # taken as given, the doubled calls are demand
+
+
+def test_what_the_days_before_show_of_a_model_is_foreseen_and_what_the_days_after_show_is_not(tmp_path: Path):
+    """Half of the sessions were on the small model already, with twice the calls: the forecast expects them of all."""
+
+    def each(day: int, number: int, size: float, *, after: int) -> list[Row]:
+        small = day >= BEFORE or number % 2
+        calls = after if day >= BEFORE else 6 if small else 3
+        return session(day, number, calls=calls, model=SMALL if small else BIG, size=size)
+
+    found = {}
+    for calls in (6, 9):
+        (tmp_path / str(calls)).mkdir()
+        store = store_of(tmp_path / str(calls), log(partial(each, after=calls)))
+        found[calls] = verify(store, MINI, rollout=ROLLOUT)
+        assert adds_up(found[calls])
+    assert found[6].forecast_pico == found[9].forecast_pico
+    assert found[6].realised_pico == pytest.approx(found[6].forecast_pico, rel=0.1)
+    rise = next(one for one in found[9].drifts if one.cause == "calls per conversation")
+    assert rise.before == pytest.approx(6, rel=0.1)
+    assert rise.after == 9
 
 
 def store_of_again(path: Path) -> Store:

@@ -1,0 +1,88 @@
+"""What a reader of a verified rollout should know beside the figures: who is missing, mixed up or not as planned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.formatting import count, money, share
+from analysis.money import dollars
+from replay.evaluation.backtest import Bools, Int64
+from replay.evaluation.rollout_effects import DEMAND, Effects
+from replay.evaluation.rollout_log import Log
+from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
+from replay.strategy.schema import Strategy
+from replay.traffic.demand_units import column
+from replay.traffic.traffic import MICRO
+
+
+def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: Bools) -> list[str]:
+    """Sentences on what may be wrong with the comparison, or is missing from it."""
+    traffic, units, table = log.traffic, log.units, log.table
+    noun = units.noun
+    found = []
+    if strategy.cache and not (real & traffic.gateway_hit).any():
+        found.append("the log shows no cache hits after the rollout: calls answered by a cache of yours are not in it")
+    if units.known < 1:
+        found.append(f"{share(1 - units.known)} of the calls name no {units.name}: each counts as one of its own")
+    if carried.any():
+        begun = len(np.unique(units.of_call[carried]))
+        cost = money(dollars(int(traffic.cost[carried].sum())))
+        found.append(f"{count(begun, noun)} began before the rollout and cost {cost} after it: as billed on both sides")
+    after = table.day >= log.day
+    both = _in_both(log, units.of_call)
+    if both:
+        found.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
+    users = _users_in_both(log)
+    if users:
+        found.append(
+            f"{count(users, 'user')} had {noun}s in both arms: what they learn in one shows in the other and hides part"
+            " of the effect; give users an arm (hindcast rollout plan --draw user)"
+        )
+    if (traffic.weight_micro[traffic.window] != MICRO).any():
+        found.append(
+            f"rows of the log stand for several calls: {noun}s that were not sampled are missing from the demand"
+        )
+    if log.arms.source == "hash":
+        found.append("the log names no arm: who was treated is taken from the strategy's rollout block")
+    if effects.design == "holdback" and strategy.rollout and strategy.rollout.share < 1:
+        drawn = table.rows(after & (table.arm != NO_ARM))
+        _, place = np.unique(drawn.cluster, return_index=True)
+        treated, wanted = int((drawn.arm[place] == TREATED).sum()), strategy.rollout.share
+        error = (wanted * (1 - wanted) / len(place)) ** 0.5
+        if abs(treated / len(place) - wanted) > 3.3 * error:  # by chance once in a thousand
+            found.append(
+                f"{share(treated / len(place))} are treated where {share(wanted)} were to be: the arms were not drawn "
+                "as planned, or one of them is not logged, and the comparison may be wrong"
+            )
+    demand = effects.get(DEMAND)
+    if demand and demand.claimed:
+        found.append(
+            f"demand moved with the rollout ({share(demand.estimate.relative, sign=True)}): whether it answered to it, "
+            "only a holdback of users can tell; the forecast takes the demand that came"
+        )
+    for one in effects.effects.values():
+        if one.doubtful:
+            found.append(
+                f"{one.measure}: {one.placebo_claims} of {one.placebo_dates} days without a rollout look like one too, "
+                "so that no effect is claimed"
+            )
+    return found
+
+
+def _in_both(log: Log, unit: Int64) -> int:
+    """Units with calls in both arms."""
+    treated, control = (np.unique(unit[log.arms.of_call == side]) for side in (TREATED, CONTROL))
+    return len(np.intersect1d(treated, control))
+
+
+def _users_in_both(log: Log) -> int:
+    """Users with calls in both arms, where conversations and the like were drawn."""
+    if log.arms.unit == "user" or not (log.arms.of_call == CONTROL).any():
+        return 0
+    user = column(log.traffic, "user_id")
+    if user.null_count() == len(user):
+        return 0
+    known = user.is_not_null().to_numpy()
+    code = user.rank("dense").fill_null(0).to_numpy()
+    treated, control = (np.unique(code[known & (log.arms.of_call == side)]) for side in (TREATED, CONTROL))
+    return len(np.intersect1d(treated, control))
