@@ -69,7 +69,8 @@ def _flagged(store: Store, newest: datetime | None, now: datetime, *, earlier: b
         found = diagnose(store, day=local_day(newest) if earlier else None)
     except InputError as error:
         return result(None, f"{error.what[:1].upper()}{error.what[1:]}.", error.remedy)
-    told = " ".join(narrative.summary(found)[:2])
+    sentences = narrative.summary(found)
+    told = " ".join(sentences if found.flagged else sentences[:1])
     if found.flagged and found.delta > 0 and local_day(newest) - found.day <= timedelta(days=1):
         return result(False, told, f"hindcast diagnose --day {found.day}")
     if found.verdict == "not_enough_history":

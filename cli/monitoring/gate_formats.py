@@ -79,9 +79,9 @@ def markdown(results: Sequence[GateResult], failures: Sequence[GateResult], told
     """A comment for a pull request."""
     from dashboard.render.tables import escape_markdown  # pages are not needed for the other forms
 
-    lines = [f"### Hindcast: {headline(results, failures)}", "", "| | gate | found |", "|---|---|---|"]
+    lines = [f"### Hindcast: {headline(results, failures)}", "", "| outcome | gate | found |", "|---|---|---|"]
     for one in sorted(results, key=lambda one: (one not in failures, one.passed is not None)):
-        mark = "❌" if one in failures else "❔" if one.passed is None else "✅"
+        mark = "❌ failed" if one in failures else "❔ cannot say" if one.passed is None else "✅ passed"
         lines.append(f"| {mark} | {escape_markdown(one.name)} | {escape_markdown(one.sentence)} |")
     if told:
         lines += ["", *(f"- {escape_markdown(sentence)}" for sentence in told)]
