@@ -33,7 +33,8 @@ SIGNATURES = {
     "max_models=None, latency_p95_ms=None, by_template=False, since=None, until=None, name='optimized')",
     "record": "(client, path='calls.jsonl', *, text=True, include_usage=None)",
     "replay": "(store, strategies, *, since=None, until=None, cold=False, scores=None)",
-    "report": "(store, output='report.html', *, strategies=None, audience='everyone', day=None, since=None, until=None)",
+    "report": "(store, output='report.html', *, strategies=None, audience='everyone', day=None, since=None, "
+    "until=None)",
     "verify": "(store, strategy, *, rollout, unit=None, control=None, since=None, until=None)",
 }
 NAMES = ["Store", "Strategy", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors", "ingest",
