@@ -126,9 +126,12 @@ def check_aliases(
 def near_models(model: str) -> str:
     """A remedy for a model without a price: names near it, or how to set a price."""
     known = {row.key for row in compile_book().rows}
-    names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
-    close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
     own = f"set its price first: hindcast prices set {model} --input USD --output USD"
+    # the name of a model that only some providers sell is not enough
+    close = sorted(f"{provider}/{name}" for provider, name in known if name == model.lower())[:3]
+    if not close:
+        names = {f"{provider}/{name}" for provider, name in known} | {name for _, name in known}
+        close = get_close_matches(model.lower(), sorted(names), n=3, cutoff=0.6)
     return (
         f"Did you mean {' or '.join(close)}? Else {own}"
         if close

@@ -175,7 +175,7 @@ def show(result: Replay) -> None:
         say("* no complete day in the window; mean over the days that have calls", style="dim")
     elif result.idle_days:
         say(f"usd/day: {result.mean_of()}", style="dim")
-    if best is not None and best.savings_pico and best.priced_calls:
+    if best is not None and best.savings_pico and best.priced_calls and any(best.savings_pico.values()):
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings_pico.items()]
         whole = money(dollars(best.baseline_pico - best.cost_pico))
         say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
@@ -203,9 +203,11 @@ def show(result: Replay) -> None:
         words = entry.latency and entry.savings_pico and latency_sentence(entry.name, entry.latency)
         if words:
             say(words)
-    if best is not None and len(best.limits) > len(best.unmatched):
+    said = {one.words for entry in result.strategies for one in entry.unmatched}
+    limits = [limit for limit in best.limits if limit not in said] if best is not None else []
+    if best is not None and limits:
         say(f"Assumed or left out for {best.name}:")
-        for limit in best.limits[len(best.unmatched) :]:
+        for limit in limits:
             say(f"  - {limit}", style="dim")
     if sum(1 for entry in result.strategies if entry.limits) > 1:
         note("What the other strategies assume: --json")

@@ -19,6 +19,8 @@ def sentence(result: StrategyResult) -> str:
         return (
             f"{result.name}: what it would have cost is not told: {result.limits[0]}. {_quality(result).capitalize()}."
         )
+    if result.quality["verdict"] == NO_EFFECT:
+        return f"{result.name} changes no call of this window: {money(result.logged_per_day())}/day, as logged."
     return f"{_cost(result)}; {_quality(result)}."
 
 
@@ -37,7 +39,7 @@ def _cost(result: StrategyResult) -> str:
 def _quality(result: StrategyResult) -> str:
     quality = result.quality
     if quality["verdict"] == NO_EFFECT:
-        return "it changes no call of this window"
+        return "no call of this window changes"
     if quality["verdict"] == "unknown":
         return "whether quality holds, the log cannot say"
     mean, low = quality["mean_ratio"], quality["lower_90"]

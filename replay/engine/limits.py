@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -86,15 +86,28 @@ def _unknown(report: QualityReport) -> Iterator[str]:
         yield f"quality of {share(sum(cell.share for cell in mine))} of the demand: {pair} in public, {use}"
     if not unknown:
         return
-    tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in unknown))
-    where = ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
     apart = [cell for cell in unknown if cell.evidence == "unpaired"]
-    why = "no score of the model that would serve"
-    if apart:
-        reasons = {cell.selection.why for cell in apart if cell.selection is not None and cell.selection.why}
-        why = "the model that would serve has scores only of calls that were chosen for it, which compare the calls"
-        why += "".join(f"; {reason}" for reason in sorted(reasons))
-    yield f"quality of {share(report.unknown_share)} of the demand: {why} ({where})"
+    reasons = {cell.selection.why for cell in apart if cell.selection is not None and cell.selection.why}
+    of_own = "the model that would serve has scores only of calls that were chosen for it, which compare the calls"
+    rewritten = [cell for cell in unknown if cell.served == cell.logged]
+    whole = sum(cell.share for cell in report.cells)
+    for why, cells in (
+        ("; ".join([of_own, *sorted(reasons)]), apart),
+        (
+            "a lossy compressor, a masked key or a semantic hit may have changed the answers, and none is scored",
+            rewritten,
+        ),
+        ("no score of the model that would serve", [cell for cell in unknown if cell not in apart + rewritten]),
+    ):
+        if cells:
+            part = sum(cell.share for cell in cells) / whole
+            yield f"quality of {share(part)} of the demand: {why} ({_tasks(cells)})"
+
+
+def _tasks(cells: Sequence[Cell]) -> str:
+    """The tasks with most of it."""
+    tasks = list(dict.fromkeys(f"`{cell.task}`" if cell.task else "calls without a task" for cell in cells))
+    return ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
 
 
 def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:

@@ -318,8 +318,8 @@ def _replay_one(
         side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
         stayed=engine.routing(everything).stayed,
         limits=(
-            *(one.words for one in names),
             *([gated] if gated else []),
+            *(one.words for one in names),
             *limits.limits(engine, result),
             *limits.quality_limits(assessed),
         ),

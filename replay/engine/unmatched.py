@@ -173,6 +173,8 @@ def _near(name: str, known: Sequence[str]) -> str:
         near = next((one for one in known if len(part) > 2 and part in one.lower()), None)
     if near is not None:
         return f"did you mean {near}?"
+    if len(known) == 1:
+        return f"the only one is {known[0]}"
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return f"there are {', '.join(known[:SHOWN])}{more}"
 

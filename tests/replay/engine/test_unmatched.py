@@ -81,7 +81,7 @@ def test_a_strategy_that_changes_nothing_neither_passes_nor_is_recommended(store
     result = run(store, [idle, mini])
     first = result.strategies[0]
     assert verdict(first) == "no effect"
-    assert "it changes no call of this window" in sentence(first)
+    assert "changes no call of this window" in sentence(first)
     assert first.to_json()["unmatched"][0]["where"] == "rule 1 (agent: reserch_agent)"
     assert first.unmatched[0].words in first.limits
 
