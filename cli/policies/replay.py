@@ -179,7 +179,7 @@ def show(result: Replay) -> None:
         parts = [f"{stage} {money(dollars(amount))}" for stage, amount in best.savings_pico.items()]
         whole = money(dollars(best.baseline_pico - best.cost_pico))
         say(f"Where the saving of {best.name} comes from: {' · '.join(parts)} = {whole} over the window")
-    each, most, logged = best.usd_per_outcome() if best is not None and best.savings_pico else (None, None, None)
+    each, most, logged = best.usd_per_outcome() if best is not None and best.saved_share else (None, None, None)
     if each is not None and logged is not None:
         bound = "" if most is None else f", at most {money(Decimal(repr(most)))}"
         say(f"Dollars per good outcome: {money(Decimal(repr(each)))}{bound}, instead of {money(Decimal(repr(logged)))}")
