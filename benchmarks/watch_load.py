@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, default=200, help="calls a second")
     parser.add_argument("--batch", type=int, default=5, help="calls in one request")
-    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=0, help="by signal 9, all before the step")
     parser.add_argument("--step-at", type=float, default=20, help="seconds after the start")
     parser.add_argument("--factor", type=float, default=20, help="of an agent's prompts, from the step on")
     parser.add_argument("--port", type=int, default=14318)
@@ -203,9 +203,9 @@ def main() -> None:
     sending = threading.Thread(target=sender.run)
     sending.start()
     killed = 0
-    rng = random.Random(2)
+    pause = given.step_at / (given.kills + 1)
     while sending.is_alive():
-        sending.join(given.seconds / (given.kills + 1) * rng.uniform(0.7, 1.2) if killed < given.kills else 1)
+        sending.join(min(pause, max(0.0, began + (killed + 1) * pause - time.time())) if killed < given.kills else 1)
         if killed < given.kills and sending.is_alive():
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -115,7 +115,7 @@ class Watch:
         self._channels = tuple(channels)
         self._follower = Follower(store, paths, **(options or {}))
         self._options = dict(options or {})
-        self._taken: set[Path] = set()  # complete files of the journal that are in the store
+        self._taken: dict[Path, int] = {}  # files of the journal, and the size up to which they are in the store
         self._names: list[tuple[Name, int]] = []
         self._gates = gates
         self._gate_fails = gate_fails
@@ -215,12 +215,12 @@ class Watch:
             raise StoreError("the server of --listen has ended")
         journal = self.receiving.journal
         complete = journal.complete()
-        waiting = [path for path in journal.files() if path not in self._taken and path.stat().st_size]
+        sizes = {path: path.stat().st_size for path in journal.files()}
+        waiting = [path for path, size in sizes.items() if self._taken.get(path, 0) != size]
         report = ingest(self.store, waiting, format="otlp_received", **self._options) if waiting else None
         if report is None or not report.problems:
-            self._taken |= set(waiting) & set(complete)
-            journal.remove([path for path in complete if path in self._taken])
-            self._taken &= set(complete)
+            self._taken = sizes  # or less than is there by now, which the next look sees
+            journal.remove(complete)
         self._names += [(name, NAMED_LOOKS) for name in self.receiving.server.traces.take_names()]
         if self._names and self.store.exists():
             with self.store.write() as con:
