@@ -8,7 +8,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-import sample_logs
 from analysis import formatting
 from analysis.array_types import Float64Array, Int64Array
 from analysis.attribution.baseline_comparison import Comparison
@@ -429,4 +428,4 @@ def next_step(diagnosis: Diagnosis, store: str | None = None) -> str:
         command = drilldown.commands([line.segment for line in first], day, store=store)[0]
         evidence = f"Evidence: {command}   ·   "
     where = f" --store {shlex.quote(store)}" if store else ""
-    return f"{evidence}Try: hindcast replay {sample_logs.strategy_pattern()}{where}"
+    return f"{evidence}Try: hindcast replay{where}"

@@ -85,7 +85,6 @@ def duplicates(
     from analysis import formatting
     from analysis.reports.duplicate_requests import RepeatedRequests
     from analysis.reports.duplicate_requests import duplicates as find
-    from sample_logs import strategy_pattern
 
     if report_empty_window(store, since, until, as_json=json):
         return
@@ -131,4 +130,4 @@ def duplicates(
     unpriced = sum(r.unpriced for r in (*report.exact, *report.near))
     if unpriced:
         say(f"Unpriced, in no figure above: {formatting.count(unpriced, 'repeat')}.")
-    say(f"Next: hindcast cache curve   ·   hindcast replay {strategy_pattern()}")
+    say("Next: hindcast cache curve   ·   hindcast replay")

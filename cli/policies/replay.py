@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, choice, comma_separated, report_empty_window, selected_store
+from cli.terminal.options import (
+    STRATEGIES,
+    Since,
+    Until,
+    Where,
+    choice,
+    comma_separated,
+    report_empty_window,
+    selected_store,
+)
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 from cli.terminal.row_files import RowsOption, known_suffix, write_rows
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import polars as pl
 
+    from ingest.store.database import Store
     from replay.engine.run import Replay
+    from replay.strategy.schema import Strategy
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +36,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def replay(
-        strategies: Annotated[list[Path], typer.Argument(help="Strategy files (YAML).", show_default=False)],
+        strategies: Annotated[
+            list[Path] | None,
+            typer.Argument(help="Strategy files or folders (default: ./strategies, else drafts).", show_default=False),
+        ] = None,
         since: Since = None,
         until: Until = None,
         where: Where = None,
@@ -54,11 +70,16 @@ def register(app: typer.Typer) -> None:
         from replay.quality.scores import load_priors
         from replay.strategy.schema import load_all
 
-        chosen = [one for _, one in load_all(strategies)]
+        if strategies is None and not any(STRATEGIES.glob("*.y*ml")):
+            chosen = None
+        else:
+            chosen = [one for _, one in load_all(strategies or [STRATEGIES])]
         if report_empty_window(store, since, until, as_json=as_json):
             return
         frames: list[pl.DataFrame] = []
         wanted = bool(by or calls)
+        if chosen is None:
+            chosen = _drafted(selected_store(store, where), since, until)
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
             result = run(
@@ -133,6 +154,19 @@ def _usd(amount: str | None) -> str:
     from decimal import Decimal
 
     return _plain(None if amount is None else Decimal(amount))
+
+
+def _drafted(store: Store, since: date | None, until: date | None) -> list[Strategy]:
+    """Drafts from the log, where no file is named and there are none in ./strategies."""
+    from ingest.errors import InputError
+    from replay.drafting.drafts import drafts
+
+    with progress("Drafting", unit="policies") as bar:
+        found = drafts(store, since=since, until=until, done=lambda _label: bar.advance(1))
+    if not found:
+        raise InputError("this log gives no strategy to draft", remedy="Name a file: hindcast strategy explain route")
+    note(f"No strategy files in ./{STRATEGIES}: {len(found)} drafted from this log. Keep them: hindcast strategy init")
+    return [one.strategy() for one in found]
 
 
 def show(result: Replay) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from analysis.formatting import count
-from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, say, table
+from cli.terminal.options import STRATEGIES, Since, Until, Where, between, selected_store
+from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 
 def _complete_key(typed: str) -> list[str]:
@@ -65,6 +66,55 @@ def register(app: typer.Typer) -> None:
         if not held:
             note(f"Not compared with a log: there is no {store}")
 
+    @group.command()
+    def init(
+        to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files are written.")] = STRATEGIES,
+        quality_floor: Annotated[float, typer.Option(help="The floor of the drafts.", callback=between(0, 2))] = 0.95,
+        since: Since = None,
+        until: Until = None,
+        where: Where = None,
+        force: Annotated[bool, typer.Option("--force", help="Overwrite drafts that are there.")] = False,
+        store: StoreOption = DEFAULT_STORE,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Draft three to five strategies from what the log holds.
+
+        Its agents and tasks, today's cheaper siblings of its models, caches where requests repeat, compression where it
+        pays, routes that its scores show to keep the floor: each line with the evidence behind it.
+
+        Example: hindcast strategy init --since 2024-03-05
+        """
+        from ingest.errors import InputError
+        from replay.drafting.drafts import drafts
+
+        with progress("Drafting", unit="policies") as bar:
+            found = drafts(
+                selected_store(store, where), floor=quality_floor, since=since, until=until,
+                done=lambda _label: bar.advance(1),
+            )  # fmt: skip
+        files = {to / f"draft-{one.slug}.yaml": one for one in found}
+        there = [path for path in files if path.exists()]
+        if there and not force:
+            raise InputError(
+                f"{there[0]} is there already", remedy="Overwrite drafts with --force, or name another --to."
+            )
+        to.mkdir(parents=True, exist_ok=True)
+        for path, one in files.items():
+            path.write_text(one.text(), encoding="utf-8")
+        if as_json:
+            emit_json({"drafts": [{"path": str(path), "name": one.name, "heading": one.heading[-1], "strategy":
+                                   one.strategy().document()} for path, one in files.items()]})  # fmt: skip
+            return
+        say(f"{count(len(files), 'draft')} in {to}, each line with its evidence:", style="bold")
+        say()
+        for path, one in files.items():
+            say(f"{path}: {one.description}")
+            say(f"  {one.heading[-1]}")
+        if not files:
+            say("The log holds nothing to draft from: no cheaper sibling, no repeat, nothing to compress.")
+        say()
+        say(f"Next: hindcast replay{'' if to == STRATEGIES else f' {to}'}   ·   hindcast strategy explain KEY")
+
     @group.command("list")
     def list_strategies(as_json: JsonOption = False) -> None:
         """List the strategy files at hand: those of ./strategies and the demo's.
@@ -72,11 +122,10 @@ def register(app: typer.Typer) -> None:
         Example: hindcast strategy list
         """
         import sample_logs
-        from dashboard.data.strategy_files import FOLDER
         from ingest.errors import StrategyError
         from replay.strategy.schema import load
 
-        own = sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else []
+        own = sorted(STRATEGIES.glob("*.y*ml")) if STRATEGIES.is_dir() else []
         found: list[dict[str, Any]] = []
         for path, whose in [*((path, "yours") for path in own), *((path, "demo") for path in sample_logs.strategies())]:
             try:
@@ -88,7 +137,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             emit_json({"strategies": found})
             return
-        say(f"{count(len(own), 'strategy file')} of yours in ./{FOLDER}.", style="bold")
+        say(f"{count(len(own), 'strategy file')} of yours in ./{STRATEGIES}.", style="bold")
         say()
         rows = [
             [entry["whose"], entry["name"] or "-", ", ".join(entry["stages"]) or "nothing", entry["path"]]

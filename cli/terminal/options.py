@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -188,6 +189,7 @@ def in_order(context: typer.Context, param: typer.CallbackParam, value: date | N
     return day or value
 
 
+STRATEGIES = Path("strategies")  # where strategy files of one's own are looked for, as the dashboard does
 DAY_KEY = "hindcast.day"  # of the context's `meta`
 RECENT = timedelta(days=31)  # days this close to today may have been counted from it
 Day = Annotated[

@@ -47,6 +47,8 @@ class CallLearner:
         result = np.empty(len(score))
         for fold in range(FOLDS):
             fit, use = known & (self.fold != fold), self.fold == fold
+            if not use.any():  # fewer texts than folds
+                continue
             values = score[fit]
             if not len(values) or values.min() == values.max():
                 result[use] = values.mean() if len(values) else score[known].mean()
@@ -65,7 +67,7 @@ class CallLearner:
         rank = np.zeros(len(chosen))
         for fold in range(FOLDS):
             fit, use = self.fold != fold, self.fold == fold
-            if chosen[fit].all() or not chosen[fit].any():
+            if not use.any() or chosen[fit].all() or not chosen[fit].any():
                 continue
             for features, strength in ((self.dense, 0.01), (self.sparse, 0.03)):
                 model = LogisticRegression(C=strength, **_FIT).fit(features[fit], chosen[fit])

@@ -1,0 +1,1 @@
+"""Strategies drafted from what a store holds."""
