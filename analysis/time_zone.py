@@ -15,19 +15,22 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from ingest.errors import InputError, did_you_mean
+from ingest.errors import InputError, nearest
 
 VARIABLE: Final = "HINDCAST_TZ"
 DAY: Final = timedelta(days=1)
 QUARTER: Final = timedelta(minutes=15)  # no zone is off by less
+_NO_PLACE: Final = {"Factory", "localtime"}  # of the machine, and unknown to the database
 _NAME: Final = re.compile(r"[A-Za-z0-9_+\-/]{1,64}")
 
 
 def named(name: str) -> ZoneInfo:
     """The zone of an IANA name such as `Europe/Berlin`. Raises InputError with the nearest name."""
-    known = available_timezones()
+    known = available_timezones() - _NO_PLACE
     if not _NAME.fullmatch(name) or name not in known:
-        raise InputError(f"there is no time zone '{name}'", remedy=did_you_mean(name, sorted(known)))
+        near = nearest(name, sorted(known))
+        remedy = f"Did you mean '{near}'?" if near else "Write a name such as Europe/Berlin or America/New_York."
+        raise InputError(f"there is no time zone '{name}'", remedy=remedy)
     return ZoneInfo(name)
 
 

@@ -53,8 +53,9 @@ def beyond_hours_before(level: Float64Array, usual: Float64Array, bins: int) -> 
     found = np.full(level.shape, np.nan)
     if level.shape[1] < BEFORE + bins:
         return found
-    middle = np.median(sliding_window_view(ratio, BEFORE, axis=1), axis=2)[:, :-bins]
-    found[:, BEFORE - 1 + bins :] = ratio[:, BEFORE - 1 + bins :] - middle
+    for row, values in enumerate(ratio):  # a row at a time: its windows are 72 times as large
+        middle = np.median(sliding_window_view(values, BEFORE), axis=1)[:-bins]
+        found[row, BEFORE - 1 + bins :] = values[BEFORE - 1 + bins :] - middle
     return found
 
 
