@@ -23,6 +23,7 @@ from ingest.records.provider_names import claude_host
 from ingest.records.server_tools import anthropic_uses
 from ingest.records.timestamps import time_us
 from ingest.staging.arrow_files import hash_columns
+from ingest.wire.anthropic import MOST_BEGUN, least_size, text_size
 
 LIMIT_BYTES = 64 << 20  # a larger transcript is read call by call, in little memory
 UNSET = msgspec.UNSET
@@ -60,6 +61,7 @@ class _Message(msgspec.Struct, gc=False):
     role: str | None = None
     stop_reason: str | None = None
     parts: msgspec.Raw | msgspec.UnsetType = UNSET
+    content: msgspec.Raw | msgspec.UnsetType = UNSET
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -88,6 +90,17 @@ _decoder = msgspec.json.Decoder(_Line)
 
 class _Refuse(Exception):  # noqa: N818
     """The ordinary reader must read this file."""
+
+
+def _is_long(content: msgspec.Raw | msgspec.UnsetType, output_tokens: int) -> bool:
+    """Whether an answer's content has more text than its output tokens can be."""
+    if isinstance(content, msgspec.UnsetType) or len(content) <= least_size(output_tokens):
+        return False
+    try:
+        blocks = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _Refuse from None
+    return isinstance(blocks, list) and text_size(blocks) > least_size(output_tokens)
 
 
 class _Held:
@@ -144,6 +157,7 @@ class TranscriptColumns:
         latest: dict[str, tuple[int, int]] = {}  # message id without request id -> the turn and prompt it was met in
         usages: dict[tuple[str, str | None], _Usage] = {}
         limit = self._held_limit
+        short: list[tuple[str, str | None]] = []  # messages of which a row has more text than its count can be
         for row, line in enumerate(lines, 1):
             if line is None:
                 continue
@@ -164,6 +178,8 @@ class TranscriptColumns:
                 continue
             request = line.requestId or None
             key = (message.id or "", request)
+            if usage.output_tokens <= MOST_BEGUN and _is_long(message.content, usage.output_tokens):
+                short.append(key)
             if usages.get(key) == usage:
                 repeats += 1
                 continue
@@ -203,6 +219,10 @@ class TranscriptColumns:
                 oldest = next(iter(held))
                 del held[oldest]
                 usages.pop(oldest, None)
+        for key in short:
+            last = held.get(key)
+            if last is None or last.usage.output_tokens <= MOST_BEGUN:
+                raise _Refuse  # the count with which a stream begins, and none came after it
         rows = np.fromiter([entry.row for entry in kept], dtype=np.int64, count=len(kept))
         return Columns(self._columns(kept, names) if kept else {}, rows, repeats, skipped)
 

@@ -17,7 +17,7 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import NOTHING, BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import apply_usage
+from ingest.records.token_usage import apply_usage, set_partial
 from ingest.wire import anthropic
 
 _TYPES = frozenset({"user", "assistant", "summary", "system", "progress", "queue-operation", "file-history-snapshot"})
@@ -35,6 +35,7 @@ class Transcript:
         self.seen: dict[str, tuple[str | None, bool]] = {}  # message id -> (request id, sidechain) first met
         self.threads: dict[str, tuple[str | None, dict[str, Any]]] = {}  # row uuid -> (parent uuid, message)
         self.usages: dict[tuple[str, str | None], Any] = {}  # of the held calls, as logged
+        self.longest: dict[tuple[str, str | None], int] = {}  # characters in the longest row of a held call's answer
         self.turn = 0  # how many user turns came before
         self.latest: dict[str, tuple[int, int | None, tuple[str, str | None]]] = {}  # message id -> its last call
         self.subagent = "subagents" in context.path.parts
@@ -69,13 +70,16 @@ class Transcript:
         message_id = text_or_none(message.get("id"))
         request_id = text_or_none(record.get("requestId"))
         key = (message_id or "", request_id)
+        content = message.get("content")
+        if isinstance(content, list) and (size := anthropic.text_size(content)):
+            self.longest[key] = max(size, self.longest.get(key, 0))
         known = self.usages.get(key)
         if known is not None and known == message.get("usage") and not self.context.want_text:
             return _REPEAT
         call = self._call(record, message)
         call.row = row
         if message_id is None:
-            return list(anthropic.expand(call))
+            return self._done(key, call)
         sidechain = record.get("isSidechain") is True
         first = self.seen.get(message_id)
         if first is None:
@@ -111,7 +115,7 @@ class Transcript:
         if len(self.held) > _HELD:
             oldest, done = self.held.popitem(last=False)
             self.usages.pop(oldest, None)
-            return list(anthropic.expand(done))
+            return self._done(oldest, done)
         return []
 
     def _is_another(self, message_id: str, call: Call) -> bool:
@@ -209,7 +213,14 @@ class Transcript:
     def close(self) -> Iterable[Outcome]:
         """The calls still held back at the end of the file."""
         while self.held:
-            yield from anthropic.expand(self.held.popitem(last=False)[1])
+            yield from self._done(*self.held.popitem(last=False))
+
+    def _done(self, key: tuple[str, str | None], call: Call) -> list[Outcome]:
+        """The call of a message of which no further row counts."""
+        size, made = self.longest.pop(key, 0), call.output_tokens
+        if made is not None and made <= anthropic.MOST_BEGUN and size > anthropic.least_size(made):
+            set_partial(call, "no row has more than the count with which a stream begins")
+        return list(anthropic.expand(call))
 
 
 def _fullness(call: Call) -> tuple[int, int]:

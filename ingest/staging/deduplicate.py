@@ -72,6 +72,10 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
         )
         if has_tables(con, "ledger"):
             con.execute("DELETE FROM ledger WHERE call_no IN (SELECT call_no FROM fuller)")
+        con.execute(
+            """DELETE FROM import_issues WHERE code IN ('partial_usage', 'usage_not_read')
+                  AND call_no IN (SELECT call_no FROM fuller WHERE output_tokens IS NOT NULL)"""
+        )
     con.execute("DROP TABLE fuller")
 
 

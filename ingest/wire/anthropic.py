@@ -15,7 +15,7 @@ from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage, set_partial
 from ingest.wire.streaming import CUT_OFF
 
-_MOST_BEGUN = 16  # output tokens of a `message_start`
+MOST_BEGUN = 16  # output tokens of a `message_start`
 _NOT_PARAMS = frozenset({"model", "messages", "tools", "system"})
 
 
@@ -93,10 +93,20 @@ def is_placeholder(output_tokens: int | None, content: Any) -> bool:
 
     No tokenizer needs less than one token for 40 characters of an answer this long, bar runs of one character.
     """
-    if output_tokens is None or output_tokens > _MOST_BEGUN or not isinstance(content, list):
+    if output_tokens is None or output_tokens > MOST_BEGUN or not isinstance(content, list):
         return False
+    return text_size(content) > least_size(output_tokens)
+
+
+def text_size(content: Any) -> int:
+    """The characters of the texts and thoughts of an answer's content."""
     texts = [block.get("text") or block.get("thinking") for block in content if isinstance(block, dict)]
-    return sum(len(text) for text in texts if isinstance(text, str)) > 200 + 40 * output_tokens
+    return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def least_size(output_tokens: int) -> int:
+    """More characters than this are never so few tokens."""
+    return 200 + 40 * output_tokens
 
 
 def apply_tier(call: Call, usage: dict[str, Any]) -> None:

@@ -72,6 +72,39 @@ def test_of_the_rows_of_a_call_the_one_with_the_largest_total_counts(
     assert found == [(32009, 30000, 2000, 50)]
 
 
+LONG = [{"type": "text", "text": "word " * 400}]
+
+
+@pytest.mark.parametrize(
+    ("counts", "content", "output", "flagged"),
+    [
+        ([1], LONG, None, 1),  # the count with which the stream began, and no row after it
+        ([1, 1], LONG, None, 1),
+        ([1, 480], LONG, 480, 0),
+        ([480, 1], LONG, 480, 0),
+        ([1], [{"type": "text", "text": "Yes."}], 1, 0),
+        ([3], [{"type": "tool_use", "id": "t", "name": "run", "input": {"command": "x" * 2000}}], 3, 0),
+    ],
+)
+def test_a_count_that_the_text_cannot_have_is_no_output_count(
+    tmp_path: Path, keep: str, counts: list[int], content: list[Any], output: int | None, flagged: int
+) -> None:
+    rows = [answer(usage(10, 0, 0, made), n, second=n, content=content) for n, made in enumerate(counts)]
+    assert read(tmp_path, [ask(1), *rows], keep) == [(10, 0, 0, output)]
+    with Store(tmp_path / "s.duckdb").read() as con:
+        found = con.execute("SELECT count(*) FROM import_issues WHERE code = 'partial_usage'").fetchall()[0][0]
+    assert found == flagged
+
+
+def test_a_count_that_was_not_the_last_is_made_whole_when_the_file_has_grown(tmp_path: Path, keep: str) -> None:
+    begun = [ask(1), answer(usage(10, 0, 0, 1), 1, content=LONG)]
+    assert read(tmp_path, begun, keep) == [(10, 0, 0, None)]
+    assert read(tmp_path, [*begun, answer(usage(10, 0, 0, 480), 2, second=5, content=LONG)], keep) == [(10, 0, 0, 480)]
+    with Store(tmp_path / "s.duckdb").read() as con:
+        assert con.execute("SELECT count(*) FROM import_issues").fetchall() == [(0,)]
+        assert con.execute("SELECT tokens_source FROM calls").fetchall() == [("reported",)]
+
+
 def test_one_id_for_every_answer_of_a_proxy_is_no_identity(tmp_path: Path, keep: str) -> None:
     rows = [answer(usage(100 * turn, 0, 0, 7), turn, message="msg_x", request=None, second=turn) for turn in (1, 2, 3)]
     found = read(tmp_path, [ask(1), rows[0], ask(2), rows[1], rows[1], ask(3), rows[2]], keep)
