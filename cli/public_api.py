@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from cli.python_api.strategies import replay
     from ingest import errors
     from ingest.capture import context, record
+    from replay.live.apply import apply
     from replay.strategy.schema import Strategy
 
 __all__ = [
     "Store",
     "Strategy",
+    "apply",
     "backtest",
     "cache_curve",
     "calls",
@@ -58,6 +60,7 @@ __all__ = [
 _MODULES = {
     "Store": "cli.python_api.store",
     "Strategy": "replay.strategy.schema",
+    "apply": "replay.live.apply",
     "backtest": "cli.python_api.forecasts",
     "cache_curve": "cli.python_api.caching",
     "calls": "cli.python_api.costs",

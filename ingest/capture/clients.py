@@ -32,7 +32,7 @@ def record(
     is no client of a known SDK.
     """
     log = path if isinstance(path, Log) else Log(path, text=text)
-    found = list(_http_clients(client))
+    found = list(http_clients(client))
     if not found:
         raise TypeError(f"record() knows clients of openai, anthropic and google-genai, not {type(client).__name__}")
     with contextlib.suppress(Exception):
@@ -49,7 +49,8 @@ def record(
     return client
 
 
-def _http_clients(client: Any) -> Iterator[Any]:
+def http_clients(client: Any) -> Iterator[Any]:
+    """The HTTP clients through which an SDK's client calls; none for what is no client of a known SDK."""
     inner = getattr(client, "_client", None)  # openai, anthropic
     if callable(getattr(inner, "send", None)):
         yield inner
@@ -65,6 +66,11 @@ def _http_clients(client: Any) -> Iterator[Any]:
 def _provider(client: Any) -> str | None:
     """The provider where the client's class tells it; else the host does, by `provider_of`."""
     return "azure.ai.openai" if "Azure" in type(client).__name__ else None
+
+
+def hides_usage() -> bool:
+    """Whether the caller of the call in progress is to see no usage, because it did not ask for it."""
+    return _hide_usage.get()
 
 
 def provider_of(host: str, netloc: str) -> str:

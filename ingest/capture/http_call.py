@@ -63,7 +63,7 @@ class HttpCall:
 
         def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
             error: BaseException | None = None
-            shown = _Shown(self._hide_usage)
+            shown = Shown(self._hide_usage)
             try:
                 for data in read(chunk_size):
                     self._take(data)
@@ -88,7 +88,7 @@ class HttpCall:
 
         async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
             error: BaseException | None = None
-            shown = _Shown(self._hide_usage)
+            shown = Shown(self._hide_usage)
             try:
                 async for data in read(chunk_size):
                     self._take(data)
@@ -133,7 +133,7 @@ class HttpCall:
         )  # fmt: skip
 
 
-class _Shown:
+class Shown:
     """What the caller sees of a stream: all of it, or all but the chunk of a usage that it did not ask for."""
 
     def __init__(self, hide: bool) -> None:

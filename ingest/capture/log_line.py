@@ -7,9 +7,12 @@ import os
 import re
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ingest.records.call import Call
 
 _FIELDS = (
     "request_model", "response_model", "response_id", "input_tokens", "cache_read_input_tokens",
@@ -117,6 +120,22 @@ def _decoded(data: bytes) -> Any:
         return None
 
 
+def described_request(sent: dict[str, Any]) -> tuple[Call, dict[str, Any]]:
+    """(what a log of this request would say before its answer is there, its parameters that are logged)."""
+    from ingest.records.call import Call
+    from ingest.wire.request_response import apply_request
+
+    call = Call()
+    request, kept = _request_parts(sent, text=True)
+    apply_request(call, request | kept, None)
+    return call, kept
+
+
+def _request_parts(sent: dict[str, Any], *, text: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what a person wrote and the model, parameters that are known to be no credentials)."""
+    return {name: value for name, value in sent.items() if name in _CONTENTS}, _parameters(sent, text)
+
+
 def _described(sent: dict[str, Any], seen: Captured, *, text: bool) -> dict[str, Any]:
     """The log fields of one call."""
     from ingest.records.call import Call
@@ -124,9 +143,8 @@ def _described(sent: dict[str, Any], seen: Captured, *, text: bool) -> dict[str,
 
     call = Call()
     raw = b"".join(seen.got)
-    body = _answer(raw)
-    request = {name: value for name, value in sent.items() if name in _CONTENTS}
-    kept = _parameters(sent, text)
+    body = answer_of(raw)
+    request, kept = _request_parts(sent, text=text)
     if dialect_of(body) is not None:
         apply_bodies(call, request | kept, body)
     else:
@@ -136,7 +154,7 @@ def _described(sent: dict[str, Any], seen: Captured, *, text: bool) -> dict[str,
     if failed:
         call.status = "error"
         call.error_type = _error_type(body) or f"http_{seen.status}"
-    elif seen.error is not None and not (isinstance(seen.error, GeneratorExit) and _is_whole(raw)):
+    elif seen.error is not None and not (isinstance(seen.error, GeneratorExit) and is_whole(raw)):
         left = isinstance(seen.error, GeneratorExit | KeyboardInterrupt) or "Cancel" in type(seen.error).__name__
         call.status = "cancelled" if left else "error"
         call.error_type = type(seen.error).__name__
@@ -155,12 +173,12 @@ def _described(sent: dict[str, Any], seen: Captured, *, text: bool) -> dict[str,
     return line
 
 
-def _is_whole(raw: bytes) -> bool:
+def is_whole(raw: bytes) -> bool:
     """Whether an answer that was closed had come to its end before: SDKs close a stream at its last event."""
     return _WHOLE.search(raw) is not None or _decoded(raw) is not None
 
 
-def _answer(raw: bytes) -> Any:
+def answer_of(raw: bytes) -> Any:
     """The body of an answer: JSON, or what a stream of events adds up to."""
     from ingest.wire import streaming
 

@@ -21,6 +21,8 @@ _DECIMAL_COMMA = re.compile(r"-?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
 PICO = Decimal(10**12)
 MICRO = 1_000_000
 ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
+# reasons to stop after which an answer is not whole
+INCOMPLETE = frozenset({"length", "max_tokens", "content_filter", "error"})
 PENDING = frozenset({"tool_calls", "tool_use", "function_call"})  # reasons to stop after which a side effect follows
 
 

@@ -18,6 +18,7 @@ from analysis.ledger.usage_arrays import read_usage, used_kinds
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.errors import StoreError
+from ingest.records.call import INCOMPLETE
 from ingest.store.database import Store
 from replay.traffic.rule_columns import TextCodes, in_order, text_codes
 from replay.traffic.template_column import template
@@ -40,12 +41,13 @@ _COLUMNS = """
         {retry}::UTINYINT
         + 2 * coalesce(status = 'error', false)::UTINYINT
         + 4 * coalesce(status IN ('ok', 'gateway_cache_hit') AND coalesce(finish_reason, 'stop') NOT IN
-            ('length', 'max_tokens', 'content_filter', 'error')
+            ({incomplete})
             AND NOT coalesce(pending_tool_calls, false), false)::UTINYINT
         + 8 * (duration_ms IS NULL AND end_time IS NULL)::UTINYINT AS flags,
         coalesce({key}, -1)::INTEGER AS key, {codes}
     FROM calls WHERE {{where}}
 """
+_INCOMPLETE = ", ".join(f"'{reason}'" for reason in sorted(INCOMPLETE))
 _RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
 _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
 _CHUNK = 500_000  # call numbers read at once
@@ -74,7 +76,7 @@ def load(
         models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
         codes = text_codes(con, _CODES, where)
         names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
-        query = _COLUMNS.format(retry=retry, key=key, codes=listed)
+        query = _COLUMNS.format(retry=retry, key=key, codes=listed, incomplete=_INCOMPLETE)
         # a retry is told by the calls before it, so such a log is read whole
         found = _read(store, con, query, codes, models, where, None if traces else _CHUNK)
         order = _time_order(con, where, found["call_no"], found["start_ms"])

@@ -19,6 +19,7 @@ SIGNATURES = {
     "Store.ledger": "(self, *, where=None, since=None, until=None)",
     "Strategy.load": "(path)",
     "Strategy.from_dict": "(document)",
+    "apply": "(client, strategy, *, log='calls.jsonl', redis=None, prefix='hindcast:', text=True, include_usage=None)",
     "backtest": "(store, strategy=None, *, split, quality_floor=0.95, scores=None, since=None, until=None)",
     "cache_curve": "(store, *, since=None, until=None, key='canonical', temperature='always', tenant=None, "
     "sample=None)",
@@ -37,8 +38,8 @@ SIGNATURES = {
     "until=None)",
     "verify": "(store, strategy, *, rollout, unit=None, control=None, since=None, until=None)",
 }
-NAMES = ["Store", "Strategy", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors", "ingest",
-         "ledger", "optimize", "record", "replay", "report", "verify"]  # fmt: skip
+NAMES = ["Store", "Strategy", "apply", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors",
+         "ingest", "ledger", "optimize", "record", "replay", "report", "verify"]  # fmt: skip
 REPORTING = ["backtest", "cache_curve", "calls", "cost", "diagnose", "ingest", "ledger", "optimize", "replay", "report",
              "verify"]  # fmt: skip
 

@@ -1,0 +1,165 @@
+"""Which model a live call goes to: the rules of the replay, remembered by what they look at."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from analysis.pricing.model_info import model_info
+from replay.live.live_request import LiveRequest
+from replay.rollout import assignment
+from replay.stages import eligibility, rule_evaluation
+from replay.strategy.conditions import COLUMNS, KINDS
+from replay.strategy.fields import Selection
+from replay.strategy.schema import Strategy
+
+_REMEMBERED: Final = 10_000
+_RESPONSE_FORMATS: Final = ("json_schema",)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a strategy does with a call. `stays`: why it did not go where its rule sends it."""
+
+    model: str
+    rule: int  # the number of the rule that decided, -1 where none does
+    arm: assignment.Arm | None
+    propensity: float | None  # with which the policy in force chose this model; None where no chance is at work
+    stays: str | None = None
+
+
+class Memory:
+    """The last results of a function of hashable values, shared by threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        with self._lock:
+            if key not in self._held:
+                return None
+            self._held.move_to_end(key)
+            return self._held[key]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        with self._lock:
+            self._held[key] = value
+            self._held.move_to_end(key)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+
+
+class Decider:
+    """The decisions of one strategy."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+        self.skip: tuple[Selection, ...] = strategy.cache.skip if strategy.cache else ()
+        self._names = rule_evaluation.targets(strategy)
+        self._columns = rule_evaluation.columns_of([*strategy.route, *self.skip])
+        self._answers = Memory(_REMEMBERED)
+        self._conversations = Memory(_REMEMBERED * 10)
+
+    def decide(self, request: LiveRequest) -> Decision:
+        """Where the call goes, and in which arm of a rollout it is."""
+        arm = self.arm(request)
+        target, rule, _ = self._answer(request)
+        if self.strategy.route_by == "conversation" and (conversation := request.context.get("conversation_id")):
+            first = self._conversations.get(conversation)
+            if first is None:
+                first = target, rule
+                self._conversations.put(conversation, first)
+            target, rule = first
+        wanted = request.model if target < 0 else self._names[target]
+        stays = self._unfit(request, wanted) if wanted != request.model else None
+        moved = wanted if stays is None else request.model
+        rollout = self.strategy.rollout
+        if rollout is None or arm is None:
+            return Decision(moved, rule, None, None, stays)
+        served = moved if arm == "treated" else request.model
+        share = 1.0 if moved == request.model else rollout.share if arm == "treated" else 1.0 - rollout.share
+        return Decision(served, rule, arm, share, stays)
+
+    def arm(self, request: LiveRequest) -> assignment.Arm | None:
+        """The arm of the call's unit; a call without its unit is drawn for itself."""
+        rollout = self.strategy.rollout
+        if rollout is None:
+            return None
+        return assignment.arm(_unit(request, rollout.unit) or str(uuid.uuid4()), share=rollout.share, seed=rollout.seed)
+
+    def cacheable(self, request: LiveRequest) -> bool:
+        """Whether the file lets the call ask the caches: not too hot, not skipped, not a retry."""
+        cache = self.strategy.cache
+        if cache is None or request.key(cache.key) is None:
+            return False
+        heat = request.call.temperature
+        if cache.max_temperature is not None and (1.0 if heat is None else heat) > cache.max_temperature:
+            return False
+        if (request.context.get("attempt") or 1) > 1:
+            return False
+        return not self._answer(request)[2]
+
+    def _answer(self, request: LiveRequest) -> tuple[int, int, bool]:
+        """(index of the target or -1, number of the rule, skipped by the cache) by the rules' columns."""
+        values = tuple(request.column(name) for name in self._columns)
+        key = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        found = self._answers.get(key)
+        if found is None:
+            kinds = {name: KINDS[COLUMNS[name]] for name in self._columns}
+            row = {name: [value] for name, value in zip(self._columns, values, strict=True)}
+            frame = pl.DataFrame({"row": [0], **row}, schema={"row": pl.Int8, **kinds}, strict=False).drop("row")
+            if not self._columns:
+                frame = pl.DataFrame({"agent": [None]}, schema={"agent": pl.String})
+            plain = self.strategy.model_copy(update={"route_by": "call"})
+            target, rule = rule_evaluation.destinations(plain, frame)
+            skipped = any(bool(rule_evaluation.selected(one, frame)[0]) for one in self.skip)
+            found = int(target[0]), int(rule[0]), skipped
+            self._answers.put(key, found)
+        answer: tuple[int, int, bool] = found
+        return answer
+
+    def _unfit(self, request: LiveRequest, wanted: str) -> str | None:
+        """Why the wanted model cannot serve the call, by the rules of `replay.stages.eligibility`."""
+        provider, _, name = wanted.rpartition("/")
+        info = model_info(provider or request.provider, name)
+        most = request.size_bytes
+        room = max(request.call.max_tokens or 0, info.max_output_tokens or 0)
+        if info.context_window is not None and most + room > info.context_window:
+            most = _tokens(request)  # counted only where the bytes leave it open
+        needs = eligibility.Needs(
+            input_tokens=np.array([most], np.int64),
+            output_tokens=np.array([-1], np.int64),
+            max_tokens=np.array([-1 if request.call.max_tokens is None else request.call.max_tokens], np.int64),
+            tools=np.array([bool(request.call.tool_count)]),
+            images=np.array([request.images]),
+            structured=np.array([request.call.response_format in _RESPONSE_FORMATS]),
+        )
+        return next((reason for reason, mask in eligibility.fits(info, needs).items() if mask[0]), None)
+
+
+def _unit(request: LiveRequest, unit: str) -> str | None:
+    if unit.startswith(assignment.TAG):
+        wanted = unit.removeprefix(assignment.TAG) + ":"
+        tags = request.context.get("tags") or []
+        return next((str(tag) for tag in tags if str(tag).startswith(wanted)), None)
+    column = assignment.COLUMNS.get(unit)
+    value = request.column(column) if column else None
+    return None if value is None else str(value)
+
+
+def _tokens(request: LiveRequest) -> int:
+    import tiktoken
+
+    encoding = tiktoken.get_encoding("o200k_base")
+    return sum(
+        len(encoding.encode_ordinary(str(value))) for value in (request.call.messages, request.call.tools) if value
+    )
