@@ -24,12 +24,12 @@ TEMPLATE = RULES + "\nThe reader is {reader}.\n"
 
 
 def rolled_out(path: Path, after: str) -> Store:
-    """Fourteen days of gpt-4-turbo, then seven of the model `after`."""
+    """Twelve days of gpt-4-turbo, then five of the model `after`."""
     rows = [
-        {"start_time": FIRST + timedelta(days=day, minutes=60 * i), "agent": "writer", "conversation_id": f"{day}-{i}",
-         "model": "gpt-4-turbo" if day < 14 else after, "input_tokens": 2_000 + 10 * i, "output_tokens": 300}
-        for day in range(21)
-        for i in range(24)
+        {"start_time": FIRST + timedelta(days=day, minutes=150 * i), "agent": "writer", "conversation_id": f"{day}-{i}",
+         "model": "gpt-4-turbo" if day < 12 else after, "input_tokens": 2_000 + 10 * i, "output_tokens": 300}
+        for day in range(17)
+        for i in range(10)
     ]  # fmt: skip
     store = build_store(path / "s.duckdb", rows)
     update(store)
@@ -38,8 +38,8 @@ def rolled_out(path: Path, after: str) -> Store:
 
 def gates(store: Store, folder: Path) -> dict[str, bool | None]:
     (folder / "small.yaml").write_text("{name: small, route: [{default: gpt-4o-mini}]}")
-    rollout = Rollout(folder / "small.yaml", date(2024, 9, 16))
-    found = evaluate(store, Settings(rollout=rollout, flagged_days=False), datetime(2024, 9, 23, tzinfo=UTC))
+    rollout = Rollout(folder / "small.yaml", date(2024, 9, 14))
+    found = evaluate(store, Settings(rollout=rollout, flagged_days=False), datetime(2024, 9, 19, tzinfo=UTC))
     return {one.name: one.passed for one in found if one.name in ("drift", "rebound")}
 
 
