@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ def test_the_limits_of_the_page_are_read(tmp_path):
     assert found.cannot_say is False
 
 
-def test_the_changed_prompts_of_a_branch_are_handed_to_the_check(tmp_path):
-    """The step's own script in a repository with one changed, one new and one untouched prompt."""
+@pytest.fixture
+def repository(tmp_path: Path) -> tuple[Path, str]:
+    """A repository with one changed, one new and one untouched prompt, and its first commit; `hindcast` and `gh` are
+    stubs that print what they are given."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -77,13 +80,31 @@ def test_the_changed_prompts_of_a_branch_are_handed_to_the_check(tmp_path):
     for name, body in (("hindcast", 'printf "%s|" "$@"; exit 1'), ("gh", "cat comment.md > sent.md")):
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
+    return tmp_path, base
+
+
+def bash(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", **variables}
+    return subprocess.run(["bash", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_changed_prompts_of_a_branch_are_handed_to_the_check(repository):
+    folder, base = repository
     script = next(script for script in SCRIPTS if "gh pr comment" in script)
-    done = subprocess.run(
-        ["bash", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "BASE": base, "NUMBER": "3", "GITHUB_STEP_SUMMARY": "sum.md"},
-    )  # fmt: skip
+    done = bash(folder, "-e", "-c", script, BASE=base, NUMBER="3", GITHUB_STEP_SUMMARY="sum.md")
     assert done.returncode == 1, done.stderr
-    assert (tmp_path / "sent.md").read_text() == (
+    assert (folder / "sent.md").read_text() == (
         "check|--prompt|before/prompts/a draft.txt=prompts/a draft.txt|--format|markdown|"
     )
-    assert (tmp_path / "before" / "prompts" / "a draft.txt").read_text() == "old text\n"
+    assert (folder / "before" / "prompts" / "a draft.txt").read_text() == "old text\n"
+
+
+def test_the_hook_checks_the_prompts_that_the_last_commit_has(repository):
+    folder, _ = repository
+    program, *words = shlex.split(HOOK["repos"][0]["hooks"][0]["entry"])  # as pre-commit reads it
+    assert program == "bash"
+    (folder / "prompts" / "new.txt").write_text("not committed yet")
+    done = bash(folder, *words, "prompts/a draft.txt", "prompts/new.txt")
+    assert done.returncode == 1
+    assert re.fullmatch(r"check\|--prompt\|/\S+=prompts/a draft.txt\|", done.stdout)
+    assert bash(folder, *words, "prompts/new.txt").returncode == 0
