@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
 
 def show_plan(found: Plan) -> None:
     """The plan, and the alternatives by days."""
-    from analysis.formatting import share
+    from analysis.formatting import count, share
 
     say(found.summary, style="bold")
     say()
@@ -136,7 +136,7 @@ def show_plan(found: Plan) -> None:
         ],
         left=(),
     )
-    say(f"{found.per_day:,.0f} {found.drawn}s a day in the log.", style="dim")
+    say(f"{count(round(found.per_day), found.drawn)} a day in the log.", style="dim")
     if found.rollout:
         block = found.rollout
         say(f"rollout: {{share: {block.share:g}, unit: '{block.unit}', seed: {block.seed}}}")

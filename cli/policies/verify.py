@@ -112,12 +112,12 @@ def show_verification(result: Verification) -> None:
             ["per unit", "without", "with", "change", "95 % interval", "seen from", "claim"],
             [_effect_row(one, result.unit) for one in result.effects.effects.values()],
         )
-    control = f" against {count(result.control_units, result.unit)} in control" if result.control_units else ""
-    say(
-        f"{result.effects.design.capitalize()}{control}, {count(result.units_before, result.unit)} before and "
-        f"{result.units_after:,} treated after. It assumes that {result.effects.assumes}.",
-        style="dim",
-    )
+        control = f" against {count(result.control_units, result.unit)} in control" if result.control_units else ""
+        say(
+            f"{result.effects.design.capitalize()}{control}, {count(result.units_before, result.unit)} before and "
+            f"{result.units_after:,} treated after. It assumes that {result.effects.assumes}.",
+            style="dim",
+        )
     if result.monitoring:
         say()
         _show_monitoring(result.monitoring)
@@ -135,12 +135,18 @@ def _show_monitoring(found: Monitoring) -> None:
         cells = []
         for name in names:
             one = by_name.get(name)
-            cells.append("-" if one is None else f"{one.state} {one.harm:.3g}:{one.keeping:.3g}")
+            cells.append("-" if one is None else f"{one.state} {_odds(one.harm)}:{_odds(one.keeping)}")
         rows.append([look.day.isoformat(), *cells, look.decision.action])
     table(["day", *names, "decision"], rows)
     say("broken:kept, as odds against chance; what is looked at every day needs no correction.", style="dim")
     for name, (low, high) in found.intervals.items():
         say(f"{name}: {low:.3g} to {high:.3g} times control, 95 % at all days at once", style="dim")
+
+
+def _odds(value: float) -> str:
+    from replay.rollout.monitors import MILLION
+
+    return f"{value:.3g}" if value < MILLION else "1M+"
 
 
 def _effect_row(one: Effect, unit: str) -> list[str]:

@@ -28,6 +28,7 @@ ANSWER: Final = "answer tokens"
 QUALITY: Final = "quality"
 DEMAND: Final = "demand"
 LASTING: Final = 0.95  # of the units end within so many days, which the days near an edge are short of
+MOST_DAYS: Final = 0.5  # of the days between the first and the last have units, for a series
 STEADY: Final = 0.001  # chance below which the share of treated is taken to have changed from day to day
 SUSPECT: Final = 0.10  # chance below which a rise that is not claimed is said all the same, as a suspicion
 SUSPECT_SHARE: Final = 0.10
@@ -200,7 +201,7 @@ def _differences(treated: UnitTable, control: UnitTable, rollout: int, span: NDA
         if both is not None:
             series[name] = both
             scale[name] = mine[name]
-    found, placebos = _steps(series, rollout, trend=False)
+    found, placebos = _steps(series, rollout, len(span), trend=False)
     for name, one in found.items():
         own = scale[name]
         before = own.day < rollout
@@ -212,7 +213,7 @@ def _differences(treated: UnitTable, control: UnitTable, rollout: int, span: NDA
 
 
 def _interrupted(table: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
-    found, placebos = _steps(_series(table, span), rollout, trend=True)
+    found, placebos = _steps(_series(table, span), rollout, len(span), trend=True)
     _, allowed = daily_series.design(span, rollout, trend=True)
     beside = f" beside {' and '.join(allowed)}" if allowed else ""
     assumes = f"nothing but the rollout changed on that day{beside}"
@@ -221,20 +222,22 @@ def _interrupted(table: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
 
 def _series(table: UnitTable, span: NDArray[Any]) -> dict[str, daily_series.Series]:
     found = {name: daily_series.ratio(table.day, value, size) for name, (value, size) in measures(table).items()}
-    if len(table):
+    if len(np.unique(table.day)) >= MOST_DAYS * len(span):
         count = np.bincount(table.day - span[0], minlength=len(span)).astype(np.float64)
         found[DEMAND] = daily_series.Series(span.astype(np.int64), count, np.ones(len(span)))
     return found
 
 
 def _steps(
-    series: Mapping[str, daily_series.Series], rollout: int, *, trend: bool
+    series: Mapping[str, daily_series.Series], rollout: int, days: int, *, trend: bool
 ) -> tuple[dict[str, Estimate], dict[str, tuple[int, int]]]:
     found: dict[str, Estimate] = {}
     placebos: dict[str, tuple[int, int]] = {}
     for name in sorted(series):
+        if len(series[name].day) < MOST_DAYS * days:
+            continue  # a line through a few days far apart says nothing
         one = daily_series.step(series[name], rollout, trend=trend)
-        if one is not None:
+        if one is not None and (one.without > 0 or not trend):  # a mean below zero is no mean of any of these
             found[name] = one
             tried = [other.p_value <= 0.05 for _, other in daily_series.placebos(series[name], rollout, trend=trend)]
             placebos[name] = len(tried), sum(tried)

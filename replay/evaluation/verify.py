@@ -100,7 +100,7 @@ class Verification:
         if found is None:
             return (
                 f"What the rollout changed per {self.unit} cannot be said: it takes a holdback of two units or more in "
-                "each arm, or seven whole days before and three after. Plan one: hindcast rollout plan"
+                "each arm, or seven whole days before and three after with few gaps. Plan one: hindcast rollout plan"
             )
         one = found.estimate
         saved = -one.effect * self.units_after

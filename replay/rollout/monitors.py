@@ -21,6 +21,7 @@ Int64 = NDArray[np.int64]
 State = Literal["broken", "kept", "open"]
 
 ALPHA: Final = 0.05
+MILLION: Final = 1_000_000  # odds above it are said as this much
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def reason(one: Evidence) -> str:
     """Why a broken limit is believed to be broken."""
     return (
         f"{one.limit.measure} is {one.treated_mean:.4g} treated, {one.control_mean:.4g} in {one.limit.against}"
-        f" ({one.limit.words}; by chance less than once in {one.harm:,.0f})"
+        f" ({one.limit.words}; by chance less than once in {min(one.harm, MILLION):,.0f})"
     )
 
 

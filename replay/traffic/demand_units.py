@@ -69,10 +69,7 @@ def demand_units(traffic: Traffic, name: str | None = None) -> DemandUnits:
                 return _units(traffic, candidate, label)
         return demand_units(traffic, "call")
     if not is_unit(name):
-        raise InputError(
-            f"'{name}' is not a unit of demand",
-            remedy=f"{did_you_mean(name, UNITS)} Units: {', '.join(UNITS)}.",
-        )
+        raise InputError(f"'{name}' is not a unit of demand", remedy=did_you_mean(name, UNITS))
     if name == "call":
         every = np.arange(len(traffic))
         return DemandUnits(name, every, every, pl.Series("value", [], pl.String))

@@ -159,6 +159,13 @@ def test_with_few_days_nothing_is_claimed_and_the_way_to_know_is_named(tmp_path:
         assert (found.suspicion is not None) == bool(words)
 
 
+def test_days_far_apart_make_no_series(tmp_path: Path):
+    rows = log(lambda day, number, size: session(7 * day, number, size=size), days=24, sessions=5)
+    result = verify(store_of(tmp_path, rows), schema.parse("name: logged"), rollout=FIRST + timedelta(days=100))
+    assert not result.effects.effects
+    assert "cannot be said" in result.effect_summary
+
+
 # -- two arms ----------------------------------------------------------------------------------------------------------
 
 HELD_BACK = MINI.model_copy(update={"rollout": schema.Rollout(share=0.7, unit="conversation", seed=4)})
