@@ -65,6 +65,9 @@ class IngestReport(Result):
             told.append(f"Not read: {count(lost['rows'], 'row')} with usage ({tokens(lost['tokens'])} tokens{logged}).")
         if self.report.unread:
             told.append(f"Token counts not read: {count(self.report.unread, 'call')}.")
+        twice = sum(file["flagged"].get("counted_twice", 0) for file in self.report.files)
+        if twice:
+            told.append(f"Counted twice: {count(twice, 'printed run')}, whose session's log was read later.")
         if self.report.passed_over_usage:
             told.append(f"Of no known format: {count(len(self.report.passed_over_usage), 'file')} with usage.")
         empty = self.report.empty_files

@@ -127,7 +127,7 @@ class Printed:
 
     def _sum(self, record: dict[str, Any], model: str | None, counts: dict[str, int], usage: dict[str, Any]) -> Call:
         """The call that stands for all of a model in a run; `usage` is the run's, where it is all this model's."""
-        call = Call(operation_name="chat", provider_name=claude_host(model) if model else None)
+        call = Call(operation_name="chat", provider_name=claude_host(model) if model else None, printed=True)
         call.request_model = call.response_model = model
         written = mapping_or_empty(usage.get("cache_creation"))
         split = {"cache_creation": written} if sum(

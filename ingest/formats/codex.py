@@ -231,6 +231,7 @@ class Session:
             if record.get("timestamp") is None:
                 call.issue("time_of_file", "the record has no time; the file's own was taken")
             call.issue("sum_of_calls", "the counts are those of all calls of a turn")
+            call.printed = True
             return call
         elif not kind.startswith(_PRINTED) and kind != "error":
             raise BadRecordError("not a record of a Codex session", "$.type")

@@ -95,6 +95,7 @@ class Runs:
         else:
             call = session_call(tool, self.context, model=model, when=self.began, session=session)
         call.identity = f"gemini_print:{session}:{model}" if session else None
+        call.printed = True
         return call
 
 

@@ -90,6 +90,7 @@ def _event(record: dict[str, Any], context: Context) -> Outcome:
     call.service_name = _tool(context)
     call.finish_reason = text_or_none(part.get("reason"))
     call.identity = text_or_none(part.get("id"))
+    call.printed = True
     return call
 
 

@@ -35,6 +35,7 @@ from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.progress import Progress
 from ingest.records.claimed_usage import UNREAD, claimed_in_bytes
 from ingest.staging.batch import USAGE_REPORT, ContentRules, Segment
+from ingest.staging.printed_runs import is_printed
 from ingest.staging.publish import publish
 from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
 from ingest.store.database import Store
@@ -301,6 +302,9 @@ class _Run:
                 "no log was recognised" if found else "no file was found",
                 remedy="Name the files, or describe their fields: hindcast mapping init FILE",
             )
+        order = sorted(range(len(self.sources)), key=lambda number: self.sources[number].printed)
+        self.known = [self.known[number] for number in order]
+        self.sources = [replace(self.sources[number], number=place) for place, number in enumerate(order)]
         if self.store.exists():
             with self.store.read() as con:
                 for source, known in zip(self.sources, self.known, strict=True):
@@ -316,6 +320,8 @@ class _Run:
             SourceFile(number, name, known.name, stat.st_size, stat.st_mtime_ns, fingerprint(path, stat.st_size))
         )
         self.known.append(known)
+        with open_file(path) as handle:
+            self.sources[-1].printed = is_printed(known.name, handle.read(_PEEK))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -381,7 +387,8 @@ class _Run:
             if source.start:
                 source.replay_lines(self.rules.hash_key if self.rules.keep == "hashes" else None)
             for piece, size in self._pieces(source, known):
-                mixed = task.pieces and self.sources[task.pieces[0].source].format != source.format
+                before = self.sources[task.pieces[0].source] if task.pieces else source
+                mixed = (before.format, before.printed) != (source.format, source.printed)
                 if held and (held + size > TASK_BYTES or mixed):
                     yield task
                     task, held = Task(task.number + 1), 0
@@ -420,6 +427,8 @@ class _Run:
     # -- publishing ------------------------------------------------------------------------------------------------
 
     def _staged(self, segment: Segment) -> None:
+        if self.pending and self._is_printed(segment) and not self._is_printed(self.pending[-1]):
+            self._publish()  # what sessions hold is looked up in the store
         self.pending.append(segment)
         calls = sum(one.calls for one in self.pending)
         if self.rules.keep == "none":
@@ -429,6 +438,9 @@ class _Run:
             enough = calls >= PUBLISH_CALLS or ending
         if len(self.pending) >= PUBLISH_SEGMENTS or enough:
             self._publish()
+
+    def _is_printed(self, segment: Segment) -> bool:
+        return any(self.sources[number].printed for number in segment.counts)
 
     def _publish(self) -> None:
         if not self.pending:

@@ -178,6 +178,7 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     api_key_alias: str | None = None
     iterations: list[Any] | None = None  # model runs behind one answer, until they become calls of their own
     row: int | None = None  # where a call began that a reader held back; else the row being read
+    printed: bool = False  # what a tool printed of a run, whose calls its session's own log may have
     replaces: bool = False  # a later, fuller row of a call that may be published already
 
     def issue(self, code: str, detail: str) -> None:

@@ -39,6 +39,7 @@ _PLACED = (
 _MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
 _MEASURE_LIMIT = 1e12
 EXCERPT_CHARS = 200
+PRINTED = "printed_run"  # the issue of a call that the log of the tool's own session may have
 _MOST = 2**62  # a sum that no log reaches, and an integer of the store holds
 USAGE_REPORT = "usage report, kept to reconcile with"  # the reason by which rows of one are no calls
 _CODE = re.compile(r"[\w.:/\-]{1,80}")  # of an error: anything else may be a sentence
@@ -189,6 +190,8 @@ class Batch:
         state = call.content_state
         if keep != "none" and (call.messages or call.output or call.tools):
             messages, tools, output, words, state, numbers = self._store_contents(call)
+        if call.printed:
+            call.issue(PRINTED, "what a tool printed of a run")
         if call.issues:
             clean = self.rules.redact.redact_text if self.rules.redact else str
             self.segment.issues.extend((len(self._calls), code, clean(detail)) for code, detail in call.issues)
@@ -293,6 +296,7 @@ class Batch:
         columns["source"] = pa.array(placed["source"], pa.int32())
         columns["by_line"] = pa.array(placed["by_line"], pa.bool_())
         columns["replaces"] = pa.array(fields["replaces"], pa.bool_())
+        columns["printed"] = pa.array(fields["printed"], pa.bool_())
         columns["source_row"] = pa.array(placed["source_row"], pa.int64())
         for name in ("start_us", "end_us", "cost_pico", "weight_micro"):
             columns[name] = _column(fields["logged_cost_pico" if name == "cost_pico" else name], pa.int64(), size)

@@ -179,6 +179,48 @@ def logged_elsewhere(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any
     return found
 
 
+def kept_otherwise(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any, format: str) -> dict[int, int]:
+    """{row of `staged`: stored call} for rows without an id that were read before with texts, or now with them.
+
+    Where no text is kept the key of such a row is made with the store's secret, so that it tells nothing about the row,
+    and is another than with texts. The same call: same format, start, model, counts and duration, one of the two with
+    hashed contents. Equal rows stay as many as either reading has.
+    """
+    names = ("start_us", "model", "input_tokens", "output_tokens", "duration_ms", "content_state")
+    if not len(kept) or not {"by_line", *names[:4], names[5]} <= set(staged.column_names):
+        return {}
+    rows = kept[np.asarray(staged["by_line"].fill_null(False))[kept]]
+    if not len(rows):
+        return {}
+    columns = {
+        name: staged[name].take(pa.array(rows)) if name in staged.column_names else pa.nulls(len(rows), pa.float64())
+        for name in names
+    }
+    con.register("nameless_rows", pa.table({"n": pa.array(rows), **columns}))
+    found = con.execute(
+        """WITH fresh AS (
+               SELECT *, row_number() OVER (PARTITION BY start_us, model, input_tokens, output_tokens, duration_ms
+                                            ORDER BY n) AS place
+                 FROM nameless_rows WHERE input_tokens IS NOT NULL),
+           stored AS (
+               SELECT call_no, epoch_us(start_time) AS start_us, model, input_tokens, output_tokens, duration_ms,
+                      content_state, row_number() OVER (PARTITION BY start_time, model, input_tokens, output_tokens,
+                                                                     duration_ms ORDER BY call_no) AS place
+                 FROM calls c JOIN sources o USING (source_id)
+                WHERE o.format = $format AND c.response_id IS NULL
+                  AND start_time BETWEEN (SELECT make_timestamp(min(start_us)) FROM fresh)
+                                     AND (SELECT make_timestamp(max(start_us)) FROM fresh))
+           SELECT f.n, s.call_no FROM fresh f JOIN stored s
+               ON s.start_us = f.start_us AND s.model = f.model AND s.input_tokens = f.input_tokens
+              AND s.output_tokens = f.output_tokens AND s.duration_ms IS NOT DISTINCT FROM f.duration_ms
+              AND s.place = f.place
+            WHERE (s.content_state = 'hashed') <> (f.content_state = 'hashed') ORDER BY f.n""",
+        {"format": format},
+    ).fetchall()
+    con.unregister("nameless_rows")
+    return dict(found)
+
+
 def keep_aliases(con: duckdb.DuckDBPyConnection, found: dict[int, int], high: Any, low: Any, format: str) -> None:
     """Keep what `logged_elsewhere` found: the keys of the rows, halves in `high` and `low`, as aliases of the calls."""
     if not found:

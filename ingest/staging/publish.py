@@ -18,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.records.call import Bucket
-from ingest.staging import interning, source_files
+from ingest.staging import interning, printed_runs, source_files
 from ingest.staging.batch import FileCounts, Segment
 from ingest.staging.deduplicate import (
     HASH,
     ID_USED_AGAIN,
     ids_used_again,
     keep_aliases,
+    kept_otherwise,
     logged_elsewhere,
     replace_fuller,
     without,
@@ -113,6 +114,14 @@ def _publish_calls(
         keep_aliases(con, elsewhere, high, low, format)
         aliased = np.concatenate([aliased, np.fromiter(elsewhere, dtype=np.int64)])
         kept = without(kept, elsewhere)
+        printed = printed_runs.in_session(con, staged.calls, kept)
+        keep_aliases(con, printed, high, low, f"{format}, printed")
+        aliased = np.concatenate([aliased, np.fromiter(printed, dtype=np.int64)])
+        kept = without(kept, printed)
+        otherwise = kept_otherwise(con, staged.calls, kept, format)
+        keep_aliases(con, otherwise, high, low, format)
+        aliased = np.concatenate([aliased, np.fromiter(otherwise, dtype=np.int64)])
+        kept = without(kept, otherwise)
     for number, count in Counter(staged.calls["source"].to_numpy()[aliased].tolist()).items():
         files[number].elsewhere += count
     first = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]
@@ -123,6 +132,9 @@ def _publish_calls(
         _insert_calls(con, staged.calls, high[kept], low[kept], first)
         _publish_scores(con, staged, kept, first)
         _publish_issues(con, staged, kept, first, again)
+        twice = printed_runs.flag_earlier(con, first)
+        if twice:
+            files[int(staged.calls["source"][0].as_py())].flagged[printed_runs.TWICE] += twice
         found, counts = np.unique(staged.calls["source"].to_numpy(), return_counts=True)
         for number, count in zip(found.tolist(), counts.tolist(), strict=True):
             files[number].found_new(count)

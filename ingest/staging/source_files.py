@@ -60,6 +60,7 @@ class SourceFile:
     problem: str | None = None
     examples: list[dict[str, Any]] = field(default_factory=list)  # the first rows that could not be used
     prior: dict[str, int] = field(default_factory=dict)
+    printed: bool = False  # what a tool printed of a run, read after the logs of sessions
     unfinished: bool = False  # when last read, the file's last line had no end
     _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
     _repeats: dict[int, int] = field(default_factory=dict)  # of those met more than once, how often
