@@ -68,7 +68,7 @@ def main() -> None:
             plan = applied.plan(requests[number], None)
             assert plan is not None
             if plan.served is None and plan.key is not None:
-                applied.tiers[0].put(plan.key, Answer(body, "application/json", "gpt-4o-mini"), None)
+                applied.tiers[0].put(plan.key, Answer(body, "application/json", "gpt-4o-mini"), None, 0)
 
         with context(agent="writer", task="draft"):
             ours = median_us(decide)

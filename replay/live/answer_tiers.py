@@ -38,13 +38,16 @@ class Found(NamedTuple):
 
 
 class AnswerTier(Protocol):
-    """A cache. Neither method raises for the state of the cache."""
+    """A cache. No method raises for the state of the cache.
+
+    `now_ms` is the time that the log gives the call: its start for a look-up, its end for an answer.
+    """
 
     spec: CacheTier
 
-    def get(self, key: bytes) -> Found | None: ...
+    def get(self, key: bytes, now_ms: int) -> Found | None: ...
 
-    def put(self, key: bytes, answer: Answer, ttl_ms: int | None) -> None: ...
+    def put(self, key: bytes, answer: Answer, ttl_ms: int | None, now_ms: int) -> None: ...
 
     def forget(self, key: bytes | None) -> None: ...
 
@@ -60,27 +63,26 @@ class MemoryTier:
     def __len__(self) -> int:
         return len(self._held)
 
-    def get(self, key: bytes) -> Found | None:
-        now = _now_ms()
+    def get(self, key: bytes, now_ms: int) -> Found | None:
         with self._lock:
             held = self._held.get(key)
             if held is None:
                 return None
             answer, until = held
-            if until is not None and now > until:
+            if until is not None and now_ms > until:
                 del self._held[key]
                 return None
             if self.spec.sliding and self.spec.ttl_ms is not None:
-                until = now + self.spec.ttl_ms
+                until = now_ms + self.spec.ttl_ms
                 self._held[key] = answer, until
             if self.spec.policy == "lru":
                 self._held.move_to_end(key)
-        return Found(answer, None if until is None else until - now)
+        return Found(answer, None if until is None else until - now_ms)
 
-    def put(self, key: bytes, answer: Answer, ttl_ms: int | None) -> None:
+    def put(self, key: bytes, answer: Answer, ttl_ms: int | None, now_ms: int) -> None:
         with self._lock:
             known = key in self._held
-            self._held[key] = answer, None if ttl_ms is None else _now_ms() + ttl_ms
+            self._held[key] = answer, None if ttl_ms is None else now_ms + ttl_ms
             if known and self.spec.policy == "lru":
                 self._held.move_to_end(key)
             while self.spec.max_entries is not None and len(self._held) > self.spec.max_entries:
@@ -108,7 +110,7 @@ class RedisTier:
         self._failed = failed
         self._rests_until = 0.0
 
-    def get(self, key: bytes) -> Found | None:
+    def get(self, key: bytes, now_ms: int) -> Found | None:
         name = self._prefix + key.hex().encode()
         renewed = self.spec.ttl_ms if self.spec.sliding else None
 
@@ -126,11 +128,14 @@ class RedisTier:
         if answer is None:
             self._failed("a foreign or broken entry")
             return None
-        return Found(answer, int(found[1]) if found[1] is not None and found[1] >= 0 else None)
+        left = int(found[1]) if found[1] is not None and found[1] >= 0 else None
+        return Found(answer, None if left is None else left + max(_now_ms() - now_ms, 0))
 
-    def put(self, key: bytes, answer: Answer, ttl_ms: int | None) -> None:
+    def put(self, key: bytes, answer: Answer, ttl_ms: int | None, now_ms: int) -> None:
         value = _closed(key, answer)
-        self._asked(lambda: self._redis.set(self._prefix + key.hex().encode(), value, px=ttl_ms))
+        left = None if ttl_ms is None else ttl_ms - max(_now_ms() - now_ms, 0)
+        if left is None or left > 0:
+            self._asked(lambda: self._redis.set(self._prefix + key.hex().encode(), value, px=left))
 
     def forget(self, key: bytes | None) -> None:
         if key is not None:
@@ -155,17 +160,17 @@ class RedisTier:
             return None
 
 
-def look_up(tiers: list[AnswerTier], key: bytes) -> tuple[int, Answer] | None:
+def look_up(tiers: list[AnswerTier], key: bytes, now_ms: int) -> tuple[int, Answer] | None:
     """(the first tier that has the answer, it), after the tiers above have been filled."""
     for place, tier in enumerate(tiers):
-        found = tier.get(key)
+        found = tier.get(key, now_ms)
         if found is None:
             continue
         for upper in tiers[:place]:
             if upper.spec.fill_on_lower_hit:
                 lives = [life for life in (upper.spec.ttl_ms, found.left_ms) if life is not None]
                 if not lives or min(lives) > 0:
-                    upper.put(key, found.answer, min(lives, default=None))
+                    upper.put(key, found.answer, min(lives, default=None), now_ms)
         return place, found.answer
     return None
 

@@ -211,7 +211,7 @@ class Applied:
         if tiers and decision.arm != "control" and decider.cacheable(seen):
             key = _key(seen, self.strategy, model, request, host)
         plan = Plan(request, seen, decision, key, fields)
-        found = look_up(tiers, key) if key is not None else None
+        found = look_up(tiers, key, int(started * 1000)) if key is not None else None
         if found is not None:
             plan.tier, plan.served = tiers[found[0]].spec.name, found[1]
             self.count(f"hit: {plan.tier}")
@@ -256,8 +256,9 @@ class Applied:
             return
         kind = "text/event-stream" if plan.seen.body.get("stream") is True else "application/json"
         answer = Answer(raw, kind, plan.decision.model)
+        ended_ms = int(captured.started * 1000) + round(captured.duration_ms)
         for tier in self.tiers:
-            tier.put(plan.key, answer, tier.spec.ttl_ms)
+            tier.put(plan.key, answer, tier.spec.ttl_ms, ended_ms)
 
 
 class _Log(Log):
