@@ -56,7 +56,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Replacement:
-    """Puts the text of one file in the place of another's."""
+    """Puts the text of one file in the place of another's, where that is no part of a longer word."""
 
     old: str
     new: str
@@ -77,19 +77,41 @@ class Replacement:
     def apply(self, text: str) -> str | None:
         """The text with the new one in the place of the old one; None where the old one is not in it."""
         if self.old in text:
-            return text.replace(self.old, self.new)
+            changed, times = self._whole.subn(lambda _found: self.new, text)
+            if times:
+                return changed
         for old, new in self._patterns[1:]:
             found = old.find(text)
-            if found is not None:
+            if found is not None and _stands_alone(text, *found[:2]):
                 start, end, values = found
                 return text[:start] + _filled(new, values) + text[end:]
         return None
+
+    @cached_property
+    def _whole(self) -> re.Pattern[str]:
+        """The old text where it is not a part of a longer word."""
+        before = r"(?<!\w)" if _is_word(self.old[:1]) else ""
+        after = r"(?!\w)" if _is_word(self.old[-1:]) else ""
+        return re.compile(f"{before}{re.escape(self.old)}{after}")
 
     @cached_property
     def unfilled(self) -> tuple[str, ...]:
         """Placeholders of the new text that the old one has not: what would stand there is in no log."""
         old, new = (set(_parsed(text, double=False).names) for text in (self.old, self.new))
         return tuple(sorted(new - old))
+
+
+def _is_word(char: str) -> bool:
+    return re.fullmatch(r"\w", char) is not None
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether what lies from `start` to `end` begins and ends where words do."""
+    sides = (
+        (text[start - 1 : start] if start else "", text[start : start + 1]),
+        (text[end - 1 : end], text[end : end + 1]),
+    )
+    return not any(_is_word(one) and _is_word(other) for one, other in sides)
 
 
 def _filled(pattern: Pattern, values: dict[str, str]) -> str:

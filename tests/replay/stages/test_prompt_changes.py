@@ -199,6 +199,12 @@ def test_a_text_with_its_values_filled_in_is_found_in_what_surrounds_it(before, 
     assert found == f"{before}[{second}|{first}]{after}"
 
 
+def test_a_part_of_a_longer_word_is_no_text():
+    assert Replacement("hi", "ho").apply("this hit") is None
+    assert Replacement("hi", "ho").apply("hi, this is hi") == "ho, this is ho"
+    assert Replacement("hi {x}.", "ho {x}.").apply("thhi me.") is None
+
+
 def test_a_placeholder_of_the_new_text_alone_is_named():
     assert Replacement("a {x}", "b {x} {y}").unfilled == ("y",)
     assert Replacement('{{"k": 1}} {x}', '{{"k": 2}} {x}').apply('{"k": 1} z') == '{"k": 2} z'
