@@ -52,6 +52,15 @@ class GrowthPool:
         """What the segment's volume and calls per request are still worth, in integer units."""
         return sum(e.delta for f in POOL if (e := self.effects.get((f, key_of(segment)))) is not None)
 
+    def most(self, segment: Segment, alone: bool) -> int:
+        """The most that counted calls can be worth: what their segment moved, or, where it holds them `alone`, what its
+        number of calls made of that; the rest is other calls' doing, or of their size."""
+        key = key_of(segment)
+        growth = self.growth(segment)
+        if alone:
+            return max(growth, 0)
+        return max(growth + sum(e.delta for e in self.others if key_of(e.segment) == key), growth, 0)
+
     def net(self, segment: Segment) -> int:
         """The growth, less what came back as another mix of models: calls of a cheap model are counted at the price of
         the dear ones first."""
@@ -347,7 +356,11 @@ def _assign_calls(
         z = max(pool.z(hit.segment) for hit in inside)
         first = FIRST_FACTOR.get(name, "volume")
         worth = {key_of(h.segment): pool.shared_worth(own[key_of(h.segment)]) for h in inside}
-        taken = [e for h in inside for e in pool.take(h.segment, round(h.delta * worth[key_of(h.segment)]), first)]
+        taken = []
+        for h in inside:
+            alone = bool(more) and all(h.segment.get(dimension) == value for dimension, value in more.items())
+            amount = min(round(h.delta * worth[key_of(h.segment)]), pool.most(h.segment, alone))
+            taken += pool.take(h.segment, amount, first)
         if sum(e.delta for e in taken) < floor / 2:
             pool.put_back(taken, saved)
             continue

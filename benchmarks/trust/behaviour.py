@@ -61,16 +61,14 @@ class Pair:
         rule = f"{{match: {{agent: agent, workflow_name: {self.workflow}}}, model: {self.target}}}"
         return f"{{name: b, provider_cache: off, route: [{rule}]}}"
 
-    def predict(self, known: Priors) -> tuple[float, float, float]:
-        """(low, mid, high) dollars of the moved calls."""
-        engine = Engine(self.traffic, parse(self.strategy), Shared(), priors=known)
+    def predict(self, known: Priors) -> tuple[float, float]:
+        """(dollars of the moved calls, standard deviation of their log)."""
+        known = known.model_copy(update={"scale_unseen": 1.0, "scale_seen": 1.0})
+        engine = Engine(self.traffic, parse(self.strategy), SHARED.setdefault(id(self.traffic), Shared()), priors=known)
         moved = engine.routed(engine.everything) != self.traffic.model
-        found = []
-        for bound in ("low", "mid", "high"):
-            cost = engine.evaluate(engine.everything, bound=bound).cost_pico[moved]
-            assert (cost != UNPRICED).all()
-            found.append(float(cost.sum()) / 1e12)
-        return found[0], found[1], found[2]
+        mid, high = (engine.evaluate(engine.everything, bound=bound).cost_pico[moved] for bound in ("mid", "high"))
+        assert (mid != UNPRICED).all()
+        return float(mid.sum()) / 1e12, math.log(float(high.sum()) / float(mid.sum()))
 
 
 def calls_of(path: Path) -> list[Call]:
@@ -84,6 +82,7 @@ def calls_of(path: Path) -> list[Call]:
 
 
 FOLDER: list[Path] = []
+SHARED: dict[int, Shared] = {}  # by traffic: what all predictions over it need once
 
 
 def traffic_of(calls: Iterable[Call], name: str) -> Traffic:
@@ -208,15 +207,18 @@ def fitted(differences: Sequence[Pair], known: Priors) -> Priors:
     )
 
 
-def scale(pairs: Sequence[Pair], known: Priors) -> float:
-    """Standard deviations that hold NOMINAL of the models; a model scores as its worst pair: its pairs are alike."""
-    worst: dict[str, float] = {}
-    for pair in pairs:
-        _, mid, high = pair.predict(known.model_copy(update={"scale_unseen": 1.0, "scale_seen": 1.0}))
-        worst[pair.target] = max(worst.get(pair.target, 0.0), abs(math.log(pair.truth / mid)) / math.log(high / mid))
-    scores = sorted(worst.values())
+def scale(pairs: Sequence[Pair], known: Priors, *, by_model: bool) -> float:
+    """Standard deviations that hold NOMINAL of the pairs, by split conformal prediction (Lei et al., 2018).
+
+    `by_model`: of the models, each scored by its worst pair: where nothing is known of a model, its pairs err alike.
+    """
+    scores: dict[object, float] = {}
+    for number, pair in enumerate(pairs):
+        mid, spread = pair.predict(known)
+        unit = pair.target if by_model else number
+        scores[unit] = max(scores.get(unit, 0.0), abs(math.log(pair.truth / mid)) / spread)
     place = min(math.ceil((len(scores) + 1) * NOMINAL), len(scores)) - 1
-    return max(scores[place], 1.2816)
+    return max(sorted(scores.values())[place], 1.2816)
 
 
 def left_out(pair: Pair, pairs: Sequence[Pair]) -> list[Pair]:
@@ -225,13 +227,18 @@ def left_out(pair: Pair, pairs: Sequence[Pair]) -> list[Pair]:
     return [one for one in pairs if {one.model, one.target} != both]
 
 
-def report(name: str, pairs: Sequence[Pair], models: Sequence[Pair], which: str) -> None:
+def report(name: str, pairs: Sequence[Pair], models: Sequence[Pair], *, by_model: bool) -> None:
     inside, errors, widths = 0, [], []
+    fits: dict[frozenset[str], tuple[Priors, float]] = {}
     print(f"\n{name}: {len(pairs)} pairs")
     for pair in pairs:
-        known = fitted(left_out(pair, models), priors())
-        known = known.model_copy(update={which: scale(left_out(pair, pairs), known)})
-        low, mid, high = pair.predict(known)
+        both = frozenset((pair.model, pair.target))
+        if both not in fits:
+            known = fitted(left_out(pair, models), priors())
+            fits[both] = known, scale(left_out(pair, pairs), known, by_model=by_model)
+        known, wide = fits[both]
+        mid, spread = pair.predict(known)
+        low, high = mid * math.exp(-wide * spread), mid * math.exp(wide * spread)
         hit = low <= pair.truth <= high
         inside += hit
         errors.append(abs(mid / pair.truth - 1))
@@ -257,14 +264,17 @@ def main() -> None:
     alone, everything, halves = unseen(runs), seen(runs), held_out(runs)
     if args.fit:
         known = fitted(alone, priors())
-        update = {"scale_unseen": scale(alone, known), "scale_seen": scale(halves, known)}
+        update = {
+            "scale_unseen": scale(alone, known, by_model=True),
+            "scale_seen": scale(halves, known, by_model=False),
+        }
         for key, value in known.model_copy(update=update).model_dump().items():
             if key not in ("vendors", "between_tasks", "unknown_tools", "unknown_plain"):
                 print(key, value)
         return
-    report("target unseen", alone, alone, "scale_unseen")
-    report("target seen, all runs in the log", everything, alone, "scale_seen")
-    report("target seen, held out", halves, alone, "scale_seen")
+    report("target unseen", alone, alone, by_model=True)
+    report("target seen, all runs in the log", everything, alone, by_model=False)
+    report("target seen, held out", halves, alone, by_model=False)
 
 
 if __name__ == "__main__":

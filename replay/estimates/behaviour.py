@@ -266,30 +266,31 @@ class Behaviour:
             if (at, target) in measured
         ]
         part = known.between_tasks
-        calls = posterior(
-            [(mine, math.log(b.calls / a.calls), a.calls_error + b.calls_error) for mine, a, b in pairs],
-            0.0, many * known.calls, part * many * known.calls,
-        )  # fmt: skip
-        wide = math.hypot(many * known.growth, counting)
-        growth = posterior(
-            [
-                (mine, math.log(b.input / a.input) - math.log(told.mid), a.input_error + b.input_error)
+
+        def estimated(
+            of: Callable[[Measured], tuple[float, float]], mean: float, spread: float, own: float
+        ) -> tuple[float, float]:
+            # which questions a model was given is a choice, so its units differ from others' as tasks do
+            found = [
+                (mine, math.log(of(b)[0] / of(a)[0]), of(a)[1] + of(b)[1] + own**2)
                 for mine, a, b in pairs
-            ],
-            shift, wide, part * many * known.growth,
-        )  # fmt: skip
-        output = posterior(
-            [
-                (mine, math.log(b.output / a.output), a.output_error + b.output_error)
-                for mine, a, b in pairs
-                if min(a.output, b.output) > 0
-            ],
-            0.0, known.output, part * known.output,
-        )  # fmt: skip
+                if min(of(a)[0], of(b)[0]) > 0
+            ]
+            return posterior(found, mean, spread, own)
+
+        asks, grows = many * known.calls, many * known.growth
+        calls = estimated(lambda one: (one.calls, one.calls_error), 0.0, asks, part * asks)
+        growth = estimated(
+            lambda one: (one.input, one.input_error),
+            shift + math.log(told.mid),
+            math.hypot(grows, counting),
+            part * grows,
+        )
+        output = estimated(lambda one: (one.output, one.output_error), 0.0, known.output, part * known.output)
         luck = math.sqrt((own.size if own is not None else 0.0) * many / max(units, 1))
         seen = measured.get((cell, target)) if pairs else None
         return Move(
-            source, target, cell, tools, units, math.exp(calls[0]), math.exp(growth[0]), math.exp(output[0]),
+            source, target, cell, tools, units, math.exp(calls[0]), math.exp(growth[0]) / told.mid, math.exp(output[0]),
             calls[1], growth[1], output[1], luck, seen.units if seen is not None else 0,
         )  # fmt: skip
 

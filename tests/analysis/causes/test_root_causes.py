@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builder import build_store
 
@@ -257,3 +258,25 @@ def test_users_who_come_and_go_are_no_news(tmp_path):
     found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date(), by=("agent", "user"))
     assert sum((f.delta for f in found.causes), Decimal(0)) + found.residual == found.delta
     assert not [f for f in found.causes if f.cause.cause in ("gone", "new_agent") and f.cause.surprising]
+
+
+def test_one_user_is_worth_no_more_than_the_user_moved(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for day in range(DAYS + 1):
+        for user in range(12):
+            count, tokens = int(rng.poisson(12)), 1000
+            if day == DAYS and user == 3:
+                count, tokens = 4 * count, 3000
+            for number in range(count):
+                name = f"{day}-{user}-{number}"
+                rows += calls(day, 1, user=f"u{user}", tokens=tokens, session=name, request_id=name)
+    store = build_store(tmp_path / "s.duckdb", rows)
+    update(store)
+    found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date(), by=["user"], metric="tokens")
+    place = {"user": "u3"}
+    moved = sum(driver.delta for driver in found.drivers if driver.segment == place)
+    own = [cause for cause in found.causes if place in cause.cause.segments]
+    assert {cause.cause.cause for cause in own} == {"user_surge", "prompt_growth"}
+    assert float(sum(cause.delta for cause in own)) == pytest.approx(float(moved), rel=0.01)
+    assert all(0 < cause.delta < moved for cause in own)
