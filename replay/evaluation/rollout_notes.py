@@ -56,10 +56,17 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
             )
     demand = effects.get(DEMAND)
     if demand and demand.claimed:
-        found.append(
-            f"demand moved with the rollout ({share(demand.estimate.relative, sign=True)}): whether it answered to it, "
-            "only a holdback of users can tell; the forecast takes the demand that came"
-        )
+        change = share(demand.estimate.relative, sign=True)
+        if effects.design == "holdback":
+            found.append(
+                f"the treated ask for another number of {noun}s ({change} for each {log.arms.unit or 'unit drawn'}):"
+                " demand answers to the rollout, which the cost of one does not show"
+            )
+        else:
+            found.append(
+                f"demand moved with the rollout ({change}): whether it answered to it, only a holdback of users can"
+                " tell; the forecast takes the demand that came"
+            )
     for one in effects.effects.values():
         if one.doubtful:
             found.append(

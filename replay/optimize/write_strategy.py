@@ -60,6 +60,7 @@ def policy_of(
             "output_ratio": base.output_ratio,
             "batch": base.batch,
             "rework": base.rework,
+            "rollout": base.rollout,
         }
     return Strategy.model_validate(
         {

@@ -237,6 +237,19 @@ def test_users_are_the_clusters_where_users_were_drawn(tmp_path: Path):
     assert "demand" in result.effects.effects
 
 
+def test_users_who_come_back_more_often_are_demand_that_answers(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        user = f"u{number % 30}"
+        side = arm(user, share=0.5, seed=1) if day >= BEFORE else None
+        if number >= 30 and side != "treated":
+            return []  # only the treated ask a second time
+        return session(day, number, size=size, user_id=user, arm=side)
+
+    drawn = MINI.model_copy(update={"rollout": schema.Rollout(share=0.5, unit="user", seed=1)})
+    result = verify(store_of(tmp_path, log(each, sessions=60)), drawn, rollout=ROLLOUT)
+    assert any("(+100.0 % for each user): demand answers to the rollout" in note for note in result.notes)
+
+
 def test_a_ramp_is_compared_day_by_day(tmp_path: Path):
     """The share of treated grows while everything gets dearer: pooled, the rollout would look like the price rise."""
 
