@@ -1,0 +1,209 @@
+"""An OpenAI-compatible endpoint that carries out a strategy: for programs in other languages.
+
+What is asked is sent on to the provider with the caller's own credential, which is never kept; answers are handed back
+as they come. Context travels in headers: `x-hindcast-agent`, `x-hindcast-task`, `x-hindcast-conversation-id`, ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from ingest.capture.call_context import NAMES, context
+from ingest.errors import InputError
+from replay.live.apply import Applied, apply
+
+MOST_BYTES: Final = 50 << 20  # of a request's body
+MOST_STREAMS: Final = 2_000  # at the same time; more are asked to come again
+UPSTREAM_SECONDS: Final = 600.0
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
+_PREFIX: Final = "x-hindcast-"
+# of one connection alone (RFC 9110, section 7.6.1), or set anew
+_NOT_SENT_ON: Final = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "host", "content-length", "accept-encoding", "content-encoding",
+})  # fmt: skip
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Proxy:
+    """The ASGI application. `upstream` is the provider's address up to its `/v1`."""
+
+    def __init__(
+        self, strategy: str | Path, *, upstream: str, log: str | Path, redis: str | None = None, local: bool = True
+    ) -> None:
+        """Raises StrategyError and InputError as `apply` does."""
+        import httpx2
+
+        self._http = httpx2.AsyncClient(timeout=httpx2.Timeout(UPSTREAM_SECONDS, connect=10.0), follow_redirects=False)
+        self._error = httpx2.HTTPError
+        self._upstream = upstream.rstrip("/")
+        self._local = local
+        self._open = 0
+        self.statuses: Counter[int] = Counter()
+        client = apply(SimpleNamespace(_client=self._http, base_url=self._upstream), strategy, log=log, redis=redis)
+        self.applied: Applied = client.hindcast
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if self._local and re.sub(r":\d+$", "", headers.get("host", "")).lower() not in _LOCAL:
+            await self._say(send, 403, "this proxy answers to the names of this machine alone")
+            return
+        path = scope["path"]
+        if path == "/healthz":
+            await self._say(send, 200, "ok", key="status")
+        elif path == "/metrics":
+            await self._respond(send, 200, self._metrics().encode(), "text/plain; version=0.0.4")
+        elif self._open >= MOST_STREAMS:
+            await self._say(send, 503, "too many calls at the same time; try again", {"retry-after": "1"})
+        else:
+            self._open += 1
+            try:
+                await self._forward(scope, headers, receive, send)
+            finally:
+                self._open -= 1
+
+    async def _forward(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive, send: Send) -> None:
+        body = await _body(receive)
+        if body is None:
+            await self._say(send, 413, f"a body of more than {MOST_BYTES >> 20} MB")
+            return
+        path = scope["path"].removeprefix("/v1")
+        query = scope["query_string"].decode("latin-1")
+        request = self._http.build_request(
+            scope["method"], f"{self._upstream}{path}{'?' + query if query else ''}", content=body,
+            headers={
+                **{name: value for name, value in headers.items() if not _own(name)}, "accept-encoding": "identity",
+            },
+        )  # fmt: skip
+        try:
+            with context(**_context(headers)):
+                response = await self._http.send(request, stream=True)
+        except self._error as error:
+            await self._say(send, 502, f"the provider did not answer: {type(error).__name__}")
+            return
+        passed = [(name, value) for name, value in response.headers.multi_items() if not _own(name.lower())]
+        self.statuses[response.status_code] += 1
+        await send({
+            "type": "http.response.start", "status": response.status_code,
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed],
+        })  # fmt: skip
+        try:
+            async for data in response.aiter_bytes():
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except self._error:  # an answer that broke off ends the connection, so that nobody takes it for whole
+            self.applied.count("an answer broke off")
+            raise
+        finally:
+            await response.aclose()
+
+    async def _say(
+        self, send: Send, status: int, text: str, headers: dict[str, str] | None = None, key: str = "error"
+    ) -> None:
+        """An answer of the proxy itself, in the shape of the provider's errors."""
+        told: Any = text if key != "error" else {"message": f"hindcast: {text}", "type": "hindcast_proxy"}
+        await self._respond(send, status, json.dumps({key: told}).encode(), "application/json", headers)
+
+    async def _respond(
+        self, send: Send, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
+        self.statuses[status] += 1
+        listed = {"content-type": kind, "content-length": str(len(body)), **(headers or {})}
+        pairs = [(name.encode(), value.encode()) for name, value in listed.items()]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
+
+    def _metrics(self) -> str:
+        """Counts in the text format of Prometheus (prometheus.io/docs/instrumenting/exposition_formats, 0.0.4)."""
+        lines = ["# HELP hindcast_decisions_total What became of calls.", "# TYPE hindcast_decisions_total counter"]
+        lines += [
+            f'hindcast_decisions_total{{what="{_escaped(what)}"}} {count}'
+            for what, count in sorted(self.applied.counts.items())
+        ]
+        lines += ["# HELP hindcast_responses_total Answers by status.", "# TYPE hindcast_responses_total counter"]
+        lines += [f'hindcast_responses_total{{status="{status}"}} {n}' for status, n in sorted(self.statuses.items())]
+        lines += ["# HELP hindcast_open_calls Calls in progress.", "# TYPE hindcast_open_calls gauge",
+                  f"hindcast_open_calls {self._open}"]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._http.aclose()
+                await asyncio.to_thread(self.applied.log.close)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def run(proxy: Proxy, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until the process is told to end. Raises InputError where the address is taken."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise InputError("the proxy needs the package uvicorn", remedy="pip install 'llm-hindcast[live]'") from error
+    try:
+        listening = socket.create_server((host, port), backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"cannot listen at {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            remedy=f"Choose another port: --port {port + 1 if port < 65_535 else 4000}",
+        ) from error
+    started(f"http://{host}:{listening.getsockname()[1]}/v1")
+    config = uvicorn.Config(
+        proxy, interface="asgi3", proxy_headers=False, lifespan="on", log_level="critical", access_log=False,
+        server_header=False, timeout_graceful_shutdown=10,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's body; None for one that is too large."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(parts)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > MOST_BYTES:
+            return None
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _own(name: str) -> bool:
+    return name in _NOT_SENT_ON or (name.startswith(_PREFIX) and name != "x-hindcast-cache")
+
+
+def _context(headers: dict[str, str]) -> dict[str, Any]:
+    """The names that the caller gives in headers; `tags` are separated by commas."""
+    found: dict[str, Any] = {}
+    for header, value in headers.items():
+        name = header.removeprefix(_PREFIX).replace("-", "_")
+        if header.startswith(_PREFIX) and name in NAMES and name not in ("score", "scores", "propensity", "attempt"):
+            found[name] = [tag.strip() for tag in value.split(",")] if name == "tags" else value
+    return found
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
