@@ -54,7 +54,7 @@ from ingest.store.database import Store, has_tables
 
 SINCE: Final = "watch_since"  # of `meta`: detections before the first watch of a store are not told
 LATE: Final = timedelta(seconds=20)  # after the end of ten minutes, that senders of calls may take
-BUSY: Final = 0.25  # of the time that may go into a kind of work: a large store is looked at less often
+BUSY: Final = 0.25  # of a processor that may go into a kind of work: a large store is looked at less often
 JUDGE_S: Final = 10.0
 GATES_S: Final = 300.0
 JUMP_S: Final = 60.0  # between the clock and the time that passed
@@ -154,8 +154,8 @@ class Watch:
             self._attempt("tell", lambda: self.outbox.drain(self._clock(), patience_s), 0.0, now=True)
 
     def _attempt(self, what: str, work: Callable[[], None], every_s: float, *, now: bool = False) -> None:
-        """Do a kind of work if it is due: not more often than `every_s`, nor for more than a share of the time."""
-        began = time.monotonic()
+        """Do a kind of work if it is due: not more often than `every_s`, nor for more than a share of a processor."""
+        began, used = time.monotonic(), time.process_time()
         if not now and began < self._due.get(what, 0.0):
             return
         try:
@@ -170,7 +170,7 @@ class Watch:
             self.counts.last[what] = time.time()
         took = time.monotonic() - began
         self.counts.took[what] = took
-        self._due[what] = began + max(every_s, took / BUSY)
+        self._due[what] = began + max(every_s, (time.process_time() - used) / BUSY)
 
     def _say(self, what: str, problem: str) -> None:
         """Complain of the same once."""
@@ -214,6 +214,10 @@ class Watch:
         if not self._closed and not self.receiving.server.alive():
             raise StoreError("the server of --listen has ended")
         journal = self.receiving.journal
+        if self._closed:
+            journal.close()
+        else:
+            journal.put_old_aside()
         complete = journal.complete()
         sizes = {path: path.stat().st_size for path in journal.files()}
         waiting = [path for path, size in sizes.items() if self._taken.get(path, 0) != size]

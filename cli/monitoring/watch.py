@@ -80,7 +80,9 @@ def watch(
     }  # fmt: skip
     stop = _stop_on_signals()
     with ExitStack() as stack:
-        receiving = None if listen is None else _receive(stack, Path(store), listen)
+        receiving = (
+            None if listen is None else _receive(stack, Path(store), listen, private=no_text or metadata_only or redact)
+        )
         watched = _watch(store, chosen, channels, paths or [], receiving, settings if gates else None, options)
         if metrics is not None:
             _serve_metrics(stack, watched, metrics)
@@ -125,13 +127,13 @@ def _watch(
     )  # fmt: skip
 
 
-def _receive(stack: ExitStack, store: Path, listen: str) -> Receiving:
+def _receive(stack: ExitStack, store: Path, listen: str, *, private: bool) -> Receiving:
     from analysis.alerting.watch import Receiving
     from ingest.receive.export_body import has_protobuf
-    from ingest.receive.journal import Journal, inbox_of
+    from ingest.receive.journal import KEPT_SECONDS, Journal, inbox_of
     from ingest.receive.otlp_server import TOKEN, address_of, is_local, receive_into
 
-    journal = Journal(inbox_of(store))
+    journal = Journal(inbox_of(store), kept_seconds=0.0 if private else KEPT_SECONDS)
     stack.callback(journal.close)
     server = receive_into(journal, listen)
     stack.callback(server.stop)

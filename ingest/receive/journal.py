@@ -22,7 +22,8 @@ from ingest.errors import StoreBusyError, StoreError
 from ingest.store import file_lock
 
 ROTATE_BYTES: Final = 8 << 20
-KEPT_SECONDS: Final = 600.0
+ROTATE_SECONDS: Final = 600.0
+KEPT_SECONDS: Final = 600.0  # for what a restart has to know of open traces
 KEPT_BYTES: Final = 64 << 20
 GROUP_BYTES: Final = 4 << 20  # written and synced in one piece at most
 SUFFIX: Final = ".inbox"
@@ -34,11 +35,20 @@ def inbox_of(store: Path) -> Path:
 
 
 class Journal:
-    """The journal in `folder`, written by one process at a time. Raises StoreBusyError where another one writes it."""
+    """The journal in `folder`, written by one process at a time. Raises StoreBusyError where another one writes it.
 
-    def __init__(self, folder: Path, *, rotate_bytes: int = ROTATE_BYTES) -> None:
+    What the store has is removed `kept_seconds` later, with 0 at once: where texts are not to be kept.
+    """
+
+    def __init__(
+        self, folder: Path, *, rotate_bytes: int = ROTATE_BYTES, rotate_seconds: float = ROTATE_SECONDS,
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self._rotate = rotate_bytes
+        self._rotate_s = rotate_seconds
+        self._kept_s = kept_seconds
+        self._opened = 0.0
         self._queue: queue.SimpleQueue[tuple[bytes, Future[None]] | None] = queue.SimpleQueue()
         self._handle: int | None = None
         self._size = 0
@@ -66,6 +76,10 @@ class Journal:
         self._queue.put((lines, done))
         return done
 
+    def put_old_aside(self) -> None:
+        """Make the file that is being written complete if it is old, so that it can be removed."""
+        self.append(b"").result()
+
     def files(self) -> list[Path]:
         """All files of the journal, oldest first."""
         return sorted(self.folder.glob("otlp-*.jsonl"))
@@ -85,11 +99,10 @@ class Journal:
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Forget complete files whose records are in the store, the latest ones not yet: see `replay`."""
-        latest = time.time() - KEPT_SECONDS
+        latest = time.time() - self._kept_s
         for path in paths:
             with suppress(OSError):
-                stat = path.stat()
-                if stat.st_mtime < latest or self.waiting_bytes() > KEPT_BYTES:
+                if path.stat().st_mtime <= latest or self.waiting_bytes() > KEPT_BYTES:
                     path.unlink()
 
     def replay(self, take: Callable[[dict[str, Any]], None]) -> None:
@@ -101,11 +114,11 @@ class Journal:
                         take(msgspec.json.decode(line))
 
     def close(self) -> None:
-        """Write what waits, and let another process write the journal."""
+        """Write what waits, and let another process write the journal. All files are complete then."""
         self._queue.put(None)
         self._thread.join()
         if self._handle is not None:
-            os.close(self._handle)
+            self._put_aside()
         self._lock.close()
 
     # -- the writing thread ----------------------------------------------------------------------------------------
@@ -140,7 +153,13 @@ class Journal:
                 done.set_result(None)
 
     def _write(self, data: bytes) -> None:
-        if self._handle is None or self._size >= self._rotate:
+        if self._handle is not None and (
+            self._size >= self._rotate or time.monotonic() - self._opened > self._rotate_s
+        ):
+            self._put_aside()
+        if not data:
+            return
+        if self._handle is None:
             self._open()
         assert self._handle is not None
         rest = memoryview(data)
@@ -154,14 +173,19 @@ class Journal:
             raise
         self._size += len(data)
 
+    def _put_aside(self) -> None:
+        assert self._handle is not None
+        os.close(self._handle)
+        with self._names:
+            self._handle = self._current = None
+
     def _open(self) -> None:
         path = self.folder / f"otlp-{time.time_ns():020}.jsonl"
         opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with self._names:
-            before, self._handle, self._current = self._handle, opened, path
+            self._handle, self._current = opened, path
         self._size = 0
-        if before is not None:
-            os.close(before)
+        self._opened = time.monotonic()
         directory = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(directory)  # the file's name is as durable as its lines

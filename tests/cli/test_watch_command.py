@@ -32,8 +32,9 @@ def command(*arguments: str) -> list[str]:
 
 def test_what_is_sent_is_in_the_store_after_sigterm(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        command("--listen", "127.0.0.1:0", "--store", "s.duckdb", "--every", "0.2"), cwd=tmp_path, text=True,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        command("--listen", "127.0.0.1:0", "--store", "s.duckdb", "--every", "0.2", "--no-text"),
+        cwd=tmp_path, text=True, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )  # fmt: skip
     assert process.stderr is not None
     found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stderr.readline())
@@ -48,6 +49,7 @@ def test_what_is_sent_is_in_the_store_after_sigterm(tmp_path: Path) -> None:
     assert errors.splitlines()[-1].startswith("Stopped; everything received is in the store")
     with Store(tmp_path / "s.duckdb").read() as con:
         assert con.execute("SELECT model, cost_usd > 0 FROM costs").fetchall() == [("gpt-5", True)]
+    assert list((tmp_path / "s.duckdb.inbox").glob("*.jsonl")) == []  # texts are not kept
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,19 @@ def test_the_journal_is_its_owners_only_and_full_files_are_put_aside(tmp_path: P
     journal.close()
 
 
+def test_an_old_file_is_put_aside_and_removed_at_once_where_texts_are_not_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "inbox", rotate_seconds=0.0, kept_seconds=0.0)
+    journal.append(b"{}\n").result(10)
+    assert journal.complete() == []
+    journal.put_old_aside()
+    assert journal.complete() == journal.files() != []
+    journal.remove(journal.complete())
+    assert journal.files() == []
+    journal.append(b"{}\n").result(10)
+    journal.close()
+    assert len(journal.complete()) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [("127.0.0.1:4318", ("127.0.0.1", 4318)), (":9", ("127.0.0.1", 9)), ("[::1]:9", ("::1", 9)),
