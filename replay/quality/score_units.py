@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from analysis.score_scope import COLUMN, INFERRED, SCOPES, one_score_each
@@ -51,8 +52,11 @@ def units_of(traffic: Traffic, rows: ScoreRows) -> ScoreUnits | None:
     own = np.full(n, np.nan)
     logged = np.array([name is None for name in rows.model], bool)
     own[rows.call[logged]] = rows.score[logged]
-    told = traffic.rule_frame(["score_scope"])["score_scope"].to_list() if _has(traffic, "score_scope") else [None] * n
-    scope = np.array([SCOPES.index(word) if word in SCOPES else -1 for word in told], np.int8)
+    scope = np.full(n, -1, np.int8)
+    if _has(traffic, "score_scope"):
+        told = traffic.rule_frame(["score_scope"])["score_scope"].cast(pl.String)
+        for number, word in enumerate(SCOPES):
+            scope[(told == word).fill_null(False).to_numpy()] = number
     codes = {name: _codes(traffic, column) for name, column in COLUMN.items() if _has(traffic, column)}
     stated = scope[scored] >= 0
     inferred = "call"

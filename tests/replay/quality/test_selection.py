@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from replay.quality import gate
 from replay.quality.evidence import Demand, Evidence
+from replay.quality.how_to_know import how_to_know
 from replay.quality.intervals import estimates
 from replay.quality.scores import scores
 from replay.quality.selection import Assignment, OffPolicy, Sample, evaluate
@@ -154,3 +156,41 @@ def test_the_estimate_equals_the_formula_written_out() -> None:
     assert found.overlap.snips == pytest.approx(weights / sum(odds))
     assert found.overlap.effective == pytest.approx(sum(odds) ** 2 / sum(o * o for o in odds))
     assert found.overlap.largest_weight == pytest.approx(max(odds) / sum(odds))
+
+
+def test_propensities_are_learned_from_texts_where_they_tell_the_kinds_apart() -> None:
+    pytest.importorskip("sklearn")
+    from replay.quality import call_learner
+
+    log = world(8, n=1500, chance=(0.2, 0.8))
+    rng = np.random.default_rng(8)
+    words = [["add", "apples", "price", "cost"], ["prove", "lemma", "bound", "limit"]]
+    texts = [" ".join(rng.choice(words[0] if easy else words[1], 12)) for easy in log["easy"]]
+    made = call_learner.of_frame(pl.DataFrame({"text": texts}))
+    assert not isinstance(made, str)
+    found = evidence(log, propensity=False, floor=0.9)
+    assert found.assignment is not None
+    report = gate.assess(replace(found, assignment=replace(found.assignment, learner=lambda _: made)))
+    cell = next(cell for cell in report.cells if cell.logged == "strong")
+    assert cell.evidence == "learned"
+    assert cell.moments is not None
+    assert cell.moments.mean_served == pytest.approx(log["weak"][log["logged"] == STRONG].mean(), abs=0.06)
+    assert report.verdict == "fails"
+    textless = call_learner.of_frame(pl.DataFrame({"text": [None] * 10}, schema={"text": pl.String}))
+    assert isinstance(textless, str)
+
+
+def test_an_unknown_verdict_says_what_would_make_it_known() -> None:
+    report = gate.assess(evidence(world(9), propensity=False, floor=0.95))
+    (found,) = how_to_know(report.cells, 0.95, 10, {"weak": 2_000_000_000})
+    assert found.model == "weak"
+    assert found.cost_pico == found.calls * 2_000_000_000
+    assert found.share is not None
+    assert found.days is not None
+    assert "hindcast shadow --model weak" in found.words
+    assert "assignment: random" in found.words
+    (stricter,) = how_to_know(report.cells, 0.98, 10, {})
+    assert stricter.calls > found.calls
+    assert stricter.cost_pico is None
+    known = gate.assess(evidence(world(9)))
+    assert how_to_know(known.cells, 0.95, 10, {}) == ()
