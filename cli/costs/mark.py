@@ -26,9 +26,9 @@ def mark(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is marked at TIME.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Mark deployments, launches and price changes: drawn on every trajectory, and a spike's first suspects.
+    """Mark what was done beside the bill: the first suspects of a spike.
 
-    Without a time it lists the marks.
+    Deployments, launches and price changes, drawn on every trajectory. Without a time it lists the marks.
 
     Example: hindcast mark 2026-05-03T10:00 "v2 rollout"
     """
