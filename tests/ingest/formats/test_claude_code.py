@@ -175,7 +175,7 @@ def test_answers_with_partial_counts_and_helpers_give_way_to_the_result(tmp_path
     assert read(tmp_path, records) == [(300, 0, 0, 11), (135, 80, 5, 900)]
     with Store(tmp_path / "s.duckdb").read() as con:
         codes = con.execute("SELECT code, count(*) FROM import_issues GROUP BY 1 ORDER BY 1").fetchall()
-    assert codes == [("sum_of_calls", 2), ("time_of_file", 2)]
+    assert codes == [("printed_run", 2), ("sum_of_calls", 2), ("time_of_file", 2)]
 
 
 def test_the_results_of_one_session_are_running_totals(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_printed_run_of_gemini_is_a_row_for_each_model(tmp_path: Path) -> None
     }
     path.write_text(json.dumps({"session_id": "s", "response": "x", "stats": {"models": models}}))
     assert read(tmp_path, path)[0] == [FULL]
-    assert issues(tmp_path) == {"sum_of_calls", "time_of_file"}
+    assert issues(tmp_path) == {"printed_run", "sum_of_calls", "time_of_file"}
 
 
 def test_a_printed_stream_of_gemini_has_its_model_from_its_beginning(tmp_path: Path) -> None:
