@@ -6,7 +6,7 @@ attribute, else the nearest agent among its ancestors.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,7 @@ class SpanTree:
         self._spans: dict[str, Span] = {}
         self._covered: set[str] = set()  # spans with a descendant that carries usage
         self._calls: OrderedDict[str, tuple[Call, str]] = OrderedDict()
-        self._passed: OrderedDict[str, Skip] = OrderedDict()  # spans that are no calls and name usage
+        self._passed: deque[tuple[str, Skip]] = deque()  # spans that are no calls and name usage
         self._loose = 0
 
     def add(
@@ -91,9 +91,9 @@ class SpanTree:
         claims = claimed_usage({name: value for name, value in fields.items() if name not in _CONTENTS})
         if span_id is None or not any(claims):
             return [*found, Skip(reason, claims=claims)]
-        self._passed[span_id] = Skip(reason, claims=claims)
+        self._passed.append((span_id, Skip(reason, claims=claims)))
         if len(self._passed) > HELD:
-            found.append(self._passed_over(*self._passed.popitem(last=False)))
+            found.append(self._passed_over(*self._passed.popleft()))
         return found
 
     def close(self) -> Iterable[Outcome]:
@@ -101,7 +101,7 @@ class SpanTree:
         while self._calls:
             yield self._release(*self._calls.popitem(last=False)[1])
         while self._passed:
-            yield self._passed_over(*self._passed.popitem(last=False))
+            yield self._passed_over(*self._passed.popleft())
 
     def _passed_over(self, span_id: str, skip: Skip) -> Skip:
         return Skip(skip.reason, claims=NOTHING) if span_id in self._covered else skip
