@@ -24,8 +24,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN_STORE = {"cost.md", "prices.md", "reconcile.md"}  # bring their own log; tests/cli/test_cost_docs.py runs them
 FENCE = re.compile(r"^```(sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ELSEWHERE = (
-    "hindcast dashboard", "hindcast demo", "hindcast shadow", "hindcast watch", "python -m sample_logs",
-    "pip install", "uv ",
+    "hindcast dashboard", "hindcast serve", "hindcast demo", "hindcast shadow", "hindcast watch",
+    "python -m sample_logs", "pip install", "uv ",
 )  # fmt: skip
 
 
