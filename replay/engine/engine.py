@@ -105,6 +105,7 @@ class Engine:
     _memo: dict[object, object] = field(default_factory=dict, repr=False)
     rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
     priors: Priors = field(default_factory=priors, repr=False)
+    evidence: Bool | None = field(default=None, repr=False)  # calls that a model's behaviour may be learned from; all
 
     def __post_init__(self) -> None:
         """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
@@ -272,7 +273,7 @@ class Engine:
 
     def _moved(self, on: Stages) -> MovedCalls:
         units = self.unit_names
-        measured = partial(self.shared.once, "behaviour", lambda: measure(self.traffic, units()))
+        measured = partial(self.shared.once, "behaviour", lambda: measure(self.traffic, units(), self.evidence))
         expected = Behaviour(self.traffic, self.models, units, measured, lambda: self.reading.ratios, self.priors)
         return MovedCalls(expected, self.strategy, self.routed(on))
 

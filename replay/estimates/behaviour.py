@@ -123,11 +123,16 @@ class Move:
         return self.seen_units > 0
 
 
-def measure(traffic: Traffic, unit: Int64 | None = None) -> dict[tuple[int, int], Measured]:
+def measure(
+    traffic: Traffic, unit: Int64 | None = None, evidence: Bool | None = None
+) -> dict[tuple[int, int], Measured]:
     """(cell, model) -> what its units show; a cell is agent x tasks + task. Units that several models share are left
-    out of it, and so are retries, failures and calls without token counts. `unit` names each call's."""
+    out of it, and so are retries, failures and calls without token counts. `unit` names each call's;
+    `evidence` marks the calls that may be looked at."""
     usage = traffic.usage
     useful = traffic.demand & ~traffic.failed & ~traffic.gateway_hit & (usage.input > 0) & (usage.output >= 0)
+    if evidence is not None:
+        useful &= evidence
     unit = tasks_of_users(traffic) if unit is None else unit
     if len(traffic) > MOST:
         useful &= unit % (len(traffic) // MOST + 1) == 0

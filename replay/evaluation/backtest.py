@@ -108,7 +108,7 @@ def backtest(
 ) -> Backtest:
     """Forecast the days from `split` on from the days before it. Raises InputError where either side has no calls."""
     traffic = load(store, since=since, until=until, key_policy=strategy.cache.key if strategy.cache else "canonical")
-    engine = Engine(traffic, strategy)
+    engine = Engine(traffic, strategy, evidence=traffic.day < (split - EPOCH).days)
     outcome = engine.evaluate(engine.everything)
     known, test = sides(traffic, outcome, split)
     segment, names = segments(traffic)
