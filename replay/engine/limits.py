@@ -12,7 +12,8 @@ from analysis.price_book import vocabulary
 from replay.engine.engine import Engine, Outcome
 from replay.engine.moved_calls import MovedCalls
 from replay.estimates import input_token_ratios, output_tokens
-from replay.quality.gate import Cell, QualityReport
+from replay.quality.cells import Cell
+from replay.quality.gate import QualityReport
 from replay.quality.selection import Overlap
 from replay.stages import rule_evaluation
 from replay.traffic import user_waiting

@@ -21,7 +21,7 @@ DIMENSIONS: Final = {
 def with_quality(calls: pl.DataFrame, cells: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """A `call_frame` with what is known of each call's quality: `quality_evidence` (`none` where nothing is) and
     `quality_ratio`, the mean score of the serving model over the logged one's on the task. `cells` are those of the
-    strategy's quality (`replay.quality.gate.Cell`)."""
+    strategy's quality (`replay.quality.cells.Cell`)."""
     rows = [
         {
             "task": cell["task"],

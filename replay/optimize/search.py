@@ -31,8 +31,9 @@ from replay.engine.quality_evidence import evidence_for
 from replay.optimize.frontier import Frontier, frontier, pareto
 from replay.optimize.milp import assign
 from replay.optimize.write_strategy import KEEP, Group, policy_of
+from replay.quality.cells import Cell
 from replay.quality.evidence import Demand, Evidence
-from replay.quality.gate import Cell, QualityReport, assess, cells_of
+from replay.quality.gate import QualityReport, assess, cells_of
 from replay.quality.gathered import Gathered
 from replay.quality.intervals import estimates
 from replay.quality.scores import Priors, scored_models

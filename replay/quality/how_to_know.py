@@ -11,7 +11,7 @@ from analysis.formatting import count, money, share, usd
 from analysis.money import dollars
 
 if TYPE_CHECKING:
-    from replay.quality.gate import Cell
+    from replay.quality.cells import Cell
 
 Z: Final = 2.123  # one-sided 90 % and a power of 80 %
 USUAL_MEAN: Final = 0.8  # of logged scores, where none is known
