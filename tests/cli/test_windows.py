@@ -32,6 +32,9 @@ REQUIRED = {
     ("verify",): ["--from", "2030-01-03"],
     ("breakeven",): ["--usd-per-hour", "2", "--tokens-per-second", "4000"],
 }
+# what makes a file of the days, or judges them, refuses days without a call
+REFUSING = {("report",), ("check",), ("strategy", "init")}
+LISTING = [path for path in WINDOWED if path not in REFUSING]
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +58,12 @@ def test_a_window_that_runs_backwards_is_refused_in_either_order(path: tuple[str
     for given in (ends, ends[::-1]):
         found = hindcast(*path, *[word for pair in given for word in pair])
         assert isinstance(found.exception, InputError)
-        assert "--since 2024-03-10 is after --until 2024-03-01" in str(found.exception)
+        if path != ("report",):  # it asks for a period rather than for a window, in words of its own
+            assert "--since 2024-03-10 is after --until 2024-03-01" in str(found.exception)
         assert found.stdout == ""
 
 
-@pytest.mark.parametrize("path", WINDOWED, ids=[" ".join(path) for path in WINDOWED])
+@pytest.mark.parametrize("path", LISTING, ids=[" ".join(path) for path in LISTING])
 def test_a_window_without_calls_is_said_to_be_empty(path: tuple[str, ...], store: Path, tmp_path: Path) -> None:
     files = [str(store.with_name("s.yaml")) for p in WINDOWED[path].params if p.param_type_name == "argument"]
     output = ["-o", str(tmp_path / "out")] if path == ("export", "focus") else []
