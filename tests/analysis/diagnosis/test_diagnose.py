@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from builder import build_store
 
-from analysis.diagnosis import document
+from analysis.diagnosis import document, narrative
 from analysis.diagnosis.diagnose import diagnose
 from analysis.ledger.ledger import update
 from ingest.errors import InputError
@@ -187,3 +187,17 @@ def test_what_cannot_be_explained_says_so(tmp_path):
         diagnose(store, by=("agnet",))
     with pytest.raises(InputError, match="'costs' is not a metric"):
         diagnose(store, metric="costs")
+
+
+def test_shares_of_a_change_that_cancels_are_left_out(tmp_path):
+    def day(number, first, second):
+        when = date(2024, 3, number)
+        return [*calls_of(when, "a", first), *calls_of(when, "b", second)]
+
+    for name, counts, remark in (("cancels", (40, 20), "no share"), ("adds", (80, 40), None)):
+        rows = [row for number in range(1, 9) for row in day(number, 30, 30)] + day(9, *counts)
+        store = store_of(tmp_path / name, [*rows, *calls_of(date(2024, 3, 9), "c", 1)])
+        found = diagnose(store, day=date(2024, 3, 9), baseline=(date(2024, 3, 1), date(2024, 3, 8)))
+        shown, _ = narrative.rows(found, 8)
+        assert {row[0] for row in shown[:-1]} == {"-"} if remark else "-" not in {row[0] for row in shown}
+        assert remark in narrative.crossed(found) if remark else narrative.crossed(found) is None
