@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from ingest.store.database import Store
 
 SHOWN_DAYS = 14
+LOCAL = "this folder"  # the tool of logs in the working folder (`ingest.detect.known_locations`)
+MOST_DRAFTED = 20_000_000  # bytes of a log that is read by a drafted mapping: seconds
 SHOWN_SEGMENTS = 6
 
 
 @dataclass(frozen=True)
 class ReadLogs:
-    """Logs in memory: the store that holds their calls, which files were taken, and how many could not be read."""
+    """Logs in memory: the store that holds their calls, which files were taken, and how many could not be read.
+
+    `drafted`: the one file that was read, of no known format, by a mapping drafted from its first records.
+    """
 
     store: Store
     taken: RecentFiles
     unread: int
+    drafted: Path | None = None
 
 
 @contextmanager
@@ -52,14 +58,42 @@ def in_memory(logs: Sequence[FoundLogs]) -> Iterator[ReadLogs | None]:
                 report = ingest(
                     store, taken.files, format=taken.format, metadata_only=True, progress=bar, meanwhile=load_pricing
                 )
+            known = report.calls > 0
         except InputError:  # none of them is a log of a known format
-            yield None
-            return
-        if not report.calls:
-            yield None
+            known = False
+        if not known:
+            drafted = _by_drafted_mapping(logs, Path(folder))
+            if drafted is not None:
+                ledger.update(drafted.store)
+            yield drafted
             return
         ledger.update(store)
         yield ReadLogs(store, taken, len(report.problems))
+
+
+def _by_drafted_mapping(logs: Sequence[FoundLogs], folder: Path) -> ReadLogs | None:
+    """The largest log of the working folder, read by a mapping that is drafted for it; None where that gives no call
+    with a time."""
+    from ingest.detect.draft_mapping import draft_mapping
+    from ingest.detect.recent_files import recent_files
+    from ingest.errors import HindcastError
+    from ingest.pipeline.run import ingest
+    from ingest.store.memory import MemoryStore
+
+    own = next((one for one in logs if one.tool == LOCAL), None)
+    taken = recent_files([own] if own else [])
+    if own is None or own.size_bytes > MOST_DRAFTED:
+        return None
+    try:
+        mapping = folder / "drafted.yaml"
+        mapping.write_text(draft_mapping(own.path), encoding="utf-8")
+        store = MemoryStore(folder / "drafted")
+        report = ingest(store, taken.files, mapping=mapping, metadata_only=True)
+    except HindcastError:
+        return None
+    with store.read() as con:
+        timed = con.execute("SELECT count(start_time) FROM calls").fetchall()[0][0] if report.calls else 0
+    return ReadLogs(store, taken, 0, own.path) if timed else None
 
 
 def recent(store: Store) -> RecentDays | None:
@@ -163,9 +197,12 @@ def _only_day(found: RecentDays) -> str:
     from analysis.formatting import count, money
 
     row = found.days[0]
-    return (
-        f"{formatting.day(row['day'])} {row['day'].year} cost {money(row['cost_usd'])} for "
-        f"{count(row['calls'], 'call')}; there is no earlier day to compare it with."
+    day, calls = f"{formatting.day(row['day'])} {row['day'].year}", count(row["calls"], "call")
+    if row["cost_usd"] is None:
+        return f"{day} has {calls}, none of them with a price."
+    alone = len(found.days) == 1 and not found.older_calls
+    return f"{day} cost {money(row['cost_usd'])} for {calls}" + (
+        "; there is no earlier day to compare it with." if alone else "."
     )
 
 

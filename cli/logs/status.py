@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,10 +196,16 @@ def _answer_from(logs: list[FoundLogs], document: dict[str, Any], *, as_json: bo
     taken = read.taken
     if as_json:
         counts = {"files": len(taken.files), "older": taken.older, "beyond": taken.beyond, "unread": read.unread}
-        emit_json({**document, "day": day, "recent": found.to_json(), "read": counts})
+        drafted = {"drafted_mapping": str(read.drafted)} if read.drafted else {}
+        emit_json({**document, "day": day, "recent": found.to_json(), "read": {**counts, **drafted}})
         return True
     first_answer.show_recent(found, day_in_words(day) if day else [])
     say()
+    if read.drafted is not None:
+        mapping = f"{read.drafted.name.split('.')[0]}.mapping.yaml"
+        named = shlex.quote(str(read.drafted))
+        say(f"{read.drafted.name} is of no known format: its fields were guessed. Check them before you rely on this.")
+        document["next"] = f"hindcast mapping init {named} -o {mapping} && hindcast ingest {named} --mapping {mapping}"
     files = count(len(taken.files) - read.unread, "file")
     say(f"Read in memory and without texts, nothing was written: {files} of {' and '.join(taken.tools)}.")
     for line in first_answer.bounds(read):
@@ -229,6 +236,4 @@ def show_found_logs(logs: list[FoundLogs]) -> None:
 
 def ingest_command(logs: list[FoundLogs]) -> str:
     """The command that reads the logs that were found."""
-    import shlex
-
     return f"hindcast ingest {shlex.join(str(found.path) for found in logs) if logs else 'PATH'}"

@@ -100,3 +100,26 @@ def test_texts_of_the_logs_stay_out_of_memory(home: Path) -> None:
         assert read is not None
         with read.store.read() as con:
             assert con.execute("SELECT count(*) FROM contents").fetchall() == [(0,)]
+
+
+def test_a_log_of_ones_own_layout_is_answered_by_a_drafted_mapping(home: Path) -> None:
+    shutil.rmtree(home / ".claude")
+    rows = [
+        {"ts": f"2026-03-0{day}T09:00:00Z", "llm": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 100}
+        for day in (1, 2)
+    ]
+    Path("own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = document()
+    assert found["recent"]["total"]["calls"] == 2
+    assert found["read"]["drafted_mapping"] == str(Path("own.jsonl").resolve())
+    shown = hindcast().stdout
+    assert "of no known format: its fields were guessed" in shown
+    assert shown.splitlines()[-1].startswith("Keep it, and ask more: hindcast mapping init ")
+    assert not list(Path.cwd().glob("*.yaml"))
+
+
+def test_calls_without_a_price_are_said_to_have_none(home: Path) -> None:
+    shutil.rmtree(home / ".claude")
+    rows = [{"ts": f"2026-03-0{day}T09:00:00Z", "llm": "nobodys", "prompt_tokens": 9} for day in (1, 2)]
+    Path("own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert hindcast().stdout.splitlines()[0] == "Mon 2 Mar 2026 has 1 call, none of them with a price."
