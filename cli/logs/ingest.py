@@ -229,6 +229,11 @@ def _notes(priced: IngestReport) -> list[str]:
     elsewhere = sum(file["logged_elsewhere"] for file in report.files)
     if elsewhere:
         notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")
+    if report.hidden:
+        notes.append(
+            f"hidden and not read: {count(len(report.hidden), 'entry', 'entries')}, such as {report.hidden[0]}; "
+            "name what is a log"
+        )
     if report.passed_over:
         notes.append(f"passed over: {count(len(report.passed_over), 'file')}, such as {report.passed_over[0]}")
     return notes

@@ -11,6 +11,8 @@ import zlib
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import zstandard
+
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import BadRecordError, Skip
 from ingest.wire.request_response import dialect_of, opened, read_pair
@@ -56,7 +58,13 @@ def _body(message: dict[str, Any]) -> Any:
         except zlib.error:
             continue
         return inflated.decode("utf-8", "replace")
-    if coding in ("br", "zstd"):
+    if coding == "zstd" or body[:4] == b"\x28\xb5\x2f\xfd":
+        try:
+            with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as stream:
+                return stream.read(_BODY_LIMIT).decode("utf-8", "replace")
+        except zstandard.ZstdError:
+            raise BadRecordError("a body that is no zstd although its header says so", "$.body") from None
+    if coding == "br":
         raise BadRecordError(f"a body compressed as {coding}, which is not read", "$.body")
     return body.decode("utf-8", "replace")
 

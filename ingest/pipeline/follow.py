@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.errors import InputError
+from ingest.files.folders import files_below
 from ingest.pipeline.run import IngestReport, ingest
 from ingest.store.database import Store
 
@@ -87,11 +88,7 @@ def _files(paths: list[Path]) -> list[Path]:
     for path in paths:
         try:
             if path.is_dir():
-                found += [
-                    inner
-                    for inner in sorted(path.rglob("*"))
-                    if inner.is_file() and not any(part.startswith(".") for part in inner.relative_to(path).parts)
-                ]
+                found += files_below(path).files
             elif path.exists():
                 found.append(path)
         except OSError:  # removed while it was listed, or not to be read now

@@ -27,6 +27,7 @@ from ingest.detect.file_format import Recognised, recognise
 from ingest.errors import GateError, HindcastError, InputError, StoreError
 from ingest.files import line_files
 from ingest.files.byte_stream import BLOCK, StreamCutError, open_file
+from ingest.files.folders import files_below
 from ingest.format_contract import Context, Format
 from ingest.formats import format_named
 from ingest.pipeline import workers as processes
@@ -59,6 +60,7 @@ class IngestReport:
     files: list[dict[str, Any]] = field(default_factory=list)
     problems: list[HindcastError] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # files of a folder that are no logs
+    hidden: list[str] = field(default_factory=list)  # files and folders of a folder that were not looked at
     passed_over_usage: list[str] = field(default_factory=list)  # of those, the ones that name usage nevertheless
 
     def _sum(self, name: str) -> int:
@@ -168,6 +170,7 @@ class IngestReport:
             "files": self.files,
             "passed_over": self.passed_over,
             "passed_over_usage": self.passed_over_usage,
+            "hidden": self.hidden,
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -273,7 +276,7 @@ class _Run:
     def find(self, paths: Iterable[str | Path]) -> None:
         """Recognise every file. A named file that cannot be used is a problem; in a folder it is passed over."""
         found = 0
-        for path, named in _files(paths, self.report.problems):
+        for path, named in _files(paths, self.report):
             found += 1
             problem: InputError
             try:
@@ -299,7 +302,8 @@ class _Run:
                 more = f" (and {len(lines) - 1} more like it)" if len(lines) > 1 else ""
                 raise InputError(f"none of the files can be used: {lines[0]}{more}")
             raise InputError(
-                "no log was recognised" if found else "no file was found",
+                ("no log was recognised" if found else "no file was found")
+                + (f"; hidden and not read: {_some(self.report.hidden)}" if self.report.hidden else ""),
                 remedy="Name the files, or describe their fields: hindcast mapping init FILE",
             )
         order = sorted(range(len(self.sources)), key=lambda number: self.sources[number].printed)
@@ -485,6 +489,12 @@ def _task_bytes(task: Task) -> int:
     return total
 
 
+def _some(paths: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+    return ", ".join(Path(path).name for path in paths[:3]) + more
+
+
 def _names_usage(path: Path) -> bool:
     """Whether the beginning of a file that is no log names tokens or dollars that were used."""
     try:
@@ -494,20 +504,21 @@ def _names_usage(path: Path) -> bool:
         return False
 
 
-def _files(paths: Iterable[str | Path], problems: list[HindcastError]) -> Iterator[tuple[Path, bool]]:
-    """(file, whether it was named itself), folders walked in order of name; hidden files in them are left out."""
+def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it was named itself), folders walked in order of name; what is hidden in them is told."""
     seen = set()
     for given in paths:
         path = Path(given).expanduser()
         try:
             folder = path.is_dir()
         except OSError as error:
-            problems.append(InputError(f"cannot be read: {error.strerror}", where=str(path)))
+            report.problems.append(InputError(f"cannot be read: {error.strerror}", where=str(path)))
             continue
-        inside = sorted(path.rglob("*")) if folder else [path]
+        inside = [path]
+        if folder:
+            inside, hidden = files_below(path)
+            report.hidden.extend(map(str, hidden))
         for found in inside:
-            if folder and (not found.is_file() or any(part.startswith(".") for part in found.relative_to(path).parts)):
-                continue
             real = os.path.realpath(found)  # unlike Path.resolve, also where links go round in a circle
             if real not in seen:
                 seen.add(real)

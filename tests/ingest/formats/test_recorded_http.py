@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+import zstandard
 
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
@@ -48,11 +49,12 @@ def go_vcr() -> str:
         vcrpy({"string": gzip.compress(ANSWER.encode())}),
         vcrpy({"string": zlib.compress(ANSWER.encode())}, "deflate"),
         vcrpy({"string": BARE}, "deflate"),
+        vcrpy({"string": zstandard.ZstdCompressor().compress(ANSWER.encode())}, "zstd"),
         vcrpy({"base64_string": base64.b64encode(ANSWER.encode()).decode()}),
         vcrpy(None).replace("body: null", f"parsed_body: {ANSWER}"),
         go_vcr(),
     ],
-    ids=["text", "gzip", "gzip untold", "zlib", "bare deflate", "base64", "parsed", "go-vcr"],
+    ids=["text", "gzip", "gzip untold", "zlib", "bare deflate", "zstd", "base64", "parsed", "go-vcr"],
 )
 def test_an_exchange_is_one_call_however_it_was_recorded(text: str, tmp_path: Path) -> None:
     path = tmp_path / "cassette.yaml"
