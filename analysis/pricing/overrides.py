@@ -96,7 +96,7 @@ class Override(BaseModel):
         ]
         if len(said) != 1:
             raise ValueError(
-                "needs its price in one way (--input and --output, or --multiplier, or --zero, or --per-hour), "
+                "needs its price by exactly one of --input with --output, --multiplier, --zero and --per-hour, "
                 f"not {said or 'in none'}"
             )
         if self.tier not in TIERS[:-1]:
