@@ -64,7 +64,7 @@ KINDS = [
     ("a store", ["cost", "--store", "none.duckdb"], "hindcast ingest PATH"),
     ("a file that is no store", ["cost", "--store", SAMPLE], "Name another --store."),
     ("a model", ["prices", "explain", "gpt-4-trubo"], "Did you mean gpt-4-turbo"),
-    ("a price without a number", ["prices", "set", "m"], "--input and --output"),
+    ("a price without a number", ["prices", "set", "m"], "--input with --output"),
     ("a format", ["ingest", "calls.jsonl", "--format", "litelm"], "Did you mean 'litellm'?"),
     ("a number of no call", ["calls", "--show", "999999"], "hindcast calls"),
     ("a share in percent", ["optimize", "--quality-floor", "95"], "between 0 and"),
