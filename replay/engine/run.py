@@ -333,7 +333,9 @@ def _replay_one(
 
 
 def _changes(engine: Engine, result: Outcome) -> bool:
-    """Whether any call of the window comes out otherwise than logged."""
+    """Whether any call of the window comes out otherwise than logged, or no stage was asked to change one."""
+    if not engine.players:
+        return True  # the baseline
     inside = engine.traffic.window
     paid = any(bool(amounts[inside].any()) for amounts in result.side_pico.values())
     return paid or not bool(result.as_logged[inside].all())

@@ -109,3 +109,7 @@ def test_the_file_of_another_point_keeps_the_floor_that_was_asked_for(store: Sto
     assert found.report.floor == 0.95
     assert found.report.verdict == "fails"
     assert found.cost_pico < optimize(store, floor=0.95).cost_pico
+
+
+def test_the_strategy_without_a_stage_is_the_baseline_and_passes(store: Store) -> None:
+    assert verdict(run(store, [strategy(name="logged")]).strategies[0]) == "passes 0.95"
