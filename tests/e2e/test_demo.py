@@ -23,7 +23,7 @@ HINDCAST = [sys.executable, "-m", "cli.app"]
 
 
 def hindcast(*arguments: str, store: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HINDCAST_STORE": str(store)} if store else dict(os.environ)
+    environment = {**os.environ, "COLUMNS": "120", **({"HINDCAST_STORE": str(store)} if store else {})}
     return subprocess.run(
         [*HINDCAST, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=240
     )
