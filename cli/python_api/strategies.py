@@ -290,7 +290,7 @@ def replay(
     first, last = as_window(since, until)
     target = as_store(store)
     priors = load_priors(Path(scores)) if scores else None
-    found = run(target, chosen, since=first, until=last, cold=cold, scores=priors)
+    found = run(target, chosen, since=first, until=last, cold=cold, scores=priors, timed=True)
     return Replay(found, tuple(chosen), _Window(target, first, last, cold))
 
 

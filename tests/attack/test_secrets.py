@@ -21,7 +21,8 @@ from ingest.contents.secret_patterns import KINDS
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
-FORMATS = sorted((ROOT / "sample_logs" / "formats").glob("*.jsonl"))
+# chunks of one text are put together, so that what is planted in one would touch the next: a test of its own below
+FORMATS = [path for path in sorted((ROOT / "sample_logs" / "formats").glob("*.jsonl")) if path.stem != "stream_chunks"]
 LETTERS = string.ascii_letters + string.digits
 
 
@@ -179,6 +180,25 @@ def test_no_secret_in_any_field_of_any_format_reaches_the_store(sample: Path, tm
     for secret in hidden:
         assert secret not in found
         assert secret.encode() not in raw
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_secret_that_was_streamed_in_pieces_is_redacted(size: int, tmp_path: Path) -> None:
+    texts = {kind: f"The key is {text} and more." for kind, (text, _) in secrets(3).items()}
+    head = {"object": "chat.completion.chunk", "created": 1_772_440_000, "model": "gpt-4o-2024-08-06"}
+    lines = []
+    for text in texts.values():
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        chunk = {**head, "id": f"chatcmpl-{len(lines)}"}
+        lines += [{**chunk, "choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+        usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
+        lines.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage})
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store = Store(tmp_path / "s.duckdb")
+    assert ingest(store, [log], redact=[], workers=1).calls == len(texts)
+    found = everything(store)
+    assert [kind for kind, (_, secret) in secrets(3).items() if secret in found] == []
 
 
 def test_tags_models_scores_and_roles_are_redacted(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_sampled_curve_says_its_share_and_its_error(store):
     assert "4 samples of 25.0 % of the keys" in text
 
 
+@pytest.mark.slow
 def test_the_grid_ranks_by_what_is_left_after_paying_for_memory(store):
     words = ["cache", "grid", "--store", store, "--ttl", "1m,24h,never", "--entries", "10,all", "--policy", "lru,sieve"]
     found = json.loads(run(*words, "--json"))

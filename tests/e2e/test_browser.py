@@ -139,6 +139,7 @@ def test_days_are_filtered(visit: Visit) -> None:
     visit.open(visit.page.url.split("?")[0])
 
 
+@pytest.mark.slow
 def test_an_optimum_is_searched_and_its_point_clicked(visit: Visit) -> None:
     visit.go("Optimize")
     visit.page.get_by_role("button", name="Search").click()
@@ -155,6 +156,7 @@ def test_an_optimum_is_searched_and_its_point_clicked(visit: Visit) -> None:
     assert visit.page.locator("h1").inner_text().startswith(f"{cost} instead of $")
 
 
+@pytest.mark.slow
 def test_a_wrong_strategy_says_where_and_what_is_right(visit: Visit) -> None:
     visit.go("Strategies")
     visit.page.locator("summary").filter(has_text="Edit a strategy").click()
@@ -170,6 +172,7 @@ def test_a_wrong_strategy_says_where_and_what_is_right(visit: Visit) -> None:
     visit.settle()
 
 
+@pytest.mark.slow
 def test_a_table_and_a_picture_are_exported(visit: Visit) -> None:
     visit.go("Spike")
     with visit.page.expect_download() as download:
@@ -197,6 +200,7 @@ def test_a_hostile_prompt_is_drilled_to_and_does_nothing(visit: Visit) -> None:
     assert visit.page.locator("[data-testid=stMain] [onerror], [data-testid=stMain] script").count() == 0
 
 
+@pytest.mark.slow
 def test_two_readers_see_a_store_grow_vanish_and_come_back(context: Any, tmp_path: Path) -> None:
     store = made.make(tmp_path / "own.duckdb")
     server = Server(store.path, tmp_path).ready()

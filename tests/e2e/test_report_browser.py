@@ -36,7 +36,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), pytest.param(390, "dark", marks=pytest.mark.slow)])
 def test_it_opens_offline_without_a_complaint(written: dict[str, Path], browser: Any, width: int, theme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=theme, offline=True)
     page = context.new_page()
@@ -60,7 +60,7 @@ def test_it_opens_offline_without_a_complaint(written: dict[str, Path], browser:
     context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_passes_the_accessibility_check(written: dict[str, Path], browser: Any, axe: str, theme: str) -> None:
     context = browser.new_context(color_scheme=theme, bypass_csp=True)
     page = context.new_page()

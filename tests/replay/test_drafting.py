@@ -102,6 +102,7 @@ def test_a_log_without_a_price_is_refused(tmp_path: Path) -> None:
         drafts(built)
 
 
+@pytest.mark.slow
 def test_the_commands_draft_check_list_and_replay_them(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

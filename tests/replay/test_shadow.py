@@ -248,6 +248,7 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_stopped(tmp_path: Path, e
     assert max(endpoint.answered.values()) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_without_paying_twice(tmp_path: Path, endpoint: Endpoint):
     store, journal = log(tmp_path), tmp_path / "j.jsonl"
     endpoint.delay = 0.03

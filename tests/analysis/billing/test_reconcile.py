@@ -241,7 +241,7 @@ def test_only_the_calls_of_the_billing_provider_are_compared(tmp_path: Path) -> 
         max_size=12,
     )
 )
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_effects_always_sum_to_the_gap(store: Store, lines: list[InvoiceLine]) -> None:
     exact(reconcile(store, lines))
 

@@ -134,6 +134,7 @@ def test_nothing_is_said_in_the_first_week_or_of_an_empty_log() -> None:
     assert found(np.zeros(DAYS * BINS_A_DAY)) == ()
 
 
+@pytest.mark.slow
 def test_many_series_together_need_more_than_one() -> None:
     calls, at = usual(), bin_of(10, 11)
     calls[at:] *= 1.75

@@ -18,6 +18,7 @@ from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from ingest.store.database import Store
+from ingest.store.schema import SCHEMA_VERSION
 
 
 def call(provider: str, model: str, **columns: Any) -> dict[str, Any]:
@@ -136,4 +137,4 @@ def test_an_old_store_is_read_and_priced_by_the_columns_that_it_has(tmp_path: Pa
     assert costs(store) == [("0.004", "priced"), (None, "unknown_kind")]
     with store.read() as con:
         assert con.execute("SELECT count(web_search_calls) FROM calls").fetchall() == [(0,)]
-        assert con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall() == [("2",)]
+        assert con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall() == [(str(SCHEMA_VERSION),)]

@@ -70,7 +70,7 @@ def same(one: Priced, other: Priced) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in FIELDS)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(models=st.lists(st.lists(rate, max_size=4), min_size=3, max_size=3), usage=usages())
 def test_both_kernels_give_the_same_integers(models: list[list[Rate]], usage: Usage) -> None:
     table = RateTable.build(models, as_of_ms=4 * DAY)

@@ -24,6 +24,7 @@ READ_RIGHT = {
     "bedrock", "bifrost", "braintrust", "cloudflare", "cohere", "envoy", "gemini", "helicone", "hindcast", "langfuse",
     "langsmith", "litellm", "litellm_spend", "ollama", "openai_agents", "openai_batch", "openai_chat",
     "openai_responses", "openhands", "openrouter", "opik", "phoenix", "portkey", "posthog", "vertex", "inspect_ai",
+    "editor_tokens",
 }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_equal_calls_of_both_logs_stay_as_many_as_each_log_has(tmp_path: Path) -
     assert _calls(store) == 5
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     own=st.lists(st.integers(0, 3), min_size=1, max_size=4),
     chat=st.lists(st.integers(0, 3), min_size=1, max_size=4),

@@ -116,7 +116,7 @@ def test_tool_results_of_openai_messages_are_named(tmp_path: Path) -> None:
     assert found.turns.judged == 0  # this log tells no cache writes: nothing can be said of its prefixes
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.integers(0, 5000), st.integers(0, 6000), st.integers(0, 6000), st.sampled_from("ab")),

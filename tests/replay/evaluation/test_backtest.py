@@ -174,6 +174,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_the_optimizer_matches_the_hand_written_strategy_and_its_forecast_holds(origin: Store):
     first, split, last = date(2024, 3, 5), date(2024, 3, 8), date(2024, 3, 10)
     hand = schema.load(next(path for path in strategies() if path.stem == "combined"))
