@@ -21,6 +21,25 @@ _LAST_FLUSH_SECONDS = 30.0
 _Work = tuple[Callable[..., Any], tuple[Any, ...]]
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _logger = logging.getLogger("hindcast.capture")
+_IMPORT_SECONDS = 5.0
+_importing = threading.Lock()
+_forking = threading.local()
+
+
+def _wait_for_imports() -> None:
+    """Before a fork: a child that is made while the thread imports would find that import unfinished for ever."""
+    if _importing.acquire(timeout=_IMPORT_SECONDS):  # by the thread that forks, which is the only one of the child
+        _forking.held = True
+
+
+def _go_on() -> None:
+    if getattr(_forking, "held", False):
+        _forking.held = False
+        _importing.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait_for_imports, after_in_parent=_go_on, after_in_child=_go_on)
 
 
 class Log:
@@ -92,7 +111,7 @@ class Log:
             self._owner = os.getpid()
 
     def _write_all(self) -> None:
-        with contextlib.suppress(Exception):
+        with _importing, contextlib.suppress(Exception):
             import ingest.wire.request_response  # noqa: F401  while the caller waits for its first answer
         while True:
             item = self._queue.get()
