@@ -307,7 +307,7 @@ def test_the_demo_tells_its_story_and_a_running_strategy_is_stopped(
         if os.environ.get("HINDCAST_PICTURE"):
             visit.page.screenshot(path=ROOT / "docs" / "dashboard.png", animations="disabled")
         said = tour(server, context, "demo")
-        assert "$822.52 a day since Tue 5 Mar, $123.27 before" in said["Overview"]
+        assert "$822.52 a day since Tue 5 Mar, $123.48 before" in said["Overview"]
         visit.sound()
     finally:
         visit.close()
