@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replay.evaluation import bootstrap
+from replay.evaluation import cost_forecast
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def coverage(world: World, *, runs: int, seed: int) -> tuple[float, float]:
         cost = volume * price * np.exp(rng.normal(0, world.day_spread, days))[day]
         cost *= np.exp(rng.normal(0, world.session_spread, len(day)))
         known = day < world.known
-        past = bootstrap.history(
+        past = cost_forecast.history(
             day[known], np.flatnonzero(known), segment[known], cost[known], volume[known], len(BASE)
         )
         coming = np.bincount(segment[~known], weights=volume[~known], minlength=len(BASE))
-        told = bootstrap.forecast(past, coming)
-        low, high = bootstrap.spread(past, world.coming, volume=coming)
+        told = cost_forecast.forecast(past, coming)
+        low, high = cost_forecast.spread(past, world.coming, volume=coming)
         inside += told * low <= cost[~known].sum() <= told * high
         width += (high - low) / 2
     return inside / runs, width / runs

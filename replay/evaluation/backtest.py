@@ -20,7 +20,7 @@ from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.engine.engine import Engine, Outcome
 from replay.engine.quality_evidence import evidence_for
-from replay.evaluation import bootstrap
+from replay.evaluation import cost_forecast
 from replay.quality.gate import QualityReport, assess
 from replay.quality.scores import Priors, Scores
 from replay.strategy.schema import Strategy
@@ -114,7 +114,7 @@ def backtest(
     segment, names = segments(traffic)
     logged = traffic.cost.astype(np.float64)
     cost = outcome.cost_pico.astype(np.float64)
-    past = bootstrap.history(
+    past = cost_forecast.history(
         traffic.day[known].astype(np.int64),
         sessions(traffic)[known],
         segment[known],
@@ -124,13 +124,13 @@ def backtest(
     )
     volume = np.bincount(segment[test], weights=logged[test], minlength=len(names))
     days = np.unique(traffic.day[test])
-    expected = bootstrap.forecast(past, volume)
-    low, high = bootstrap.spread(past, len(days), volume=volume)
+    expected = cost_forecast.forecast(past, volume)
+    low, high = cost_forecast.spread(past, len(days), volume=volume)
     daily = []
     for day in days.tolist():
         mine = test & (traffic.day == day)
         of_day = np.bincount(segment[mine], weights=logged[mine], minlength=len(names))
-        told = bootstrap.forecast(past, of_day)
+        told = cost_forecast.forecast(past, of_day)
         daily.append(
             (
                 EPOCH + timedelta(days=day),

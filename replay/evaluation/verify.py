@@ -19,7 +19,7 @@ from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.evaluation import bootstrap
+from replay.evaluation import cost_forecast
 from replay.evaluation.backtest import Bools
 from replay.evaluation.drift import CALLS_PER, Drift, Side, drifts
 from replay.evaluation.promise import promised
@@ -179,7 +179,7 @@ def verify(
     volume = [_first(units, mask & traffic.demand) for mask in (known, new)]
     width = len(log.segments)
     kind = log.segment[units.first][units.of_call]
-    past = bootstrap.history(
+    past = cost_forecast.history(
         traffic.day[known].astype(np.int64),
         units.of_call[known],
         kind[known],
@@ -212,8 +212,8 @@ def verify(
     )
     days = len(np.unique(traffic.day[real]))
     as_is = int(traffic.cost[carried].sum())
-    expected = bootstrap.forecast(past, after.units)
-    low, high = bootstrap.spread(past, days, volume=after.units)
+    expected = cost_forecast.forecast(past, after.units)
+    low, high = cost_forecast.spread(past, days, volume=after.units)
     realised = int(traffic.cost[real].sum())
     table = log.table
     inside = table.day >= log.day
@@ -232,7 +232,9 @@ def verify(
         low_pico=round(expected * low) + as_is,
         high_pico=round(expected * high) + as_is,
         realised_pico=realised,
-        drifts=drifts(log.segments, before, after, _rates(past), units.noun, realised - as_is - round(expected)),
+        drifts=drifts(
+            log.segments, before, after, cost_forecast.rates(past), units.noun, realised - as_is - round(expected)
+        ),
         effects=effects,
         notes=tuple(notes(log, strategy, effects, real, carried)),
         monitoring=looks,
@@ -251,10 +253,6 @@ def _first(units: DemandUnits, mask: Bools) -> Bools:
     flag = np.zeros(len(mask), np.bool_)
     flag[place[first]] = True
     return flag
-
-
-def _rates(past: bootstrap.History) -> Any:
-    return bootstrap.filled(past, bootstrap.rates(past))
 
 
 def _saved(one: Estimate, units: int) -> dict[str, str | None]:

@@ -48,16 +48,16 @@ def history(day: Int64, session: Int64, segment: Int64, cost: Floats, volume: Fl
 
 
 def rates(past: History) -> Floats:
-    """Cost per unit of volume of each segment; NaN where the past has none of it."""
+    """Cost per unit of volume of each segment; the overall rate where the past has none of it."""
     cost = np.bincount(past.segment, weights=past.cost, minlength=past.segments)
     volume = np.bincount(past.segment, weights=past.volume, minlength=past.segments)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(volume > 0, cost / volume, np.nan), np.float64)
+    overall = past.cost.sum() / past.volume.sum() if past.volume.sum() else 0.0
+    return np.divide(cost, volume, out=np.full(past.segments, overall, np.float64), where=volume > 0)
 
 
 def forecast(past: History, volume: NDArray[Any]) -> float:
-    """Cost of `volume` (per segment) at the past's rates; a segment without a past takes the overall rate."""
-    return float((filled(past, rates(past)) * volume).sum())
+    """Cost of `volume` (per segment) at the past's rates."""
+    return float((rates(past) * volume).sum())
 
 
 def spread(
@@ -82,13 +82,7 @@ def spread(
         return 1.0, 1.0
     scale = np.where(whole > 0, coming / np.where(whole > 0, whole, 1.0), 0.0)
     error = (past.cost - rates(past)[past.segment] * past.volume) * scale[past.segment]
-    squared = float((np.bincount(unit, weights=np.nan_to_num(error), minlength=units) ** 2).sum())
+    squared = float((np.bincount(unit, weights=error, minlength=units) ** 2).sum())
     variance = squared * units / (units - 1) * (1 + past.days / days)
     half = float(stdtrit(units - 1, (1 + confidence) / 2)) * math.sqrt(variance) / told
     return max(1 - half, 0.0), 1 + half
-
-
-def filled(past: History, rate: Floats) -> Floats:
-    """The rates with the overall one where a segment has no past."""
-    overall = past.cost.sum() / past.volume.sum() if past.volume.sum() else 0.0
-    return np.asarray(np.where(np.isnan(rate), overall, rate), np.float64)
