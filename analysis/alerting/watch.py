@@ -45,7 +45,8 @@ from analysis.gates.result import GateResult
 from analysis.ledger import ledger
 from ingest.errors import HindcastError, StoreError
 from ingest.pipeline.follow import Follower
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.receive.journal import Journal
 from ingest.receive.late_names import name_calls
 from ingest.receive.open_traces import Name

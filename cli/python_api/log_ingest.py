@@ -17,7 +17,7 @@ from ingest.store import database
 if TYPE_CHECKING:
     import polars as pl
 
-    from ingest.pipeline import run
+    from ingest.pipeline import report as pipeline_report
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,7 +29,7 @@ class IngestReport(Result):
     be read, each an error with its remedy.
     """
 
-    report: run.IngestReport
+    report: pipeline_report.IngestReport
     cost: Decimal | None
     logged_cost: Decimal | None
     unpriced_calls: int
@@ -167,7 +167,7 @@ def ingest(
     return priced
 
 
-def price_new_calls(store: database.Store, report: run.IngestReport) -> IngestReport:
+def price_new_calls(store: database.Store, report: pipeline_report.IngestReport) -> IngestReport:
     """Bring the ledger up to date and total it."""
     from analysis.ledger import ledger
 

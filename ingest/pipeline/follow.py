@@ -9,7 +9,8 @@ from typing import Any
 
 from ingest.errors import InputError
 from ingest.files.folders import files_below
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import duckdb
 
 from analysis.ledger.ledger import update
-from ingest.pipeline import run, workers
+from ingest.pipeline import run, task_plan, workers
 from ingest.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +44,8 @@ SMALL = 1, 400_000, 3  # PARALLEL_BYTES, TASK_BYTES, PUBLISH_SEGMENTS: many step
 COMMAND = f"""
 import os, signal
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until the command itself listens
-from ingest.pipeline import run, workers
-workers.PARALLEL_BYTES, run.TASK_BYTES, run.PUBLISH_SEGMENTS = {SMALL}
+from ingest.pipeline import run, task_plan, workers
+workers.PARALLEL_BYTES, task_plan.TASK_BYTES, run.PUBLISH_SEGMENTS = {SMALL}
 from cli.entry import main
 main()
 """
@@ -225,13 +225,13 @@ def _write_log(path: Path, name: str, count: int) -> None:
 
 def _read(log: Path, store: Path, mode: str) -> None:
     """What `hindcast ingest` does, in this process, with two parsers and many publishes."""
-    held = workers.PARALLEL_BYTES, run.TASK_BYTES, run.PUBLISH_SEGMENTS
-    workers.PARALLEL_BYTES, run.TASK_BYTES, run.PUBLISH_SEGMENTS = SMALL
+    held = workers.PARALLEL_BYTES, task_plan.TASK_BYTES, run.PUBLISH_SEGMENTS
+    workers.PARALLEL_BYTES, task_plan.TASK_BYTES, run.PUBLISH_SEGMENTS = SMALL
     try:
         run.ingest(Store(store), [log], text=mode == "text", metadata_only=mode == "nothing", workers=2)
         update(Store(store))
     finally:
-        workers.PARALLEL_BYTES, run.TASK_BYTES, run.PUBLISH_SEGMENTS = held
+        workers.PARALLEL_BYTES, task_plan.TASK_BYTES, run.PUBLISH_SEGMENTS = held
 
 
 def _calls(store: Path, log: Path) -> list[tuple[Any, ...]]:

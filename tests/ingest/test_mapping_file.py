@@ -14,7 +14,8 @@ import pytest
 from ingest.detect.draft_mapping import draft_mapping
 from ingest.errors import InputError
 from ingest.mapping_file import load_mapping, parse_mapping
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings"

@@ -14,7 +14,8 @@ from ingest.detect.field_names import field_of, words
 from ingest.detect.file_format import recognise
 from ingest.errors import InputError
 from ingest.mapping_file import parse_mapping
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_logs" / "formats"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ingest.formats import nearest_formats
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from sample_logs.formats import bodies
 from sample_logs.formats.truth import true_calls

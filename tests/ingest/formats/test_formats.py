@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ingest.formats import formats
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from sample_logs.formats.generate import SAMPLE_CALLS, write_samples
 from sample_logs.formats.truth import TrueCall, true_calls

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 

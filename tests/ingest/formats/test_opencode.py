@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ingest.errors import InputError
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 

@@ -16,7 +16,8 @@ import zstandard
 
 from ingest.detect.draft_mapping import draft_mapping
 from ingest.errors import InputError
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 TIME = "2026-06-01T09:00:00+00:00"

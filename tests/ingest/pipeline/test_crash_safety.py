@@ -24,8 +24,8 @@ CALLS = 4_000
 # small tasks and publishes, so that a kill finds the ingest at every stage
 PROGRAM = """
 import sys
-from ingest.pipeline import run as pipeline
-pipeline.TASK_BYTES = 60_000
+from ingest.pipeline import run as pipeline, task_plan
+task_plan.TASK_BYTES = 60_000
 pipeline.PUBLISH_SEGMENTS = 1
 from ingest.formats import formats
 from ingest.store.database import Store

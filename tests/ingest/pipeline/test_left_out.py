@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from ingest.errors import GateError
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage
 from ingest.store.database import Store
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import GateError, InputError
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ingest.pipeline.run import IngestReport, ingest
+from ingest.pipeline.report import IngestReport
+from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 SESSION = "0199a213-81c0-7800-8aa1-bbab2a035a53"

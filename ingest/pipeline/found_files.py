@@ -1,0 +1,122 @@
+"""The files of an ingest: found below the given paths, recognised, and compared with what the store knows of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ingest.detect.file_format import Recognised, recognise
+from ingest.errors import HindcastError, InputError
+from ingest.files.byte_stream import open_file
+from ingest.files.folders import files_below
+from ingest.format_contract import Format
+from ingest.pipeline.report import IngestReport
+from ingest.records.claimed_usage import claimed_in_bytes
+from ingest.staging.printed_runs import is_printed
+from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
+from ingest.store.database import Store
+
+_PEEK = 1 << 16  # bytes of a file that tell what it is of
+
+
+def find_files(
+    paths: Iterable[str | Path], store: Store, report: IngestReport, *, mapping: Any, forced: Format | None
+) -> list[tuple[SourceFile, Recognised]]:
+    """Recognise every file; what tools printed of their runs comes last.
+
+    A named file that cannot be used is a problem of the report; in a folder it is passed over. Raises InputError if no
+    file can be used.
+    """
+    found: list[tuple[SourceFile, Recognised]] = []
+    met = 0
+    for path, named in _files(paths, report):
+        met += 1
+        problem: InputError
+        try:
+            found.append(_recognised(path, mapping, forced))
+            continue
+        except InputError as error:
+            problem = error
+        except OSError as error:
+            problem = InputError(f"cannot be read: {error.strerror}", where=str(path))
+        except (RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
+            problem = InputError(f"cannot be read: {error}", where=str(path))
+        if named:
+            report.problems.append(problem)
+        else:
+            report.passed_over.append(str(problem).splitlines()[0])
+            if _names_usage(path):
+                report.passed_over_usage.append(str(path))
+    if not found:
+        raise _nothing_usable(report, met)
+    found.sort(key=lambda one: one[0].printed)
+    for number, (source, _) in enumerate(found):
+        source.number = number
+    if store.exists():
+        with store.read() as con:
+            for source, known in found:
+                compare(con, source, splittable=known.splittable)
+            recall_unchanged(con, [source for source, _ in found])
+    return found
+
+
+def _recognised(path: Path, mapping: Any, forced: Format | None) -> tuple[SourceFile, Recognised]:
+    known = recognise(path, mapping=mapping, forced=forced)
+    stat = path.stat()
+    name = Path(os.path.realpath(path))
+    source = SourceFile(0, name, known.name, stat.st_size, stat.st_mtime_ns, fingerprint(path, stat.st_size))
+    with open_file(path) as handle:
+        source.printed = is_printed(known.name, handle.read(_PEEK))
+    return source, known
+
+
+def _nothing_usable(report: IngestReport, met: int) -> HindcastError:
+    """Why none of the files that were `met` can be read."""
+    if len(report.problems) == 1:
+        return report.problems[0]
+    if report.problems:
+        first = str(report.problems[0]).splitlines()[0]
+        return InputError(f"none of the files can be used: {first} (and {len(report.problems) - 1} more like it)")
+    return InputError(
+        ("no log was recognised" if met else "no file was found")
+        + (f"; hidden and not read: {_some(report.hidden)}" if report.hidden else ""),
+        remedy="Name the files, or describe their fields: hindcast mapping init FILE",
+    )
+
+
+def _some(paths: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+    return ", ".join(Path(path).name for path in paths[:3]) + more
+
+
+def _names_usage(path: Path) -> bool:
+    """Whether the beginning of a file that is no log names tokens or dollars that were used."""
+    try:
+        with open_file(path) as handle:
+            return any(claimed_in_bytes(handle.read(_PEEK)))
+    except OSError:
+        return False
+
+
+def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it was named itself), folders walked in order of name; what is hidden in them is told."""
+    seen = set()
+    for given in paths:
+        path = Path(given).expanduser()
+        try:
+            folder = path.is_dir()
+        except OSError as error:
+            report.problems.append(InputError(f"cannot be read: {error.strerror}", where=str(path)))
+            continue
+        inside = [path]
+        if folder:
+            inside, hidden = files_below(path)
+            report.hidden.extend(map(str, hidden))
+        for found in inside:
+            real = os.path.realpath(found)  # unlike Path.resolve, also where links go round in a circle
+            if real not in seen:
+                seen.add(real)
+                yield found, not folder
