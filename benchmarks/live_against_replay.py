@@ -102,13 +102,16 @@ def compare(folder: Path) -> None:
     from replay.strategy.schema import load
 
     store = Store(folder / "s.duckdb")
-    ingest(store, sorted(folder.glob("calls-*.jsonl")), text=False, hash_key=None)
+    logs = sorted(folder.glob("calls-*.jsonl"))
+    ingest(store, logs, text=False, hash_key=None)
     update(store)
+    lines = {str(log): [json.loads(line) for line in log.read_text().splitlines()] for log in logs}
     with store.read() as con:
-        logged = {
-            call: (model, next((tag.partition(":")[2] for tag in tags or () if tag.startswith("cache_tier:")), None))
-            for call, model, tags in con.execute("SELECT call_no, model, tags FROM calls").fetchall()
-        }
+        rows = con.execute("SELECT call_no, path, source_row FROM calls JOIN sources USING (source_id)").fetchall()
+    logged = {}
+    for call, path, row in rows:
+        line = lines[path][row - 1]
+        logged[call] = line["response_model"], line.get("cache_tier")
     same = Counter[bool]()
     kinds: Counter[str] = Counter()
     ours = theirs = 0

@@ -68,6 +68,10 @@ def _provider(client: Any) -> str | None:
     return "azure.ai.openai" if "Azure" in type(client).__name__ else None
 
 
+PROVIDERS = frozenset({*_PROVIDERS.values(), "gcp.vertex_ai", "azure.ai.openai", "aws.bedrock"})
+"""The providers that are known by their hosts; any other is told by its address."""
+
+
 def hides_usage() -> bool:
     """Whether the caller of the call in progress is to see no usage, because it did not ask for it."""
     return _hide_usage.get()

@@ -12,11 +12,11 @@ import polars as pl
 
 from analysis.formatting import usd
 from analysis.price_book import vocabulary
+from replay.provider_cache.advice import HOUR_MS
+from replay.provider_cache.dated_rules import rules_of
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Int64, Traffic
 
-# lives of a written prefix, from its last use: Anthropic, prompt caching guide, read 2025-09
-LIFE_MS, LONG_LIFE_MS = 300_000, 3_600_000
 EXPIRED, MODEL, PREFIX, UNEXPLAINED = (
     "the cache life had passed",
     "another model",
@@ -114,12 +114,14 @@ def turns_of(traffic: Traffic, prompts: Prompts, lane: Int64, order: Int64, zone
     """Each turn of the window held against the prefix that the turn before read or wrote.
 
     Judged are turns of lanes whose log tells cache writes: what was written can be read by the next turn, until its
-    life is over, if model and prefix are the same (Anthropic, prompt caching guide, read 2025-09).
+    life is over by the provider's rule of the day, if model and prefix are the same.
     """
+    providers, models = [provider for provider, _ in traffic.models], [model for _, model in traffic.models]
+    rule, rules = rules_of(providers, models, traffic.model, traffic.start_ms)
     before, after = order[:-1], order[1:]
     left = zones[before, 0] + zones[before, 1]
     judged = (lane[before] == lane[after]) & (zones[before, 1] + zones[before, 0] > 0) & traffic.window[after]
-    judged &= (traffic.usage.input[after] > 0) & _writes(traffic)[before]
+    judged &= (traffic.usage.input[after] > 0) & _writes(traffic)[before] & (rule[before] >= 0)
     before, after, left = before[judged], after[judged], left[judged]
     lost = left - zones[after, 0]
     gaps = traffic.start_ms[after] - traffic.end_ms[before]
@@ -132,7 +134,7 @@ def turns_of(traffic: Traffic, prompts: Prompts, lane: Int64, order: Int64, zone
     for place in np.flatnonzero(lost > 0).tolist():
         old, new = int(before[place]), int(after[place])
         position, character = _differs(prompts, old, new)
-        life = LONG_LIFE_MS if long_lived[old] else LIFE_MS
+        life = HOUR_MS if long_lived[old] else rules[rule[old]].ttl_ms
         if traffic.model[old] != traffic.model[new]:
             cause = MODEL
         elif gaps[place] > life:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from analysis.dimensions import dimension
 from analysis.formatting import usd
 from analysis.price_book import vocabulary
-from ingest.store.database import Store
 from replay.context.lanes import Turns, lanes, turns_of
 from replay.context.sources import SOURCES, Parts, parts_of
 from replay.traffic.load_prompts import chain_encoding, load_prompts
@@ -131,7 +130,7 @@ def context(traffic: Traffic, *, by: Sequence[str] = (), limit: int = 20) -> Con
     `by` are dimensions that rules may see (agent, task, model, session, ...). Raises InputError for any other.
     """
     prompts = load_prompts(traffic, texts=True)
-    parts = parts_of(prompts.contents, _answers(traffic.store))
+    parts = parts_of(prompts.contents)
     lane, order = lanes(traffic, prompts)
     zones, cost = _zones(traffic), _charges(traffic)
     weight = _weights(traffic, prompts, lane, order)
@@ -171,7 +170,7 @@ def _divide(
     divide(
         order, lane, prompts.offsets, prompts.ids, weight, _truncated(traffic), traffic.usage.input, zones, cost,
         parts.offsets, parts.chars, parts.source, group, by_group, by_part,
-        np.full(len(parts.source), -1, np.int64),
+        np.full(len(parts.source), np.iinfo(np.int64).min),
     )  # fmt: skip
 
 
@@ -232,14 +231,6 @@ def _truncated(traffic: Traffic) -> NDArray[np.bool_]:
     numbers = rows.column("call_no").to_numpy()
     cut = rows.column("cut").to_numpy(zero_copy_only=False)
     return np.asarray(cut[np.searchsorted(numbers, traffic.call_no)], np.bool_)
-
-
-def _answers(store: Store) -> dict[int, str]:
-    with store.read() as con:
-        rows = con.execute(
-            """SELECT content_id, text FROM contents WHERE kind = 'output' AND contains(text, '"id"')"""
-        ).fetchall()
-    return dict(rows)
 
 
 def _groups(traffic: Traffic, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], Int64]:

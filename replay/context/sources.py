@@ -57,11 +57,11 @@ class _Use:
     path: str
 
 
-def parts_of(contents: Contents, answers: Mapping[int, str]) -> Parts:
-    """The parts of each content. `answers` are further texts, in which tool calls are looked up."""
+def parts_of(contents: Contents) -> Parts:
+    """The parts of each content. A tool's result follows its call in a request, so the calls are among the contents."""
     messages = {number: _decoded(text) for number, text in contents.texts.items()}
     uses: dict[str, _Use] = {}
-    for message in (*messages.values(), *map(_decoded, answers.values())):
+    for message in messages.values():
         uses.update(_uses(message))
     offsets, source, chars, label = [0], [], [], []
     for number in range(len(contents)):

@@ -28,7 +28,7 @@ def divide(
     group       int64 n: row of `by_group`
     by_group    int64 groups x sources x 6 (out): tokens and pico-dollars of the zones
     by_part     int64 parts x 5 (out): calls, calls that had it before, tokens, pico-dollars, pico of having it again
-    seen        int64 parts (out, -1 before): the last lane that had the part
+    seen        int64 parts (out, no lane's number before): the last lane that had the part
 
     A prompt is read from its beginning: first what the cache held, then what was written to it, then the rest. A
     boundary between parts is rounded to a whole token, and money to whole pico-dollars by running sums, so that the

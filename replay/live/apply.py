@@ -195,13 +195,9 @@ class Applied:
         names = dict(current())
         if retries and retries.isdecimal() and int(retries):
             names["attempt"] = int(retries) + 1
-        seen = read(body, provider, names)
+        seen = read(body, request.url.path, provider, names)
         decider, tiers = self.decider, self.tiers
         decision = decider.decide(seen)
-        model = _sent_name(decision.model, provider)
-        if model is None:
-            self.count("stays: another provider")
-            model = seen.model
         if decision.stays:
             self.count(f"stays: {decision.stays}")
         fields: dict[str, Any] = {"rollout": self.strategy.name}
@@ -209,7 +205,7 @@ class Applied:
             fields |= {"arm": decision.arm, "propensity": decision.propensity, "assignment": "random"}
         key = None
         if tiers and decision.arm != "control" and decider.cacheable(seen):
-            key = _key(seen, self.strategy, model, request, host)
+            key = _key(seen, self.strategy, decision.model, request, host)
         plan = Plan(request, seen, decision, key, fields)
         found = look_up(tiers, key, int(started * 1000)) if key is not None else None
         if found is not None:
@@ -219,9 +215,9 @@ class Applied:
             return plan
         if key is not None:
             self.count("miss")
-        self.count("moved" if model != seen.model else "as asked")
-        if model != seen.model:
-            plan.request = _with_model(request, body, model)
+        self.count("moved" if decision.model != seen.model else "as asked")
+        if decision.model != seen.model:
+            plan.request = _with_model(request, body, decision.model)
         self.log.plans[id(plan.request.content)] = plan
         return plan
 
@@ -314,14 +310,6 @@ def _sending(send: Any, applied: Applied, azure: str | None) -> Any:
     return send_sync
 
 
-def _sent_name(wanted: str, provider: str) -> str | None:
-    """The model's name as the client's own provider takes it; None where it is of another provider."""
-    given, slash, name = wanted.partition("/")
-    if not slash:
-        return wanted
-    return name if given == provider else None
-
-
 def _with_model(request: Any, body: dict[str, Any], model: str) -> Any:
     """The request with another model, all else as it was."""
     headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
@@ -360,6 +348,4 @@ def _hit_line(captured: Captured, text: bool, tier: str | None) -> dict[str, Any
     """The line of a call that a cache answered: what it would have used, and that it was not sent."""
     line = make(captured, text)
     line.pop("response_id", None)  # is that of the call whose answer it is
-    line |= {"call_id": f"hit-{uuid.uuid4()}", "status": "gateway_cache_hit"}
-    line["tags"] = [*(line.get("tags") or ()), f"cache_tier:{tier}"]
-    return line
+    return line | {"call_id": f"hit-{uuid.uuid4()}", "status": "gateway_cache_hit", "cache_tier": tier}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from collections import OrderedDict
@@ -13,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from analysis.pricing.model_info import model_info
+from ingest.capture.clients import PROVIDERS
 from replay.live.live_request import LiveRequest
 from replay.rollout import assignment
 from replay.stages import eligibility, rule_evaluation
@@ -21,12 +23,13 @@ from replay.strategy.fields import Selection
 from replay.strategy.schema import Strategy
 
 _REMEMBERED: Final = 10_000
+_LONG: Final = 200
 _RESPONSE_FORMATS: Final = ("json_schema",)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a strategy does with a call. `stays`: why it did not go where its rule sends it."""
+    """What a strategy does with a call: `model` as the provider is asked for it, `stays` why it did not go further."""
 
     model: str
     rule: int  # the number of the rule that decided, -1 where none does
@@ -79,9 +82,11 @@ class Decider:
                 first = target, rule
                 self._conversations.put(conversation, first)
             target, rule = first
-        wanted = request.model if target < 0 else self._names[target]
-        stays = self._unfit(request, wanted) if wanted != request.model else None
-        moved = wanted if stays is None else request.model
+        wanted = request.model if target < 0 else _as_sent(self._names[target], request.provider)
+        stays = "another provider" if wanted is None else None
+        if wanted is not None and wanted != request.model:
+            stays = self._unfit(request, wanted)
+        moved = request.model if wanted is None or stays is not None else wanted
         rollout = self.strategy.rollout
         if rollout is None or arm is None:
             return Decision(moved, rule, None, None, stays)
@@ -111,7 +116,7 @@ class Decider:
     def _answer(self, request: LiveRequest) -> tuple[int, int, bool]:
         """(index of the target or -1, number of the rule, skipped by the cache) by the rules' columns."""
         values = tuple(request.column(name) for name in self._columns)
-        key = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        key = tuple(map(_short, values))
         found = self._answers.get(key)
         if found is None:
             kinds = {name: KINDS[COLUMNS[name]] for name in self._columns}
@@ -129,8 +134,9 @@ class Decider:
 
     def _unfit(self, request: LiveRequest, wanted: str) -> str | None:
         """Why the wanted model cannot serve the call, by the rules of `replay.stages.eligibility`."""
-        provider, _, name = wanted.rpartition("/")
-        info = model_info(provider or request.provider, name)
+        if request.fixed:
+            return "the address names the model"
+        info = model_info(request.provider, wanted)
         most = request.size_bytes
         room = max(request.call.max_tokens or 0, info.max_output_tokens or 0)
         if info.context_window is not None and most + room > info.context_window:
@@ -144,6 +150,26 @@ class Decider:
             structured=np.array([request.call.response_format in _RESPONSE_FORMATS]),
         )
         return next((reason for reason, mask in eligibility.fits(info, needs).items() if mask[0]), None)
+
+
+def _as_sent(target: str, provider: str) -> str | None:
+    """A rule's model as this provider is asked for it; None where it is another's.
+
+    A gateway's names may hold a provider (`openai/gpt-4o` of OpenRouter): they are sent as they are.
+    """
+    given, slash, name = target.partition("/")
+    if not slash:
+        return target
+    if given == provider:
+        return name
+    return None if provider in PROVIDERS else target
+
+
+def _short(value: Any) -> Hashable:
+    """A value to remember an answer by: a long text by its digest, so that prompts are not held."""
+    if isinstance(value, list):
+        return tuple(value)
+    return hashlib.sha256(value.encode()).digest() if isinstance(value, str) and len(value) > _LONG else value
 
 
 def _unit(request: LiveRequest, unit: str) -> str | None:

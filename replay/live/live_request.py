@@ -23,6 +23,7 @@ class LiveRequest:
     """One request: `body` is the decoded JSON, `call` what a log of it would say."""
 
     body: dict[str, Any]
+    path: str
     call: Call
     context: Mapping[str, Any]
     provider: str
@@ -34,6 +35,11 @@ class LiveRequest:
     @property
     def model(self) -> str:
         return str(self.call.request_model or "")
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the address names the model too, so that another one in the body would change nothing (Azure)."""
+        return "/deployments/" in self.path
 
     @property
     def size_bytes(self) -> int:
@@ -60,7 +66,7 @@ class LiveRequest:
         return getattr(self.call, name, None) if value is None else value
 
 
-def read(body: dict[str, Any], provider: str, context: Mapping[str, Any]) -> LiveRequest:
+def read(body: dict[str, Any], path: str, provider: str, context: Mapping[str, Any]) -> LiveRequest:
     """The request of a decoded body. Raises what reading a log raises for a body that is none."""
     call, kept = described_request(body)
     call.params = kept or None
@@ -84,4 +90,4 @@ def read(body: dict[str, Any], provider: str, context: Mapping[str, Any]) -> Liv
             tenant(Call(user_id=user, tags=tags)),
         )  # fmt: skip
         keys = tuple(made.hashes[number] for number in numbers)
-    return LiveRequest(body, call, context, provider, words, images, text, keys)
+    return LiveRequest(body, path, call, context, provider, words, images, text, keys)

@@ -40,7 +40,7 @@ def oracle(message: dict[str, Any]) -> tuple[Any, ...]:
     kept = {key: value for key, value in message.items() if value is not None}
     canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     logged = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
-    # control characters stand as \uXXXX in both; they count for the masks too
+    # control characters stand as \u and four digits in both; they count for the masks too
     uuid = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
     nfc = unicodedata.normalize("NFC", canonical)
     masked = re.sub(r"[0-9][A-Za-z0-9_:.,+/-]*", "#", re.sub(uuid, "#", nfc))

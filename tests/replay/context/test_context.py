@@ -200,6 +200,14 @@ def test_what_has_no_price_or_no_count_is_said(tmp_path: Path) -> None:
     assert [one.source for one in found.shares] == ["not in the log"]
 
 
+def test_a_call_without_a_session_carries_nothing_again(tmp_path: Path) -> None:
+    first, second = (call(turn, [ASKED], {"input_tokens": 100}) for turn in (0, 1))
+    del first["session_id"], second["session_id"]
+    found = read(tmp_path, [first, second])
+    assert [(one.calls, one.again) for one in found.items if one.source == "user messages"] == [(2, 0)]
+    assert found.again_pico == 0
+
+
 def test_the_real_session_is_reproduced_turn_by_turn(tmp_path: Path, data: Path) -> None:
     store = Store(tmp_path / "s.duckdb")
     ingest(store, [data / "claude_code_session.jsonl"])

@@ -228,6 +228,18 @@ def test_a_holdback_is_drawn_by_the_unit_and_logged(upstream: Provider, tmp_path
     ]  # fmt: skip
 
 
+def test_a_model_that_the_client_cannot_ask_for_is_not_asked_for(upstream: Provider, tmp_path: Path) -> None:
+    gateway = client_of(upstream, tmp_path, "name: g\nroute: [{default: openai/gpt-4o-mini}]\n")
+    assert ask(gateway, "through a gateway, by the gateway's own name") == "openai/gpt-4o-mini"
+    (tmp_path / "s.yaml").write_text("name: a\nroute: [{default: gpt-4o-mini}]\n")
+    azure = openai.AzureOpenAI(
+        api_key="k", api_version="2024-10-21", base_url=f"{upstream.url}/deployments/big", max_retries=0
+    )
+    apply(azure, tmp_path / "s.yaml", log=tmp_path / "azure.jsonl")
+    assert ask(azure, "the address names the deployment", "gpt-4-turbo") == "gpt-4-turbo"
+    assert azure.hindcast.counts["stays: the address names the model"] == 1
+
+
 def test_threads_get_their_own_answers(upstream: Provider, tmp_path: Path) -> None:
     client = client_of(upstream, tmp_path, ROUTED)
     with ThreadPoolExecutor(8) as pool:
