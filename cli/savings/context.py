@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,8 @@ from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_jso
 
 if TYPE_CHECKING:
     from replay.context.lanes import Turns
-    from replay.context.levers import Lever
     from replay.context.report import Context, Item, Share
+    from replay.engine.run import StrategyResult
 
 
 def register(app: typer.Typer) -> None:
@@ -51,18 +51,18 @@ def context(
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)
     found = divided(load(held, since=since, until=until), by=comma_separated(by), limit=limit)
-    shorter: tuple[Lever, ...] = ()
+    shorter: tuple[StrategyResult, ...] = ()
     if replays and found.items and found.textless_calls < found.calls:
         with progress("Replaying shorter contexts", unit="strategies") as bar:
-            bar.total(ways.count_levers())
+            bar.total(len(ways.WAYS))
             shorter = ways.levers(held, since=since, until=until, done=lambda _: bar.advance(1))
     if as_json:
-        emit_json({**found.to_json(), "replays": [_lever(one) for one in shorter]})
+        emit_json({**found.to_json(), "replays": [one.to_json() for one in shorter]})
         return
     _show(found, shorter)
 
 
-def _show(found: Context, shorter: tuple[Lever, ...]) -> None:
+def _show(found: Context, shorter: tuple[StrategyResult, ...]) -> None:
     from analysis.formatting import count, money, share, tokens
 
     if not found.input_tokens:
@@ -122,20 +122,15 @@ def _show_turns(turns: Turns) -> None:
         say(f"Largest: call {worst.call_no}, turn {worst.turn} of its conversation{where}.")
 
 
-def _show_levers(shorter: tuple[Lever, ...]) -> None:
+def _show_levers(shorter: tuple[StrategyResult, ...]) -> None:
+    from analysis.formatting import share
     from replay.advice.result_in_words import cost_text, verdict
 
     if not shorter:
         return
     say()
-    rows = [[one.about, cost_text(one.result), _share(one), verdict(one.result)] for one in shorter]
+    rows = [[one.name, cost_text(one), share(one.saved_share), verdict(one)] for one in shorter]
     table(["another way", "USD/day", "saved", "quality"], rows, left=(0, 3))
-
-
-def _share(one: Lever) -> str:
-    from analysis.formatting import share
-
-    return share(one.result.saved_share)
 
 
 def _by_source(found: Context) -> dict[str, tuple[int, int]]:
@@ -179,7 +174,3 @@ def _item(one: Item) -> list[str]:
 
 def _dollars(pico: int) -> Decimal:
     return Decimal(pico).scaleb(-12)
-
-
-def _lever(one: Lever) -> dict[str, Any]:
-    return {"about": one.about, **one.result.to_json()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -12,7 +11,7 @@ from replay.engine.run import StrategyResult, run
 from replay.strategy.schema import Strategy
 
 # what it does -> its part of a strategy
-_WAYS: dict[str, dict[str, Any]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "keep the last 5 tool results of a request": {"compress": [{"tool_result_stub": {"keep": 5}}]},
     "keep the last 2 tool results of a request": {"compress": [{"tool_result_stub": {"keep": 2}}]},
     "drop all but the last 20 messages": {"compress": [{"history_window": {"messages": 20}}]},
@@ -22,27 +21,11 @@ _WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Lever:
-    """One way to carry less, as replayed."""
-
-    result: StrategyResult
-
-    @property
-    def about(self) -> str:
-        return self.result.name
-
-
 def levers(
     store: Store, *, since: date | None, until: date | None, done: Callable[[str], None] | None = None
-) -> tuple[Lever, ...]:
-    """The ways that change any call of the window, best first. Each is a strategy that could be written to a file."""
-    strategies = [Strategy.model_validate({"name": about, **part}) for about, part in _WAYS.items()]
+) -> tuple[StrategyResult, ...]:
+    """The ways of WAYS that change the cost of the window, best first, each named by what it does."""
+    strategies = [Strategy.model_validate({"name": about, **part}) for about, part in WAYS.items()]
     replay = run(store, strategies, since=since, until=until, done=done)
-    found = [Lever(one) for one in replay.strategies if any(one.savings_pico.values())]
-    return tuple(sorted(found, key=lambda one: -sum(one.result.savings_pico.values())))
-
-
-def count_levers() -> int:
-    """How many replays `levers` makes."""
-    return len(_WAYS)
+    found = [one for one in replay.strategies if any(one.savings_pico.values())]
+    return tuple(sorted(found, key=lambda one: -sum(one.savings_pico.values())))

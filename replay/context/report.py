@@ -187,7 +187,7 @@ def _charges(traffic: Traffic) -> Int64:
     columns = ("cache_read_usd", "cache_write_usd", "uncached_input_usd")
     listed = ", ".join(f"CAST(coalesce({name}, 0) * 1000000000000 AS BIGINT) AS {name}" for name in columns)
     with traffic.store.read() as con:
-        rows = con.sql(f"SELECT call_no, {listed} FROM ledger ORDER BY call_no").to_arrow_table()
+        rows = con.sql(f"SELECT call_no, {listed} FROM ledger WHERE {_span(traffic)} ORDER BY call_no").to_arrow_table()
     numbers = rows.column("call_no").to_numpy()
     found = np.column_stack([rows.column(name).to_numpy() for name in columns])
     charges = np.zeros((len(traffic), 3), np.int64)
@@ -225,12 +225,18 @@ def _truncated(traffic: Traffic) -> NDArray[np.bool_]:
     """Whether a request's text is known to be less than what was sent."""
     with traffic.store.read() as con:
         rows = con.sql(
-            """SELECT call_no, content_state IS DISTINCT FROM 'full' AND content_state IS DISTINCT FROM 'hashed' AS cut
-               FROM calls ORDER BY call_no"""
+            f"""SELECT call_no, content_state IS DISTINCT FROM 'full' AND content_state IS DISTINCT FROM 'hashed' AS cut
+               FROM calls WHERE {_span(traffic)} ORDER BY call_no"""
         ).to_arrow_table()
     numbers = rows.column("call_no").to_numpy()
     cut = rows.column("cut").to_numpy(zero_copy_only=False)
     return np.asarray(cut[np.searchsorted(numbers, traffic.call_no)], np.bool_)
+
+
+def _span(traffic: Traffic) -> str:
+    """SQL of a range of numbers that holds all calls of the traffic."""
+    numbers = traffic.call_no
+    return f"call_no BETWEEN {int(numbers.min(initial=1 << 62)):d} AND {int(numbers.max(initial=-1)):d}"
 
 
 def _groups(traffic: Traffic, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], Int64]:
