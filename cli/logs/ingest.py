@@ -228,7 +228,10 @@ def _notes(priced: IngestReport) -> list[str]:
         notes.append(f"{count(report.ambiguous, 'call')} whose tokens can be read in two ways: no price")
     elsewhere = sum(file["logged_elsewhere"] for file in report.files)
     if elsewhere:
-        notes.append(f"{count(elsewhere, 'duplicate')} from another tool's log under another name")
+        notes.append(
+            f"{count(elsewhere, 'duplicate')} of calls stored under another id: from another tool's log, the printed "
+            "output of a run, or this log read with or without texts"
+        )
     if report.hidden:
         notes.append(
             f"hidden and not read: {count(len(report.hidden), 'entry', 'entries')}, such as {report.hidden[0]}; "

@@ -92,8 +92,9 @@ class IngestReport(Result):
         """One row per file.
 
         Columns: `path`, `format` String; Int64: `rows`, `calls` (new ones), `duplicates`, `quarantined` (unusable),
-        `logged_elsewhere` (of the duplicates, those that another tool's log has). The rows that are no calls make up
-        the difference.
+        `logged_elsewhere` (of the duplicates, those of calls stored under another id: from another tool's log, the
+        printed output of a run, or this log read with or without texts). The rows that are no calls make up the
+        difference.
         """
         import polars as pl
 

@@ -1,7 +1,7 @@
-"""Calls that are in the store already: fuller rows of the same call, and the same call in another tool's log.
+"""Calls that are in the store already: fuller rows of the same call, and rows of it that have another key.
 
-The key of a row that was left out for another tool's row of the same call is kept as an alias of the stored call, so
-that reading the log again finds it.
+The key of a row whose call is stored under another one (from another tool's log, the printed output of a run, or this
+log read with or without texts) is kept as an alias of the stored call, so that reading the log again finds it.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def kept_otherwise(con: duckdb.DuckDBPyConnection, staged: pa.Table, kept: Any, 
 
 
 def keep_aliases(con: duckdb.DuckDBPyConnection, found: dict[int, int], high: Any, low: Any, format: str) -> None:
-    """Keep what `logged_elsewhere` found: the keys of the rows, halves in `high` and `low`, as aliases of the calls."""
+    """Keep the keys of the rows that were `found` to be stored calls, halves in `high` and `low`, as their aliases."""
     if not found:
         return
     rows = np.fromiter(found, dtype=np.int64, count=len(found))
@@ -238,8 +238,3 @@ def keep_aliases(con: duckdb.DuckDBPyConnection, found: dict[int, int], high: An
         {"code": ALSO_LOGGED, "format": format},
     )
     con.unregister("aliases")
-
-
-def without(kept: Any, dropped: dict[int, int]) -> Any:
-    """The call numbers in `kept` (int64) that are no key of `dropped`."""
-    return kept[~np.isin(kept, np.fromiter(dropped, dtype=np.int64, count=len(dropped)))] if dropped else kept

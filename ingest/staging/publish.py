@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -28,7 +29,6 @@ from ingest.staging.deduplicate import (
     kept_otherwise,
     logged_elsewhere,
     replace_fuller,
-    without,
 )  # fmt: skip
 from ingest.staging.interning import Staged
 from ingest.staging.source_files import SourceFile
@@ -110,18 +110,16 @@ def _publish_calls(
             kept, aliased = _fresh(con, high, low)
     repeated = staged.calls if len(kept) < len(high) else None
     if format is not None:
-        elsewhere = logged_elsewhere(con, staged.calls, kept, format)
-        keep_aliases(con, elsewhere, high, low, format)
-        aliased = np.concatenate([aliased, np.fromiter(elsewhere, dtype=np.int64)])
-        kept = without(kept, elsewhere)
-        printed = printed_runs.in_session(con, staged.calls, kept)
-        keep_aliases(con, printed, high, low, f"{format}, printed")
-        aliased = np.concatenate([aliased, np.fromiter(printed, dtype=np.int64)])
-        kept = without(kept, printed)
-        otherwise = kept_otherwise(con, staged.calls, kept, format)
-        keep_aliases(con, otherwise, high, low, format)
-        aliased = np.concatenate([aliased, np.fromiter(otherwise, dtype=np.int64)])
-        kept = without(kept, otherwise)
+        for find, name in (
+            (partial(logged_elsewhere, format=format), format),
+            (printed_runs.in_session, f"{format}, printed"),
+            (partial(kept_otherwise, format=format), format),
+        ):
+            found = find(con, staged.calls, kept)
+            keep_aliases(con, found, high, low, name)
+            known = np.fromiter(found, dtype=np.int64, count=len(found))
+            aliased = np.concatenate([aliased, known])
+            kept = kept[~np.isin(kept, known)]
     for number, count in Counter(staged.calls["source"].to_numpy()[aliased].tolist()).items():
         files[number].elsewhere += count
     first = con.execute("SELECT coalesce(max(call_no) + 1, 0) FROM calls").fetchall()[0][0]
@@ -135,8 +133,8 @@ def _publish_calls(
         twice = printed_runs.flag_earlier(con, first)
         if twice:
             files[int(staged.calls["source"][0].as_py())].flagged[printed_runs.TWICE] += twice
-        found, counts = np.unique(staged.calls["source"].to_numpy(), return_counts=True)
-        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+        sources, counts = np.unique(staged.calls["source"].to_numpy(), return_counts=True)
+        for number, count in zip(sources.tolist(), counts.tolist(), strict=True):
             files[number].found_new(count)
     if repeated is not None:
         replace_fuller(con, repeated, high, low)

@@ -49,7 +49,7 @@ class SourceFile:
     rows: int = 0
     calls: int = 0
     duplicates: int = 0
-    elsewhere: int = 0  # of the duplicates, those that another format's log has under another name
+    elsewhere: int = 0  # of the duplicates, those of calls stored under another key
     quarantined: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)  # by kind (skipped, unusable) and reason
