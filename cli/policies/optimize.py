@@ -11,7 +11,7 @@ from cli.terminal.options import FLOOR, POSITIVE, Since, Until, Where, report_em
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
-    from replay.optimize.search import Optimum, Point
+    from replay.optimize.optimum import Optimum, Point
 
 
 def register(app: typer.Typer) -> None:

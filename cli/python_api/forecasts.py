@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from replay.evaluation import backtest as held_out
     from replay.evaluation import verify as check
-    from replay.optimize import search
+    from replay.optimize import optimum
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,7 +166,7 @@ class Verification(Result):
 class Optimum(Result):
     """The cheapest strategy that is shown to keep the quality floor. Dollars are Decimal, over the window."""
 
-    found: search.Optimum
+    found: optimum.Optimum
     requested_days: tuple[date | None, date | None] = (None, None)
 
     shown = ("agent", "task", "template", "model", "evidence")

@@ -16,7 +16,9 @@ from analysis.ledger import ledger
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.optimize.frontier import frontier
-from replay.optimize.search import CELL_CONFIDENCE, Knobs, optimize
+from replay.optimize.grid import Knobs
+from replay.optimize.options import CELL_CONFIDENCE
+from replay.optimize.search import optimize
 from replay.optimize.write_strategy import KEEP, written
 from replay.quality.intervals import estimates, paired
 from replay.strategy import schema
