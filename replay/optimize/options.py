@@ -5,7 +5,6 @@ Every (agent, task) is a group and every candidate model an option; option 0 lea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.price_book import vocabulary
 from analysis.pricing.stored_overrides import near_models
 from ingest.errors import InputError
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine, Outcome, Shared
 from replay.optimize.frontier import Frontier, frontier
 from replay.optimize.grid import Knobs
 from replay.optimize.write_strategy import Group
@@ -57,7 +56,8 @@ class Options:
         latency_p95_ms: float | None,
         priors: Priors,
         models: Sequence[str] | None,
-        by_template: bool = False,
+        grid: Sequence[Knobs],
+        by_template: bool,
     ) -> None:
         self.traffic = traffic
         self.floor = floor
@@ -78,12 +78,13 @@ class Options:
             )
         names = [name for _, name in traffic.models]
         self.names: list[str | None] = [*names, *(name for name in self.options if name not in names)]
-        self.gathered = Gathered.of(traffic)
+        every = [self._strategy(knobs, target) for knobs in grid for target in (None, *self.options)]
+        self._shared = Shared(every)
+        self.gathered: Gathered = self._shared.once("gathered", lambda: Gathered.of(traffic))
         self.scores = self.gathered.scores(self.names)
         everywhere = np.ones(len(traffic), bool)  # an option is tried on every call
         self.assignment = self.gathered.assignment(lambda: everywhere)
         self.slow = self._too_slow(latency_p95_ms)
-        self._shared: dict[str, Engine] = {}
         self.mean_logged = 1.0
 
     def table(self, knobs: Knobs) -> Table:
@@ -93,7 +94,7 @@ class Options:
         inside = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED)
         for option in range(options):
             target = self.options[option - 1] if option else None
-            engine = self._engine(knobs, target)
+            engine = self.engine(self._strategy(knobs, target))
             outcome = engine.evaluate(engine.everything)
             unpriced = inside & (outcome.cost_pico == vocabulary.UNPRICED)
             known = inside & ~unpriced
@@ -108,8 +109,8 @@ class Options:
                 cost[self.slow[option], option] = np.inf
         return Table(knobs, cost, worth, frontier(cost, worth))
 
-    def _engine(self, knobs: Knobs, target: str | None) -> Engine:
-        strategy = Strategy.model_validate(
+    def _strategy(self, knobs: Knobs, target: str | None) -> Strategy:
+        return Strategy.model_validate(
             {
                 "name": "candidate",
                 "route": [{"default": target}] if target else [],
@@ -118,18 +119,10 @@ class Options:
                 "quality": Quality(floor=self.floor),
             }
         )
-        engine = Engine(self.traffic, strategy)
-        return self.share(engine)
 
-    def share(self, engine: Engine) -> Engine:
-        """The compressed prompts are the same for every target model."""
-        parts = engine.strategy.compress
-        if parts:
-            key = json.dumps([part.model_dump(mode="json") for part in parts], sort_keys=True)
-            known = self._shared.setdefault(key, engine)
-            if known is not engine:
-                engine.shared = known.shared
-        return engine
+    def engine(self, strategy: Strategy) -> Engine:
+        """The replay of a strategy, which shares what does not depend on its rules with that of all the others."""
+        return Engine(self.traffic, strategy, self._shared)
 
     def _worth(self, engine: Engine, outcome: Outcome, option: int) -> Floats:
         """Guaranteed quality per group under one option: share x lower bound of (served - floor x logged)."""

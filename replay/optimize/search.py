@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.engine.engine import Engine
 from replay.engine.quality_evidence import evidence_for
 from replay.optimize.frontier import pareto
 from replay.optimize.grid import Knobs, default_grid
@@ -67,8 +66,8 @@ def optimize(
     if not traffic.window.any():
         raise InputError("no calls in this window", remedy="Check --since and --until: hindcast cost --by day")
     aim = floor if reach is None else reach
-    search = Options(traffic, aim, per_task or {}, latency_p95_ms, priors or Priors(), models, by_template)
     grid = default_grid(traffic, base) if grid is None else grid
+    search = Options(traffic, aim, per_task or {}, latency_p95_ms, priors or Priors(), models, grid, by_template)
     tables = []
     for knobs in grid:
         tables.append(search.table(knobs))
@@ -113,7 +112,7 @@ def _finish(
         judged=Quality(floor=floor, per_task=search.per_task),
         base=base,
     )
-    engine = search.share(Engine(search.traffic, strategy))
+    engine = search.engine(strategy)
     outcome = engine.evaluate(engine.everything)
     found = evidence_for(engine, outcome, search.priors)
     report = assess(found)
