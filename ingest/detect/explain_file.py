@@ -15,7 +15,7 @@ from ingest.files import containers, line_files
 from ingest.format_contract import READER_ERRORS, Context, Format, as_bad_record
 from ingest.formats import format_named
 from ingest.records.call import BadRecordError, Bucket, Call, Skip
-from ingest.staging.batch import complete
+from ingest.staging.call_completion import complete
 
 ROWS = 2_000
 # what decides which questions can be answered, in the words of a user

@@ -14,7 +14,8 @@ from ingest.format_contract import Columns, Format
 from ingest.formats import format_named
 from ingest.pipeline import parse_rows
 from ingest.staging.arrow_files import concatenated, write_table
-from ingest.staging.batch import Batch, ContentRules, FileCounts, Segment
+from ingest.staging.batch import Batch
+from ingest.staging.segment import ContentRules, FileCounts, Segment
 
 SEGMENT_CALLS = 60_000
 WHOLE_BYTES = 64 << 20  # a file that is read in one piece and is larger goes the ordinary way, in bounded memory

@@ -23,7 +23,8 @@ from ingest.formats import detect_record, format_named, rows_inside
 from ingest.records.call import NOTHING, BadRecordError, Bucket, Call, Claimed, Skip
 from ingest.records.call_identity import key_of_id, key_of_line
 from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage, flag_unread, may_claim
-from ingest.staging.batch import Batch, ContentRules, FileCounts, Quarantined, Segment
+from ingest.staging.batch import Batch
+from ingest.staging.segment import ContentRules, FileCounts, Quarantined, Segment
 
 RANGE_BYTES = 16 << 20  # of a range of a file, which goes on to the end of the line that stands there
 SEGMENT_CALLS = 40_000

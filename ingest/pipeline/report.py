@@ -8,7 +8,7 @@ from typing import Any
 
 from ingest.errors import GateError, HindcastError
 from ingest.records.claimed_usage import UNREAD
-from ingest.staging.batch import USAGE_REPORT
+from ingest.staging.segment import USAGE_REPORT
 
 
 @dataclass

@@ -28,8 +28,8 @@ from ingest.pipeline.report import IngestReport
 from ingest.pipeline.task_plan import bytes_of, plan
 from ingest.pipeline.tasks import run_task, run_task_whole
 from ingest.progress import Progress
-from ingest.staging.batch import ContentRules, Segment
 from ingest.staging.publish import publish
+from ingest.staging.segment import ContentRules, Segment
 from ingest.staging.source_files import SourceFile
 from ingest.store.database import Store
 from ingest.store.ingest_lock import IngestLock

@@ -13,7 +13,7 @@ from ingest.files import line_files
 from ingest.files.byte_stream import BLOCK, StreamCutError, open_file
 from ingest.format_contract import Context
 from ingest.pipeline.parse_rows import RANGE_BYTES, Piece, Task
-from ingest.staging.batch import ContentRules
+from ingest.staging.segment import ContentRules
 from ingest.staging.source_files import SourceFile
 
 TASK_BYTES = RANGE_BYTES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.pipeline import parse_columns, parse_rows
 from ingest.pipeline.parse_rows import Task
-from ingest.staging.batch import ContentRules, Segment
+from ingest.staging.segment import ContentRules, Segment
 
 
 def run_task(task: Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:

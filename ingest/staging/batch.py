@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,20 @@ import pyarrow as pa
 
 from ingest.contents import tokenizer
 from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
-from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures, asks_for_tools
-from ingest.records import agent_names, policy_in_force
-from ingest.records.call import NOTHING, PENDING, BadRecordError, Bucket, Call, Claimed, Skip
+from ingest.contents.messages import OUTPUT, TOOLS, Contents, Measures
+from ingest.records.call import PENDING, Bucket, Call, Claimed, Skip
 from ingest.staging.arrow_files import Block, hash_columns, merged, write_table
+from ingest.staging.call_completion import complete
+from ingest.staging.segment import (
+    PRINTED,
+    USAGE_REPORT,
+    ContentRules,
+    FileCounts,
+    LeftOut,
+    Quarantined,
+    Segment,
+    without_values,
+)
 from ingest.store.schema import CALL_COLUMNS
 
 _ARROW: dict[str, pa.DataType] = {
@@ -36,80 +44,10 @@ _PLACED = (
     "source", "source_row", "identity", "by_line", "messages", "tools", "output", "tool_count",
     *(f"key_{policy}" for policy in POLICIES),
 )  # fmt: skip
-_MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
-_MEASURE_LIMIT = 1e12
 EXCERPT_CHARS = 200
-PRINTED = "printed_run"  # the issue of a call that the log of the tool's own session may have
-_MOST = 2**62  # a sum that no log reaches, and an integer of the store holds
-USAGE_REPORT = "usage report, kept to reconcile with"  # the reason by which rows of one are no calls
 _CODE = re.compile(r"[\w.:/\-]{1,80}")  # of an error: anything else may be a sentence
 _NO_KEYS = (None,) * len(POLICIES)
 _CALL_FIELDS = tuple(field.name for field in msgspec.structs.fields(Call))
-
-
-@dataclass
-class Quarantined:
-    row: int
-    offset: int
-    reason: str
-    path: str
-    sha256: str | None
-    excerpt: str | None
-    claims: Claimed = NOTHING
-
-
-@dataclass
-class LeftOut:
-    """Rows that became no call although they name usage: how many, and the tokens and pico-dollars that they name."""
-
-    rows: int = 0
-    tokens: int = 0
-    cost_pico: int = 0
-
-    def add(self, claims: Claimed, rows: int = 1) -> None:
-        """Count `rows` more rows, which name so much."""
-        self.rows += rows
-        self.tokens = min(self.tokens + claims.tokens, _MOST)
-        self.cost_pico = min(self.cost_pico + claims.cost_pico, _MOST)
-
-
-@dataclass
-class FileCounts:
-    """Counts of what one segment holds of one file: rows, calls, and the rows that are none."""
-
-    rows: int = 0
-    calls: int = 0
-    duplicates: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    left_out: dict[str, LeftOut] = field(default_factory=dict)  # of the rows skipped, by reason
-    flagged: Counter[str] = field(default_factory=Counter)  # remarks on the rows that are calls, by code
-    quarantined: list[Quarantined] = field(default_factory=list)
-    last_row: int = 0  # the number of the last row read
-    lines: int = 0  # lines of a piece whose rows count from its own beginning
-    end_offset: int | None = None  # set when the piece was read to its end
-    complete: bool = False  # the file was read to its end
-    buckets: list[Bucket] = field(default_factory=list)
-    problem: str | None = None
-
-
-@dataclass
-class Segment:
-    """Staged calls: counts by file, and in `folder` its tables (absent where a table has no row)."""
-
-    folder: Path
-    calls: int = 0
-    hashed: bool = False  # some contents are known by the hash that the log gave
-    counts: dict[int, FileCounts] = field(default_factory=dict)
-    issues: list[tuple[int, str, str]] = field(default_factory=list)  # call number in the segment, code, detail
-
-
-@dataclass(frozen=True)
-class ContentRules:
-    """What is kept of the texts: all of it, keyed hashes, or nothing at all."""
-
-    keep: str = "text"  # text, hashes, none
-    hash_key: bytes | None = None
-    redact: Any = None  # ingest.contents.redaction.Redactor
 
 
 class Batch:
@@ -386,75 +324,3 @@ def _fit(value: Any, kind: pa.DataType) -> Any:
         return pa.scalar(value, kind).as_py()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
         return str(value) if kind == pa.string() and value is not None else None
-
-
-def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False) -> None:
-    """Fill in what follows from the rest, and check the invariants of the schema. A row that breaks one is flagged.
-
-    Whether an answer that is about to be `stored` asks for a tool is told then.
-    """
-    start, end = call.start_us, call.end_us
-    if call.duration_ms is None and start is not None and end is not None:
-        call.duration_ms = (end - start) / 1000
-    if call.duration_ms is not None and not 0 <= call.duration_ms < 1e12:
-        call.issue("impossible_duration", f"{call.duration_ms} ms")
-        call.duration_ms = None
-        call.end_us = None
-    elif end is None and start is not None and call.duration_ms is not None:
-        call.end_us = start + round(call.duration_ms * 1000)
-    for name in _MEASURES:
-        value = getattr(call, name)
-        if value is not None and not -_MEASURE_LIMIT < value < _MEASURE_LIMIT:
-            call.issue("impossible_number", f"{name} {value}"[:80])
-            setattr(call, name, None)
-    asked = call.input_tokens
-    if asked is not None:
-        inside = (call.cache_read_input_tokens or 0) + (call.cache_creation_input_tokens or 0)
-        if inside > asked:
-            call.issue("cache_above_input", f"cache {inside} > input {asked}")
-    if (call.cache_creation_1h_input_tokens or 0) > (call.cache_creation_input_tokens or 0):
-        call.issue("hour_cache_above_writes", f"{call.cache_creation_1h_input_tokens}")
-    if call.output_tokens is not None and (call.reasoning_output_tokens or 0) > call.output_tokens:
-        call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
-    if call.tokens_source is None:
-        call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
-    later = stored and call.output is not None and len(call.output) == 1
-    if call.pending_tool_calls is None and not later and (call.output or call.finish_reason):
-        call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)
-    if call.request_model is None and call.response_model is None:
-        _check_nameless(call)
-    if call.weight_micro <= 0:
-        raise BadRecordError("a weight must be above zero", "$.weight")
-    agent_names.resolve(call, hash_key, from_texts=stored)
-    policy_in_force.check(call)
-
-
-def _check_nameless(call: Call) -> None:
-    """Keep a call that names no model but tokens, dollars or its failure. Raises BadRecordError for any other.
-
-    A reader that keeps such rows whatever they hold has flagged them already.
-    """
-    if any(code == "no_model" for code, _ in call.issues or ()):
-        return
-    used = call.tokens_source not in (None, "missing") or call.logged_cost_pico is not None
-    if not used and call.status == "ok":
-        raise BadRecordError("no model", "$.model")
-    call.issue("no_model", "the log names none: no price")
-
-
-def without_values(reason: str) -> str:
-    """A reason without the values it quotes, which may be somebody's text."""
-    return reason.partition(":")[0][:80]
-
-
-def _asks_for_tools(output: list[Any] | None) -> bool:
-    for message in output or ():
-        if isinstance(message, msgspec.Raw):
-            raw = bytes(message)
-            # a key that asks for a tool has one of these in it; an escape may hide it
-            if not (b"_call" in raw or b"tool_use" in raw or b"\\u" in raw):
-                continue
-            message = msgspec.json.decode(raw)
-        if isinstance(message, dict) and asks_for_tools(message):
-            return True
-    return False

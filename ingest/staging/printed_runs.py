@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ingest.staging.batch import PRINTED
+from ingest.staging.segment import PRINTED
 
 TWICE = "counted_twice"
 _KINDS = {

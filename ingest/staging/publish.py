@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from ingest.records.call import Bucket
 from ingest.staging import interning, printed_runs, source_files
-from ingest.staging.batch import FileCounts, Segment
 from ingest.staging.deduplicate import (
     HASH,
     ID_USED_AGAIN,
@@ -31,6 +30,7 @@ from ingest.staging.deduplicate import (
     replace_fuller,
 )  # fmt: skip
 from ingest.staging.interning import Staged
+from ingest.staging.segment import FileCounts, Segment
 from ingest.staging.source_files import SourceFile
 from ingest.store.schema import CALL_COLUMNS, TABLES
 

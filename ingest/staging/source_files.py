@@ -19,7 +19,7 @@ from ingest.files.byte_stream import open_file
 from ingest.files.databases import write_ahead_log
 from ingest.records.call import Claimed
 from ingest.records.call_identity import key_of_line
-from ingest.staging.batch import FileCounts, LeftOut, without_values
+from ingest.staging.segment import FileCounts, LeftOut, without_values
 from ingest.store.database import has_tables
 
 _EDGE = 1 << 16

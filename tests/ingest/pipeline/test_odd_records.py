@@ -15,7 +15,7 @@ from ingest.format_contract import Context
 from ingest.formats import detect_record
 from ingest.pipeline.parse_rows import Piece, Task, read_task
 from ingest.pipeline.run import ingest
-from ingest.staging.batch import ContentRules
+from ingest.staging.segment import ContentRules
 from ingest.store.database import Store
 
 SAMPLES = sorted(Path("sample_logs/formats").glob("*.jsonl"))

@@ -10,8 +10,8 @@ import pytest
 
 from ingest.errors import StoreError
 from ingest.staging.arrow_files import read_table, write_table
-from ingest.staging.batch import Segment
 from ingest.staging.interning import Staged
+from ingest.staging.segment import Segment
 
 CALLS = pa.table({"hi": [1, 2, 3]})
 
