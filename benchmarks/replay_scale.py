@@ -53,7 +53,8 @@ def one_strategy(path: Path, text: str) -> None:
     """One evaluation, whose stages run side by side, then everything else that `hindcast replay` works out."""
     from ingest.store.database import Store
     from replay.engine import run
-    from replay.engine.engine import Engine, Outcome
+    from replay.engine.engine import Engine
+    from replay.engine.outcome import Outcome
     from replay.strategy.schema import parse
     from replay.traffic.load_traffic import load
 

@@ -29,7 +29,8 @@ from analysis.ledger import ledger
 from analysis.price_book.vocabulary import UNPRICED
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
-from replay.engine.engine import Engine, Shared
+from replay.engine.engine import Engine
+from replay.engine.shared_results import Shared
 from replay.estimates.behaviour import Priors, VendorPair, priors
 from replay.strategy.schema import parse
 from replay.traffic.load_traffic import load

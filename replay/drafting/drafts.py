@@ -23,7 +23,9 @@ from analysis.pricing.siblings import Rates, rates_on, siblings, table_date
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.drafting.commented_file import Draft, Line
-from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
+from replay.engine.shared_results import Shared
 from replay.optimize.search import optimize
 from replay.optimize.write_strategy import KEEP
 from replay.quality.scores import scored_models

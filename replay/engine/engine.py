@@ -7,12 +7,10 @@ come out as logged keeps the ledger's cost, so the identity strategy returns the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from threading import Lock, RLock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,73 +21,30 @@ from analysis.pricing import rate_table
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
 from ingest.contents.tokenizer import ensure_counted
+from replay.engine.coalitions import coalition_sums
 from replay.engine.moved_calls import MovedCalls
+from replay.engine.outcome import Outcome
 from replay.engine.repricing import Repricing
+from replay.engine.rewritten_requests import RewrittenRequests, Stages
+from replay.engine.shared_results import Shared
 from replay.estimates import answer_length_ratios, rework
 from replay.estimates import output_tokens as lengths
 from replay.estimates.behaviour import Behaviour, Priors, measure, priors
 from replay.estimates.input_token_ratios import InputStage
-from replay.outcomes import BYPASSED, COALESCED, HIT, MAX_TIERS
+from replay.outcomes import BYPASSED, COALESCED, HIT
 from replay.provider_cache.stage import ProviderStage
 from replay.response_cache import stage as cache_stage
-from replay.stages import batch_tier, compression, prompt_changes, side_costs
+from replay.stages import batch_tier, side_costs
 from replay.stages import routing as routing_stage
 from replay.stages.compression import DEFAULT_ENCODING
-from replay.stages.routing import Routing
+from replay.stages.routing import Routing, logged_pair
 from replay.strategy.schema import REWRITING, STAGES, Strategy
 from replay.traffic.load_prompts import load_prompts
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Bool, Int8, Int32, Int64, Traffic
 from replay.traffic.unit_draws import tasks_of_users
 
-Stages = frozenset[str]
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What each call became; arrays like the traffic's. `cost` is pricing.UNPRICED where it cannot be known."""
-
-    cost_pico: Int64
-    codes: Int8  # replay.outcomes
-    model: Int32  # index into Engine.models
-    tier: Int8
-    input_tokens: Int64
-    output_tokens: Int64
-    cached_tokens: Int64 | None  # None where no call has any
-    as_logged: Bool  # same model, tokens and tier, and not served by our caches
-    side_pico: dict[str, Int64] = field(default_factory=dict)  # part of `cost` beside the serving call, by kind
-
-    @property
-    def hits(self) -> Bool:
-        return (self.codes >= HIT) & (self.codes < HIT + MAX_TIERS)
-
-    @property
-    def served_by_us(self) -> Bool:
-        return (self.codes >= HIT) & (self.codes <= COALESCED)
-
-
-@dataclass
-class Shared:
-    """What several strategies over one traffic need once: results by what they depend on.
-
-    `of` tells beforehand who will share: texts are loaded and counted for all of them together.
-    """
-
-    of: Sequence[Strategy] = ()
-    made: dict[object, Any] = field(default_factory=dict, repr=False)
-    _locks: dict[object, RLock] = field(default_factory=dict, repr=False)
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    def once(self, key: object, make: Callable[[], _T]) -> _T:
-        """The result of `make` for this key, made at most once, also where threads ask for it together."""
-        with self._lock:
-            lock = self._locks.setdefault(key, RLock())
-        with lock:
-            if key not in self.made:
-                self.made[key] = make()
-            found: _T = self.made[key]
-            return found
 
 
 @dataclass
@@ -133,8 +88,12 @@ class Engine:
         return self._models_of(self.strategy)
 
     def _models_of(self, strategy: Strategy) -> lengths.Pairs:
-        named = (self.pair_of(target) for target in routing_stage.named_models(strategy))
+        named = (logged_pair(self.traffic.models, target) for target in routing_stage.named_models(strategy))
         return tuple(dict.fromkeys((*self.traffic.models, *named)))
+
+    def index_of(self, name: str) -> int:
+        """The position in `models` of a model that the file names."""
+        return self.models.index(logged_pair(self.traffic.models, name))
 
     @cached_property
     def rates(self) -> rate_table.RateTable:
@@ -159,6 +118,10 @@ class Engine:
         ensure_counted(self.traffic.store, sorted(encodings))
         texts = any(REWRITING.intersection(strategy.stages()) for strategy in users)
         return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
+
+    @cached_property
+    def requests(self) -> RewrittenRequests:
+        return RewrittenRequests(self.traffic, self.strategy, self.shared, lambda: self.prompts)
 
     @cached_property
     def provider(self) -> ProviderStage:
@@ -194,7 +157,7 @@ class Engine:
         cached, written = self.provider.tokens(
             on=on,
             mode=self.strategy.provider_cache,
-            prompts=lambda: self.asked(on),
+            prompts=lambda: self.requests.prompts(on),
             model=model,
             alive=~ours & (~traffic.gateway_hit | ("cache" in on)),
             input_tokens=input_tokens,
@@ -226,7 +189,7 @@ class Engine:
                 self.rates,
                 self._index,
                 self.routing(on),
-                input_tokens=self._logged_input(on, bound),
+                input_tokens=self.requests.input_tokens(on, bound),
                 cost=cost,
                 served=ours if answered is None else ours | answered,
                 bound=bound,
@@ -248,7 +211,7 @@ class Engine:
                 side["behaviour"] = added
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
-        summary = self.compressed.summary if "compress" in on else None
+        summary = self.requests.compressed_after(on).summary if "compress" in on else None
         if summary is not None:
             not_asked = ours if answered is None else ours | answered
             made = side_costs.summary_costs(traffic, self.rates, model, summary.read, summary.written, not_asked)
@@ -314,52 +277,14 @@ class Engine:
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def reworded(self) -> prompt_changes.Reworded:
-        """All requests after the file's changes of prompts."""
-        return self.shared.once(
-            ("reworded", self._spec("prompts")),
-            lambda: prompt_changes.reword(self.prompts, self.strategy.prompts, compression.calls_of(self.traffic)),
-        )
-
-    @property
-    def compressed(self) -> compression.Compressed:
-        """All requests after the file's changes of prompts and its compressors."""
-        return self._compressed(self.everything)
-
-    def _compressed(self, on: Stages) -> compression.Compressed:
-        """All requests after the file's compressors, which see the changed prompts where `on` has them."""
-        before = on & {"prompts"}
-        return self.shared.once(
-            ("compressed", self._spec("compress"), before and self._spec("prompts")),
-            lambda: compression.compress(self.asked(before), self.strategy.compress, self.traffic),
-        )
-
-    def asked(self, on: Stages) -> Prompts:
-        """The requests as the stages of `on` rewrite them."""
-        if "compress" in on:
-            return self._compressed(on).prompts
-        return self.reworded.prompts if "prompts" in on else self.prompts
-
-    def _spec(self, stage: str) -> str:
-        return json.dumps([part.model_dump(mode="json") for part in getattr(self.strategy, stage)], sort_keys=True)
-
-    def _logged_input(self, on: Stages, bound: str) -> Int64:
-        """Input tokens in the logged model's own count, after the stages that rewrite the request."""
-        tokens = self.traffic.usage.input
-        if not on & REWRITING:
-            return tokens
-        delta = self.reworded.token_delta if "prompts" in on else np.int64(0)
-        if "compress" in on:
-            delta = delta + self._compressed(on).delta(bound)
-        return np.where(tokens < 0, tokens, np.maximum(tokens + delta, 0))
-
     def _input(self, on: Stages, bound: str) -> Int64:
-        logged = self._logged_input(on, bound)
+        logged = self.requests.input_tokens(on, bound)
         if "route" not in on:
             return logged
         moved = self.moved(on)  # whose spread is in the dollars
-        read = self.reading.tokens(logged, self.routed(on), lambda: self.asked(on), "mid" if moved else bound)
+        read = self.reading.tokens(
+            logged, self.routed(on), lambda: self.requests.prompts(on), "mid" if moved else bound
+        )
         return moved.input(read) if moved else read
 
     @cached_property
@@ -374,7 +299,7 @@ class Engine:
         served = self.routed(on)
         tokens = lengths.output_tokens(self.traffic, self.models, served, self.strategy, bound, assumed=moved is None)
         tokens = moved.output(tokens) if moved else tokens
-        ratio = self._compressed(on).answer_ratio if "compress" in on else None
+        ratio = self.requests.compressed_after(on).answer_ratio if "compress" in on else None
         return tokens if ratio is None else np.where(tokens < 0, tokens, np.rint(tokens * ratio).astype(np.int64))
 
     def routed(self, on: Stages) -> Int32:
@@ -388,13 +313,13 @@ class Engine:
         return self._once(
             ("route", on & REWRITING),
             lambda: routing_stage.route(
-                self.traffic, self.strategy, self.models, self._index, self._logged_input(on, "mid")
+                self.traffic, self.strategy, self.models, self._index, self.requests.input_tokens(on, "mid")
             ),
         )
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {name: self.models.index(self.pair_of(name)) for name in routing_stage.named_models(self.strategy)}
+        return {name: self.index_of(name) for name in routing_stage.named_models(self.strategy)}
 
     def cached(self, on: Stages) -> Int8:
         """The outcome code of each call at the strategy's own caches."""
@@ -404,44 +329,16 @@ class Engine:
 
     def _cache(self, on: Stages) -> Int8:
         assert self.strategy.cache is not None
-        body = self._rewritten_keys(on) if on & REWRITING else self.traffic.key
+        body = self.requests.keys(on) if on & REWRITING else self.traffic.key
         return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on))
-
-    def _rewritten_keys(self, on: Stages) -> Int64:
-        specs = tuple(self._spec(stage) for stage in sorted(on & REWRITING))
-        return self.shared.once(
-            ("keys", on & REWRITING, *specs),
-            lambda: cache_stage.compressed_keys(self.traffic, self.prompts, self.asked(on)),
-        )
 
     # -- sums ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _sums(self) -> tuple[Bool, dict[Stages, int]]:
         """(calls of the window with a price under every coalition, the coalitions' sums over just these calls)."""
-        base = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED)
-        known = base.copy()
-        sums: dict[Stages, int] = {}
-        lost: dict[Stages, int] = {}
-        for on in self._coalitions():
-            cost = self.evaluate(on).cost_pico
-            priced = base & (cost != vocabulary.UNPRICED)
-            known &= priced
-            lost[on] = int((base & ~priced).sum())
-            sums[on] = exact_sum(cost if priced.all() else cost[priced])
-        beside = np.flatnonzero(base & ~known)
-        for on in self._coalitions():
-            if lost[on] < len(beside):  # it prices calls that another one cannot: they leave its sum
-                cost = self.evaluate(on).cost_pico[beside]
-                sums[on] -= exact_sum(cost[cost != vocabulary.UNPRICED])
-        return known, sums
-
-    def _coalitions(self) -> list[Stages]:
-        """All subsets of the players; those that differ by the cache alone follow each other and share their prices."""
-        found: list[Stages] = [frozenset()]
-        for player in sorted(self.players, key=lambda name: (name != "cache", self.players.index(name))):
-            found = [*found, *(members | {player} for members in found)]
-        return found
+        logged = self.traffic.window & (self.traffic.cost != vocabulary.UNPRICED)
+        return coalition_sums(self.players, logged, lambda on: self.evaluate(on).cost_pico)
 
     @property
     def comparable(self) -> Bool:
@@ -454,21 +351,6 @@ class Engine:
             return self._sums[1][on]
         cost = self.evaluate(on, bound=bound).cost_pico
         return exact_sum(cost[self.comparable & (cost != vocabulary.UNPRICED)])
-
-    # -- small things ----------------------------------------------------------------------------------------------
-
-    def pair_of(self, target: str) -> tuple[str | None, str | None]:
-        """A rule names a model: the logged pair of that name, else the only one that is `vendor/name` of it, else
-        `provider/model`, else the name alone."""
-        logged = self.traffic.models
-        for pair in logged:
-            if pair[1] == target:
-                return pair
-        provider, slash, name = target.partition("/")
-        if not slash:
-            longer = [pair for pair in logged if pair[1] and pair[1].rpartition("/")[2] == target]
-            return longer[0] if len(longer) == 1 else (None, target)
-        return provider, name
 
     def _once(self, key: object, make: Callable[[], _T]) -> _T:
         if key not in self._memo:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.price_book.vocabulary import TIERS
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
 from replay.outcomes import HIT, MAX_TIERS
 from replay.strategy.latency_schema import Latency
 from replay.traffic.traffic import Bool, Int64

@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.formatting import count, share, tokens
 from analysis.price_book import vocabulary
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
 from replay.engine.moved_calls import MovedCalls
+from replay.engine.outcome import Outcome
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.cells import Cell
 from replay.quality.gate import QualityReport
@@ -32,9 +33,9 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         )
     yield from _time(engine)
     if "prompts" in engine.players:
-        yield from engine.reworded.limits(inside)
+        yield from engine.requests.reworded.limits(inside)
     if "compress" in engine.players:
-        yield from engine.compressed.limits(inside)
+        yield from engine.requests.compressed.limits(inside)
         yield from _summaries(engine)
     if "route" in engine.players:
         yield from _routing(engine, outcome)
@@ -203,7 +204,7 @@ def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
 
 
 def _summaries(engine: Engine) -> Iterator[str]:
-    summary = engine.compressed.summary
+    summary = engine.requests.compressed.summary
     if summary is None:
         return
     made = engine.traffic.window & (summary.written > 0)

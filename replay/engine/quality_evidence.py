@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
 from replay.quality.evidence import Demand, Evidence
 from replay.quality.gathered import Gathered
 from replay.quality.scores import Priors
@@ -23,9 +24,9 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
     n = len(traffic)
     risky = np.zeros(n, bool)
     if "prompts" in engine.players:
-        risky |= engine.reworded.changed
+        risky |= engine.requests.reworded.changed
     if "compress" in engine.players:
-        risky |= engine.compressed.lossy
+        risky |= engine.requests.compressed.lossy
     if engine.strategy.cache is None:
         risky &= ~traffic.gateway_hit  # answered before any stage could change the request
     if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
@@ -60,7 +61,7 @@ def reachable(engine: Engine, outcome: Outcome) -> Bool:
     """
     traffic, strategy = engine.traffic, engine.strategy
     columns = rule_evaluation.columns(strategy)
-    index = np.array([*(engine.models.index(engine.pair_of(n)) for n in rule_evaluation.targets(strategy)), -1])
+    index = np.array([*(engine.index_of(n) for n in rule_evaluation.targets(strategy)), -1])
     frame = traffic.rule_frame(columns)
     seen = [name for name in _BY_MODEL if name in columns]
     if not seen:

@@ -18,7 +18,8 @@ import numpy as np
 
 from analysis.formatting import count, share
 from analysis.price_book.vocabulary import UNPRICED
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
 from replay.outcomes import HIT
 from replay.provider_cache.calibration import known_cached_tokens
 from replay.response_cache import simulate as tiers

@@ -20,11 +20,13 @@ from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits, reproduction
-from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.engine import Engine
 from replay.engine.latency import LatencyReport, latency
+from replay.engine.outcome import Outcome
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
 from replay.engine.savings import shapley, split_by
+from replay.engine.shared_results import Shared
 from replay.engine.unmatched import Unmatched, priced, unmatched
 from replay.outcomes import COALESCED, HIT
 from replay.quality.gate import NO_EFFECT, QualityReport, assess

@@ -70,7 +70,7 @@ def priced(engine: Engine, name: str) -> bool:
     when = engine.traffic.start_ms[engine.traffic.window]
     one = np.ones(1, np.int64)
     usage = Usage(
-        model=np.array([engine.models.index(engine.pair_of(name))], np.int32),
+        model=np.array([engine.index_of(name)], np.int32),
         start_ms=one * int(when[-1] if len(when) else vocabulary.NO_TIME),
         input=one * 1000,
         output=one * 1000,

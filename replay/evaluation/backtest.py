@@ -18,7 +18,8 @@ from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
 from replay.engine.quality_evidence import evidence_for
 from replay.evaluation import cost_forecast
 from replay.quality.gate import QualityReport, assess

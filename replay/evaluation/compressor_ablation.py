@@ -97,7 +97,7 @@ def _evaluated(traffic: Traffic, strategy: Strategy, parts: Sequence[Compressor]
     engine = Engine(traffic, only)
     outcome = engine.evaluate(engine.everything)
     priced = traffic.window & (traffic.cost != vocabulary.UNPRICED) & (outcome.cost_pico != vocabulary.UNPRICED)
-    saved = -int(engine.compressed.input_token_delta[traffic.window].sum()) if parts else 0
+    saved = -int(engine.requests.compressed.input_token_delta[traffic.window].sum()) if parts else 0
     return exact_sum(outcome.cost_pico[priced]), saved
 
 
@@ -119,7 +119,7 @@ def before_and_after(store: Store, strategy: Strategy, call_no: int) -> View:
         raise StrategyError(f"no call {call_no} with a time in the store", remedy="Find one: hindcast calls")
     place = int(found[0])
     engine = Engine(traffic, Strategy(name="compression", compress=strategy.compress))
-    result = engine.compressed
+    result = engine.requests.compressed
     sides = []
     for prompts in (engine.prompts, result.prompts):
         ids = prompts.ids[prompts.offsets[place] : prompts.offsets[place + 1]]

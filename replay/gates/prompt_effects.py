@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from analysis.formatting import count, money, named, share, usd
 from analysis.money import dollars, exact_sum
 from replay import message_text
-from replay.engine.engine import Engine, Outcome
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
 from replay.stages.compression import DEFAULT_ENCODING
 from replay.stages.prompt_changes import Use
 from replay.strategy.prompts_schema import PromptChange
@@ -104,7 +105,7 @@ class PromptEffect:
 def effects(engine: Engine, whole_days: Sequence[date]) -> list[PromptEffect]:
     """The effect of each change of the strategy's `prompts`, without its other stages."""
     outcome = engine.evaluate(frozenset({"prompts"}))
-    return [_effect(engine, outcome, use, whole_days) for use in engine.reworded.uses]
+    return [_effect(engine, outcome, use, whole_days) for use in engine.requests.reworded.uses]
 
 
 def _effect(engine: Engine, outcome: Outcome, use: Use, whole_days: Sequence[date]) -> PromptEffect:
@@ -120,7 +121,7 @@ def _effect(engine: Engine, outcome: Outcome, use: Use, whole_days: Sequence[dat
     if calls.any() and outcome.cached_tokens is not None:
         logged = np.zeros(len(traffic), np.int64) if read is None else np.maximum(read, 0)
         cached = float(logged[calls].mean()), float(np.maximum(outcome.cached_tokens, 0)[calls].mean())
-    prefix = _unchanged_prefix(engine, np.flatnonzero(calls & engine.reworded.changed))
+    prefix = _unchanged_prefix(engine, np.flatnonzero(calls & engine.requests.reworded.changed))
     served = cached is not None and max(cached) > 0
     breaks = None if not served or prefix is None or cached is None else bool(cached[0] > prefix)
     counted = calls & (traffic.usage.input >= 0)
@@ -147,7 +148,7 @@ def _unchanged_prefix(engine: Engine, rows: NDArray[np.int64]) -> int | None:
     """Tokens of a typical changed prompt up to its first difference; None where none changed or is counted."""
     if not len(rows):
         return None
-    before, after = engine.prompts, engine.reworded.prompts
+    before, after = engine.prompts, engine.requests.reworded.prompts
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(np.int64))]
     found = [_common(engine, before, after, row) for row in chosen.tolist()]
     return int(np.median(found))

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from analysis.price_book import vocabulary
 from analysis.pricing.stored_overrides import near_models
 from ingest.errors import InputError
-from replay.engine.engine import Engine, Outcome, Shared
+from replay.engine.engine import Engine
+from replay.engine.outcome import Outcome
+from replay.engine.shared_results import Shared
 from replay.optimize.frontier import Frontier, frontier
 from replay.optimize.grid import Knobs
 from replay.optimize.write_strategy import Group
@@ -168,6 +170,7 @@ class Options:
                 worth[place] = np.nan
 
     def _evidence(self, engine: Engine, outcome: Outcome) -> Evidence:
+        kept = np.zeros(len(self.traffic), bool)
         position = np.array([self.names.index(name) for _, name in engine.models], np.int32)
         return Evidence(
             spec=engine.strategy.quality,
@@ -176,7 +179,7 @@ class Options:
                 served=position[outcome.model],
                 task=self.group_of.astype(np.int32),
                 counted=self.traffic.window & self.traffic.demand,
-                risky=engine.compressed.lossy if engine.strategy.compress else np.zeros(len(self.traffic), bool),
+                risky=engine.requests.compressed.lossy if engine.strategy.compress else kept,
                 weight=self.traffic.weight_micro,
                 models=self.names,
                 tasks=[group.label for group in self.groups],

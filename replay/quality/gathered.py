@@ -6,17 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from replay.quality import call_learner
 from replay.quality.score_units import ScoreUnits, spread, units_of
-from replay.quality.scores import ScoreRows, Scores, score_rows, stored_scores
+from replay.quality.scores import Bools, Floats, Int64, ScoreRows, Scores, score_rows, stored_scores
 from replay.quality.selection import Assignment, Learner
 from replay.traffic.traffic import Traffic
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -130,3 +130,16 @@ def _escalated(traffic: Traffic, rule: Rule, place: int, model: Int32, models: P
     low = known & (np.nan_to_num(score) < (spec.score_below or 0.0))
     share = float(low[known].mean()) if known.any() else 1.0
     return low | (~known & (draw < share)), ~known
+
+
+def logged_pair(models: Pairs, target: str) -> tuple[str | None, str | None]:
+    """A rule names a model: the logged pair of that name, else the only one that is `vendor/name` of it, else
+    `provider/model`, else the name alone."""
+    for pair in models:
+        if pair[1] == target:
+            return pair
+    provider, slash, name = target.partition("/")
+    if not slash:
+        longer = [pair for pair in models if pair[1] and pair[1].rpartition("/")[2] == target]
+        return longer[0] if len(longer) == 1 else (None, target)
+    return provider, name

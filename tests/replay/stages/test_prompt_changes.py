@@ -89,7 +89,7 @@ def test_a_filled_template_is_found_and_every_call_is_counted_again(store):
     new = RULES.replace("Be brief. ", "", 100) + "\nThe reader is {reader}, who is curious.\n"
     engine = Engine(load(store), strategy({"old": TEMPLATE, "new": new}))
     outcome = engine.evaluate(engine.everything)
-    assert engine.reworded.uses[0].calls.tolist() == [number % 3 > 0 for number in range(30)]
+    assert engine.requests.reworded.uses[0].calls.tolist() == [number % 3 > 0 for number in range(30)]
     for number in range(30):
         name = f"child {number}"
         told = count(new.format(reader=name), "o200k_base") - count(TEMPLATE.format(reader=name), "o200k_base")
@@ -115,7 +115,7 @@ def test_few_shots_and_tools_are_replaced_by_files_of_json(store):
             {"old": SHOTS, "new": [{"role": "user", "content": "Ebb?"}]}, {"old": TOOL, "new": {**TOOL, "strict": True}}
         ),
     )
-    found = engine.reworded
+    found = engine.requests.reworded
     assert [int(use.calls.sum()) for use in found.uses] == [20, 20]
     first = found.prompts.ids[found.prompts.offsets[1] : found.prompts.offsets[2]]
     tools, *messages = (json.loads(found.prompts.contents.texts[int(number)]) for number in first)
