@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.columnar import arrow_columns
-from ingest.columnar.arrow_columns import constant, integers, texts
+from ingest.columnar.arrow_columns import constant, texts
+from ingest.columnar.claude_code_usage import NotPlainError, Usage, fullness, prompt_tokens, tier_columns, token_columns
 from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, BadRecordError, pico_dollars
 from ingest.records.call_identity import key_of_id
 from ingest.records.provider_names import claude_host
-from ingest.records.server_tools import anthropic_uses
 from ingest.records.timestamps import time_us
 from ingest.staging.arrow_files import hash_columns
 from ingest.wire.anthropic import MOST_BEGUN, least_size, text_size
@@ -29,33 +29,8 @@ LIMIT_BYTES = 64 << 20  # a larger transcript is read call by call, in little me
 UNSET = msgspec.UNSET
 
 
-class _Split(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    ephemeral_5m_input_tokens: int | msgspec.UnsetType | None = UNSET
-    ephemeral_1h_input_tokens: int | msgspec.UnsetType | None = UNSET
-
-
-class CompletionTokensDetails(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    thinking_tokens: int | msgspec.UnsetType | None = UNSET
-
-
-class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """All that Anthropic's usage objects are known to hold. Two are equal where the logged objects are."""
-
-    input_tokens: int
-    output_tokens: int
-    cache_creation_input_tokens: int | msgspec.UnsetType | None = UNSET
-    cache_read_input_tokens: int | msgspec.UnsetType | None = UNSET
-    cache_creation: _Split | msgspec.UnsetType | None = UNSET
-    output_tokens_details: CompletionTokensDetails | msgspec.UnsetType | None = UNSET
-    server_tool_use: dict[str, int] | msgspec.UnsetType | None = UNSET
-    service_tier: str | msgspec.UnsetType | None = UNSET
-    speed: str | msgspec.UnsetType | None = UNSET
-    inference_geo: str | msgspec.UnsetType | None = UNSET
-    iterations: list[dict[str, Any]] | msgspec.UnsetType | None = UNSET
-
-
 class _Message(msgspec.Struct, gc=False):
-    usage: _Usage | None = None
+    usage: Usage | None = None
     id: str | None = None
     model: str | None = None
     role: str | None = None
@@ -82,14 +57,8 @@ class _Line(msgspec.Struct, gc=False):
 
 NO_MESSAGE, TURN, NO_USAGE = "no message", "user or tool turn", "no usage"
 SYNTHETIC = "written by the tool, not by a model"
-_PLAIN_TIERS = (None, "", "standard", "auto", UNSET)
-_NO_REGIONS = (None, "", "global", "not_available", UNSET)
 _MAYBE_MESSAGE = re.compile(rb'"message"|\\\\u')
 _decoder = msgspec.json.Decoder(_Line)
-
-
-class _Refuse(Exception):  # noqa: N818
-    """The ordinary reader must read this file."""
 
 
 def _is_long(content: msgspec.Raw | msgspec.UnsetType, output_tokens: int) -> bool:
@@ -99,7 +68,7 @@ def _is_long(content: msgspec.Raw | msgspec.UnsetType, output_tokens: int) -> bo
     try:
         blocks = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _Refuse from None
+        raise NotPlainError from None
     return isinstance(blocks, list) and text_size(blocks) > least_size(output_tokens)
 
 
@@ -108,7 +77,7 @@ class _Held:
 
     __slots__ = ("end", "finish", "line", "row", "usage")
 
-    def __init__(self, line: _Line, message: _Message, usage: _Usage, row: int) -> None:
+    def __init__(self, line: _Line, message: _Message, usage: Usage, row: int) -> None:
         self.line = line
         self.usage = usage
         self.row = row
@@ -140,7 +109,7 @@ class TranscriptColumns:
         foreign: list[int] = []
         try:
             read = self._read(lines, foreign)
-        except _Refuse:
+        except NotPlainError:
             return None
         read.left = sorted([*left, *arrow_columns.numbered_lines(data, foreign)])
         return read
@@ -155,7 +124,7 @@ class TranscriptColumns:
         seen: dict[str, tuple[str | None, bool]] = {}
         turn = 0
         latest: dict[str, tuple[int, int]] = {}  # message id without request id -> the turn and prompt it was met in
-        usages: dict[tuple[str, str | None], _Usage] = {}
+        usages: dict[tuple[str, str | None], Usage] = {}
         limit = self._held_limit
         short: list[tuple[str, str | None]] = []  # messages of which a row has more text than its count can be
         for row, line in enumerate(lines, 1):
@@ -172,7 +141,7 @@ class TranscriptColumns:
                     turn += reason == TURN
                 continue
             if line.sessionId is UNSET and line.requestId is UNSET and line.costUSD is UNSET:
-                raise _Refuse
+                raise NotPlainError
             if message.model == "<synthetic>":
                 skipped[SYNTHETIC] += 1
                 continue
@@ -184,18 +153,18 @@ class TranscriptColumns:
                 repeats += 1
                 continue
             if not message.id or not message.model or not line.timestamp:
-                raise _Refuse
+                raise NotPlainError
             first = seen.get(message.id)
             if first is None:
                 seen[message.id] = (request, line.isSidechain is True)
                 names.append(message.id)
                 if request is None:
-                    latest[message.id] = turn, _prompt(usage)
+                    latest[message.id] = turn, prompt_tokens(usage)
             elif request == first[0] or request is None or first[0] is None:
                 if request is None and first[0] is None:
                     met, prompt = latest[message.id]
-                    if met != turn and prompt != _prompt(usage):
-                        raise _Refuse  # one id for several answers
+                    if met != turn and prompt != prompt_tokens(usage):
+                        raise NotPlainError  # one id for several answers
                 self._merge(held.get((message.id, first[0])), line, message, usage)
                 repeats += 1
                 continue
@@ -204,7 +173,7 @@ class TranscriptColumns:
                 repeats += 1
                 continue
             elif first[1]:
-                raise _Refuse
+                raise NotPlainError
             elif key in held:
                 self._merge(held[key], line, message, usage)
                 repeats += 1
@@ -222,12 +191,12 @@ class TranscriptColumns:
         for key in short:
             last = held.get(key)
             if last is None or last.usage.output_tokens <= MOST_BEGUN:
-                raise _Refuse  # the count with which a stream begins, and none came after it
+                raise NotPlainError  # the count with which a stream begins, and none came after it
         rows = np.fromiter([entry.row for entry in kept], dtype=np.int64, count=len(kept))
         return Columns(self._columns(kept, names) if kept else {}, rows, repeats, skipped)
 
     def _no_call(self, line: _Line) -> str | None:
-        """Why a line is no call; None if it is no row of a transcript. Raises _Refuse where the fields do not tell."""
+        """Why a line is no call; None if it is no row of a transcript. Raises NotPlainError where that is not clear."""
         message = line.message
         if message is None:
             summary = line.type == "summary" and line.leafUuid is not UNSET
@@ -244,27 +213,27 @@ class TranscriptColumns:
             return None
         if line.type == "progress":
             if line.data is not UNSET and _MAYBE_MESSAGE.search(line.data):
-                raise _Refuse  # a subagent's message inside
+                raise NotPlainError  # a subagent's message inside
             return NO_MESSAGE
         if message is None:
             return NO_MESSAGE
         if line.inputTokens is not UNSET:
-            raise _Refuse
+            raise NotPlainError
         return TURN if message.role != "assistant" else NO_USAGE
 
     def _start(self, line: _Line) -> int:
         try:
             return time_us(line.timestamp, "$.timestamp", zone=self.context.zone)[0]
         except BadRecordError:
-            raise _Refuse from None
+            raise NotPlainError from None
 
-    def _merge(self, held: _Held | None, line: _Line, message: _Message, usage: _Usage) -> None:
+    def _merge(self, held: _Held | None, line: _Line, message: _Message, usage: Usage) -> None:
         """Another row of a message: the larger count stays."""
         start = self._start(line)
-        _check(usage)
+        token_columns([usage])  # raises for impossible counts, of rows that are not kept too
         if held is None:
             return
-        if _fullness(usage) > _fullness(held.usage):
+        if fullness(usage) > fullness(held.usage):
             held.usage = usage
         if start != self._start(held.line):
             held.end = start
@@ -278,7 +247,7 @@ class TranscriptColumns:
         messages: list[Any] = [line.message for line in lines]
         when = arrow_columns.times([line.timestamp or "" for line in lines], self.context.zone)
         if when is None:
-            raise _Refuse
+            raise NotPlainError
         start, precision = when
         models = texts([message.model for message in messages])
         coded = models.dictionary_encode()
@@ -301,8 +270,8 @@ class TranscriptColumns:
             "content_state": constant("absent", size),
             "weight_micro": constant(1_000_000, size, pa.int64()),
             **_ends(kept, start),
-            **_tokens([entry.usage for entry in kept]),
-            **_tiers([message.usage for message in messages]),
+            **token_columns([entry.usage for entry in kept]),
+            **tier_columns([message.usage for message in messages]),
             **self._callers(lines),
             **_answers(kept),
         }
@@ -339,89 +308,7 @@ def _pico(cost: Any) -> int | None:
     try:
         return None if cost is UNSET else pico_dollars(cost, "$.costUSD")
     except BadRecordError:
-        raise _Refuse from None
-
-
-def _known(value: Any) -> int:
-    return value if type(value) is int else 0
-
-
-def _fullness(usage: _Usage) -> tuple[int, int]:
-    """All tokens, then the parts that are told of them, as in `ingest.formats.claude_code`."""
-    cached = _known(usage.cache_read_input_tokens) + _known(usage.cache_creation_input_tokens)
-    parts = cached
-    if isinstance(usage.cache_creation, _Split):
-        parts += _known(usage.cache_creation.ephemeral_1h_input_tokens)
-    if isinstance(usage.output_tokens_details, CompletionTokensDetails):
-        parts += _known(usage.output_tokens_details.thinking_tokens)
-    return usage.input_tokens + usage.output_tokens + cached, parts
-
-
-def _prompt(usage: _Usage) -> int:
-    """Input, with what was read from and written to the cache."""
-    return usage.input_tokens + _known(usage.cache_read_input_tokens) + _known(usage.cache_creation_input_tokens)
-
-
-def _check(usage: _Usage) -> None:
-    _tokens([usage])
-
-
-def _tokens(usages: list[_Usage]) -> dict[str, pa.Array]:
-    """The token columns. Raises _Refuse where a count is impossible or contradicts another one of its call."""
-    fresh = _counts([usage.input_tokens for usage in usages])[0]
-    output = _counts([usage.output_tokens for usage in usages])[0]
-    written, is_written = _counts(
-        [None if (count := usage.cache_creation_input_tokens) is UNSET else count for usage in usages]
-    )
-    read, is_read = _counts([None if (count := usage.cache_read_input_tokens) is UNSET else count for usage in usages])
-    made = {
-        "input_tokens": pa.array(fresh + written + read),
-        "output_tokens": pa.array(output),
-        "cache_creation_input_tokens": integers(written, is_written),
-        "cache_read_input_tokens": integers(read, is_read),
-        "tokens_source": constant("reported", len(usages)),
-    }
-    splits = [usage.cache_creation for usage in usages]
-    if arrow_columns.some(splits, _Split):
-        hours = [_given(split.ephemeral_1h_input_tokens) if isinstance(split, _Split) else None for split in splits]
-        fives = [_given(split.ephemeral_5m_input_tokens) if isinstance(split, _Split) else None for split in splits]
-        hour, is_hour = _counts(hours)
-        five = _counts(fives)[0]
-        split_alone = np.fromiter([isinstance(split, _Split) for split in splits], dtype=bool) & ~is_written
-        if split_alone.any() or (hour > written).any() or ((written == 0) & (five > 0)).any():
-            raise _Refuse
-        made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
-    details = [usage.output_tokens_details for usage in usages]
-    if arrow_columns.some(details, CompletionTokensDetails):
-        thought, is_thought = _counts(
-            [_given(one.thinking_tokens) if isinstance(one, CompletionTokensDetails) else None for one in details]
-        )
-        if (thought > output).any():
-            raise _Refuse
-        made["reasoning_output_tokens"] = integers(thought, is_thought)
-    iterated = [usage.iterations for usage in usages]
-    for runs in iterated if arrow_columns.some(iterated, list) else ():
-        if isinstance(runs, list) and any(item.get("type") != "message" for item in runs):
-            raise _Refuse  # model runs that become calls of their own
-    tools = [usage.server_tool_use for usage in usages]
-    if arrow_columns.some(tools, dict):
-        uses = [anthropic_uses(one) if isinstance(one, dict) else (0, 0) for one in tools]
-        if max(map(sum, uses)) > 2**31 - 1:
-            raise _Refuse
-        made["server_tool_calls"] = pa.array([sum(counts) or None for counts in uses], pa.int32())
-        made["web_search_calls"] = pa.array([searches or None for searches, _ in uses], pa.int32())
-    return made
-
-
-def _given(value: Any) -> Any:
-    return None if value is UNSET else value
-
-
-def _counts(values: list[Any]) -> tuple[Any, Any]:
-    found = arrow_columns.counts(values)
-    if found is None:
-        raise _Refuse
-    return found
+        raise NotPlainError from None
 
 
 def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
@@ -432,21 +319,8 @@ def _ends(kept: list[_Held], start: Any) -> dict[str, pa.Array]:
     end = np.array([end or 0 for end in ends], dtype=np.int64)
     spent = (end - start) / 1000
     if (spent[is_known] < 0).any():
-        raise _Refuse
+        raise NotPlainError
     return {"end_us": pa.array(end, mask=~is_known), "duration_ms": pa.array(spent, mask=~is_known)}
-
-
-def _tiers(usages: list[_Usage]) -> dict[str, pa.Array]:
-    if not (
-        arrow_columns.some([one.speed for one in usages], str)
-        or arrow_columns.some([one.service_tier for one in usages], str)
-        or arrow_columns.some([one.inference_geo for one in usages], str)
-    ):
-        return {}
-    tiers = ["fast" if one.speed == "fast" else None if one.service_tier in _PLAIN_TIERS else one.service_tier
-             for one in usages]  # fmt: skip
-    regions = [None if one.inference_geo in _NO_REGIONS else one.inference_geo for one in usages]
-    return {"service_tier": texts(tiers), "region": texts(regions)}
 
 
 def _answers(kept: list[_Held]) -> dict[str, pa.Array]:
