@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, choice, registry, report_empty_window
+from cli.terminal.options import Since, Until, Where, choice, registry, store_in_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 from cli.terminal.row_files import RowsOption, write_rows
 
@@ -57,10 +57,9 @@ def calls(
         return
     given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
     keep = as_filter([*(f"{name}={value}" for name, value in given.items() if value is not None), *(where or ())])
-    if report_empty_window(store, since, until, as_json=json):
-        return
+    held = store_in_window(store, None, since, until, as_json=json)
     found = listing.calls(
-        Store(store),
+        held,
         keep,
         since=since,
         until=until,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.calendar_days import single_day
-from cli.terminal.options import By, Since, Until, Where, choice, comma_separated, report_empty_window
+from cli.terminal.options import By, Since, Until, Where, choice, comma_separated, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 from cli.terminal.row_files import RowsOption, write_rows
 
@@ -69,21 +69,19 @@ def cost(
     from analysis.reports.unit_cost import unit_costs
     from cli.python_api.costs import CostReport
     from ingest.errors import GateError
-    from ingest.store.database import Store
 
     keep = as_filter(where)
-    if report_empty_window(store, since, until, as_json=json):
-        return
+    held = store_in_window(store, None, since, until, as_json=json)
     if per is not None:
         told = getattr(ctx.get_parameter_source("by"), "name", "") != "DEFAULT"
-        found = unit_costs(Store(store), per, comma_separated(by) if told else (), since, until, keep)
+        found = unit_costs(held, per, comma_separated(by) if told else (), since, until, keep)
         if json:
             emit_json(found.to_json())
         else:
             _show_units(found, top)
         return
     report = report_cost(
-        Store(store),
+        held,
         comma_separated(by),
         since,
         until,
@@ -95,7 +93,7 @@ def cost(
     if estimate_partial:
         from analysis.reports.unsure_costs import unsure_costs
 
-        unsure = unsure_costs(Store(store), since, until, keep)
+        unsure = unsure_costs(held, since, until, keep)
     if output is not None:
         write_rows(CostReport(report).to_frame(), output)
     elif json:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, say, table
 
 SHOWN = 15
@@ -32,9 +32,8 @@ def templates(
     from analysis import formatting
     from analysis.reports.prompt_templates import templates as find
 
-    if report_empty_window(store, since, until, as_json=json):
-        return
-    report = find(selected_store(store, where), since=since, until=until)
+    held = store_in_window(store, where, since, until, as_json=json)
+    report = find(held, since=since, until=until)
     if json:
         emit_json(report.to_json())
         return
@@ -86,9 +85,8 @@ def duplicates(
     from analysis.reports.duplicate_requests import RepeatedRequests
     from analysis.reports.duplicate_requests import duplicates as find
 
-    if report_empty_window(store, since, until, as_json=json):
-        return
-    report = find(selected_store(store, where), since=since, until=until, near=near)
+    held = store_in_window(store, where, since, until, as_json=json)
+    report = find(held, since=since, until=until, near=near)
     if json:
         emit_json(report.to_json())
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.calendar_days import first_day
-from cli.terminal.options import FLOOR, Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import FLOOR, Since, Until, Where, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -49,15 +49,14 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         priors = load_priors(scores) if scores else None
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         with progress("Backtesting", unit="policies") as bar:
             if strategy is not None:
                 chosen = load(strategy)
             else:
                 before = split - timedelta(days=1)
                 chosen = optimize(
-                    selected_store(store, where),
+                    held,
                     floor=quality_floor,
                     since=since,
                     until=before,
@@ -65,7 +64,7 @@ def register(app: typer.Typer) -> None:
                     done=lambda _label: bar.advance(1),
                 ).strategy
             result = held_out.backtest(
-                selected_store(store, where),
+                held,
                 chosen,
                 split=split,
                 since=since,

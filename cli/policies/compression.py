@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, selected_store, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def register(app: typer.Typer) -> None:
             else:
                 show_view(view)
             return
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
-        result = worth.leave_one_out(selected_store(store, where), chosen, since=since, until=until)
+        held = store_in_window(store, where, since, until, as_json=as_json)
+        result = worth.leave_one_out(held, chosen, since=since, until=until)
         if as_json:
             emit_json(result.to_json())
         else:

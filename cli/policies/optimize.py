@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import FLOOR, POSITIVE, Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import FLOOR, POSITIVE, Since, Until, Where, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -53,11 +53,10 @@ def register(app: typer.Typer) -> None:
         from replay.quality.scores import load_priors
         from replay.strategy import schema
 
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         with progress("Trying policies", unit="policies") as bar:
             found = optimize(
-                selected_store(store, where),
+                held,
                 floor=quality_floor,
                 models=[name.strip() for name in models.split(",")] if models else None,
                 since=since,

@@ -15,8 +15,7 @@ from cli.terminal.options import (
     Where,
     choice,
     comma_separated,
-    report_empty_window,
-    selected_store,
+    store_in_window,
 )
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 from cli.terminal.row_files import RowsOption, known_suffix, write_rows
@@ -74,16 +73,15 @@ def register(app: typer.Typer) -> None:
             chosen = None
         else:
             chosen = [one for _, one in load_all(strategies or [STRATEGIES])]
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         frames: list[pl.DataFrame] = []
         wanted = bool(by or calls)
         if chosen is None:
-            chosen = _drafted(selected_store(store, where), since, until)
+            chosen = _drafted(held, since, until)
         with progress("Replaying", unit="strategies") as bar:
             bar.total(len(chosen))
             result = run(
-                selected_store(store, where),
+                held,
                 chosen,
                 since=since,
                 until=until,

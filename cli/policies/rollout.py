@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, between, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, between, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = load(strategy)
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         found = holdback_plan.plan(
-            selected_store(store, where),
+            held,
             chosen,
             effect=effect,
             power=power,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.calendar_days import first_day
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, selected_store, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -59,10 +59,9 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = load(strategy)
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         result = check.verify(
-            selected_store(store, where),
+            held,
             chosen,
             rollout=rollout,
             since=since,

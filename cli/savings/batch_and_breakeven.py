@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal.options import POSITIVE, Since, Until, Where, amount, report_empty_window, selected_store
+from cli.terminal.options import POSITIVE, Since, Until, Where, amount, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 
@@ -30,9 +30,8 @@ def register(app: typer.Typer) -> None:
         from analysis.money import dollars
         from replay.advice.batch_candidates import candidates
 
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
-        rows = candidates(selected_store(store, where), since=since, until=until)
+        held = store_in_window(store, where, since, until, as_json=as_json)
+        rows = candidates(held, since=since, until=until)
         if as_json:
             emit_json([row.to_json() for row in rows])
             return
@@ -91,10 +90,9 @@ def register(app: typer.Typer) -> None:
         from replay.strategy.schema import load
 
         chosen = load(strategy)
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         found = break_even(
-            selected_store(store, where),
+            held,
             chosen,
             usd_per_hour=Decimal(usd_per_hour),
             tokens_per_second=tokens_per_second,

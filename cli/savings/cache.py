@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, between, choice, registry, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, between, choice, registry, store_in_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def curve(
     """
     from replay.response_cache.curve_report import curve_report
 
-    if report_empty_window(store, since, until, as_json=as_json):
-        return
+    held = store_in_window(store, where, since, until, as_json=as_json)
     report = curve_report(
-        selected_store(store, where),
+        held,
         since=since,
         until=until,
         key=key,
@@ -179,9 +178,8 @@ def grid(
     from replay.response_cache import grid as sweeps
     from replay.response_cache.curve_report import unpriced_calls
 
-    if report_empty_window(store, since, until, as_json=as_json):
-        return
-    traffic, asks = _load(selected_store(store, where), since, until, key, temperature, tenant)
+    held = store_in_window(store, where, since, until, as_json=as_json)
+    traffic, asks = _load(held, since, until, key, temperature, tenant)
     stacks: list[Any] = [part.strip() for part in tiers.split(",")]
     chosen = sweeps.settings(
         [_parse_ttl(part) for part in ttl.split(",")],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, store_in_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def doctor(
     from replay.provider_cache.doctor import diagnose
     from replay.traffic.load_traffic import load
 
-    if report_empty_window(store, since, until, as_json=as_json):
-        return
-    held = selected_store(store, where)
+    held = store_in_window(store, where, since, until, as_json=as_json)
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)
     traffic = load(held, since=since, until=until)

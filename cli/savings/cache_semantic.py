@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.savings.cache import cache
-from cli.terminal.options import POSITIVE, SHARE, Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import POSITIVE, SHARE, Since, Until, Where, store_in_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def semantic(
     from replay.traffic.load_prompts import load_prompts
     from replay.traffic.load_traffic import load
 
-    if report_empty_window(store, since, until, as_json=as_json):
-        return
-    traffic = load(selected_store(store, where), since=since, until=until)
+    held = store_in_window(store, where, since, until, as_json=as_json)
+    traffic = load(held, since=since, until=until)
     vectors = None
     if embeddings:
         asked = similar.questions(traffic, load_prompts(traffic, texts=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, comma_separated, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, comma_separated, store_in_window
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, note, progress, say, table
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def context(
     from replay.context.report import context as divided
     from replay.traffic.load_traffic import load
 
-    if report_empty_window(store, since, until, as_json=as_json):
-        return
-    held = selected_store(store, where)
+    held = store_in_window(store, where, since, until, as_json=as_json)
     with progress("Counting tokens", unit="texts") as bar:
         ensure_counted(held, ["o200k_base"], progress=bar)
     found = divided(load(held, since=since, until=until), by=comma_separated(by), limit=limit)

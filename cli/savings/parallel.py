@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import Since, Until, Where, report_empty_window, selected_store
+from cli.terminal.options import Since, Until, Where, store_in_window
 from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ def register(app: typer.Typer) -> None:
         """
         from replay.advice.parallelism import critical_path
 
-        if report_empty_window(store, since, until, as_json=as_json):
-            return
+        held = store_in_window(store, where, since, until, as_json=as_json)
         found = critical_path(
-            selected_store(store, where),
+            held,
             since=since,
             until=until,
             most=sessions,

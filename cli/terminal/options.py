@@ -128,24 +128,26 @@ def choice(name: str, known: Sequence[str] | Callable[[], Iterable[str]], help: 
     return typer.Option(name, callback=check, autocompletion=complete, help=help)
 
 
-def report_empty_window(store: str, since: date | None, until: date | None, *, as_json: bool = False) -> bool:
-    """Whether nothing is logged on these days: then it says so, with the days that the log has and what today is.
+def store_in_window(
+    store: str, where: Sequence[str] | None, since: date | None, until: date | None, *, as_json: bool = False
+) -> Store:
+    """`selected_store`, where anything is logged on these days.
 
-    As an answer, or beside JSON as a note on stderr: then the command goes on, and so it is False.
+    Where nothing is, it says so, with the days that the log has and what today is: as the command's answer, which then
+    ends, or beside JSON as a note on stderr, and the command goes on.
     """
-    if since is None and until is None:
-        return False
     from analysis.log_days import nothing_logged
     from ingest.store.database import Store
 
-    message = nothing_logged(Store(store), since, until)
-    if message is None:
-        return False
-    now = today()
-    if any(day is not None and abs(day - now) <= RECENT for day in (since, until)):
-        message = f"{message} Today is {now} ({time_zone.label()})."
-    (note if as_json else say)(message)
-    return not as_json
+    message = None if since is None and until is None else nothing_logged(Store(store), since, until)
+    if message is not None:
+        now = today()
+        if any(day is not None and abs(day - now) <= RECENT for day in (since, until)):
+            message = f"{message} Today is {now} ({time_zone.label()})."
+        (note if as_json else say)(message)
+        if not as_json:
+            raise typer.Exit
+    return selected_store(store, where)
 
 
 def requested_time_zone(args: Sequence[str]) -> str | None:
