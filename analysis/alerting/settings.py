@@ -154,7 +154,7 @@ def _channel(file: SettingsFile, name: str, given: dict[str, Any]) -> ChannelSet
     if kind not in KINDS:
         raise file.error(f"{table} type = {kind!r} is none of {', '.join(KINDS)}")
     recipients = given.get("to", [])
-    recipients = [recipients] if isinstance(recipients, str) else recipients
+    recipients = recipients if isinstance(recipients, list) else [recipients]
     texts = [given.get(key) for key in ("url_env", "host", "from", "user", "password_env") if key in given]
     if not all(isinstance(one, str) and one.isprintable() and one for one in [*texts, *recipients]):
         raise file.error(f"{table}: addresses and names are texts of one line")
@@ -191,7 +191,8 @@ def _silence(file: SettingsFile, given: dict[str, Any]) -> Silence:
     if moments[0] and moments[1] and moments[0] >= moments[1]:
         raise file.error(f"a silence from {moments[0]} until {moments[1]} never comes")
     days = given.get("days", [])
-    for one in days if isinstance(days, list) else [days]:
+    days = days if isinstance(days, list) else [days]
+    for one in days:
         if one not in DAYS:
             raise file.error(f"days: {one!r} is none of {', '.join(DAYS)}")
     if not any(key in given for key in ("from", "until", "days", "hours")):
@@ -207,8 +208,11 @@ def _hours(file: SettingsFile, value: Any) -> tuple[time, time] | None:
         return None
     try:
         first, _, last = str(value).partition("-")
-        return time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
+        hours = time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
+        if any(one.tzinfo for one in hours):
+            raise ValueError("hours have no zone of their own")
     except ValueError as error:
         raise InputError(
             f"hours = {value!r} are no hours", where=str(file.path), remedy='Write: hours = "22:00-06:00"'
         ) from error
+    return hours

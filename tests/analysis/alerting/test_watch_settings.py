@@ -57,6 +57,10 @@ def test_the_whole_section(tmp_path: Path) -> None:
     assert found.silences[1].days == (5, 6)
 
 
+def test_one_day_is_a_list_of_one(tmp_path: Path) -> None:
+    assert read(written(tmp_path, "[[watch.silences]]\ndays = 'Sat'")).silences[0].days == (5,)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -67,12 +71,14 @@ def test_the_whole_section(tmp_path: Path) -> None:
         ('[watch.channels.a]\ntype = "mail"', "needs from and to"),
         ('[watch.channels.a]\ntype = "mail"\nfrom = "a\\nBcc: x"\nto = "b"', "one line"),
         ('[watch.channels.a]\ntype = "mail"\nfrom = "a"\nto = "b"\nport = 99999', "port"),
+        ('[watch.channels.a]\ntype = "mail"\nfrom = "a"\nto = 5', "one line"),
         ("[watch]\nchannel = 1", "no key 'channel'"),
         ('[watch]\ndashboard = "javascript:alert(1)"', "dashboard"),
         ("[watch]\nat_least_usd_per_hour = -1", "at_least_usd_per_hour"),
         ("[[watch.silences]]\nagent = 'x'", "has no time"),
         ("[[watch.silences]]\nfrom = 2026-05-03T10:00:00\nuntil = 2026-05-03T10:00:00", "never comes"),
         ("[[watch.silences]]\nhours = '22'", "are no hours"),
+        ("[[watch.silences]]\nhours = '22:00+02:00-06:00'", "are no hours"),
         ("[[watch.silences]]\ndays = ['Samstag']", "Samstag"),
         ("[watch]\nsilences = 1", "list of tables"),
     ],
