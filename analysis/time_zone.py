@@ -57,7 +57,7 @@ def days_in(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
-    named(name)
+    _cached(name)
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = name
     try:

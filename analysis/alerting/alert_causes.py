@@ -19,7 +19,8 @@ from analysis.reports.call_labels import labelled_view
 from ingest.store.database import Store
 
 SEGMENTS: Final = ("agent", "task", "model")
-WEEKS: Final = 4  # of the same weekday, that the hours are compared with; else the days of the last week
+SAME_WEEKDAYS: Final[tuple[int, ...]] = (7, 14, 21, 28)  # days back that the hours are compared with
+LAST_WEEK: Final = range(1, 8)  # days back, where the log has calls on fewer than two of those
 SHOWN: Final = 3
 
 
@@ -55,22 +56,20 @@ def causes_of(store: Store, alert: Alert, until: datetime) -> Causes:
         needed = [*names, *(condition.dimension for condition in of.conditions)]
         relation = labelled_view(con, store, costs_relation(con), needed)
         where, values = of.sql()
-        spans = [(alert.started - timedelta(days=days), until - timedelta(days=days)) for days in range(7 * WEEKS + 1)]
         found: dict[tuple[str | None, ...], dict[int, tuple[float, int]]] = {}
         columns = ", ".join(one.text for one in names)
-        for number, (first, last) in enumerate(spans):
-            if number > 7 and number % 7:
-                continue
+        for days in (0, *LAST_WEEK, *SAME_WEEKDAYS[1:]):
+            back = timedelta(days=days)
             for *segment, calls, pico in con.execute(
                 f"""SELECT {columns}, sum(weight)::DOUBLE, coalesce(sum(cost_usd), 0) * 1000000000000
                       FROM {relation} WHERE start_time >= $first AND start_time < $last AND {where}
                      GROUP BY ALL""",
-                {"first": first, "last": last, **values},
+                {"first": alert.started - back, "last": until - back, **values},
             ).fetchall():
-                found.setdefault(tuple(segment), {})[number] = (calls, int(pico))
-    logged = {number for sums in found.values() for number in sums if number}
-    weeks = [number for number in range(7, 7 * WEEKS + 1, 7) if number in logged]
-    base = weeks if len(weeks) > 1 else [number for number in range(1, 8) if number in logged]
+                found.setdefault(tuple(segment), {})[days] = (calls, int(pico))
+    logged = {days for sums in found.values() for days in sums}
+    weeks = [days for days in SAME_WEEKDAYS if days in logged]
+    base = weeks if len(weeks) > 1 else [days for days in LAST_WEEK if days in logged]
     drivers = [
         driver
         for segment, sums in found.items()

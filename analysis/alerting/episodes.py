@@ -17,6 +17,7 @@ import duckdb
 
 from analysis import time_zone
 from analysis.alerting.settings import WatchSettings
+from analysis.anomalies.day_marks import Feedback
 from analysis.early_warning.alert import Alert
 from analysis.gates.result import GateResult
 from ingest.store.database import has_tables
@@ -78,7 +79,7 @@ def compare(
     *,
     since: datetime,
     settings: WatchSettings,
-    accepted: Mapping[date, object],
+    accepted: Mapping[date, Feedback],
 ) -> Changes:
     """What of `alerts` (all that stand out now) is new to the `episodes`, and what is over.
 
@@ -89,8 +90,7 @@ def compare(
     episodes = [one for one in episodes if one.alert.dimension != GATE]
     found: dict[str, Alert] = {}
     fresh: list[Alert] = []
-    for alert in sorted(alerts, key=lambda one: (one.detected, _LEADS.index(one.dimension) if one.dimension in _LEADS
-                                                 else len(_LEADS), one.value or "")):  # fmt: skip
+    for alert in sorted(alerts, key=lambda one: (one.detected, _lead(one), one.value or "")):
         near = [one for one in episodes if _same(one.alert, alert)]
         free = [one for one in near if one.alert_id not in found]
         if free:
@@ -129,14 +129,13 @@ def _take_fresh(
     now: datetime,
     since: datetime,
     settings: WatchSettings,
-    accepted: Mapping[date, object],
+    accepted: Mapping[date, Feedback],
 ) -> None:
     """Sort new alerts into episodes of their own and parts of others."""
     open_ones = [one for one in episodes if one.state in (TOLD, SILENCED)]
     leads: list[tuple[Episode, list[Alert]]] = []
     # the name that says most leads, unless another series changed by much more
-    for alert in sorted(fresh, key=lambda one: (_LEADS.index(one.dimension) if one.dimension in _LEADS else 9,
-                                                -abs(_excess(one)), one.value or "")):  # fmt: skip
+    for alert in sorted(fresh, key=lambda one: (_lead(one), -abs(_excess(one)), one.value or "")):
         if alert.detected < since:
             changes.fresh.append(Episode(alert, OLD, now))
             continue
@@ -177,13 +176,18 @@ def _covers(one: Alert, other: Alert) -> bool:
     )
 
 
+def _lead(alert: Alert) -> int:
+    """The place of its dimension among those whose names say most."""
+    return _LEADS.index(alert.dimension) if alert.dimension in _LEADS else len(_LEADS)
+
+
 def _excess(alert: Alert) -> float:
     return alert.usd_per_hour - alert.expected_usd_per_hour
 
 
-def _silent(alert: Alert, now: datetime, settings: WatchSettings, accepted: Mapping[date, object]) -> bool:
+def _silent(alert: Alert, now: datetime, settings: WatchSettings, accepted: Mapping[date, Feedback]) -> bool:
     said = accepted.get(time_zone.day_of(alert.started))
-    if getattr(said, "verdict", None) in ("expected", "planned") and alert.dimension != GATE:
+    if said is not None and said.verdict in ("expected", "planned") and alert.dimension != GATE:
         return True
     return any(one.covers(now, alert.dimension, alert.value) for one in settings.silences)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from analysis import time_zone
 from analysis.alerting.alert_causes import Causes, to_json
-from analysis.alerting.episodes import GATE, Episode
+from analysis.alerting.episodes import COSTS, GATE, Episode
 from analysis.anomalies.annotations import Annotation
 from analysis.causes.drilldown import commands
 from analysis.dimensions import NONE
@@ -104,7 +104,7 @@ def resolved_notice(episode: Episode, *, store: str, dashboard: str | None) -> N
     ended = alert.ended or alert.detected
     lasted = max((ended - alert.started) / timedelta(hours=1), 0.0)
     spent = Decimal(str(round((alert.usd_per_hour - alert.expected_usd_per_hour) * lasted, 6)))
-    cost = f", and came to {money(spent, sign=True)}" if alert.kind in ("step", "ramp", "spike") else ""
+    cost = f", and came to {money(spent, sign=True)}" if alert.kind in COSTS else ""
     lines = [f"It lasted from {_at(alert.started)} to {_at(ended)}{cost}."]
     return Notice(
         f"{episode.alert_id}-resolved", "resolved", _line(f"Over: {_who(alert)} is as expected again"), tuple(lines),

@@ -135,7 +135,7 @@ class Outbox:
                 problem = one.outcome
                 if problem is None:
                     change, values = "sent = $now, problem = NULL", {}
-                elif problem.final or now - one.created > GIVE_UP:
+                elif _gives_up(one, problem, now):
                     change, values = "given_up = $now, problem = $problem", {"problem": str(problem)}
                 else:
                     pause = min(FIRST_PAUSE * 2 ** min(one.attempts, 20), LONGEST_PAUSE)
@@ -159,4 +159,8 @@ class Outbox:
             else:
                 self.failed[one.channel] += 1
                 self.problems[one.channel] = str(one.outcome)
-                self.given_up[one.channel] += one.outcome.final or now - one.created > GIVE_UP
+                self.given_up[one.channel] += _gives_up(one, one.outcome, now)
+
+
+def _gives_up(attempt: _Attempt, problem: UndeliveredError, now: datetime) -> bool:
+    return problem.final or now - attempt.created > GIVE_UP

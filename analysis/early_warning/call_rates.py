@@ -11,7 +11,7 @@ from scipy.ndimage import minimum_filter1d
 from analysis.array_types import Float64Array
 from analysis.early_warning.alert import Alert
 from analysis.early_warning.expected_course import HISTORY_DAYS, smoothed
-from analysis.early_warning.ten_minute_sums import BIN, BINS_A_DAY, Series
+from analysis.early_warning.ten_minute_sums import BIN, BINS_A_DAY, BINS_AN_HOUR, Series
 
 SILENT: Final = 6  # bins without a call
 ALWAYS: Final = 12.0  # calls that the same hour, and those within an hour of it, never fell below
@@ -23,7 +23,6 @@ LEAST_RISE: Final = 0.05  # of the share
 LIMIT: Final = 6.0  # standard deviations of a count
 PRIOR: Final = (1.0, 200.0)  # calls that went wrong, of how many, before a log says anything
 HOLD: Final = BINS_A_DAY
-PER_HOUR: Final = 6
 
 
 def silences(first: datetime, series: Series, calls: Float64Array, usd: Float64Array) -> list[Alert]:
@@ -47,7 +46,7 @@ def silences(first: datetime, series: Series, calls: Float64Array, usd: Float64A
         found.append(
             Alert(
                 series.dimension, series.value, "silence", first + begin * BIN, first + (at + 1) * BIN, 0.0,
-                float(np.median(same)) * PER_HOUR, None if ended is None else first + ended * BIN,
+                float(np.median(same)) * BINS_AN_HOUR, None if ended is None else first + ended * BIN,
             )
         )  # fmt: skip
         at = len(calls) if ended is None else ended
@@ -90,7 +89,7 @@ def rate_alerts(
         found.append(
             Alert(
                 series.dimension, series.value, kind, first + begin * BIN, first + (at + 1) * BIN,
-                float(usd[inside].mean()) * PER_HOUR, float(np.median(same)) * PER_HOUR,
+                float(usd[inside].mean()) * BINS_AN_HOUR, float(np.median(same)) * BINS_AN_HOUR,
                 None if ended is None else first + ended * BIN,
             )
         )  # fmt: skip

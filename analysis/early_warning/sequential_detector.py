@@ -26,7 +26,7 @@ from analysis.early_warning.expected_course import (
     smoothed,
     usual_course,
 )
-from analysis.early_warning.ten_minute_sums import BIN, BINS_A_DAY, TenMinuteSums
+from analysis.early_warning.ten_minute_sums import BIN, BINS_A_DAY, BINS_AN_HOUR, TenMinuteSums
 
 QUICK: Final = (2, 3, 6)  # bins of ten minutes
 SLOW: Final = (18, 36, 72)
@@ -52,7 +52,6 @@ RISE: Final = 0.25  # log ratio
 RAMP_BINS: Final = 9  # that a slow rise takes at least
 SETTLED: Final = 12  # bins after its detection that still tell a ramp from a step
 NEW_LEVEL: Final = 7 * BINS_A_DAY  # bins after which a change is the ordinary course
-PER_HOUR: Final = 6
 MOST_OF_AN_HOUR: Final = 4  # of its ten minutes
 
 
@@ -139,11 +138,11 @@ def _told(sums: TenMinuteSums, row: int, usd: Float64Array, usual: Float64Array,
     """The alarm of bin `at` with its begin, its end where it is over, and its kind."""
     series = sums.series[row]
     begin, expected = _begin(usd, usual, at)
-    hours, usual_hours = (smoothed(part[None, :], PER_HOUR)[0] for part in (usd, expected))
+    hours, usual_hours = (smoothed(part[None, :], BINS_AN_HOUR)[0] for part in (usd, expected))
     over = np.flatnonzero(hours[at + 1 :] <= usual_hours[at + 1 :] * exp(CALM))
     ended = None
     if len(over):  # from the first calm ten minutes of that hour
-        hour = max(at + 1, at + 2 + int(over[0]) - PER_HOUR)
+        hour = max(at + 1, at + 2 + int(over[0]) - BINS_AN_HOUR)
         ended = hour + int(np.argmin(_beyond(usd, expected)[hour : at + 2 + int(over[0])]))
     if ended is None and len(usd) - begin > NEW_LEVEL:
         ended = begin + NEW_LEVEL
@@ -161,8 +160,8 @@ def _told(sums: TenMinuteSums, row: int, usd: Float64Array, usual: Float64Array,
         kind=kind,
         started=sums.first + begin * BIN,
         detected=sums.first + (at + 1) * BIN,
-        usd_per_hour=float(usd[inside].mean()) * PER_HOUR,
-        expected_usd_per_hour=float(expected[inside].mean()) * PER_HOUR,
+        usd_per_hour=float(usd[inside].mean()) * BINS_AN_HOUR,
+        expected_usd_per_hour=float(expected[inside].mean()) * BINS_AN_HOUR,
         ended=None if ended is None else sums.first + ended * BIN,
     )
 
@@ -177,7 +176,7 @@ def _begin(usd: Float64Array, usual: Float64Array, at: int) -> tuple[int, Float6
         expected = np.nan_to_num(usual) * min(max(ratio, exp(-1.5)), exp(1.5))
         beyond = _beyond(usd[: at + 1], expected[: at + 1])
         earliest = max(0, at - SLOW[-1])
-        calm = np.flatnonzero(_of_last_hour(beyond)[earliest:] <= PER_HOUR - MOST_OF_AN_HOUR)
+        calm = np.flatnonzero(_of_last_hour(beyond)[earliest:] <= BINS_AN_HOUR - MOST_OF_AN_HOUR)
         from_here = max(earliest, earliest + int(calm[-1]) - 2) if len(calm) else earliest
         moved = from_here + int(np.argmax(beyond[from_here:])) if beyond[from_here:].any() else at
         if moved >= begin:
@@ -196,8 +195,8 @@ def _beyond(usd: Float64Array, expected: Float64Array) -> BoolArray:
 
 def _of_last_hour(those: BoolArray) -> Int64Array:
     """How many of each ten minutes and the five before it are among `those`."""
-    total = np.cumsum(np.pad(those, (PER_HOUR, 0)))
-    return np.asarray(total[PER_HOUR:] - total[:-PER_HOUR], np.int64)
+    total = np.cumsum(np.pad(those, (BINS_AN_HOUR, 0)))
+    return np.asarray(total[BINS_AN_HOUR:] - total[:-BINS_AN_HOUR], np.int64)
 
 
 def _rises(usd: Float64Array, expected: Float64Array, begin: int, at: int) -> bool:

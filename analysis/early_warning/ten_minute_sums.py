@@ -16,7 +16,9 @@ from analysis.reports.call_labels import labelled_view
 from ingest.store.database import Store
 
 BIN: Final = timedelta(minutes=10)
-BINS_A_DAY: Final = 144
+BINS_AN_HOUR: Final = timedelta(hours=1) // BIN
+BINS_A_DAY: Final = timedelta(days=1) // BIN
+_BIN_US: Final = BIN // timedelta(microseconds=1)
 HISTORY: Final = timedelta(days=28)
 WATCHED: Final = 12  # values of a dimension, the dearest first
 DIMENSIONS: Final = ("agent", "model", "user", "template")
@@ -70,7 +72,7 @@ def ten_minute_sums(
                         FROM {relation} WHERE start_time >= $first AND start_time < $end),
                     dearest AS (
                         SELECT value FROM chosen GROUP BY value ORDER BY sum(usd) DESC, value LIMIT {WATCHED:d})
-                    SELECT value, ((epoch_us(start_time) - epoch_us($first)) // 600000000)::INTEGER AS bin,
+                    SELECT value, ((epoch_us(start_time) - epoch_us($first)) // {_BIN_US:d})::INTEGER AS bin,
                            sum(usd)::DOUBLE, sum(weight)::DOUBLE,
                            coalesce(sum(weight) FILTER (unusable), 0)::DOUBLE,
                            coalesce(sum(weight) FILTER (cost_usd IS NULL), 0)::DOUBLE
