@@ -242,11 +242,10 @@ class OtlpServer:
                     size += len(block)
                     found.append(block)
                     more = message.get("more_body", False)
-        except TimeoutError:
+        except BaseException as error:  # also where the request is cancelled
             self._in_memory -= size
-            raise RefusedError(503, f"the body did not come within {BODY_SECONDS:.0f} s", 1) from None
-        except RefusedError:
-            self._in_memory -= size
+            if isinstance(error, TimeoutError):
+                raise RefusedError(503, f"the body did not come within {BODY_SECONDS:.0f} s", 1) from None
             raise
         return b"".join(found)
 
