@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ingest.files.folders import walk
+
 MAX_FILES: Final = 50_000  # per folder; counting stops there: the answer is for a person who waits
 MAX_LOCAL_FILES: Final = 20
 # tool -> the variable that moves its folder, and where that lies in the home folder without it
@@ -165,15 +167,7 @@ def _files(place: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
     if place.is_file():
         yield place
         return
-    seen = {os.path.realpath(place)}
-    for folder, below, names in os.walk(place, followlinks=True):
-        kept = []
-        for name in below:
-            real = os.path.realpath(Path(folder, name))
-            if real not in seen:
-                seen.add(real)
-                kept.append(name)
-        below[:] = kept
+    for folder, _, names in walk(place):
         for name in names:
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 yield Path(folder, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,24 +22,23 @@ def files_below(folder: Path) -> Folder:
     """All files that are not hidden, each folder once wherever links lead. What cannot be listed is left out."""
     files: list[Path] = []
     hidden: list[Path] = []
+    for place, below, names in walk(folder):
+        hidden += [Path(place, name) for name in (*below, *names) if name.startswith(".") and name not in _NO_LOGS]
+        below[:] = [name for name in below if not name.startswith(".")]
+        files += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
+    return Folder(sorted(files), sorted(hidden))
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` through links, each folder once wherever they lead. Who takes a name from `below` leaves it out."""
     seen = {os.path.realpath(folder)}
     for place, below, names in os.walk(folder, followlinks=True):
+        below.sort()
+        yield place, below, names
         kept = []
-        for name in sorted(below):
-            if name.startswith("."):
-                if name not in _NO_LOGS:
-                    hidden.append(Path(place, name))
-                continue
+        for name in below:
             real = os.path.realpath(Path(place, name))
             if real not in seen:
                 seen.add(real)
                 kept.append(name)
         below[:] = kept
-        for name in names:
-            path = Path(place, name)
-            if name.startswith("."):
-                if name not in _NO_LOGS:
-                    hidden.append(path)
-            elif path.is_file():
-                files.append(path)
-    return Folder(sorted(files), sorted(hidden))
