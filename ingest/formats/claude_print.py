@@ -29,6 +29,7 @@ from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
+from ingest.wire.agent_session import SUM, growth
 
 _TYPES = frozenset({"system", "assistant", "user", "result", "stream_event", "rate_limit_event", "control_response"})
 # names in `modelUsage` -> names in a usage object
@@ -119,11 +120,9 @@ class Printed:
 
     def _growth(self, name: str, counts: dict[str, Any]) -> dict[str, int]:
         totals = {key: token_count(counts.get(key), f"$.modelUsage.{key}") or 0 for key in _COUNTS}
-        before = self.before.get((self.session, name), {})
+        grown = growth(totals, self.before.get((self.session, name), {}))
         self.before[self.session, name] = totals
-        if any(totals[key] < before.get(key, 0) for key in totals):
-            return totals  # counting began again
-        return {key: totals[key] - before.get(key, 0) for key in totals}
+        return grown
 
     def _sum(self, record: dict[str, Any], model: str | None, counts: dict[str, int], usage: dict[str, Any]) -> Call:
         """The call that stands for all of a model in a run; `usage` is the run's, where it is all this model's."""
@@ -148,7 +147,7 @@ class Printed:
             call.issue("time_of_file", "the record has no time; the file's own was taken")
         turns = record.get("num_turns")
         if type(turns) is int and turns > 1:
-            call.issue("sum_of_calls", f"the counts are those of all calls of a run of {turns} turns")
+            call.issue(SUM, f"the counts are those of all calls of a run of {turns} turns")
         return call
 
 

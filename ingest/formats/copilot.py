@@ -19,7 +19,7 @@ from ingest.format_contract import Context, Format, Outcome
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, session_call
+from ingest.wire.agent_session import SUM, growth, session_call
 
 _NAMES = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens", "reasoningTokens")
 _COLUMNS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -35,7 +35,7 @@ class Session:
         self.folder: str | None = None
         self.began: Any = None
         self.before: dict[str, dict[str, int]] = {}
-        self._stored: set[str] | None = None
+        self._stored: set[str | None] | None = None
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
@@ -83,10 +83,8 @@ class Session:
         for model, metrics in models.items():
             usage = mapping_or_empty(mapping_or_empty(metrics).get("usage"))
             totals = {name: token_count(usage.get(name), f"$.{name}") or 0 for name in _NAMES}
-            before = self.before.get(model, {})
+            counts = growth(totals, self.before.get(model, {}))
             self.before[model] = totals
-            fell = any(totals[name] < before.get(name, 0) for name in _NAMES)
-            counts = totals if fell else {name: totals[name] - before.get(name, 0) for name in _NAMES}
             if not any(counts.values()):
                 continue
             when = record.get("timestamp")
@@ -113,7 +111,7 @@ class Session:
                             continue
                     for row in database_rows(store):
                         self._stored.add(str(mapping_or_empty(row.record).get("session_id")))
-        return {*self._stored}
+        return self._stored
 
 
 def _settle(call: Call, counts: dict[str, Any]) -> None:

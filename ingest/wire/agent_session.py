@@ -67,6 +67,13 @@ def settle_disjoint(
     )
 
 
+def growth(totals: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    """By how much running counts have grown; all of them where one fell, since counting began again there."""
+    if any(total < before.get(name, 0) for name, total in totals.items()):
+        return totals
+    return {name: total - before.get(name, 0) for name, total in totals.items()}
+
+
 def counts_key(call: Call) -> str:
     """The time, the model and the counts of a call: what stays equal where a fork copies its row under another id."""
     counts = (call.input_tokens, call.cache_read_input_tokens, call.cache_creation_input_tokens, call.output_tokens)
