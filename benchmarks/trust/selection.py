@@ -67,29 +67,33 @@ def pool(rows: pl.DataFrame, source: str, strong: str, weak: str) -> Pool:
     return Pool(found.strong, found.weak, made, routers)
 
 
+def evidence(logged: NDArray[np.int32], score: Floats, assignment: Assignment, floor: float, target: int) -> Evidence:
+    """What a log of one task, with a score of every call, tells of sending all its calls to one of the two models."""
+    n = len(score)
+    return Evidence(
+        spec=Quality(floor=floor),
+        demand=Demand(
+            logged=logged,
+            served=np.full(n, target, np.int32),
+            task=np.zeros(n, np.int32),
+            counted=np.ones(n, bool),
+            risky=np.zeros(n, bool),
+            weight=np.full(n, 1_000_000, np.int64),
+            models=["strong", "weak"],
+            tasks=["answer"],
+        ),
+        scores=scores(np.arange(n), logged, score),
+        assignment=assignment,
+    )
+
+
 def assessed(
     to_weak: NDArray[np.bool_], score: Floats, propensity: Floats, learner: CallLearner | str, target: int = WEAK
 ) -> gate.QualityReport:
     """The verdict on sending every call to one model."""
     n = len(score)
-    logged = to_weak.astype(np.int32)
-    return gate.assess(
-        Evidence(
-            spec=Quality(floor=FLOOR),
-            demand=Demand(
-                logged=logged,
-                served=np.full(n, target, np.int32),
-                task=np.zeros(n, np.int32),
-                counted=np.ones(n, bool),
-                risky=np.zeros(n, bool),
-                weight=np.full(n, 1_000_000, np.int64),
-                models=["strong", "weak"],
-                tasks=["answer"],
-            ),
-            scores=scores(np.arange(n), logged, score),
-            assignment=Assignment(propensity, np.zeros(n, bool), lambda: np.ones(n, bool), lambda _: learner),
-        )
-    )
+    assignment = Assignment(propensity, np.zeros(n, bool), lambda: np.ones(n, bool), lambda _: learner)
+    return gate.assess(evidence(to_weak.astype(np.int32), score, assignment, FLOOR, target))
 
 
 def world(pool: Pool, router: str, seed: int, *, learned: bool = True) -> dict[str, dict[str, Any]]:

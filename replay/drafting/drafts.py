@@ -26,6 +26,7 @@ from replay.drafting.commented_file import Draft, Line
 from replay.engine.engine import Engine
 from replay.engine.outcome import Outcome
 from replay.engine.shared_results import Shared
+from replay.optimize.grid import TTLS, two_tiers
 from replay.optimize.search import optimize
 from replay.optimize.write_strategy import KEEP
 from replay.quality.scores import scored_models
@@ -39,7 +40,6 @@ LEAST_SHARE: Final = 0.002  # of the bill; what saves less is no line of a draft
 SHORT_ANSWER: Final = 500  # output tokens in the mean
 MOST_SEGMENTS: Final = 12  # rules of one draft
 LOSSLESS: Final = ("whitespace", "json_minify", "dedup_paragraphs", "tool_signatures")
-_TTLS: Final = ("1h", "24h")
 _UNSCORED: Final = "what the log does not score stays unknown in a replay until it is scored: hindcast shadow"
 
 
@@ -289,11 +289,9 @@ def _cache(log: _Log) -> tuple[Line, ...]:
     traffic = log.traffic
     if not (traffic.key >= 0).any() or bool((traffic.weight_micro != 1_000_000).any()):
         return ()
-    memory = {"name": "memory", "scope": "process", "ttl": "5m", "max_entries": 10_000}
     tried = []
-    for ttl in _TTLS:
-        tiers = [memory, {"name": "shared", "scope": "shared", "ttl": ttl}]
-        outcome, saved, _ = log.evaluate({"cache": {"tiers": tiers}})
+    for ttl in TTLS:
+        outcome, saved, _ = log.evaluate({"cache": {"tiers": two_tiers(ttl)}})
         tried.append((saved, ttl, int((outcome.hits & log.inside).sum()), outcome))
     best = max(saved for saved, *_ in tried)
     if not log.pays(best):
@@ -302,10 +300,8 @@ def _cache(log: _Log) -> tuple[Line, ...]:
     where = _where(traffic, outcome.hits & log.inside)
     asked = f"{count(hits, 'call')} ask again within {ttl} what was asked word for word"
     why = f"{asked}, {log.of_bill(saved)}; mostly {where}"
-    return (
-        Line(memory, "the repeats of one process within minutes; the size is a guess"),
-        Line({"name": "shared", "scope": "shared", "ttl": ttl}, why),
-    )
+    memory, shared = two_tiers(ttl)
+    return (Line(memory, "the repeats of one process within minutes; the size is a guess"), Line(shared, why))
 
 
 def _where(traffic: Traffic, calls: Bool) -> str:

@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.trust import selection
 from replay.quality import gate
-from replay.quality.evidence import Demand, Evidence
+from replay.quality.evidence import Evidence
 from replay.quality.how_to_know import how_to_know
 from replay.quality.intervals import estimates
-from replay.quality.scores import scores
 from replay.quality.selection import Assignment, OffPolicy, Sample, evaluate
-from replay.strategy.quality_schema import Quality
 
 STRONG, WEAK = 0, 1
 NO_TEXT = "no texts"
@@ -39,26 +38,13 @@ def evidence(
 ) -> Evidence:
     """All calls moved to the weak model."""
     n = len(log["score"])
-    return Evidence(
-        spec=Quality(floor=floor),
-        demand=Demand(
-            logged=log["logged"],
-            served=np.full(n, WEAK, np.int32),
-            task=np.zeros(n, np.int32),
-            counted=np.ones(n, bool),
-            risky=np.zeros(n, bool),
-            weight=np.full(n, 1_000_000, np.int64),
-            models=["strong", "weak"],
-            tasks=["answer"],
-        ),
-        scores=scores(np.arange(n), log["logged"], log["score"]),
-        assignment=Assignment(
-            propensity=log["p"] if propensity else np.full(n, np.nan),
-            random=np.full(n, random),
-            reachable=lambda: np.ones(n, bool),
-            learner=lambda _: NO_TEXT,
-        ),
+    assignment = Assignment(
+        propensity=log["p"] if propensity else np.full(n, np.nan),
+        random=np.full(n, random),
+        reachable=lambda: np.ones(n, bool),
+        learner=lambda _: NO_TEXT,
     )
+    return selection.evidence(log["logged"], log["score"], assignment, floor, WEAK)
 
 
 def test_a_routers_own_log_passes_nothing_by_itself() -> None:
