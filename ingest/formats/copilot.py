@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ingest.errors import InputError
 from ingest.files.byte_stream import StreamCutError
-from ingest.files.databases import database_rows
-from ingest.files.line_files import SQLITE
+from ingest.files.databases import database_rows, write_ahead_log
 from ingest.format_contract import Context, Format, Outcome
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
@@ -35,7 +36,6 @@ class Session:
         self.folder: str | None = None
         self.began: Any = None
         self.before: dict[str, dict[str, int]] = {}
-        self._stored: set[str | None] | None = None
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
@@ -54,7 +54,7 @@ class Session:
         models = data.get("modelMetrics")
         if kind != "session.shutdown" or not isinstance(models, dict):
             return Skip("event without token counts")
-        if self.session in self._in_store():
+        if self._in_store():
             return _STORED
         return self._leg(record, models, row) or Skip("a session without token counts")
 
@@ -99,19 +99,29 @@ class Session:
             found.append(call)
         return found
 
-    def _in_store(self) -> set[str | None]:
-        """The sessions whose requests the store beside has."""
-        if self._stored is None:
-            self._stored = set()
-            for parent in list(self.context.path.parents)[1:3]:
-                store = parent / "session-store.db"
-                with contextlib.suppress(OSError, InputError, StreamCutError):
-                    with store.open("rb") as file:
-                        if file.read(len(SQLITE)) != SQLITE:
-                            continue
-                    for row in database_rows(store):
-                        self._stored.add(str(mapping_or_empty(row.record).get("session_id")))
-        return self._stored
+    def _in_store(self) -> bool:
+        """Whether the store beside has the requests of the session."""
+        for folder in self.context.path.parents[1:3]:
+            store = folder / "session-store.db"
+            with contextlib.suppress(OSError):
+                if self.session in _sessions_of(store, _state(store), _state(write_ahead_log(store))):
+                    return True
+        return False
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    stat = path.stat() if path else None
+    return (stat.st_mtime_ns, stat.st_size) if stat else None
+
+
+@lru_cache(maxsize=4)  # a store lies beside hundreds of sessions
+def _sessions_of(store: Path, *_: tuple[int, int] | None) -> frozenset[str]:
+    """The sessions of a store in this state of its files, as far as it can be read."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError, InputError, StreamCutError):
+        for row in database_rows(store):
+            found.add(str(mapping_or_empty(row.record).get("session_id")))
+    return frozenset(found)
 
 
 def _settle(call: Call, counts: dict[str, Any]) -> None:

@@ -135,6 +135,7 @@ def test_a_session_of_copilot_is_counted_in_the_store_or_by_its_sums(tmp_path: P
     assert read(tmp_path, events) == [CALL]
     other = tmp_path / "other"
     other.mkdir()
+    # the store appears beside a session that was read without it in the same process
     assert read(other, copilot_store(tmp_path / ".copilot" / "session-store.db"), events) == [CALL]
     assert value(other, "epoch_ms(end_time) - epoch_ms(start_time)") == 2500
 
