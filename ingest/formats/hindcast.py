@@ -24,6 +24,7 @@ _STRINGS = (
 _COUNTS = (
     "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens", "max_tokens",
     "cache_read_audio_input_tokens", "cache_read_image_input_tokens", )  # fmt: skip
+_MEASURES = ("duration_ms", "time_to_first_chunk_ms", "temperature", "propensity", "score")
 _STATUSES = frozenset({"ok", "error", "cancelled", "gateway_cache_hit"})
 
 
@@ -42,8 +43,8 @@ def read(record: Any, context: Context) -> Outcome:
     call.start_us, call.time_precision = time_us(get("start_time"), "$.start_time", zone=context.zone)
     if get("end_time") is not None:
         call.end_us = time_us(get("end_time"), "$.end_time", zone=context.zone)[0]
-    call.duration_ms = number(get("duration_ms"), "$.duration_ms")
-    call.time_to_first_chunk_ms = number(get("time_to_first_chunk_ms"), "$.time_to_first_chunk_ms")
+    for name in _MEASURES:
+        setattr(call, name, measure(call, name, get(name)))
     tokens_source = call.tokens_source
     settle(
         call,
@@ -67,7 +68,6 @@ def read(record: Any, context: Context) -> Outcome:
         call.issue("unknown_status", str(status)[:40])
         status = "error"
     call.status = status
-    call.temperature = number(get("temperature"), "$.temperature")
     call.logged_cost_pico = pico_dollars(get("logged_cost_usd"), "$.logged_cost_usd")
     call.weight_micro = weight(get("weight"))
     for name in ("is_batch", "stream", "has_images", "pending_tool_calls"):
@@ -85,13 +85,20 @@ def read(record: Any, context: Context) -> Outcome:
         call.params = record["params"]
     if call.temperature is not None and (call.params is None or "temperature" not in call.params):
         call.params = {**(call.params or {}), "temperature": call.temperature}
-    call.propensity = number(get("propensity"), "$.propensity")
-    call.score = score(get("score"), "$.score")
     given = get("scores")
     if isinstance(given, dict):
-        rated = ((name, score(value, f"$.scores.{name}")) for name, value in given.items())
+        rated = ((str(name), measure(call, "score", value)) for name, value in given.items())
         call.scores = {name: value for name, value in rated if value is not None} or None
     return call
+
+
+def measure(call: Call, name: str, value: Any) -> float | None:
+    """A number beside the bill: one that cannot be read is flagged and left out, and the call stays."""
+    try:
+        return number(value, name)
+    except BadRecordError:
+        call.issue(f"impossible_{name}", str(value)[:80])
+        return None
 
 
 def number(value: Any, path: str) -> float | None:
@@ -101,14 +108,6 @@ def number(value: Any, path: str) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300:
         return float(value)
     raise BadRecordError(f"not a number: {str(value)[:40]!r}", path)
-
-
-def score(value: Any, path: str) -> float | None:
-    """A quality between 0 and 1."""
-    found = number(value, path)
-    if found is not None and not 0 <= found <= 1:
-        raise BadRecordError(f"a score outside 0..1: {found}", path)
-    return found
 
 
 def weight(value: Any, path: str = "$.weight") -> int:

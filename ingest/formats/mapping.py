@@ -205,8 +205,6 @@ class MappingReader:
             _apply_status(call, value)
         elif name == "score":
             call.score = self._real(value, rule, path)
-            if call.score is not None and not 0 <= call.score <= 1:
-                raise BadRecordError(f"a score outside 0..1: {value}", path)
         elif CALL_COLUMNS[name] == "BOOLEAN":
             setattr(call, name, _flag(value, path))
         elif CALL_COLUMNS[name] in _WHOLE:

@@ -20,6 +20,8 @@ FIELDS: dict[str, frozenset[str] | None] = {
     "arm": frozenset({"treated", "control"}),
     "rollout": None,
 }
+IMPOSSIBLE_SCORE = "impossible_score"
+ROUNDING = 1e-6  # what the mean of scores may exceed 1 by
 # keys in metadata, attributes and tags. Only `propensity` and `score_scope` mean nothing else without the prefix
 KEYS = {
     key: name
@@ -47,8 +49,25 @@ def from_metadata(call: Call, metadata: Mapping[Any, Any]) -> None:
             call.propensity = float(found)
 
 
+def _score(call: Call, value: float | None) -> float | None:
+    """A score as the store keeps it; None and a flag for one that is on another scale."""
+    if value is None or 0 <= value <= 1:
+        return value
+    if -ROUNDING <= value <= 1 + ROUNDING:
+        return min(max(value, 0.0), 1.0)
+    call.issue(IMPOSSIBLE_SCORE, f"{value}"[:80])
+    return None
+
+
 def check(call: Call) -> None:
-    """Drop and flag a propensity outside 0..1 (without 0: it served) and words that mean nothing here."""
+    """Drop and flag a propensity outside 0..1 (without 0: it served), a score outside 0..1, and words of no meaning.
+
+    The call stays: what was judged or drawn changes nothing of what it cost.
+    """
+    call.score = _score(call, call.score)
+    if call.scores:
+        rated = {name: _score(call, value) for name, value in call.scores.items()}
+        call.scores = {name: value for name, value in rated.items() if value is not None} or None
     if call.propensity is not None and not 0 < call.propensity <= 1:
         call.issue("impossible_propensity", f"{call.propensity}"[:80])
         call.propensity = None

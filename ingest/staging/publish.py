@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.records.call import Bucket
+from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
 from ingest.staging import interning, printed_runs, source_files
 from ingest.staging.deduplicate import (
     HASH,
@@ -77,6 +78,7 @@ def publish(
         source_files.save_all(
             con, [files[number] for number in dict.fromkeys(n for one in together for n in one.counts)]
         )
+    _leave_out_other_scales(con)
 
 
 def _format(segment: Segment, files: Sequence[SourceFile]) -> str:
@@ -251,6 +253,27 @@ def _publish_issues(con: duckdb.DuckDBPyConnection, staged: Staged, kept: Any, f
         con.register("issues", pa.table(dict(zip(("call_no", "code", "detail"), zip(*rows, strict=True), strict=True))))
         con.execute("INSERT INTO import_issues SELECT call_no, code, detail FROM issues ORDER BY call_no, code, detail")
         con.unregister("issues")
+
+
+def _leave_out_other_scales(con: duckdb.DuckDBPyConnection) -> None:
+    """Forget the scores of logs of which some lie outside 0..1: those inside mean something else there.
+
+    Of thumbs as 1 and -1 only the praise would be left, of stars from 1 to 5 only the worst, as perfect. A log is the
+    files of one format in one folder.
+    """
+    query = "SELECT 1 FROM import_issues WHERE code = $code LIMIT 1"
+    if not con.execute(query, {"code": IMPOSSIBLE_SCORE}).fetchall():
+        return
+    log = r"format || ':' || regexp_replace(path, '[^/\\]*$', '')"
+    other = f"""SELECT source_id FROM sources WHERE {log} IN (
+        SELECT {log} FROM import_issues JOIN calls USING (call_no) JOIN sources USING (source_id) WHERE code = $code)"""
+    values = {"code": IMPOSSIBLE_SCORE}
+    con.execute(
+        f"""DELETE FROM scores WHERE source = 'log'
+            AND call_no IN (SELECT call_no FROM calls WHERE source_id IN ({other}))""",
+        values,
+    )
+    con.execute(f"UPDATE calls SET score = NULL WHERE score IS NOT NULL AND source_id IN ({other})", values)
 
 
 def _publish_buckets(con: duckdb.DuckDBPyConnection, source: SourceFile, counts: FileCounts) -> None:
