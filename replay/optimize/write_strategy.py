@@ -60,6 +60,7 @@ def policy_of(
             "output_ratio": base.output_ratio,
             "batch": base.batch,
             "rework": base.rework,
+            "latency": base.latency,
             "rollout": base.rollout,
         }
     return Strategy.model_validate(

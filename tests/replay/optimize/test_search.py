@@ -98,6 +98,13 @@ def test_the_grid_finds_the_cache_and_the_written_file_replays_to_the_promised_c
     assert run(store, [again]).strategies[0].cost_pico == found.cost_pico
 
 
+def test_what_the_search_does_not_choose_stays_as_the_base_has_it(tmp_path: Path):
+    base = schema.parse("name: base\nlatency: {p95: 1.2}\nbehaviour: fixed\nrollout: {share: 0.2, seed: 7}")
+    found = optimize(story(tmp_path), floor=0.95, grid=PLAIN, base=base).strategy
+    assert found.route
+    assert (found.latency, found.behaviour, found.rollout) == (base.latency, base.behaviour, base.rollout)
+
+
 def test_an_empty_window_and_no_candidate_are_clear_errors(tmp_path: Path):
     store = story(tmp_path, scored=0)
     with pytest.raises(InputError, match="no calls in this window"):
