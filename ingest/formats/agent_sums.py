@@ -15,6 +15,7 @@ from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire.agent_session import SUM, session_call, settle_disjoint
+from ingest.wire.request_response import flag_file_time
 
 _DATABASES = ("goose", "crush", "hermes")
 _DROID_SUFFIX = ".settings.json"
@@ -94,7 +95,7 @@ def _droid(record: dict[str, Any], context: Context) -> Call:
         "outputTokens", reasoning="thinkingTokens",
     )  # fmt: skip
     if when is None:
-        call.issue("time_of_file", "the record has no time; the file's own was taken")
+        flag_file_time(call)
     return call
 
 

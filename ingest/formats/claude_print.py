@@ -30,6 +30,7 @@ from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
 from ingest.wire.agent_session import SUM, growth
+from ingest.wire.request_response import flag_file_time
 
 _TYPES = frozenset({"system", "assistant", "user", "result", "stream_event", "rate_limit_event", "control_response"})
 # names in `modelUsage` -> names in a usage object
@@ -89,7 +90,7 @@ class Printed:
         held = [outcome for outcome in self.answers.close() if isinstance(outcome, Call)]
         calls, self.calls = [*self.calls, *held], []
         for call in calls:
-            call.issue("time_of_file", "the record has no time; the file's own was taken")
+            flag_file_time(call)
         return calls
 
     def _result(self, record: dict[str, Any], row: int) -> list[Outcome]:
@@ -144,7 +145,7 @@ class Printed:
         call.service_name = "cursor" if "request_id" in record and "modelUsage" not in record else "claude-code"
         call.status = "error" if record.get("is_error") is True else "ok"
         if record.get("timestamp") is None:
-            call.issue("time_of_file", "the record has no time; the file's own was taken")
+            flag_file_time(call)
         turns = record.get("num_turns")
         if type(turns) is int and turns > 1:
             call.issue(SUM, f"the counts are those of all calls of a run of {turns} turns")

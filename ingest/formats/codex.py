@@ -19,6 +19,7 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
+from ingest.wire.request_response import flag_file_time
 
 _TYPES = frozenset({
     "session_meta", "turn_context", "event_msg", "response_item", "compacted", "token_usage_record", "world_state",
@@ -229,7 +230,7 @@ class Session:
             running = ",".join(str(totals[name]) for name in _PARTS)
             call.identity = f"codex:exec:{self.session}:{running}" if self.session else None
             if record.get("timestamp") is None:
-                call.issue("time_of_file", "the record has no time; the file's own was taken")
+                flag_file_time(call)
             call.issue("sum_of_calls", "the counts are those of all calls of a turn")
             call.printed = True
             return call

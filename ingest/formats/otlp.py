@@ -18,7 +18,6 @@ from ingest.records.timestamps import time_us
 from ingest.wire.request_response import provider_of
 
 _ENVELOPES = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")
-_NO_CALL = "span without a model call"
 _DETAILS = "gen_ai.client.inference.operation.details"
 
 
@@ -41,7 +40,7 @@ class Export:
             found.extend(catch_reader_errors(self._event, resource, event, item=event))
         if metric_points.is_metrics(record):
             self.metrics.add(record)
-        elif not found and not _named(record, "resourceSpans"):
+        elif not found and not attrs.named(record, "resourceSpans"):
             found.append(Skip("an export without spans"))
         return found
 
@@ -52,11 +51,11 @@ class Export:
 
     def _span(self, resource: dict[str, Any], scope: dict[str, Any], span: dict[str, Any], row: int) -> list[Outcome]:
         values = attrs.flat(span.get("attributes"))
-        trace = attrs.hex_id(_named(span, "traceId"), 16)
-        span_id = attrs.hex_id(_named(span, "spanId"), 8)
-        parent = attrs.hex_id(_named(span, "parentSpanId"), 8)
+        trace = attrs.hex_id(attrs.named(span, "traceId"), 16)
+        span_id = attrs.hex_id(attrs.named(span, "spanId"), 8)
+        parent = attrs.hex_id(attrs.named(span, "parentSpanId"), 8)
         if span.get("name") == agent_events.CLAUDE_SPAN and "input_tokens" in values:
-            ended = _nanos(_named(span, "endTimeUnixNano"))
+            ended = _nanos(attrs.named(span, "endTimeUnixNano"))
             call = agent_events.response_call(agent_events.CLAUDE_SPAN, values, ended, unit="ns")
             call.trace_id, call.span_id, call.parent_span_id, call.row = trace, span_id, parent, row
             call.status = "error" if values.get("success") in (False, "false") else "ok"
@@ -77,7 +76,7 @@ class Export:
         sdk = values.get("telemetry.sdk.name", resource.get("telemetry.sdk.name"))
         emitter = emitter_of(text_or_none(scope.get("name")), text_or_none(sdk))
         attrs.apply(call, values, text=self.context.want_text, emitter=emitter)
-        started, ended = _named(span, "startTimeUnixNano"), _named(span, "endTimeUnixNano")
+        started, ended = attrs.named(span, "startTimeUnixNano"), attrs.named(span, "endTimeUnixNano")
         call.start_us, call.time_precision = time_us(_nanos(started), "$.startTimeUnixNano", unit="ns")
         if ended not in (None, 0, "0"):
             call.end_us = time_us(_nanos(ended), "$.endTimeUnixNano", unit="ns")[0]
@@ -108,9 +107,9 @@ class Export:
     ) -> Outcome:
         if not agent_events.is_response(name, values):
             return agent_events.NO_RESPONSE
-        when = _named(event, "timeUnixNano")
+        when = attrs.named(event, "timeUnixNano")
         if when in (None, 0, "0"):
-            when = _named(event, "observedTimeUnixNano")
+            when = attrs.named(event, "observedTimeUnixNano")
         call = agent_events.response_call(name, values, _nanos(when), unit="ns")
         self._place(call, resource)
         return call
@@ -118,20 +117,20 @@ class Export:
     def _event(self, resource: dict[str, Any], event: dict[str, Any]) -> list[Outcome]:
         values = attrs.flat(event.get("attributes"))
         body = attrs.value_of(event.get("body"))
-        told = agent_events.event_name({"event.name": _named(event, "eventName"), **values}, body)
+        told = agent_events.event_name({"event.name": attrs.named(event, "eventName"), **values}, body)
         if told is not None:
             return [self._agent_event(told, values, resource, event)]
-        name = text_or_none(_named(event, "eventName")) or text_or_none(values.get("event.name"))
+        name = text_or_none(attrs.named(event, "eventName")) or text_or_none(values.get("event.name"))
         if not name or not name.startswith("gen_ai."):
             return [Skip("log record of something else")]
         if isinstance(body, dict):
             values = {**body, **values}
-        span_id = attrs.hex_id(_named(event, "spanId"), 8)
+        span_id = attrs.hex_id(attrs.named(event, "spanId"), 8)
         call = self.tree.find(span_id) if span_id else None
         if call is not None:
             _take_event(call, name, values)
         elif name == _DETAILS and span_id and len(self.waiting) < 100_000:
-            self.waiting[f"{attrs.hex_id(_named(event, 'traceId'), 16)}:{span_id}"] = values
+            self.waiting[f"{attrs.hex_id(attrs.named(event, 'traceId'), 16)}:{span_id}"] = values
         return [Skip("contents of a call", claims=NOTHING)]
 
 
@@ -159,27 +158,19 @@ def _take_event(call: Call, name: Any, values: dict[str, Any]) -> None:
 
 def _spans(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
     """(resource attributes, instrumentation scope, span)."""
-    for group in _named(record, "resourceSpans") or ():
+    for group in attrs.named(record, "resourceSpans") or ():
         resource = attrs.flat((group.get("resource") or {}).get("attributes"))
-        for scope in _named(group, "scopeSpans") or group.get("instrumentationLibrarySpans") or ():
+        for scope in attrs.named(group, "scopeSpans") or group.get("instrumentationLibrarySpans") or ():
             for span in scope.get("spans") or ():
                 yield resource, mapping_or_empty(scope.get("scope", scope.get("instrumentationLibrary"))), span
 
 
 def _log_records(record: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for group in _named(record, "resourceLogs") or ():
+    for group in attrs.named(record, "resourceLogs") or ():
         resource = attrs.flat((group.get("resource") or {}).get("attributes"))
-        for scope in _named(group, "scopeLogs") or ():
-            for event in _named(scope, "logRecords") or ():
+        for scope in attrs.named(group, "scopeLogs") or ():
+            for event in attrs.named(scope, "logRecords") or ():
                 yield resource, event
-
-
-def _named(value: Any, camel: str) -> Any:
-    """A field by its camelCase or snake_case name: exporters write both."""
-    if camel in value:
-        return value[camel]
-    snake = "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in camel)
-    return value.get(snake)
 
 
 def _nanos(value: Any) -> Any:

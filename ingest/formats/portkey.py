@@ -7,6 +7,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.json_paths import snake_case
 from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
@@ -76,14 +77,10 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         return record
     answer = mapping_or_empty(record.get("response"))
-    told = {_snake(name): value for name, value in {**record, **metrics}.items()}
+    told = {snake_case(name): value for name, value in {**record, **metrics}.items()}
     told.setdefault("response_time", answer.get("responseTime", answer.get("response_time")))
     told.setdefault("response_status_code", answer.get("status"))
     return {**told, "created_at": told.get("created_at") or metrics.get("createdAt")}
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in name)
 
 
 _KEYS = frozenset({"req_units", "res_units", "ai_model"})

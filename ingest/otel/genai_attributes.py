@@ -19,6 +19,7 @@ from ingest.otel.span_messages import apply_contents, first, messages_of, opened
 from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none
 from ingest.records.claimed_usage import flag_unread
+from ingest.records.json_paths import snake_case
 from ingest.records.token_usage import stated_cost
 
 MODEL = (
@@ -82,6 +83,11 @@ def value_of(value: Any) -> Any:
         if name in ("stringvalue", "doublevalue", "boolvalue", "bytesvalue"):
             return inner
     return None
+
+
+def named(value: Any, camel: str) -> Any:
+    """A field of OTLP JSON by its camelCase or snake_case name: exporters write both."""
+    return value[camel] if camel in value else value.get(snake_case(camel))
 
 
 def hex_id(value: Any, size: int) -> str | None:

@@ -113,9 +113,9 @@ def _json(signal: str, data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RefusedError(400, f"the body is not an OTLP export of {signal}")
     for other, name in _TOP.items():
-        if other != signal and _named(document, name) is not None:
+        if other != signal and attrs.named(document, name) is not None:
             raise RefusedError(400, f"an export of {other} was sent to /v1/{signal}")
-    if document and _named(document, _TOP[signal]) is None:
+    if document and attrs.named(document, _TOP[signal]) is None:
         raise RefusedError(400, f"the body is not an OTLP export of {signal}: it has no {_TOP[signal]}")
     return document
 
@@ -163,11 +163,11 @@ def _protobuf(signal: str, data: bytes) -> dict[str, Any]:
 def take_document(signal: str, document: dict[str, Any], export: Export, traces: OpenTraces) -> None:
     """Add the lines of a decoded body to `export`. Raises READER_ERRORS for what is no export."""
     top, scopes, records = _GROUPS[signal]
-    for group in _named(document, top) or ():
-        inner = _named(group, scopes) or group.get("instrumentationLibrarySpans") or ()
+    for group in attrs.named(document, top) or ():
+        inner = attrs.named(group, scopes) or group.get("instrumentationLibrarySpans") or ()
         for scope in inner:
             kept = []
-            for record in _named(scope, records) or ():
+            for record in attrs.named(scope, records) or ():
                 found = _kept_log(record) if signal == "logs" else _kept_span(record, traces)
                 if found is None:
                     export.left_out += 1
@@ -199,7 +199,7 @@ def _kept_log(record: dict[str, Any]) -> dict[str, Any] | None:
     """The record if it is a response of an agent or tells the contents of a call."""
     values = attrs.flat(record.get("attributes"))
     body = attrs.value_of(record.get("body"))
-    name = _named(record, "eventName")
+    name = attrs.named(record, "eventName")
     told = agent_events.event_name({"event.name": name, **values}, body)
     if told is not None:
         return record if agent_events.is_response(told, values) else None
@@ -221,10 +221,3 @@ def _kept_span(span: dict[str, Any], traces: OpenTraces) -> dict[str, Any]:
 def _chunks(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(records), RECORDS_A_LINE):
         yield records[start : start + RECORDS_A_LINE]
-
-
-def _named(value: dict[str, Any], camel: str) -> Any:
-    """A field by its camelCase or snake_case name, as JSON exporters write either."""
-    if camel in value:
-        return value[camel]
-    return value.get("".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in camel))

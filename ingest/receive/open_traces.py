@@ -47,11 +47,11 @@ class OpenTraces:
 
     def add(self, span: dict[str, Any], values: dict[str, Any], kind: str) -> bool:
         """Take in a span with its flat attributes; True if it repeats the token counts of a descendant."""
-        span_id = attrs.hex_id(span.get("spanId", span.get("span_id")), 8)
+        span_id = attrs.hex_id(attrs.named(span, "spanId"), 8)
         if span_id is None:
             return False
-        parent = attrs.hex_id(span.get("parentSpanId", span.get("parent_span_id")), 8)
-        trace = attrs.hex_id(span.get("traceId", span.get("trace_id")), 16) or ""
+        parent = attrs.hex_id(attrs.named(span, "parentSpanId"), 8)
+        trace = attrs.hex_id(attrs.named(span, "traceId"), 16) or ""
         known = self._span(span_id)
         again, known.arrived = known.arrived and known.parent is not None, True
         known.parent = parent

@@ -8,6 +8,7 @@ lies in an array of a document has a scope: the objects from the document down t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,6 +25,12 @@ def opened(value: Any) -> Any:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return value
     return value
+
+
+@lru_cache(maxsize=1024)
+def snake_case(name: str) -> str:
+    """`inputTokens` as `input_tokens`."""
+    return "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in name)
 
 
 def getter(path: str) -> Getter:

@@ -207,7 +207,12 @@ def take_file_time(call: Call, context: Context) -> None:
     """The time of the file, flagged, for a record that has none."""
     if context.mtime_us is not None:
         call.start_us, call.time_precision = context.mtime_us, "file"
-        call.issue("time_of_file", "the record has no time; the file's own was taken")
+        flag_file_time(call)
+
+
+def flag_file_time(call: Call) -> None:
+    """Remark that the call's time is the file's."""
+    call.issue("time_of_file", "the record has no time; the file's own was taken")
 
 
 def dialect_of(body: Any) -> str | None:
