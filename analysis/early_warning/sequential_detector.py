@@ -3,7 +3,7 @@
 Two questions of every ten minutes. Are the last 20, 30 or 60 minutes beyond the twelve hours before them, with the time
 of day taken out? And are they beyond everything that the same hours held in the last seven days? A series raises an
 alarm where both hold, by as much as its own days show that it takes. Bursty series are asked by longer sums (3, 6 and
-12 hours) against the same sums of the last seven days. A series that has alarmed needs 1.4 times as much for three
+12 hours) against the same sums of the last seven days. A series that has alarmed needs 1.3 times as much for three
 days, and with many series each needs more, so that one budget of false alarms holds for all together. The rates that
 this reaches are in docs/early-warning.md, measured by `python -m benchmarks.early_warning`.
 """
@@ -32,10 +32,10 @@ QUICK: Final = (2, 3, 6)  # bins of ten minutes
 SLOW: Final = (18, 36, 72)
 QUICK_LEAST: Final = 0.5  # log ratio to the hours before, 1.65 times, that is never news below
 SLOW_LEAST: Final = 0.6
-RECORD: Final = 0.4  # what a record of the same hours is worth beside that
-SLACK_BINS: Final = 12  # the same hours: two hours on either side; half an hour for the slow sums
+RECORD: Final = 0.45  # what a record of the same hours is worth beside that
+SLACK_BINS: Final = 6  # the same hours: one hour on either side; half an hour for the slow sums
 SLOW_SLACK_BINS: Final = 3
-AGAIN: Final = 0.35  # log ratio more, 1.4 times, for an alarm within AGAIN_DAYS of another of the series
+AGAIN: Final = 0.25  # log ratio more, 1.3 times, for an alarm within AGAIN_DAYS of another of the series
 AGAIN_DAYS: Final = 3
 HOLD: Final = BINS_A_DAY  # bins after an alarm in which the same series raises no other
 SPREADS: Final = 4.0  # mean distances of daily peaks from their median, that a threshold lies above it

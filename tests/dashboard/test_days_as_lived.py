@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from builder import build_store
+from terminal import hindcast
 
 from analysis import time_zone
 from analysis.anomalies.month_forecast import outlook
@@ -160,6 +163,44 @@ def test_report_overview_strategies_and_replay_have_one_mean_a_day(tmp_path: Pat
     assert "mean of 26 complete days, 6 of them without a call" in shown[0][2]
     assert replayed.mean_of() == "mean of 26 complete days, 6 of them without a call"
     assert replayed.to_json()["baseline"]["days_without_calls"] == 6
+
+
+WORLDS = {
+    "office": lambda: office(26),
+    "weekdays around the clock": lambda: (row for day in range(26) if day % 7 < 5 for row in calls(day, 0, 23.9, 48)),
+    "nights": lambda: (row for day in range(30) for row in calls(day, 18, 26)),
+    "two zones": lambda: (row for day in range(26) if day % 7 < 5 for hours in ((7, 16), (15, 23.5))
+                          for row in calls(day, *hours, 20)),
+    "holidays": lambda: (row for row in office(32) if row["start_time"].date() not in (day_of(29), day_of(28))),
+    "a last day that is under way": lambda: office(31, until=11.0),
+}  # fmt: skip
+A_DAY = re.compile(r"\\?\$([\d.,]+)(?: a day|/day)")
+
+
+@pytest.mark.parametrize(
+    "world", [pytest.param(name, marks=[] if name == "holidays" else [pytest.mark.slow]) for name in WORLDS]
+)
+def test_every_amount_a_day_that_is_printed_is_the_one_mean(tmp_path: Path, world: str) -> None:
+    """Of one agent under a policy that moves nothing: both reports, the replay's table and its JSON, and the page."""
+    store = made(tmp_path, WORLDS[world]())
+    (tmp_path / "same.yaml").write_text("name: same\nroute:\n  - default: gpt-4o\n")
+    mean = run(store, []).per_day()
+    assert mean is not None
+    printed = [
+        hindcast(tmp_path, "report", "same.yaml", "--for", audience, "--md", "-o", "-", "--store", "s.duckdb").stdout
+        for audience in ("stakeholders", "engineers")
+    ]
+    replayed = hindcast(tmp_path, "replay", "same.yaml", "--store", "s.duckdb").stdout
+    told = story.gather(store, [])
+    drawn = document_views.trajectory(told.by_agent, "agent", palette.assign(["writer"]))
+    days = document_views.coverage(store).mean_days
+    printed += [replayed, document_views.trajectory_finding(drawn, "agent", told.diagnosis, days)]
+    amounts = [A_DAY.findall(text) for text in printed]
+    assert all(amounts)
+    assert {f"${amount}" for found in amounts for amount in found} == {money(mean)}
+    said = json.loads(hindcast(tmp_path, "replay", "same.yaml", "--store", "s.duckdb", "--json").stdout)
+    per_day = [said["baseline"]["usd_per_day"], *(one["usd_per_day"] for one in said["strategies"])]
+    assert {round(float(value), 6) for value in per_day} == {round(float(mean), 6)}
 
 
 def test_costs_and_replays_have_the_same_days_in_a_zone_whose_clocks_change(tmp_path: Path) -> None:
