@@ -6,7 +6,6 @@ why; rows out = rows in.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -30,6 +29,7 @@ from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_names import forget, remember
 from analysis.pricing.rate_table import Usage
 from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, scope_length
+from ingest import threads
 from ingest.errors import PriceError
 from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
@@ -173,7 +173,7 @@ def _write(
             raise
 
     new_ledger = pa.RecordBatchReader.from_batches(first.schema, batches())  # noqa: F841  read by DuckDB
-    con.execute(f"SET threads = {(os.cpu_count() or 1) + 1:d}")
+    con.execute(f"SET threads = {threads.at_most() + 1:d}")
     try:
         con.execute(f"INSERT INTO {table} SELECT * FROM new_ledger")
     except duckdb.Error:

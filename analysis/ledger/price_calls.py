@@ -35,6 +35,7 @@ from analysis.price_book.vocabulary import (
 )
 from analysis.pricing.rate_table import Priced, RateTable, Usage
 from ingest.errors import PriceError
+from ingest.threads import at_most
 
 _UNSURE: Final = {"ambiguous": AMBIGUOUS_USAGE, "partial": PARTIAL_USAGE}  # by `tokens_source`
 WORKERS: Final = 2
@@ -79,14 +80,15 @@ def priced_rows(
         _guard(usage, priced)
         return ledger_table(call_no, priced)
 
+    workers = at_most(WORKERS)
     with ExitStack() as stack:
-        readers = [stack.enter_context(con.cursor()) for _ in range(WORKERS)]
+        readers = [stack.enter_context(con.cursor()) for _ in range(workers)]
         for reader in readers:
             reader.execute("SET TimeZone='UTC'")
         free = SimpleQueue[duckdb.DuckDBPyConnection]()
         for reader in readers:
             free.put(reader)
-        pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
         under_way: deque[Future[pa.Table | None]] = deque()
         for chunk in [*chunks, *[None] * AHEAD]:
             if chunk is not None:

@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import hmac
 import importlib.util
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+
+from ingest import threads
 
 if TYPE_CHECKING:
     import duckdb
@@ -148,7 +149,7 @@ def measure(
         tokens = to_array(plain_text(*content))
         return len(tokens) + (0 if content[1] == "tools" else FRAME_TOKENS), blocks(tokens, key)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(threads.at_most()) as pool:
         return list(pool.map(measure_one, contents, chunksize=256))
 
 

@@ -16,6 +16,8 @@ from threading import Thread
 from types import ModuleType
 from typing import Any
 
+from ingest import threads
+
 PARALLEL_BYTES = 48 << 20  # less is parsed before a worker has started
 BEHIND = 3  # steps of niceness after which two parsers together get no more time than the publisher
 _FORKSERVER = "forkserver"
@@ -36,8 +38,8 @@ def context() -> Any:
 
 
 def count(workers: int | None) -> int:
-    """The number of parser processes: `workers`, else one per processor and at most 8."""
-    return workers if workers is not None else min(os.cpu_count() or 1, 8)
+    """The number of parser processes: `workers`, else HINDCAST_THREADS or one per processor, and at most 8."""
+    return workers if workers is not None else threads.at_most(8)
 
 
 def prepare(paths: Iterable[Path], workers: int | None) -> None:

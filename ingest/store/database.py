@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from ingest import threads
 from ingest.errors import OlderStoreError, StoreBusyError, StoreError
 from ingest.store import file_lock
 from ingest.store.failures import newer, opening_failure, query_failure
@@ -39,8 +40,10 @@ _NOTHING_FETCHED = {"autoinstall_known_extensions": False, "autoload_known_exten
 
 
 def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file, or a database in memory, that fetches and loads no extension."""
-    return duckdb.connect(str(path), read_only=read_only, config={**_NOTHING_FETCHED})
+    """Open a DuckDB file, or a database in memory, that loads no extension, on HINDCAST_THREADS threads."""
+    own = threads.chosen()
+    bound = {} if own is None else {"threads": own}
+    return duckdb.connect(str(path), read_only=read_only, config={**_NOTHING_FETCHED, **bound})
 
 
 class Store:

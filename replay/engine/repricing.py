@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
+from ingest.threads import at_most
 from replay.traffic.traffic import Bool, Int64, Traffic, take
 
 CHUNK: Final = 500_000  # calls priced at once
@@ -79,7 +80,7 @@ class Repricing:
         if len(pieces) == 1:
             price(0)
         else:
-            with ThreadPoolExecutor(THREADS) as pool:
+            with ThreadPoolExecutor(at_most(THREADS)) as pool:
                 list(pool.map(price, pieces))
         return cost
 

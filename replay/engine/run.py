@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis import log_days
 from analysis.formatting import usd
-from analysis.money import dollars, exact_sum
+from analysis.money import dollars, exact_sum, sums_by
 from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
@@ -354,9 +354,9 @@ def _assessed(engine: Engine, result: Outcome, priors: Priors | None, *, changed
     moved = traffic.window & (result.model != traffic.model) & ~result.served_by_us
     moved &= result.cost_pico != vocabulary.UNPRICED
     number = result.model[moved]
-    calls = np.bincount(number, minlength=len(engine.models))
-    cost = np.bincount(number, result.cost_pico[moved].astype(np.float64), minlength=len(engine.models))
-    each = {engine.models[n][1]: int(cost[n] / calls[n]) for n in np.flatnonzero(calls).tolist()}
+    calls = np.bincount(number, minlength=len(engine.models)).tolist()
+    cost = sums_by(result.cost_pico[moved], number, len(engine.models))
+    each = {engine.models[n][1]: cost[n] // many for n, many in enumerate(calls) if many}
     return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each))
 
 

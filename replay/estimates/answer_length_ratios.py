@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.money import sums_by
 from replay.strategy.schema import LengthRatio, Strategy
 from replay.traffic.traffic import Traffic
 
@@ -69,12 +71,19 @@ def _by_task(traffic: Traffic, models: Sequence[int]) -> _Lengths | None:
     chosen = np.isin(traffic.model, models) & (output > 0)
     if not chosen.any():
         return None
-    task, length = traffic.task[chosen], output[chosen].astype(np.float64)
-    count = np.bincount(task, minlength=len(traffic.tasks)).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(task, length, minlength=len(count)) / count
-        inside = np.bincount(task, (length - mean[task]) ** 2, minlength=len(count))
-        return _Lengths(count, mean, inside / (count - 1) / count / mean**2)
+    task, length, tasks = traffic.task[chosen], output[chosen], len(traffic.tasks)
+    calls = np.bincount(task, minlength=tasks).tolist()
+    sums, squares = sums_by(length, task, tasks), sums_by(length * length, task, tasks)
+    found = [_moments(*one) for one in zip(calls, sums, squares, strict=True)]
+    return _Lengths(np.array(calls, np.float64), *(np.array(part) for part in zip(*found, strict=True)))
+
+
+def _moments(calls: int, total: int, squares: int) -> tuple[float, float]:
+    """(mean, squared relative error of the mean) from integer sums: the same in whatever order the calls come."""
+    if calls < 2:
+        return (total / calls if calls else math.nan), math.nan
+    inside = squares - Fraction(total * total, calls)
+    return total / calls, float(inside * calls / (calls - 1) / (total * total))
 
 
 def _unpaired(own: _Lengths, others: _Lengths, task: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.threads import at_most
 from replay.provider_cache.dated_rules import PromptCacheRule, rule_for, rules_of
 from replay.traffic.prompts import KINDS, Prompts
 
@@ -122,7 +123,7 @@ def block_chains(prompts: Prompts, encoding: str | None = None) -> BlockChains:
         kernel.lay_out(wanted[some], keys, counts, block_offsets, up, size, point_of, head, routes[some], steps, ends)
 
     half = len(wanted) // 2
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(at_most(THREADS)) as pool:
         list(pool.map(lay_out, (slice(0, half), slice(half, None))))
     return BlockChains(path, routes, steps, ends, chains)
 
@@ -219,7 +220,7 @@ def simulate(
     if len(pieces) < 2:
         run(order)
     else:
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(at_most(THREADS)) as pool:
             list(pool.map(run, pieces))
     return Cached(cached, written)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from ingest.threads import at_most
 from replay.outcomes import HIT, MAX_TIERS
 from replay.response_cache.lookups import Demand
 from replay.response_cache.simulate import InFlight, Tier, simulate
@@ -101,7 +101,7 @@ def sweep(
         done()
         return cell
 
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(threads or at_most()) as pool:
         return first + list(pool.map(run, cells[1:]))
 
 

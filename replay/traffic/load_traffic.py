@@ -20,6 +20,7 @@ from analysis.pricing import rate_table
 from ingest.errors import StoreError
 from ingest.records.call import INCOMPLETE
 from ingest.store.database import Store
+from ingest.threads import at_most
 from replay.traffic.rule_columns import TextCodes, in_order, text_codes
 from replay.traffic.template_column import template
 from replay.traffic.traffic import KEY_POLICIES, MICRO, Int64, Traffic
@@ -146,6 +147,7 @@ def _read(
     starts = np.cumsum([0, *(rows.get(number, 0) for number in range(max(rows, default=0)))]).tolist()
     columns: dict[str, Any] = {}
     lock = Lock()
+    readers = at_most(_READERS)
 
     def column(name: str, like: NDArray[Any]) -> NDArray[Any] | None:
         with lock:
@@ -161,7 +163,7 @@ def _read(
         own = store.cursor(con)
         for statement in codes.types:
             own.execute(statement)
-        for number in range(reader, len(starts), _READERS):
+        for number in range(reader, len(starts), readers):
             low = first + number * size
             here = slice(starts[number], starts[number] + rows.get(number, 0))
             part = f"{where} AND call_no >= {low:d} AND call_no < {low + size:d}"
@@ -170,8 +172,8 @@ def _read(
                 if target is not None:
                     target[here] = values
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(some, range(_READERS)))
+    with ThreadPoolExecutor(readers) as pool:
+        list(pool.map(some, range(readers)))
     return columns
 
 

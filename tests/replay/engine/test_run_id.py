@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.ledger import ledger
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.engine.run import run
+from replay.engine.run_id import added
 from replay.quality.scores import Priors
 from replay.strategy.quality_schema import QualityRow
 from replay.strategy.schema import parse
@@ -69,3 +73,31 @@ def test_another_score_another_name(tmp_path: Path, logs: list[Path]) -> None:
         con.execute("INSERT INTO scores VALUES (0, 'gpt-4-turbo', 0.5, 'test')")
     scored = run(store, [parse(STRATEGY)]).strategies[0].run_id
     assert len({before, told, scored}) == 3
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_the_digests_of_parts_add_up_to_that_of_the_whole(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [tuple(int(value) for value in rng.integers(0, 2**63, 7)) for _ in range(5)]
+    whole = added(parts)
+    assert added([added(parts[:2]), added(parts[2:])]) == whole
+    assert added([parts[place] for place in rng.permutation(5)]) == whole
+
+
+def test_another_order_of_equal_requests_is_another_name(tmp_path: Path) -> None:
+    """A cache keeps the first answer, so which of two calls with one request came first decides what a hit saves."""
+    names = []
+    for number, outputs in enumerate(([50, 900], [900, 50])):
+        path = tmp_path / f"{number}.jsonl"
+        rows = [
+            {
+                "hindcast": 1, "call_id": f"call {tokens}", "start_time": f"2024-03-05T00:00:0{n}Z",
+                "provider_name": "openai", "request_model": "gpt-4-turbo", "input_tokens": 10, "output_tokens": tokens,
+                "input_messages": [{"role": "user", "content": "the same"}],
+            }
+            for n, tokens in enumerate(outputs)
+        ]  # fmt: skip
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+        names.append(replayed(tmp_path / f"store{number}", [path])["strategies"][0]["run_id"])
+    assert names[0] != names[1]
