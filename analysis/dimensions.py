@@ -141,7 +141,7 @@ REGISTRY: Final[tuple[Dimension, ...]] = (
     _D("cost_status", "text", "cost_status", "how the call came by its price, or why it has none", ledger=True),
     _D(
         "tokens_source", "text", "tokens_source",
-        "reported, summed, recovered_from_total, estimated, ambiguous, partial or missing",
+        "reported, summed, sum_of_calls, recovered_from_total, estimated, ambiguous, partial or missing",
     ),
     _D("agent_source", "text", "agent_source", "rule that named the agent"),
     _D("task_source", "text", "task_source", "rule that named the task"),

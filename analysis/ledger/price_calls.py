@@ -35,6 +35,7 @@ from analysis.price_book.vocabulary import (
 )
 from analysis.pricing.rate_table import Priced, RateTable, Usage
 from ingest.errors import PriceError
+from ingest.records.call import SUM_OF_CALLS
 from ingest.threads import at_most
 
 _UNSURE: Final = {"ambiguous": AMBIGUOUS_USAGE, "partial": PARTIAL_USAGE}  # by `tokens_source`
@@ -61,6 +62,7 @@ def priced_rows(
     kinds = used_kinds(con, where)
     guessed = estimated_calls(con)
     unsure = {status: _calls_of(con, source) for source, status in _UNSURE.items()}
+    sums = _calls_of(con, SUM_OF_CALLS)
     few = len(chunks) <= FEW
 
     def rows(free: SimpleQueue[duckdb.DuckDBPyConnection], chunk: str) -> pa.Table | None:
@@ -77,6 +79,7 @@ def priced_rows(
         _set_free(priced, gateway, GATEWAY_HIT)
         _mark_estimated(priced, call_no, guessed)
         _mark_unsure(priced, call_no, unsure)
+        _mark_sums(priced, call_no, sums, rates)
         _guard(usage, priced)
         return ledger_table(call_no, priced)
 
@@ -126,6 +129,18 @@ def _mark_unsure(priced: Priced, call_no: Int64Array, unsure: dict[int, Int64Arr
     for status, calls in unsure.items():
         if len(calls):
             priced.status[np.isin(call_no, calls, assume_unique=True) & (priced.status == NO_USAGE)] = status
+
+
+def _mark_sums(priced: Priced, call_no: Int64Array, sums: Int64Array, rates: RateTable) -> None:
+    """A sum of several calls tells no call's own length, so a price for long prompts may hold for none of them."""
+    if not len(sums):
+        return
+    long = rates.price_id[rates.above_tokens >= 0]
+    rows = np.isin(call_no, sums, assume_unique=True) & np.isin(priced.price_id, long)
+    for name in COMPONENTS:
+        getattr(priced, name)[rows] = 0
+    priced.total[rows] = UNPRICED
+    priced.status[rows] = AMBIGUOUS_USAGE
 
 
 def _guard(usage: Usage, priced: Priced) -> None:

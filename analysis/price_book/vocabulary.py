@@ -37,7 +37,7 @@ STATUSES: Final = (
     "too_large",  # NULL: beyond $1M for one row
     "priced_estimated",  # priced on token counts of our own, for want of logged ones
     "not_billed",  # zero by the provider's own rule: a refusal before any output
-    "ambiguous_usage",  # NULL: the log does not tell whether its input holds the cached tokens
+    "ambiguous_usage",  # NULL: the input may or may not hold the cached tokens, or is a sum of calls of unknown lengths
     "partial_usage",  # NULL: the log ends before the answer did; its output count is a placeholder
 )
 

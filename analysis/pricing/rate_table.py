@@ -118,6 +118,17 @@ class RateTable:
     price_id: Int32Array
     as_of_ms: int  # the date at which calls without a time are priced
 
+    @property
+    def above_tokens(self) -> Int64Array:
+        """Input tokens above which each row holds, -1 where it holds for any length; shape (rows,)."""
+        return self.bounds[:, 4]
+
+    def first_steps(self) -> Int64Array:
+        """The shortest input beyond which a model's price rises, per model, -1 where it never does; shape (models,)."""
+        tiers = len(TIERS)
+        steps = [self.above_tokens[self.first[n * tiers] : self.first[(n + 1) * tiers]] for n in range(len(self.known))]
+        return np.array([min((step for step in of if step >= 0), default=-1) for of in map(np.ndarray.tolist, steps)])
+
     @classmethod
     def build(cls, models: Sequence[Sequence[Rate]], *, as_of_ms: int) -> RateTable:
         """From the price rows of each model, in any order; rows of one tier must not overlap."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import SUM_OF_CALLS, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, session_call, settle_disjoint
+from ingest.wire.agent_session import session_call, settle_disjoint
 from ingest.wire.request_response import flag_file_time
 
 _DATABASES = ("goose", "crush", "hermes")
@@ -37,7 +37,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
         return Skip("a session without token counts")
     call.identity = f"{kind}:{call.conversation_id}:{record.get('providerLockTimestamp', '')}"
     call.replaces = True
-    call.issue(SUM, "the counts are those of all calls of a session")
+    call.issue(SUM_OF_CALLS, "the counts are those of all calls of a session")
     return call
 
 
@@ -134,7 +134,7 @@ def _zed(record: dict[str, Any], context: Context) -> Outcome | list[Outcome]:
         call.replaces = True
         call.issue("time_of_thread", "the request has no time; the last change of the thread was taken")
         if name == "all":
-            call.issue(SUM, "the counts are those of all requests of a thread")
+            call.issue(SUM_OF_CALLS, "the counts are those of all requests of a thread")
         found.append(call)
     return found or Skip("a thread without token counts")
 

@@ -17,6 +17,7 @@ from ingest.formats.claude_code import Transcript
 from ingest.records.agent_names import folder_name
 from ingest.records.call import (
     NOTHING,
+    SUM_OF_CALLS,
     BadRecordError,
     Call,
     Skip,
@@ -29,7 +30,7 @@ from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
-from ingest.wire.agent_session import SUM, growth
+from ingest.wire.agent_session import growth
 from ingest.wire.request_response import flag_file_time
 
 _TYPES = frozenset({"system", "assistant", "user", "result", "stream_event", "rate_limit_event", "control_response"})
@@ -148,7 +149,7 @@ class Printed:
             flag_file_time(call)
         turns = record.get("num_turns")
         if type(turns) is int and turns > 1:
-            call.issue(SUM, f"the counts are those of all calls of a run of {turns} turns")
+            call.issue(SUM_OF_CALLS, f"the counts are those of all calls of a run of {turns} turns")
         return call
 
 

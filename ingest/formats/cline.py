@@ -13,9 +13,18 @@ import msgspec
 
 from ingest.files.line_files import decode
 from ingest.format_contract import Context, Format, Outcome
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import (
+    SUM_OF_CALLS,
+    BadRecordError,
+    Call,
+    Skip,
+    mapping_or_empty,
+    pico_dollars,
+    text_or_none,
+    token_count,
+)
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, session_call, settle_disjoint
+from ingest.wire.agent_session import session_call, settle_disjoint
 
 _REQUESTS = frozenset({"api_req_started", "deleted_api_reqs", "subagent_usage"})
 _MODEL = re.compile(rb"<model>([^<\\]{1,200})</model>")
@@ -73,7 +82,7 @@ class Task:
             settle_disjoint(call, request, "tokensIn", "cacheReads", "cacheWrites", "tokensOut")
         call.logged_cost_pico = pico_dollars(request.get("cost"), "$.cost")
         if record.get("say") != "api_req_started":
-            call.issue(SUM, f"{record.get('say')} sums requests up")
+            call.issue(SUM_OF_CALLS, f"{record.get('say')} sums requests up")
         if request.get("cancelReason"):
             call.status = "error"
             call.finish_reason = text_or_none(request["cancelReason"])

@@ -17,10 +17,10 @@ from ingest.errors import InputError
 from ingest.files.byte_stream import StreamCutError
 from ingest.files.databases import database_rows, write_ahead_log
 from ingest.format_contract import Context, Format, Outcome
-from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
+from ingest.records.call import SUM_OF_CALLS, BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, growth, session_call
+from ingest.wire.agent_session import growth, session_call
 
 _NAMES = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens", "reasoningTokens")
 _COLUMNS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -95,7 +95,7 @@ class Session:
             _settle(call, counts)
             call.end_us = time_us(when, "$.timestamp", zone=self.context.zone)[0]
             call.identity = f"copilot:{self.session}:{model}:{row}"
-            call.issue(SUM, "the counts are those of a session's requests to a model")
+            call.issue(SUM_OF_CALLS, "the counts are those of a session's requests to a model")
             found.append(call)
         return found
 

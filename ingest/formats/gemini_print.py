@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome
-from ingest.records.call import Call, Skip, mapping_or_empty, text_or_none, token_count
+from ingest.records.call import SUM_OF_CALLS, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, session_call
+from ingest.wire.agent_session import session_call
 from ingest.wire.request_response import take_file_time
 
 _STREAM = ("init", "message", "tool_use", "tool_result", "error", "result")
@@ -68,7 +68,7 @@ class Runs:
         )
         api = mapping_or_empty(told.get("api"))
         if api.get("totalRequests") != 1:
-            call.issue(SUM, f"the counts of {api.get('totalRequests', 'all')} requests")
+            call.issue(SUM_OF_CALLS, f"the counts of {api.get('totalRequests', 'all')} requests")
         return call
 
     def _total(self, record: dict[str, Any], stats: dict[str, Any]) -> Outcome:
@@ -82,7 +82,7 @@ class Runs:
         )
         if not call.input_tokens and not call.output_tokens:
             return Skip("a run without token counts")
-        call.issue(SUM, "the counts of all requests of a run")
+        call.issue(SUM_OF_CALLS, "the counts of all requests of a run")
         if record.get("status") == "error":
             call.status = "error"
         return call

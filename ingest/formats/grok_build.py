@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, stateless
-from ingest.records.call import Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
+from ingest.records.call import SUM_OF_CALLS, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.token_usage import settle
-from ingest.wire.agent_session import SUM, session_call
+from ingest.wire.agent_session import session_call
 
 _TICKS = 10**10
 
@@ -47,7 +47,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
         call.identity = f"grok:{session}:{turn}:{model}" if turn else None
         calls = counts.get("modelCalls")
         if type(calls) is int and calls > 1:
-            call.issue(SUM, f"the counts are those of the {calls} calls of a turn")
+            call.issue(SUM_OF_CALLS, f"the counts are those of the {calls} calls of a turn")
         found.append(call)
     return found or Skip("event without token counts")
 

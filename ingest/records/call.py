@@ -23,6 +23,7 @@ MICRO = 1_000_000
 ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
 # reasons to stop after which an answer is not whole
 INCOMPLETE = frozenset({"length", "max_tokens", "content_filter", "error"})
+SUM_OF_CALLS = "sum_of_calls"  # `tokens_source` and issue of a row that stands for several calls
 PENDING = frozenset({"tool_calls", "tool_use", "function_call"})  # reasons to stop after which a side effect follows
 
 

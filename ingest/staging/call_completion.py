@@ -8,7 +8,7 @@ import msgspec
 
 from ingest.contents.messages import asks_for_tools
 from ingest.records import agent_names, policy_in_force
-from ingest.records.call import PENDING, BadRecordError, Call
+from ingest.records.call import PENDING, SUM_OF_CALLS, BadRecordError, Call
 
 _MEASURES = ("time_to_first_chunk_ms", "temperature", "score")  # numbers that a log gives as it likes
 _MEASURE_LIMIT = 1e12
@@ -44,6 +44,8 @@ def complete(call: Call, hash_key: bytes | None = None, *, stored: bool = False)
         call.issue("reasoning_above_output", f"{call.reasoning_output_tokens} > {call.output_tokens}")
     if call.tokens_source is None:
         call.tokens_source = "missing" if asked is None and call.output_tokens is None else "reported"
+    if call.tokens_source in ("reported", "summed") and any(code == SUM_OF_CALLS for code, _ in call.issues or ()):
+        call.tokens_source = SUM_OF_CALLS
     later = stored and call.output is not None and len(call.output) == 1
     if call.pending_tool_calls is None and not later and (call.output or call.finish_reason):
         call.pending_tool_calls = call.finish_reason in PENDING or _asks_for_tools(call.output)

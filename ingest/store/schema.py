@@ -58,7 +58,7 @@ CALL_COLUMNS: dict[str, str] = {
     "maps_calls": "INTEGER",
     "image_generation_calls": "INTEGER",
     "search_context_size": "VARCHAR",  # low, medium, high: what a request fee depends on (Perplexity)
-    "tokens_source": "VARCHAR",  # reported, summed, recovered_from_total, estimated, ambiguous, partial, missing
+    "tokens_source": "VARCHAR",  # reported, summed, sum_of_calls, estimated, ambiguous, partial and so on
     "logged_cost_usd": "DECIMAL(18,12)",
     "weight": "DECIMAL(18,6)",  # calls that this row stands for; 1 unless sampled or aggregated
     "status": "VARCHAR",  # ok, error, cancelled, gateway_cache_hit

@@ -12,8 +12,6 @@ from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire.request_response import provider_of
 
-SUM = "sum_of_calls"  # the issue of a call that stands for several
-
 
 def session_call(
     tool: str,

@@ -148,6 +148,7 @@ class Decider:
             tools=np.array([bool(request.call.tool_count)]),
             images=np.array([request.images]),
             structured=np.array([request.call.response_format in _RESPONSE_FORMATS]),
+            sums=np.array([False]),
         )
         return next((reason for reason, mask in eligibility.fits(info, needs).items() if mask[0]), None)
 

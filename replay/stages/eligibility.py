@@ -1,5 +1,6 @@
 """Can the target model serve this call at all: window, answer length, tools, images, output format.
 
+A row that stands for several calls is left with its model too: its counts are no call's.
 A call that does not fit stays with its logged model and is counted under the first reason that holds it back.
 A limit that nobody publishes holds nothing back.
 """
@@ -15,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analysis.pricing.model_info import ModelInfo, model_info
+from ingest.records.call import SUM_OF_CALLS
 
 if TYPE_CHECKING:
     from replay.traffic.traffic import Traffic
@@ -23,9 +25,9 @@ Bools = NDArray[np.bool_]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-REASONS: Final = ("window", "answer", "tools", "images", "format")
+REASONS: Final = ("sum of calls", "window", "answer", "tools", "images", "format")
 _PIECE: Final = 500_000  # calls looked at together
-COLUMNS: Final = ("max_tokens", "tool_count", "has_images", "response_format")
+COLUMNS: Final = ("max_tokens", "tool_count", "has_images", "response_format", "tokens_source")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Needs:
     tools: Bools
     images: Bools
     structured: Bools  # asks for an answer that follows a JSON schema
+    sums: Bools  # stands for several calls
 
 
 def fits(info: ModelInfo, needs: Needs) -> dict[str, Bools]:
@@ -54,6 +57,7 @@ def fits(info: ModelInfo, needs: Needs) -> dict[str, Bools]:
     room = np.maximum(answer, reserved)
     window = info.context_window
     return {
+        "sum of calls": needs.sums,
         "window": none if window is None else (needs.input_tokens >= 0) & (needs.input_tokens + room > window),
         "answer": none if limit is None else answer > limit,
         "tools": needs.tools if info.supports_tools is False else none,
@@ -78,6 +82,7 @@ def needs_of(traffic: Traffic, input_tokens: Int64, calls: Int64) -> Iterator[tu
                 tools=(rows["tool_count"].cast(pl.Int64).fill_null(0) > 0).to_numpy(),
                 images=rows["has_images"].cast(pl.Boolean).fill_null(False).to_numpy(),
                 structured=(rows["response_format"].cast(pl.String).fill_null("text") == "json_schema").to_numpy(),
+                sums=(rows["tokens_source"].cast(pl.String) == SUM_OF_CALLS).fill_null(False).to_numpy(),
             ),
         )
 

@@ -142,3 +142,30 @@ def test_a_partial_answer_costs_at_least_its_text(tmp_path: Path) -> None:
     assert found.high_usd is not None
     assert Decimal("0.003") < found.low_usd < found.high_usd < Decimal("0.006")
     assert unsure_costs(store, where={"model": "other"}).calls == 0
+
+
+def run_of(requests: int, prompt: int) -> dict[str, Any]:
+    """What `gemini --output-format json` prints of a run of so many requests."""
+    tokens = {"prompt": prompt, "candidates": 10_000, "cached": 100_000, "total": prompt + 10_000}
+    models = {"gemini-2.5-pro": {"api": {"totalRequests": requests}, "tokens": tokens}}
+    return {"session_id": f"s{requests}-{prompt}", "response": "done", "stats": {"models": models}}
+
+
+def test_a_sum_beyond_a_long_prompt_has_a_range_and_no_price(tmp_path: Path) -> None:
+    """Gemini 2.5 Pro costs twice as much for prompts of more than 200,000 tokens; the sum of several tells of none."""
+    rows = [run_of(1, 300_000), run_of(5, 180_000), run_of(5, 900_000)]
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = Store(tmp_path / "s.duckdb")
+    ingest(store, [tmp_path / "runs.jsonl"])
+    update(store)
+    with store.read() as con:
+        found = con.execute(
+            "SELECT input_tokens, tokens_source, cost_status, cost_usd FROM costs ORDER BY input_tokens"
+        ).fetchall()
+    short, long, several = found
+    assert short == (180_000, "sum_of_calls", "priced", Decimal("0.2125"))
+    assert long == (300_000, "reported", "priced", Decimal("0.675"))
+    assert several == (900_000, "sum_of_calls", "ambiguous_usage", None)
+    unsure = unsure_costs(store)
+    assert (unsure.calls, unsure.unknown) == (1, 0)
+    assert (unsure.low_usd, unsure.high_usd) == (Decimal("1.1125"), Decimal("2.175"))
