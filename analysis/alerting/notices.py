@@ -28,7 +28,7 @@ class Notice:
     """One message. `title` is its first line; `notice_id` is the same each time that it is sent."""
 
     notice_id: str
-    event: str  # alert, resolved, gate, gate_resolved, test
+    event: str  # alert, resolved, gate, gate_resolved, rollout, test
     title: str
     lines: tuple[str, ...] = ()
     command: str | None = None

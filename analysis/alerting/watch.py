@@ -101,6 +101,7 @@ class Watch:
         receiving: Receiving | None = None,
         gates: Callable[[datetime], Sequence[GateResult]] | None = None,
         gate_fails: Callable[[GateResult], bool] = lambda result: result.passed is False,
+        rollouts: Callable[[], Sequence[Notice]] | None = None,
         tell: Callable[[Notice], None] = lambda _: None,
         complain: Callable[[str], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(tzinfo=None),
@@ -120,6 +121,7 @@ class Watch:
         self._names: list[tuple[Name, int]] = []
         self._gates = gates
         self._gate_fails = gate_fails
+        self._rollouts = rollouts  # takes the steps of ramps that are due, and says what it did
         self._tell = tell
         self._complain = complain
         self._clock = clock
@@ -141,6 +143,8 @@ class Watch:
             self._attempt("judge", lambda: self._judge(now), JUDGE_S)
             if self._gates is not None:
                 self._attempt("gates", lambda: self._check_gates(now), GATES_S)
+            if self._rollouts is not None:
+                self._attempt("rollout", lambda: self._go_on(now), GATES_S)
             self._attempt("tell", lambda: self.outbox.step(now), 0.0)
             for channel, problem in self.outbox.problems.items():
                 self._say(f"channel {channel}", problem)
@@ -306,15 +310,20 @@ class Watch:
         notices += [gate_resolved_notice(one, by_name.get(one.alert.value or "")) for one in changes.over]
         self._publish(changes, notices, now)
 
-    def _publish(self, changes: Changes, notices: Sequence[Notice], now: datetime) -> None:
+    def _go_on(self, now: datetime) -> None:
+        if self._rollouts is not None and (notices := self._rollouts()):
+            self._publish(None, notices, now)
+
+    def _publish(self, changes: Changes | None, notices: Sequence[Notice], now: datetime) -> None:
         with self.store.write() as con:
-            write_changes(con, changes)
+            if changes:
+                write_changes(con, changes)
             outbox.put(con, notices, self._channels, now)
         with self.store.read() as con:
             self.episodes = read_episodes(con)
-        for episode, _ in changes.tell:
+        for episode, _ in changes.tell if changes else ():
             self.counts.alerts[episode.alert.dimension, episode.alert.kind] += 1
-        self.counts.resolved += len(changes.over)
+        self.counts.resolved += len(changes.over) if changes else 0
         for notice in notices:
             self._tell(notice)
 

@@ -39,6 +39,10 @@ def watch(
         float, typer.Option(help="Seconds between two looks at the logs.", callback=between(0.1, 3_600))
     ] = 5.0,
     gates: Annotated[bool, typer.Option(help="Judge the gates of the settings file too.")] = True,
+    rollout: Annotated[
+        list[Path] | None,
+        typer.Option("--rollout", metavar="FILE", help="Let the ramp of this strategy file go on, or roll back."),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, tell, and end: for a schedule.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send a test notice to every channel, and end.")] = False,
     no_text: Annotated[
@@ -83,7 +87,9 @@ def watch(
         receiving = (
             None if listen is None else _receive(stack, Path(store), listen, private=no_text or metadata_only or redact)
         )
-        watched = _watch(store, chosen, channels, paths or [], receiving, settings if gates else None, options)
+        watched = _watch(
+            store, chosen, channels, paths or [], receiving, settings if gates else None, rollout or [], options
+        )
         if metrics is not None:
             _serve_metrics(stack, watched, metrics)
         _introduce(watched, paths or [], chosen)
@@ -104,6 +110,7 @@ def _watch(
     paths: list[Path],
     receiving: Receiving | None,
     gates: Path | None,
+    rollouts: list[Path],
     options: dict[str, Any],
 ) -> Watch:
     from datetime import UTC, datetime
@@ -120,9 +127,15 @@ def _watch(
         assert limits is not None
         return evaluate(target, limits, now.replace(tzinfo=UTC))
 
+    def steps() -> list[Notice]:
+        from replay.evaluation.ramp_progress import notices
+
+        return [notice for path in rollouts for notice in notices(target, path)]
+
     return Watch(
         target, chosen, channels, paths=paths, receiving=receiving, gates=None if limits is None else judge,
         gate_fails=(lambda result: result.passed is False) if limits is None else limits.fails,
+        rollouts=steps if rollouts else None,
         tell=_tell, complain=lambda line: note(f"hindcast: {line}"), options=options,
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ def observed(
     day = (rollout - EPOCH).days
     after = np.asarray(traffic.day >= day)
     segment, names = segments(traffic)
-    arm = arms(traffic, units, strategy.rollout, after)
+    arm = arms(traffic, units, strategy.rollout, after, strategy.name)
     untouched = np.zeros(len(traffic), np.bool_)
     if control is not None:
         numbers = load(control, since=since, until=until).call_no

@@ -44,10 +44,11 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
         )
     if log.arms.source == "hash":
         found.append("the log names no arm: who was treated is taken from the strategy's rollout block")
-    if effects.design == "holdback" and strategy.rollout and strategy.rollout.share < 1:
+    planned = strategy.rollout  # of a ramp, the share has changed and was never one
+    if effects.design == "holdback" and planned and planned.share < 1 and not planned.ramp:
         drawn = table.rows(after & (table.arm != NO_ARM))
         _, place = np.unique(drawn.cluster, return_index=True)
-        treated, wanted = int((drawn.arm[place] == TREATED).sum()), strategy.rollout.share
+        treated, wanted = int((drawn.arm[place] == TREATED).sum()), planned.share
         error = (wanted * (1 - wanted) / len(place)) ** 0.5
         if abs(treated / len(place) - wanted) > 3.3 * error:  # by chance once in a thousand
             found.append(

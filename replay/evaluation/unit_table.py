@@ -63,10 +63,16 @@ class Arms:
     unit: str | None  # what was drawn
 
 
-def arms(traffic: Traffic, units: DemandUnits, rollout: Rollout | None, after: Bools) -> Arms:
-    """Arms of the calls in `after`; the log's own where any call has one."""
+def arms(traffic: Traffic, units: DemandUnits, rollout: Rollout | None, after: Bools, name: str) -> Arms:
+    """Arms of the calls in `after`; the log's own where any call has one.
+
+    Where calls are logged under the policy `name`, an arm under another name is another rollout's.
+    """
     none = np.full(len(traffic), NO_ARM, np.int8)
     logged = column(traffic, "arm")
+    policy = column(traffic, "rollout")
+    if (policy == name).any():
+        logged = pl.Series("value", pl.select(pl.when((policy == name) | policy.is_null()).then(logged)).to_series())
     drawn = rollout.unit if rollout else None
     label = _label(traffic, units, drawn) if drawn else None
     cluster = drawn_units(traffic, units, drawn) if drawn else None

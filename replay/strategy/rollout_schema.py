@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ingest.errors import did_you_mean
@@ -22,11 +23,23 @@ def _unit(name: str) -> str:
 
 
 class Rollout(Part):
-    """The rest, 1 - share, is held back: it stays as it was, and shows what the strategy changed."""
+    """The rest, 1 - share, is held back: it stays as it was, and shows what the strategy changed.
 
-    share: Annotated[float, Field(gt=0, le=1)]
+    With a `ramp`, `hindcast rollout advance` moves the share along it, or to 0 when it rolls back.
+    """
+
+    share: Annotated[float, Field(ge=0, le=1)]
     unit: Annotated[Name, AfterValidator(_unit)] = "conversation"
     seed: int = 0
+    ramp: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _steps(self) -> Rollout:
+        if any(later <= earlier for earlier, later in pairwise(self.ramp)):
+            raise PydanticCustomError("ramp", "the shares of ramp must rise, as in [0.01, 0.05, 0.25, 1]", {})
+        if not self.share and not self.ramp:
+            raise PydanticCustomError("ramp", "a share of 0 treats nobody; only a ramp that was rolled back has it", {})
+        return self
 
 
 def written(text: str, rollout: Rollout) -> str:
@@ -39,5 +52,11 @@ def written(text: str, rollout: Rollout) -> str:
             inside = False
         if not inside:
             kept.append(line)
-    block = f"rollout: {{share: {rollout.share:g}, unit: '{rollout.unit}', seed: {rollout.seed}}}"
-    return "\n".join([*kept, block]) + "\n"
+    return "\n".join([*kept, line_of(rollout)]) + "\n"
+
+
+def line_of(rollout: Rollout) -> str:
+    """The block as one line of YAML."""
+    unit = rollout.unit.replace("'", "''")
+    ramp = f", ramp: [{', '.join(f'{share:g}' for share in rollout.ramp)}]" if rollout.ramp else ""
+    return f"rollout: {{share: {rollout.share:g}, unit: '{unit}', seed: {rollout.seed}{ramp}}}"
