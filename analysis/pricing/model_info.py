@@ -14,6 +14,8 @@ from analysis.price_book.history import load_history
 from analysis.price_book.rows import HISTORY, Key
 from analysis.pricing.model_names import resolve
 
+Pair = tuple[str | None, str | None]  # provider, model
+
 CAPABILITIES = Path(__file__).with_name("models.yaml")
 
 
@@ -46,6 +48,12 @@ def model_info(provider: str | None, model: str | None) -> ModelInfo:
     if window is not None:
         facts.setdefault("context_window", window)
     return ModelInfo(**facts)
+
+
+def counts_alike(one: Pair, other: Pair) -> bool:
+    """Whether two models count alike as far as is known: one public tokenizer, or one provider with none public."""
+    before, after = model_info(*one).encoding, model_info(*other).encoding
+    return before == after and (before is not None or one[0] == other[0] or one[1] == other[1])
 
 
 @cache

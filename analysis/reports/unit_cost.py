@@ -2,7 +2,8 @@
 
 An outcome is a unit's score, which lies in 0..1: dollars per outcome are the cost of all scored units over the sum of
 their scores, failures included. What a score belongs to is what the log says (`score_scope`), else a conversation or
-trace all of whose calls carry one value, else the call.
+trace all of whose calls carry one value or whose last call alone is scored, else the call. Where that is a guess, what
+the calls without a score of the same conversations cost stands beside.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from analysis.ledger.costs_view import costs_relation
 from analysis.ratio_interval import ratio_interval
 from analysis.reports.call_labels import labelled
 from analysis.reports.cost import condition, require_ledger
-from analysis.score_scope import COLUMN, INFERRED, one_score_each
+from analysis.score_scope import COLUMN, INFERRED, inferred
 from ingest.store.database import Store
 
 UNITS: Final = {"conversation": "conversation_id", "trace": "trace_id", "user": "user_id", "task": "task"}
@@ -36,6 +37,8 @@ class UnitCosts:
     A row has `units`, `calls`, `cost_usd`, `outcomes` (the sum of scores; None but for `per` outcome), `usd_per_unit`
     and the ends `low_usd` and `high_usd` of its 90 % interval, None where the units do not bound it. Units with a call
     without a price are left out and counted, as are calls that name no unit (or whose unit has no score).
+    `with_unscored_usd` is the figure with the calls without a score of the same conversations, where scores are taken
+    as the calls' and no log says so; None where there are none.
     """
 
     by: tuple[str, ...]
@@ -49,6 +52,9 @@ class UnitCosts:
     def summary(self) -> str:
         """The total in a sentence."""
         total = self.total
+        if total["usd_per_unit"] is None and total["units"]:
+            spent = money(total["cost_usd"])
+            return f"No good outcome: {count(total['units'], f'scored {self.scope}')} of no score above 0 cost {spent}."
         if total["usd_per_unit"] is None:
             return f"No {self.per} with a price{' and a score' if self.per == 'outcome' else ''} in this window."
         what = (
@@ -56,7 +62,14 @@ class UnitCosts:
             if self.per == "outcome"
             else count(total["units"], self.per)
         )
-        return f"{_range(total)} per {'good ' * (self.per == 'outcome')}{self.per}, over {what}."
+        known = f"{_range(total)} per {'good ' * (self.per == 'outcome')}{self.per}, over {what}"
+        more = total.get("with_unscored_usd")
+        if more is None:
+            return f"{known}."
+        return (
+            f"{known}; {money(more)} with the calls of the same conversations that have no score (the log does not say"
+            " what a score belongs to: score_scope)."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document of `hindcast cost --per --json`: dollars as decimal strings."""
@@ -88,7 +101,7 @@ def unit_costs(
     keep, values = condition(chosen, since, until)
     with store.read() as con:
         require_ledger(con, store)
-        scope, inferred = _scope(con) if per == "outcome" else (None, False)
+        scope, stated = _scope(con) if per == "outcome" else (None, True)
         unit = _unit(scope) if scope is not None else UNITS[per]
         source = labelled(con, store, f"{costs_relation(con, 'ledger')} AS costs", (*groups, *chosen.dimensions))
         keys = "".join(f'{one.sql} AS "{one.name}", ' for one in groups)
@@ -102,8 +115,9 @@ def unit_costs(
             f"SELECT * FROM ({each}) LEFT JOIN ({scored}) USING (unit)" if per == "outcome" else each,
             params=values or None,
         ).pl()
+    guessed = scope == "call" and not stated
     rows = [
-        {**dict(zip(names, key, strict=True)), **_row(part)}
+        {**dict(zip(names, key, strict=True)), **_row(part, guessed)}
         for key, part in found.group_by(list(names), maintain_order=True)
     ] if names else []  # fmt: skip
     rows.sort(key=lambda row: (-(row["cost_usd"] or 0), *(str(row[name]) for name in names)))
@@ -116,11 +130,11 @@ def unit_costs(
             *(pl.col(name).sum() for name in sums),
             *([pl.col("outcome").first()] if per == "outcome" else []),
         )
-    return UnitCosts(names, per, rows, _row(found), scope, inferred)
+    return UnitCosts(names, per, rows, _row(found, guessed), scope, scope != "call" and not stated)
 
 
-def _row(part: Any) -> dict[str, Any]:
-    """The figures of one group of units."""
+def _row(part: Any, guessed: bool) -> dict[str, Any]:
+    """The figures of one group of units; `guessed`: nobody says that the scores are the calls'."""
     known = part["unit"].is_not_null() & (part["unpriced"] == 0)
     if "outcome" in part.columns:
         known &= part["outcome"].is_not_null()
@@ -134,6 +148,12 @@ def _row(part: Any) -> dict[str, Any]:
     )
     total = float(outcomes.sum())
     each = (cost / Decimal(repr(total))).quantize(Decimal(1).scaleb(-12)) if total > 0 else None
+    beside = None
+    if guessed and each is not None:
+        rest = part.filter(part["outcome"].is_null() & part["cluster"].is_in(units["cluster"].unique().implode()))
+        more = sum((value for value in rest["cost_usd"].to_list() if value is not None), Decimal(0))
+        if more:
+            beside = ((cost + more) / Decimal(repr(total))).quantize(Decimal(1).scaleb(-12))
     return {
         "units": units.height,
         "calls": int(units["calls"].sum()),
@@ -142,26 +162,32 @@ def _row(part: Any) -> dict[str, Any]:
         "usd_per_unit": each,
         "low_usd": None if low is None or each is None else Decimal(repr(round(low, 12))),
         "high_usd": None if high is None or each is None else Decimal(repr(round(high, 12))),
+        **({"with_unscored_usd": beside} if "outcome" in part.columns else {}),
         "left_out_calls": int(part["calls"].sum()) - int(units["calls"].sum()),
     }
 
 
 def _scope(con: duckdb.DuckDBPyConnection) -> tuple[str, bool]:
-    """What most scores belong to, and whether that is inferred."""
+    """What most scores belong to, and whether the log says so."""
     told = con.execute(
         "SELECT score_scope, count(*) AS n FROM calls WHERE score IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1"
     ).fetchall()
     if told and told[0][0] is not None:
-        return str(told[0][0]), False
-    for scope in INFERRED:
-        column = COLUMN[scope]
-        rows = con.execute(
-            f"""SELECT score, dense_rank() OVER (ORDER BY {column}) AS unit FROM calls
-                 WHERE score IS NOT NULL AND {column} IS NOT NULL"""
-        ).fetchnumpy()
-        if one_score_each(np.asarray(rows["score"], np.float64), np.asarray(rows["unit"], np.int64)):
-            return scope, True
-    return "call", False
+        return str(told[0][0]), True
+    columns = {name: COLUMN[name] for name in INFERRED}
+    codes = ", ".join(
+        f"CASE WHEN {column} IS NULL THEN -1 ELSE dense_rank() OVER (ORDER BY {column}) END AS {name}"
+        for name, column in columns.items()
+    )
+    having = " OR ".join(
+        f"{column} IN (SELECT {column} FROM calls WHERE score IS NOT NULL)" for column in columns.values()
+    )
+    rows = con.execute(
+        f"""SELECT coalesce(score, 'nan'::DOUBLE) AS score, {codes} FROM calls
+             WHERE score_scope IS NULL AND ({having}) ORDER BY start_time, call_no"""
+    ).fetchnumpy()
+    units = {name: np.asarray(rows[name], np.int64) for name in columns}
+    return inferred(np.asarray(rows["score"], np.float64), units), False
 
 
 def _unit(scope: str) -> str:

@@ -34,6 +34,7 @@ FLOOR = 0.95
 STRONG, WEAK = 0, 1
 LEAST, MOST = 0.05, 0.95  # of the routers' probabilities
 LOGGED_WORLDS = 4  # for each world in which propensities are learned, which takes longer
+BALANCED = 12  # features of the texts in which the models' weighted calls are held against each other
 KINDS = ("logged", "learned", "no text", "no overlap, logged", "no overlap, text")
 
 
@@ -68,8 +69,9 @@ def pool(rows: pl.DataFrame, source: str, strong: str, weak: str) -> Pool:
 
 
 def evidence(logged: NDArray[np.int32], score: Floats, assignment: Assignment, floor: float, target: int) -> Evidence:
-    """What a log of one task, with a score of every call, tells of sending all its calls to one of the two models."""
+    """What a log of one task tells of sending all its calls to one of two models. `score`: NaN where there is none."""
     n = len(score)
+    known = np.flatnonzero(~np.isnan(score))
     return Evidence(
         spec=Quality(floor=floor),
         demand=Demand(
@@ -82,7 +84,7 @@ def evidence(logged: NDArray[np.int32], score: Floats, assignment: Assignment, f
             models=["strong", "weak"],
             tasks=["answer"],
         ),
-        scores=scores(np.arange(n), logged, score),
+        scores=scores(known, logged[known], score[known]),
         assignment=assignment,
     )
 
@@ -92,7 +94,11 @@ def assessed(
 ) -> gate.QualityReport:
     """The verdict on sending every call to one model."""
     n = len(score)
-    assignment = Assignment(propensity, np.zeros(n, bool), lambda: np.ones(n, bool), lambda _: learner)
+    columns = {} if isinstance(learner, str) else {f"feature {k}": learner.dense[:, k] for k in range(BALANCED)}
+    assignment = Assignment(
+        propensity, np.zeros(n, bool), lambda: np.ones(n, bool), lambda _: learner,
+        lambda calls: {name: values[calls] for name, values in columns.items()},
+    )  # fmt: skip
     return gate.assess(evidence(to_weak.astype(np.int32), score, assignment, FLOOR, target))
 
 

@@ -116,7 +116,7 @@ def _show_units(found: UnitCosts, top: int) -> None:
 
     say(found.summary)
     if found.inferred:
-        say(f"Every {found.scope}'s calls carry one score: it is taken as the {found.scope}'s.")
+        say(f"Every {found.scope} carries one score: it is taken as the {found.scope}'s.")
     shown = found.rows[:top] if top else found.rows
     if shown:
         say()

@@ -61,7 +61,15 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
 def quality_limits(report: QualityReport) -> Iterator[str]:
     """What the quality rests on: whom scores belong to, overlap; what stays unknown, and what would make it known."""
     if report.scope_inferred:
-        yield f"every {report.scope}'s calls carry one score: it is taken as the {report.scope}'s, and counts once"
+        yield f"every {report.scope} carries one score: it is taken as the {report.scope}'s, and counts once"
+    if report.partly:
+        yield (
+            "the log does not say what a score belongs to (score_scope), and many calls of scored conversations have"
+            " none: scores are taken as the calls', and no dollars per outcome are told"
+        )
+    scored = [cell.moments for cell in report.cells if cell.moments is not None and cell.moments.scored]
+    if scored and not any(moments.mean_logged > 0 for moments in scored):
+        yield "no logged answer scored above 0: a share of that is no measure of quality"
     for cell in report.cells:
         if cell.moments is not None and cell.selection is not None and cell.selection.overlap is not None:
             yield _overlap(cell, cell.selection.overlap)

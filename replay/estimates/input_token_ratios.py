@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.ledger.token_estimates import DEFAULT_FACTORS, DEFAULT_SPREAD
-from analysis.pricing.model_info import model_info
+from analysis.pricing.model_info import counts_alike, model_info
 from ingest.contents.tokenizer import count_content
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
@@ -72,7 +72,7 @@ class InputRatios:
 
     def between(self, source: int, target: int, tools: bool) -> Ratio:
         """What `target` would count for a prompt of `source`."""
-        if alike(self.models[source], self.models[target]):
+        if counts_alike(self.models[source], self.models[target]):
             return Ratio("same")
         before, after = self.learned.get((source, tools)), self.learned.get((target, tools))
         if before is not None and after is not None:
@@ -81,12 +81,6 @@ class InputRatios:
         if all(model_info(*self.models[place]).encoding for place in (source, target)):
             return Ratio("counted")
         return _assumed(self.models[source], self.models[target], tools)
-
-
-def alike(one: Pair, other: Pair) -> bool:
-    """Whether two models count alike as far as is known: one public tokenizer, or one provider with none public."""
-    before, after = model_info(*one).encoding, model_info(*other).encoding
-    return before == after and (before is not None or one[0] == other[0] or one[1] == other[1])
 
 
 def _assumed(source: Pair, target: Pair, tools: bool) -> Ratio:
@@ -127,7 +121,7 @@ def learn(traffic: Traffic, models: Sequence[Pair], pairs: Sequence[tuple[int, i
     learned = {}
     for place in involved:
         for tools in (False, True):
-            mates = [p for p in logged if alike(models[p], models[place])]
+            mates = [p for p in logged if counts_alike(models[p], models[place])]
             for members, own in (([place], True), (mates, False)):
                 ratios = [ratio for p in members for ratio in found.get((p, tools), ())]
                 if len(ratios) >= LEAST:
@@ -147,7 +141,7 @@ def unlike(traffic: Traffic, models: Sequence[Pair], served: Int32) -> list[tupl
     counts = np.zeros(width * width, np.int64)
     kernel.pairs(traffic.model, served, width, counts)
     pairs = np.flatnonzero(counts).tolist()
-    return [(p // width, p % width) for p in pairs if not alike(models[p // width], models[p % width])]
+    return [(p // width, p % width) for p in pairs if not counts_alike(models[p // width], models[p % width])]
 
 
 def _sampled(
@@ -216,7 +210,7 @@ class InputStage:
     @cached_property
     def counts_differ(self) -> bool:
         """Whether any call could move to a model that counts otherwise: by the names alone."""
-        return any(not alike(pair, self.models[place]) for pair in self.traffic.models for place in self.targets)
+        return any(not counts_alike(pair, self.models[place]) for pair in self.traffic.models for place in self.targets)
 
     @cached_property
     def ratios(self) -> InputRatios:

@@ -47,7 +47,8 @@ class QualityReport:
     scope: str = "call"  # what a score belongs to
     scope_inferred: bool = False
     mean_logged: float | None = None  # mean score of the logged answers, where no call's quality is unknown
-    units: float = 0.0  # what is scored, of the judged demand: calls, or conversations, traces, tasks
+    units: float = 0.0  # what is scored, of the judged demand: calls, or conversations, traces, tasks; 0: not known
+    partly: bool = False  # what the scores belong to is not known, nor what the calls beside the scored ones were for
     to_know: tuple[HowToKnow, ...] = ()  # where the verdict is unknown
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def assess(evidence: Evidence) -> QualityReport:
             verdict = judged["verdict"]
     moved = [cell.evidence for cell in cells if cell.evidence != "kept"]
     order = list(EVIDENCE)
+    partly = bool(evidence.units and evidence.units.partly)
     return QualityReport(
         verdict=verdict,
         mean_ratio=total["mean_ratio"],
@@ -102,7 +104,8 @@ def assess(evidence: Evidence) -> QualityReport:
         scope=evidence.units.scope if evidence.units else "call",
         scope_inferred=bool(evidence.units and evidence.units.inferred),
         mean_logged=total["mean_logged"],
-        units=float((evidence.demand.weight / 1e6 * _weights(evidence)).sum()),
+        units=0.0 if partly else float((evidence.demand.weight / 1e6 * _weights(evidence)).sum()),
+        partly=partly,
     )
 
 
@@ -268,9 +271,13 @@ def _judge(cells: Sequence[Cell], floor: float, confidence: float) -> dict[str, 
     else:
         verdict = "unknown"
     scored = [cell for cell in known if cell.evidence != "kept" or (cell.moments and cell.moments.scored)]
+    if scored and not any(cell.moments and cell.moments.mean_logged > 0 for cell in scored):
+        verdict = "unknown"  # nothing logged was good: no answer is worse, and a share of nothing says nothing
     judged = bool(scored) or all(cell.evidence == "kept" for cell in cells)
     mean_ratio = mean_logged = None
-    if judged and unknown_share <= MOST_UNKNOWN:
+    # where nothing that moved is known the mean is that of the calls that stay, 1 whatever the model is worth
+    told = not unknown or any(cell.evidence != "kept" for cell in known)
+    if judged and told and unknown_share <= MOST_UNKNOWN:
         default = _mean([(cell.share, cell.moments.mean_logged) for cell in scored if cell.moments])
         top = bottom = 0.0
         for cell in known:

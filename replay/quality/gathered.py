@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+import polars as pl
 
+from analysis.pricing.model_info import counts_alike
 from replay.quality import call_learner
 from replay.quality.score_units import ScoreUnits, spread, units_of
 from replay.quality.scores import Bools, Floats, Int64, ScoreRows, Scores, score_rows, stored_scores
 from replay.quality.selection import Assignment, Learner
 from replay.traffic.traffic import Traffic
+
+MOST_AGENTS: Final = 10  # whose shares of two models' calls are compared
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,31 @@ class Gathered:
 
     def assignment(self, reachable: Callable[[], Bools]) -> Assignment:
         """How the models were chosen, for a strategy whose rules reach these calls whatever model they had."""
-        return Assignment(self.propensity, self.random, reachable, self._learner)
+        return Assignment(self.propensity, self.random, reachable, self._learner, self._before)
+
+    def _before(self, calls: Int64) -> Mapping[str, Floats]:
+        """What was known of these calls before they were sent, of first calls of conversations alone.
+
+        Later calls follow from the answers of the model that had the first. Tokens are compared where all models of
+        these calls count alike.
+        """
+        traffic = self.traffic
+        if not len(calls) or (np.isnan(self.propensity[calls]).all() and not self.random[calls].any()):
+            return {}
+        names = ("agent", "input_words", "tool_count", "hour", "turn")
+        frame = traffic.rule_frame(list(names))[calls]
+        first = (frame["turn"] == 1).to_numpy()
+        found = {"the day": traffic.day[calls].astype(np.float64)}
+        found["the hour"] = frame["hour"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        models = [traffic.models[number] for number in np.unique(traffic.model[calls]).tolist()]
+        if all(counts_alike(models[0], other) for other in models[1:]):
+            found["input tokens"] = np.log1p(np.maximum(traffic.usage.input[calls], 0).astype(np.float64))
+        for name, words in (("input_words", "words of the prompt"), ("tool_count", "tools")):
+            found[words] = np.log1p(frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy())
+        agents = frame["agent"].cast(pl.String).fill_null("")
+        for agent in agents.value_counts(sort=True)[agents.name].head(MOST_AGENTS).to_list():
+            found[f"calls of agent `{agent or '-'}`"] = (agents == agent).to_numpy().astype(np.float64)
+        return {name: np.where(first, values, np.nan) for name, values in found.items()}
 
     def _learner(self, calls: Int64) -> Learner | str:
         key = calls.tobytes()

@@ -25,27 +25,40 @@ def off_policy(evidence: Evidence, own: Floats, task: int, served: int) -> OffPo
     """What the log's own choices say of the calls of a task that move to `served`; `own`: scores of logged answers."""
     assignment = evidence.assignment
     demand = evidence.demand
-    scored = (demand.task == task) & ~demand.risky & ~np.isnan(own)
+    mine = (demand.task == task) & ~demand.risky
+    scored = mine & ~np.isnan(own)
     if assignment is None or not (scored & (demand.logged == served)).any():
         return NOT_ASKED
-    moved = scored & (demand.served == served) & (demand.logged != served)
-    control = scored & (demand.logged == served) & (demand.served == served)
-    if not moved.any() or not control.any():
+    moved = mine & (demand.served == served) & (demand.logged != served)
+    control = mine & (demand.logged == served) & (demand.served == served)
+    if not (scored & moved).any() or not (scored & control).any():
         return NOT_ASKED
-    if not control[assignment.reachable()].any():
-        return OffPolicy("none", why="the rules move no call that would be like those that the model was given")
     control &= assignment.reachable()
-    calls = np.flatnonzero(moved | control)
-    key = (task, served, calls.tobytes(), control[calls].tobytes())
+    if not (scored & control).any():
+        return OffPolicy("none", why="the rules move no call that would be like those that the model was given")
+    calls = np.flatnonzero(scored & (moved | control))
+    every = np.flatnonzero((moved | control) & demand.counted)  # of a retried call only the last is to be scored
+    key = (task, served, calls.tobytes(), control[calls].tobytes(), every.tobytes())
     if key not in assignment.memo:
         rest = scored & ~moved & (demand.logged != served)
-        others = np.setdiff1d(demand.logged[rest], demand.logged[moved])
-        assignment.memo[key] = _evaluated(evidence, own, calls, control, complete=not len(others))
+        others = np.setdiff1d(demand.logged[rest], demand.logged[scored & moved])
+        sample = _sample(evidence, own, calls, control, complete=not len(others))
+        asked = None
+        if np.isnan(own[every]).any():
+            asked = _sample(evidence, (~np.isnan(own)).astype(float), every, control, complete=not len(others))
+        assignment.memo[key] = (
+            OffPolicy("none", why=sample)
+            if isinstance(sample, str)
+            else evaluate(sample, assignment.learner, asked if isinstance(asked, Sample) else None)
+        )
     found: OffPolicy = assignment.memo[key]
     return found
 
 
-def _evaluated(evidence: Evidence, own: Floats, calls: Int64, control: NDArray[np.bool_], complete: bool) -> OffPolicy:
+def _sample(
+    evidence: Evidence, own: Floats, calls: Int64, control: NDArray[np.bool_], *, complete: bool
+) -> Sample | str:
+    """The rows of these calls, `own` as their score; or why they tell nothing."""
     assignment, units, demand = evidence.assignment, evidence.units, evidence.demand
     assert assignment is not None
     if len(calls) > MOST_ROWS:
@@ -60,10 +73,10 @@ def _evaluated(evidence: Evidence, own: Floats, calls: Int64, control: NDArray[n
         part = np.bincount(place, control[calls]) / np.bincount(place)
         pure = (part == 0) | (part == 1)
         if (~pure).mean() > MOST_MIXED:
-            return OffPolicy("none", why=f"a score belongs to a {units.scope}, whose calls were served by both models")
+            return f"a score belongs to a {units.scope}, whose calls were served by both models"
         weight = np.bincount(place, weight)[pure]
         calls, unit, score = calls[first][pure], unit[first][pure], score[first][pure]
-    sample = Sample(
+    return Sample(
         control=control[calls],
         score=score,
         weight=weight,
@@ -73,5 +86,5 @@ def _evaluated(evidence: Evidence, own: Floats, calls: Int64, control: NDArray[n
         random=assignment.random[calls],
         complete=complete,
         models=len(np.unique(demand.logged[calls][~control[calls]])),
+        before=assignment.before(calls),
     )
-    return evaluate(sample, assignment.learner)

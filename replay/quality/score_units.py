@@ -7,12 +7,14 @@ calls count call by call; their errors are clustered by conversation, whose call
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.score_scope import COLUMN, INFERRED, SCOPES, one_score_each
+from analysis import score_scope
+from analysis.score_scope import COLUMN, INFERRED, SCOPES
 from replay.quality.scores import ScoreRows
 from replay.traffic.traffic import Traffic
 
@@ -20,18 +22,22 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+MOST_BESIDE: Final = 0.1  # calls without a score for each scored one of the same conversations
+
 
 @dataclass(frozen=True)
 class ScoreUnits:
     """`unit`: a number per call by which errors are clustered; `whole`: its unit counts once, whatever its calls.
 
-    `scope` is the one of most scored calls; `inferred` says that no call names it.
+    `scope` is the one of most scored calls; `inferred` says that no call names it. `partly`: neither the log nor the
+    scores tell what they belong to, and many calls beside scored ones have none.
     """
 
     unit: Int64
     whole: Bools
     scope: str = "call"
     inferred: bool = False
+    partly: bool = False
 
     def weights(self, counted: Bools) -> Floats:
         """What each counted call weighs: 1, or one over the counted calls of a unit that counts once; 0 elsewhere."""
@@ -61,8 +67,9 @@ def units_of(traffic: Traffic, rows: ScoreRows) -> ScoreUnits | None:
     stated = scope[scored] >= 0
     inferred = "call"
     if not stated.all():
-        unknown = (scope < 0) & ~np.isnan(own)
-        inferred = next((name for name in INFERRED if name in codes and _agree(own, codes[name], unknown)), "call")
+        silent = scope < 0
+        of_whom: dict[str, Int64] = {name: codes[name][silent] for name in INFERRED if name in codes}
+        inferred = score_scope.inferred(own[silent], of_whom)
     # calls without a score go by the scope of most scored ones: they are demand of the same kind
     common = int(np.bincount(np.where(stated, scope[scored], SCOPES.index(inferred)), minlength=4).argmax())
     scope = np.where(scope >= 0, scope, SCOPES.index(inferred) if (scope[scored] < 0).any() else common)
@@ -78,9 +85,13 @@ def units_of(traffic: Traffic, rows: ScoreRows) -> ScoreUnits | None:
         whole[mine] = name != "call"
         start += int(column.max(initial=0)) + 1
     unit = np.unique(unit, return_inverse=True)[1].astype(np.int64)
-    if not whole.any() and len(np.unique(unit[scored])) == len(scored):
+    partly = False
+    if SCOPES[common] == "call" and not stated.any():
+        beside = np.isin(unit, unit[scored])
+        partly = float(beside.sum()) > (1 + MOST_BESIDE) * len(scored)
+    if not partly and not whole.any() and len(np.unique(unit[scored])) == len(scored):
         return None
-    return ScoreUnits(unit, whole, SCOPES[common], inferred=not stated.any() and inferred != "call")
+    return ScoreUnits(unit, whole, SCOPES[common], inferred=not stated.any() and inferred != "call", partly=partly)
 
 
 def spread(rows: ScoreRows, units: ScoreUnits) -> ScoreRows:
@@ -121,8 +132,3 @@ def _codes(traffic: Traffic, column: str) -> Int64:
     values = traffic.rule_frame([column])[column]
     rank = values.rank("dense").cast(float).fill_null(0).to_numpy().astype(np.int64)
     return rank - 1
-
-
-def _agree(score: Floats, code: Int64, unknown: Bools) -> bool:
-    mine = unknown & (code >= 0)
-    return one_score_each(score[mine], code[mine])

@@ -15,13 +15,14 @@ Its difference to the logged scores of the same moved calls is paired call by ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.quality.balance import one_sided, unbalanced, unevenly_scored
 from replay.quality.intervals import Moments, clustered
 
 Bools = NDArray[np.bool_]
@@ -40,13 +41,15 @@ class Assignment:
     """How the log chose its models. `propensity` of the model that served, NaN where not logged; `random`: by chance.
 
     `reachable` tells which calls the strategy would have sent to the model that served them, had another one;
-    `learner` makes estimates from texts and columns, None where the log has no texts.
+    `learner` makes estimates from texts and columns, or says why it cannot; `before` gives, by name, what was known of
+    calls before they were sent, in which random calls of two models are alike (NaN where a call is not to be compared).
     """
 
     propensity: Floats
     random: Bools
     reachable: Callable[[], Bools]
     learner: Callable[[Int64], Learner | str]
+    before: Callable[[Int64], Mapping[str, Floats]] = lambda _: {}
     memo: dict[object, Any] = field(default_factory=dict, repr=False)
 
 
@@ -98,7 +101,7 @@ class Sample:
 
     `propensity` is of the model that served, NaN where not logged; `call` the row's place in the traffic; `complete`
     says that in these rows a model other than the strategy's was always one of the moved calls' models, of which
-    there are `models`.
+    there are `models`. `before` are columns of what was known before the calls were sent.
     """
 
     control: Bools
@@ -110,22 +113,59 @@ class Sample:
     random: Bools
     complete: bool
     models: int
+    before: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def evaluate(sample: Sample, learner: Callable[[Int64], Learner | str]) -> OffPolicy:
-    """The best estimate that the sample allows: chance alone chose, propensities are logged, or they can be learned."""
+def evaluate(sample: Sample, learner: Callable[[Int64], Learner | str], asked: Sample | None = None) -> OffPolicy:
+    """The best estimate that the sample allows: chance alone chose, propensities are logged, or they can be learned.
+
+    `asked` are all rows, those without a score too: its `score` is 1 where there is one, else 0. None: all have one.
+    """
     failed: list[str] = []
-    for attempt in (_randomised, _logged, _learned):
-        found = attempt(sample, learner)
+    for kind, way in _WAYS.items():
+        found = _by(kind, way, sample, learner, asked)
         if found is None:
             continue
-        if found.moments is not None or attempt is _logged:
+        if found.moments is not None or kind == "propensity":
             return found  # where propensities are logged, what they say of overlap stands
         failed.append(found.why or "")
     return OffPolicy("none", why=failed[0] if failed else "no propensity is logged, and nothing to learn it from")
 
 
-def _randomised(sample: Sample, learner: Callable[[Int64], Learner | str]) -> OffPolicy | None:
+def _by(
+    kind: str, way: Way, sample: Sample, learner: Callable[[Int64], Learner | str], asked: Sample | None
+) -> OffPolicy | None:
+    """The estimate by one way; without moments where the log contradicts the way; None where the way is not there."""
+    made = way(sample, learner)
+    if made is None or isinstance(made, str):
+        return None if made is None else OffPolicy("none", why=made)
+    part, chance = made
+    found = _estimate(part, chance, learner, kind)
+    why = None if asked is None else _partly_scored(part, asked, way(asked, learner), kind)
+    if why is None and found.moments is not None and kind != "learned":
+        names = unbalanced(part.before, part.control, _mass(part, chance)[0], part.unit)
+        said = "chance alone chose" if kind == "randomised" else "the logged chances chose"
+        why = f"the log says that {said}, but its calls differ in {' and '.join(names)}" if names else None
+    return found if why is None else OffPolicy("none", None, found.overlap, why)
+
+
+def _partly_scored(part: Sample, asked: Sample, every: tuple[Sample, Floats] | str | None, kind: str) -> str | None:
+    """Why the scored rows do not speak for the others; None where they may."""
+    if one_sided(part.score, asked.score):
+        return (
+            f"only the score {part.score[0]:g} was ever given, to some of the calls: which ones depends on the answer"
+        )
+    if not isinstance(every, tuple):
+        return None
+    whole, chance = every
+    slack = LEARNED_ERROR if kind == "learned" else 0.0
+    shares = unevenly_scored(whole.score, whole.control, _mass(whole, chance)[0], whole.unit, slack)
+    if shares is None:
+        return None
+    return f"{shares[0]:.1%} of its calls are scored and {shares[1]:.1%} of these: which ones may depend on the answer"
+
+
+def _randomised(sample: Sample, _: Callable[[Int64], Learner | str]) -> tuple[Sample, Floats] | None:
     """Among calls that chance alone gave their model every call has the same propensity, or the logged one."""
     mine = sample.random
     if not (mine & sample.control).any() or not (mine & ~sample.control).any():
@@ -133,13 +173,12 @@ def _randomised(sample: Sample, learner: Callable[[Int64], Learner | str]) -> Of
     part = _part(sample, mine)
     told = _told(part)
     share = float(part.weight[part.control].sum() / part.weight.sum())
-    chance = np.full(len(part.score), share) if told is None else told
-    return _estimate(part, chance, learner, "randomised")
+    return part, np.full(len(part.score), share) if told is None else told
 
 
-def _logged(sample: Sample, learner: Callable[[Int64], Learner | str]) -> OffPolicy | None:
+def _logged(sample: Sample, _: Callable[[Int64], Learner | str]) -> tuple[Sample, Floats] | None:
     told = _told(sample)
-    return None if told is None else _estimate(sample, told, learner, "propensity")
+    return None if told is None else (sample, told)
 
 
 def _told(sample: Sample) -> Floats | None:
@@ -152,27 +191,36 @@ def _told(sample: Sample) -> Floats | None:
     return chance
 
 
-def _learned(sample: Sample, learner: Callable[[Int64], Learner | str]) -> OffPolicy | None:
+def _learned(sample: Sample, learner: Callable[[Int64], Learner | str]) -> tuple[Sample, Floats] | str:
     if min(int(sample.control.sum()), int((~sample.control).sum())) < LEAST_EFFECTIVE:
-        return OffPolicy("none", why="too few scored calls of both models to learn how the models were chosen")
+        return "too few scored calls of both models to learn how the models were chosen"
     made = learner(sample.call)
-    if isinstance(made, str):
-        return OffPolicy("none", why=made)
-    return _estimate(sample, made.chance(sample.control), lambda _: made, "learned")
+    return made if isinstance(made, str) else (sample, made.chance(sample.control))
+
+
+Way = Callable[[Sample, Callable[[Int64], Learner | str]], tuple[Sample, Floats] | str | None]
+_WAYS: Final[dict[str, Way]] = {"randomised": _randomised, "propensity": _logged, "learned": _learned}
 
 
 def _part(sample: Sample, mine: Bools) -> Sample:
     return Sample(
         sample.control[mine], sample.score[mine], sample.weight[mine], sample.unit[mine], sample.call[mine],
         sample.propensity[mine], sample.random[mine], sample.complete, sample.models,
+        {name: values[mine] for name, values in sample.before.items()},
     )  # fmt: skip
+
+
+def _mass(sample: Sample, chance: Floats) -> tuple[Floats, Floats]:
+    """What each row weighs on its side, and of it the controls' part: weight times odds of being moved."""
+    odds = np.where(sample.control, (1 - chance) / np.where(sample.control, chance, 1.0), 0.0)
+    pull = sample.weight * odds
+    return np.where(sample.control, pull, sample.weight), pull
 
 
 def _estimate(sample: Sample, chance: Floats, learner: Callable[[Int64], Learner | str], kind: str) -> OffPolicy:
     """The augmented estimate where overlap holds. `chance` is NaN on moved rows where it is not known."""
     control, moved = sample.control, ~sample.control
-    odds = np.where(control, (1 - chance) / np.where(control, chance, 1.0), 0.0)
-    pull = sample.weight * odds
+    mass, pull = _mass(sample, chance)
     whole = float(sample.weight[moved].sum())
     total = float(pull.sum())
     effective = total * total / float(pull @ pull) if total > 0 else 0.0
@@ -193,7 +241,6 @@ def _estimate(sample: Sample, chance: Floats, learner: Callable[[Int64], Learner
     mu = _outcome(sample, learner)
     theta = float((sample.weight * mu)[moved].sum() + (pull * (sample.score - mu)).sum()) / whole
     logged = float((sample.weight * sample.score)[moved].sum()) / whole
-    mass = np.where(moved, sample.weight, pull)
     kept = mass > 0
     scale = float(mass.sum()) / whole
     served_value = theta + scale * np.where(moved, mu - theta, sample.score - mu)

@@ -21,6 +21,7 @@ from ingest.store.database import Store
 
 
 def stored(path: Path, rows: list[dict[str, Any]]) -> Store:
+    path.mkdir(exist_ok=True)
     store = build_store(path / "s.duckdb", rows)
     update(store)
     return store
@@ -70,6 +71,39 @@ def test_a_score_on_the_last_call_is_its_sessions_where_the_log_says_so(tmp_path
     assert (total["units"], total["calls"], total["cost_usd"]) == (1, 2, Decimal("5.0"))
     assert total["usd_per_unit"] == Decimal("10")
     assert total["high_usd"] is None
+
+
+def test_scores_on_the_last_calls_alone_are_the_sessions(tmp_path: Path) -> None:
+    """The calls before the last are what an outcome took, too."""
+    rows = [call(f"s{n}", **({"score": float(n % 2)} if last else {})) for n in range(20) for last in (False, True)]
+    found = unit_costs(stored(tmp_path, rows), "outcome")
+    assert (found.scope, found.inferred) == ("conversation", True)
+    assert (found.total["calls"], found.total["usd_per_unit"]) == (40, Decimal("10"))
+
+
+def test_a_score_that_may_be_a_calls_or_a_sessions_has_both_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = [
+        call(f"s{n}", **({"score": float(rng.integers(0, 2))} if place in scored else {}))
+        for n in range(40)
+        for scored in (rng.choice(4, 2, replace=False).tolist(),)
+        for place in range(4)
+    ]
+    found = unit_costs(stored(tmp_path, rows), "outcome")
+    total = found.total
+    assert (found.scope, found.inferred, total["calls"]) == ("call", False, 80)
+    assert total["with_unscored_usd"] == pytest.approx(2 * total["usd_per_unit"])
+    assert "with the calls of the same conversations that have no score" in found.summary
+    said = unit_costs(stored(tmp_path / "2", [row | {"score_scope": "call"} for row in rows]), "outcome")
+    assert said.total["with_unscored_usd"] is None
+    assert said.total["usd_per_unit"] == total["usd_per_unit"]
+
+
+def test_what_was_scored_and_never_good_has_a_cost(tmp_path: Path) -> None:
+    rows = [call(f"s{n}", score=0, score_scope="conversation") for n in range(20)]
+    found = unit_costs(stored(tmp_path, rows), "outcome")
+    assert found.total["usd_per_unit"] is None
+    assert found.summary == "No good outcome: 20 scored conversations of no score above 0 cost $50.00."
 
 
 def test_without_scores_there_are_no_outcomes(tmp_path: Path) -> None:

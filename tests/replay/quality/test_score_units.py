@@ -90,6 +90,34 @@ def test_a_score_on_one_call_of_a_session_is_the_whole_sessions(tmp_path: Path) 
     assert all(by_unit[int(units.unit[c])] == s for c, s in zip(given.call.tolist(), given.score.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("place", [5, 0, None], ids=["last", "first", "any"])
+def test_scores_on_the_last_calls_alone_belong_to_sessions(tmp_path: Path, place: int | None) -> None:
+    rng = np.random.default_rng(1)
+    rows = calls(each=True)
+    for session in range(30):
+        kept = int(rng.integers(0, 6)) if place is None else place
+        for number, row in enumerate(rows[6 * session : 6 * session + 6]):
+            row["start_time"] = f"2026-03-0{1 + session % 5}T{session % 20:02d}:{number:02d}:00Z"
+            if number != kept:
+                del row["score"]
+    units = of(tmp_path, rows)
+    assert units is not None
+    assert (units.scope, units.inferred, units.partly) == (
+        ("conversation", True, False) if place == 5 else ("call", False, True)
+    )
+
+
+def test_sessions_of_one_trace_that_share_its_score_are_no_evidence_each(tmp_path: Path) -> None:
+    """The score of a ticket stands in all of its sessions: there are as many scores as tickets."""
+    rows = calls(sessions=40)
+    for number, row in enumerate(rows):
+        row["trace_id"] = f"ticket{number // 24}"
+        row["score"] = float(number // 24 % 2)
+    units = of(tmp_path, rows)
+    assert units is not None
+    assert (units.scope, units.inferred, len(np.unique(units.unit))) == ("trace", True, 10)
+
+
 def test_units_of_one_call_each_give_what_calls_give() -> None:
     rng = np.random.default_rng(1)
     served, logged = rng.random(50), rng.random(50)

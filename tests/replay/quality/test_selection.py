@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,15 +36,21 @@ def world(seed: int, *, n: int = 3000, chance: tuple[float, float] = (0.1, 0.9))
 
 
 def evidence(
-    log: dict[str, np.ndarray], *, propensity: bool = True, random: bool = False, floor: float = 0.8
+    log: dict[str, np.ndarray],
+    *,
+    propensity: bool = True,
+    random: bool = False,
+    floor: float = 0.8,
+    before: Mapping[str, np.ndarray] | None = None,
 ) -> Evidence:
-    """All calls moved to the weak model."""
+    """All calls moved to the weak model. `before`: what was known of each call before it was sent."""
     n = len(log["score"])
     assignment = Assignment(
         propensity=log["p"] if propensity else np.full(n, np.nan),
         random=np.full(n, random),
         reachable=lambda: np.ones(n, bool),
         learner=lambda _: NO_TEXT,
+        before=lambda calls: {name: values[calls] for name, values in (before or {}).items()},
     )
     return selection.evidence(log["logged"], log["score"], assignment, floor, WEAK)
 
@@ -142,6 +150,70 @@ def test_the_estimate_equals_the_formula_written_out() -> None:
     assert found.overlap.snips == pytest.approx(weights / sum(odds))
     assert found.overlap.effective == pytest.approx(sum(odds) ** 2 / sum(o * o for o in odds))
     assert found.overlap.largest_weight == pytest.approx(max(odds) / sum(odds))
+
+
+def moved_cell(report: gate.QualityReport) -> dict[str, Any]:
+    return next(cell for cell in report.cells if cell.logged == "strong").to_json()
+
+
+@pytest.mark.parametrize("said", ["random", "propensity"])
+@pytest.mark.parametrize("column", ["input tokens", "calls of agent `x`"])
+def test_a_log_that_contradicts_what_it_says_of_chance_is_not_believed(said: str, column: str) -> None:
+    """Chance is said to have chosen; the weak model got nine tenths of the easy calls and a tenth of the others."""
+    log = world(20)
+    length = np.where(log["easy"], 7.0, 8.0) + np.random.default_rng(0).normal(0, 0.1, 3000)
+    before = {"the hour": np.arange(3000.0) % 24, column: length if column == "input tokens" else 1.0 * log["easy"]}
+    lied = log | {"p": np.full(3000, 0.5)}
+    told = {"random": said == "random", "propensity": said == "propensity"}
+    assert gate.assess(evidence(lied, **told)).verdict == "passes"  # what it would say, at .79 of the logged quality
+    report = gate.assess(evidence(lied, before=before, **told))
+    assert report.verdict == "unknown"
+    assert report.mean_ratio is None
+    assert str(moved_cell(report)["why"]).endswith(f"but its calls differ in {column}")
+    assert gate.assess(evidence(log, before=before, floor=0.9)).verdict == "fails"  # true propensities balance it
+
+
+def test_a_log_that_tells_the_truth_is_believed() -> None:
+    """Columns by the dozen, some of them rare marks: chance alone makes none differ."""
+    believed = 0
+    for seed in range(60):
+        log = world(seed, n=1000)
+        rng = np.random.default_rng(seed)
+        before = {f"{number}": rng.normal(0, 1.5, 1000) + log["easy"] for number in range(6)}
+        before |= {f"mark {number}": (rng.random(1000) < 0.03).astype(float) for number in range(6)}
+        believed += moved_cell(gate.assess(evidence(log, before=before)))["evidence"] == "propensity"
+    assert believed >= 59
+
+
+@pytest.mark.parametrize("way", ["random", "propensity"])
+def test_scores_that_are_missing_more_often_of_one_model_say_nothing(way: str) -> None:
+    """Every answer of the strong model is scored, and of the weak model's failures six in ten."""
+    log = world(21, chance=(0.5, 0.5)) if way == "random" else world(21, chance=(0.3, 0.7))
+    told = {"random": way == "random", "propensity": way == "propensity"}
+    rng = np.random.default_rng(21)
+    chosen = log["score"].copy()
+    chosen[(log["logged"] == WEAK) & (log["score"] == 0) & (rng.random(3000) > 0.6)] = np.nan
+    report = gate.assess(evidence(log | {"score": chosen}, **told))
+    assert report.verdict == "unknown"
+    assert "which ones may depend on the answer" in str(moved_cell(report)["why"])
+    by_chance = log["score"].copy()
+    by_chance[rng.random(3000) > 0.7] = np.nan
+    assert gate.assess(evidence(log | {"score": by_chance}, floor=0.9, **told)).verdict == "fails"
+
+
+def test_praise_alone_is_no_score() -> None:
+    """Both models are praised equally often, by the rare user who praises."""
+    log = world(22, chance=(0.3, 0.3))
+    praised = np.where(np.random.default_rng(22).random(3000) < 0.2, 1.0, np.nan)
+    report = gate.assess(evidence(log | {"score": praised}, propensity=False, random=True))
+    assert report.verdict == "unknown"
+    assert "only the score 1 was ever given" in str(moved_cell(report)["why"])
+
+
+def test_nothing_good_is_no_measure() -> None:
+    log = world(23, chance=(0.3, 0.3)) | {"score": np.zeros(3000)}
+    report = gate.assess(evidence(log, propensity=False, random=True))
+    assert (report.verdict, report.mean_ratio) == ("unknown", None)
 
 
 def test_propensities_are_learned_from_texts_where_they_tell_the_kinds_apart() -> None:
