@@ -101,9 +101,11 @@ def world(seed: int, design: str, event: str) -> World:
     }
     table = UnitTable(
         day=day[of_day], last_day=day[of_day], segment=np.zeros(count, np.int64), arm=arm, cluster=cluster,
-        cost=seen["cost"], calls=seen["calls"], output_tokens=seen["tokens"], score=seen["score"],
+        cost=seen["cost"], calls=seen["calls"], answered=seen["calls"], output_tokens=seen["tokens"],
+        score=seen["score"],
         first_day_cost=seen["cost"], first_day_score=seen["score"], first_day_failed=np.zeros(count),
         first_day_latency_ms=np.full(count, np.nan), spans=np.zeros(count, np.bool_),
+        both_arms=np.zeros(count, np.bool_),
     )  # fmt: skip
     return World(table, rollout, (int(day[0]), int(day[-1])), control, truth | {DEMAND: 0.0}, event, more)
 

@@ -15,7 +15,7 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, say, table
 if TYPE_CHECKING:
     from replay.evaluation.rollout_effects import Effect
     from replay.evaluation.rollout_monitor import Monitoring
-    from replay.evaluation.verify import Verification
+    from replay.evaluation.verification import Verification
 
 SHOWN_DAYS = 14
 
@@ -101,11 +101,11 @@ def show_verification(result: Verification) -> None:
     rest = sum(drift.amount_pico for drift in result.drifts[12:])
     if rest or len(result.drifts) > 12:
         rows.append([f"{len(result.drifts) - 12} smaller", "", money(dollars(rest), sign=True), "", ""])
-    rows.append(
-        ["realised - forecast", "", money(dollars(result.realised_pico - result.forecast_pico), sign=True), "", ""]
-    )
-    table(["segment", "what drifted", "usd", "forecast", "realised"], rows, left=(0, 1))
-    say()
+    if not result.obstacle:
+        more = money(dollars(result.realised_pico - result.forecast_pico), sign=True)
+        rows.append(["realised - forecast", "", more, "", ""])
+        table(["segment", "what drifted", "usd", "forecast", "realised"], rows, left=(0, 1))
+        say()
     if result.effects.effects:
         table(
             ["per unit", "without", "with", "change", "95 % interval", "seen from", "claim"],

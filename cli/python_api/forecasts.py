@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from replay.evaluation import backtest as held_out
-    from replay.evaluation import verify as check
+    from replay.evaluation import verification
     from replay.optimize import optimum
 
 
@@ -87,7 +87,7 @@ class Backtest(Result):
 class Verification(Result):
     """After a rollout: the forecast from the days before it beside the bill after it. Dollars are Decimal."""
 
-    result: check.Verification
+    result: verification.Verification
     requested_days: tuple[date | None, date | None] = (None, None)
 
     @property
@@ -104,8 +104,8 @@ class Verification(Result):
         return _usd(self.result.realised_pico)
 
     @property
-    def inside(self) -> bool:
-        """Whether the bill is in the interval."""
+    def inside(self) -> bool | None:
+        """Whether the bill is in the interval; None where the two cannot be compared."""
         return self.result.inside
 
     @property

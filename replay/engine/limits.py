@@ -9,13 +9,13 @@ import numpy as np
 
 from analysis.formatting import count, share, tokens
 from analysis.price_book import vocabulary
-from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
 from replay.engine.engine import Engine
 from replay.engine.moved_calls import MovedCalls
 from replay.engine.outcome import Outcome
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.cells import Cell
 from replay.quality.gate import QualityReport
+from replay.quality.scores import other_scale
 from replay.quality.selection import Overlap
 from replay.stages import rule_evaluation
 from replay.traffic import user_waiting
@@ -33,7 +33,8 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
             " or push out of it, is left out"
         )
     yield from _time(engine)
-    yield from _other_scale(engine)
+    if (voided := other_scale(engine.traffic.store)) is not None:
+        yield voided
     if "prompts" in engine.players:
         yield from engine.requests.reworded.limits(inside)
     if "compress" in engine.players:
@@ -135,18 +136,6 @@ def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
 def _time(engine: Engine) -> Iterator[str]:
     if engine.traffic.untimed_calls:
         yield f"without a time, not replayed: {count(engine.traffic.untimed_calls, 'call')}"
-
-
-def _other_scale(engine: Engine) -> Iterator[str]:
-    with engine.traffic.store.read() as con:
-        found = con.execute(
-            "SELECT count(*) FROM import_issues WHERE code = $code", {"code": IMPOSSIBLE_SCORE}
-        ).fetchall()
-    if found[0][0]:
-        yield (
-            f"{count(found[0][0], 'score')} outside 0 to 1: the scores of their logs are on another scale and are not"
-            " used; log them from 0 to 1, or read them by a mapping with `scale`"
-        )
 
 
 def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:

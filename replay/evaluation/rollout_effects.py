@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.evaluation.comparison import mixed_arms, unfair_scores
 from replay.evaluation.unit_table import CONTROL, TREATED, UnitTable
 from replay.rollout import arms, daily_series
 from replay.rollout.effects import Estimate, claimed
@@ -62,11 +63,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class Effects:
-    """The effects by measure, how they were estimated, and what the estimate takes for granted."""
+    """The effects by measure, how they were estimated, and what the estimate takes for granted.
+
+    `unfair` says why no effect on quality is told though units are scored.
+    """
 
     design: Design
     assumes: str
     effects: Mapping[str, Effect]
+    unfair: str | None = None
 
     def get(self, measure: str) -> Effect | None:
         return self.effects.get(measure)
@@ -96,7 +101,7 @@ def measures(table: UnitTable) -> dict[str, tuple[Floats, Floats]]:
     pairs = {
         COST: (table.cost, ones),
         CALLS: (table.calls, ones),
-        ANSWER: (table.output_tokens, table.calls),
+        ANSWER: (table.output_tokens, table.answered),
         QUALITY: (table.score, ones),
     }
     found = {}
@@ -110,8 +115,11 @@ def measures(table: UnitTable) -> dict[str, tuple[Floats, Floats]]:
 def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control: Bools | None = None) -> Effects:
     """The effects of the rollout on day `rollout` (since 1970-01-01).
 
-    `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment.
+    `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment. None
+    where the units have no arm of their own.
     """
+    if mixed_arms(table, rollout):
+        return Effects("holdback", "a unit has one arm", {})
     # a unit that lasts days is cut by the rollout or by the log's end: begun too near, only the short ones are whole
     lasts = int(np.quantile(table.last_day - table.day, LASTING)) if len(table) else 0
     whole = whole[0] + lasts, whole[1] - lasts
@@ -135,6 +143,9 @@ def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
     ramped = weight is not None
     if weight is not None:
         now, treated, weight = now.rows(weight > 0), treated[weight > 0], weight[weight > 0]
+    unfair = unfair_scores(now.score, treated, now.cluster, weight)
+    if unfair:
+        now = _unscored(now)
     before = measures(earlier)
     found = {}
     for name, (value, size) in measures(now).items():
@@ -153,7 +164,17 @@ def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
     assumes = "who is held back is chance, and the held back do not feel the others"
     if ramped:
         assumes += "; the share of treated changed while it ran, so that each day is compared with itself"
-    return Effects("holdback", assumes, _claimed(found, {}))
+    return Effects("holdback", assumes, _claimed(found, {}), unfair)
+
+
+def _unscored(table: UnitTable) -> UnitTable:
+    return replace(table, score=np.full(len(table), np.nan))
+
+
+def _unfair_days(table: UnitTable, rollout: int) -> str | None:
+    """As `unfair_scores`, of the days from the rollout on and the days before it that have scores at all."""
+    mine = np.isin(table.day, table.day[np.isfinite(table.score)])
+    return unfair_scores(table.score[mine], table.day[mine] >= rollout, table.day[mine])
 
 
 def _by_day(day: NDArray[Any], treated: Bools) -> Floats | None:
@@ -194,6 +215,9 @@ def _expected(now: UnitTable, earlier: UnitTable, value: Floats, size: Floats) -
 
 
 def _differences(treated: UnitTable, control: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
+    unfair = _unfair_days(treated, rollout) or _unfair_days(control, rollout)
+    if unfair:
+        treated, control = _unscored(treated), _unscored(control)
     series, scale = {}, {}
     mine, other = _series(treated, span), _series(control, span)
     for name in mine.keys() & other.keys():
@@ -209,15 +233,16 @@ def _differences(treated: UnitTable, control: UnitTable, rollout: int, span: NDA
         within = float(np.average(own.value[~before], weights=own.weight[~before]))
         found[name] = _scaled(one, unit, within)
     assumes = "without the rollout both segments had moved by the same share"
-    return Effects("difference in differences", assumes, _claimed(found, placebos))
+    return Effects("difference in differences", assumes, _claimed(found, placebos), unfair)
 
 
 def _interrupted(table: UnitTable, rollout: int, span: NDArray[Any]) -> Effects:
-    found, placebos = _steps(_series(table, span), rollout, len(span), trend=True)
+    unfair = _unfair_days(table, rollout)
+    found, placebos = _steps(_series(_unscored(table) if unfair else table, span), rollout, len(span), trend=True)
     _, allowed = daily_series.design(span, rollout, trend=True)
     beside = f" beside {' and '.join(allowed)}" if allowed else ""
     assumes = f"nothing but the rollout changed on that day{beside}"
-    return Effects("interrupted time series", assumes, _claimed(found, placebos))
+    return Effects("interrupted time series", assumes, _claimed(found, placebos), unfair)
 
 
 def _series(table: UnitTable, span: NDArray[Any]) -> dict[str, daily_series.Series]:

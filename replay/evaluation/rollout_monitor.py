@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis.formatting import share
 from ingest.errors import InputError
+from replay.evaluation.comparison import mixed_arms, mixed_share, unfair_scores
+from replay.evaluation.rollout_effects import QUALITY
 from replay.evaluation.rollout_log import Log
 from replay.evaluation.unit_table import CONTROL, TREATED, Floats, UnitTable
 from replay.rollout import betting
@@ -47,12 +50,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """Every day since the rollout, oldest first. `against` is the control arm, or the days before."""
+    """Every day since the rollout, oldest first. `against` is the control arm, or the days before.
+
+    `doubt` says why the scores so far answer nothing about quality.
+    """
 
     unit: str
     against: str
     looks: tuple[Look, ...]
     intervals: dict[str, tuple[float, float]]  # treated over control, by measure: 95 % at every look at once
+    doubt: str | None = None
 
     @property
     def decision(self) -> Decision:
@@ -68,7 +75,7 @@ class Monitoring:
         beside = f" and {others:,} in control" if others else f", held against {self.against}"
         return (
             f"{last.decision.action.capitalize()}: {last.decision.why} ({last.day}, {treated:,} treated "
-            f"{self.unit}s{beside})."
+            f"{self.unit}s{beside}).{f' Quality stays open: {self.doubt}.' if self.doubt else ''}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +83,7 @@ class Monitoring:
             "decision": self.decision.action,
             "why": self.decision.why,
             "against": self.against,
+            "doubt": self.doubt,
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "days": [look.to_json() for look in self.looks],
         }
@@ -87,6 +95,11 @@ def monitor(log: Log, *, floor: float, alpha: float = ALPHA) -> Monitoring:
     Raises InputError where no unit begins after the rollout, or there is nothing to hold them against.
     """
     table = log.table
+    if mixed_arms(table, log.day):
+        raise InputError(
+            f"{share(mixed_share(table, log.day))} of the {log.units.noun}s had calls in both arms",
+            remedy=f"Give each one arm: hindcast rollout plan --draw {log.units.noun}",
+        )
     after = table.day >= log.day
     earlier = table.rows(~after)
     drawn = after & (table.arm >= CONTROL)
@@ -114,18 +127,33 @@ def monitor(log: Log, *, floor: float, alpha: float = ALPHA) -> Monitoring:
     }
     days = np.unique(units.day).tolist()
     looks = []
+    doubt = None
     for day in days:
         evidence = tuple(one for one in (_upto(path, day) for path in found.values()) if one is not None)
+        doubt = _doubt(units, None if paired else earlier, day)
+        if doubt:
+            evidence = tuple(replace(one, state="open") if one.limit.measure == QUALITY else one for one in evidence)
         looks.append(Look(EPOCH + timedelta(days=day), evidence, decide(evidence)))
     intervals = {}
     for limit, stream, reference in streams:
-        if reference is None and not limit.slack:
+        if reference is None and not limit.slack and not (doubt and limit.measure == QUALITY):
             clipped = np.clip(stream.value, 0, limit.cap)
             rarer = bool(stream.treated.sum() * 2 <= len(stream.treated))
             _, treated, control = betting.blocks(stream.treated, clipped, treated_rarer=rarer)
             intervals[limit.measure] = betting.ratio_interval(treated, control, limit.cap, alpha=alpha)
     against = "the control arm" if paired else "the days before"
-    return Monitoring(log.units.noun, against, tuple(looks), intervals)
+    return Monitoring(log.units.noun, against, tuple(looks), intervals, doubt)
+
+
+def _doubt(units: UnitTable, earlier: UnitTable | None, day: int) -> str | None:
+    """Why scores up to a day are no measure of both sides. `earlier`: units held against where there are no arms."""
+    upto = units.rows(units.day <= day)
+    if earlier is None:
+        return unfair_scores(upto.first_day_score, upto.arm == TREATED, upto.cluster)
+    scores = np.concatenate([earlier.first_day_score, upto.first_day_score])
+    days = np.concatenate([earlier.day, upto.day])
+    mine = np.isin(days, days[np.isfinite(scores)])
+    return unfair_scores(scores[mine], (np.arange(len(days)) >= len(earlier))[mine], days[mine])
 
 
 def _limits(units: UnitTable, earlier: UnitTable, floor: float) -> list[tuple[Limit, Floats, Floats]]:
@@ -133,7 +161,7 @@ def _limits(units: UnitTable, earlier: UnitTable, floor: float) -> list[tuple[Li
     cost = _cap(units.first_day_cost, earlier.first_day_cost)
     slow = _cap(units.first_day_latency_ms, earlier.first_day_latency_ms)
     found = [
-        (Limit("quality", floor, floor=True), units.first_day_score, earlier.first_day_score),
+        (Limit(QUALITY, floor, floor=True), units.first_day_score, earlier.first_day_score),
         (Limit("cost per unit", COST_MARGIN, cap=cost), units.first_day_cost, earlier.first_day_cost),
         (Limit("errors", 1.0, slack=ERROR_SLACK), units.first_day_failed, earlier.first_day_failed),
         (Limit("latency", LATENCY_MARGIN, cap=slow), units.first_day_latency_ms, earlier.first_day_latency_ms),

@@ -6,10 +6,12 @@ import numpy as np
 
 from analysis.formatting import count, money, share
 from analysis.money import dollars
-from replay.evaluation.backtest import Bools, Int64
+from replay.evaluation.backtest import Bools
+from replay.evaluation.comparison import mixed_arms
 from replay.evaluation.rollout_effects import DEMAND, Effects
 from replay.evaluation.rollout_log import Log
 from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
+from replay.quality.scores import other_scale
 from replay.strategy.schema import Strategy
 from replay.traffic.demand_units import column
 from replay.traffic.traffic import MICRO
@@ -26,11 +28,11 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
         found.append(f"{share(1 - units.known)} of the calls name no {units.name}: each counts as one of its own")
     if carried.any():
         begun = len(np.unique(units.of_call[carried]))
-        cost = money(dollars(int(traffic.cost[carried].sum())))
+        cost = money(dollars(int(np.maximum(traffic.cost[carried], 0).sum())))
         found.append(f"{count(begun, noun)} began before the rollout and cost {cost} after it: as billed on both sides")
     after = table.day >= log.day
-    both = _in_both(log, units.of_call)
-    if both:
+    both = int(table.both_arms.sum())
+    if both and not mixed_arms(table, log.day):
         found.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
     users = _users_in_both(log)
     if users:
@@ -55,6 +57,10 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
                 f"{share(treated / len(place))} are treated where {share(wanted)} were to be: the arms were not drawn "
                 "as planned, or one of them is not logged, and the comparison may be wrong"
             )
+    if (voided := other_scale(traffic.store)) is not None:
+        found.append(voided)
+    if effects.unfair:
+        found.append(f"quality: {effects.unfair}; no effect on it is told. Score every {noun}, or a sample by chance")
     demand = effects.get(DEMAND)
     if demand and demand.claimed:
         change = share(demand.estimate.relative, sign=True)
@@ -75,12 +81,6 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
                 "so that no effect is claimed"
             )
     return found
-
-
-def _in_both(log: Log, unit: Int64) -> int:
-    """Units with calls in both arms."""
-    treated, control = (np.unique(unit[log.arms.of_call == side]) for side in (TREATED, CONTROL))
-    return len(np.intersect1d(treated, control))
 
 
 def _users_in_both(log: Log) -> int:

@@ -37,6 +37,7 @@ class UnitTable:
     cluster: Int64  # units of one cluster got their arm together
     cost: Floats  # dollars; NaN where a call has no price
     calls: Floats  # asked for, retries aside
+    answered: Floats  # of these calls, those that did not fail
     output_tokens: Floats
     score: Floats  # mean of the scored calls
     first_day_cost: Floats  # as above, of the calls of the first day alone, which later days never change
@@ -44,6 +45,7 @@ class UnitTable:
     first_day_failed: Floats  # share of the calls that failed
     first_day_latency_ms: Floats  # mean duration of a call; NaN where none is logged
     spans: Bools  # has calls on both sides of the rollout
+    both_arms: Bools  # has calls of the treated and of the control
 
     def __len__(self) -> int:
         return len(self.day)
@@ -141,6 +143,7 @@ def unit_table(
         cluster=code if arm.cluster is None else arm.cluster[place][first],
         cost=total(cost),
         calls=total(weight * traffic.demand[place]),
+        answered=total(weight * (traffic.demand & ~traffic.failed)[place]),
         output_tokens=total(np.maximum(traffic.usage.output[place], 0) * weight),
         score=_mean(total(np.where(scored, score, 0)), total(scored)),
         first_day_cost=total(np.where(first_day, cost, 0)),
@@ -148,6 +151,7 @@ def unit_table(
         first_day_failed=total(first_day & traffic.failed[place]) / total(first_day),
         first_day_latency_ms=_mean(total(np.where(timed, duration, 0)), total(timed)),
         spans=(total(late) > 0) & (total(~late) > 0),
+        both_arms=(total(arm.of_call[place] == TREATED) > 0) & (total(arm.of_call[place] == CONTROL) > 0),
     )
 
 

@@ -7,141 +7,27 @@ calls each makes belongs to the policy: where that rises, the first line says so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
-from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
-from analysis.formatting import count, money, share, usd
-from analysis.money import dollars
 from analysis.price_book import vocabulary
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.evaluation import cost_forecast
 from replay.evaluation.backtest import Bools
-from replay.evaluation.drift import CALLS_PER, Drift, Side, drifts
-from replay.evaluation.promise import promised
-from replay.evaluation.rollout_effects import CALLS, COST, Effects, estimate
-from replay.evaluation.rollout_log import observed, whole_days
-from replay.evaluation.rollout_monitor import Monitoring, monitor
+from replay.evaluation.comparison import compared, mixed_arms, priced_in_full
+from replay.evaluation.drift import Side, drifts
+from replay.evaluation.promise import Promise, promised
+from replay.evaluation.rollout_effects import Effects, estimate
+from replay.evaluation.rollout_log import Log, observed, whole_days
+from replay.evaluation.rollout_monitor import monitor
 from replay.evaluation.rollout_notes import notes
-from replay.evaluation.unit_table import CONTROL
-from replay.rollout.effects import Estimate
+from replay.evaluation.unit_table import CONTROL, UnitTable
+from replay.evaluation.verification import Verification
 from replay.strategy.schema import Strategy
 from replay.traffic.demand_units import DemandUnits
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Forecast beside realised over the days from the rollout on, for the treated; and what the rollout changed.
-
-    The drifts sum to realised minus forecast. `unit` is what demand is counted in.
-    """
-
-    name: str
-    rollout: date
-    known_days: int
-    days: int
-    unit: str
-    units_before: int
-    units_after: int
-    control_units: int  # after the rollout, in the holdback or in the untouched segment
-    forecast_pico: int
-    low_pico: int
-    high_pico: int
-    realised_pico: int
-    drifts: tuple[Drift, ...]
-    effects: Effects
-    notes: tuple[str, ...]
-    monitoring: Monitoring | None = None
-
-    @property
-    def inside(self) -> bool:
-        return self.low_pico <= self.realised_pico <= self.high_pico
-
-    @property
-    def summary(self) -> str:
-        """Whether the bill is as forecast, and the rebound if there is one, in a sentence."""
-        forecast, low, high, realised = (
-            money(dollars(amount)) for amount in (self.forecast_pico, self.low_pico, self.high_pico, self.realised_pico)
-        )
-        words = "as forecast" if self.inside else "not as forecast"
-        return (
-            f"{self.name} since {self.rollout}: {realised} in {count(self.days, 'day')}, {words} "
-            f"({forecast}, 90 % interval {low} to {high}){self._rebound()}."
-        )
-
-    def _rebound(self) -> str:
-        found = self.effects.rebound or self.effects.suspicion
-        if found is None:
-            return ""
-        one = found.estimate
-        calls = found.measure == CALLS
-        what = f"{one.within:.4g} calls per {self.unit}" if calls else f"{one.within:,.0f} answer tokens"
-        instead = f"{one.without:.4g}" if calls else f"{one.without:,.0f} per call"
-        more = self.rebound_pico
-        paid = f", {money(dollars(more), sign=True)}" if calls and more else ""
-        change = f"{what} instead of {instead} ({share(one.relative, sign=True)})"
-        if found.claimed:
-            return f": a rebound, {change}{paid}"
-        return f": perhaps a rebound, {change}, not yet told from chance"
-
-    @property
-    def rebound_pico(self) -> int:
-        """What more calls per unit than before cost, of the difference to the forecast, in pico-dollars."""
-        return sum(one.amount_pico for one in self.drifts if one.cause.startswith(CALLS_PER))
-
-    @property
-    def effect_summary(self) -> str:
-        """What a unit costs now and without the rollout, in a sentence; or what is missing to say it."""
-        found = self.effects.get(COST)
-        if found is None:
-            return (
-                f"What the rollout changed per {self.unit} cannot be said: it takes a holdback of two units or more in "
-                "each arm, or seven whole days before and three after with few gaps. Plan one: hindcast rollout plan"
-            )
-        one = found.estimate
-        saved = -one.effect * self.units_after
-        bounds = one.relative_interval()
-        interval = f", 95 % interval {share(bounds[0], sign=True)} to {share(bounds[1], sign=True)}" if bounds else ""
-        verdict = (
-            f"{_dollars(abs(saved))} {'saved' if saved > 0 else 'lost'} over {count(self.units_after, self.unit)}"
-            if found.claimed
-            else f"no effect can be claimed, one of {share(_over(one.detectable, one.without))} would have been seen"
-        )
-        return (
-            f"Per {self.unit} {_dollars(one.within)} instead of {_dollars(one.without)} without the rollout "
-            f"({share(one.relative, sign=True)}{interval}): {verdict}."
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        cost = self.effects.get(COST)
-        return {
-            "name": self.name,
-            "rollout": self.rollout.isoformat(),
-            "known_days": self.known_days,
-            "days": self.days,
-            "unit": self.unit,
-            "units_before": self.units_before,
-            "units_after": self.units_after,
-            "control_units": self.control_units,
-            "forecast_usd": usd(dollars(self.forecast_pico)),
-            "forecast_low_usd": usd(dollars(self.low_pico)),
-            "forecast_high_usd": usd(dollars(self.high_pico)),
-            "realised_usd": usd(dollars(self.realised_pico)),
-            "inside": self.inside,
-            "rebound": self.effects.rebound.measure if self.effects.rebound else None,
-            "rebound_usd": usd(dollars(self.rebound_pico)) if self.effects.rebound else None,
-            "drifts": [drift.to_json() for drift in self.drifts],
-            "design": self.effects.design,
-            "assumes": self.effects.assumes,
-            "effects": [one.to_json() for one in self.effects.effects.values()],
-            "saved_usd": _saved(cost.estimate, self.units_after) if cost else None,
-            "notes": list(self.notes),
-            **({"monitoring": self.monitoring.to_json()} if self.monitoring else {}),
-        }
 
 
 def verify(
@@ -164,13 +50,14 @@ def verify(
     log = observed(store, strategy, rollout=rollout, since=since, until=until, unit=unit, control=control)
     traffic, units = log.traffic, log.units
     priced = traffic.window & (traffic.cost != vocabulary.UNPRICED)
-    known = priced & ~log.after & ~log.untouched
-    real = priced & log.after & ~log.untouched & (log.arms.of_call != CONTROL)
-    _required(known, "before", rollout)
-    _required(real, "from", rollout)
+    _required(priced & ~log.after & ~log.untouched, "before", rollout)
+    _required(priced & log.after & ~log.untouched & (log.arms.of_call != CONTROL), "from", rollout)
     promise = promised(store, strategy, log, rollout=rollout, since=since)
-    known &= promise.cost != vocabulary.UNPRICED
-    _required(known, "before", rollout)
+    sides = compared(log, promise.cost)
+    known, real = sides.known, sides.real
+    if not known.any():
+        raise _unforeseeable(log, promise, strategy, rollout)
+    cost = np.where(priced, traffic.cost, 0)
     begun = log.after[units.first][units.of_call]  # a unit belongs to the day of its first call
     carried = real & ~begun
     new = real & begun
@@ -195,30 +82,30 @@ def verify(
             traffic.demand[mask],
             hit[mask],
             same_name[model[mask]],
-            cost[mask].astype(np.float64),
+            spent[mask].astype(np.float64),
             np.bincount(kind[flag], minlength=width).astype(np.float64),
         )
-        for mask, calls, hit, model, cost, flag in (
+        for mask, calls, hit, model, spent, flag in (
             (known, promise.calls, promise.hit, promise.model, promise.cost, volume[0]),
             (
                 new,
                 np.ones(len(traffic)),
                 traffic.gateway_hit,
                 traffic.model + len(promise.models),
-                traffic.cost,
+                cost,
                 volume[1],
             ),
         )
     )
     days = len(np.unique(traffic.day[real]))
-    as_is = int(traffic.cost[carried].sum())
+    as_is = int(cost[carried].sum())
     expected = cost_forecast.forecast(past, after.units)
     low, high = cost_forecast.spread(past, days, volume=after.units)
-    realised = int(traffic.cost[real].sum())
-    table = log.table
+    realised = int(cost[real].sum())
+    table = priced_in_full(log.table, log.day, log.control_units)
     inside = table.day >= log.day
     effects = estimate(table, log.day, whole_days(traffic), control=log.control)
-    looks = monitor(log, floor=strategy.quality.floor) if monitored else None
+    looks = monitor(replace(log, table=table), floor=strategy.quality.floor) if monitored else None
     return Verification(
         name=strategy.name,
         rollout=rollout,
@@ -232,7 +119,15 @@ def verify(
         low_pico=round(expected * low) + as_is,
         high_pico=round(expected * high) + as_is,
         realised_pico=realised,
-        drifts=drifts(
+        billed_pico=sides.billed_pico,
+        obstacle=sides.obstacle,
+        left_out_units=sides.left_out_units,
+        unpriced_share=sides.unpriced_calls / sides.calls,
+        mixed=mixed_arms(table, log.day),
+        failed_calls=_failed_calls(table, log, effects),
+        drifts=()
+        if sides.obstacle
+        else drifts(
             log.segments, before, after, cost_forecast.rates(past), units.noun, realised - as_is - round(expected)
         ),
         effects=effects,
@@ -241,9 +136,28 @@ def verify(
     )
 
 
+def _failed_calls(table: UnitTable, log: Log, effects: Effects) -> tuple[float, float]:
+    """Failed calls per unit, of those that the treated are held against and of the treated."""
+    after = table.day >= log.day
+    treated = after & (table.arm != CONTROL) & ~log.control_units
+    others = after & (table.arm == CONTROL) if effects.design == "holdback" else ~after & ~log.control_units
+    failed = table.calls - table.answered
+    without, within = (float(failed[side].mean()) if side.any() else 0.0 for side in (others, treated))
+    return without, within
+
+
 def _required(side: Bools, words: str, rollout: date) -> None:
     if not side.any():
         raise InputError(f"no priced calls {words} {rollout}", remedy="Check --from: hindcast cost --by day")
+
+
+def _unforeseeable(log: Log, promise: Promise, strategy: Strategy, rollout: date) -> InputError:
+    before = log.traffic.window & ~log.after & ~log.untouched
+    names = sorted({promise.models[number] for number in np.unique(promise.model[before]).tolist()})
+    return InputError(
+        f"no call before {rollout} has a price as {strategy.name} sends it ({', '.join(names[:3])})",
+        remedy=f"Set one: hindcast prices set {names[0]} --input USD --output USD",
+    )
 
 
 def _first(units: DemandUnits, mask: Bools) -> Bools:
@@ -253,20 +167,3 @@ def _first(units: DemandUnits, mask: Bools) -> Bools:
     flag = np.zeros(len(mask), np.bool_)
     flag[place[first]] = True
     return flag
-
-
-def _saved(one: Estimate, units: int) -> dict[str, str | None]:
-    low, high = sorted((-one.low * units, -one.high * units))
-    return {
-        "low": usd(Decimal(low).quantize(Decimal("1e-12"))),
-        "mid": usd(Decimal(-one.effect * units).quantize(Decimal("1e-12"))),
-        "high": usd(Decimal(high).quantize(Decimal("1e-12"))),
-    }
-
-
-def _dollars(amount: float) -> str:
-    return money(Decimal(amount).quantize(Decimal("1e-12")))
-
-
-def _over(top: float, bottom: float) -> float | None:
-    return top / bottom if bottom else None

@@ -15,7 +15,8 @@ from analysis.money import dollars
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.evaluation.rollout_effects import ANSWER, CALLS
-from replay.evaluation.verify import Verification, verify
+from replay.evaluation.verification import Verification
+from replay.evaluation.verify import verify
 from replay.strategy.schema import load
 
 TOLERATED: Final = 0.1  # a rise whose upper 95 % bound is at most this is no rebound
@@ -38,6 +39,8 @@ def rollout_gates(store: Store, rollout: Rollout, now: datetime) -> Iterator[Gat
 
 def _drift(found: Verification, remedy: str) -> GateResult:
     """Dearer than the forecast's 90 % interval fails; cheaper is no failure."""
+    if found.obstacle:
+        return GateResult("drift", None, None, None, "usd", found.summary, remedy)
     passed = found.realised_pico <= found.high_pico
     realised, high = dollars(found.realised_pico), dollars(found.high_pico)
     return GateResult("drift", passed, realised, high, "usd", found.summary, None if passed else remedy)

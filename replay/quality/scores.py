@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.formatting import count
 from ingest.errors import InputError, did_you_mean
+from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
 from replay.strategy.quality_schema import QualityRow
 
 if TYPE_CHECKING:
+    from ingest.store.database import Store
     from replay.traffic.traffic import Traffic
 
 Int32 = NDArray[np.int32]
@@ -48,8 +51,7 @@ def scores(call: Any, model: Any, score: Any) -> Scores:
         return Scores(call, model, score)
     width = int(model.max()) + 1
     pair, place = np.unique(call * width + model, return_inverse=True)
-    count = np.bincount(place)
-    mean = np.bincount(place, weights=score) / count
+    mean = np.bincount(place, weights=score) / np.bincount(place)
     return Scores(pair // width, (pair % width).astype(np.int32), mean)
 
 
@@ -135,6 +137,20 @@ def score_rows(traffic: Traffic) -> ScoreRows:
     )
 
 
+def other_scale(store: Store) -> str | None:
+    """That scores of the store were left out as on another scale, in a sentence; None where there are none."""
+    with store.read() as con:
+        found = con.execute(
+            "SELECT count(*) FROM import_issues WHERE code = $code", {"code": IMPOSSIBLE_SCORE}
+        ).fetchall()
+    if not found[0][0]:
+        return None
+    return (
+        f"{count(found[0][0], 'score')} outside 0 to 1: the scores of their logs are on another scale and are not"
+        " used; log them from 0 to 1, or read them by a mapping with `scale`"
+    )
+
+
 def scored_models(traffic: Traffic) -> list[str]:
     """The models that score rows name, sorted."""
     with traffic.store.read() as con:
@@ -184,8 +200,8 @@ def load_priors(path: str | Path) -> Priors:
         groups.setdefault(key, []).append((quality, n))
     result = []
     for (task, name, kind, source), found in groups.items():
-        n = sum(count for _, count in found)
-        mean = sum(quality * count for quality, count in found) / n
+        n = sum(number for _, number in found)
+        mean = sum(quality * number for quality, number in found) / n
         result.append(
             QualityRow.model_validate(
                 {"task": task, "model": name, "quality": mean, "n": n, "evidence": kind, "source": source}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.evaluation.rollout_effects import Effect, Effects
 from replay.evaluation.rollout_log import observed, whole_days
-from replay.evaluation.verify import Verification, verify
+from replay.evaluation.verification import Verification
+from replay.evaluation.verify import verify
 from replay.rollout.assignment import arm
 from replay.rollout.effects import Estimate
 from replay.strategy import schema
@@ -208,16 +210,234 @@ def test_arms_that_were_not_drawn_as_planned_are_said(tmp_path: Path):
     assert any("50.0 % are treated where 90.0 % were to be" in note for note in result.notes)
 
 
-def test_conversations_in_both_arms_are_counted(tmp_path: Path):
+@pytest.mark.parametrize("mixed", [1, 4, 30])
+def test_conversations_in_both_arms_are_counted_and_where_they_are_many_no_effect_is_told(tmp_path: Path, mixed: int):
     def each(day: int, number: int, size: float) -> list[Row]:
         rows = session(day, number, size=size)
         if day >= BEFORE:
             for place, row in enumerate(rows):
-                row["arm"] = "treated" if (number + (place if number < 4 else 0)) % 2 else "control"
+                row["arm"] = "treated" if (number + (place if number < mixed else 0)) % 2 else "control"
+        return rows
+
+    store = store_of(tmp_path, log(each))
+    result = verify(store, schema.parse("name: logged"), rollout=ROLLOUT)
+    assert result.to_json()["rebound_usd"] is None
+    if mixed == 1:
+        assert any(note.startswith("7 conversations had calls in both arms") for note in result.notes)
+        assert result.effects.design == "holdback"
+        assert result.inside
+        return
+    assert not result.effects.effects
+    assert not result.drifts
+    assert result.inside is None
+    assert f"{mixed / 30:.1%}".replace("%", " %") + " of the conversations had calls in both arms" in result.summary
+    assert "hindcast rollout plan --draw conversation" in result.effect_summary
+    with pytest.raises(InputError, match="had calls in both arms"):
+        verify(store, schema.parse("name: logged"), rollout=ROLLOUT, monitored=True)
+
+
+def test_more_calls_than_in_control_have_no_negative_price_where_the_bill_is_below_its_forecast(tmp_path: Path):
+    """Everyone asks for half as much from that day on; the treated need half as many calls again."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.7, seed=4) if day >= BEFORE else None
+        return session(day, number, calls={None: 8, "treated": 6, "control": 4}[side], size=size, arm=side)
+
+    result = verify(store_of(tmp_path, log(each)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert result.summary.endswith("a rebound, 6 calls per conversation instead of 4 (+50.0 %).")
+    assert result.rebound_pico < 0
+    assert result.to_json()["rebound_usd"] is None
+
+
+# -- calls without a price ---------------------------------------------------------------------------------------------
+
+UNPRICED = "house-7b-xl"
+
+
+@pytest.mark.parametrize("arms", [False, True])
+def test_a_bill_without_the_calls_that_have_no_price_is_a_least_bill_and_no_saving(tmp_path: Path, arms: bool):
+    """Three calls in ten since the rollout fall back to a model without a price; nothing else changes."""
+    rng = np.random.default_rng(5)
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = ("treated", "control")[number % 2] if arms and day >= BEFORE else None
+        rows = session(day, number, size=size, calls=4, arm=side)
+        for row in rows:
+            if day >= BEFORE and side != "control" and rng.random() < 0.3:
+                row["model"] = UNPRICED
+        return rows
+
+    store = store_of(tmp_path, log(each))
+    result = verify(store, schema.parse("name: logged"), rollout=ROLLOUT)
+    assert "at least $" in result.summary
+    assert "of the calls since have no price" in result.summary
+    assert result.unpriced_share == pytest.approx(0.3, abs=0.05)
+    assert result.inside is None
+    assert not result.drifts
+    assert "cost" not in result.effects.effects
+    assert "cannot be said" in result.effect_summary
+    assert result.effects.effects["calls"].estimate.relative == pytest.approx(0, abs=1e-9)
+    assert result.to_json()["forecast_usd"] is None
+    with store.read() as con:
+        treated = con.execute(
+            """SELECT sum(cost_usd) FROM costs JOIN calls AS c USING (call_no)
+                WHERE c.start_time >= ? AND c.arm IS DISTINCT FROM 'control'""",
+            [ROLLOUT],
+        ).fetchall()
+    assert Decimal(result.to_json()["billed_usd"]) == treated[0][0]
+
+
+def test_a_segment_without_prices_is_left_out_of_both_sides(tmp_path: Path):
+    """One agent is on a model without a price before and after; the other is as forecast."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        house = number % 3 == 0
+        model = UNPRICED if house else SMALL if day >= BEFORE else BIG
+        return session(day, number, size=size, agent="house" if house else "support", model=model)
+
+    only = MINI.model_copy(
+        update={"route": schema.parse(f"name: x\nroute: [{{match: {{agent: support}}, model: {SMALL}}}]").route}
+    )
+    result = verify(store_of(tmp_path, log(each)), only, rollout=ROLLOUT)
+    assert result.inside
+    assert adds_up(result)
+    assert (result.left_out_units, result.units_after) == (7 * 10, 7 * 20)
+    assert "without 70 conversations that have calls without a price" in result.summary
+    assert result.effects.effects["cost"].estimate.relative == pytest.approx(-0.94, abs=0.01)
+
+
+def test_a_few_units_without_a_price_are_left_out_of_both_sides(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        rows = session(day, number, size=size, model=SMALL if day >= BEFORE else BIG)
+        if day == BEFORE and number < 3:
+            rows[0]["model"] = UNPRICED
         return rows
 
     result = verify(store_of(tmp_path, log(each)), MINI, rollout=ROLLOUT)
-    assert any(note.startswith("28 conversations had calls in both arms") for note in result.notes)
+    assert result.inside
+    assert (result.left_out_units, result.units_after) == (3, 7 * 30 - 3)
+    assert result.realised_pico < result.billed_pico
+    assert adds_up(result)
+
+
+def test_a_strategy_whose_model_has_no_price_is_told_so(tmp_path: Path):
+    def each(day: int, number: int, size: float) -> list[Row]:
+        return session(day, number, size=size, model=UNPRICED if day >= BEFORE and number % 2 else BIG)
+
+    house = schema.parse(f"name: house\nroute: [{{default: {UNPRICED}}}]")
+    with pytest.raises(InputError) as error:
+        verify(store_of(tmp_path, log(each)), house, rollout=ROLLOUT)
+    assert "as house sends it" in str(error.value)
+    assert f"hindcast prices set {UNPRICED}" in str(error.value.remedy)
+
+
+# -- scores that are a selection ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arms", [False, True])
+def test_scores_that_one_side_has_more_often_make_no_quality(tmp_path: Path, arms: bool):
+    """Quality is as it was; of the treated, what went badly is scored one time in five."""
+    rng = np.random.default_rng(3)
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = ("treated", "control")[number % 2] if arms and day >= BEFORE else None
+        good = float(rng.random() < 0.7)
+        known = day < BEFORE or side == "control" or good or rng.random() < 0.2
+        scored = {"score": good, "score_scope": "conversation"} if known else {}
+        return session(day, number, calls=2, size=size, arm=side, **scored)
+
+    store = store_of(tmp_path, log(each, sessions=40))
+    result = verify(store, schema.parse("name: logged"), rollout=ROLLOUT, monitored=True)
+    assert "quality" not in result.effects.effects
+    assert any("of the treated units are scored and 100.0 % of the others" in note for note in result.notes)
+    assert result.monitoring is not None
+    assert "Quality stays open" in result.monitoring.summary
+    states = {one.limit.measure: one.state for one in result.monitoring.looks[-1].evidence}
+    assert states["quality"] == "open"
+    assert "quality" not in result.monitoring.intervals
+
+
+def test_scores_that_chance_left_out_are_scores(tmp_path: Path):
+    """Half of all conversations are scored, by chance; scores began on the fifth day."""
+    rng = np.random.default_rng(4)
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        good = float(rng.random() < (0.4 if day >= BEFORE else 0.9))
+        scored = {"score": good, "score_scope": "conversation"} if day > 4 and rng.random() < 0.5 else {}
+        return session(day, number, calls=2, size=size, **scored)
+
+    result = verify(store_of(tmp_path, log(each, sessions=40)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert result.effects.unfair is None
+    assert result.effects.effects["quality"].claimed
+    assert result.effects.effects["quality"].estimate.relative == pytest.approx(-0.55, abs=0.15)
+
+
+def test_complaints_alone_are_no_quality(tmp_path: Path):
+    rng = np.random.default_rng(5)
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        return session(day, number, calls=2, size=size, **({"score": 0.0} if rng.random() < 0.2 else {}))
+
+    result = verify(store_of(tmp_path, log(each)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert "quality" not in result.effects.effects
+    assert any("only the score 0 was ever given" in note for note in result.notes)
+
+
+def test_scores_on_another_scale_are_said_to_be_left_out(tmp_path: Path):
+    rows = log(lambda day, number, size: session(day, number, size=size), sessions=4)
+    source = tmp_path / "log.jsonl"
+    source.write_text(
+        "".join(
+            json.dumps(
+                {"hindcast": 1, "call_id": f"c{place}", "score": (-1, 1)[place % 2]}
+                | {name: value for name, value in row.items() if name != "model"}
+                | {"request_model": row["model"], "start_time": row["start_time"].isoformat() + "Z"}
+            )
+            + "\n"
+            for place, row in enumerate(rows)
+        )
+    )
+    ingested = CliRunner().invoke(app, ["ingest", str(source), "--store", str(tmp_path / "v.duckdb")])
+    assert ingested.exit_code == 0
+    result = verify(Store(tmp_path / "v.duckdb"), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert any("on another scale" in note for note in result.notes)
+
+
+# -- what a saving is of -----------------------------------------------------------------------------------------------
+
+
+def test_conversations_that_became_two_are_no_sure_saving(tmp_path: Path):
+    """From that day on what took one conversation of six calls takes two of three and four."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        if day < BEFORE:
+            return session(day, number, calls=6, size=size)
+        return session(day, number, calls=3, size=size) + session(day, number, calls=4, size=size, agent="again")
+
+    result = verify(store_of(tmp_path, log(each)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert result.effects.effects["cost"].claimed
+    assert "may be its doing, as where one became two" in result.effect_summary
+    assert " lost and " in result.effect_summary
+    saved = {name: float(value) for name, value in result.to_json()["saved_usd"].items()}
+    assert saved["low"] < 0 < saved["mid"]
+    truth = -float(result.to_json()["realised_usd"]) / 7  # six calls' worth became seven
+    assert saved["low"] == pytest.approx(truth, rel=0.35)
+
+
+def test_a_rebound_of_failed_calls_says_so(tmp_path: Path):
+    """Every second call fails and is sent again, which the log links in no way."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        rows = session(day, number, calls=6 if day >= BEFORE else 3, size=size)
+        for row in rows[1::2] if day >= BEFORE else ():
+            row |= {"status": "error", "output_tokens": 0}
+        return rows
+
+    result = verify(store_of(tmp_path, log(each)), schema.parse("name: logged"), rollout=ROLLOUT)
+    assert "a rebound, 6 calls per conversation instead of 3 (+100.0 %), of which 3 failed instead of 0" in (
+        result.summary
+    )
+    assert not result.effects.effects["answer tokens"].claimed  # what is answered is as long as ever
 
 
 def test_users_are_the_clusters_where_users_were_drawn(tmp_path: Path):
