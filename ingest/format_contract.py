@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
@@ -100,11 +100,20 @@ class TextReader(Protocol):
         ...
 
 
+class Unmade(Protocol):
+    """Calls of one piece that are no columns yet: for many small pieces they are made together."""
+
+    def columns(self, others: Sequence[Self]) -> dict[str, pa.Array] | None:
+        """Of these calls and then the `others`; None if the ordinary reader must read one of the pieces."""
+        ...
+
+
 @dataclass
 class Columns:
     """The calls of one piece in their order: Arrow columns named as staged ones, and what the other lines were.
 
     `rows` are 1-based numbers within the piece. `left` are (number, offset, line) that the ordinary reader must see.
+    `unmade` stands for the columns where there are calls and `columns` is empty.
     """
 
     columns: dict[str, pa.Array]
@@ -112,6 +121,7 @@ class Columns:
     duplicates: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     left: list[tuple[int, int, bytes]] = field(default_factory=list)
+    unmade: Any = None  # an Unmade
 
 
 class ColumnReader(Protocol):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
@@ -93,10 +95,10 @@ class TranscriptColumns:
         self._held_limit = held
         self._types = types
         self._folder_name = folder_name
-        self.subagent = "subagents" in context.path.parts
         parts = context.path.parts
+        self._subagent = "subagents" in parts
         here = parts[parts.index("projects") + 1] if "projects" in parts[:-2] else ""
-        self.project = here.rpartition("-")[2] or None
+        self._project = here.rpartition("-")[2] or None
 
     def read(self, data: bytes) -> Columns | None:
         """The calls of whole lines of a transcript; None if the row reader must read all of them."""
@@ -126,6 +128,7 @@ class TranscriptColumns:
         latest: dict[str, tuple[int, int]] = {}  # message id without request id -> the turn and prompt it was met in
         usages: dict[tuple[str, str | None], Usage] = {}
         limit = self._held_limit
+        merged: list[Usage] = []
         short: list[tuple[str, str | None]] = []  # messages of which a row has more text than its count can be
         for row, line in enumerate(lines, 1):
             if line is None:
@@ -165,6 +168,7 @@ class TranscriptColumns:
                     met, prompt = latest[message.id]
                     if met != turn and prompt != prompt_tokens(usage):
                         raise NotPlainError  # one id for several answers
+                merged.append(usage)
                 self._merge(held.get((message.id, first[0])), line, message, usage)
                 repeats += 1
                 continue
@@ -175,6 +179,7 @@ class TranscriptColumns:
             elif first[1]:
                 raise NotPlainError
             elif key in held:
+                merged.append(usage)
                 self._merge(held[key], line, message, usage)
                 repeats += 1
                 continue
@@ -193,7 +198,9 @@ class TranscriptColumns:
             if last is None or last.usage.output_tokens <= MOST_BEGUN:
                 raise NotPlainError  # the count with which a stream begins, and none came after it
         rows = np.fromiter([entry.row for entry in kept], dtype=np.int64, count=len(kept))
-        return Columns(self._columns(kept, names) if kept else {}, rows, repeats, skipped)
+        callers = self._callers([entry.line for entry in kept])
+        messages = _Messages(kept, names, merged, self.context.zone, callers)
+        return Columns({}, rows, repeats, skipped, unmade=messages if kept else None)
 
     def _no_call(self, line: _Line) -> str | None:
         """Why a line is no call; None if it is no row of a transcript. Raises NotPlainError where that is not clear."""
@@ -230,7 +237,6 @@ class TranscriptColumns:
     def _merge(self, held: _Held | None, line: _Line, message: _Message, usage: Usage) -> None:
         """Another row of a message: the larger count stays."""
         start = self._start(line)
-        token_columns([usage])  # raises for impossible counts, of rows that are not kept too
         if held is None:
             return
         if fullness(usage) > fullness(held.usage):
@@ -239,21 +245,68 @@ class TranscriptColumns:
             held.end = start
         held.finish = message.stop_reason or held.finish
 
-    # -- columns -----------------------------------------------------------------------------------------------------
+    def _callers(self, lines: list[_Line]) -> tuple[list[str], list[str | None]]:
+        """(agent, task) of the lines."""
+        if self._subagent:
+            agents = ["subagent"] * len(lines)
+        else:
+            agents = ["subagent" if line.isSidechain else "main" for line in lines]
+        folders = [line.cwd for line in lines]
+        names = {folder: self._folder_name(folder) if folder else self._project for folder in set(folders)}
+        return agents, [names[folder] for folder in folders]
 
-    def _columns(self, kept: list[_Held], names: list[str]) -> dict[str, pa.Array]:
-        size = len(kept)
-        lines = [entry.line for entry in kept]
+
+class _Messages:
+    """The messages of one transcript, which become columns together with those of others.
+
+    `names` are their identities, `merged` the usages that were told of them again, and differ.
+    """
+
+    def __init__(
+        self,
+        kept: list[_Held],
+        names: list[str],
+        merged: list[Usage],
+        zone: tzinfo,
+        callers: tuple[list[str], list[str | None]],
+    ) -> None:
+        self.kept = kept
+        self.names = names
+        self.merged = merged
+        self.zone = zone
+        self.agents, self.tasks = callers
+
+    def columns(self, others: Sequence[_Messages]) -> dict[str, pa.Array] | None:
+        """See `ingest.format_contract.Unmade`."""
+        if others:
+            held = [self, *others]
+            return _Messages(
+                [entry for one in held for entry in one.kept],
+                [name for one in held for name in one.names],
+                [usage for one in held for usage in one.merged],
+                self.zone,
+                ([agent for one in held for agent in one.agents], [task for one in held for task in one.tasks]),
+            ).columns(())
+        try:
+            return self._columns()
+        except NotPlainError:
+            return None
+
+    def _columns(self) -> dict[str, pa.Array]:
+        size = len(self.kept)
+        lines = [entry.line for entry in self.kept]
         messages: list[Any] = [line.message for line in lines]
-        when = arrow_columns.times([line.timestamp or "" for line in lines], self.context.zone)
+        when = arrow_columns.times([line.timestamp or "" for line in lines], self.zone)
         if when is None:
             raise NotPlainError
         start, precision = when
         models = texts([message.model for message in messages])
         coded = models.dictionary_encode()
         provider = pa.array([claude_host(model) for model in coded.dictionary.to_pylist()]).take(coded.indices)
+        if self.merged:
+            token_columns(self.merged)  # raises for impossible counts, of rows that are not kept too
         made = {
-            **hash_columns(map(key_of_id, names)),
+            **hash_columns(map(key_of_id, self.names)),
             "by_line": constant(False, size, pa.bool_()),
             "replaces": constant(True, size, pa.bool_()),
             "start_us": pa.array(start),
@@ -269,35 +322,28 @@ class TranscriptColumns:
             "agent_source": constant("transcript", size),
             "content_state": constant("absent", size),
             "weight_micro": constant(1_000_000, size, pa.int64()),
-            **_ends(kept, start),
-            **token_columns([entry.usage for entry in kept]),
+            **_ends(self.kept, start),
+            **token_columns([entry.usage for entry in self.kept]),
             **tier_columns([message.usage for message in messages]),
-            **self._callers(lines),
-            **_answers(kept),
+            **_callers(lines, self.agents, self.tasks),
+            **_answers(self.kept),
         }
         costs = [line.costUSD for line in lines]
         if arrow_columns.some(costs, float) or arrow_columns.some(costs, int):
             made["cost_pico"] = pa.array([_pico(cost) for cost in costs], pa.int64())
         return made
 
-    def _callers(self, lines: list[_Line]) -> dict[str, pa.Array]:
-        if self.subagent:
-            agents = constant("subagent", len(lines))
-        elif True in {line.isSidechain for line in lines}:
-            agents = texts(["subagent" if line.isSidechain else "main" for line in lines])
-        else:
-            agents = constant("main", len(lines))
-        folders = [line.cwd for line in lines]
-        names = {folder: self._folder_name(folder) if folder else self.project for folder in set(folders)}
-        tasks = texts([names[folder] for folder in folders])
-        source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
-        failed = True in {line.isApiErrorMessage for line in lines}
-        status = (
-            texts(["error" if line.isApiErrorMessage else "ok" for line in lines])
-            if failed
-            else constant("ok", len(lines))
-        )
-        return {"agent": agents, "task": tasks, "task_source": source, "status": status}
+
+def _callers(lines: list[_Line], agents: list[str], named: list[str | None]) -> dict[str, pa.Array]:
+    tasks = texts(named)
+    source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
+    failed = True in {line.isApiErrorMessage for line in lines}
+    status = (
+        texts(["error" if line.isApiErrorMessage else "ok" for line in lines])
+        if failed
+        else constant("ok", len(lines))
+    )
+    return {"agent": texts(agents), "task": tasks, "task_source": source, "status": status}
 
 
 def _nulls(column: pa.Array) -> Any:

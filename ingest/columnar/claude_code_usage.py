@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -68,12 +69,18 @@ def prompt_tokens(usage: Usage) -> int:
     return usage.input_tokens + _known(usage.cache_read_input_tokens) + _known(usage.cache_creation_input_tokens)
 
 
+def _fields(usages: list[Usage]) -> dict[str, tuple[Any, ...]]:
+    """Each field of all of them."""
+    return dict(zip(Usage.__struct_fields__, zip(*map(msgspec.structs.astuple, usages), strict=True), strict=True))
+
+
 def token_columns(usages: list[Usage]) -> dict[str, pa.Array]:
     """The token columns. Raises NotPlainError where a count is impossible or contradicts another one of its call."""
-    fresh = _counts([usage.input_tokens for usage in usages])[0]
-    output = _counts([usage.output_tokens for usage in usages])[0]
-    written, is_written = _counts([_given(usage.cache_creation_input_tokens) for usage in usages])
-    read, is_read = _counts([_given(usage.cache_read_input_tokens) for usage in usages])
+    field = _fields(usages)
+    fresh = _counts(field["input_tokens"])[0]
+    output = _counts(field["output_tokens"])[0]
+    written, is_written = _counts(field["cache_creation_input_tokens"])
+    read, is_read = _counts(field["cache_read_input_tokens"])
     made = {
         "input_tokens": pa.array(fresh + written + read),
         "output_tokens": pa.array(output),
@@ -81,29 +88,29 @@ def token_columns(usages: list[Usage]) -> dict[str, pa.Array]:
         "cache_read_input_tokens": integers(read, is_read),
         "tokens_source": constant("reported", len(usages)),
     }
-    splits = [usage.cache_creation for usage in usages]
+    splits = field["cache_creation"]
     if arrow_columns.some(splits, _Split):
-        hours = [_given(split.ephemeral_1h_input_tokens) if isinstance(split, _Split) else None for split in splits]
-        fives = [_given(split.ephemeral_5m_input_tokens) if isinstance(split, _Split) else None for split in splits]
+        hours = [split.ephemeral_1h_input_tokens if isinstance(split, _Split) else None for split in splits]
+        fives = [split.ephemeral_5m_input_tokens if isinstance(split, _Split) else None for split in splits]
         hour, is_hour = _counts(hours)
         five = _counts(fives)[0]
         split_alone = np.fromiter([isinstance(split, _Split) for split in splits], dtype=bool) & ~is_written
         if split_alone.any() or (hour > written).any() or ((written == 0) & (five > 0)).any():
             raise NotPlainError
         made["cache_creation_1h_input_tokens"] = integers(hour, is_hour)
-    details = [usage.output_tokens_details for usage in usages]
+    details = field["output_tokens_details"]
     if arrow_columns.some(details, _OutputDetails):
         thought, is_thought = _counts(
-            [_given(one.thinking_tokens) if isinstance(one, _OutputDetails) else None for one in details]
+            [one.thinking_tokens if isinstance(one, _OutputDetails) else None for one in details]
         )
         if (thought > output).any():
             raise NotPlainError
         made["reasoning_output_tokens"] = integers(thought, is_thought)
-    iterated = [usage.iterations for usage in usages]
+    iterated = field["iterations"]
     for runs in iterated if arrow_columns.some(iterated, list) else ():
         if isinstance(runs, list) and any(item.get("type") != "message" for item in runs):
             raise NotPlainError  # model runs that become calls of their own
-    tools = [usage.server_tool_use for usage in usages]
+    tools = field["server_tool_use"]
     if arrow_columns.some(tools, dict):
         uses = [anthropic_uses(one) if isinstance(one, dict) else (0, 0) for one in tools]
         if max(map(sum, uses)) > 2**31 - 1:
@@ -113,11 +120,9 @@ def token_columns(usages: list[Usage]) -> dict[str, pa.Array]:
     return made
 
 
-def _given(value: Any) -> Any:
-    return None if value is UNSET else value
-
-
-def _counts(values: list[Any]) -> tuple[Any, Any]:
+def _counts(values: Sequence[Any]) -> tuple[Any, Any]:
+    if UNSET in values:
+        values = [None if value is UNSET else value for value in values]
     found = arrow_columns.counts(values)
     if found is None:
         raise NotPlainError
@@ -126,13 +131,13 @@ def _counts(values: list[Any]) -> tuple[Any, Any]:
 
 def tier_columns(usages: list[Usage]) -> dict[str, pa.Array]:
     """The columns of service tier and region; none where no usage object has them."""
-    if not (
-        arrow_columns.some([one.speed for one in usages], str)
-        or arrow_columns.some([one.service_tier for one in usages], str)
-        or arrow_columns.some([one.inference_geo for one in usages], str)
-    ):
+    field = _fields(usages)
+    speeds, tiers, regions = field["speed"], field["service_tier"], field["inference_geo"]
+    if not any(arrow_columns.some(values, str) for values in (speeds, tiers, regions)):
         return {}
-    tiers = ["fast" if one.speed == "fast" else None if one.service_tier in _PLAIN_TIERS else one.service_tier
-             for one in usages]  # fmt: skip
-    regions = [None if one.inference_geo in _NO_REGIONS else one.inference_geo for one in usages]
-    return {"service_tier": texts(tiers), "region": texts(regions)}
+    served = ["fast" if speed == "fast" else None if tier in _PLAIN_TIERS else tier
+              for speed, tier in zip(speeds, tiers, strict=True)]  # fmt: skip
+    return {
+        "service_tier": texts(served),
+        "region": texts([None if region in _NO_REGIONS else region for region in regions]),
+    }

@@ -33,33 +33,47 @@ def _format(piece: parse_rows.Piece) -> Format | None:
     return found if found.columns is not None else None
 
 
+class _NotTogetherError(Exception):
+    """Columns of many pieces cannot be made together: the ordinary reader must read one of them."""
+
+
 def read_task(task: parse_rows.Task, rules: ContentRules, folder: Path) -> Iterator[Segment]:
     """Read the pieces and yield staged segments in order. What columns cannot hold is read call by call."""
-    held = _Held(folder / f"{task.number:06}-columns-0")
+    try:
+        yield from list(_segments(task, rules, folder, together=True))
+    except _NotTogetherError:
+        yield from _segments(task, rules, folder, together=False)
+
+
+def _segments(task: parse_rows.Task, rules: ContentRules, folder: Path, *, together: bool) -> Iterator[Segment]:
+    name = f"{task.number:06}-{'columns' if together else 'alone'}"
+    held = _Held(folder / f"{name}-0", together)
     for place, piece in enumerate(task.pieces):
         piece = parse_rows.loaded(piece)
         if held.read(piece, rules):
             if held.calls >= SEGMENT_CALLS:
                 yield held.write()
-                held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
+                held = _Held(folder / f"{name}-{place + 1}", together)
             continue
         if held.counts:
             yield held.write()
-            held = _Held(folder / f"{task.number:06}-columns-{place + 1}")
+            held = _Held(folder / f"{name}-{place + 1}", together)
         yield from parse_rows.read_task(
-            parse_rows.Task(task.number, [piece]), rules, folder, name=f"{task.number:06}-{place}"
+            parse_rows.Task(task.number, [piece]), rules, folder, name=f"{name}-rows-{place}"
         )
     if held.counts:
         yield held.write()
 
 
 class _Held:
-    """The columns of the pieces that go into the next segment."""
+    """The columns of the pieces that go into the next segment; with `together` made for many of them at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, together: bool) -> None:
         self.folder = folder
+        self.together = together
         self.counts: dict[int, FileCounts] = {}
         self.calls = 0
+        self._unmade: list[tuple[int, Columns]] = []
         self._tables: list[pa.Table] = []
         self._issues: list[tuple[int, str, str]] = []
         self._scores: list[tuple[int, str, float]] = []
@@ -78,6 +92,12 @@ class _Held:
         batch = _left_over(piece, found, rules)
         if batch is None or (len(batch) and not format.splittable):
             return False
+        waits = self.together and found.unmade is not None and not len(batch)
+        if found.unmade is not None and not waits:
+            made = found.unmade.columns(())
+            if made is None:
+                return False
+            found.columns = made
         counts = batch.counts_of(piece.source)
         counts.rows += len(found.rows) + found.duplicates + found.skipped.total()
         counts.calls += len(found.rows)
@@ -86,8 +106,27 @@ class _Held:
         counts.last_row = int(found.rows[-1]) if len(found.rows) else 0
         parse_rows.finish_counts(counts, piece)
         self.counts[piece.source] = counts
-        self._take(piece, found, batch)
+        if waits:
+            self._unmade.append((piece.source, found))
+            self.calls += len(found.rows)
+        else:
+            self._make()
+            self._take(piece, found, batch)
         return True
+
+    def _make(self) -> None:
+        """Make the columns of the pieces that wait."""
+        if not self._unmade:
+            return
+        (_, first), *others = self._unmade
+        made = first.unmade.columns([one.unmade for _, one in others])
+        if made is None:
+            raise _NotTogetherError
+        sources = [np.full(len(one.rows), source, dtype=np.int32) for source, one in self._unmade]
+        rows = [one.rows for _, one in self._unmade]
+        where = {"source": pa.array(np.concatenate(sources)), "source_row": pa.array(np.concatenate(rows))}
+        self._tables.append(pa.table({**made, **where}))
+        self._unmade = []
 
     def _take(self, piece: parse_rows.Piece, found: Columns, batch: Batch) -> None:
         tables = []
@@ -115,6 +154,7 @@ class _Held:
         self.calls += len(table)
 
     def write(self) -> Segment:
+        self._make()
         segment = Segment(self.folder, self.calls, counts=self.counts, issues=self._issues)
         if self._tables:
             self.folder.mkdir(mode=0o700)
