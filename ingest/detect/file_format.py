@@ -31,8 +31,8 @@ class Recognised:
 
 def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) -> Recognised:
     """Raises InputError for what is empty, binary or of no known format, naming the nearest ones."""
-    if mapping is None and forced is None:
-        plain = _at_a_glance(path)
+    if mapping is None:
+        plain = _at_a_glance(path, forced)
         if plain is not None:
             return plain
     kind = line_files.file_kind(path)
@@ -60,15 +60,16 @@ def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) 
     return Recognised(found.name, found.name, kind.shape, compressed, splittable)
 
 
-def _at_a_glance(path: Path) -> Recognised | None:
-    """A log of one object a line whose first lines tell its format, as almost all do; None for any other file."""
+def _at_a_glance(path: Path, forced: Format | None) -> Recognised | None:
+    """A log of one object a line, of the `forced` format or of one that its first lines tell, as almost all do; None
+    for any other file."""
     kind = line_files.file_kind(path, GLANCE_BYTES)
     head = kind.head[: kind.head.rfind(b"\n") + 1]
     first = head.removeprefix(line_files.BOM).lstrip().split(b"\n", 1)[0]
     if kind.shape != "jsonl" or not line_files.is_object(first):
         return None
     rows = itertools.islice(line_files.line_rows(head, 0, 0), SAMPLE)
-    found = detect(row.record for row in rows if row.error is None)
+    found = forced or detect(row.record for row in rows if row.error is None)
     if found is None:
         return None
     return Recognised(found.name, found.name, kind.shape, not kind.plain, found.splittable)

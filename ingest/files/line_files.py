@@ -18,6 +18,7 @@ from ingest.records.call import BadRecordError
 
 Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "eval", "aider", "binary", "empty"]
 HEAD_BYTES = 1 << 20
+_MAGIC = 64  # bytes that tell a packing or an encoding
 LINE_LIMIT = 64 << 20  # of a longer line nothing is read
 _ENDS_BLOCK, _END = 1 << 18, ord("\n")  # stays in a processor's cache
 SQLITE = b"SQLite format 3\x00"
@@ -61,7 +62,7 @@ class FileKind:
 def file_kind(path: Path, size: int = HEAD_BYTES) -> FileKind:
     """What the first `size` bytes tell. Raises InputError for a compressed file of which nothing can be read."""
     with open_file(path) as handle:
-        magic = handle.read(4)
+        magic = handle.read(_MAGIC)
     head = b""
     try:
         for block in blocks(path, min(size, BLOCK)):
@@ -71,13 +72,7 @@ def file_kind(path: Path, size: int = HEAD_BYTES) -> FileKind:
     except StreamCutError as cut:
         if not head:
             raise InputError(f"nothing can be read from it: {cut}", where=str(path)) from None
-    return FileKind(packing(magic), _encoding(path), _shape(head, path, len(head) >= size), head)
-
-
-def _encoding(path: Path) -> str | None:
-    """The codec of a text that is not compressed; a compressed one is read as a whole anyway."""
-    with open_file(path) as handle:
-        return wide_encoding(handle.read(64))
+    return FileKind(packing(magic), wide_encoding(magic), _shape(head, path, len(head) >= size), head)
 
 
 def _shape(head: bytes, path: Path, cut: bool) -> Shape:

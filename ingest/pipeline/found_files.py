@@ -31,11 +31,11 @@ def find_files(
     """
     found: list[tuple[SourceFile, Recognised]] = []
     met = 0
-    for path, named in _files(paths, report):
+    for path, real, named in _files(paths, report):
         met += 1
         problem: InputError
         try:
-            found.append(_recognised(path, mapping, forced))
+            found.append(_recognised(path, real, mapping, forced, fingerprinted=store.reads_again))
             continue
         except InputError as error:
             problem = error
@@ -62,13 +62,14 @@ def find_files(
     return found
 
 
-def _recognised(path: Path, mapping: Any, forced: Format | None) -> tuple[SourceFile, Recognised]:
+def _recognised(
+    path: Path, real: str, mapping: Any, forced: Format | None, *, fingerprinted: bool
+) -> tuple[SourceFile, Recognised]:
     known = recognise(path, mapping=mapping, forced=forced)
     stat = path.stat()
-    name = Path(os.path.realpath(path))
-    source = SourceFile(0, name, known.name, stat.st_size, stat.st_mtime_ns, fingerprint(path, stat.st_size))
-    with open_file(path) as handle:
-        source.printed = is_printed(known.name, handle.read(_PEEK))
+    print_of = fingerprint(path, stat.st_size) if fingerprinted else ""
+    source = SourceFile(0, Path(real), known.name, stat.st_size, stat.st_mtime_ns, print_of)
+    source.printed = is_printed(known.name, path)
     return source, known
 
 
@@ -101,8 +102,9 @@ def _names_usage(path: Path) -> bool:
         return False
 
 
-def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[Path, bool]]:
-    """(file, whether it was named itself), folders walked in order of name; what is hidden in them is told."""
+def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[Path, str, bool]]:
+    """(file, its real path, whether it was named itself), folders walked in order of name; what is hidden in them is
+    told."""
     seen = set()
     for given in paths:
         path = Path(given).expanduser()
@@ -119,4 +121,4 @@ def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[
             real = os.path.realpath(found)  # unlike Path.resolve, also where links go round in a circle
             if real not in seen:
                 seen.add(real)
-                yield found, not folder
+                yield found, real, not folder

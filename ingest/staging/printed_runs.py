@@ -8,6 +8,7 @@ printed of it, both stay and are flagged.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,22 +16,26 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ingest.files.byte_stream import open_file
 from ingest.staging.segment import PRINTED
 
 TWICE = "counted_twice"
+_PEEK = 1 << 16  # bytes of a file that hold its first line
 _KINDS = {
     "codex": ("thread.started", "turn.started", "turn.completed", "item.started", "item.updated", "item.completed"),
     "opencode": ("step_start", "step_finish", "text", "tool_use"),
 }
 
 
-def is_printed(format: str, head: bytes) -> bool:
-    """Whether a file of a format, by its first bytes, is what a tool printed of a run."""
+def is_printed(format: str, path: Path) -> bool:
+    """Whether a file of a format, by its first line, is what a tool printed of a run."""
     if format in ("claude_print", "gemini_print"):
         return True
     kinds = _KINDS.get(format)
     if kinds is None:
         return False
+    with open_file(path) as handle:
+        head: bytes = handle.read(_PEEK)
     try:
         first = msgspec.json.decode(head.lstrip().split(b"\n", 1)[0])
     except (msgspec.DecodeError, UnicodeDecodeError):

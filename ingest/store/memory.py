@@ -16,6 +16,7 @@ class MemoryStore(Store):
     a file of a folder that the caller removes."""
 
     publish_memory = None  # the database itself is in that memory
+    reads_again = False
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
