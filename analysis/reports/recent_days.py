@@ -143,7 +143,10 @@ def _largest_lever(
     wanted = {key for key, _ in paid} | {(key[0], name) for key, _ in paid for name in siblings(key)}
     rows, _ = price_rows(con, wanted)
     rates = {key: found for key, held in rows.items() if (found := rates_on(held, newest)) is not None}
-    levers = [*_cheaper_models(paid, rates), *_cached_prompts(con, relation, since, rates)]
+    levers = _cheaper_models(paid, rates)
+    unread = max((fresh + written for _, (_, (fresh, _, written, _)) in paid), default=Decimal(0))
+    if unread > max((lever.saves for lever in levers), default=LEAST_SHARE * whole):  # else no cache saves as much
+        levers += _cached_prompts(con, relation, since, rates)
     best = max(levers, key=lambda lever: (lever.saves, lever.model), default=None)
     return best if best is not None and best.saves >= LEAST_SHARE * whole else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,28 +47,49 @@ def in_memory(logs: Sequence[FoundLogs]) -> Iterator[ReadLogs | None]:
     prepare(taken.files, None)
     from analysis.ledger import ledger
     from cli.python_api.log_ingest import load_pricing
-    from ingest.errors import InputError
-    from ingest.pipeline.run import ingest
+    from ingest.pipeline import run  # noqa: F401  imported while the server of workers imports its own
     from ingest.store.memory import MemoryStore
 
     with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
         store = MemoryStore(Path(folder) / "logs")
-        try:
-            with progress("Reading") as bar:
-                report = ingest(
-                    store, taken.files, format=taken.format, metadata_only=True, progress=bar, meanwhile=load_pricing
-                )
-            known = report.calls > 0
-        except InputError:  # none of them is a log of a known format
-            known = False
-        if not known:
+        unread = _read(store, taken.files, taken.format, load_pricing)
+        calls, newest = _calls(store)
+        if newest is not None:  # an older file may reach into the days before it after all
+            wider = recent_files(logs, newest_ns=newest)
+            more = [file for file in wider.files if file not in set(taken.files)]
+            if more:
+                unread += _read(store, more, wider.format)
+                taken = wider
+        if not calls:
             drafted = _by_drafted_mapping(logs, Path(folder))
             if drafted is not None:
                 ledger.update(drafted.store)
             yield drafted
             return
         ledger.update(store)
-        yield ReadLogs(store, taken, len(report.problems))
+        yield ReadLogs(store, taken, unread)
+
+
+def _read(store: Store, files: Sequence[Path], format: str | None, meanwhile: Callable[[], None] | None = None) -> int:
+    """Read the files into the store; how many of them could not be used."""
+    from ingest.errors import InputError
+    from ingest.pipeline.run import ingest
+
+    try:
+        with progress("Reading") as bar:
+            report = ingest(store, files, format=format, metadata_only=True, progress=bar, meanwhile=meanwhile)
+    except InputError:  # none of them is a log of a known format
+        return len(files)
+    return len(report.problems)
+
+
+def _calls(store: Store) -> tuple[int, int | None]:
+    """(calls, time of the newest one in nanoseconds since 1970; None where no call has one)."""
+    if not store.exists():
+        return 0, None
+    with store.read() as con:
+        calls, newest = con.execute("SELECT count(*), epoch_ns(max(start_time)) FROM calls").fetchall()[0]
+    return calls, newest
 
 
 def _by_drafted_mapping(logs: Sequence[FoundLogs], folder: Path) -> ReadLogs | None:
@@ -184,7 +205,7 @@ def bounds(read: ReadLogs) -> list[str]:
     lines = []
     taken = read.taken
     if taken.older:
-        lines.append(f"{count(taken.older, 'older file')}, last written a month or more before the newest")
+        lines.append(f"{count(taken.older, 'older file')}, last written a month or more before the newest call")
     if taken.beyond:
         lines.append(f"{count(taken.beyond, 'file')} of {taken.beyond_bytes / 1e6:,.0f} MB, to answer in seconds")
     if read.unread:

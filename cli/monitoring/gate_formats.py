@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Final
-from xml.sax.saxutils import escape, quoteattr
 
 from analysis.formatting import count
 from analysis.gates.result import GateResult
@@ -54,6 +53,8 @@ def _command_property(value: str) -> str:
 
 def junit(results: Sequence[GateResult], failures: Sequence[GateResult], told: Sequence[str] = ()) -> list[str]:
     """One test case per gate; what the log cannot say is skipped, unless it counts as failed."""
+    from xml.sax.saxutils import escape, quoteattr  # imports the clients of HTTP
+
     skipped = sum(one.passed is None and one not in failures for one in results)
     counts = f'tests="{len(results)}" failures="{len(failures)}" errors="0" skipped="{skipped}"'
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="hindcast" {counts}>',

@@ -339,9 +339,7 @@ def _callers(lines: list[_Line], agents: list[str], named: list[str | None]) -> 
     source = pa.array(["project"]).take(pa.array(np.zeros(len(lines), dtype=np.int8), mask=_nulls(tasks)))
     failed = True in {line.isApiErrorMessage for line in lines}
     status = (
-        texts(["error" if line.isApiErrorMessage else "ok" for line in lines])
-        if failed
-        else constant("ok", len(lines))
+        texts(["error" if line.isApiErrorMessage else "ok" for line in lines]) if failed else constant("ok", len(lines))
     )
     return {"agent": texts(agents), "task": tasks, "task_source": source, "status": status}
 

@@ -30,16 +30,23 @@ class RecentFiles:
     format: str | None = None  # of all of them, where it is known without looking
 
 
-def recent_files(logs: Sequence[FoundLogs], *, days: int = DAYS, budget_bytes: int = BUDGET_BYTES) -> RecentFiles:
-    """The files of `logs` that were written in the last `days` days that any of them was written in, until their bytes,
-    weighted by how long reading them takes, reach `budget_bytes`. The newest file is always among them."""
+def recent_files(
+    logs: Sequence[FoundLogs], *, days: int = DAYS, budget_bytes: int = BUDGET_BYTES, newest_ns: int | None = None
+) -> RecentFiles:
+    """The files of `logs` that were written in the `days` days before `newest_ns` or later, until their bytes, weighted
+    by how long reading them takes, reach `budget_bytes`. The newest file is always among them.
+
+    `newest_ns` is the time of the newest call (nanoseconds since 1970). Before it is known, the time at which a file
+    was written last stands for it: no call is newer, but a file that was copied, or that a resumed session touched,
+    may hold older ones alone.
+    """
     found = sorted(
         ((file, one.tool) for one in logs for file in one.contents),
         key=lambda entry: (-entry[0].written_ns, str(entry[0].path)),
     )
     if not found:
         return RecentFiles((), (), 0, 0, 0)
-    oldest = found[0][0].written_ns - days * _DAY_NS
+    oldest = (found[0][0].written_ns if newest_ns is None else newest_ns) - days * _DAY_NS
     recent = [entry for entry in found if entry[0].written_ns >= oldest]
     spent = 0
     files: list[Path] = []

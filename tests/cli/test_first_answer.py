@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,26 @@ def test_files_of_no_known_format_are_counted_and_stop_no_other(home: Path) -> N
 def test_old_files_are_left_out_and_said(home: Path) -> None:
     old = home / ".claude" / "projects" / "-home-dev-app" / "old.jsonl"
     shutil.copy(SAMPLES / "claude_code.jsonl", old)
-    newest = (old.parent / "session.jsonl").stat().st_mtime
-    os.utime(old, (newest - 40 * 86_400,) * 2)
-    assert "Not read: 1 older file, last written a month or more before the newest" in hindcast().stdout
+    os.utime(old, (0, datetime(2026, 1, 20, tzinfo=UTC).timestamp()))
+    assert "Not read: 1 older file, last written a month or more before the newest call" in hindcast().stdout
+
+
+def test_a_file_that_was_touched_long_after_its_calls_hides_no_older_one(home: Path) -> None:
+    projects = home / ".claude" / "projects" / "-home-dev-app"
+    session = projects / "session.jsonl"
+    text = session.read_text()
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert f'"timestamp": "{noon:%Y-%m-%d}' in text
+    for days in (7, 60):
+        day = noon - timedelta(days=days)
+        older = text.replace(f"{noon:%Y-%m-%d}", f"{day:%Y-%m-%d}").replace('"msg_', f'"msg_{days}_')
+        (projects / f"{days}.jsonl").write_text(older)
+        os.utime(projects / f"{days}.jsonl", (0, day.timestamp()))
+    os.utime(session, (0, (noon + timedelta(days=40)).timestamp()))  # resumed, without a call
+    found = document()
+    assert found["read"]["files"] == 2
+    assert found["read"]["older"] == 1
+    assert [row["day"] for row in found["recent"]["days"]] == ["2026-03-02", "2026-02-23"]
 
 
 def test_texts_of_the_logs_stay_out_of_memory(home: Path) -> None:
