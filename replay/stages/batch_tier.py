@@ -36,6 +36,8 @@ def asked(strategy: Strategy, traffic: Traffic) -> NDArray[np.int8]:
     frame = traffic.rule_frame(rule_evaluation.columns_of(strategy.batch))
     for part, mask in zip(strategy.batch, rule_evaluation.masks(strategy.batch, frame), strict=True):
         tier[mask & (tier < 0)] = vocabulary.TIERS.index(part.tier)
+    if strategy.batch and traffic.side is not None:
+        tier[traffic.side] = -1
     return tier
 
 

@@ -45,6 +45,7 @@ class Calls:
     input_tokens: Int64  # as logged; negative where unknown
     frame: Callable[[Sequence[str]], pl.DataFrame]  # the columns that rules may see, one row a call
     group_names: tuple[str, ...] = ()
+    held: Bools | None = None  # calls that no strategy rewrites
 
 
 def calls_of(traffic: Traffic) -> Calls:
@@ -64,6 +65,7 @@ def calls_of(traffic: Traffic) -> Calls:
         input_tokens=traffic.tokens("input"),
         frame=traffic.rule_frame,
         group_names=tuple(names),
+        held=traffic.side,
     )
 
 
@@ -200,9 +202,10 @@ def _run(requests: Requests, found: compressors.Compressor, parameters: dict[str
 
 
 def _selected(part: Compressor, calls: Calls, n: int) -> Bools:
-    if not part.match and not part.when:
-        return np.ones(n, bool)
-    return rule_evaluation.selected(part, calls.frame(rule_evaluation.columns_of([part])))
+    chosen = np.ones(n, bool)
+    if part.match or part.when:
+        chosen = rule_evaluation.selected(part, calls.frame(rule_evaluation.columns_of([part])))
+    return chosen if calls.held is None else chosen & ~calls.held
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

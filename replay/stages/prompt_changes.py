@@ -78,6 +78,8 @@ def reword(prompts: Prompts, changes: Sequence[PromptChange], calls: Calls) -> R
         chosen = np.ones(n, bool)
         if change.match or change.when:
             chosen = rule_evaluation.selected(change, calls.frame(rule_evaluation.columns_of([change])))
+        if calls.held is not None:
+            chosen = chosen & ~calls.held
         uses.append(_apply(requests, change, chosen))
     after, _ = finish(prompts, requests, calls.encoding, calls.encodings)
     changed = changed_requests((prompts.offsets, prompts.ids), (after.offsets, after.ids))

@@ -39,6 +39,8 @@ def route(traffic: Traffic, strategy: Strategy, models: Pairs, index: dict[str, 
     from replay.kernels.common.dense_ids import pick
 
     targets, number = destinations(traffic, strategy)
+    if traffic.side is not None:
+        targets, number = (np.where(traffic.side, np.int32(-1), column) for column in (targets, number))
     position = np.array([*(index[name] for name in rule_evaluation.targets(strategy)), -1], np.int32)
     wanted = pick(position, targets)  # a target of -1 takes the last
     np.copyto(wanted, traffic.model, where=wanted < 0)
@@ -93,12 +95,16 @@ def _cascade(
     steps = [traffic.model if step.lower() == LOGGED else index[step] for step in rule.cascade]
     left = mine.copy()
     unsure = np.zeros(len(traffic), np.bool_)
+    # a cascade that ran has its earlier steps in the log, as calls of their own
+    ran = np.where(traffic.marks.step < len(steps), traffic.marks.step, np.int8(-1))
     for place, step in enumerate(steps[:-1]):
         model = np.where(left, step, traffic.model).astype(np.int32)
-        fits = left.copy()
+        fits = left & (ran <= place)
         for mask in eligibility.refusals(traffic, models, model, input_tokens).values():
             fits &= ~mask
         up, unknown = _escalated(traffic, rule, place, model, models)
+        if rule.escalate is not None and rule.escalate.share is not None:
+            up &= ran != place  # the draw has been made
         unsure |= unknown & fits
         wanted[fits & ~up] = model[fits & ~up]
         paid = fits & up

@@ -40,9 +40,12 @@ def side_costs(
     what a cache answered: ours, or the log's own gateway.
     """
     found: dict[str, Int64] = {}
+    pays = traffic.demand
+    if strategy.classifier or strategy.on_error:
+        pays = pays & ~traffic.carried_out(strategy.name)  # else they are calls of their own in the log
     if strategy.classifier:
         spec = strategy.classifier
-        asked = traffic.demand & (~served if spec.placed == "after_cache" else True)
+        asked = pays & (~served if spec.placed == "after_cache" else True)
         tokens = np.full(len(traffic), spec.input_tokens), np.full(len(traffic), spec.output_tokens)
         found["classifier"] = _price(traffic, rates, asked, index[spec.model], *tokens)
     if routing.tried:
@@ -53,7 +56,7 @@ def side_costs(
             total = add(total, _price(traffic, rates, calls, number, input_tokens, output))
         found["cascade"] = total
     if strategy.on_error:
-        failed = traffic.demand & traffic.failed & ~served
+        failed = pays & traffic.failed & ~served
         output = np.full(len(traffic), _usual_output(traffic))
         found["on_error"] = _price(traffic, rates, failed, index[strategy.on_error], input_tokens, output)
     if strategy.rework:

@@ -6,6 +6,7 @@ polars' `sql_expr`. polars' SQLContext is never used: it can open files.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
@@ -77,6 +78,7 @@ _REASONS: Final[tuple[tuple[Any, str], ...]] = (
 )
 
 
+@lru_cache(maxsize=1_000)
 def check_expression(text: str) -> str:
     """The allow-listed expression as sqlglot writes it. Raises ExpressionError with the reason otherwise."""
     if not isinstance(text, str) or not text.strip():

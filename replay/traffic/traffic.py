@@ -20,6 +20,7 @@ from analysis.log_days import LogDays
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.store.database import Store
+from replay.traffic.policy_marks import PolicyMarks, carried_out, policy_marks
 from replay.traffic.rule_columns import CallColumns, in_order
 
 Int8 = NDArray[np.int8]
@@ -100,8 +101,22 @@ class Traffic:
 
     @cached_property
     def demand(self) -> Bool:
-        """Calls that somebody asked for: all but retries."""
-        return ~self.retry
+        """Calls that somebody asked for: all but retries, and what a policy in force asked by itself."""
+        return ~self.retry if self.side is None else ~(self.retry | self.side)
+
+    @cached_property
+    def marks(self) -> PolicyMarks:
+        """What a policy in force left in the log."""
+        return policy_marks(self.store, self.where, self.call_no)
+
+    @property
+    def side(self) -> Bool | None:
+        """The calls that a policy in force made by itself, which every strategy leaves as they are; None without."""
+        return self.marks.side if self.marks.side.any() else None
+
+    def carried_out(self, strategy: str) -> Bool:
+        """The calls that the strategy of this name decided about in production."""
+        return carried_out(self.store, self.where, self.call_no, strategy)
 
     @cached_property
     def size_bytes(self) -> Int64:
