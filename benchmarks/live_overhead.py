@@ -1,13 +1,21 @@
-"""What `hindcast.apply` adds to a call: rules and a look-up in memory, beside the SDK and a bare sha256 key."""
+"""What `hindcast.apply` adds to a call: rules and a look-up in memory or Redis, beside the SDK and a bare sha256 key.
+
+Redis is a server of this machine, where one is installed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
+import socket
 import statistics
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +23,10 @@ import httpx2
 import openai
 
 from ingest.capture import context
-from replay.live.answer_tiers import Answer
+from ingest.capture.log_line import Captured, make
 from replay.live.apply import Applied
+from replay.live.conduct import Conductor
+from replay.live.steps import run
 
 CALLS = 3000
 STRATEGY = """
@@ -50,39 +60,80 @@ def median_us(work: Callable[[int], object]) -> float:
     return statistics.median(times) * 1e6
 
 
+def decider(path: Path, redis: str | None) -> tuple[Callable[[int], object], Applied]:
+    """What becomes of request `number` until it is answered or sent; what would be sent is answered and kept."""
+    applied = Applied(path, log=path.with_name("calls.jsonl"), redis=redis, prefix="", text=True)
+    conductor = Conductor(applied.log, applied.count, None)
+    body = json.dumps(ANSWER).encode()
+    url = "https://api.openai.com/v1/chat/completions"
+    requests = [httpx2.Request("POST", url, content=json.dumps(asked(number)).encode()) for number in range(CALLS)]
+    answers = [httpx2.Response(200, content=body, request=request) for request in requests]
+
+    def decide(number: int) -> None:
+        """The look-up is timed, and what keeps an answer: not the transport between them."""
+
+        def send(request: httpx2.Request) -> httpx2.Response:
+            seen = Captured("openai", {}, "/v1/chat/completions", request.content, time.time(), 0.0, None, 200, [body],
+                            None, None)  # fmt: skip
+            applied.log.put(make, seen, True)
+            return answers[number]
+
+        run(conductor.conduct(applied.force(), requests[number], 0), send, (), {})
+
+    return decide, applied
+
+
+@contextlib.contextmanager
+def redis_server(folder: str) -> Iterator[str | None]:
+    """The address of a server of its own; None where it is not installed."""
+    program = shutil.which("redis-server")
+    if program is None:
+        yield None
+        return
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [program, "--port", str(port), "--save", "", "--dir", folder]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    time.sleep(1.0)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
 def main() -> None:
     """Print the medians and their ratios."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redis_server(folder) as address:
         path = Path(folder) / "s.yaml"
         path.write_text(STRATEGY)
-        applied = Applied(path, log=Path(folder) / "calls.jsonl", redis=None, prefix="", text=True)
-        body = json.dumps(ANSWER).encode()
-        requests = [
-            httpx2.Request(
-                "POST", "https://api.openai.com/v1/chat/completions", content=json.dumps(asked(number)).encode()
-            )
-            for number in range(CALLS)
-        ]
-
-        def decide(number: int) -> None:
-            plan = applied.plan(requests[number], None)
-            assert plan is not None
-            if plan.served is None and plan.key is not None:
-                applied.tiers[0].put(plan.key, Answer(body, "application/json", "gpt-4o-mini"), None, 0)
-
+        decide, applied = decider(path, None)
         with context(agent="writer", task="draft"):
             ours = median_us(decide)
+        hits = applied.counts["hit: memory"]
+        applied.log.flush()
         naive = median_us(lambda number: hashlib.sha256(json.dumps(asked(number), sort_keys=True).encode()).hexdigest())
         sdk = openai.OpenAI(
             api_key="k",
-            http_client=httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))),
+            http_client=httpx2.Client(
+                transport=httpx2.MockTransport(lambda _: httpx2.Response(200, content=json.dumps(ANSWER).encode()))
+            ),
         )
         alone = median_us(lambda number: sdk.chat.completions.create(**asked(number)))
-        counts = applied.counts
+        print(f"load {os.getloadavg()[0]:.1f}")
+        print(f"decision and look-up {ours:.0f} us ({hits:,} hits of {CALLS:,})")
+        print(f"a bare sha256 of the payload {naive:.0f} us: {ours / naive:.1f} times it")
+        print(f"the SDK's own work for a call without network {alone:.0f} us: {ours / alone:.2f} of it")
+        if address is None:
+            print("redis-server is not installed")
+            return
+        path.write_text(STRATEGY.replace("{name: memory, scope: process, ttl: 1h}", "{name: redis, ttl: 1h}"))
+        decide, applied = decider(path, address)
+        with context(agent="writer", task="draft"):
+            ours = median_us(decide)
+        print(f"decision and look-up in Redis {ours:.0f} us ({applied.counts['hit: redis']:,} hits of {CALLS:,})")
         applied.log.flush()
-    print(f"decision and look-up {ours:.0f} us ({counts['hit: memory']:,} hits of {CALLS:,})")
-    print(f"a bare sha256 of the payload {naive:.0f} us: {ours / naive:.1f} times it")
-    print(f"the SDK's own work for a call without network {alone:.0f} us: {ours / alone:.2f} of it")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def context(**fields: Any) -> contextlib.AbstractContextManager[None]:
         if name not in NAMES:
             raise TypeError(f"context() has no '{name}'. {did_you_mean(name, NAMES)}")
     carry_to_threads()
-    return _entered(fields)
+    return entered(fields)
 
 
 def current() -> dict[str, Any]:
@@ -40,7 +40,8 @@ def current() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _entered(fields: dict[str, Any]) -> Iterator[None]:
+def entered(fields: dict[str, Any]) -> Iterator[None]:
+    """As `context`, for the program's own names, which are not checked."""
     outer = current()
     merged = {**outer, **fields}
     if outer.get("tags") and fields.get("tags"):

@@ -7,8 +7,8 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ from replay.rollout import assignment
 from replay.stages import eligibility, rule_evaluation
 from replay.strategy.conditions import COLUMNS, KINDS
 from replay.strategy.fields import Selection
-from replay.strategy.schema import Strategy
+from replay.strategy.schema import LOGGED, Compressor, Strategy
 
 _REMEMBERED: Final = 10_000
 _LONG: Final = 200
@@ -36,6 +36,18 @@ class Decision:
     arm: assignment.Arm | None
     propensity: float | None  # with which the policy in force chose this model; None where no chance is at work
     stays: str | None = None
+    steps: tuple[tuple[int, str], ...] = ()  # of a cascade: (place in the file, model) of those that can serve the call
+
+
+class Answered(NamedTuple):
+    """What the file's rules say of a call: index of the target or -1, number of the rule or -1, whether the cache is
+    skipped, the tier of the batch rule that fits, the compressors that speak of it."""
+
+    target: int
+    rule: int
+    skipped: bool
+    batch: str | None
+    compress: tuple[int, ...]  # numbers of the compressors whose selection holds
 
 
 class Memory:
@@ -53,6 +65,15 @@ class Memory:
             self._held.move_to_end(key)
             return self._held[key]
 
+    def once(self, key: Hashable, value: Any) -> Any:
+        """The value that is known of the key; `value`, which is then the known one, where none is."""
+        with self._lock:
+            known = self._held.setdefault(key, value)
+            self._held.move_to_end(key)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+            return known
+
     def put(self, key: Hashable, value: Any) -> None:
         with self._lock:
             self._held[key] = value
@@ -68,31 +89,54 @@ class Decider:
         self.strategy = strategy
         self.skip: tuple[Selection, ...] = strategy.cache.skip if strategy.cache else ()
         self._names = rule_evaluation.targets(strategy)
-        self._columns = rule_evaluation.columns_of([*strategy.route, *self.skip])
+        self._columns = rule_evaluation.columns_of([*strategy.route, *self.skip, *strategy.batch, *strategy.compress])
+        everything = {"match": None, "when": None}
+        self._compressors = [part.model_copy(update=everything) for part in strategy.compress]
         self._answers = Memory(_REMEMBERED)
         self._conversations = Memory(_REMEMBERED * 10)
 
-    def decide(self, request: LiveRequest) -> Decision:
-        """Where the call goes, and in which arm of a rollout it is."""
-        arm = self.arm(request)
-        target, rule, _ = self._answer(request)
+    def decide(self, request: LiveRequest, arm: assignment.Arm | None, sent: LiveRequest | None = None) -> Decision:
+        """Where the call of this arm of a rollout goes. `sent`: the request as compressed."""
+        sized = sent or request
+        answer = self.answer(request)
+        target, rule = answer.target, answer.rule
         if self.strategy.route_by == "conversation" and (conversation := request.context.get("conversation_id")):
-            first = self._conversations.get(conversation)
-            if first is None:
-                first = target, rule
-                self._conversations.put(conversation, first)
-            target, rule = first
+            target, rule = self._conversations.once(conversation, (target, rule))
+        steps = () if rule < 0 or arm == "control" else self._steps(sized, rule)
         wanted = request.model if target < 0 else _as_sent(self._names[target], request.provider)
+        if steps:
+            wanted = steps[0][1]
         stays = "another provider" if wanted is None else None
-        if wanted is not None and wanted != request.model:
-            stays = self._unfit(request, wanted)
+        if wanted is not None and wanted != request.model and not steps:
+            stays = self._unfit(sized, wanted)
         moved = request.model if wanted is None or stays is not None else wanted
         rollout = self.strategy.rollout
         if rollout is None or arm is None:
-            return Decision(moved, rule, None, None, stays)
+            return Decision(moved, rule, None, None, stays, steps)
         served = moved if arm == "treated" else request.model
         share = 1.0 if moved == request.model else rollout.share if arm == "treated" else 1.0 - rollout.share
-        return Decision(served, rule, arm, share, stays)
+        return Decision(served, rule, arm, None if steps else share, stays, steps)
+
+    def compressors(self, request: LiveRequest) -> list[Compressor]:
+        """The compressors that are to change the request, without their selections."""
+        return [self._compressors[number] for number in self.answer(request).compress]
+
+    def agrees(self, request: LiveRequest, sent: LiveRequest) -> bool:
+        """Whether the rules say the same of a compressed request, whose original words the log keeps."""
+        return self.answer(request) == self.answer(replace(sent, words=request.words))
+
+    def sent_name(self, target: str, provider: str) -> str | None:
+        """A model of the file as this provider is asked for it; None where it is another's."""
+        return _as_sent(target, provider)
+
+    def _steps(self, request: LiveRequest, rule: int) -> tuple[tuple[int, str], ...]:
+        """The steps of a cascade that can serve the call, the cheapest first; none where the rule has no cascade."""
+        found = []
+        for place, name in enumerate(self.strategy.route[rule].cascade):
+            model = request.model if name.lower() == LOGGED else _as_sent(name, request.provider)
+            if model is not None and (model == request.model or self._unfit(request, model) is None):
+                found.append((place, model))
+        return tuple(found)
 
     def arm(self, request: LiveRequest) -> assignment.Arm | None:
         """The arm of the call's unit; a call without its unit is drawn for itself."""
@@ -111,26 +155,23 @@ class Decider:
             return False
         if (request.context.get("attempt") or 1) > 1:
             return False
-        return not self._answer(request)[2]
+        return not self.answer(request).skipped
 
-    def _answer(self, request: LiveRequest) -> tuple[int, int, bool]:
-        """(index of the target or -1, number of the rule, skipped by the cache) by the rules' columns."""
+    def answer(self, request: LiveRequest) -> Answered:
+        """What the rules say of the request by the columns that they look at."""
         values = tuple(request.column(name) for name in self._columns)
         key = tuple(map(_short, values))
-        found = self._answers.get(key)
+        found: Answered | None = self._answers.get(key)
         if found is None:
-            kinds = {name: KINDS[COLUMNS[name]] for name in self._columns}
-            row = {name: [value] for name, value in zip(self._columns, values, strict=True)}
-            frame = pl.DataFrame({"row": [0], **row}, schema={"row": pl.Int8, **kinds}, strict=False).drop("row")
-            if not self._columns:
-                frame = pl.DataFrame({"agent": [None]}, schema={"agent": pl.String})
+            frame = one_row(dict(zip(self._columns, values, strict=True)))
             plain = self.strategy.model_copy(update={"route_by": "call"})
             target, rule = rule_evaluation.destinations(plain, frame)
             skipped = any(bool(rule_evaluation.selected(one, frame)[0]) for one in self.skip)
-            found = int(target[0]), int(rule[0]), skipped
+            packs = (n for n, part in enumerate(self.strategy.compress) if rule_evaluation.selected(part, frame)[0])
+            marks = (part.tier for part in self.strategy.batch if rule_evaluation.selected(part, frame)[0])
+            found = Answered(int(target[0]), int(rule[0]), skipped, next(marks, None), tuple(packs))
             self._answers.put(key, found)
-        answer: tuple[int, int, bool] = found
-        return answer
+        return found
 
     def _unfit(self, request: LiveRequest, wanted: str) -> str | None:
         """Why the wanted model cannot serve the call, by the rules of `replay.stages.eligibility`."""
@@ -151,6 +192,14 @@ class Decider:
             sums=np.array([False]),
         )
         return next((reason for reason, mask in eligibility.fits(info, needs).items() if mask[0]), None)
+
+
+def one_row(values: dict[str, Any]) -> pl.DataFrame:
+    """The columns of one call as the frame that rules are evaluated on."""
+    kinds = {name: KINDS[COLUMNS[name]] for name in values}
+    row = {name: [value] for name, value in values.items()}
+    frame = pl.DataFrame({"row": [0], **row}, schema={"row": pl.Int8, **kinds}, strict=False)
+    return frame.drop("row") if values else pl.DataFrame({"agent": [None]}, schema={"agent": pl.String})
 
 
 def _as_sent(target: str, provider: str) -> str | None:

@@ -14,6 +14,7 @@ from ingest.capture.log_line import described_request
 from ingest.contents.cache_keys import POLICIES, RequestKeys, tenant
 from ingest.contents.messages import TOOLS, Contents, Measures
 from ingest.records.call import Call
+from replay import message_text
 
 _POLICY = {"canonical+mask": "masked"}  # name in a strategy -> name of the key where they differ
 
@@ -45,6 +46,12 @@ class LiveRequest:
     def size_bytes(self) -> int:
         """No token is shorter than a byte: an upper bound of the prompt's tokens."""
         return sum(len(str(value).encode()) for value in (self.call.messages, self.call.tools) if value)
+
+    @property
+    def spoken(self) -> str | None:
+        """The texts of the last message; None where it has none."""
+        messages = self.call.messages or [None]
+        return "\n".join(message_text.texts(messages[-1])) or None
 
     def key(self, policy: str) -> bytes | None:
         """16 bytes that equal requests share under a key policy of a strategy, without the model."""

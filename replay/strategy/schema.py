@@ -86,9 +86,14 @@ class Rule(Selection):
 
 
 class Classifier(Part):
-    """The model call that decides the route, paid on every demand call unless the cache comes first."""
+    """The model call that decides the route, paid on every demand call unless the cache comes first.
+
+    `asks` and `labels` are for live calls: the instruction, and the answers that it may give, which become the task.
+    """
 
     model: Name
+    asks: Name | None = None
+    labels: tuple[Name, ...] = ()
     input_tokens: Annotated[int, Field(ge=0)] = 200
     output_tokens: Annotated[int, Field(ge=0)] = 5
     placed: Literal["before_cache", "after_cache"] = "before_cache"

@@ -7,14 +7,15 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
 class Provider(ThreadingHTTPServer):
-    """Counts what it is asked. `fails`: the status of every answer; `wait`: seconds before each."""
+    """Counts what it is asked. `fails`: the status of every answer; `wait`: seconds before each, `hold`: what it waits
+    for; `failing`: models that answer 500; `finish` and `says`: the reason to stop and the text by the request."""
 
     daemon_threads = True
 
@@ -24,6 +25,22 @@ class Provider(ThreadingHTTPServer):
         self.fails: int | None = None
         self.cut = False  # streams end without their last chunk
         self.wait = 0.0
+        self.hold: threading.Event | None = None
+        self.failing: set[str] = set()
+        self.finish: Callable[[dict[str, Any]], str] = lambda body: "tool_calls" if body.get("tools") else "stop"
+        self.says: Callable[[dict[str, Any]], str] | None = None
+        self.bodies: list[dict[str, Any]] = []
+        self._came = threading.Condition()
+
+    def take(self, body: dict[str, Any]) -> None:
+        with self._came:
+            self.asked[body["model"]] += 1
+            self.bodies.append(body)
+            self._came.notify_all()
+
+    def await_asked(self, count: int) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: self.asked.total() >= count, 20)
 
     @property
     def url(self) -> str:
@@ -53,12 +70,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked[body["model"]] += 1
+        self.server.take(body)
         time.sleep(self.server.wait)
-        if self.server.fails:
-            self._send(self.server.fails, json.dumps({"error": {"message": "no", "code": "down"}}).encode())
+        if self.server.hold is not None:
+            self.server.hold.wait(20)
+        if self.server.fails or body["model"] in self.server.failing:
+            failed = json.dumps({"error": {"message": "no", "code": "down"}}).encode()
+            self._send(self.server.fails or 500, failed)
+            return
+        if "messages" not in body:
+            self._send(
+                200, json.dumps(_responses(body) if self.path.endswith("/responses") else _vectors(body)).encode()
+            )
             return
         text = f"{body['model']} {digest(body['messages'])}"
+        if self.server.says is not None:
+            text = self.server.says(body)
+        finish = self.server.finish(body)
         usage = {"prompt_tokens": 20 + len(str(body["messages"])) // 4, "completion_tokens": 8}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": f"chatcmpl-{time.time_ns()}", "created": 1770000000, "model": body["model"]}
@@ -67,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             if body.get("tools"):
                 call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
                 message = {"role": "assistant", "content": None, "tool_calls": [call]}
-            choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if body.get("tools") else "stop"}
+            choice = {"index": 0, "message": message, "finish_reason": finish}
             answer = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
             self._send(200, json.dumps(answer).encode())
             return
@@ -75,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         events = [{**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": part}}]} for part in
                   (text[:5], text[5:])]  # fmt: skip
         if not self.server.cut:
-            events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
             events.append({**chunk, "choices": [], "usage": usage})
         stream = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
         self._send(200, stream + (b"" if self.server.cut else b"data: [DONE]\n\n"), "text/event-stream")
@@ -86,3 +114,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def _responses(body: dict[str, Any]) -> dict[str, Any]:
+    text = f"{body['model']} {digest([{'input': body['input']}])}"
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
+    usage: dict[str, Any] = {"input_tokens": 20, "output_tokens": 8, "total_tokens": 28}
+    usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    return {
+        "id": f"resp-{time.time_ns()}", "object": "response", "created_at": 1770000000, "model": body["model"],
+        "status": "completed", "output": [message], "usage": usage, "parallel_tool_calls": True, "tool_choice": "auto",
+        "tools": [],
+    }  # fmt: skip
+
+
+def _vectors(body: dict[str, Any]) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": n, "embedding": [0.5, 0.25, n]} for n, _ in enumerate(body["input"])]
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
+    return {"object": "list", "data": data, "model": body["model"], "usage": usage}

@@ -182,7 +182,7 @@ def test_what_fails_inside_sends_the_plain_call(
     upstream: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = client_of(upstream, tmp_path, ROUTED)
-    monkeypatch.setattr("replay.live.apply.read", None)  # anything that breaks
+    monkeypatch.setattr("replay.live.conduct.read", None)  # anything that breaks
     with context(agent="writer", task="draft"):
         assert ask(client, "short") == "gpt-4-turbo"
     assert client.hindcast.counts["fell open: TypeError"] == 1
@@ -252,9 +252,9 @@ def test_threads_get_their_own_answers(upstream: Provider, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("name: x\ncompress: [whitespace]\nroute: [{default: gpt-4o}]\n", "compress"),
+        ("name: x\ncompress: [whitespace, structured_output]\n", "line 2: compress structured_output"),
         ("name: x\nroute: [{when: 'output_tokens > 3', model: gpt-4o}]\n", "the answer is not there yet"),
-        ("name: x\ncache: {in_flight: coalesced, tiers: [{name: m, scope: process}]}\n", "coalesced"),
+        ("name: x\nclassifier: {model: m}\n", "line 2: classifier: say what it asks"),
     ],
 )
 def test_what_cannot_run_live_is_refused_at_once(upstream: Provider, tmp_path: Path, text: str, says: str) -> None:
