@@ -7,22 +7,25 @@ as they come. Context travels in headers: `x-hindcast-agent`, `x-hindcast-task`,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
-import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 from ingest.capture.call_context import NAMES, context
 from ingest.errors import InputError
+from replay.live import provider_connections, sockets
 from replay.live.apply import Applied, apply
 
 MOST_BYTES: Final = 50 << 20  # of a request's body
-MOST_STREAMS: Final = 2_000  # at the same time; more are asked to come again
-UPSTREAM_SECONDS: Final = 600.0
+MOST_HELD: Final = 1 << 30  # bytes of bodies that are held at the same time; more are asked to come again
+MOST_STREAMS: Final = 10_000  # at the same time, or as many as there are descriptors for
+BODY_SECONDS: Final = 300.0  # that a caller may take to send a body
+UPSTREAM_SECONDS: Final = 600.0  # between two bytes of an answer
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 _PREFIX: Final = "x-hindcast-"
 # of one connection alone (RFC 9110, section 7.6.1), or set anew
@@ -34,6 +37,14 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+class _RefusedError(Exception):
+    """A call that the proxy answers itself."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class Proxy:
     """The ASGI application. `upstream` is the provider's address up to its `/v1`."""
 
@@ -43,11 +54,13 @@ class Proxy:
         """Raises StrategyError and InputError as `apply` does."""
         import httpx2
 
-        self._http = httpx2.AsyncClient(timeout=httpx2.Timeout(UPSTREAM_SECONDS, connect=10.0), follow_redirects=False)
-        self._error = httpx2.HTTPError
+        self._http = provider_connections.client(UPSTREAM_SECONDS)
+        self._errors = httpx2.HTTPError, httpx2.InvalidURL
         self._upstream = upstream.rstrip("/")
         self._local = local
         self._open = 0
+        self._held = 0  # bytes
+        self._most = sockets.most_streams(MOST_STREAMS)
         self.statuses: Counter[int] = Counter()
         client = apply(SimpleNamespace(_client=self._http, base_url=self._upstream), strategy, log=log, redis=redis)
         self.applied: Applied = client.hindcast
@@ -68,49 +81,118 @@ class Proxy:
             await self._say(send, 200, "ok", key="status")
         elif path == "/metrics":
             await self._respond(send, 200, self._metrics().encode(), "text/plain; version=0.0.4")
-        elif self._open >= MOST_STREAMS:
+        elif self._open >= self._most:
             await self._say(send, 503, "too many calls at the same time; try again", {"retry-after": "1"})
         else:
             self._open += 1
             try:
                 await self._forward(scope, headers, receive, send)
+            except _RefusedError as refused:
+                again = {"retry-after": "1"} if refused.status == 503 else None
+                await self._say(send, refused.status, str(refused), again)
             finally:
                 self._open -= 1
 
     async def _forward(self, scope: dict[str, Any], headers: dict[str, str], receive: Receive, send: Send) -> None:
-        body = await _body(receive)
+        body = await self._body(headers, receive)
         if body is None:
-            await self._say(send, 413, f"a body of more than {MOST_BYTES >> 20} MB")
+            self.applied.count("the caller left before it had asked")
             return
-        path = scope["path"].removeprefix("/v1")
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        path = raw.decode("latin-1").removeprefix("/v1")
         query = scope["query_string"].decode("latin-1")
-        request = self._http.build_request(
-            scope["method"], f"{self._upstream}{path}{'?' + query if query else ''}", content=body,
-            headers={
-                **{name: value for name, value in headers.items() if not _own(name)}, "accept-encoding": "identity",
-            },
-        )  # fmt: skip
+        sent = {name: value for name, value in headers.items() if not _own(name)}
         try:
-            with context(**_context(headers)):
-                response = await self._http.send(request, stream=True)
-        except self._error as error:
-            await self._say(send, 502, f"the provider did not answer: {type(error).__name__}")
-            return
-        passed = [(name, value) for name, value in response.headers.multi_items() if not _own(name.lower())]
-        self.statuses[response.status_code] += 1
-        await send({
-            "type": "http.response.start", "status": response.status_code,
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed],
-        })  # fmt: skip
+            async with self._while_there(receive):
+                try:
+                    request = self._http.build_request(
+                        scope["method"], f"{self._upstream}{path}{'?' + query if query else ''}", content=body,
+                        headers={**sent, "accept-encoding": "identity"},
+                    )  # fmt: skip
+                    with context(**_context(headers)):
+                        response = await self._http.send(request, stream=True)
+                except self._errors as error:
+                    raise _RefusedError(502, f"the provider did not answer: {type(error).__name__}") from error
+                await self._hand_back(response, send)
+        finally:
+            self._held -= len(body)
+
+    async def _hand_back(self, response: Any, send: Send) -> None:
+        """The answer as it comes."""
         try:
+            self.statuses[response.status_code] += 1
+            passed = [(name, value) for name, value in response.headers.multi_items() if not _own(name.lower())]
+            await send({
+                "type": "http.response.start", "status": response.status_code,
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed],
+            })  # fmt: skip
             async for data in response.aiter_bytes():
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except self._error:  # an answer that broke off ends the connection, so that nobody takes it for whole
+        except self._errors:  # an answer that broke off ends the connection, so that nobody takes it for whole
             self.applied.count("an answer broke off")
             raise
         finally:
             await response.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _while_there(self, receive: Receive) -> AsyncIterator[None]:
+        """The block, which ends early where the caller goes away: nobody pays for the rest of an answer."""
+        caller = asyncio.current_task()
+        assert caller is not None
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            caller.cancel()
+
+        watching = asyncio.ensure_future(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            caller.uncancel()
+            self.applied.count("the caller left")
+        finally:
+            watching.cancel()
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | None:
+        """The request's body, counted as held; None where the caller left.
+
+        Raises _RefusedError for one that is too large, too slow, or one too many.
+        """
+        told = headers.get("content-length", "")
+        parts: list[bytes] = []
+        size = int(told) if told.isdecimal() else 0
+        if size > MOST_BYTES:
+            raise _RefusedError(413, f"a body of more than {MOST_BYTES >> 20} MB")
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    part = message.get("body", b"")
+                    size += len(part)
+                    self._held += len(part)
+                    if size > MOST_BYTES:
+                        raise _RefusedError(413, f"a body of more than {MOST_BYTES >> 20} MB")
+                    if self._held > MOST_HELD:
+                        raise _RefusedError(503, "too many large bodies at the same time; try again")
+                    parts.append(part)
+                    if message["type"] == "http.disconnect":
+                        self._held -= size
+                        return None
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except BaseException as error:
+            self._held -= size
+            if isinstance(error, TimeoutError):
+                raise _RefusedError(408, f"a body that took more than {BODY_SECONDS:.0f} s") from None
+            raise
 
     async def _say(
         self, send: Send, status: int, text: str, headers: dict[str, str] | None = None, key: str = "error"
@@ -138,7 +220,9 @@ class Proxy:
         lines += ["# HELP hindcast_responses_total Answers by status.", "# TYPE hindcast_responses_total counter"]
         lines += [f'hindcast_responses_total{{status="{status}"}} {n}' for status, n in sorted(self.statuses.items())]
         lines += ["# HELP hindcast_open_calls Calls in progress.", "# TYPE hindcast_open_calls gauge",
-                  f"hindcast_open_calls {self._open}"]  # fmt: skip
+                  f"hindcast_open_calls {self._open}",
+                  "# HELP hindcast_held_bytes Bytes of bodies of calls in progress.",
+                  "# TYPE hindcast_held_bytes gauge", f"hindcast_held_bytes {self._held}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -160,7 +244,7 @@ def run(proxy: Proxy, host: str, port: int, started: Callable[[str], None]) -> N
     except ImportError as error:
         raise InputError("the proxy needs the package uvicorn", remedy="pip install 'llm-hindcast[live]'") from error
     try:
-        listening = socket.create_server((host, port), backlog=2048)
+        listening = sockets.listening(host, port)
     except (OSError, OverflowError) as error:
         raise InputError(
             f"cannot listen at {host}:{port}: {getattr(error, 'strerror', None) or error}",
@@ -172,23 +256,6 @@ def run(proxy: Proxy, host: str, port: int, started: Callable[[str], None]) -> N
         server_header=False, timeout_graceful_shutdown=10,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The request's body; None for one that is too large."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b"".join(parts)
-        part = message.get("body", b"")
-        size += len(part)
-        if size > MOST_BYTES:
-            return None
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 def _own(name: str) -> bool:
