@@ -12,6 +12,7 @@ from math import sqrt
 from typing import Final
 
 from analysis.anomalies.detector import two_sided
+from analysis.causes import lost_prefixes
 from analysis.causes.call_evidence import CallQueries, Facts
 from analysis.causes.segment_localization import Effect, Key, Segment, Universe, place
 
@@ -24,6 +25,8 @@ ENOUGH: Final = 10  # calls, for a count to mean anything
 MISSING: Final = 3  # calls without usage in a segment, for it to have lost them
 LATER: Final = 4  # calls after a session's first, to tell history that piles up from prompts that grew
 MOST: Final = 0.6  # of the added calls or dollars, for a signature to own a group
+LOST: Final = 0.01  # of the input tokens, for what was not read for one reason to be looked into
+HOURLY: Final = 0.2  # of the written tokens, by which those kept for an hour must have fallen to be the reason
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ KINDS: Final[dict[str, Kind]] = {
     "retry_storm": Kind("retries", "back off, give retries a budget, fix what fails"),
     "cache_breakage": Kind("prompt cache no longer hits", "put what changes last, keep the prefix stable",
                            "prompt cache hits more often"),
+    "prefix_changed": Kind("the beginning of the prompts changes", "put what changes last, keep the prefix stable"),
+    "cold_fan_out": Kind("calls side by side begin before one has cached their prompt",
+                         "start one, and the others after its first answer"),
+    "cold_starts": Kind("more conversations begin uncached", "begin them alike, so that one reads what another wrote"),
+    "cache_expired": Kind("pauses outlast the prompt cache", "cache prompts for an hour, or resume sooner"),
+    "cache_life_changed": Kind("prompts are cached for a shorter time", "ask for the hour again (ttl: 1h)"),
+    "model_changes": Kind("conversations change their model", "keep a conversation on one model: each has its cache"),
     "output_growth": Kind("longer answers", "set max_tokens, ask for a shorter format", "shorter answers"),
     "reasoning_growth": Kind("more reasoning", "lower the effort, route simple tasks elsewhere", "less reasoning"),
     "traffic": Kind("more traffic", "none needed: put it in the forecast", "less traffic"),
@@ -136,6 +146,8 @@ def claim(cause: Cause, queries: CallQueries) -> Cause:
         return _fan_out(cause, queries)
     if cause.cause == "prompt_growth":
         return _prompt(cause, queries)
+    if cause.cause == "cache_breakage" and cause.delta > 0:
+        return _cache(cause, queries)
     if cause.cause == "new_agent":
         return _new(cause, queries)
     if cause.cause == "output_growth":
@@ -199,6 +211,45 @@ def _prompt(cause: Cause, queries: CallQueries) -> Cause:
         _with_evidence(cause, f"{versions:,.0f} prompt versions in use")
         if versions > facts.before("versions")
         else cause
+    )
+
+
+def _cache(cause: Cause, queries: CallQueries) -> Cause:
+    """Why less was read from the provider's cache, where one reason makes most of it."""
+    scope = scope_of(cause)
+    found = lost_prefixes.misses(queries, scope)
+    if found is None:
+        return cause
+    reason = max(lost_prefixes.REASONS, key=found.rise)
+    rises = sum(max(found.rise(one), 0.0) for one in lost_prefixes.REASONS)
+    if found.rise(reason) < max(MOST * rises, LOST):
+        return cause
+    before, after = found.turns[reason]
+    turns = f"{after:.0%} of turns, {before:.0%} before"
+    if reason == lost_prefixes.COLD:
+        told = f"calls that begin a conversation uncached are {turns}"
+        if found.beside[1] < MOST:
+            return _with_evidence(cause, told, name="cold_starts")
+        while_running = f"{found.beside[1]:.0%} of them while another call of the agent was running"
+        return _with_evidence(cause, told, while_running, name="cold_fan_out")
+    if reason == lost_prefixes.EXPIRED:
+        told = f"turns that come after the cache's life are {turns}"
+        hour = found.for_an_hour
+        if hour[1] > hour[0] - HOURLY:
+            return _with_evidence(cause, told, name="cache_expired")
+        kept = f"{hour[1]:.0%} of what is written is kept for an hour, {hour[0]:.0%} before"
+        return _with_evidence(cause, kept, told, name="cache_life_changed")
+    if reason == lost_prefixes.MODEL:
+        return _with_evidence(cause, f"turns on another model than the one before are {turns}", name="model_changes")
+    broken = lost_prefixes.broken_prefix(queries, scope)
+    told = f"turns that lost the prefix of the one before within its life are {turns}"
+    if broken is None:  # the log keeps no messages, or they are all there: the provider dropped them
+        return _with_evidence(cause, told)
+    role = f" ({broken.role})" if broken.role else ""
+    where = f"message {broken.message}{role}" + (f", byte {broken.byte:,}" if broken.byte is not None else "")
+    at = f"turn {broken.turn} of call {broken.call_no} differs from the turn before at {where}"
+    return _with_evidence(
+        cause, told, at, f"{broken.alike} of {broken.compared} such turns at that message", name="prefix_changed"
     )
 
 

@@ -44,11 +44,19 @@ _AS_NOUN = {
     "conversations carry more history": "conversations that carry more history",
     "prompt cache no longer hits": "a prompt cache that no longer hits",
     "prompt cache hits more often": "a prompt cache that hits more often",
+    "the beginning of the prompts changes": "prompts whose beginning changes",
+    "calls side by side begin before one has cached their prompt": "calls side by side that begin before one has "
+    "cached their prompt",
+    "more conversations begin uncached": "more conversations that begin uncached",
+    "pauses outlast the prompt cache": "pauses that outlast the prompt cache",
+    "prompts are cached for a shorter time": "prompts that are cached for a shorter time",
+    "conversations change their model": "conversations that change their model",
     "price change": "a price change",
     "work left the batch tier": "work that left the batch tier",
     "no longer runs": "what no longer runs",
 }
 
+MOST_PLACES: Final = 3  # that are named in a sentence
 # causes that say more than their factor does
 SPECIFIC = (
     "loop",
@@ -58,6 +66,12 @@ SPECIFIC = (
     "long_session",
     "context_accumulation",
     "tool_bloat",
+    "prefix_changed",
+    "cold_fan_out",
+    "cold_starts",
+    "cache_expired",
+    "cache_life_changed",
+    "model_changes",
 )
 
 
@@ -324,8 +338,11 @@ def as_noun(title: str) -> str:
 
 
 def places(segments: list[dict[str, str | None]]) -> str:
-    """Where a cause is: `drafting_agent`, `Programmer and Code Reviewer`, `all segments`."""
-    return " and ".join(place(segment) if segment else "all segments" for segment in segments) or "all segments"
+    """Where a cause is: `drafting_agent`, `Programmer and Code Reviewer`, `a, b and 4 more`, `all segments`."""
+    named = [place(segment) if segment else "all segments" for segment in segments] or ["all segments"]
+    if len(named) > MOST_PLACES:
+        return f"{', '.join(named[: MOST_PLACES - 1])} and {len(named) - MOST_PLACES + 1} more"
+    return " and ".join(named)
 
 
 def cause_rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:

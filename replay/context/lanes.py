@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from analysis.causes.lost_prefixes import first_difference
 from analysis.formatting import usd
 from analysis.price_book import vocabulary
 from replay.provider_cache.advice import HOUR_MS
@@ -160,18 +161,15 @@ def _differs(prompts: Prompts, old: int, new: int) -> tuple[int, int]:
 
     (-1, -1) where it has all; the character is -1 where a text is not stored or the message is gone.
     """
-    was = prompts.ids[prompts.offsets[old] : prompts.offsets[old + 1]]
-    now = prompts.ids[prompts.offsets[new] : prompts.offsets[new + 1]]
-    same = min(len(was), len(now))
-    unlike = np.flatnonzero(was[:same] != now[:same])
-    if not len(unlike):
-        return (same if len(was) > len(now) else -1), -1
-    place = int(unlike[0])
-    before, after = (prompts.contents.texts.get(int(ids[place])) for ids in (was, now))
+    was, now = (prompts.ids[prompts.offsets[one] : prompts.offsets[one + 1]].tolist() for one in (old, new))
+    place = first_difference(was, now)
+    if place is None or place >= len(now):
+        return (-1 if place is None else place), -1
+    before, after = (prompts.contents.texts.get(ids[place]) for ids in (was, now))
     if before is None or after is None:
         return place, -1
-    pairs = enumerate(zip(before, after, strict=False))
-    return place, next((at for at, (a, b) in pairs if a != b), min(len(before), len(after)))
+    differs = first_difference(before, after)
+    return place, len(before) if differs is None else differs
 
 
 def _read_prices(traffic: Traffic, zones: Int64, cost: Int64) -> dict[int, float]:
