@@ -23,6 +23,7 @@ class Compressor:
     level `tools`: `apply(tools, **parameters) -> tools`, on each distinct list of tool definitions.
     level `request`: `apply(request, **parameters)` on a `replay.stages.compression.Requests`, all requests at once.
     level `answer`: `apply(output_tokens, **parameters) -> output_tokens`, an assumption about shorter answers.
+    `beside`: what it does to all requests at once, as level `request`, after `apply`.
     `lossless`: the model reads the same content. `prefix_stable`: a request that extends another still does after
     compression, so the provider's prompt cache keeps working.
     """
@@ -35,6 +36,7 @@ class Compressor:
     about: Mapping[str, str] = field(default_factory=dict)  # parameter -> what it says
     main_parameter: str | None = None  # what `{name: value}` sets
     writes: str | None = None  # the parameter with the tokens that a model call writes for what is left out
+    beside: Callable[..., None] | None = None
     needs_text: bool = True  # False: works on the list of messages alone, also where the log keeps only hashes
 
     def check(self, given: Mapping[str, Any]) -> None:

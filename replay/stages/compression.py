@@ -199,6 +199,8 @@ def _run(requests: Requests, found: compressors.Compressor, parameters: dict[str
     else:
         kinds = (_TOOLS,) if found.level == "tools" else _MESSAGES
         requests.map_contents(kinds, lambda message: found.apply(message, **parameters))
+    if found.beside is not None:
+        found.beside(requests, **parameters)
 
 
 def _selected(part: Compressor, calls: Calls, n: int) -> Bools:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import string
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,8 @@ from replay.compressors import chunk_cap, few_shot_trim, filler, tool_schema_com
 from replay.engine.run import run
 from replay.evaluation.compressor_ablation import before_and_after, leave_one_out
 from replay.strategy import schema as strategy
+from replay.traffic.prompt_rewriting import Requests
+from replay.traffic.prompts import KINDS, Contents, Prompts
 
 FLIGHT_TOOLS: list[dict[str, Any]] = [
     {
@@ -185,6 +190,62 @@ def test_few_shot_trim_keeps_the_first_examples_and_what_follows():
     assert few_shot_trim.apply({"role": "user", "content": text}, examples=3)["content"] == text
     tagged = "<example>a</example>\n<example>b</example>\n<example>c</example>\nGo."
     assert few_shot_trim.apply({"role": "user", "content": tagged}, examples=2)["content"].count("<example>") == 2
+
+
+def requests_of(*asked: str) -> Requests:
+    """Requests of single letters: upper case the system, lower case a user, digits an assistant."""
+    kind = {**dict.fromkeys(string.ascii_uppercase, "system"), **dict.fromkeys(string.digits, "assistant")}
+    letters = sorted(set("".join(asked)))
+    texts = {n: json.dumps({"role": kind.get(one, "user"), "content": one}) for n, one in enumerate(letters)}
+    kinds = np.array([KINDS.index(kind.get(one, "user")) for one in letters], np.int8)
+    size = np.zeros(len(letters), np.int32)
+    held = Contents(size, kinds, size, {}, np.zeros(len(letters) + 1, np.int64), np.zeros(0, np.int64), texts)
+    ids = np.array([letters.index(one) for request in asked for one in request], np.int32)
+    return Requests(Prompts(np.cumsum([0, *map(len, asked)]), ids, held))
+
+
+def letters(request: Requests) -> list[str]:
+    said = [json.loads(request.text(number))["content"] for number in request.ids.tolist()]
+    return ["".join(said[a:b]) for a, b in pairwise(request.offsets.tolist())]
+
+
+def trimmed(*asked: str, examples: int = 0) -> list[str]:
+    request = requests_of(*asked)
+    few_shot_trim.trim_turns(request, examples)
+    return letters(request)
+
+
+def test_few_shot_trim_drops_example_turns_that_nobody_asked():
+    assert trimmed("Sa1b2p", "Sa1b2q", "Sa1b2r") == ["Sp", "Sq", "Sr"]
+    assert trimmed("Sa1b2p", "Sa1b2q", "Sa1b2r", examples=1) == ["Sa1p", "Sa1q", "Sa1r"]
+    assert trimmed("Sa1b2p", "Sa1b2p3q", "Sa1b2r", "Sa1b2t") == ["Sp", "Sp3q", "Sr", "St"]
+
+
+def test_few_shot_trim_keeps_the_turns_of_conversations():
+    conversation = ["Sa", "Sa1b", "Sa1b2c", "Sa1b2c3d"]
+    assert trimmed(*conversation) == conversation
+    again = ["Sa", "Sa1p", "Sa1q", "Sa1r"]  # one answered question, and three ways on
+    assert trimmed(*again) == again
+    begun_before_the_log = ["Sa1b2c", "Sa1b2c3d"]
+    assert trimmed(*begun_before_the_log) == begun_before_the_log
+
+
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=1), max_size=3),
+    st.lists(st.text("pqrst", min_size=1, max_size=3), min_size=3, max_size=8),
+    st.integers(0, 3),
+)
+def test_few_shot_trim_drops_as_many_turns_as_there_are_too_many(shots: list[str], asked: list[str], examples: int):
+    """Conversations of any length behind the same examples: each turn of each conversation is a call."""
+    head = "S" + "".join(f"{shot}{place}" for place, shot in enumerate(shots))
+    kept = "S" + "".join(f"{shot}{place}" for place, shot in enumerate(shots[:examples]))
+    tails = [
+        "".join(f"{one}{9 - place}" for place, one in enumerate(talk[:turn])) + talk[turn]
+        for talk in asked for turn in range(len(talk))
+    ]  # fmt: skip
+    branches = len({tail[0] for tail in tails}) >= few_shot_trim.BRANCHES
+    expected = [(kept if branches else head) + tail for tail in tails]
+    assert trimmed(*(head + tail for tail in tails), examples=examples) == expected
 
 
 def test_chunk_cap_keeps_the_first_chunks_and_the_question():

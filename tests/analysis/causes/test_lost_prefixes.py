@@ -121,9 +121,7 @@ def test_models_that_take_turns_read_nothing_of_each_other(tmp_path: Path) -> No
     rows = [row for model in models for row in ordinary(model=model)]
     for row in rows[len(rows) // 2 :]:
         row["conversation_id"] += " other"
-    rows += [
-        turn(DAYS, session, number, read=False, model=models[number % 2]) for session in range(12) for number in range(8)
-    ]  # fmt: skip
+    rows += [turn(DAYS, s, number, read=False, model=models[number % 2]) for s in range(12) for number in range(8)]
     cause = first_cause(tmp_path, rows)
     assert cause.cause == "model_changes"
     assert cause.evidence == ["turns on another model than the one before are 88% of turns, 0% before"]
