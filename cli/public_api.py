@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cli.python_api.bill_forecast import forecast
     from cli.python_api.caching import cache_curve
     from cli.python_api.costs import calls, cost, ledger
     from cli.python_api.diagnosis import diagnose
@@ -48,6 +49,7 @@ __all__ = [
     "cost",
     "diagnose",
     "errors",
+    "forecast",
     "ingest",
     "ledger",
     "optimize",
@@ -67,6 +69,7 @@ _MODULES = {
     "context": "ingest.capture",
     "cost": "cli.python_api.costs",
     "diagnose": "cli.python_api.diagnosis",
+    "forecast": "cli.python_api.bill_forecast",
     "ingest": "cli.python_api.log_ingest",
     "ledger": "cli.python_api.costs",
     "optimize": "cli.python_api.forecasts",

@@ -2,7 +2,7 @@
 
 The forecast takes every hour that is left as the same hour of the week was in the last seven days of the log, idle
 hours included: nothing is assumed about the week but that it goes on. What a month comes to is what its outlook says
-(`analysis.anomalies.month_forecast`), as on the page; the hours only tell when.
+(`analysis.forecast.month_outlook`), as on the page; the hours only tell when.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import duckdb
 
 from analysis import log_days, time_zone
 from analysis.anomalies.baseline import WINDOW
-from analysis.anomalies.month_forecast import outlook
 from analysis.dimensions import Filter
+from analysis.forecast.month_outlook import outlook
 from analysis.formatting import count, money, named, share
 from analysis.formatting import day as day_text
 from analysis.formatting import tokens as tokens_text

@@ -14,9 +14,9 @@ from typing import Any
 
 from analysis import dimensions, log_days
 from analysis.anomalies.annotations import Annotation, read_annotations
-from analysis.anomalies.month_forecast import Outlook
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import DriverLine
+from analysis.forecast.month_outlook import Outlook
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share

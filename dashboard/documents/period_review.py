@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from analysis.anomalies.month_forecast import Outlook, outlook
 from analysis.calendar_days import today
+from analysis.forecast.month_outlook import Outlook, outlook
 from analysis.formatting import count, money, named, share
 from analysis.formatting import day as day_text
 from analysis.gates.periods import DAY, begin_of

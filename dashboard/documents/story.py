@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from analysis import time_zone
-from analysis.anomalies.month_forecast import Outlook, outlook
 from analysis.diagnosis import narrative
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
+from analysis.forecast.month_outlook import Outlook, outlook
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share

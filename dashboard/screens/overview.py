@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from analysis.anomalies.month_forecast import Outlook, outlook
+from analysis.forecast.month_outlook import Outlook, outlook
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
 from analysis.gates.settings import Settings, read

@@ -27,6 +27,7 @@ SIGNATURES = {
     "context": "(**fields)",
     "cost": "(store, by=('day', 'model'), *, since=None, until=None, where=None, components=False, prices_of=None)",
     "diagnose": "(store, *, day=None, baseline=None, by=('agent', 'task'), metric='cost')",
+    "forecast": "(store, *, growth=None, scenario=None, models=())",
     "ingest": "(store, paths, *, format=None, mapping=None, texts=True, metadata_only=False, redact=False, "
     "timezone='UTC', max_bad_ratio=None, match_formats=True, workers=None, wait=60.0)",
     "ledger": "(store, *, rebuild=False)",
@@ -39,9 +40,9 @@ SIGNATURES = {
     "verify": "(store, strategy, *, rollout, unit=None, control=None, since=None, until=None)",
 }
 NAMES = ["Store", "Strategy", "apply", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors",
-         "ingest", "ledger", "optimize", "record", "replay", "report", "verify"]  # fmt: skip
-REPORTING = ["backtest", "cache_curve", "calls", "cost", "diagnose", "ingest", "ledger", "optimize", "replay", "report",
-             "verify"]  # fmt: skip
+         "forecast", "ingest", "ledger", "optimize", "record", "replay", "report", "verify"]  # fmt: skip
+REPORTING = ["backtest", "cache_curve", "calls", "cost", "diagnose", "forecast", "ingest", "ledger", "optimize",
+             "replay", "report", "verify"]  # fmt: skip
 
 
 def test_the_names_are_these(hc: ModuleType) -> None:

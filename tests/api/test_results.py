@@ -65,6 +65,7 @@ def results(hc: ModuleType, path: Path) -> Results:
                    ["verify", str(routed), "--from", "2024-03-08", "--since", "2024-03-05"]),
         "optimize": (lambda: hc.optimize(store, models="gpt-3.5-turbo", since=SINCE),
                      ["optimize", "--models", "gpt-3.5-turbo", "--since", SINCE]),
+        "forecast": (lambda: hc.forecast(store, growth="5%/month"), ["forecast", "--growth", "5%/month"]),
         "report": (lambda: hc.report(store, report, strategies=routed, audience="engineers"),
                    ["report", str(routed), "-o", str(report), "--md", "--for", "engineers"]),
     })  # fmt: skip
@@ -75,7 +76,7 @@ def written(target: Path) -> Path:
     return target
 
 
-ALL = ["cost", "calls", "ledger", "diagnose", "replay", "cache_curve", "backtest", "verify", "report",
+ALL = ["cost", "calls", "ledger", "diagnose", "replay", "cache_curve", "backtest", "verify", "report", "forecast",
        pytest.param("optimize", marks=pytest.mark.slow)]  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from builder import build_store
 from terminal import hindcast
 
 from analysis import time_zone
-from analysis.anomalies.month_forecast import outlook
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
+from analysis.forecast.month_outlook import outlook
 from analysis.formatting import money
 from analysis.ledger.ledger import update
 from analysis.reports.cost import cost

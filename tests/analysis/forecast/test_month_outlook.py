@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as some
 
-from analysis.anomalies.month_forecast import outlook
+from analysis.forecast.month_outlook import outlook
 
 START = date(2024, 2, 1)
 
