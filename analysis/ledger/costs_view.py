@@ -74,16 +74,25 @@ def costs_relation(con: duckdb.DuckDBPyConnection, ledger: str = "ledger") -> st
     """
     if not has_tables(con, "calls", ledger):
         return "costs"
+    if in_lake(con):
+        return "costs" if ledger == "ledger" else _joined(con, ledger)
     if not con.execute(_ALIGNED.format(ledger=ledger)).fetchall()[0][0]:
         if ledger == "ledger":
             return "costs"
-        con.execute(
-            f"CREATE OR REPLACE TEMP VIEW joined_costs AS SELECT * FROM calls LEFT JOIN {ledger} USING (call_no)"
-        )
-        return "joined_costs"
+        return _joined(con, ledger)
     first, last = con.execute("SELECT min(call_no), max(call_no) FROM calls").fetchall()[0]
     _view(con, "aligned_costs", [] if first is None else [(first, last)], ledger)
     return "aligned_costs"
+
+
+def in_lake(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether calls and their costs are read from one relation, of which `calls`, `ledger` and `costs` are views."""
+    return bool(con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'ledger'").fetchall())
+
+
+def _joined(con: duckdb.DuckDBPyConnection, ledger: str) -> str:
+    con.execute(f"CREATE OR REPLACE TEMP VIEW joined_costs AS SELECT * FROM calls LEFT JOIN {ledger} USING (call_no)")
+    return "joined_costs"
 
 
 def ranges_relation(con: duckdb.DuckDBPyConnection, relation: str, ranges: Sequence[Range]) -> str:

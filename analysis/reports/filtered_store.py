@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from analysis.dimensions import Filter, Where, as_filter
+from analysis.ledger.costs_view import in_lake
 from analysis.reports.call_labels import labelled
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -73,10 +74,11 @@ class FilteredStore(Store):
         con.execute("CREATE OR REPLACE TEMP TABLE kept_calls AS SELECT call_no FROM kept_numbers")
         con.unregister("kept_numbers")
         catalog = con.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
-        con.execute(
-            f"""CREATE OR REPLACE TEMP VIEW calls AS SELECT * FROM "{catalog}".main.calls
-                WHERE call_no IN (SELECT call_no FROM kept_calls)"""
-        )
+        for name in ("calls", "costs") if in_lake(con) else ("calls",):  # in a file `costs` is a view of `calls`
+            con.execute(
+                f"""CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM "{catalog}".main.{name}
+                    WHERE call_no IN (SELECT call_no FROM kept_calls)"""
+            )
 
 
 def filtered(store: Store, where: Where) -> Store:

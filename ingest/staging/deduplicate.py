@@ -14,18 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.store.database import has_tables
-from ingest.store.schema import CALL_COLUMNS
+from ingest.store.schema import CALL_COLUMNS, HASH
 
 NEAR_SECONDS = 2
 APART_SECONDS = 5  # between two calls of one id
-HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # of two 64-bit halves
 # what a fuller row of a call brings: every count
-_COUNTS = tuple(
+COUNTS = tuple(
     name
     for name in CALL_COLUMNS
     if name.endswith(("_tokens", "_calls", "_results")) and name not in ("max_tokens", "pending_tool_calls")
 )
-_BESIDE = ("finish_reason", "tokens_source")  # what comes with the counts
+BESIDE = ("finish_reason", "tokens_source")  # what comes with the counts
 _TOTAL = ("input_tokens", "output_tokens")
 _PARTS = (  # of equal totals, that which says more of what they are made of is fuller
     "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation_1h_input_tokens",
@@ -44,7 +43,7 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
     has none. `staged` are calls just published, new or not, and `high` and `low` the halves of their keys. The calls
     changed lose their price, so that whoever prices calls does it again.
     """
-    present = [name for name in (*_COUNTS, *_BESIDE) if name in staged.column_names]
+    present = [name for name in (*COUNTS, *BESIDE) if name in staged.column_names]
     if not {"input_tokens", "output_tokens"} & set(present):
         return
     if "replaces" not in staged.column_names:
@@ -52,7 +51,7 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
     staged = staged.select([*present, "replaces"])
     staged = staged.append_column("hi", pa.array(high)).append_column("lo", pa.array(low))
     con.register("staged_rows", staged.append_column("n", pa.array(np.arange(len(staged)))))
-    given = [f"s.{name}" if name in present else f"NULL AS {name}" for name in (*_COUNTS, *_BESIDE)]
+    given = [f"s.{name}" if name in present else f"NULL AS {name}" for name in (*COUNTS, *BESIDE)]
     total = _sum("s", [name for name in _TOTAL if name in present])
     parts = _sum("s", [name for name in _PARTS if name in present])
     con.execute(
@@ -66,8 +65,8 @@ def replace_fuller(con: duckdb.DuckDBPyConnection, staged: pa.Table, high: Any, 
     con.unregister("staged_rows")
     if con.execute("SELECT count(*) FROM fuller").fetchall()[0][0]:
         con.execute(
-            f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in _COUNTS)},
-                       {", ".join(f"{name} = coalesce(s.{name}, calls.{name})" for name in _BESIDE)}
+            f"""UPDATE calls SET {", ".join(f"{name} = s.{name}" for name in COUNTS)},
+                       {", ".join(f"{name} = coalesce(s.{name}, calls.{name})" for name in BESIDE)}
                   FROM fuller s WHERE calls.call_no = s.call_no"""
         )
         if has_tables(con, "ledger"):

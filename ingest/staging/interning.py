@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from ingest.contents.cache_keys import POLICIES
 from ingest.staging.arrow_files import concatenated, not_as_staged, read_table
-from ingest.staging.deduplicate import HASH
 from ingest.staging.segment import Segment
+from ingest.store.schema import HASH
 
 _HALVES = ("hi", "lo")
 _KEYS = tuple(f"key_{policy}" for policy in POLICIES)

@@ -22,7 +22,6 @@ from ingest.records.call import Bucket
 from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
 from ingest.staging import interning, printed_runs, source_files
 from ingest.staging.deduplicate import (
-    HASH,
     ID_USED_AGAIN,
     ids_used_again,
     keep_aliases,
@@ -33,7 +32,7 @@ from ingest.staging.deduplicate import (
 from ingest.staging.interning import Staged
 from ingest.staging.segment import FileCounts, Segment
 from ingest.staging.source_files import SourceFile
-from ingest.store.schema import CALL_COLUMNS, TABLES
+from ingest.store.schema import CALL_COLUMNS, HASH, TABLES
 
 # columns of `calls` that are made from staged columns of other names
 _MADE = {
@@ -62,14 +61,7 @@ def publish(
     source_files.open_all(con, touched)
     for format, group in groupby(segments, key=lambda segment: _format(segment, files)):
         together = list(group)
-        bases = {}
-        for place, segment in enumerate(together):
-            for number, counts in segment.counts.items():
-                bases[place, number] = files[number].row_base
-                _publish_quarantine(con, files[number], counts)
-                _publish_left_out(con, files[number], counts)
-                _publish_buckets(con, files[number], counts)
-                files[number].count(counts)
+        bases = _publish_counts(con, together, files)
         holding = [(place, segment) for place, segment in enumerate(together) if segment.calls]
         if holding:
             staged = Staged.read([segment for _, segment in holding])
@@ -79,6 +71,29 @@ def publish(
             con, [files[number] for number in dict.fromkeys(n for one in together for n in one.counts)]
         )
     _leave_out_other_scales(con)
+
+
+def publish_counts(con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], files: Sequence[SourceFile]) -> None:
+    """Add what the segments say of the files that is no call: rows left out, rows of usage reports, the counts."""
+    touched = [files[number] for number in dict.fromkeys(number for one in segments for number in one.counts)]
+    source_files.open_all(con, touched)
+    _publish_counts(con, segments, files)
+    source_files.save_all(con, touched)
+
+
+def _publish_counts(
+    con: duckdb.DuckDBPyConnection, segments: Sequence[Segment], files: Sequence[SourceFile]
+) -> dict[tuple[int, int], int]:
+    """By place of the segment and number of the file: the lines of the file that stand before the segment's."""
+    bases = {}
+    for place, segment in enumerate(segments):
+        for number, counts in segment.counts.items():
+            bases[place, number] = files[number].row_base
+            _publish_quarantine(con, files[number], counts)
+            _publish_left_out(con, files[number], counts)
+            _publish_buckets(con, files[number], counts)
+            files[number].count(counts)
+    return bases
 
 
 def _format(segment: Segment, files: Sequence[SourceFile]) -> str:
@@ -129,7 +144,7 @@ def _publish_calls(
         staged.keep(kept)
         staged.calls = interning.with_contents(con, staged)
         staged.calls = interning.with_keys(con, staged)
-        _insert_calls(con, staged.calls, high[kept], low[kept], first)
+        insert_calls(con, staged.calls, high[kept], low[kept], first)
         _publish_scores(con, staged, kept, first)
         _publish_issues(con, staged, kept, first, again)
         twice = printed_runs.flag_earlier(con, first)
@@ -170,8 +185,11 @@ def _key_table(high: Any, low: Any) -> pa.Table:
     return pa.table({"n": pa.array(np.arange(len(low))), "hi": pa.array(high), "lo": pa.array(low)})
 
 
-def _insert_calls(con: duckdb.DuckDBPyConnection, calls: pa.Table, high: Any, low: Any, first: int) -> None:
-    """Insert the columns that some call fills; the others are NULL without being named."""
+def insert_calls(con: duckdb.DuckDBPyConnection, calls: pa.Table, high: Any, low: Any, first: int) -> None:
+    """Insert the columns that some call fills; the others are NULL without being named.
+
+    `high` and `low` are the halves of the calls' keys, `first` is the number of the first call.
+    """
     given = {name: calls[name] for name in calls.column_names if name not in ("hi", "lo")}
     given |= {"n": pa.array(np.arange(len(calls))), "hi": pa.array(high), "lo": pa.array(low)}
     values = {}

@@ -62,8 +62,14 @@ class SourceFile:
     prior: dict[str, int] = field(default_factory=dict)
     printed: bool = False  # what a tool printed of a run, read after the logs of sessions
     unfinished: bool = False  # when last read, the file's last line had no end
+    url: str | None = None  # of an object of a store: a path would lose one of its slashes
     _seen: Any = None  # 64-bit hashes of the identity-less rows read so far, sorted
     _repeats: dict[int, int] = field(default_factory=dict)  # of those met more than once, how often
+
+    @property
+    def path_text(self) -> str:
+        """Where it lies, as `sources` tells it."""
+        return self.url or str(self.path)
 
     def count(self, counts: FileCounts) -> None:
         """Add the counts of a published segment. Its calls are duplicates until `found_new` says how many are not."""
@@ -119,7 +125,7 @@ class SourceFile:
         prior = self.prior if self.mode == "unchanged" else {}
         skipped = self.skipped or ({"as before": prior["skipped"]} if prior.get("skipped") else {})
         return {
-            "path": str(self.path),
+            "path": self.path_text,
             "format": self.format,
             "rows": self.rows + prior.get("rows", 0),
             "calls": self.calls,
@@ -202,14 +208,14 @@ def open_all(con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]) -> Non
     """Give every file its row in `sources`; of those read a second time forget what the first one set aside."""
     unknown = [file for file in files if file.source_id is None]
     if unknown:
-        con.register("source_paths", pa.table({"path": pa.array([str(file.path) for file in unknown], pa.string())}))
+        con.register("source_paths", pa.table({"path": pa.array([file.path_text for file in unknown], pa.string())}))
         known = dict(con.execute("SELECT path, source_id FROM sources JOIN source_paths USING (path)").fetchall())
         next_id = con.execute("SELECT coalesce(max(source_id) + 1, 0) FROM sources").fetchall()[0][0]
         new: dict[str, int] = {}
         for file in unknown:
-            file.source_id = known.get(str(file.path))
+            file.source_id = known.get(file.path_text)
             if file.source_id is None:
-                file.source_id = new[str(file.path)] = next_id + len(new)
+                file.source_id = new[file.path_text] = next_id + len(new)
         con.unregister("source_paths")
         if new:
             ids = pa.array(list(new.values()), pa.int32())

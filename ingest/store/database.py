@@ -60,6 +60,11 @@ class Store:
             )
 
     @property
+    def address(self) -> str:
+        """Where the store is, as a person writes it."""
+        return str(self.path)
+
+    @property
     def whole(self) -> Store:
         """The store without any restriction of what is read of it: itself."""
         return self

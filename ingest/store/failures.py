@@ -25,6 +25,13 @@ def newer(path: Path, detail: str) -> StoreError:
     )
 
 
+def newer_lake(address: str, layout: int) -> StoreError:
+    """For a lake of a layout that a later version of this program has made."""
+    return StoreError(
+        f"written by a newer version (lake layout {layout})", where=address, remedy="Upgrade llm-hindcast."
+    )
+
+
 def opening_failure(error: duckdb.Error, path: Path) -> StoreError:
     """For an error on opening or writing the file at `path`."""
     text = str(error).splitlines()[0]

@@ -1,0 +1,119 @@
+"""The files of an ingest into a lake: on this machine or in an object store, and what the lake knows of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ingest.detect.file_format import recognise
+from ingest.errors import InputError
+from ingest.format_contract import Format
+from ingest.lake.plan import TASK_BYTES, LogFile
+from ingest.pipeline.found_files import find_files
+from ingest.pipeline.report import IngestReport
+from ingest.places.place import Listed, Place, is_url, open_place
+from ingest.staging.source_files import SourceFile
+from ingest.store.lake import LakeStore
+
+_HEAD: Final = 1 << 20  # bytes of a large object that tell what it is
+PRINTED: Final = "what a tool printed of a run is read into a DuckDB file only: a lake does not look for its session"
+MANY: Final = 100_000  # objects of which it is said first what reading them costs
+GET_USD_PER_MILLION: Final = 0.40  # S3 standard, us-east-1, list price of 2026-01
+
+
+@dataclass
+class Found:
+    """A file that is to be read, and its counts."""
+
+    source: SourceFile
+    log: LogFile
+
+
+def find(
+    store: LakeStore, paths: Sequence[str | Path], report: IngestReport, *, mapping: Any, forced: Format | None
+) -> tuple[list[SourceFile], list[Found]]:
+    """(all files in order, those to be read). Raises InputError if there is nothing that could be read."""
+    sources: list[SourceFile] = []
+    found: list[Found] = []
+    local = [path for path in paths if not is_url(str(path))]
+    if local:
+        for source, known in find_files(local, store, report, mapping=mapping, forced=forced):
+            sources.append(source)
+            source.number = len(sources) - 1
+            if source.mode == "unchanged":
+                continue
+            if source.printed:
+                report.problems.append(InputError(PRINTED, where=str(source.path)))
+                sources.pop()
+                continue
+            if source.mode == "resume":  # from the beginning: what is known of it is found again by its identity
+                source.mode, source.start, source.end_offset = "reread", 0, 0
+            log = LogFile(
+                source.number, "", "", str(source.path), source.size, source.fingerprint, source.mtime_ns // 1000,
+                known.format, known.name, known.shape, known.splittable, known.compressed,
+            )  # fmt: skip
+            found.append(Found(source, log))
+    for address in (str(path) for path in paths if is_url(str(path))):
+        _find_objects(store, address, sources, found, mapping, forced)
+    return sources, found
+
+
+def _find_objects(
+    store: LakeStore, address: str, sources: list[SourceFile], found: list[Found], mapping: Any, forced: Format | None
+) -> None:
+    folder, _, last = address.rpartition("/")
+    place, prefix = (open_place(folder + "/"), last) if last else (open_place(address), "")
+    listed = [one for one in place.list(prefix) if one.size]
+    if not listed:
+        raise InputError("no object is there", where=address)
+    known = _known(store)
+    for one in listed:
+        path = place.address + one.name
+        version = f"{one.size}:{one.version}"
+        source = SourceFile(len(sources), Path(path), "", one.size, one.modified_us * 1000, version)
+        source.url = path
+        sources.append(source)
+        if path in known:
+            source.source_id, fingerprint, complete, source.format, source.prior = known[path]
+            if fingerprint == version and complete:
+                source.mode = "unchanged"
+                continue
+            source.mode = "reread"
+        found.append(Found(source, _object(place, one, source, mapping, forced)))
+
+
+def _known(store: LakeStore) -> dict[str, tuple[int, str, bool, str, dict[str, int]]]:
+    names = ("rows", "calls", "duplicates", "quarantined", "skipped")
+    with store.read() as con:
+        rows = con.execute(
+            f"SELECT path, source_id, fingerprint, complete, format, {', '.join(names)} FROM sources"
+        ).fetchall()
+    return {
+        path: (number, mark, bool(whole), format or "", {n: int(v or 0) for n, v in zip(names, counts, strict=True)})
+        for path, number, mark, whole, format, *counts in rows
+    }
+
+
+def _object(place: Place, one: Listed, source: SourceFile, mapping: Any, forced: Format | None) -> LogFile:
+    """A large object is recognised by its beginning, as it may be split; small ones by whoever reads them."""
+    told: dict[str, Any] = {"format": None, "title": "", "shape": "", "split": False, "compressed": False}
+    if one.size > TASK_BYTES or forced is not None:
+        with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
+            head = Path(folder) / Path(one.name).name
+            head.write_bytes(place.read(one.name, 0, min(_HEAD, one.size)))
+            try:
+                known = recognise(head, mapping=mapping, forced=forced)
+            except InputError:
+                known = None
+        if known is not None:
+            told = {
+                "format": known.format, "title": known.name, "shape": known.shape, "split": known.splittable,
+                "compressed": known.compressed,
+            }  # fmt: skip
+    source.format = told["title"]
+    return LogFile(
+        source.number, place.address, one.name, place.address + one.name, one.size, one.version, one.modified_us, **told
+    )

@@ -1,0 +1,354 @@
+"""An ingest into a lake, from the files to the commit. Until the commit nothing of it counts."""
+
+from __future__ import annotations
+
+import hmac
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import msgspec
+
+import ingest
+from ingest.errors import InputError, StoreBusyError, StoreError
+from ingest.formats import format_named
+from ingest.lake import log_files, plan
+from ingest.lake.deduplicate import Staged, deduplicate
+from ingest.lake.executors import Executor
+from ingest.lake.job import Job, Pricing
+from ingest.lake.log_files import Found
+from ingest.lake.number import SHARED, Begin, Settled, number, settle
+from ingest.lake.objects import read_table
+from ingest.lake.parse import Parsed, parse, result
+from ingest.lake.write import load_prices, price_names, save_prices, write
+from ingest.pipeline.report import IngestReport
+from ingest.places.place import is_url
+from ingest.progress import Progress
+from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
+from ingest.staging.publish import publish_counts
+from ingest.staging.segment import Segment
+from ingest.staging.source_files import SourceFile
+from ingest.store import lake_commits
+from ingest.store.lake import LakeStore
+from ingest.store.lake_commits import LakeState, Part
+from ingest.store.lake_parts import define_views
+from ingest.store.memory import MemoryStore
+
+TRIES: Final = 5  # commits that others may make meanwhile
+_LOG = r"format || ':' || regexp_replace(path, '[^/\\]*$', '')"
+
+
+def ingest_into_lake(
+    store: LakeStore,
+    paths: Iterable[str | Path],
+    executor: Executor,
+    pricing: Callable[[], Pricing],
+    *,
+    format: str | None = None,
+    mapping: str | Path | None = None,
+    keep: str = "text",
+    hash_key: Path | None = None,
+    redact: Sequence[str] | None = None,
+    timezone: str = "UTC",
+    progress: Progress | None = None,
+    task_bytes: int = plan.TASK_BYTES,
+) -> IngestReport:
+    """Read logs into the lake, each call once, and price them; as `ingest.pipeline.run.ingest` in all else.
+
+    `keep` is text, hashes or none, and the same for all of a lake. Calls that two tools logged are counted twice where
+    no shared id tells. Raises InputError, StoreError; StoreBusyError where others kept committing meanwhile.
+    """
+    text = Path(mapping).read_text() if mapping is not None else ""
+    chosen = None
+    if mapping is not None:
+        from ingest.mapping_file import load_mapping
+
+        chosen = load_mapping(Path(mapping))
+    forced = format_named(format) if format is not None else None
+    key = _key(store, hash_key) if keep == "hashes" else None
+    rules = plan.Rules(keep, _fingerprint(key), None if redact is None else list(redact), timezone, text)
+    given = list(paths)
+    for _ in range(TRIES):
+        state = store.state() or store.make()
+        _same_privacy(store, state, rules)
+        report = IngestReport()
+        sources, found = log_files.find(store, given, report, mapping=chosen, forced=forced)
+        run = _Run(store, state, rules, key, pricing, executor, sources, found, progress, task_bytes)
+        if run.commit():
+            run.tell(report)
+            return report
+    raise StoreBusyError(
+        f"others have written to {store.address} each time this ingest was ready", remedy="Run the same command again."
+    )
+
+
+def _key(store: LakeStore, path: Path | None) -> bytes:
+    from ingest.contents.redaction import load_key
+
+    if path is None and is_url(store.address):
+        raise InputError(
+            "--no-text needs one key for all who read into this lake, and it does not belong beside it",
+            remedy="Name its file: --key FILE   (it is made where there is none)",
+        )
+    return load_key(path, Path(store.address))
+
+
+def _fingerprint(key: bytes | None) -> str:
+    return "" if key is None else hmac.digest(key, b"hindcast lake key", "sha256").hex()[:32]
+
+
+def _same_privacy(store: LakeStore, state: LakeState, rules: plan.Rules) -> None:
+    """Raise InputError where the lake keeps texts otherwise, or hashes with another key: its requests never meet."""
+    kept = state.commit.keep
+    words = {"text": "texts", "hashes": "keyed hashes (--no-text)", "none": "nothing of them (--metadata-only)"}
+    if kept and kept != rules.keep:
+        raise InputError(
+            f"this lake keeps of messages {words[kept]}, this ingest would keep {words[rules.keep]}",
+            where=store.address,
+            remedy="Read with the same option as before, or into a lake of its own.",
+        )
+    if kept == "hashes" and state.commit.key != rules.key:
+        raise InputError(
+            "the texts of this lake are hashed with another key, so its requests and these would never meet",
+            where=store.address,
+            remedy="Name the file of that key: --key FILE",
+        )
+
+
+class _Run:
+    """One try to read what is new and to commit it."""
+
+    def __init__(
+        self,
+        store: LakeStore,
+        state: LakeState,
+        rules: plan.Rules,
+        key: bytes | None,
+        pricing: Callable[[], Pricing],
+        executor: Executor,
+        sources: list[SourceFile],
+        found: list[Found],
+        progress: Progress | None,
+        task_bytes: int,
+    ) -> None:
+        self.store, self.state, self.executor, self.progress = store, state, executor, progress
+        self.sources = sources
+        logs = [msgspec.structs.replace(one.log, number=place) for place, one in enumerate(found)]
+        self.read = [one.source for one in found]
+        self.plan = plan.cut(logs, rules, state.commit.buckets, _program(), task_bytes)
+        self.run = plan.identity(self.plan, state.commit.number)
+        self.job = Job(store.address, self.run, pricing, key)
+        self.unusable: dict[int, list[str]] = {}
+        self.printed: list[int] = []
+
+    def commit(self) -> bool:
+        """Whether everything is in the lake now; False where another commit was faster."""
+        if not self.plan.tasks:
+            return True
+        plan.save(self.store.place, self.run, self.plan)
+        parsed = self._parse()
+        settled = self._judge(parsed)
+        with self.store.change(self.state) as con:
+            segments = [
+                Segment(Path(), counts={one.file: one.told()}) for task in parsed for one in parsed[task].counts
+            ]
+            for one in settled.values():
+                for file, calls in one.files.items():
+                    self.read[file].found_new(calls)
+            publish_counts(con, segments, self.read)
+            ids = {place: file.source_id for place, file in enumerate(self.read) if file.source_id is not None}
+            self._tell("sources.json", ids)
+            begin = self._begin(con, settled, parsed)
+            free = dict.fromkeys(SHARED, 0)
+            for told in self.executor.map(partial(number, self.job), [0]):
+                free = told
+            self._prices(con, settled)
+            parts = self._write(settled)
+            self._small_tables(con, settled)
+            with_parts = LakeState(self.state.commit, self.state.parts | {part.name: part for part in parts})
+            define_views(con, self.store.place, with_parts)
+            if with_parts.of("calls"):
+                self.job.pricing().conclude(con)
+            side = self.store.save_side(con, self.state.commit.number + 1)
+        parts += self.known
+        rules = self.plan.rules
+        commit = lake_commits.following(
+            self.state, side=side, parts=parts, run=self.run, keep=rules.keep, key=rules.key,
+            calls=begin.calls[-1], **free,
+        )  # fmt: skip
+        return lake_commits.add(self.store.place, self.state, commit) is not None
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def _parse(self) -> dict[int, Parsed]:
+        tasks = self.plan.tasks
+        if self.progress:
+            self.progress.total(sum(task.end - task.start for task in tasks))
+        for place, _ in enumerate(self._map(parse, [task.number for task in tasks])):
+            if self.progress:
+                self.progress.advance(tasks[place].end - tasks[place].start)
+        found = {task.number: result(self.job, task.number) for task in tasks}
+        for one in found.values():
+            for place, format in one.formats.items():
+                self.read[place].format = format
+            self.unusable |= one.problems
+            self.printed += one.printed
+            if one.hashed:
+                raise InputError(
+                    "a log that names some of its texts by a hash alone is read into a DuckDB file only",
+                    where=self.plan.files[min(one.formats)].path,
+                )
+        if len(self.unusable) == len(self.plan.files) == len(self.sources):
+            raise InputError("no log was recognised", where=self.plan.files[0].path)
+        return found
+
+    def _judge(self, parsed: dict[int, Parsed]) -> dict[int, Settled]:
+        bases: list[dict[int, int]] = []
+        lines: dict[int, int] = {}
+        for task in self.plan.tasks:
+            one = parsed[task.number]
+            bases.append({place: lines.get(place, 0) for place in one.formats})
+            for counts in one.counts:
+                lines[counts.file] = lines.get(counts.file, 0) + counts.lines
+        tasks = [task for task in parsed if parsed[task].calls]
+        known = self.state.of("identities")
+        slots = [tasks] * self.plan.buckets
+        formats = {place: name for one in parsed.values() for place, name in one.formats.items()}
+        self._tell("staged.json", Staged(formats, slots, known, bases))
+        self.known: list[Part] = []
+        overtaken = 0
+        for judged in self._map(deduplicate, list(range(self.plan.buckets)) if tasks else []):
+            overtaken += judged.overtaken
+            if judged.known is not None:
+                self.known.append(judged.known)
+        self.known.sort(key=lambda part: part.slot)
+        if overtaken:
+            raise StoreError(
+                f"{overtaken:,} calls that were stored before have fuller counts in this log; a lake keeps calls "
+                "as they were written, and nothing of this ingest was committed",
+                where=self.store.address,
+                remedy="Read logs of answers that are still being written into a DuckDB file, or when they are whole.",
+            )
+        return dict(zip(sorted(tasks), self._in_order(settle, sorted(tasks)), strict=True))
+
+    def _begin(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled], parsed: dict[int, Parsed]) -> Begin:
+        commit = self.state.commit
+        first = commit.calls
+        calls = []
+        for task in self.plan.tasks:
+            calls.append(first)
+            first += settled[task.number].calls if task.number in settled else 0
+        staying = [task for task, one in settled.items() if one.calls]
+        shared = [part for part in self.state.parts.values() if part.kind in SHARED]
+        scaleless = self._scaleless(con, parsed)
+        begin = Begin([*calls, first], commit.contents, commit.keys, shared, staying, scaleless)
+        self._tell("begin.json", begin)
+        return begin
+
+    def _scaleless(self, con: duckdb.DuckDBPyConnection, parsed: dict[int, Parsed]) -> list[int]:
+        """The files whose scores mean something else, as some of their log's lie outside 0..1: files of one format in
+        one folder. As `ingest.staging.publish` judges it."""
+        flagged = {one.file for task in parsed.values() for one in task.counts if one.flagged.get(IMPOSSIBLE_SCORE)}
+        logs = {}
+        for place, file in enumerate(self.read):
+            named = {"format": file.format, "path": file.path_text}
+            found = con.execute(f"SELECT {_LOG} FROM (SELECT $format AS format, $path AS path)", named)
+            logs[place] = found.fetchall()[0][0]
+        other = {logs[place] for place in flagged}
+        code = {"code": IMPOSSIBLE_SCORE}
+        if con.execute("SELECT 1 FROM import_issues WHERE code = $code LIMIT 1", code).fetchall():
+            stored_logs = con.execute(
+                f"""SELECT DISTINCT {_LOG} FROM import_issues JOIN calls USING (call_no)
+                      JOIN sources USING (source_id) WHERE code = $code""",
+                code,
+            ).fetchall()
+            other |= {log for (log,) in stored_logs}
+        if other:
+            stored = con.execute(
+                f"""SELECT count(*) FROM calls JOIN sources USING (source_id)
+                     WHERE score IS NOT NULL AND {_LOG} IN (SELECT unnest($logs))""",
+                {"logs": sorted(other)},
+            ).fetchall()[0][0]
+            if stored:
+                raise StoreError(
+                    f"a score of this log lies outside 0..1, so that those of {stored:,} calls stored before mean "
+                    "something else; a lake keeps calls as they were written, and nothing of this ingest was committed",
+                    where=self.store.address,
+                    remedy="Read the whole log into a lake of its own.",
+                )
+        return [place for place, log in logs.items() if log in other]
+
+    def _prices(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled]) -> None:
+        models = {tuple(model) for one in settled.values() for model in one.models}
+        with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
+            scratch = MemoryStore(Path(folder) / "prices.duckdb")
+            price_names(self.job, scratch, con, sorted((list(model) for model in models), key=str))
+            with scratch.read() as priced:
+                save_prices(self.job, priced, Path(folder))
+            load_prices(self.job, con, Path(folder))
+
+    def _write(self, settled: dict[int, Settled]) -> list[Part]:
+        tasks = [task for task, one in settled.items() if one.calls]
+        return [part for one in self._in_order(write, tasks) for part in one.parts]
+
+    def _small_tables(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled]) -> None:
+        for name, query in (
+            ("scores", "INSERT INTO scores SELECT call_no, model, score, 'log' FROM given"),
+            ("issues", "INSERT INTO import_issues SELECT call_no, code, detail FROM given"),
+            (
+                "content_tokens",
+                """INSERT INTO content_tokens (content_id, encoding, tokens, blocks)
+                   SELECT content_id, encoding, min(tokens), any_value(blocks) FROM given g
+                    WHERE NOT EXISTS (SELECT 1 FROM content_tokens t
+                                       WHERE t.content_id = g.content_id AND t.encoding = g.encoding)
+                    GROUP BY content_id, encoding ORDER BY content_id, encoding""",
+            ),
+        ):
+            for task in settled:
+                path = f"run/{self.run}/{name}/{task:06}.parquet"
+                if self.store.place.size(path) is not None:
+                    con.register("given", read_table(self.store.place, path))
+                    con.execute(query)
+                    con.unregister("given")
+
+    # -- around them -----------------------------------------------------------------------------------------------
+
+    def _map(self, work: Callable[[Job, int], Any], items: Sequence[int]) -> Iterator[Any]:
+        yield from self.executor.map(partial(work, self.job), items)
+
+    def _in_order(self, work: Callable[[Job, int], Any], items: Sequence[int]) -> list[Any]:
+        """The results in the order of the items, whatever order they come in."""
+        found = dict(self._map(partial(_numbered, work), items))
+        return [found[item] for item in items]
+
+    def _tell(self, name: str, what: object) -> None:
+        self.store.place.write(f"run/{self.run}/{name}", msgspec.json.encode(what))
+
+    def tell(self, report: IngestReport) -> None:
+        """The counts of all files, and what could not be used."""
+        for place, (what, _) in sorted(self.unusable.items()):
+            report.passed_over.append(f"{self.plan.files[place].path}: {what}")
+        for place in self.printed:
+            report.problems.append(InputError(log_files.PRINTED, where=self.plan.files[place].path))
+        unusable = {id(self.read[place]) for place in (*self.unusable, *self.printed)}
+        for source in self.sources:
+            if id(source) in unusable:
+                continue
+            report.files.append(source.report())
+            if source.problem:
+                report.problems.append(
+                    InputError(
+                        source.problem, where=source.path_text, remedy="Everything before that place was stored."
+                    )
+                )
+
+
+def _numbered(work: Callable[[Job, int], Any], job: Job, item: int) -> tuple[int, Any]:
+    return item, work(job, item)
+
+
+def _program() -> str:
+    return ingest.__version__

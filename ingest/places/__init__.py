@@ -1,0 +1,1 @@
+"""Where objects lie: a folder or an object store, by one address."""
