@@ -285,7 +285,7 @@ class Watch:
         changes = compare(self.episodes, found, now, since=since, settings=self.settings, accepted=accepted)
         if not changes:
             return
-        where = str(self.store.path)
+        where = self.store.address
         notices = []
         for episode, parts in changes.tell:
             alert = episode.alert

@@ -70,7 +70,7 @@ def diagnose(
         if not any(past.totals.values()):
             raise InputError(
                 "no call has both a time and a price" if metric == "cost" else "no call has a time",
-                where=str(store.path),
+                where=store.address,
                 remedy="See what is missing with: hindcast cost --by cost_status",
             )
         said = marks(con)
@@ -215,7 +215,7 @@ def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
 
 def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     if not has_tables(con, "costs"):
-        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+        raise InputError("the calls have no cost yet", where=store.address, remedy="Run: hindcast reprice")
 
 
 def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:

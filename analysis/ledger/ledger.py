@@ -76,6 +76,7 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
         with store.read() as con:
             if _complete(con):
                 return _summary(con, 0)
+    store.require_rewritable("pricing anew, as a new price book or prices of your own ask for,")
     total = 0
     while True:
         with store.write() as con:

@@ -220,6 +220,6 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     if con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]:
-        raise InputError("the store holds no calls yet", where=str(store.path), remedy="Run: hindcast ingest PATH")
+        raise InputError("the store holds no calls yet", where=store.address, remedy="Run: hindcast ingest PATH")
     if not has_tables(con, "costs"):
-        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice")
+        raise InputError("the calls have no cost yet", where=store.address, remedy="Run: hindcast reprice")

@@ -200,7 +200,7 @@ def require_ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
     try:  # listing the tables would take longer than the whole question
         con.execute("SELECT 1 FROM ledger LIMIT 0")
     except duckdb.CatalogException as error:
-        raise InputError("the calls have no cost yet", where=str(store.path), remedy="Run: hindcast reprice") from error
+        raise InputError("the calls have no cost yet", where=store.address, remedy="Run: hindcast reprice") from error
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,22 @@ class FilteredStore(Store):
         return self._whole
 
     @property
+    def address(self) -> str:
+        return self._whole.address
+
+    def exists(self) -> bool:
+        return self._whole.exists()
+
+    def publish_number(self) -> int:
+        return self._whole.publish_number()
+
+    def upgrade(self) -> None:
+        self._whole.upgrade()
+
+    def require_rewritable(self, what: str) -> None:
+        self._whole.require_rewritable(what)
+
+    @property
     def restriction(self) -> str:
         return str(self.chosen)
 

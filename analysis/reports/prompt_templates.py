@@ -127,7 +127,7 @@ def templates(store: Store, *, since: date | None = None, until: date | None = N
         heads, calls, without = _heads(con, since, until)
         lines = _lines(con, {i for head in heads for i in head.ids})
     if calls and not heads:
-        raise InputError("no call keeps its messages", where=str(store.path), remedy="Ingest without --no-text.")
+        raise InputError("no call keeps its messages", where=store.address, remedy="Ingest without --no-text.")
     found = []
     for (agent, task), members in _places(heads).items():
         for family in _families(members, lines):

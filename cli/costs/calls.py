@@ -50,10 +50,10 @@ def calls(
     from analysis.dimensions import as_filter
     from analysis.reports import calls as listing
     from cli.python_api.costs import CallList
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     if show is not None:
-        _show_messages(Store(store), show, as_json=json)
+        _show_messages(open_store(store), show, as_json=json)
         return
     given = {"agent": agent, "task": task, "model": model, "session": session, "user": user}
     keep = as_filter([*(f"{name}={value}" for name, value in given.items() if value is not None), *(where or ())])

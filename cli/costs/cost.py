@@ -305,9 +305,10 @@ def reprice(
     """
     from analysis import formatting
     from analysis.ledger.ledger import update
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    handle = Store(store)
+    handle = open_store(store)
+    handle.require_rewritable("hindcast reprice")
     handle.upgrade()
     with handle.read():  # a clear error where there is no store
         pass

@@ -59,7 +59,7 @@ def diagnose(
     from analysis.diagnosis import document
     from analysis.diagnosis.diagnose import diagnose as explain_day
     from ingest.errors import InputError
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     if mark and unmark:
         raise InputError("--mark and --unmark contradict each other", remedy="Leave one of them out.")
@@ -70,10 +70,10 @@ def diagnose(
             option = "--mark planned" if mark else "--unmark"
             raise InputError(f"{option.split()[0]} needs a day", remedy=f"Name it: --day 2024-03-05 {option}")
         if mark:
-            day_marks.mark(Store(store), day, mark, remark)
+            day_marks.mark(open_store(store), day, mark, remark)
             note(f"{day} is marked as {mark}: it raises no flag and counts as history")
         else:
-            day_marks.unmark(Store(store), day)
+            day_marks.unmark(open_store(store), day)
             note(f"{day} is no longer marked: it is assessed like any other day")
     found = explain_day(
         selected_store(store, where),

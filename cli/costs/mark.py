@@ -36,9 +36,9 @@ def mark(
     from analysis.anomalies.annotations import remove as forget
     from analysis.formatting import count
     from ingest.errors import InputError
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    found = Store(store)
+    found = open_store(store)
     if tags is not None and (time or text or remove):
         raise InputError("--tags marks by itself", remedy="Leave the time, the text and --remove out.")
     if (remove and (time is None or text is not None)) or (not remove and (time is None) != (text is None)):

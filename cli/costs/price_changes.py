@@ -46,11 +46,12 @@ def import_list(
     from analysis.calendar_days import today
     from analysis.price_book import price_lists
     from ingest.errors import InputError
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     if (file is None) == (remove is None):
         raise InputError("name a FILE to import, or a list to --remove", remedy="hindcast prices import api.json")
-    handle = Store(store)
+    handle = open_store(store)
+    handle.require_rewritable("a price of your own")
     with handle.read():
         pass
     if file is None:
@@ -108,9 +109,10 @@ def set_prices(
     from analysis import formatting
     from analysis.pricing import overrides, stored_overrides
     from ingest.errors import InputError
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    handle = Store(store)
+    handle = open_store(store)
+    handle.require_rewritable("a price of your own")
     with handle.read():  # a clear error where there is no store
         pass
     aliases: dict[str, str] = {}
@@ -158,9 +160,10 @@ def unset(
     Example: hindcast prices unset 1
     """
     from analysis.pricing.stored_overrides import remove_override
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    handle = Store(store)
+    handle = open_store(store)
+    handle.require_rewritable("a price of your own")
     with handle.read():
         pass
     with handle.write() as con:

@@ -48,10 +48,10 @@ def list_prices(
     """
     from analysis import formatting
     from analysis.reports.price_list import list_overrides, list_rows
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     if overrides:
-        own = list_overrides(Store(store))
+        own = list_overrides(open_store(store))
         if json:
             emit_json(own)
             return
@@ -65,7 +65,7 @@ def list_prices(
     if unpriced:
         _list_unpriced(store, json)
         return
-    found = list_rows(Store(store), model)
+    found = list_rows(open_store(store), model)
     if json:
         emit_json(found.to_json())
         return
@@ -97,9 +97,9 @@ def list_prices(
 def _list_unpriced(store: str, json: bool) -> None:
     from analysis import formatting
     from analysis.reports.unpriced_models import unpriced_models
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    found = unpriced_models(Store(store))
+    found = unpriced_models(open_store(store))
     if json:
         emit_json({"models": [item.to_json() for item in found]})
         return
@@ -146,9 +146,9 @@ def explain_price(
     from analysis.calendar_days import today
     from analysis.pricing.model_names import UNRESOLVED
     from analysis.reports.price_explanation import explain
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    handle = Store(store)
+    handle = open_store(store)
     if handle.exists():
         with handle.read() as con:
             found = explain(con, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
@@ -248,9 +248,9 @@ def diff(
     from analysis import formatting
     from analysis.calendar_days import today
     from analysis.reports.price_list_comparison import compare
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    found, missing = compare(Store(store), Path(file), at or today())
+    found, missing = compare(open_store(store), Path(file), at or today())
     if json:
         emit_json({"differences": [item.to_json() for item in found], "missing": missing})
         return

@@ -41,10 +41,10 @@ def reconcile(
     from analysis.billing.read_invoice import read_invoice
     from analysis.billing.reconcile import EFFECTS
     from analysis.billing.reconcile import reconcile as compare
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     lines = [line for file in files for line in read_invoice(Path(file), Path(mapping) if mapping else None)]
-    found = compare(Store(store), lines, zone_hours=zone)
+    found = compare(open_store(store), lines, zone_hours=zone)
     if json:
         emit_json(found.to_json())
         return

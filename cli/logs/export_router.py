@@ -64,13 +64,13 @@ def _write(target: str, path: Path, output: Path | None, store: str, as_json: bo
     import importlib
 
     from analysis.formatting import count
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
     from replay import export
     from replay.strategy.schema import load
 
     router = importlib.import_module(f"replay.export.{target}")
     chosen = load(path)
-    found = Store(store)
+    found = open_store(store)
     known = export.known_of(found) if found.exists() else export.Known()
     result = router.export(chosen, known)
     checked = export.check(chosen, result, router, export.sample(found, strategy=chosen)) if found.exists() else None

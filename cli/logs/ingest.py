@@ -80,6 +80,9 @@ def ingest(
     workers: Annotated[
         int | None, typer.Option(help="Parser processes (default: one per processor, at most 8).", min=1, max=64)
     ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="ADDRESS", help="Into a lake: on the workers of this Dask scheduler.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Read LLM call logs into the store, each call once.
@@ -95,13 +98,11 @@ def ingest(
     from ingest.pipeline.workers import prepare
 
     prepare(paths, workers)
-    from cli.python_api.log_ingest import load_pricing, price_new_calls
+    from cli.python_api.log_ingest import load_pricing, price_new_calls, read_logs
     from cli.terminal.output import note, progress
-    from ingest.pipeline.run import ingest as run
-    from ingest.records.timestamps import zone_named
-    from ingest.store.database import Store
+    from ingest.store.address import is_lake, open_store
 
-    target = Store(store)
+    target = open_store(store)
     options: dict[str, Any] = {
         "format": format,
         "mapping": mapping,
@@ -109,16 +110,19 @@ def ingest(
         "metadata_only": metadata_only,
         "hash_key": key,
         "redact": (redact_pattern or []) if redact or redact_pattern else None,
-        "zone": zone_named(timezone),
         "workers": workers,
         "wait": wait,
         "match_formats": match_formats,
     }
     if follow:
-        _follow(target, paths, every, options)
+        _follow(target, paths, every, timezone, options)
         return
     with progress("Reading") as bar:
-        report = run(target, paths, progress=bar, meanwhile=load_pricing, **options)
+        report = read_logs(
+            target, paths, on=on, timezone=timezone, tell=note, progress=bar, meanwhile=load_pricing, **options
+        )
+    if is_lake(store) and len({file["format"] for file in report.files}) > 1:
+        note("Calls logged by two tools are counted twice in a lake; ids decide.")
     if count_tokens:
         from ingest.contents.tokenizer import ENCODINGS, ensure_counted
 
@@ -136,11 +140,21 @@ def ingest(
         report.check_strict()
 
 
-def _follow(store: Any, paths: list[Path], every: float, options: dict[str, Any]) -> None:
+def _follow(store: Any, paths: list[Path], every: float, timezone: str, options: dict[str, Any]) -> None:
     from analysis.formatting import count
     from cli.python_api.log_ingest import price_new_calls
     from cli.terminal.output import note
+    from ingest.errors import InputError
     from ingest.pipeline.follow import follow
+    from ingest.records.timestamps import zone_named
+    from ingest.store.address import is_lake
+
+    if is_lake(store.address):
+        raise InputError(
+            "--follow reads into a DuckDB file",
+            remedy="Run the same ingest into a lake from a timer: what has not changed is not read again.",
+        )
+    options = {**options, "zone": zone_named(timezone)}
 
     def tell(report: Any) -> None:
         price_new_calls(store, report)

@@ -52,13 +52,13 @@ def status(
         context.with_resource(time_zone.days_in(requested_time_zone(asked)))
     if context.invoked_subcommand is not None:
         return  # --store, --json and --tz hold for that command: see their options
-    path = Path(store)
-    if not path.exists():
+    from ingest.store.address import open_store
+
+    path, handle = Path(store), open_store(store)
+    if not handle.exists():
         _no_store(path, as_json=json)
         return
-    from ingest.store.database import Store
-
-    document = standing(Store(path))
+    document = standing(handle)
     if json:
         emit_json(document)
     else:
@@ -76,7 +76,7 @@ def standing(store: Any) -> dict[str, Any]:
     with store.read() as con:
         calls = con.execute("SELECT count(*) FROM calls").fetchall()[0][0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
-    document = {"store": str(store.path), "calls": calls, "quarantined": quarantined, "total": None, "day": None}
+    document = {"store": store.address, "calls": calls, "quarantined": quarantined, "total": None, "day": None}
     if not calls:
         return {**document, "next": "hindcast ingest PATH"}
     try:

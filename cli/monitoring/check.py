@@ -62,7 +62,7 @@ def check(
     from analysis.gates import settings as gate_settings
     from cli.monitoring import gate_formats
     from ingest.errors import InputError
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
     from replay.gates.evaluate import evaluate
 
     if settings != FILE and not settings.is_file():
@@ -76,7 +76,7 @@ def check(
         changed = _proposed(selected_store(store, where), limits, strategy, baseline, prompt or (), since, until)
         results = changed.gates
     else:
-        results = evaluate(Store(store), limits, _moment(at))
+        results = evaluate(open_store(store), limits, _moment(at))
     failures = [one for one in results if limits.fails(one)]
     told = [sentence for effect in changed.prompts if effect.calls for sentence in effect.sentences] if changed else []
     if json:

@@ -64,6 +64,7 @@ def watch(
     from analysis.alerting import settings as watch_settings
     from analysis.alerting.channels import open_channel
     from ingest.errors import InputError
+    from ingest.store.address import open_store
 
     if settings != FILE and not settings.is_file():
         raise InputError("there is no such file", where=str(settings), remedy="The channels: docs/watch.md")
@@ -75,7 +76,7 @@ def watch(
     for path in paths or ():
         if not path.exists():  # later it may vanish and come back
             raise InputError("there is no such file or folder", where=str(path))
-    if not paths and listen is None and not Path(store).exists():
+    if not paths and listen is None and not open_store(store).exists():
         raise InputError(
             "there is nothing to watch", remedy="Name a folder of logs, or receive them: --listen 127.0.0.1:4318"
         )
@@ -117,10 +118,10 @@ def _watch(
 
     from analysis.alerting.watch import Watch
     from analysis.gates import settings as gate_settings
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
     from replay.gates.evaluate import evaluate
 
-    target = Store(store)
+    target = open_store(store)
     limits = None if gates is None else gate_settings.read(gates)
 
     def judge(now: datetime) -> Any:
@@ -173,7 +174,7 @@ def _serve_metrics(stack: ExitStack, watched: Watch, address: str) -> None:
 def _introduce(watched: Watch, paths: list[Path], chosen: WatchSettings) -> None:
     followed = f"Following {', '.join(map(str, paths))}. " if paths else ""
     told = ", ".join(f"{one.name} ({one.kind})" for one in chosen.channels) or "this terminal only"
-    note(f"{followed}Store: {watched.store.path}. Telling: {told}. Ctrl-C ends it.")
+    note(f"{followed}Store: {watched.store.address}. Telling: {told}. Ctrl-C ends it.")
 
 
 def _tell(notice: Notice) -> None:

@@ -34,14 +34,14 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast strategy check strategies/*.yaml
         """
-        from ingest.store.database import Store
+        from ingest.store.address import open_store
         from replay.engine.unmatched import unmatched_in
         from replay.stages.rule_evaluation import targets
         from replay.strategy.schema import load_all
 
         found = load_all(files)
-        held = Path(store).exists()
-        idle = unmatched_in(Store(store), [one for _, one in found]) if held else [() for _ in found]
+        held = open_store(store).exists()
+        idle = unmatched_in(open_store(store), [one for _, one in found]) if held else [() for _ in found]
         if as_json:
             emit_json(
                 [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from analysis.calendar_days import first_day, last_day, single_day
 from ingest.errors import InputError
 from ingest.store import database
+from ingest.store.address import open_store
 
 if TYPE_CHECKING:
     from analysis.dimensions import Filter
@@ -23,7 +24,7 @@ StrategyLike: TypeAlias = "Strategy | Mapping[str, object] | str | Path"
 
 def as_store(store: StoreLike) -> database.Store:
     """The store itself, or the one at a path."""
-    return store if isinstance(store, database.Store) else database.Store(store)
+    return store if isinstance(store, database.Store) else open_store(store)
 
 
 def as_day(day: Day) -> date | None:

@@ -93,7 +93,7 @@ class Ledger(Result):
         """One row per call, the columns of `Store.ledger()`."""
         from cli.python_api.store import Store
 
-        return Store(self.store.path).ledger()
+        return Store(self.store.address).ledger()
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from cli.python_api.arguments import StoreLike, as_store
 from cli.python_api.result import Result
+from ingest.errors import InputError
+from ingest.places.place import is_url
 from ingest.store import database
+from ingest.store.address import as_text, is_lake
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,12 +122,13 @@ def ingest(
     match_formats: bool = True,
     workers: int | None = None,
     wait: float = 60.0,
+    on: str | None = None,
 ) -> IngestReport:
     """Read LLM call logs into the store, each call once, and price them.
 
     Parameters:
-        store: a Store or the path of its file, which is made where there is none.
-        paths: files, folders or patterns such as `logs/*.jsonl`; plain, .gz or .zst.
+        store: a Store, the path of its file, or the address of a lake (`folder/`, `s3://`); made where there is none.
+        paths: files, folders or patterns such as `logs/*.jsonl`; plain, .gz or .zst. Into a lake also `s3://bucket/prefix`.
         format: read all files as this format; by default each is recognised.
         mapping: a mapping file (YAML) for logs of your own layout.
         texts: False keeps keyed hashes, lengths and token counts, never a text.
@@ -135,6 +139,7 @@ def ingest(
         match_formats: take a call once that two tools logged.
         workers: parser processes; by default one per processor, at most 8.
         wait: seconds to wait while another ingest works on the store.
+        on: the address of a Dask scheduler on whose workers a lake is read into.
 
     Returns: an IngestReport, the document of `hindcast ingest --json`. Files that could not be read are its
     `problems` and stop no other.
@@ -144,19 +149,17 @@ def ingest(
 
     Example: hindcast.ingest("calls.duckdb", ["logs/*.jsonl"], texts=False)
     """
-    from ingest.pipeline.run import ingest as run_ingest
-    from ingest.records.timestamps import zone_named
-
     target = as_store(store)
-    report = run_ingest(
+    report = read_logs(
         target,
         _files(paths),
+        on=on,
         format=format,
         mapping=mapping,
         text=texts,
         metadata_only=metadata_only,
         redact=None if redact is False else [] if redact is True else list(redact),
-        zone=zone_named(timezone),
+        timezone=timezone,
         workers=workers,
         wait=wait,
         match_formats=match_formats,
@@ -166,6 +169,59 @@ def ingest(
     if max_bad_ratio is not None:
         report.check(max_bad_ratio)
     return priced
+
+
+def read_logs(
+    store: database.Store,
+    paths: Sequence[str | Path],
+    *,
+    on: str | None = None,
+    timezone: str = "UTC",
+    tell: Callable[[str], None] | None = None,
+    **options: Any,
+) -> pipeline_report.IngestReport:
+    """Read logs into a file or a lake; `options` are those of `ingest.pipeline.run.ingest`.
+
+    Raises InputError where what is asked for is not done there.
+    """
+    addresses = [as_text(path) for path in paths]
+    if is_lake(store.address):
+        return _read_into_lake(store, addresses, on, timezone, tell, options)
+    if on is not None or any(map(is_url, addresses)):
+        what = "--on runs an ingest into a lake" if on is not None else "objects of a store are read into a lake"
+        raise InputError(
+            f"{what}, not into a file", remedy="Name one: --store FOLDER/ (with the slash), or s3://BUCKET/"
+        )
+    from ingest.pipeline.run import ingest as run_ingest
+    from ingest.records.timestamps import zone_named
+
+    return run_ingest(store, paths, zone=zone_named(timezone), **options)
+
+
+def _read_into_lake(
+    store: database.Store,
+    paths: Sequence[str],
+    on: str | None,
+    timezone: str,
+    tell: Callable[[str], None] | None,
+    options: dict[str, Any],
+) -> pipeline_report.IngestReport:
+    from analysis.ledger.lake_pricing import LakePricing
+    from ingest.lake.executors import executor
+    from ingest.lake.run import ingest_into_lake
+    from ingest.pipeline.workers import count
+    from ingest.store.lake import LakeStore
+
+    lake = store if isinstance(store, LakeStore) else LakeStore(store.address)
+    keep = "none" if options.get("metadata_only") else "text" if options.get("text", True) else "hashes"
+    passed = {
+        name: options[name] for name in ("format", "mapping", "hash_key", "redact", "progress") if name in options
+    }
+    with executor(on, count(options.get("workers"))) as workers:
+        report = ingest_into_lake(lake, paths, workers, LakePricing, keep=keep, timezone=timezone, tell=tell, **passed)
+    if options.get("max_bad_ratio") is not None:
+        report.check(options["max_bad_ratio"])
+    return report
 
 
 def price_new_calls(store: database.Store, report: pipeline_report.IngestReport) -> IngestReport:

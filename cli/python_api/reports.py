@@ -132,7 +132,7 @@ def write_report(
     if audience not in html_report.AUDIENCES:
         raise InputError(f"'{audience}' is not an audience", remedy=did_you_mean(audience, html_report.AUDIENCES))
     if not store.exists():
-        raise StoreError(f"there is no store at {store.path}", remedy="Make one with: hindcast ingest PATH")
+        raise StoreError(f"there is no store at {store.address}", remedy="Make one with: hindcast ingest PATH")
     browser = pdf.find_browser() if form == "pdf" else None
     findings = gather(
         store, [strategy for strategy in strategies if strategy.stages()], day=day, period=period, done=done

@@ -7,27 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 from cli.python_api.arguments import Day, Where, as_where, as_window
 from ingest.store import database
+from ingest.store.address import as_text, is_lake
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 class Store(database.Store):
-    """A store of calls: one DuckDB file.
+    """A store of calls: one DuckDB file, or a lake (a folder written with a slash at its end, `s3://`, `gs://`, `az://`).
 
     It keeps no connection: each question opens the file read-only and closes it, so that an ingest may run beside.
     Only `hindcast.ingest` and `hindcast.ledger` add to it, and a replay that needs them keeps token counts of texts.
     The store need not exist before it is ingested into.
 
-    Parameters: `path`, the file, by default `hindcast.duckdb`.
+    Parameters: `path`, the file or the address of a lake, by default `hindcast.duckdb`.
 
     Example:
         with hindcast.Store("calls.duckdb") as store, store.read() as con:
             con.sql("SELECT count(*) FROM calls")
     """
 
+    def __new__(cls, path: Any = database.DEFAULT_PATH) -> Store:
+        """A handle on a file or, of the address of a lake, on that lake."""
+        if cls is Store and is_lake(path):
+            from ingest.store.lake import LakeStore
+
+            return object.__new__(type("Store", (Store, LakeStore), {"__doc__": cls.__doc__}))
+        return object.__new__(cls)
+
     def __init__(self, path: Any = database.DEFAULT_PATH) -> None:
-        super().__init__(path)
+        super().__init__(as_text(path) if is_lake(path) else path)
 
     def __enter__(self) -> Store:
         return self
@@ -38,7 +47,7 @@ class Store(database.Store):
         """Nothing is open between two questions."""
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
+        return f"Store({self.address!r})"
 
     def calls(self, *, where: Where = None, since: Day = None, until: Day = None) -> pl.DataFrame:
         """Every call as it was logged, in the order of `call_no`.
@@ -105,7 +114,7 @@ class Store(database.Store):
                 ).to_arrow_table()
             except duckdb.CatalogException as error:
                 raise InputError(
-                    "the calls have no cost yet", where=str(self.path), remedy="Run: hindcast.ledger(store)"
+                    "the calls have no cost yet", where=self.address, remedy="Run: hindcast.ledger(store)"
                 ) from error
         frame = pl.DataFrame(found)
         return frame.with_columns(pl.col(name).cast(USD) for name in frame.columns if name.endswith("_usd"))

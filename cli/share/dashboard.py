@@ -34,18 +34,21 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast dashboard --port 8600
         """
-        if not Path(store).exists():
+        from ingest.store.address import is_lake, open_store
+
+        if not open_store(store).exists():
             raise StoreError(f"there is no store at {store}", remedy="Make one with: hindcast ingest PATH")
-        raise typer.Exit(serve(Path(store), port=port, host=host, names=name or (), browser=browser))
+        address = store if is_lake(store) else str(Path(store).resolve())
+        raise typer.Exit(serve(address, port=port, host=host, names=name or (), browser=browser))
 
 
-def serve(store: Path, *, port: int, host: str = "127.0.0.1", names: Sequence[str] = (), browser: bool = False) -> int:
-    """Serve until stopped; the exit code. No usage statistics are sent."""
+def serve(store: str, *, port: int, host: str = "127.0.0.1", names: Sequence[str] = (), browser: bool = False) -> int:
+    """Serve the store at this address until stopped; the exit code. No usage statistics are sent."""
     command = [
         sys.executable, "-P", "-m", "dashboard.server", "--host", host, "--port", str(port),
         *(part for name in names for part in ("--name", name)), *(["--browser"] if browser else []),
     ]  # fmt: skip
-    environment = {**os.environ, "HINDCAST_STORE": str(store.resolve())}
+    environment = {**os.environ, "HINDCAST_STORE": store}
     if os.name == "posix":  # the server takes this process's place: whoever ends it ends the server
         sys.stdout.flush()
         sys.stderr.flush()

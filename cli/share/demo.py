@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         if serve and not as_json:
             from cli.share.dashboard import serve as serve_dashboard
 
-            serve_dashboard(store_path, port=port)
+            serve_dashboard(str(store_path.resolve()), port=port)
 
 
 def build(folder: Path, seed: int) -> Path:
@@ -47,9 +47,9 @@ def build(folder: Path, seed: int) -> Path:
     import sample_logs.generate
     from analysis.ledger import ledger
     from ingest.pipeline.run import ingest
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    store = Store(folder / f"origin-story-{seed}.duckdb")
+    store = open_store(folder / f"origin-story-{seed}.duckdb")
     logs = folder / f"logs-{seed}"
     note(f"Writing five weeks of a four-agent pipeline (seed {seed}) to {logs}")
     paths = sample_logs.generate.generate(logs, seed=seed)
@@ -62,14 +62,14 @@ def build(folder: Path, seed: int) -> Path:
 def tell(store_path: Path) -> Story:
     """Diagnose the spike and replay the strategies that come with the package."""
     import sample_logs
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
     from replay.advice import spike_story as story
     from replay.strategy.schema import load
 
     chosen = [load(path) for path in sample_logs.strategies()]
     with progress("Replaying", unit="strategies") as bar:
         bar.total(len(chosen))
-        return story.tell(Store(store_path), chosen, done=lambda _name: bar.advance(1))
+        return story.tell(open_store(store_path), chosen, done=lambda _name: bar.advance(1))
 
 
 def show(story: Story, store_path: Path) -> None:

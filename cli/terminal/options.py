@@ -41,13 +41,13 @@ def complete_filter(typed: str) -> list[str]:
 
 def selected_store(store: str, where: Sequence[str] | None) -> Store:
     """The store, of which only the calls that `--where` keeps are read. Raises InputError as `as_filter`."""
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
     if not where:
-        return Store(store)
+        return open_store(store)
     from analysis.reports.filtered_store import filtered
 
-    return filtered(Store(store), where)
+    return filtered(open_store(store), where)
 
 
 def comma_separated(text: str) -> list[str]:
@@ -137,9 +137,9 @@ def store_in_window(
     ends, or beside JSON as a note on stderr, and the command goes on.
     """
     from analysis.log_days import nothing_logged
-    from ingest.store.database import Store
+    from ingest.store.address import open_store
 
-    message = None if since is None and until is None else nothing_logged(Store(store), since, until)
+    message = None if since is None and until is None else nothing_logged(open_store(store), since, until)
     if message is not None:
         now = today()
         if any(day is not None and abs(day - now) <= RECENT for day in (since, until)):

@@ -98,10 +98,10 @@ def main() -> None:
         pickle.dump((kind, value), replies)
         replies.flush()
 
-    from dashboard.data.jobs import JOBS, CopyOnWriteStore
+    from dashboard.data.jobs import JOBS, copy_on_write
 
     try:
-        reply("result", JOBS[job](CopyOnWriteStore(store, copy), **arguments, report=lambda text: reply("step", text)))
+        reply("result", JOBS[job](copy_on_write(store, copy), **arguments, report=lambda text: reply("step", text)))
     except HindcastError as error:
         reply("error", (type(error).__name__, error.what, error.where, error.remedy))
     except BaseException:

@@ -19,6 +19,7 @@ import duckdb
 from dashboard.data import cache_lab_data
 from ingest.contents.tokenizer import ensure_counted
 from ingest.errors import InputError, StoreError
+from ingest.store.address import as_text, is_lake
 from ingest.store.database import Store
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class CopyOnWriteStore(Store):
                 where=str(self.copy.parent),
                 remedy="Count them in the store itself, once: hindcast ingest PATH --count-tokens",
             ) from error
+
+
+def copy_on_write(path: Path, copy: Path) -> Store:
+    """The store at a path, only read: what a command would add to it goes to a file at `copy`."""
+    if not is_lake(path):
+        return CopyOnWriteStore(path, copy)
+    from ingest.store.lake import LakeStore
+
+    return LakeStore(as_text(path), changes=copy)
 
 
 def diagnosis(store: Store, day: date | None, report: Report) -> Document:  # noqa: ARG001  one step

@@ -28,7 +28,7 @@ from dashboard.data import job_process
 from dashboard.data.store_contents import StoreContents, read_contents
 from dashboard.documents import document_views
 from ingest.errors import PriceError, StoreBusyError
-from ingest.store.database import Store
+from ingest.store.address import is_lake, open_store
 
 Document = dict[str, Any]
 Filter = tuple[tuple[str, str | None], ...]  # dimension and value; None: the log has none
@@ -44,12 +44,14 @@ def store_path() -> Path:
 
 def version(path: Path) -> str:
     """Changes with each publish and with each new file at `path`. While a long publish runs, the last one known."""
+    if is_lake(path):
+        return f"commit-{open_store(path).publish_number()}"
     before = _state(path)  # read first: what is written meanwhile changes it again
     state, known = _seen().get(str(path), (None, ""))
     if state == before:
         return known
     try:
-        found = f"{path.stat().st_ino}-{Store(path).publish_number()}"
+        found = f"{path.stat().st_ino}-{open_store(path).publish_number()}"
     except StoreBusyError:
         if known:
             return known
@@ -82,7 +84,7 @@ def valid_stores() -> set[tuple[str, str]]:
 @st.cache_data(max_entries=128, show_spinner=False)
 def cost(path: str, version: str, by: tuple[str, ...], since: date | None, until: date | None) -> Document:
     """As `hindcast cost --json`: rows, total, hidden_cache and price_book_version."""
-    return cost_report(Store(path), by=by, since=since, until=until).to_json()
+    return cost_report(open_store(path), by=by, since=since, until=until).to_json()
 
 
 def known_diagnosis(path: str, version: str, day: date | None) -> Document | None:
@@ -137,7 +139,7 @@ def _diagnose(path: str, version: str, day: date | None) -> Document:
     if coverage(path, version).calls > AT_ONCE:
         found = job_process.run("diagnosis", Path(path), copy_path(version), {"day": day}, lambda _finished: None)
     else:
-        found = to_json(diagnose(Store(path), day=day))
+        found = to_json(diagnose(open_store(path), day=day))
     put(("diagnosis", path, version, day), found)
     return dict(found)
 
@@ -163,7 +165,7 @@ def warm_next_pages() -> None:
 @st.cache_data(max_entries=16, show_spinner=False)
 def coverage(path: str, version: str) -> document_views.Coverage:
     """How much of the log has a price, a time and reported tokens."""
-    return document_views.coverage(Store(path))
+    return document_views.coverage(open_store(path))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -171,7 +173,7 @@ def colours(path: str, version: str, dimension: str) -> dict[str, str]:
     """The lasting colour of each agent, model or task."""
     from dashboard.render import palette
 
-    return palette.assign(document_views.ranked(Store(path), dimension))
+    return palette.assign(document_views.ranked(open_store(path), dimension))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -184,7 +186,7 @@ def sessions(
     limit: int,
 ) -> list[Document]:
     """The dearest sessions of a segment."""
-    return listing.plain_rows(listing.sessions(Store(path), dict(where), since=since, until=until, limit=limit))
+    return listing.plain_rows(listing.sessions(open_store(path), dict(where), since=since, until=until, limit=limit))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -198,13 +200,13 @@ def calls(
     limit: int,
 ) -> Document:
     """As `hindcast calls --json`."""
-    return listing.calls(Store(path), dict(where), since=since, until=until, order=order, limit=limit).to_json()
+    return listing.calls(open_store(path), dict(where), since=since, until=until, order=order, limit=limit).to_json()
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def messages(path: str, version: str, call_no: int) -> list[listing.Message]:
     """The parts of one call."""
-    return listing.messages(Store(path), call_no)
+    return listing.messages(open_store(path), call_no)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -213,7 +215,7 @@ def prices(path: str, version: str, part: str | None) -> Document:
     from analysis.reports.price_list import list_rows
 
     try:
-        return list_rows(Store(path), part).to_json()
+        return list_rows(open_store(path), part).to_json()
     except PriceError:
         return {"price_book_version": "", "rows": [], "unresolved": [], "loosely_matched": []}
 
@@ -223,7 +225,7 @@ def own_prices(path: str, version: str) -> Document:
     """As `hindcast prices list --overrides --json`."""
     from analysis.reports.price_list import list_overrides
 
-    return list_overrides(Store(path))
+    return list_overrides(open_store(path))
 
 
 @st.cache_data(max_entries=4, show_spinner="Comparing prices")
@@ -234,14 +236,14 @@ def price_differences(path: str, version: str, file: bytes, at: date) -> Documen
     with tempfile.TemporaryDirectory() as folder:
         theirs = Path(folder) / "prices.json"
         theirs.write_bytes(file)
-        found, missing = compare(Store(path), theirs, at)
+        found, missing = compare(open_store(path), theirs, at)
     return {"differences": [item.to_json() for item in found], "missing": missing}
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def store_contents(path: str, version: str) -> StoreContents:
     """Files, quarantine, remarks and coverage."""
-    return read_contents(Store(path))
+    return read_contents(open_store(path))
 
 
 # -- results of long work ----------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def gather(
     """
     coverage = document_views.coverage(store)
     if not coverage.calls:
-        raise InputError("the store holds no calls", where=str(store.path), remedy="Ingest some: hindcast ingest PATH")
+        raise InputError("the store holds no calls", where=store.address, remedy="Ingest some: hindcast ingest PATH")
     by_agent = cost(store, by=("day", "agent")).to_json()
     costs = document_views.day_costs(by_agent)
     asked = period_of(store, coverage, *period) if period else None

@@ -13,6 +13,7 @@ from dashboard.data import results_cache
 from dashboard.widgets import blocks
 from dashboard.widgets.page_frame import View
 from ingest.errors import HindcastError
+from ingest.store.address import open_store
 
 Rest = ParamSpec("Rest")
 
@@ -23,7 +24,7 @@ def region(draw: Callable[Concatenate[View, Rest], None]) -> Callable[Concatenat
     @wraps(draw)
     def shown(view: View, /, *args: Rest.args, **kwargs: Rest.kwargs) -> None:
         path = Path(view.path)
-        if not path.exists() or results_cache.version(path) != view.version:
+        if not open_store(path).exists() or results_cache.version(path) != view.version:
             st.rerun()
         try:
             draw(view, *args, **kwargs)

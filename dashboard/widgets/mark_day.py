@@ -14,7 +14,7 @@ from dashboard.documents import document_views
 from dashboard.widgets import blocks, fragments
 from dashboard.widgets.page_frame import View
 from ingest.errors import HindcastError
-from ingest.store.database import Store
+from ingest.store.address import open_store
 
 MEANING: Final = {
     "expected": "as it should be",
@@ -57,7 +57,7 @@ def _form(view: View, found: document_views.Document, day: date) -> None:
 
 def _remember(view: View, day: date) -> None:
     try:
-        mark(Store(view.path), day, st.session_state["verdict"], st.session_state["why"].strip() or None)
+        mark(open_store(view.path), day, st.session_state["verdict"], st.session_state["why"].strip() or None)
     except HindcastError as error:
         st.session_state["unmarked"] = str(error)
     st.session_state["day"] = day  # the page stays with the day, whichever stands out now
@@ -65,7 +65,7 @@ def _remember(view: View, day: date) -> None:
 
 def _forget(view: View, day: date) -> None:
     try:
-        unmark(Store(view.path), day)
+        unmark(open_store(view.path), day)
     except HindcastError as error:
         st.session_state["unmarked"] = str(error)
     st.session_state["day"] = day

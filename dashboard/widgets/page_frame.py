@@ -14,7 +14,7 @@ from dashboard.data import results_cache
 from dashboard.documents import document_views
 from dashboard.widgets import blocks, page_state
 from ingest.errors import InputError, StoreError
-from ingest.store.database import Store
+from ingest.store.address import open_store
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class View:
 
 def check(path: Path) -> None:
     """Raise what stops every page, with the command that mends it."""
-    if not path.exists():
+    if not open_store(path).exists():
         raise StoreError(f"there is no store at {path}", remedy="Make one with: hindcast ingest PATH")
     this = str(path), results_cache.version(path)
     if this in results_cache.valid_stores():
         return
-    with Store(path).read() as con:
+    with open_store(path).read() as con:
         found = {name for (name,) in con.execute("SELECT view_name FROM duckdb_views()").fetchall()}
         empty = con.execute("SELECT count(*) = 0 FROM calls").fetchall()[0][0]
     if empty:

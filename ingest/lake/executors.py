@@ -68,6 +68,7 @@ class OnDask:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])
 
     def map(self, work: Callable[[int], R], items: Sequence[int]) -> Iterator[R]:
         """The results, as they come. Raises StoreError where tasks end their workers or the scheduler is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from ingest.store.lake import LakeStore
 
 _HEAD: Final = 1 << 20  # bytes of a large object that tell what it is
 PRINTED: Final = "what a tool printed of a run is read into a DuckDB file only: a lake does not look for its session"
-MANY: Final = 100_000  # objects of which it is said first what reading them costs
+MANY: Final = 10_000  # objects of which it is said first what reading them costs
 GET_USD_PER_MILLION: Final = 0.40  # S3 standard, us-east-1, list price of 2026-01
 
 
@@ -33,7 +33,13 @@ class Found:
 
 
 def find(
-    store: LakeStore, paths: Sequence[str | Path], report: IngestReport, *, mapping: Any, forced: Format | None
+    store: LakeStore,
+    paths: Sequence[str | Path],
+    report: IngestReport,
+    *,
+    mapping: Any,
+    forced: Format | None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[list[SourceFile], list[Found]]:
     """(all files in order, those to be read). Raises InputError if there is nothing that could be read."""
     sources: list[SourceFile] = []
@@ -58,6 +64,12 @@ def find(
             found.append(Found(source, log))
     for address in (str(path) for path in paths if is_url(str(path))):
         _find_objects(store, address, sources, found, mapping, forced)
+    objects = sum(1 for one in found if one.log.logs)
+    if tell is not None and objects >= MANY:
+        tell(
+            f"{objects:,} objects are read by as many requests: about ${objects / 1e6 * GET_USD_PER_MILLION:,.2f} "
+            f"at ${GET_USD_PER_MILLION:.2f} a million (S3 standard)"
+        )
     return sources, found
 
 
@@ -86,6 +98,8 @@ def _find_objects(
 
 
 def _known(store: LakeStore) -> dict[str, tuple[int, str, bool, str, dict[str, int]]]:
+    if not store.exists():
+        return {}
     names = ("rows", "calls", "duplicates", "quarantined", "skipped")
     with store.read() as con:
         rows = con.execute(

@@ -6,6 +6,7 @@ import hmac
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from math import ceil, log2
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from ingest.errors import InputError, StoreBusyError, StoreError
 from ingest.formats import format_named
 from ingest.lake import log_files, plan
 from ingest.lake.deduplicate import Staged, deduplicate
-from ingest.lake.executors import Executor
+from ingest.lake.executors import Executor, Here, OnDask, Processes
 from ingest.lake.job import Job, Pricing
 from ingest.lake.log_files import Found
 from ingest.lake.number import SHARED, Begin, Settled, number, settle
@@ -25,6 +26,7 @@ from ingest.lake.objects import read_table
 from ingest.lake.parse import Parsed, parse, result
 from ingest.lake.write import load_prices, price_names, save_prices, write
 from ingest.pipeline.report import IngestReport
+from ingest.pipeline.workers import PARALLEL_BYTES
 from ingest.places.place import is_url
 from ingest.progress import Progress
 from ingest.records.policy_in_force import IMPOSSIBLE_SCORE
@@ -37,6 +39,7 @@ from ingest.store.lake_commits import LakeState, Part
 from ingest.store.lake_parts import define_views
 from ingest.store.memory import MemoryStore
 
+BUCKET_BYTES: Final = 3_500_000_000  # of the log: about a million calls
 TRIES: Final = 5  # commits that others may make meanwhile
 _LOG = r"format || ':' || regexp_replace(path, '[^/\\]*$', '')"
 
@@ -55,11 +58,14 @@ def ingest_into_lake(
     timezone: str = "UTC",
     progress: Progress | None = None,
     task_bytes: int = plan.TASK_BYTES,
+    buckets: int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> IngestReport:
     """Read logs into the lake, each call once, and price them; as `ingest.pipeline.run.ingest` in all else.
 
     `keep` is text, hashes or none, and the same for all of a lake. Calls that two tools logged are counted twice where
-    no shared id tells. Raises InputError, StoreError; StoreBusyError where others kept committing meanwhile.
+    no shared id tells. `buckets` are those of a lake that is made. `tell` is told what reading many objects costs.
+    Raises InputError, StoreError; StoreBusyError where others kept committing meanwhile.
     """
     text = Path(mapping).read_text() if mapping is not None else ""
     chosen = None
@@ -72,10 +78,17 @@ def ingest_into_lake(
     rules = plan.Rules(keep, _fingerprint(key), None if redact is None else list(redact), timezone, text)
     given = list(paths)
     for _ in range(TRIES):
-        state = store.state() or store.make()
-        _same_privacy(store, state, rules)
+        state = store.state()
+        if state is not None:
+            _same_privacy(store, state, rules)
         report = IngestReport()
-        sources, found = log_files.find(store, given, report, mapping=chosen, forced=forced)
+        sources, found = log_files.find(store, given, report, mapping=chosen, forced=forced, tell=tell)
+        if state is None:
+            store.buckets = buckets or buckets_for(sum(one.log.size for one in found), executor)
+            state = store.make()
+            if state.commit.number:  # another writer was faster
+                continue
+        tell = None  # once
         run = _Run(store, state, rules, key, pricing, executor, sources, found, progress, task_bytes)
         if run.commit():
             run.tell(report)
@@ -83,6 +96,12 @@ def ingest_into_lake(
     raise StoreBusyError(
         f"others have written to {store.address} each time this ingest was ready", remedy="Run the same command again."
     )
+
+
+def buckets_for(size: int, executor: Executor) -> int:
+    """How many buckets a lake is made with, for logs of this many bytes: a power of two."""
+    wanted = max(size / BUCKET_BYTES, executor.workers if isinstance(executor, OnDask) else 1)
+    return min(1 << max(0, ceil(log2(wanted))), lake_commits.MOST_BUCKETS)
 
 
 def _key(store: LakeStore, path: Path | None) -> bytes:
@@ -134,7 +153,9 @@ class _Run:
         progress: Progress | None,
         task_bytes: int,
     ) -> None:
-        self.store, self.state, self.executor, self.progress = store, state, executor, progress
+        self.store, self.state, self.progress = store, state, progress
+        few = sum(one.log.size for one in found) < PARALLEL_BYTES
+        self.executor: Executor = Here() if few and isinstance(executor, Processes) else executor
         self.sources = sources
         logs = [msgspec.structs.replace(one.log, number=place) for place, one in enumerate(found)]
         self.read = [one.source for one in found]

@@ -69,6 +69,7 @@ def ingest(
     process waits for those that parse, if it comes to that. Raises InputError if there is nothing to
     read at all, StoreError if the store cannot be written, GateError if more than `max_bad_ratio` of the rows are bad.
     """
+    store.require_rewritable("reading logs in this way")
     chosen = None
     if mapping is not None:
         from ingest.mapping_file import load_mapping

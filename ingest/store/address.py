@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.places.place import is_url
+from ingest.places.place import SCHEMES, is_url
 from ingest.store.database import DEFAULT_PATH, Store
 
 
 def is_lake(address: str | Path) -> bool:
     """Whether an address is that of a lake: a URL, a path that ends with a slash, a folder that holds commits."""
-    text = str(address)
+    text = as_text(address)
     return is_url(text) or text.endswith("/") or (Path(text) / "commits").is_dir()
 
 
@@ -20,4 +20,11 @@ def open_store(address: str | Path = DEFAULT_PATH) -> Store:
         return Store(address)
     from ingest.store.lake import LakeStore
 
-    return LakeStore(str(address))
+    return LakeStore(as_text(address))
+
+
+def as_text(address: str | Path) -> str:
+    """The address as it was typed: a URL that went through a Path has lost one of its slashes."""
+    text = str(address)
+    scheme, found, rest = text.partition(":/")
+    return f"{scheme}://{rest}" if found and scheme in SCHEMES and not rest.startswith("/") else text

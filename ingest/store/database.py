@@ -77,6 +77,9 @@ class Store:
     def restrict(self, con: duckdb.DuckDBPyConnection) -> None:
         """Leave on a connection of `whole` the calls that this store reads."""
 
+    def require_rewritable(self, what: str) -> None:
+        """Raise StoreError where stored calls and their costs cannot be changed, as `what` does."""
+
     def exists(self) -> bool:
         """Whether there is a file at the path."""
         return self.path.exists()

@@ -28,10 +28,11 @@ from ingest.store.schema import SCHEMA_VERSION, TABLES
 class LakeStore(Store):
     """A handle on the lake at `address`. Each reading sees one commit, whatever is committed meanwhile."""
 
-    def __init__(self, address: str, *, buckets: int = lake_commits.BUCKETS) -> None:
+    def __init__(self, address: str, *, buckets: int = lake_commits.BUCKETS, changes: Path | None = None) -> None:
         self.place = open_place(address)
         self.path = Path(address)
         self.buckets = buckets  # of a lake that is made
+        self.changes = changes  # a file of this machine that takes what is written, in place of the lake
         self._state: LakeState | None = None
 
     @property
@@ -51,6 +52,14 @@ class LakeStore(Store):
     def exists(self) -> bool:
         """Whether there is a commit."""
         return self.state() is not None
+
+    def require_rewritable(self, what: str) -> None:
+        """Raises StoreError: parts are never written again."""
+        raise StoreError(
+            f"{what} changes stored calls or their costs, and those of a lake stay as they were written",
+            where=self.address,
+            remedy="Take what you need into a file and work there: hindcast store pull -o calls.duckdb",
+        )
 
     def upgrade(self) -> None:
         """Nothing: a lake is of the schema that its commits say."""
@@ -88,6 +97,9 @@ class LakeStore(Store):
         state = self.state() or self.make()
         with self.change(state) as con:
             yield con
+            if self.changes is not None:
+                _save_tables(con, self.changes)
+                return
             commit = lake_commits.following(state, side=self.save_side(con, state.commit.number + 1))
         if lake_commits.add(self.place, state, commit) is None:
             raise StoreBusyError(
@@ -109,11 +121,7 @@ class LakeStore(Store):
                 yield con
             except duckdb.Error as error:
                 if _changes_calls(error):
-                    raise StoreError(
-                        "this changes stored calls or their costs, and those of a lake stay as they were written",
-                        where=self.address,
-                        remedy="Take what you need into a file and work there: hindcast store pull -o calls.duckdb",
-                    ) from error
+                    self.require_rewritable("this")
                 raise
 
     def make(self) -> LakeState:
@@ -134,14 +142,10 @@ class LakeStore(Store):
     def save_side(self, con: duckdb.DuckDBPyConnection, number: int) -> str:
         """Write the small tables as they are on a connection of `change`, and end it; the name of the object."""
         con.execute("UPDATE meta SET value = $number WHERE key = 'publish'", {"number": str(number + 1)})
-        con.execute("COMMIT")
         name = f"side/{number:012}-{secrets.token_hex(6)}.duckdb"
         with tempfile.TemporaryDirectory(prefix="hindcast-lake-") as folder:
             path = Path(folder) / "side.duckdb"
-            con.execute(f"ATTACH {_quoted(path)} AS saved (BLOCK_SIZE 16384)")
-            for table in _tables(con, "memory"):
-                con.execute(f'CREATE TABLE saved.main."{table}" AS SELECT * FROM memory.main."{table}"')
-            con.execute("DETACH saved")
+            _save_tables(con, path)
             self.place.write(name, path.read_bytes())
         return name
 
@@ -159,6 +163,8 @@ class LakeStore(Store):
 
     def _side(self, name: str) -> Path:
         """The small tables as a file of this machine."""
+        if self.changes is not None and self.changes.exists():
+            return self.changes
         path = self.place.file(name)
         if path is not None:
             return path
@@ -168,6 +174,17 @@ class LakeStore(Store):
             part.write_bytes(self.place.read(name))
             part.replace(path)
         return path
+
+
+def _save_tables(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Commit, and write the tables of a connection to a file, which appears whole."""
+    con.execute("COMMIT")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    con.execute(f"ATTACH {_quoted(part)} AS saved (BLOCK_SIZE 16384)")
+    for table in _tables(con, "memory"):
+        con.execute(f'CREATE TABLE saved.main."{table}" AS SELECT * FROM memory.main."{table}"')
+    con.execute("DETACH saved")
+    part.replace(path)
 
 
 def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
