@@ -81,7 +81,7 @@ def read_task(task: Task, rules: ContentRules, folder: Path, *, name: str | None
                 yield batch.write()
                 batch = fresh()
             continue
-        rows = rows_of(piece)
+        rows = _told(rows_of(piece))  # held over its segments: a generator that goes on cannot be wrapped anew
         while _read_some(piece, rows, readers, batch, rules):
             yield batch.write()
             last_row = batch.counts_of(piece.source).last_row
@@ -170,7 +170,7 @@ def _read_some(piece: Piece, rows: Iterator[Row], readers: Readers, batch: Batch
     weight = 0
     counts = batch.counts_of(piece.source)
     try:
-        for row in _told(rows):
+        for row in rows:
             weight += len(row.raw) if row.raw is not None else 500
             counts.last_row = row.number
             read_row(row, readers, batch, piece.source, key)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import GateError, InputError
+from ingest.pipeline import parse_rows
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
@@ -257,3 +258,10 @@ def test_mangled_lines_never_crash_and_never_vanish(tmp_path_factory: pytest.Tem
     _, report = run(folder, text.encode("utf-8", "surrogatepass"))
     assert report.rows == sum(1 for row in text.encode("utf-8", "surrogatepass").split(b"\n") if row.strip())
     assert balanced(report)
+
+
+def test_a_file_that_is_not_cut_into_ranges_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments end where they are full; the rows behind them are of the next one."""
+    monkeypatch.setattr(parse_rows, "SEGMENT_CALLS", 10)
+    _, report = run(tmp_path, f"[{', '.join(map(line, range(35)))}]", "log.json")
+    assert (report.rows, report.calls) == (35, 35)
