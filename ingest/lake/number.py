@@ -17,6 +17,7 @@ from ingest.lake.job import Job
 from ingest.lake.objects import read_table, write_table
 from ingest.lake.parse import SEGMENT_NUMBERS, result
 from ingest.store.lake_commits import Part
+from ingest.store.lake_parts import COMPLETED
 
 SHARED: Final = {"contents": "content_id", "keys": "key_id"}
 
@@ -61,8 +62,13 @@ def settle(job: Job, task: int) -> Settled:
         if not getattr(parsed, kind):
             continue
         used = np.unique(np.concatenate([_numbers(calls, name) for name in shared if _kind(name) == kind]))
-        hashes = read_table(job.place, f"run/parse/{token}/{kind}.parquet", ["hi", "lo"]).take(pa.array(used))
-        table = hashes.append_column("local", pa.array(used))
+        shared_table = read_table(job.place, f"run/parse/{token}/{kind}.parquet").take(pa.array(used))
+        table = shared_table.select(["hi", "lo"]).append_column("local", pa.array(used))
+        bare = np.zeros(len(used), bool)
+        if kind == "contents" and parsed.hashed:
+            told = "text" in shared_table.column_names
+            bare = np.asarray(shared_table["text"].is_null()) if told else np.ones(len(used), bool)
+        table = table.append_column("bare", pa.array(bare))
         write_table(job.place, f"run/{job.run}/used/{task}-{kind}.parquet", table)
     names = ("provider_name", "model", "region")
     scope = pa.table({n: calls[n] if n in calls.column_names else pa.nulls(len(calls), pa.string()) for n in names})
@@ -103,8 +109,9 @@ def begin_of(job: Job) -> Begin:
 
 
 def _number(job: Job, begin: Begin, kind: str, column: str, start: int) -> int:
+    bare_told = ["bare"] if kind == "contents" else []
     parts = [part.name for part in begin.known if part.kind == kind]
-    known = [read_table(job.place, name, ["hi", "lo", column]) for name in parts]
+    known = [read_table(job.place, name, ["hi", "lo", column, *bare_told]) for name in parts]
     tasks = [task for task in begin.tasks if getattr(result(job, task), kind)]
     used = [read_table(job.place, f"run/{job.run}/used/{task}-{kind}.parquet") for task in tasks]
     if not used:
@@ -125,11 +132,38 @@ def _number(job: Job, begin: Begin, kind: str, column: str, start: int) -> int:
     fresh[:old] = False
     new = np.flatnonzero(fresh)
     ids[new] = start + np.arange(len(new))
+    bare = np.zeros(len(order), bool)
+    if kind == "contents":
+        bare[old:] = np.concatenate([table["bare"].to_numpy() for table in used])
+        if old:
+            stored = np.concatenate([table["bare"].to_numpy() for table in known])
+            bare[:old] = stored & ~_completed(job, begin, ids[:old])
+    gives = _completing(leader, bare, old)  # the first that has the text of what was met without it
+    completes = np.zeros(len(order), bool)
+    completes[gives] = leader[gives] < old
+    fresh[leader[gives]] = False
+    fresh[gives] = ~completes[gives]
     ids = ids[leader]
     at = old
     for task, table in zip(tasks, used, strict=True):
         end = at + len(table)
         told = pa.table({"local": table["local"], "id": pa.array(ids[at:end]), "fresh": pa.array(fresh[at:end])})
+        told = told.append_column("completes", pa.array(completes[at:end]))
         write_table(job.place, f"run/{job.run}/numbers/{task}-{kind}.parquet", told)
         at = end
     return start + len(new)
+
+
+def _completed(job: Job, begin: Begin, ids: Any) -> Any:
+    """Of numbers of contents, whether an earlier commit has given them their text."""
+    parts = [part.name for part in begin.known if part.kind == COMPLETED]
+    found = [read_table(job.place, name, ["content_id"])["content_id"].to_numpy() for name in parts]
+    return np.isin(ids, np.concatenate(found)) if found else np.zeros(len(ids), bool)
+
+
+def _completing(leader: Any, bare: Any, old: int) -> Any:
+    """The places of new rows that have the text of a content whose first row has none; one for each content."""
+    whole = np.flatnonzero(~bare & bare[leader])
+    whole = whole[whole >= old]
+    _, first = np.unique(leader[whole], return_index=True)
+    return whole[first]

@@ -36,7 +36,7 @@ from ingest.staging.source_files import SourceFile
 from ingest.store import lake_commits
 from ingest.store.lake import LakeStore
 from ingest.store.lake_commits import LakeState, Part
-from ingest.store.lake_parts import define_views
+from ingest.store.lake_parts import COMPLETED, define_views
 from ingest.store.memory import MemoryStore
 
 BUCKET_BYTES: Final = 3_500_000_000  # of the log: about a million calls
@@ -188,7 +188,7 @@ class _Run:
                 free = told
             self._prices(con, settled)
             parts = self._write(settled)
-            self._small_tables(con, settled)
+            self._small_tables(con, settled, parts, any(one.hashed for one in parsed.values()))
             with_parts = LakeState(self.state.commit, self.state.parts | {part.name: part for part in parts})
             define_views(con, self.store.place, with_parts)
             if with_parts.of("calls"):
@@ -217,11 +217,6 @@ class _Run:
                 self.read[place].format = format
             self.unusable |= one.problems
             self.printed += one.printed
-            if one.hashed:
-                raise InputError(
-                    "a log that names some of its texts by a hash alone is read into a DuckDB file only",
-                    where=self.plan.files[min(one.formats)].path,
-                )
         if len(self.unusable) == len(self.plan.files) == len(self.sources):
             raise InputError("no log was recognised", where=self.plan.files[0].path)
         return found
@@ -263,7 +258,7 @@ class _Run:
             calls.append(first)
             first += settled[task.number].calls if task.number in settled else 0
         staying = [task for task, one in settled.items() if one.calls]
-        shared = [part for part in self.state.parts.values() if part.kind in SHARED]
+        shared = [part for part in self.state.parts.values() if part.kind in (*SHARED, COMPLETED)]
         scaleless = self._scaleless(con, parsed)
         begin = Begin([*calls, first], commit.contents, commit.keys, shared, staying, scaleless)
         self._tell("begin.json", begin)
@@ -315,7 +310,19 @@ class _Run:
         tasks = [task for task, one in settled.items() if one.calls]
         return [part for one in self._in_order(write, tasks) for part in one.parts]
 
-    def _small_tables(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled]) -> None:
+    def _small_tables(
+        self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled], parts: list[Part], hashed: bool
+    ) -> None:
+        if hashed and not con.execute("SELECT 1 FROM meta WHERE key = 'hashed_contents'").fetchall():
+            con.execute("INSERT INTO meta VALUES ('hashed_contents', '1')")
+        for part in parts:
+            if part.kind == COMPLETED:  # what the log said of a text is counted anew once the text is there
+                con.register("given", read_table(self.store.place, part.name, ["content_id"]))
+                con.execute(
+                    """DELETE FROM content_tokens
+                        WHERE blocks IS NULL AND content_id IN (SELECT content_id FROM given)"""
+                )
+                con.unregister("given")
         for name, query in (
             ("scores", "INSERT INTO scores SELECT call_no, model, score, 'log' FROM given"),
             ("issues", "INSERT INTO import_issues SELECT call_no, code, detail FROM given"),

@@ -19,7 +19,7 @@ from ingest.staging.deduplicate import ID_USED_AGAIN
 from ingest.staging.publish import insert_calls
 from ingest.store.database import Store, connect
 from ingest.store.lake_commits import Part
-from ingest.store.lake_parts import COLUMNS, SPREAD
+from ingest.store.lake_parts import COLUMNS, COMPLETED, SPREAD
 from ingest.store.memory import MemoryStore
 
 _BESIDE = ("by_line", "replaces", "printed", "source", "source_row", "hi", "lo", SPREAD)
@@ -51,7 +51,9 @@ class _Write:
 
     def run(self) -> Written:
         calls = self._calls()
-        parts = [self._shared(kind) for kind in self.ids]
+        parts = [self._shared(kind, kind, self.ids[kind][1]) for kind in self.ids]
+        if "contents" in self.ids:
+            parts.append(self._shared("contents", COMPLETED, self.ids["contents"][2]))
         scores, issues = self._scores(calls), self._issues()
         self._tokens()
         self._extra("scores", scores)
@@ -68,7 +70,7 @@ class _Write:
         calls = calls.take(pa.array(self.kept)).combine_chunks()
         for name in ("messages", *SEGMENT_NUMBERS):
             if name in calls.column_names:
-                ids, _ = self.ids["keys" if name.startswith("key_") else "contents"]
+                ids, *_ = self.ids["keys" if name.startswith("key_") else "contents"]
                 calls = calls.set_column(calls.schema.get_field_index(name), name, _renumbered(calls[name], ids))
         if self.scaleless and "score" in calls.column_names:
             other = np.isin(calls["source"].to_numpy(), list(self.scaleless))
@@ -110,28 +112,30 @@ class _Write:
 
     # -- what calls share ------------------------------------------------------------------------------------------
 
-    def _ids(self, kind: str) -> tuple[Any, Any]:
-        """By local number: its number in the lake, and whether this task is the first to use it."""
+    def _ids(self, kind: str) -> tuple[Any, Any, Any]:
+        """By local number: the number in the lake, whether this task writes it, whether it completes a known one."""
         told = read_table(self.job.place, f"run/{self.job.run}/numbers/{self.task}-{kind}.parquet")
         local = told["local"].to_numpy()
         size = int(local.max(initial=-1)) + 1
-        ids, fresh = np.full(size, -1, np.int32), np.zeros(size, bool)
+        ids, fresh, completes = np.full(size, -1, np.int32), np.zeros(size, bool), np.zeros(size, bool)
         ids[local] = told["id"].to_numpy()
-        fresh[local] = told["fresh"].to_numpy(zero_copy_only=False)
-        return ids, fresh
+        fresh[local] = told["fresh"].to_numpy()
+        completes[local] = told["completes"].to_numpy()
+        return ids, fresh, completes
 
-    def _shared(self, kind: str) -> Part | None:
-        ids, fresh = self.ids[kind]
-        new = np.flatnonzero(fresh)
+    def _shared(self, kind: str, part: str, written: Any) -> Part | None:
+        ids, *_ = self.ids[kind]
+        new = np.flatnonzero(written)
         if not len(new):
             return None
         table = read_table(self.job.place, f"run/parse/{self.token}/{kind}.parquet").take(pa.array(new))
         columns = {SHARED[kind]: pa.array(ids[new]), **{name: table[name] for name in table.column_names}}
+        columns["bare"] = pa.array(_bare(table, self.parsed.hashed))
         types = {"VARCHAR": pa.string(), "INTEGER": pa.int32()}
         for name, of in COLUMNS[kind].items():
             if name not in columns:
                 columns[name] = pa.nulls(len(new), types[of])
-        return self._part(kind, pa.table({name: columns[name] for name in COLUMNS[kind]}))
+        return self._part(part, pa.table({name: columns[name] for name in COLUMNS[kind]}))
 
     def _tokens(self) -> None:
         """Token counts that the log gives with a text, or that are taken before the text is dropped."""
@@ -139,7 +143,7 @@ class _Write:
         if "contents" not in self.ids or self.job.place.size(path) is None:
             return
         table = read_table(self.job.place, path)
-        ids, _ = self.ids["contents"]
+        ids, *_ = self.ids["contents"]
         local = table["content"].to_numpy()
         content = np.where(local < len(ids), ids[np.minimum(local, len(ids) - 1)], -1)
         table = table.drop_columns(["content"]).append_column("content_id", pa.array(content))
@@ -201,6 +205,13 @@ class _Write:
     def _extra(self, name: str, table: pa.Table) -> None:
         if len(table):
             write_table(self.job.place, f"run/{self.job.run}/{name}/{self.task:06}.parquet", table)
+
+
+def _bare(contents: pa.Table, hashed: bool) -> Any:
+    """Which contents have no text although the lake keeps texts."""
+    if not hashed:
+        return np.zeros(len(contents), bool)
+    return np.asarray(contents["text"].is_null()) if "text" in contents.column_names else np.ones(len(contents), bool)
 
 
 def _table(names: dict[str, pa.DataType], rows: list[Any]) -> pa.Table:

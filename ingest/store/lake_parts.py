@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ingest.store.lake_commits import LakeState
 
 BIG: Final = ("calls", "contents", "request_keys")  # tables of which a lake holds parts
+COMPLETED: Final = "completed"  # kind of the parts with texts of contents that an earlier part knows by hash alone
 SPREAD: Final = "spread"  # the upper 16 bits of the hash that a call's bucket is told by
 _MONEY = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other", "cost")
 LEDGER_COLUMNS: Final = {
@@ -25,7 +26,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "hi": "BIGINT", "lo": "UBIGINT", SPREAD: "USMALLINT",
         **{name: kind for name, kind in CALL_COLUMNS.items() if name != "call_key"}, **LEDGER_COLUMNS,
     },
-    "contents": {"content_id": "INTEGER", "hi": "BIGINT", "lo": "UBIGINT", **_CONTENTS},
+    "contents": {"content_id": "INTEGER", "hi": "BIGINT", "lo": "UBIGINT", "bare": "BOOLEAN", **_CONTENTS},
     "keys": {"hi": "BIGINT", "lo": "UBIGINT", "key_id": "INTEGER"},
 }  # fmt: skip
 
@@ -40,6 +41,10 @@ def define_views(con: duckdb.DuckDBPyConnection, place: Place, state: LakeState)
         con.execute(f"CREATE OR REPLACE VIEW ledger AS SELECT call_no, {', '.join(own)} FROM {calls}")
         con.execute(f"CREATE OR REPLACE VIEW costs AS SELECT {', '.join([*names, *own])} FROM {calls}")
     contents = _scan(con, place, state, "contents")
+    if state.of(COMPLETED):
+        whole = _scan(con, place, state, COMPLETED)
+        bare = f"SELECT * FROM {contents} WHERE content_id NOT IN (SELECT content_id FROM {whole})"
+        contents = f"({bare} UNION ALL SELECT * FROM {whole})"
     con.execute(
         f"CREATE OR REPLACE VIEW contents AS SELECT content_id, {HASH} AS hash, {', '.join(_CONTENTS)} FROM {contents}"
     )
@@ -50,6 +55,7 @@ def define_views(con: duckdb.DuckDBPyConnection, place: Place, state: LakeState)
 def _scan(con: duckdb.DuckDBPyConnection, place: Place, state: LakeState, kind: str) -> str:
     """SQL of a relation with the rows of all parts of a kind."""
     parts = state.of(kind)
+    kind = "contents" if kind == COMPLETED else kind
     if not parts:
         columns = ", ".join(f'NULL::{of} AS "{name}"' for name, of in COLUMNS[kind].items())
         return f"(SELECT {columns} WHERE false)"
