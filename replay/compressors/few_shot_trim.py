@@ -25,8 +25,8 @@ _HEAD = re.compile(r"(?mi)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:examples?[ \t]*#?\d+\b
 _SECTION = re.compile(r"(?m)^[ \t]*#+[ \t]+\S")
 
 
-def apply(message: Any, examples: int = 2) -> Any:
-    """The message with at most `examples` examples in each run of them."""
+def apply(message: Any, examples: int = 2, turns: bool = True) -> Any:  # noqa: ARG001  see `trim_turns`
+    """The message with at most `examples` marked examples in each run of them."""
     return rewrite(message, lambda text: _trim(text, examples))
 
 
@@ -48,8 +48,10 @@ def _trim(text: str, examples: int) -> str:
     return text[:first].rstrip() + text[end:]
 
 
-def trim_turns(request: Requests, examples: int = 2) -> None:
-    """Drop all but the first `examples` examples that are turns of their own."""
+def trim_turns(request: Requests, examples: int = 2, turns: bool = True) -> None:
+    """Drop all but the first `examples` examples that are turns of their own, where `turns` asks for it."""
+    if not turns:
+        return
     count = example_turns(request)
     place = np.arange(len(request.ids)) - np.repeat(_begin(request), np.diff(request.offsets))
     row = request.rows()
@@ -109,8 +111,11 @@ COMPRESSOR = Compressor(
     "message",
     lossless=False,
     prefix_stable=True,
-    parameters={"examples": 2},
-    about={"examples": "how many examples of each run stay; 0 makes it zero-shot"},
+    parameters={"examples": 2, "turns": True},
+    about={
+        "examples": "how many examples of each run stay; 0 makes it zero-shot",
+        "turns": "trim examples that are turns too: pairs that no call asked, with which many requests begin",
+    },
     main_parameter="examples",
     beside=trim_turns,
 )

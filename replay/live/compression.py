@@ -68,6 +68,8 @@ def refusal(part: Compressor) -> str | None:
         return "a model writes what stands for the older part of a conversation"
     if found.level == "answer":
         return "it assumes shorter answers and changes nothing of the request"
+    if found.beside is not None and {**found.parameters, **part.parameters}.get("turns"):
+        return "which turns are examples is told from many requests: write turns: false to trim marked ones alone"
     if part.name == "tool_signatures":
         return "providers take tools as JSON schemas"
     return None

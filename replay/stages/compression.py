@@ -18,6 +18,7 @@ from analysis import formatting
 from analysis.pricing.model_info import model_info
 from replay import compressors
 from replay.stages import rule_evaluation
+from replay.stages.answer_shapes import Shapes, shapes
 from replay.traffic.prompt_rewriting import Requests, changed_requests, finish, sums
 from replay.traffic.prompts import KINDS, Int64, Prompts
 
@@ -45,6 +46,7 @@ class Calls:
     input_tokens: Int64  # as logged; negative where unknown
     frame: Callable[[Sequence[str]], pl.DataFrame]  # the columns that rules may see, one row a call
     group_names: tuple[str, ...] = ()
+    output_tokens: Int64 | None = None  # as logged; negative where unknown; None where answers are not known yet
     held: Bools | None = None  # calls that no strategy rewrites
 
 
@@ -65,6 +67,7 @@ def calls_of(traffic: Traffic) -> Calls:
         input_tokens=traffic.tokens("input"),
         frame=traffic.rule_frame,
         group_names=tuple(names),
+        output_tokens=traffic.tokens("output"),
         held=traffic.side,
     )
 
@@ -98,6 +101,7 @@ class Compressed:
     unclaimed: tuple[tuple[str, int, Bools], ...] = ()  # (agent / task, calls measured there, the calls left out)
     summary: Summary | None = None  # the model calls that write what stands in for the older part of a conversation
     answer_ratio: Floats | None = None  # output tokens after an output hint over those logged
+    answers: tuple[Shapes, ...] = ()  # where these ratios come from
 
     def delta(self, bound: str = "mid") -> Int64:
         """The token delta; `low` and `high` are the ends of its 90 % interval: the cheaper and the dearer one."""
@@ -108,6 +112,8 @@ class Compressed:
 
     def limits(self, inside: Bools) -> Iterator[str]:
         """What compression assumes or leaves out for the calls of `inside`."""
+        for shaped in self.answers:
+            yield from shaped.limits(inside)
         estimated = int((inside & (self.delta_error > 0)).sum())
         if estimated:
             calls = formatting.count(estimated, "call")
@@ -138,6 +144,7 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
     requests = Requests(prompts)
     touched = _Touched(*(np.zeros(n, bool) for _ in range(4)))
     answer: Floats | None = None
+    answers: list[Shapes] = []
     stable = True
     summary: Summary | None = None
     for part in spec:
@@ -145,9 +152,10 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
         parameters = {**found.parameters, **part.parameters}
         chosen = _selected(part, calls, n)
         if found.level == "answer":
-            answer = np.ones(n) if answer is None else answer
-            answer[chosen] *= found.apply(1.0, **parameters)
-            touched.lossy |= chosen
+            shaped = _shapes(calls, chosen, found.apply(1.0, **parameters))
+            answer = shaped.ratio if answer is None else answer * shaped.ratio
+            answers.append(shaped)
+            touched.lossy |= chosen & (shaped.ratio != 1)
             continue
         before = (requests.offsets, requests.ids)
         requests.selected = chosen
@@ -163,7 +171,20 @@ def compress(prompts: Prompts, spec: Sequence[Compressor], traffic: Traffic | Ca
         if not found.lossless:
             touched.lossy |= changed
     after, new_texts = finish(prompts, requests, calls.encoding, calls.encodings)
-    return replace(_measure(prompts, after, calls, touched, stable, new_texts, answer), summary=summary)
+    measured = _measure(prompts, after, calls, touched, stable, new_texts, answer)
+    return replace(measured, summary=summary, answers=tuple(answers))
+
+
+def _shapes(calls: Calls, chosen: Bools, stated: float) -> Shapes:
+    """How much shorter the answers of the chosen calls become."""
+    frame = calls.frame(["model", "response_format"])
+    if calls.output_tokens is None or "response_format" not in frame.columns:
+        none = np.zeros(len(chosen), bool)
+        return Shapes(np.where(chosen, stated, 1.0), none, chosen, none)
+    models = frame["model"].cast(pl.String).fill_null("").rank("dense").cast(pl.Int64).to_numpy()
+    kind = np.unique(np.column_stack([calls.group, models]), axis=0, return_inverse=True)[1].reshape(-1)
+    format = frame["response_format"].cast(pl.String).fill_null("text").to_numpy()
+    return shapes(kind.astype(np.int64), format, calls.output_tokens, chosen, stated)
 
 
 def _summary(
