@@ -67,13 +67,22 @@ _PER_DAY: Final = ("calls", "repeats", "cut", "sessions")
 def scope_condition(scope: Scope, prefix: str = "s") -> tuple[str, dict[str, Any]]:
     """A condition that holds for the calls of any of the segments. Values are parameters, whose names start with the
     prefix; names of dimensions are allow-listed."""
-    parts, values = [], {}
-    for i, segment in enumerate(scope):
-        terms = []
-        for j, (name, value) in enumerate(segment.items()):
-            terms.append(f"{segment_sql(name)} IS NOT DISTINCT FROM ${prefix}{i}_{j}")
-            values[f"{prefix}{i}_{j}"] = value
-        parts.append("(" + " AND ".join(terms or ["true"]) + ")")
+    alike: dict[tuple[str, ...], list[Mapping[str, str | None]]] = {}
+    for segment in scope:
+        alike.setdefault(tuple(segment), []).append(segment)
+    parts: list[str] = []
+    values: dict[str, Any] = {}
+    for i, (names, segments) in enumerate(alike.items()):
+        if not names:
+            return "true", {}
+        # one join with a list for each set of dimensions: a day may hold a million names
+        sides = [(segment_sql(name), f"{prefix}{i}_{j}") for j, name in enumerate(names)]
+        asked = ", ".join(f"{sql} IS NULL, coalesce({sql}, '')" for sql, _ in sides)
+        listed = ", ".join(f"unnest(${key}n::BOOLEAN[]), unnest(${key}::VARCHAR[])" for _, key in sides)
+        parts.append(f"({asked}) IN (SELECT {listed})")
+        for name, (_, key) in zip(names, sides, strict=True):
+            values[key] = [segment[name] or "" for segment in segments]
+            values[f"{key}n"] = [segment[name] is None for segment in segments]
     return "(" + " OR ".join(parts or ["true"]) + ")", values
 
 
