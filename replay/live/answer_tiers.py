@@ -24,6 +24,7 @@ MOST_BYTES = 8 << 20  # a larger answer is not kept
 REDIS_TIMEOUT_S = 0.05
 REDIS_REST_S = 1.0  # after a failure Redis is not asked for so long
 FLIGHT_S = 60.0  # a call in flight is waited for so long, and then its equals are sent too
+_SWEEP = 10_000
 _GRACE_MS = 1000  # Redis deletes an entry so long after its life, which the entry itself tells to the millisecond
 _MAGIC = b"hc2"
 _FLIGHT = b":flight"
@@ -80,6 +81,7 @@ class MemoryTier:
         self._held: dict[bytes, _Held] = {}
         self._oldest: list[tuple[int, bytes]] = []  # heap of (used_us, key); all but the newest pair of a key are stale
         self._lru = spec.policy == "lru"
+        self._sweep_at = _SWEEP  # entries at which those that are over are deleted, where no limit does
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -105,6 +107,8 @@ class MemoryTier:
         with self._lock:
             held = self._held.get(key)
             if held is None:
+                if len(self._held) >= self._sweep_at and self.spec.max_entries is None:
+                    self._sweep(now_us // 1000)
                 held = self._held[key] = _Held(answer, until, 0)
                 self._use(key, held, now_us)
             else:
@@ -115,6 +119,11 @@ class MemoryTier:
                 used, oldest = heapq.heappop(self._oldest)
                 if oldest in self._held and self._held[oldest].used_us == used:
                     del self._held[oldest]
+
+    def _sweep(self, now_ms: int) -> None:
+        kept = {key: held for key, held in self._held.items() if held.until_ms is None or held.until_ms >= now_ms}
+        self._held = kept
+        self._sweep_at = max(2 * len(kept), _SWEEP)
 
     def _use(self, key: bytes, held: _Held, now_us: int) -> None:
         if self.spec.max_entries is None or now_us <= held.used_us:

@@ -18,6 +18,7 @@ from replay import compressors
 from replay.live.request_contents import RequestContents, contents_of
 from replay.stages.compression import DEFAULT_ENCODING, Calls, compress
 from replay.strategy.schema import Compressor
+from replay.traffic.prompt_rewriting import changed_requests
 from replay.traffic.prompts import KINDS, Contents, Prompts
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -91,7 +92,7 @@ def compressed(body: dict[str, Any], path: str, spec: Sequence[Compressor]) -> C
     now, stages = prompts, []
     for part in spec:
         found = compress(now, [part], calls).prompts
-        if not (found.ids is now.ids and found.offsets is now.offsets):
+        if changed_requests((now.offsets, now.ids), (found.offsets, found.ids))[0]:
             stages.append(part.name)
         now = found
     if not stages:
