@@ -118,6 +118,8 @@ class Conductor:
             if looked.answer is not None:
                 return Planned(fields, [], response=self._hit(looked, decision, request, sent, made, fields, clock))
             self._count("miss")
+            if looked.alone:
+                self._count("waited in vain")
             shared = Shared(force.lookups, key, looked.started_us, looked.flight)
         try:
             return self._to_send(force, request, seen, sent, made, decision, fields, shared)

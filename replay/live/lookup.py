@@ -30,6 +30,7 @@ class Looked:
     answer: Answer | None = None
     tier: str | None = None  # its name; None for an answer that was waited for
     flight: Flight | None = None  # of a call that is sent and whose equals may wait for it
+    alone: bool = False  # it waited for a call that failed, took too long, or whose answer may not be kept
 
 
 @dataclass
@@ -68,20 +69,19 @@ class Lookups:
         After a call that failed, or whose answer may not be kept, its equals are sent, each for itself.
         """
         looked = Looked()
-        alone = False
         while True:
-            flight = self._met(looked, keys, owner, alone)
+            flight = self._met(looked, keys, owner)
             if looked.answer is not None or flight is None:
                 return looked
             if flight.owner == owner:
-                return (yield from self._beyond(looked, keys, flight, alone))
+                return (yield from self._beyond(looked, keys, flight))
             answer = yield Wait(flight.result, max(flight.began + FLIGHT_S - time.monotonic(), 0.0))
-            alone = answer is None and flight.flying
             if answer is not None and self.coalesce and looked.started_us // 1000 < answer.ended_ms:
                 looked.answer = answer
                 return looked
+            looked.alone = answer is None and flight.flying
 
-    def _met(self, looked: Looked, keys: Sequence[bytes], owner: object, alone: bool) -> Flight | None:
+    def _met(self, looked: Looked, keys: Sequence[bytes], owner: object) -> Flight | None:
         """What this process knows of a call: its answer (into `looked`), or a flight: another's to wait for, one of its
         own to go on with; None where it is sent without either."""
         with self._lock:
@@ -95,7 +95,7 @@ class Lookups:
             known = self._flights.get(keys[0])
             if known is not None and time.monotonic() - known.began < FLIGHT_S:
                 # a thread that reads a stream while it asks again would wait for itself
-                return known if known.owner != owner and not (known.flying and alone) else None
+                return known if known.owner != owner and not (known.flying and looked.alone) else None
             if not self._far and not self.coalesce:
                 return None
             mine = Flight(keys[0], owner)
@@ -109,11 +109,11 @@ class Lookups:
         if not (early and self.coalesce):
             looked.tier = tiers[place].spec.name
 
-    def _beyond(self, looked: Looked, keys: Sequence[bytes], mine: Flight, alone: bool) -> Generator[Step, Any, Looked]:
+    def _beyond(self, looked: Looked, keys: Sequence[bytes], mine: Flight) -> Generator[Step, Any, Looked]:
         """The lower tiers, and the flights of other processes; `mine` ends here unless the call is sent."""
         try:
             yield from self._far_tiers(looked, keys)
-            if looked.answer is None and self._redis is not None and not alone:
+            if looked.answer is None and self._redis is not None and not looked.alone:
                 yield from self._others(looked, keys, mine, self._redis)
         except BaseException:
             self.land(mine, None)
@@ -167,6 +167,7 @@ class Lookups:
                 self._accept(looked, keys[0], (place, found))
                 return
             if not flying:
+                looked.alone = True
                 yield from self._far_tiers(looked, keys[1:])  # a cascade's answer may stand under another model
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class SentCall:
             return None
         assert self.shared is not None
         kind = "text/event-stream" if self.body.get("stream") is True else "application/json"
-        ended_ms = self.shared.started_us // 1000 + round(captured.duration_ms)
+        # as the store reads the line: its duration has three decimals, and a half is rounded up
+        ended_ms = self.shared.started_us // 1000 + math.floor(round(captured.duration_ms, 3) + 0.5)
         return Answer(raw, kind, self.model, self.shared.started_us, ended_ms)
 
 

@@ -164,6 +164,17 @@ def test_a_cascade_escalates_by_its_condition_and_replays_as_it_ran(
     assert [row["cache_tier"] for row in rows] == [None, None, None, "memory", "memory", None]
 
 
+def test_a_share_of_a_cascade_is_drawn_once_and_replayed_as_it_was_drawn(upstream: Provider, tmp_path: Path) -> None:
+    text = CASCADE.replace("{when: \"finish_reason = 'length'\"}", "{share: 0.5}")
+    client = client_of(upstream, tmp_path, text)
+    with context(agent="writer"):
+        live = [ask(client, f"question {number}").split()[0] for number in range(24)]
+    assert set(live) == {"gpt-4o-mini", "gpt-4o"}
+    rows = sorted(replayed(tmp_path), key=lambda row: row["call_no"])
+    assert [row["model"] for row in rows] == [row["logged_model"] for row in rows]
+    assert len(rows) == 24 + live.count("gpt-4o")
+
+
 def test_a_call_that_fails_is_answered_by_the_fallback_which_is_paid_once(upstream: Provider, tmp_path: Path) -> None:
     client = client_of(upstream, tmp_path, "name: f\nroute: [{default: gpt-4o-mini}]\non_error: gpt-4o\n")
     upstream.failing = {"gpt-4o-mini"}
@@ -295,6 +306,7 @@ def test_a_leader_that_fails_lets_each_make_its_own_call(upstream: Provider, tmp
         upstream.hold.set()
         assert [future.result() for future in futures] == ["failed"] * 5
     assert upstream.asked.total() == 5
+    assert client.hindcast.counts["waited in vain"] == 4
 
 
 def test_a_thread_does_not_wait_for_its_own_stream(upstream: Provider, tmp_path: Path) -> None:
