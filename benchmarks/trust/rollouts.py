@@ -3,10 +3,11 @@
     python -m benchmarks.trust.rollouts [--worlds 200] [--null-worlds 200]
 
 Each world is a log of units (conversations) over weeks: more and other ones at weekends, days that are alike with the
-days before them (AR(1)), skewed sizes, users with habits. In it one thing happens on one day: prices fall, calls per
-unit rise (a rebound), quality falls, or nothing beyond a trend. Every unit's outcome is known with and without it, on
-the same chance, so that the true effect is. The worlds pass through the code of `hindcast verify` from its table of
-units on. Three designs: a holdback (drawn by user in half of the worlds), an untouched segment, and neither.
+days before them (AR(1)), skewed sizes, users with habits, a score of every unit or of a share of them by chance. In it
+one thing happens on one day: prices fall, calls per unit rise (a rebound), quality falls, or nothing beyond a trend.
+Every unit's outcome is known with and without it, on the same chance, so that the true effect is. The worlds pass
+through the code of `hindcast verify` from its table of units on. Designs: a holdback (drawn by user in half of the
+worlds), an untouched segment, and neither.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ def world(seed: int, design: str, event: str) -> World:
         name: _mean(outcomes[1], name, judged) - _mean(outcomes[0], name, judged)
         for name in (COST, CALLS, ANSWER, QUALITY)
     }
+    if seed % 2:  # a share of the units is scored, by chance; drawn apart, so that the rest of a world stays
+        apart = np.random.default_rng([seed, DESIGNS.index(design), 99])
+        scored = apart.random(count) < apart.uniform(0.3, 0.9)
+        seen["score"] = np.where(scored, seen["score"], np.nan)
     table = UnitTable(
         day=day[of_day], last_day=day[of_day], segment=np.zeros(count, np.int64), arm=arm, cluster=cluster,
         cost=seen["cost"], calls=seen["calls"], answered=seen["calls"], output_tokens=seen["tokens"],
@@ -149,7 +154,7 @@ def run(worlds: int, null_worlds: int) -> dict[str, dict[str, object]]:
     for design in DESIGNS:
         cover: dict[str, list[bool]] = defaultdict(list)
         width: list[float] = []
-        named = suspected = rebounds = false = false_suspicions = losses = seen_losses = 0
+        named = suspected = rebounds = false = false_suspicions = losses = seen_losses = untold = 0
         for seed in range(worlds):
             one = world(seed, design, EVENTS[seed % len(EVENTS)])
             found = judged(one)
@@ -167,12 +172,14 @@ def run(worlds: int, null_worlds: int) -> dict[str, dict[str, object]]:
                 suspected += found.suspicion is not None
             if one.event == "quality loss":
                 losses += 1
-                seen_losses += found.effects[QUALITY].claimed
+                seen_losses += QUALITY in found.effects and found.effects[QUALITY].claimed
+            untold += found.unfair is not None
         for seed in range(null_worlds):
             one = world(10_000 + seed, design, NOTHING[seed % len(NOTHING)])
             found = judged(one)
             false += any(effect.claimed for effect in found.effects.values())
             false_suspicions += found.suspicion is not None
+            untold += found.unfair is not None
         every = [inside for name in cover for inside in cover[name]]
         result[design] = {
             "coverage": round(float(np.mean(every)), 3),
@@ -181,6 +188,7 @@ def run(worlds: int, null_worlds: int) -> dict[str, dict[str, object]]:
             "worlds without effect with a suspicion": round(false_suspicions / max(null_worlds, 1), 3),
             "rebounds named": f"{named} claimed and {suspected} suspected of {rebounds}",
             "quality losses of 5-20 % claimed": f"{seen_losses} of {losses}",
+            "worlds scored by chance whose quality is not told": f"{untold} of {(worlds + null_worlds) // 2}",
             "half width of the cost effect, median": round(float(np.median(width)), 3),
         }
     return result

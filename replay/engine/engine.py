@@ -29,8 +29,9 @@ from replay.engine.rewritten_requests import RewrittenRequests, Stages
 from replay.engine.shared_results import Shared
 from replay.estimates import answer_length_ratios, rework
 from replay.estimates import output_tokens as lengths
-from replay.estimates.behaviour import Behaviour, Priors, measure, priors
+from replay.estimates.behaviour import Behaviour, Priors, priors
 from replay.estimates.input_token_ratios import InputStage
+from replay.estimates.measured_units import measure
 from replay.outcomes import BYPASSED, COALESCED, HIT
 from replay.provider_cache.stage import ProviderStage
 from replay.response_cache import stage as cache_stage

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from analysis.price_book.vocabulary import TIERS
 from replay.engine.engine import Engine
+from replay.engine.latency_load import Load, loads
 from replay.engine.outcome import Outcome
 from replay.outcomes import HIT, MAX_TIERS
 from replay.strategy.latency_schema import Latency
@@ -29,6 +30,7 @@ Floats = NDArray[np.float64]
 
 LEAST: Final = 30  # timed calls of a model, for a line
 DRAWS: Final = 50
+NAMED: Final = 3
 MOST: Final = 20_000  # calls that are looked at; of larger logs whole units, drawn by hash
 KNOWN: Final = 0.95  # of the calls must have a known latency, for a quantile to mean all of them
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95))
@@ -74,6 +76,7 @@ class LatencyReport:
     untimed: tuple[str, ...]
     waited_for_nobody: int  # calls of a batch
     spec: Latency | None
+    loads: tuple[Load, ...] = ()  # models that would get clearly more calls than logged
 
     @property
     def verdict(self) -> Literal["passes", "fails", "unknown"] | None:
@@ -84,6 +87,8 @@ class LatencyReport:
         asked = [(rows.get(name), most) for name in ("p50", "p95") if (most := getattr(self.spec, name)) is not None]
         if any(row is not None and row.ratio_low > most for row, most in asked):
             return "fails"
+        if any(load.rises for load in self.loads):
+            return "unknown"
         if self.known < KNOWN or any(row is None or not row.ratio_high <= most for row, most in asked):
             return "unknown"
         return "passes"
@@ -96,6 +101,7 @@ class LatencyReport:
             "calls": {row.name: row.to_json() for row in self.calls},
             "critical_paths": {row.name: row.to_json() for row in self.paths},
             "batch_calls": self.waited_for_nobody,
+            "loads": [load.to_json() for load in self.loads],
         }
 
 
@@ -258,6 +264,7 @@ def latency(engine: Engine, outcome: Outcome) -> LatencyReport:
         untimed=_untimed(timed, now),
         waited_for_nobody=int((engine.traffic.window[timed.rows] & timed.batched).sum()),
         spec=engine.strategy.latency,
+        loads=loads(engine, outcome),
     )
 
 
@@ -309,7 +316,17 @@ def sentence(name: str, report: LatencyReport) -> str | None:
     ]
     paths = [f"{row.name} {_s(row.expected)} s (logged {_s(row.logged)})" for row in report.paths]
     ways = f"; critical path {', '.join(paths)}" if paths else ""
-    return f"Latency of {name}: {', '.join(parts)}{ways}{verdict}"
+    rising = f" ({'; '.join(load.words for load in report.loads if load.rises)})"
+    crowded = rising if any(load.rises for load in report.loads) else ""
+    return f"Latency of {name}: {', '.join(parts)}{ways}{verdict}{crowded}"
+
+
+def latency_limits(report: LatencyReport) -> tuple[str, ...]:
+    """What the durations take for granted, in a sentence; none where no model gets more calls than logged."""
+    if not report.loads or not report.calls:
+        return ()
+    named = "; ".join(load.words for load in report.loads[:NAMED])
+    return (f"durations are taken at the logged load: {named}",)
 
 
 def _s(milliseconds: float) -> str:

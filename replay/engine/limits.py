@@ -159,6 +159,14 @@ def _behaviour(engine: Engine, expected: MovedCalls) -> Iterator[str]:
 
     seen = sorted((move for move in expected.moves if move.seen), key=lambda move: -move.moved_units)
     for move in seen[:NAMED]:
+        if move.chosen:
+            yield (
+                f"behaviour of {_name(engine, move.target)} in place of {_name(engine, move.source)} on"
+                f" {place(move.cell)}: taken as logged; its {move.seen_units:,} units there were chosen for it, nobody"
+                " says how, and tell nothing of others; the range is the spread of models, of what is seen and of the"
+                " units (to know it, give it units at random, with `assignment: random` in the log)"
+            )
+            continue
         yield (
             f"behaviour of {_name(engine, move.target)} in place of {_name(engine, move.source)} on {place(move.cell)}:"
             f" {move.calls:.2f}x the calls per unit, {move.growth:.2f}x the input and {move.output:.2f}x the output per"
@@ -171,11 +179,12 @@ def _behaviour(engine: Engine, expected: MovedCalls) -> Iterator[str]:
         mine = [move for move in unseen if move.target == target]
         cells = list(dict.fromkeys(move.cell for move in mine))
         where = ", ".join(place(cell) for cell in cells) if len(cells) <= NAMED else f"{len(cells)} agents and tasks"
+        unlike = sorted({move.unlike for move in mine if move.unlike})
         lengths = all(expected.declared_output(move) for move in mine)
         taken = "calls are taken" if lengths else "calls and answers are taken"
         yield (
             f"behaviour of {_name(engine, target)} on {where}: no evidence, {taken} as logged; the range is the spread"
-            " of models"
+            f" of models{''.join(f' (its units in the log are not used: {why})' for why in unlike)}"
         )
 
 

@@ -63,6 +63,7 @@ class MovedCalls:
                 "to": models[move.target][1],
                 "units": move.moved_units,
                 "seen_units": move.seen_units,
+                "chosen": move.chosen,
                 "calls_per_unit": 1.0 if self.declared_calls else round(move.calls, 4),
                 "input_per_call": round(move.growth, 4),
                 "output_per_call": None if self.declared_output(move) else round(move.output, 4),

@@ -21,7 +21,7 @@ from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits, reproduction
 from replay.engine.engine import Engine
-from replay.engine.latency import LatencyReport, latency
+from replay.engine.latency import LatencyReport, latency, latency_limits
 from replay.engine.outcome import Outcome
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import digest, run_id
@@ -294,6 +294,7 @@ def _replay_one(
     low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
     rests_on = reproduction.concerned(engine, result) if engine.players else ()
     gated = reproduction.sentence(rests_on)
+    slow = latency(engine, result) if timed or engine.strategy.latency else None
     return StrategyResult(
         name=engine.strategy.name,
         run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
@@ -324,9 +325,10 @@ def _replay_one(
             *(one.words for one in names),
             *limits.limits(engine, result),
             *limits.quality_limits(assessed),
+            *(latency_limits(slow) if slow else ()),
         ),
         dollars=reproduction.dollars(rests_on),
-        latency=latency(engine, result) if timed or engine.strategy.latency else None,
+        latency=slow,
         behaviour=engine.expectations(),
         calibration=tuple(found.to_json() for found in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),

@@ -23,17 +23,16 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from analysis.pricing.model_info import counts_alike
 from replay.estimates.answer_length_ratios import Z90
 from replay.estimates.input_token_ratios import InputRatios, has_tools
+from replay.estimates.measured_units import Measured, chosen, not_alike
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
-from replay.traffic.unit_draws import tasks_of_users
 
 Floats = NDArray[np.float64]
 Pair = tuple[str | None, str | None]  # provider, model
 
 FILE: Final = Path(__file__).with_name("behaviour_priors.yaml")
-LEAST: Final = 5  # units of one model on an agent and task, for their means to be evidence
-MOST: Final = 2_000_000  # calls; of larger logs a sample of the units, drawn by hash, is measured
 
 
 class VendorPair(BaseModel):
@@ -86,21 +85,6 @@ def priors() -> Priors:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One model on one agent and task, over units that it alone served. Means per unit or call; squared relative
-    errors of the means; `size` is the squared relative spread of a unit's tokens."""
-
-    units: int
-    calls: float
-    input: float
-    output: float
-    calls_error: float
-    input_error: float
-    output_error: float
-    size: float
-
-
-@dataclass(frozen=True)
 class Move:
     """What is expected of calls that move: ratios to the logged, and the log spread of each."""
 
@@ -117,71 +101,12 @@ class Move:
     output_spread: float
     luck: float  # log spread of the sum over the moved units, whatever the means
     seen_units: int  # of the target on this agent and task; 0: the spread of models
+    unlike: str | None = None  # why the target's units there are no sample of such units, and are not used
+    chosen: bool = False  # somebody chose the target's units there one by one, nobody says how
 
     @property
     def seen(self) -> bool:
         return self.seen_units > 0
-
-
-def measure(
-    traffic: Traffic, unit: Int64 | None = None, evidence: Bool | None = None
-) -> dict[tuple[int, int], Measured]:
-    """(cell, model) -> what its units show; a cell is agent x tasks + task. Units that several models share are left
-    out of it, and so are retries, failures and calls without token counts. `unit` names each call's;
-    `evidence` marks the calls that may be looked at."""
-    usage = traffic.usage
-    useful = traffic.demand & ~traffic.failed & ~traffic.gateway_hit & (usage.input > 0) & (usage.output >= 0)
-    if evidence is not None:
-        useful &= evidence
-    unit = tasks_of_users(traffic) if unit is None else unit
-    if len(traffic) > MOST:
-        useful &= unit % (len(traffic) // MOST + 1) == 0
-    rows = np.flatnonzero(useful)
-    if not len(rows):
-        return {}
-    cell = traffic.agent[rows].astype(np.int64) * len(traffic.tasks) + traffic.task[rows]
-    cells = int(cell.max()) + 1
-    _, dense = np.unique(unit[rows], return_inverse=True)
-    _, group = np.unique(dense.astype(np.int64) * cells + cell, return_inverse=True)
-    size = int(group.max()) + 1
-    model = np.zeros(size, np.int64)
-    model[group] = traffic.model[rows]
-    mixed_models = np.zeros(size, np.bool_)
-    mixed_models[group[traffic.model[rows] != model[group]]] = True
-    place = np.zeros(size, np.int64)
-    place[group] = cell
-    sums = [
-        np.bincount(group, weights=part, minlength=size)
-        for part in (np.ones(len(rows)), usage.input[rows].astype(np.float64), usage.output[rows].astype(np.float64))
-    ]
-    pure = np.flatnonzero(~mixed_models)
-    key = place[pure] * len(traffic.models) + model[pure]
-    order = np.argsort(key, kind="stable")
-    names, first = np.unique(key[order], return_index=True)
-    found = {}
-    for number, members in zip(names.tolist(), np.split(pure[order], first[1:]), strict=True):
-        if len(members) >= LEAST:
-            found[divmod(number, len(traffic.models))] = _measured(*(part[members].astype(np.float64) for part in sums))
-    return found
-
-
-def _measured(calls: Floats, tokens: Floats, answers: Floats) -> Measured:
-    units = len(calls)
-    mean = float(calls.mean())
-    whole = tokens + answers
-
-    def ratio(part: Floats) -> tuple[float, float]:
-        per_call = float(part.sum() / calls.sum())
-        if per_call <= 0:
-            return 0.0, math.inf
-        rest = float(((part - per_call * calls) ** 2).sum()) / (units - 1)
-        return per_call, rest / units / (per_call * mean) ** 2
-
-    read, read_error = ratio(tokens)
-    told, told_error = ratio(answers)
-    calls_error = float(calls.var(ddof=1)) / units / mean**2
-    size = float(whole.var(ddof=1)) / float(whole.mean()) ** 2
-    return Measured(units, mean, read, told, calls_error, read_error, told_error, size)
 
 
 def posterior(
@@ -265,38 +190,54 @@ class Behaviour:
         shift, counting = known.counting(*names, using) if told.kind == "assumed" else (0.0, 0.0)
         if told.kind == "learned" and told.low > 0:  # prompts of a task are alike, so less than single calls differ
             counting = known.between_tasks * math.log(told.high / told.low) / (2 * Z90)
-        pairs = [
-            (at == cell, measured[at, source], measured[at, target])
-            for at in sorted({at for at, model in measured if model == source})
-            if (at, target) in measured
-        ]
+        one_count = counts_alike(self.models[source], self.models[target])
+        pairs, unlike = [], None
+        for at in sorted({at for at, model in measured if model == source and (at, target) in measured}):
+            a, b = measured[at, source], measured[at, target]
+            why = not_alike(a, b, one_count)
+            if why is None:
+                pairs.append((at == cell, a, b))
+            elif at == cell:
+                unlike = why
         part = known.between_tasks
+        by_choice = any(mine and chosen(a, b) for mine, a, b in pairs)
+        wide = known.scale_unseen / known.scale_seen
 
         def estimated(
-            of: Callable[[Measured], tuple[float, float]], mean: float, spread: float, own: float
+            of: Callable[[Measured], tuple[float, float, float]], mean: float, spread: float, own: float, many: float
         ) -> tuple[float, float]:
             # which questions a model was given is a choice, so its units differ from others' as tasks do
-            found = [
-                (mine, math.log(of(b)[0] / of(a)[0]), of(a)[1] + of(b)[1] + own**2)
-                for mine, a, b in pairs
-                if min(of(a)[0], of(b)[0]) > 0
-            ]
-            return posterior(found, mean, spread, own)
+            found = []
+            for mine, a, b in pairs:
+                if min(of(a)[0], of(b)[0]) > 0:
+                    errors = of(a)[1] + of(b)[1] + (0.0 if a.by_chance and b.by_chance else own**2)
+                    ranges = math.hypot(of(a)[2], of(b)[2]) / math.sqrt(2)
+                    found.append((mine, math.log(of(b)[0] / of(a)[0]), errors, ranges))
+            if not by_choice or spread <= 0:
+                return posterior([(mine, x, v) for mine, x, v, _ in found], mean, spread, own)
+            # made for its units, the choice may be all that is seen, and may hide as much again as units differ by
+            away = [(x - mean, ranges) for mine, x, _, ranges in found if mine]
+            seen = many * math.hypot(*away[0]) if away else 0.0
+            return mean, max(math.hypot(spread, own, seen), wide * math.hypot(spread, own))
 
         asks, grows = many * known.calls, many * known.growth
-        calls = estimated(lambda one: (one.calls, one.calls_error), 0.0, asks, part * asks)
+        calls = estimated(lambda one: (one.calls, one.calls_error, one.calls_range), 0.0, asks, part * asks, many)
         growth = estimated(
-            lambda one: (one.input, one.input_error),
+            lambda one: (one.input, one.input_error, one.input_range),
             shift + math.log(told.mid),
             math.hypot(grows, counting),
             part * grows,
+            many,
         )
-        output = estimated(lambda one: (one.output, one.output_error), 0.0, known.output, part * known.output)
+        output = estimated(
+            lambda one: (one.output, one.output_error, one.output_range), 0.0, known.output, part * known.output, 1.0
+        )
         luck = math.sqrt((own.size if own is not None else 0.0) * many / max(units, 1))
-        seen = measured.get((cell, target)) if pairs else None
+        seen = measured.get((cell, target)) if pairs and unlike is None else None
         return Move(
             source, target, cell, tools, units, math.exp(calls[0]), math.exp(growth[0]) / told.mid, math.exp(output[0]),
             calls[1], growth[1], output[1], luck, seen.units if seen is not None else 0,
+            unlike, by_choice,
         )  # fmt: skip
 
     def scale(self, move: Move) -> float:

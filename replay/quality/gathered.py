@@ -14,6 +14,7 @@ from replay.quality import call_learner
 from replay.quality.score_units import ScoreUnits, spread, units_of
 from replay.quality.scores import Bools, Floats, Int64, ScoreRows, Scores, score_rows, stored_scores
 from replay.quality.selection import Assignment, Learner
+from replay.traffic.chosen_by import chosen_by
 from replay.traffic.traffic import Traffic
 
 MOST_AGENTS: Final = 10  # whose shares of two models' calls are compared
@@ -38,15 +39,10 @@ class Gathered:
         units = units_of(traffic, log if len(log.call) else shadow)
         if units is not None:
             log = spread(log, units)
-        n = len(traffic)
-        propensity, random = np.full(n, np.nan), np.zeros(n, bool)
         if len(log.call):
-            with traffic.store.read() as con:
-                told = con.execute("SELECT count(propensity), count(assignment) FROM calls").fetchall()[0]
-            if told[0]:
-                propensity = traffic.rule_frame(["propensity"])["propensity"].cast(float).fill_null(np.nan).to_numpy()
-            if told[1]:
-                random = (traffic.rule_frame(["assignment"])["assignment"] == "random").fill_null(False).to_numpy()
+            propensity, random = chosen_by(traffic)
+        else:
+            propensity, random = np.full(len(traffic), np.nan), np.zeros(len(traffic), bool)
         return cls(traffic, log, shadow, units, propensity, random)
 
     def scores(self, models: list[str | None]) -> tuple[Scores, Scores]:

@@ -115,3 +115,31 @@ def test_a_file_may_limit_its_latency(tmp_path: Path, limit: str, verdict: str) 
 def test_a_latency_without_a_quantile_asks_for_nothing() -> None:
     with pytest.raises(StrategyError, match="p50 or p95"):
         parse("{name: x, latency: {per: call}}")
+
+
+@pytest.mark.parametrize("queue", [True, False])
+def test_durations_that_rise_with_the_load_are_no_measure_of_a_greater_one(tmp_path: Path, queue: bool) -> None:
+    """The fast model has one slot, and waits for it; or as many as there are calls. It would get four times as many."""
+    rng = np.random.default_rng(5)
+    clock, free = 0.0, 0.0
+    rows: list[dict[str, Any]] = []
+    for number in range(1500):
+        clock += rng.exponential(15)
+        fast = number % 4 == 0
+        spent = (12 if fast else 20) * float(rng.lognormal(0, 0.2))
+        if fast and queue:
+            spent += max(free - clock, 0.0)
+            free = clock + spent
+        rows.append({
+            "start_time": datetime(2024, 3, 5) + timedelta(seconds=clock), "duration_ms": 1000 * spent, "task": "t",
+            "model": "gpt-3.5-turbo" if fast else "gpt-4-turbo", "agent": "a", "input_tokens": 1000,
+            "output_tokens": 100, "conversation_id": f"c{number}",
+        })  # fmt: skip
+    store = build_store(tmp_path / "s.duckdb", rows)
+    ledger.update(store)
+    (result,) = run(store, [parse(FAST % ("gpt-3.5-turbo", ", latency: {p95: 1.2}"))]).strategies
+    assert result.latency is not None
+    assert result.latency.verdict == ("unknown" if queue else "passes")
+    (load,) = result.latency.loads
+    assert (load.rises, load.times) == (queue, pytest.approx(4.0))
+    assert any("durations are taken at the logged load: gpt-3.5-turbo would get 4.0 times" in x for x in result.limits)

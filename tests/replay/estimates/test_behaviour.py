@@ -25,23 +25,37 @@ MINI = "{name: m, route: [{match: {agent: a, model: gpt-4-turbo}, model: gpt-3.5
 FLOATS = st.floats(-2, 2)
 
 
-def store_of(folder: Path, *, own: int = 60, calls: int = 6, conversations: bool = True, agent: str = "a") -> Store:
-    """60 conversations of 4 calls of gpt-4-turbo, and `own` of gpt-3.5-turbo that takes `calls` with 1.5x the input."""
+def store_of(
+    folder: Path,
+    *,
+    own: int = 60,
+    calls: int = 6,
+    conversations: bool = True,
+    agent: str = "a",
+    turns: bool = False,
+    opening: int = 1000,
+    **fields: Any,
+) -> Store:
+    """60 conversations of 4 calls of gpt-4-turbo, and `own` of gpt-3.5-turbo that takes `calls` with 1.6x the input.
+
+    The first call's input is alike (`opening` for the second model's). First come all of the one model, or they take
+    `turns`.
+    """
     rng = np.random.default_rng(2)
+    units = [("gpt-4-turbo", 4, 1000, 1000, "a", number) for number in range(60)]
+    units += [("gpt-3.5-turbo", calls, opening, 1600, agent, number) for number in range(own)]
+    if turns:
+        units.sort(key=lambda unit: unit[-1])
     rows: list[dict[str, Any]] = []
-    for model, count, mean, size, who in (
-        ("gpt-4-turbo", 60, 4, 1000, "a"),
-        ("gpt-3.5-turbo", own, calls, 1500, agent),
-    ):
-        for unit in range(count):
-            for _ in range(max(1, mean + int(rng.integers(-1, 2)))):
-                rows.append(
-                    {
-                        "start_time": datetime(2024, 3, 5) + timedelta(minutes=len(rows)), "model": model, "agent": who,
-                        "task": "t", "input_tokens": size + int(rng.integers(-50, 50)), "output_tokens": 100,
-                        "conversation_id": f"{model}-{unit}" if conversations else None,
-                    }
-                )  # fmt: skip
+    for model, mean, first, size, who, unit in units:
+        for place in range(max(1, mean + int(rng.integers(-1, 2)))):
+            rows.append(
+                {
+                    "start_time": datetime(2024, 3, 5) + timedelta(minutes=len(rows)), "model": model, "agent": who,
+                    "task": "t", "input_tokens": (size if place else first) + int(rng.integers(-50, 50)),
+                    "output_tokens": 100, "conversation_id": f"{model}-{unit}" if conversations else None, **fields,
+                }
+            )  # fmt: skip
     store = build_store(folder / "s.duckdb", rows)
     ledger.update(store)
     return store
@@ -85,6 +99,45 @@ def test_a_model_that_the_log_never_saw_gets_the_wide_spread_and_the_logged_midd
     wide, narrow = (math.log(one.high_pico / one.low_pico) for one in (unseen, seen))
     assert wide > 1.2 * narrow > 0
     assert any("no evidence" in line and "spread of models" in line for line in unseen.limits)
+
+
+def test_units_that_somebody_chose_for_a_model_tell_nothing_of_others(tmp_path: Path) -> None:
+    """Both models serve at once, the second what takes few calls: it would take as many more on what takes many."""
+    (tmp_path / "random").mkdir()
+    stores = [store_of(tmp_path, calls=2, turns=True)]
+    stores.append(store_of(tmp_path / "random", calls=2, turns=True, assignment="random"))
+    chosen, by_chance = (run(store, [parse(MINI % "")]).strategies[0] for store in stores)
+    (one,), (other,) = chosen.behaviour, by_chance.behaviour
+    assert (one["chosen"], one["calls_per_unit"]) == (True, 1.0)
+    assert (other["chosen"], other["calls_per_unit"] < 0.75) == (False, True)
+    wide, narrow = (math.log(run.high_pico / run.low_pico) for run in (chosen, by_chance))
+    assert wide > 2 * narrow
+    assert any("were chosen for it, nobody says how" in line for line in chosen.limits)
+
+
+def test_units_that_begin_otherwise_are_other_units(tmp_path: Path) -> None:
+    (result,) = run(store_of(tmp_path, opening=1500), [parse(MINI % "")]).strategies
+    assert result.behaviour[0]["seen_units"] == 0
+    assert any("they begin with prompts of another size" in line for line in result.limits)
+
+
+def test_units_of_one_model_beside_many_shared_ones_are_the_short_ones(tmp_path: Path) -> None:
+    """The model of each call is drawn by itself: only short conversations are of one model throughout."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "start_time": datetime(2024, 3, 5) + timedelta(minutes=10 * unit + place), "agent": "a", "task": "t",
+            "model": ("gpt-4-turbo", "gpt-3.5-turbo")[int(rng.integers(0, 2))], "conversation_id": f"{unit}",
+            "input_tokens": 1000, "output_tokens": 100, "assignment": "random",
+        }
+        for unit in range(200)
+        for place in range(2 + unit % 4)
+    ]  # fmt: skip
+    store = build_store(tmp_path / "s.duckdb", rows)
+    ledger.update(store)
+    (result,) = run(store, [parse(MINI % "")]).strategies
+    assert {one["seen_units"] for one in result.behaviour} == {0}
+    assert any("shared with other models" in line for line in result.limits)
 
 
 def test_single_calls_without_conversations_have_nothing_to_grow(tmp_path: Path) -> None:
