@@ -1,7 +1,8 @@
 """The time zone whose calendar bounds the days: UTC unless a person chose another. The store keeps UTC.
 
 A day begins at midnight of the zone's wall clock, so that two days a year have 23 or 25 hours where clocks change.
-The choice is of a process, in the environment variable HINDCAST_TZ, so that every worker it starts means the same days.
+The choice is of a process, in the environment variable HINDCAST_TZ, so that every worker it starts means the same days;
+a server whose readers choose for themselves sets it for one thread (`set_in_thread`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Final
@@ -22,6 +24,7 @@ DAY: Final = timedelta(days=1)
 QUARTER: Final = timedelta(minutes=15)  # no zone is off by less
 _NO_PLACE: Final = {"Factory", "localtime"}  # of the machine, and unknown to the database
 _NAME: Final = re.compile(r"[A-Za-z0-9_+\-/]{1,64}")
+_IN_THREAD: Final[ContextVar[str | None]] = ContextVar("zone of the days", default=None)
 
 
 def named(name: str) -> ZoneInfo:
@@ -41,7 +44,7 @@ def _cached(name: str) -> ZoneInfo:
 
 def zone() -> ZoneInfo | None:
     """The zone of the days; None for UTC. Raises InputError for a name that HINDCAST_TZ holds and nobody knows."""
-    name = os.environ.get(VARIABLE) or "UTC"
+    name = _IN_THREAD.get() or os.environ.get(VARIABLE) or "UTC"
     return None if name in ("UTC", "Etc/UTC") else _cached(name)
 
 
@@ -49,6 +52,13 @@ def label() -> str:
     """The name of the zone of the days: `UTC`, `Europe/Berlin`."""
     own = zone()
     return "UTC" if own is None else own.key
+
+
+def set_in_thread(name: str | None) -> None:
+    """From here on days are those of this zone, in this thread; of the process's zone for None. Raises InputError."""
+    if name is not None:
+        _cached(name)
+    _IN_THREAD.set(name)
 
 
 @contextmanager

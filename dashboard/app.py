@@ -53,6 +53,7 @@ pages = {
 }
 st.session_state["pages"] = pages
 page = st.navigation(list(pages.values()))
+st.session_state["page-path"] = page.url_path
 st.set_page_config(page_title=f"{page.title} · Hindcast")
 try:
     page_frame.check(results_cache.store_path())

@@ -1,4 +1,4 @@
-"""Dollars per conversation, trace, user, task, or per good outcome: means over units with their intervals.
+"""Dollars per conversation, trace, request, user, task, or per good outcome: means over units with their intervals.
 
 An outcome is a unit's score, which lies in 0..1: dollars per outcome are the cost of all scored units over the sum of
 their scores, failures included. What a score belongs to is what the log says (`score_scope`), else a conversation or
@@ -26,7 +26,9 @@ from analysis.reports.cost import condition, require_ledger
 from analysis.score_scope import COLUMN, INFERRED, inferred
 from ingest.store.database import Store
 
-UNITS: Final = {"conversation": "conversation_id", "trace": "trace_id", "user": "user_id", "task": "task"}
+UNITS: Final = {
+    "conversation": "conversation_id", "trace": "trace_id", "request": "request_id", "user": "user_id", "task": "task",
+}  # fmt: skip
 PER: Final = (*UNITS, "outcome")
 
 

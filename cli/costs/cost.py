@@ -37,7 +37,7 @@ def cost(
     until: Until = None,
     where: Where = None,
     per: Annotated[
-        str | None, choice("--per", _units, "Dollars per conversation, trace, user, task or outcome (score).")
+        str | None, choice("--per", _units, "Dollars per conversation, trace, request, user, task or outcome (score).")
     ] = None,
     prices_of: Annotated[
         date | None,

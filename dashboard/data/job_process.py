@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
+from analysis import time_zone
+from dashboard.data.scope import Scope
 from ingest import errors
 from ingest.errors import HindcastError
 
@@ -26,20 +28,26 @@ NICENESS: Final = {"diagnosis": 10}  # started before anyone asks for it: the br
 Tick = Callable[[list[Any]], None]
 
 
-def run(job: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick) -> Any:
-    """The result of a job on the store at `store`, which is only read; `copy` takes what must be added.
+def run(
+    job: str, store: Path, copy: Path, arguments: Mapping[str, Any], tick: Tick, *, scope: Scope | None = None
+) -> Any:
+    """The result of a job on the calls of `scope` in the store at `store`, which is only read; `copy` takes what must
+    be added.
 
     `tick` is called four times a second with what was finished so far.
 
     Whatever `tick` raises ends the job's process at once. Raises the HindcastError that the job raised.
     """
+    scope = scope or Scope()
+    environment = {**os.environ, **({time_zone.VARIABLE: scope.zone} if scope.zone else {})}
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
+        [sys.executable, "-P", "-m", "dashboard.data.job_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=environment,
+    ) as child:  # fmt: skip
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            pickle.dump((job, store, copy, dict(arguments)), child.stdin)
+            pickle.dump((job, store, copy, scope.where, dict(arguments)), child.stdin)
             child.stdin.flush()
             return _wait_for_result(child.stdout, tick)
         finally:
@@ -83,7 +91,7 @@ def main() -> None:
     """The child: one job, then out."""
     request, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
-    job, store, copy, arguments = pickle.load(request)  # noqa: S301  from our own parent
+    job, store, copy, where, arguments = pickle.load(request)  # noqa: S301  from our own parent
 
     def exit_with_parent() -> None:
         while os.read(request.fileno(), 1):
@@ -98,10 +106,12 @@ def main() -> None:
         pickle.dump((kind, value), replies)
         replies.flush()
 
+    from analysis.reports.filtered_store import filtered
     from dashboard.data.jobs import JOBS, copy_on_write
 
     try:
-        reply("result", JOBS[job](copy_on_write(store, copy), **arguments, report=lambda text: reply("step", text)))
+        chosen = filtered(copy_on_write(store, copy), where)
+        reply("result", JOBS[job](chosen, **arguments, report=lambda text: reply("step", text)))
     except HindcastError as error:
         reply("error", (type(error).__name__, error.what, error.where, error.remedy))
     except BaseException:

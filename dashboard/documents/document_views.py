@@ -116,12 +116,13 @@ def coverage(store: Store) -> Coverage:
                       count(*) FILTER (start_time IS NULL)
                FROM calls"""
         ).fetchall()[0]
+        chosen = " WHERE call_no IN (SELECT call_no FROM calls)" if store.restriction else ""
         priced, fallback = con.execute(
-            "SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger"
+            f"SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger{chosen}"
         ).fetchall()[0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
         noted = tuple(read_annotations(con))
-        days = log_days.read(con)
+    days = log_days.of(store)
     return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined, noted, days)
 
 

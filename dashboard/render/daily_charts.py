@@ -6,7 +6,7 @@ The finding stands above a picture as its heading; `alt` texts for screen reader
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -26,6 +26,9 @@ WIDEST_LABEL = 26
 LEGEND_CHARS = 18  # two columns of names fit beside each other on a phone
 STEP_CHARS = 36
 LONG = 300  # days
+CAPTION_CHARS = 56
+AXIS_ROOM = 28  # pixels of an axis' labels, or of its title
+CLOSE = Decimal("0.1")  # of a picture's height: two labels would overlap
 MOST_ANNOTATED = 12  # lines that can be told apart
 
 
@@ -79,8 +82,10 @@ def trajectory(
     incomplete: Sequence[date] = (),
     annotations: Sequence[Annotation] = (),
     unit: str = "USD per day",
+    text: Callable[[Decimal | None], str] = money,
+    flagged: Sequence[date] = (),
 ) -> go.Figure:
-    """Daily cost as stacked bars in the order of `stacks`, with the spike's day marked.
+    """Daily amounts as stacked bars in the order of `stacks`, with the spike's day named and `flagged` ones marked.
 
     `expected` is the range that the spike's day was expected in; `budget` a line in dollars a day.
     Bars of `incomplete` days are paler: the log does not cover those days whole. `annotations` are dotted lines.
@@ -88,40 +93,58 @@ def trajectory(
     figure = canvas()
     cut = set(incomplete)
     opacity = [0.45 if day in cut else 1.0 for day in days]
-    for name, amounts in stacks.items():
+    totals = {day: sum((amounts[i] for amounts in stacks.values()), Decimal(0)) for i, day in enumerate(days)}
+    for number, (name, amounts) in enumerate(stacks.items()):
         figure.add_bar(
             x=list(days),
             y=[float(amount) for amount in amounts],
             name=legend(name),
             marker={"color": colour(colours, name), "opacity": opacity, "line": {"width": 0}},
-            customdata=[money(amount) for amount in amounts],
-            hovertemplate=f"{plain(name, 40)}: %{{customdata}}<extra></extra>",
+            # a reader who hovers gets the day's total first
+            customdata=[
+                (text(amount), text(all_names)) for amount, all_names in zip(amounts, totals.values(), strict=True)
+            ],
+            hovertemplate=("" if number or len(stacks) == 1 else "<b>all: %{customdata[1]}</b><br>")
+            + f"{plain(name, 40)}: %{{customdata[0]}}<extra></extra>",
+            unselected={"marker": {"opacity": 1.0}},
         )
-    totals = {day: sum((amounts[i] for amounts in stacks.values()), Decimal(0)) for i, day in enumerate(days)}
+    top = max([*totals.values(), *(expected or ()), budget or Decimal(0)], default=Decimal(0))
     if spike in totals:
         when = f"week of {day_text(spike)}" if unit.endswith("week") else day_text(spike)
         _mark(
             figure,
             spike,
             totals[spike],
-            f"{when}: {money(totals[spike])}",
-            over=max([*totals.values(), *(expected or ()), budget or Decimal(0)]),
+            f"{when}: {text(totals[spike])}",
+            over=top,
         )
+    near = expected is not None and budget is not None and 0 <= budget - expected[1] < top * CLOSE
     if expected is not None:
         low, high = expected
         figure.add_hrect(
             y0=float(low), y1=float(high), fillcolor=BAND, line={"width": 0}, layer="below",
-            annotation={"text": "expected range", "font": {"size": 11}, "xanchor": "left", "yanchor": "bottom"},
+            annotation={"text": "" if near else "expected range", "font": {"size": 11}, "xanchor": "left",
+                        "yanchor": "bottom"},
             annotation_position="top left",
         )  # fmt: skip
     if budget is not None:
         figure.add_hline(
             y=float(budget),
             line={"color": GREY, "width": 1.5, "dash": "dash"},
-            annotation={"text": f"budget {money(budget)} a day", "xanchor": "left", "x": 0, "font": {"size": 12}},
+            annotation={
+                "text": f"budget {money(budget)} a day{', grey: expected range' * near}",
+                "xanchor": "left",
+                "x": 0,
+                "font": {"size": 12},
+            },
         )
     _annotate(figure, days, annotations, weekly=unit.endswith("week"))
-    figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified")
+    if odd := [day for day in flagged if day in totals]:
+        figure.add_scatter(
+            x=odd, y=[float(totals[day] + top / 40) for day in odd], mode="markers", name="stands out",
+            marker={"symbol": "triangle-down", "size": 8, "color": ACCENT}, hoverinfo="skip", showlegend=True,
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", bargap=0.18, hovermode="x unified", clickmode="event+select")
     return years(axes(figure, x=None, y=unit), days)
 
 
@@ -168,9 +191,15 @@ def waterfall(steps: Sequence[Step], *, worse_is_up: bool = True) -> go.Figure:
 
 
 def comparison(
-    lines: Sequence[Line], *, spike: date | None = None, annotations: Sequence[Annotation] = ()
+    lines: Sequence[Line],
+    *,
+    spike: date | None = None,
+    annotations: Sequence[Annotation] = (),
+    unit: str = "USD per day",
+    text: Callable[[Decimal | None], str] = money,
 ) -> go.Figure:
-    """What each day cost and would have cost, in one picture: the mountain and the hill."""
+    """What each day cost and would have cost, in one picture: the mountain and the hill. Any other figure of days, too,
+    with its `unit` and how its values read."""
     figure = canvas(height=380)
     for line in lines:
         if line.low is not None and line.high is not None:
@@ -190,7 +219,7 @@ def comparison(
             line={"color": line.colour, "width": 2.5, "dash": "dot" if line.dashed else "solid"},
             fill="tozeroy" if line.filled else None,
             fillcolor=fade(line.colour, 0.18) if line.filled else None,
-            customdata=[money(amount) for amount in line.usd],
+            customdata=[text(amount) for amount in line.usd],
             hovertemplate=f"{plain(line.name, 40)}: %{{customdata}}<extra></extra>",
         )
     if spike is not None:
@@ -200,9 +229,9 @@ def comparison(
                 reach = [usd for drawn in lines for usd in (*drawn.usd, *(drawn.high or ())) if usd is not None]
                 _mark(figure, spike, at, day_text(spike), over=max(reach))
     _annotate(figure, [day for line in lines[:1] for day in line.days], annotations)
-    figure.update_layout(hovermode="x unified")
+    figure.update_layout(hovermode="x unified", showlegend=len(lines) > 1)
     figure.update_yaxes(rangemode="tozero")
-    return years(axes(figure, x=None, y="USD per day"), [day for line in lines[:1] for day in line.days])
+    return years(axes(figure, x=None, y=unit), [day for line in lines[:1] for day in line.days])
 
 
 # -- what all pictures share -------------------------------------------------------------------------------------------
@@ -247,6 +276,18 @@ def years(figure: go.Figure, days: Sequence[date]) -> go.Figure:
     if days and (max(days) - min(days)).days > LONG:
         figure.update_xaxes(tickformat="%b %Y", nticks=6)
     return figure
+
+
+def captioned(figure: go.Figure, caption: str) -> go.Figure:
+    """The figure with small words below it, in lines that fit on a phone: what it is of, also where it is exported."""
+    lines = wrap(" ".join(caption.split()), CAPTION_CHARS, break_on_hyphens=False)
+    below = AXIS_ROOM * (2 if figure.layout.xaxis.title.text else 1)
+    room = below + 14 * len(lines)
+    figure.update_layout(height=(figure.layout.height or HEIGHT) + room, margin={"b": room})
+    return figure.add_annotation(
+        text="<br>".join(plain(line) for line in lines), x=0, xref="paper", xanchor="left", y=0, yref="paper",
+        yanchor="top", yshift=-below, showarrow=False, align="left", font={"size": 10}, name="caption",
+    )  # fmt: skip
 
 
 def _mark(figure: go.Figure, day: date, height: Decimal, text: str, *, over: Decimal) -> None:

@@ -123,7 +123,7 @@ def _doctor(view: page_frame.View) -> None:
     if not st.session_state.get("examined"):
         st.button("Examine the prompts", help="Takes some seconds",
                   on_click=lambda: st.session_state.update(examined=True))  # fmt: skip
-        blocks.command("hindcast cache doctor")
+        blocks.command(f"hindcast cache doctor {view.options()}".rstrip())
         return
     arguments = {"since": view.since, "until": view.until}
     rows = progress.result(view, "doctor", arguments, "Examining prompts", key=(view.since, view.until))

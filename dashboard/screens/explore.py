@@ -32,7 +32,7 @@ def show() -> None:
         label_visibility="collapsed",
     )  # fmt: skip
     if not report["rows"]:
-        blocks.nothing("No call in these days", "Choose other days in the sidebar.")
+        blocks.nothing("No call in these days", "Choose other days above.")
         return
     LOOKS[str(look)](view, report)
 
@@ -203,7 +203,7 @@ def _context(view: View, _report: document_views.Document) -> None:
     if found is None:
         return
     if not found["sources"]:
-        blocks.nothing("No call in these days has a number of input tokens", "Choose other days in the sidebar.")
+        blocks.nothing("No call in these days has a number of input tokens", "Choose other days above.")
         return
     total, first = Decimal(found["input_cost_usd"]), found["sources"][0]
     part = float(Decimal(first["cost_usd"]) / total) if total else first["tokens"] / found["input_tokens"]

@@ -32,7 +32,7 @@ def show() -> None:
         blocks.lead("Tries models for each task with several caches and compressions, judged by the scores in the log.")
         asked = {"view": (view.key, view.since, view.until)}
         st.button("Search", type="primary", on_click=lambda: st.session_state.update(searched=asked))
-        blocks.command(f"hindcast optimize --quality-floor {floor:g}")
+        blocks.command(f"hindcast optimize --quality-floor {floor:g} {view.options()}".rstrip())
         return
     try:
         found = _search(view, floor)

@@ -8,21 +8,23 @@ from decimal import Decimal
 
 import streamlit as st
 
+from analysis.dimensions import REGISTRY, dimension
 from analysis.forecast.month_outlook import Outlook, outlook
 from analysis.formatting import day as day_text
 from analysis.formatting import money, share
 from analysis.gates.settings import Settings, read
-from dashboard.data import results_cache
+from dashboard.data import measures, results_cache
+from dashboard.data.scope import Scope
 from dashboard.documents import document_views, evidence_tables
 from dashboard.render import daily_charts
 from dashboard.render.cards import Kpi
-from dashboard.widgets import blocks, fragments, page_frame
+from dashboard.widgets import blocks, day_figures, day_list, fragments, page_frame, unit_cards
 from ingest.errors import HindcastError
 
 BY = ("agent", "model", "task")
+OTHER = "other"
 WEEK = 7
 DAYS_SHOWN = 40
-FLAGGED_SHOWN = 3
 MANY = 10  # times as much: easier to grasp than a change in per cent
 
 
@@ -33,53 +35,102 @@ def show() -> None:
     picture = st.container()
     with picture:
         heading = st.empty()
-        # before anything is computed: the address may name another dimension
-        dimension = str(
-            st.segmented_control("Stacked by", BY, default=BY[0], key="by", bind="query-params", required=True,
-                                 label_visibility="collapsed")
-        )  # fmt: skip
-    report = results_cache.cost(*view.key, ("day", dimension), view.since, view.until)
+        by, measure = _choices(view)  # before anything is computed: the address may name others
+    report = results_cache.cost(*view.key, ("day", by), view.since, view.until)
     costs = document_views.day_costs(report)
     if not costs:
         with answer:
-            blocks.nothing("No call in these days", "Choose other days in the sidebar.")
+            blocks.nothing("No call in these days", "Choose other days above.")
             page_frame.remarks(view.coverage, report)
         return
     at_once = view.coverage.calls <= results_cache.AT_ONCE
     found = results_cache.diagnosis(*view.key, None) if at_once else results_cache.known_diagnosis(*view.key, None)
+    newest = found if found and _within(view, date.fromisoformat(found["day"])) else None
     every = document_views.day_costs(results_cache.cost(*view.key, ("day",), None, None))
     limits = read()
     with answer:
-        blocks.finding(document_views.sentences(found)[0] if found else _so_far(costs), level=1)
+        blocks.finding(document_views.sentences(newest)[0] if newest else _so_far(costs), level=1)
         ahead = document_views.under_way(outlook(every, view.coverage.whole_days), view.coverage)
-        blocks.kpis(figures_of_merit(view.coverage, costs, found, ahead, limits))
+        row = figures_of_merit(view.coverage, costs, found, ahead, None if view.scope.where else limits)
+        blocks.kpis([*row, *(unit_cards.figures(view) if at_once else [])])
         page_frame.remarks(view.coverage, report)
-    drawn = document_views.by_week(
-        document_views.trajectory(report, dimension, results_cache.colours(*view.key, dimension))
-    )
-    with heading:
-        blocks.finding(document_views.trajectory_finding(drawn, dimension, found, view.coverage.mean_days))
-    with picture:
-        draw = _trajectory(view, drawn, dimension, found, limits.daily)
-    if found:
-        _flagged(found)
-        _movers(view, found)
-    _proof(view, report, dimension)
+        unit_cards.budgets(view, limits)
+    if measure in measures.STACKED:
+        counted = report if measure == measures.DOLLARS else measures.as_counts(report, measure)
+        drawn = document_views.by_week(document_views.trajectory(counted, by, results_cache.colours(*view.key, by)))
+        with heading:
+            blocks.finding(_finding(view, drawn, by, measure, found))
+        with picture:
+            draw = _trajectory(view, drawn, by, measure, found, None if view.scope.where else limits.daily)
+    else:
+        draw = day_figures.draw(view, heading, picture, measure)
+    day_figures.open_clicked_day()
+    day_list.flagged(view, found)
+    day_list.marks(view)
+    if newest:
+        _movers(view, newest)
+    unit_cards.per_name(view, by, opened=at_once)
+    _proof(view, report, by)
     draw()
     if not found:
         with answer:
             _compare(*view.key)
 
 
+def _within(view: page_frame.View, day: date) -> bool:
+    return (view.since is None or view.since <= day) and (view.until is None or day <= view.until)
+
+
+def _choices(view: page_frame.View) -> tuple[str, str]:
+    """What the picture is split by, and what it shows."""
+    with st.container(horizontal=True, key="picture-choices", vertical_alignment="center"):
+        by = str(
+            st.segmented_control("Stacked by", (*BY, OTHER), default=BY[0], key="by", bind="query-params",
+                                 required=True, label_visibility="collapsed")
+        )  # fmt: skip
+        if by == OTHER:
+            others = [*results_cache.tag_keys(*view.key[:2]), *GROUPED]
+            by = dimension(
+                str(
+                    st.selectbox("Dimension", others, key="dimension", bind="query-params", accept_new_options=True,
+                                 label_visibility="collapsed", width=200)
+                    or others[0]
+                ),
+            ).name  # fmt: skip
+        measure = st.selectbox("What is shown", measures.NAMES, key="measure", bind="query-params", width=220,
+                               label_visibility="collapsed")  # fmt: skip
+    return by, str(measure or measures.DOLLARS)
+
+
+GROUPED = tuple(
+    entry.name
+    for entry in REGISTRY
+    if entry.refusal("group") is None and entry.kind not in ("time", "id") and entry.name not in BY
+)
+
+
+def _finding(
+    view: page_frame.View,
+    drawn: document_views.Trajectory,
+    dimension: str,
+    measure: str,
+    found: document_views.Document | None,
+) -> str:
+    if measure == measures.DOLLARS:
+        return document_views.trajectory_finding(drawn, dimension, found, view.coverage.mean_days)
+    total = sum(drawn.totals, Decimal(0))
+    return f"{measures.count_text(total)} {measure} from {view.window()}"
+
+
 @st.fragment(run_every=1.0)
-def _compare(path: str, version: str) -> None:
+def _compare(path: str, version: str, scope: Scope) -> None:
     """Has the newest day explained once the browser has drawn the page: only then does it ask for this part again."""
-    if results_cache.known_diagnosis(path, version, None) is not None:
+    if results_cache.known_diagnosis(path, version, scope, None) is not None:
         st.rerun()
-    drawn = ("drawn", path, version)
+    drawn = ("drawn", path, version, scope)
     if st.session_state.get("awaited") == drawn:
         try:
-            results_cache.start_diagnosis(path, version, None)
+            results_cache.start_diagnosis(path, version, scope, None)
         except HindcastError as error:
             blocks.nothing(error.what, error.remedy or "")
             return
@@ -98,7 +149,7 @@ def figures_of_merit(
     costs: dict[date, Decimal],
     found: document_views.Document | None,
     ahead: Outlook | None,
-    settings: Settings,
+    settings: Settings | None,
 ) -> list[Kpi]:
     """The KPI row: the day that matters, the last seven days against the seven before, the month, the unpriced."""
     row = [_day(found, coverage)] if found else [Kpi("Newest day", "...", "being compared with earlier days")]
@@ -118,7 +169,9 @@ def figures_of_merit(
             )
         )
     if ahead is not None:
-        budget = settings.budget("month") or (settings.daily and settings.daily * ahead.last.day)
+        budget = None
+        if settings is not None:
+            budget = settings.budget("month") or (settings.daily and settings.daily * ahead.last.day)
         over = budget is not None and ahead.expected > budget
         row.append(
             Kpi(
@@ -168,6 +221,7 @@ def _trajectory(
     view: page_frame.View,
     drawn: document_views.Trajectory,
     dimension: str,
+    measure: str,
     found: document_views.Document | None,
     budget: Decimal | None,
 ) -> Callable[[], None]:
@@ -177,40 +231,39 @@ def _trajectory(
     if spike and drawn.weekly:
         spike -= timedelta(days=spike.weekday())
     whole = set(view.coverage.whole_days)
+    dollars = measure == measures.DOLLARS
+    what = "USD" if dollars else measure
     figure = daily_charts.trajectory(
         drawn.days,
         drawn.stacks,
         results_cache.colours(*view.key, dimension),
-        spike=spike,
-        expected=None if drawn.weekly or not found else document_views.expected_range(found),
-        budget=None if drawn.weekly else budget,
+        spike=spike if dollars else None,
+        expected=None if drawn.weekly or not found or not dollars else document_views.expected_range(found),
+        budget=budget if dollars and not drawn.weekly else None,
         incomplete=[] if drawn.weekly else [day for day in drawn.days if day not in whole],
         annotations=view.coverage.annotations,
-        unit="USD per week" if drawn.weekly else "USD per day",
+        unit=f"{what} per {'week' if drawn.weekly else 'day'}",
+        text=money if dollars else measures.count_text,
+        flagged=[] if drawn.weekly or not found else day_list.flagged_days(found),
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
+    text = money(highest[0]) if dollars else measures.count_text(highest[0])
     draw = blocks.first_picture(
         figure,
-        f"daily-cost-by-{dimension}",
-        alt=f"Daily cost in USD from {drawn.days[0]} to {drawn.days[-1]}, stacked by {dimension}; "
-        f"highest on {highest[1]} with {money(highest[0])}.",
+        f"daily-{'cost' if dollars else measure}-by-{dimension}",
+        alt=f"Daily {'cost in USD' if dollars else measure} from {drawn.days[0]} to {drawn.days[-1]}, stacked by "
+        f"{dimension}; highest on {highest[1]} with {text}.",
+        clicked=None if drawn.weekly else day_figures.clicked,
+        caption=view.caption(f"{'Cost' if dollars else measure.capitalize()} per day by {dimension}"),
     )
     if drawn.weekly:
-        blocks.note("Each bar is a week from Monday on: choose fewer days in the sidebar to see single ones.")
+        blocks.note("Each bar is a week from Monday on: choose fewer days above to see single ones.")
     elif any(day not in whole for day in drawn.days):
         blocks.note("Pale bars are days that the log covers in part.")
     means = [day for day in view.coverage.mean_days if drawn.days[0] <= day <= drawn.days[-1]]
     if view.coverage.log.idle(means):
         blocks.note(f"A day: {view.coverage.mean_of(means)}.")
     return draw
-
-
-def _flagged(found: document_views.Document) -> None:
-    earlier = document_views.earlier_flagged(found)
-    if earlier:
-        blocks.note("Stood out before: " + " ".join(earlier[:FLAGGED_SHOWN]))
-        if len(earlier) > FLAGGED_SHOWN:
-            blocks.note(f"And {len(earlier) - FLAGGED_SHOWN} more: hindcast diagnose --flagged")
 
 
 def _movers(view: page_frame.View, found: document_views.Document) -> None:

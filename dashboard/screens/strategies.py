@@ -24,12 +24,10 @@ from replay.advice.result_in_words import sentence
 from replay.engine.run import Replay, StrategyResult
 from replay.strategy.schema import Strategy
 
-SPIKE_ON, ALL_DAYS = "from the spike on", "all days"
-
 
 def show() -> None:
     """Draw the page."""
-    view = page_frame.view(dates=False)
+    view = page_frame.view()
     if not view.coverage.days:
         blocks.nothing("No call has a time", "Traffic is replayed in time order: give the log's time in the mapping.")
         return
@@ -37,7 +35,7 @@ def show() -> None:
     if edited := st.session_state.get("edited"):
         entries[edited.name] = edited
     newest = results_cache.diagnosis(*view.key, None)
-    since, until = _window(view, newest)
+    since, until = view.since, view.until
     with st.sidebar:
         cold = st.toggle("Start with empty caches", key="cold", bind="query-params",
                          help="Otherwise caches are warm from all earlier calls in the store")  # fmt: skip
@@ -59,27 +57,12 @@ def show() -> None:
             if result is not None and best is not None:
                 blocks.finding(sentence(best), level=1)
         if result is not None and best is not None:
-            again = {name: _again(entries[name], since, until, cold) for name in chosen}
+            again = {name: _again(entries[name], view, cold) for name in chosen}
             _answer(view, result, best, newest, again)
     else:
         with answer:
             blocks.nothing("No strategy chosen", "Choose one here, or write one below.")
     _editor(entries)
-
-
-def _window(view: View, newest: document_views.Document) -> tuple[date | None, date | None]:
-    """The days to replay: from the spike on (as the story tells it), or all."""
-    spike = spike_days(view.coverage, newest)
-    choices = [SPIKE_ON, ALL_DAYS] if spike else [ALL_DAYS]
-    with st.sidebar:
-        days = st.segmented_control("Days", choices, default=choices[0], key="days", required=True, bind="query-params")
-    return (spike[0], spike[-1]) if spike and days == SPIKE_ON else (None, None)
-
-
-def spike_days(coverage: document_views.Coverage, newest: document_views.Document) -> list[date]:
-    """The complete days from the first flagged day of the run on; empty if no day is flagged."""
-    first = document_views.stands_out_since(newest)
-    return [] if first is None else [day for day in coverage.whole_days if day >= first]
 
 
 def _replay(
@@ -108,14 +91,14 @@ def _key(strategy: Strategy, since: date | None, until: date | None, cold: bool)
     return strategy.canonical_json(), since, until, cold
 
 
-def _again(entry: strategy_files.Entry, since: date | None, until: date | None, cold: bool) -> str:
+def _again(entry: strategy_files.Entry, view: View, cold: bool) -> str:
     """The command that says the same; empty for a strategy that is in no file yet."""
     if not entry.path:
         return ""
     path = Path(entry.path)
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    days = [f"--{name} {day}" for name, day in (("since", since), ("until", until)) if day]
-    return " ".join(["hindcast replay", shlex.quote(str(near)), *days, *(["--cold"] if cold else [])])
+    parts = ["hindcast replay", shlex.quote(str(near)), view.options(), "--cold" if cold else ""]
+    return " ".join(filter(None, parts))
 
 
 def _answer(

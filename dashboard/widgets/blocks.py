@@ -13,6 +13,7 @@ import streamlit as st
 
 from dashboard.render import first_paint, tables
 from dashboard.render.cards import Kpi, kpis_html, points_html, prose
+from dashboard.render.daily_charts import captioned
 from dashboard.render.tables import Table
 
 _LOOK = Path(__file__).parents[1] / "assets" / "look.css"
@@ -45,11 +46,22 @@ def kpis(row: Sequence[Kpi]) -> None:
     st.html(kpis_html(row))
 
 
-def picture(figure: go.Figure, name: str, *, alt: str, select: bool = False) -> Any:
+def picture(
+    figure: go.Figure,
+    name: str,
+    *,
+    alt: str,
+    select: bool = False,
+    clicked: Callable[[], None] | None = None,
+    caption: str = "",
+) -> Any:
     """A figure that exports as the format chosen in the sidebar; `alt` says in words what it shows.
 
-    With `select` a click on a point runs the page again, and the selection is returned.
+    With `select` a click on a point runs the page again, and the selection is returned; `clicked` is called before
+    that run. `caption` stands small below the picture and goes with it into its file.
     """
+    if caption:
+        figure = captioned(figure, caption)
     config = {
         "displayModeBar": "hover",
         "toImageButtonOptions": {"format": st.session_state.get("format", "png"), "filename": name, "scale": 2},
@@ -57,14 +69,16 @@ def picture(figure: go.Figure, name: str, *, alt: str, select: bool = False) -> 
         "scrollZoom": False,
         "responsive": True,
     }
-    if select:
+    if select or clicked:
         return st.plotly_chart(
-            figure, key=f"picture-{name}", config=config, alt=alt, on_select="rerun", selection_mode="points"
+            figure, key=f"picture-{name}", config=config, alt=alt, on_select=clicked or "rerun", selection_mode="points"
         )
     return st.plotly_chart(figure, key=f"picture-{name}", config=config, alt=alt)
 
 
-def first_picture(figure: go.Figure, name: str, *, alt: str) -> Callable[[], None]:
+def first_picture(
+    figure: go.Figure, name: str, *, alt: str, clicked: Callable[[], None] | None = None, caption: str = ""
+) -> Callable[[], None]:
     """A place for a picture of bars, on a visit's first page with a sketch of it; the page's end draws the figure.
 
     A browser takes a second or more to load what draws figures, and draws nothing else meanwhile: so the first time it
@@ -81,7 +95,7 @@ def first_picture(figure: go.Figure, name: str, *, alt: str) -> Callable[[], Non
         if not sketched:
             time.sleep(FIRST_WORDS_S)
         with place:
-            picture(figure, name, alt=alt)
+            picture(figure, name, alt=alt, clicked=clicked, caption=caption)
         st.session_state["sketched"] = True
 
     return draw

@@ -14,6 +14,7 @@ from analysis.formatting import money, named, tokens
 from analysis.reports import calls
 from dashboard.data import results_cache
 from dashboard.data.results_cache import Filter
+from dashboard.data.scope import Scope
 from dashboard.documents import document_views
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
@@ -60,7 +61,8 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
         blocks.note("These calls name no session.")
         of_session(view, dict(where), since, until)
     blocks.command("hindcast calls " + " ".join(_option(name, value) for name, value in where)
-                     + (f" --since {since}" if since else "") + (f" --until {until}" if until else ""))  # fmt: skip
+                     + (f" --since {since}" if since else "") + (f" --until {until}" if until else "")
+                     + (f" {view.scope.options()}" if view.scope != Scope() else ""))  # fmt: skip
 
 
 def of_session(view: View, where: Mapping[str, str | None], since: date | None, until: date | None) -> None:

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec
 
 import streamlit as st
 
+from analysis import time_zone
 from dashboard.data import results_cache
 from dashboard.widgets import blocks
 from dashboard.widgets.page_frame import View
@@ -26,6 +27,7 @@ def region(draw: Callable[Concatenate[View, Rest], None]) -> Callable[Concatenat
         path = Path(view.path)
         if not open_store(path).exists() or results_cache.version(path) != view.version:
             st.rerun()
+        time_zone.set_in_thread(view.scope.zone)
         try:
             draw(view, *args, **kwargs)
         except HindcastError as error:  # the page's own answer to an error is not there when only this is drawn

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis import time_zone
+from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from dashboard import access
 from dashboard.data import results_cache
+from dashboard.data.scope import Scope
 from dashboard.documents import document_views
-from dashboard.widgets import blocks, page_state
+from dashboard.widgets import blocks, filter_bar
 from ingest.errors import InputError, StoreError
 from ingest.store.address import open_store
 
@@ -23,14 +26,15 @@ class View:
 
     path: str
     version: str
+    scope: Scope
     coverage: document_views.Coverage
     since: date | None
     until: date | None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Path and version of the store: the first two arguments of every function of `results_cache`."""
-        return self.path, self.version
+    def key(self) -> tuple[str, str, Scope]:
+        """Path and version of the store, filter and zone: what every function of `results_cache` is asked with."""
+        return self.path, self.version, self.scope
 
     @property
     def name(self) -> str:
@@ -43,7 +47,26 @@ class View:
         if not days:
             return "no days"
         since, until = self.since or days[0], self.until or days[-1]
-        return f"{day_text(since)} to {day_text(until)} {until.year}"
+        if since == until:
+            return f"{day_text(until)} {until.year}"
+        begin = day_text(since) if since.year == until.year else f"{day_text(since)} {since.year}"
+        return f"{begin} to {day_text(until)} {until.year}"
+
+    def shown(self) -> str:
+        """The days with their number and zone, and the calls: what stands under the filter bar and in every file."""
+        days = self.coverage.days
+        many = ((self.until or days[-1]) - (self.since or days[0])).days + 1 if days else 0
+        text = f"{counted(many, 'day')}: {self.window()}, {time_zone.label()}"
+        return f"{text}. Only calls with {self.scope.words()}" if self.scope.where else text
+
+    def caption(self, title: str) -> str:
+        """What a picture or a file is of: title, days and calls, the store and its publish."""
+        return f"{title} · {self.shown()} · {self.name}, version {self.version}"
+
+    def options(self) -> str:
+        """The options with which a command asks about the same days and calls."""
+        parts = [f"--{name} {day}" for name, day in (("since", self.since), ("until", self.until)) if day]
+        return " ".join(filter(None, [*parts, self.scope.options()]))
 
 
 def check(path: Path) -> None:
@@ -64,33 +87,30 @@ def check(path: Path) -> None:
 
 
 def view(*, dates: bool = True) -> View:
-    """The store and the chosen days; draws the date choice in the sidebar."""
+    """The store and what the reader chose in the filter bar, which is drawn; `dates`: whether the page is of a window
+    of days."""
     path = results_cache.store_path()
     version = results_cache.version(path)
-    coverage = results_cache.coverage(str(path), version)
+    whole = results_cache.coverage(str(path), version, Scope())
+    days, scope = filter_bar.draw(str(path), version, dates=dates and bool(whole.days))
+    key = str(path), version, scope
+    coverage = results_cache.coverage(*key)
     since = until = None
-    days = coverage.days
-    if dates and days:
-        low, high = days[0], days[-1]
-        page_state.bring_days(low, high)
-        with st.sidebar:
-            since = st.date_input(
-                "From", value=low, min_value=low, max_value=high, key="since", bind="query-params", help="First day"
-            )
-            until = st.date_input(
-                "To", value=high, min_value=low, max_value=high, key="until", bind="query-params",
-                help="Last day, inclusive",
-            )  # fmt: skip
-        if since > until:
-            raise InputError(f"the window ends ({until}) before it begins ({since})", remedy="Choose other days.")
-        page_state.keep_days(since, until)
-    return View(
-        path=str(path),
-        version=version,
-        coverage=coverage,
-        since=since if days and since != days[0] else None,
-        until=until if days and until != days[-1] else None,
-    )
+    if dates and coverage.days:
+        spike = None
+        if days == filter_bar.SPIKE_ON:
+            spike = document_views.stands_out_since(results_cache.diagnosis(*key, None))
+            if spike is None:
+                blocks.note("No day stands out by now: these are all days.")
+        first, last = filter_bar.window(days, coverage.days, spike)
+        since = first if first != coverage.days[0] else None
+        until = last if last != coverage.days[-1] else None
+    found = View(str(path), version, scope, coverage, since, until)
+    if dates:
+        blocks.note(found.shown())
+    elif scope.where:
+        blocks.note(f"Only calls with {scope.words()}")
+    return found
 
 
 def remarks(coverage: document_views.Coverage, report: document_views.Document | None = None) -> None:

@@ -6,7 +6,6 @@ page as nobody has seen it. The address itself always wins: a shared one shows w
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any, Final
 
 import streamlit as st
@@ -14,12 +13,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 # by page, the choices that no publish can take away
 FIXED: Final = {
-    "": ("by",), "spike": ("apart",), "explore": ("look",), "strategies": ("days", "cold"),
-    "cache-lab": ("key", "hot"), "optimize": ("floor",),
+    "": ("by", "dimension", "measure"), "spike": ("apart",), "compare": ("vs", "cut"), "explore": ("look",),
+    "strategies": ("cold",), "cache-lab": ("key", "hot"), "optimize": ("floor",),
 }  # fmt: skip
+SHARED: Final = ("days", "where", "tz")  # what the filter bar holds on every page
 _SEEN: Final = "choices-seen"  # the page that was drawn last, and what was chosen on each
-_DAYS: Final = "*"  # the days, which all pages share
-_MOVED: Final = "choices-moved"
+_BAR: Final = "*"  # the filter bar, which all pages share
 _AGAIN: Final = "choices-again"
 
 
@@ -29,30 +28,21 @@ def bring(page: str) -> None:
     if last is not None:  # a run may have been cut short by the click that led here, so this is noted now
         found = {name: st.session_state[name] for name in FIXED.get(last, ()) if name in st.session_state}
         chosen.setdefault(last, {}).update(found)
+        chosen.setdefault(_BAR, {}).update(
+            {name: st.session_state[name] for name in SHARED if name in st.session_state}
+        )
     moved = last not in (None, page)
-    wanted = {name: value for name, value in chosen.get(page, {}).items() if name not in st.query_params}
+    kept = {**chosen.get(_BAR, {}), **chosen.get(page, {})}
+    wanted = {name: value for name, value in kept.items() if name not in st.query_params}
     again = st.session_state.pop(_AGAIN, False)
-    if moved and _came_back() and not again and (wanted or chosen.get(_DAYS)):
+    if moved and _came_back() and not again and wanted:
         # in a run that follows the browser's history, what an address does not name is put back to its default
         st.session_state[_AGAIN] = True
         st.rerun()
-    st.session_state[_SEEN], st.session_state[_MOVED] = (page, chosen), moved
+    st.session_state[_SEEN] = (page, chosen)
     if moved:
         for name, value in wanted.items():
             st.session_state[name] = value
-
-
-def bring_days(low: date, high: date) -> None:
-    """Before a choice of days from `low` to `high` is drawn: the days chosen on another page hold here too."""
-    if st.session_state[_MOVED]:
-        for name, day in _seen()[1].get(_DAYS, {}).items():
-            if name not in st.query_params and low <= day <= high:
-                st.session_state[name] = day
-
-
-def keep_days(since: date, until: date) -> None:
-    """After a choice of days."""
-    _seen()[1][_DAYS] = {"since": since, "until": until}
 
 
 def _came_back() -> bool:

@@ -40,7 +40,12 @@ def result(view: View, job: str, arguments: Mapping[str, Any], text: str, *, key
 
         try:
             found = job_process.run(
-                job, results_cache.store_path(), results_cache.copy_path(view.version), arguments, tick
+                job,
+                results_cache.store_path(),
+                results_cache.copy_path(view.version),
+                arguments,
+                tick,
+                scope=view.scope,
             )
         except HindcastError:
             box.empty()

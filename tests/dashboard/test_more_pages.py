@@ -147,7 +147,7 @@ def test_data_names_files_and_quarantine(tmp_path: Path, open_page: Opened) -> N
 def test_optimize_waits_for_a_click(spiky: Store, open_page: Opened) -> None:
     page = open_page(spiky, "optimize")
     assert "Find the cheapest policy" in said(page)
-    assert [button.label for button in page.button] == ["Search"]
+    assert "Search" in [button.label for button in page.button]
 
 
 def test_a_strategy_is_saved_under_its_own_name_and_nowhere_else(tmp_path: Path) -> None:
