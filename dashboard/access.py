@@ -44,7 +44,7 @@ def audience() -> str:
         return "Served to this machine; nothing is sent anywhere."
     return (
         f"Served at {where}: whoever has this address and its token reads all that is here, prompts too, "
-        "and can mark days and save strategies."
+        "and can mark days, save strategies and views."
     )
 
 

@@ -26,6 +26,7 @@ ABOUT = (
 PAGES = (
     ("overview", "Overview", ":material/monitoring:"),
     ("spike", "Spike", ":material/troubleshoot:"),
+    ("compare", "Compare", ":material/compare_arrows:"),
     ("explore", "Explore", ":material/account_tree:"),
     ("strategies", "Strategies", ":material/alt_route:"),
     ("cache-lab", "Cache lab", ":material/cached:"),
@@ -61,4 +62,5 @@ try:
     page.run()
 except HindcastError as error:
     blocks.nothing(error.what, error.remedy or "Look at the output of `hindcast dashboard`.")
+page_frame.follow()
 page_frame.footer()

@@ -72,7 +72,8 @@ def warning(where: str, store: str) -> str:
     return (
         f"Warning: other machines reach {where}. Whoever has the address with its token can\n"
         f"  read   every figure, name, prompt and answer in {store}\n"
-        "  write  what is said of a day (into that store), and strategy files (into ./strategies).\n"
+        "  write  what is said of a day (into that store), strategy files (into ./strategies), saved views\n"
+        "         (into ./dashboard-views.json)\n"
         "The connection is not encrypted: put a proxy with TLS before it, or use --host 127.0.0.1 and a tunnel."
     )
 

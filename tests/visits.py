@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "artifacts"
-TITLES = ("Overview", "Spike", "Explore", "Strategies", "Cache lab", "Optimize", "Prices", "Data")
+TITLES = ("Overview", "Spike", "Compare", "Explore", "Strategies", "Cache lab", "Optimize", "Prices", "Data")
 WIDE, NARROW = (1280, 1400), (390, 1400)
 # Streamlit looks for its server below a page's own path before it looks at the root
 PROBES = ("/_stcore/health", "/_stcore/host-config")

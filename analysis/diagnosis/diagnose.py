@@ -63,7 +63,7 @@ def diagnose(
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     log = log_days.of(store)
     with store.read() as con:
-        _require_costs(con, store)
+        require_costs(con, store)
         _bound_memory(con)
         relation = costs_relation(con)
         past = activity(con, metric, on_wall_clock(con, relation))
@@ -105,9 +105,9 @@ def diagnose(
         relation = labelled_view(con, store, relation, split)
         history = labelled_view(con, store, on_wall_clock(con, "calls"), split)
         sums = day_sums(con, [day, *base.weights], by, metric=metric, relation=relation)
-        compared = compare(sums, day, base.weights, _price_lists(con))
+        compared = compare(sums, day, base.weights, price_lists(con))
         drivers, game, phi = explain(compared.cells, compared.before, compared.after)
-        drivers, residual = _without_price(drivers, compared)
+        drivers, residual = without_price(drivers, compared)
         common = error_scale([judged[d].error for d in judged if d < day and judged[d].forecast is not None])
         strayed = surprise(sums, compared, game.state, base.weights, phi, common)
         effects, universe = effects_of(drivers, compared, by, strayed)
@@ -128,7 +128,7 @@ def diagnose(
         by=by,
         actual=Decimal(actual) / unit,
         expected=Decimal(expected) / unit,
-        drivers=_driver_lines(drivers, compared, game, by, unit),
+        drivers=driver_lines(drivers, compared, game, by, unit),
         residual=Decimal(residual) / unit,
         flagged=verdict.flagged,
         verdict="not_enough_history" if not enough else "flagged" if verdict.flagged else "ordinary",
@@ -213,7 +213,8 @@ def onset(judged: Mapping[date, Judgement], day: date) -> date | None:
     return start
 
 
-def _require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+def require_costs(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Raise InputError where the calls have no cost yet."""
     if not has_tables(con, "costs"):
         raise InputError("the calls have no cost yet", where=store.address, remedy="Run: hindcast reprice")
 
@@ -230,7 +231,7 @@ def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"SET memory_limit = '{size:d}B'")
 
 
-def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
+def price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
     """price row -> the price list it belongs to: rows for long prompts of one list are not a change of price."""
     if not has_tables(con, "prices"):
         return {}
@@ -238,7 +239,7 @@ def _price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
     return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}
 
 
-def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[list[Driver], int]:
+def without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[list[Driver], int]:
     """The drivers that can be told, and the amount of the others: a segment whose other side has calls but no price
     cannot be new, gone or explained, because what it cost there is not known."""
     known, residual = [], 0
@@ -253,7 +254,7 @@ def _without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[lis
     return known, residual
 
 
-def _driver_lines(
+def driver_lines(
     drivers: Sequence[Driver], compared: Comparison, game: Game, by: tuple[str, ...], unit: Decimal
 ) -> list[DriverLine]:
     """The drivers as they are shown; the first DETAILED of them with their range over all orders. `unit`: the integers

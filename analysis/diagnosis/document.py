@@ -54,21 +54,7 @@ def to_json(diagnosis: Diagnosis, store: str | None = None) -> dict[str, Any]:
             "left_out": [d.isoformat() for d in diagnosis.baseline.excluded],
         },
         "unpriced_calls": {"day": diagnosis.unpriced[0], "baseline_per_day": round(diagnosis.unpriced[1], 2)},
-        "drivers": [
-            {
-                "segment": line.segment,
-                "factor": line.factor,
-                "delta": amount(line.delta),
-                "share": line.share,
-                "before": line.before,
-                "after": line.after,
-                "unit": line.unit,
-                "detail": line.detail,
-                "order_range": None if line.order_range is None else [amount(v) for v in line.order_range],
-                "undo_saves": amount(line.undo_saves),
-            }
-            for line in diagnosis.drivers
-        ],
+        "drivers": [line.to_json(amount) for line in diagnosis.drivers],
         "residual": amount(diagnosis.residual),
         "causes": [
             {

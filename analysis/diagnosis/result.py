@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
+from typing import Any
 
 from analysis.anomalies.alerts import Alert
 from analysis.anomalies.annotations import Annotation
@@ -29,6 +31,21 @@ class DriverLine:
     detail: str | None  # the model of a mix, the price that moved
     order_range: tuple[Decimal, Decimal] | None
     undo_saves: Decimal | None  # per day, with this factor alone back at its baseline
+
+    def to_json(self, amount: Callable[[Decimal | None], Any]) -> dict[str, Any]:
+        """Plain values; `amount` writes one of the metric's unit."""
+        return {
+            "segment": self.segment,
+            "factor": self.factor,
+            "delta": amount(self.delta),
+            "share": self.share,
+            "before": self.before,
+            "after": self.after,
+            "unit": self.unit,
+            "detail": self.detail,
+            "order_range": None if self.order_range is None else [amount(value) for value in self.order_range],
+            "undo_saves": amount(self.undo_saves),
+        }
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,19 @@ def diagnosis(store: Store, day: date | None, report: Report) -> Document:  # no
     return to_json(diagnose(store, day=day))
 
 
+def periods(
+    store: Store,
+    now: tuple[date, date],
+    before: tuple[date, date],
+    by: tuple[str, ...],
+    report: Report,  # noqa: ARG001  one step
+) -> Document:
+    """The drivers between two periods."""
+    from analysis.diagnosis.period_comparison import compare_periods
+
+    return compare_periods(store, now, before, by).to_json()
+
+
 def replay(
     store: Store, strategies: Sequence[Document], since: date | None, until: date | None, cold: bool, report: Report
 ) -> Replay:
@@ -152,5 +165,5 @@ def context(store: Store, since: date | None, until: date | None, report: Report
 
 
 JOBS: Final[dict[str, Callable[..., Any]]] = {
-    job.__name__: job for job in (diagnosis, replay, search, caches, doctor, templates, duplicates, context)
+    job.__name__: job for job in (diagnosis, periods, replay, search, caches, doctor, templates, duplicates, context)
 }

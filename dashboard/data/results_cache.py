@@ -23,6 +23,7 @@ import streamlit as st
 
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
+from analysis.diagnosis.period_comparison import compare_periods
 from analysis.gates.budgets import budget_gates
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Settings
@@ -184,6 +185,14 @@ def coverage(path: str, version: str, scope: Scope) -> document_views.Coverage:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
+def price_book(path: str, version: str) -> str:
+    """The version of the price book that the calls were priced with; empty where the store names none."""
+    with Store(path).read() as con:
+        found = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
+    return str(found[0][0]) if found else ""
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
 def filter_choices(path: str, version: str) -> list[str]:
     """The conditions that the filter bar offers."""
     return choices_of_filter(open_store(path))
@@ -218,6 +227,14 @@ def unit_costs(
     """As `hindcast cost --per ... --json`, with its sentence as `summary`."""
     found = costs_per_unit(scope.whole(path), per, by, since, until, scope.where)
     return {**found.to_json(), "summary": found.summary}
+
+
+@st.cache_data(max_entries=32, show_spinner="Comparing the two periods")
+def periods(
+    path: str, version: str, scope: Scope, now: tuple[date, date], before: tuple[date, date], by: tuple[str, ...]
+) -> Document:
+    """The drivers between two periods."""
+    return compare_periods(scope.open(path), now, before, by).to_json()
 
 
 def budgets(path: str, version: str, scope: Scope, settings: Settings) -> list[GateResult]:

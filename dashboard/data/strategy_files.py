@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from ingest.errors import InputError, StrategyError
 from replay.strategy.schema import Strategy, parse
 
 FOLDER = Path("strategies")
+LONGEST = 60_000  # bytes of a strategy that an address may hold
+_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+ADDRESS = 6_000  # characters of an address that browsers and mail programs let through
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,32 @@ def rename(entry: Entry, name: str) -> Entry:
     line = f"name: {json.dumps(name.strip(), ensure_ascii=False)}"
     text, found = re.subn(r"(?m)^name:.*$", lambda _match: line, entry.text, count=1)
     return check(text if found else f"{line}\n{entry.text}", f"{name}.yaml")
+
+
+def packed(text: str) -> str:
+    """A text as a part of an address."""
+    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode().rstrip("=")
+
+
+def unpacked(code: str) -> str | None:
+    """The text that `packed` wrote so; None for anything else, and for more than LONGEST bytes."""
+    try:
+        inflate = zlib.decompressobj()
+        found = inflate.decompress(base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)), LONGEST + 1)
+        return found.decode() if len(found) <= LONGEST and inflate.eof else None
+    except (ValueError, zlib.error):
+        return None
+
+
+def cache_strategy(key: str, life_ms: int, *, hot: bool) -> str:
+    """The strategy file of a shared cache without a bound on its size; calls above temperature 0 pass it by unless
+    they are `hot`."""
+    life = next(f"{life_ms // ms}{unit}" for unit, ms in _UNITS.items() if life_ms % ms == 0)
+    bypass = "" if hot else "  max_temperature: 0\n"
+    return (
+        f"name: shared cache {life}\ndescription: A shared cache that keeps answers for {life}, as of the Cache lab.\n"
+        f"cache:\n  key: {key}\n{bypass}  tiers:\n    - {{name: shared, scope: shared, ttl: {life}}}\n"
+    )
 
 
 def save(entry: Entry, folder: Path = FOLDER) -> Path:

@@ -82,12 +82,14 @@ def markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def to_csv(table: Table) -> bytes:
+def to_csv(table: Table, about: Sequence[str] = ()) -> bytes:
     """Headings and rows as CSV (UTF-8): dates in ISO form, amounts as plain decimals.
 
-    A text cell that a spreadsheet would run as a formula gets a leading apostrophe.
+    Lines of `about` stand above, each after `# `, as DuckDB and pandas (`comment="#"`) leave out. A text cell that a
+    spreadsheet would run as a formula gets a leading apostrophe.
     """
     out = io.StringIO()
+    out.writelines(f"# {' '.join(line.split())}\n" for line in about)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([csv_text(column.title) for column in table.columns])
     for row in table.rows:

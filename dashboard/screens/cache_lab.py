@@ -9,9 +9,10 @@ import streamlit as st
 
 from analysis.calendar_days import DAY_MS
 from analysis.formatting import money, share
-from dashboard.data import cache_lab_data, results_cache
+from dashboard.data import cache_lab_data, results_cache, strategy_files
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
+from dashboard.screens import strategies
 from dashboard.widgets import blocks, page_frame, progress
 from ingest.errors import StrategyError
 from replay.traffic.traffic import KEY_POLICIES
@@ -56,6 +57,7 @@ def show() -> None:
         "cache-by-life",
         alt="; ".join(f"{p.label}: {money(p.saved)} a day, {share(p.rate)}" for p in found.lives),
     )  # fmt: skip
+    _hand_over(found, str(key), str(hot))
     blocks.finding(knee(found.rooms, "Room for {} answers"))
     blocks.note("A shared cache without expiry, which drops what was used longest ago.")
     blocks.picture(
@@ -74,6 +76,28 @@ def show() -> None:
     _doctor(view)
 
 
+def _hand_over(found: cache_lab_data.CacheCurves, key: str, hot: str) -> None:
+    """A cache of the life that is nearly enough, as a strategy that the Strategies page runs."""
+    enough = _nearly_enough(found.lives)
+    if enough is None:
+        return
+    text = strategy_files.cache_strategy(key, enough.at, hot=hot != "zero")
+    entry = strategy_files.check(text, "cache.yaml")
+    if entry.strategy is None:  # a key that only the lab knows
+        blocks.note(f"A strategy cannot have the key '{key}', so this cache cannot be handed to Strategies.")
+        return
+    label = f"Take a cache of {enough.label} to Strategies"
+    if st.button(label, icon=":material/alt_route:", help="As a strategy to replay, edit and save"):
+        strategies.take(entry)
+    if hot == "pool":
+        blocks.note("A strategy has no pool of answers: there, hot calls are cached like the others.")
+
+
+def _nearly_enough(points: Sequence[cache_lab_data.Point]) -> cache_lab_data.Point | None:
+    most = max(point.saved for point in points)
+    return next(point for point in points if point.saved >= most * NEARLY) if most > 0 else None
+
+
 def headline(found: cache_lab_data.CacheCurves) -> str:
     """What a day's cache would have saved."""
     day = next(point for point in found.lives if point.at == DAY_MS)
@@ -88,7 +112,8 @@ def knee(points: Sequence[cache_lab_data.Point], what: str) -> str:
     most = max(point.saved for point in points)
     if most <= 0:
         return f"{what.format('any size')} saves nothing"
-    enough = next(point for point in points if point.saved >= most * NEARLY)
+    enough = _nearly_enough(points)
+    assert enough is not None
     return f"{what.format(enough.label)} is nearly enough: {money(enough.saved)} of at most {money(most)} a day"
 
 

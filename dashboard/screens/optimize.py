@@ -12,6 +12,7 @@ from dashboard.data import strategy_files
 from dashboard.documents import document_views
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
+from dashboard.screens import strategies
 from dashboard.widgets import blocks, page_frame, progress
 from dashboard.widgets.page_frame import View
 from ingest.errors import InputError
@@ -88,13 +89,26 @@ def _answer(view: View, found: document_views.Document, text: str, floor: float)
         blocks.note(f"{'Another ' if moved else ''}{counted(rest, 'task')} of an agent keep{'s' * (rest == 1)} "
                       "the logged model.")  # fmt: skip
     st.code(text, language="yaml", wrap_lines=True)
-    left, right = st.columns(2)
-    left.download_button("Download", text, file_name="optimized.yaml", mime="text/yaml", on_click="ignore")
-    if right.button("Save to ./strategies", help="Then it stands on the Strategies page"):
-        blocks.note(f"Saved as {strategy_files.save(strategy_files.check(text, 'optimized.yaml'))}.")
+    with st.container(horizontal=True, key="optimized"):
+        _use(text)
     if found["notes"]:
         blocks.finding("What the log cannot say")
         blocks.points([str(note) for note in found["notes"]], shown=6)
+
+
+def _use(text: str) -> None:
+    """Ways to go on with the strategy file."""
+    entry = strategy_files.check(text, "optimized.yaml")
+    if entry.strategy and st.button(
+        "Take it to Strategies",
+        type="primary",
+        icon=":material/alt_route:",
+        help="To replay beside others",
+    ):
+        strategies.take(entry)
+    st.download_button("Download", text, file_name="optimized.yaml", mime="text/yaml", on_click="ignore")
+    if st.button("Save to ./strategies", help="Then it stands on the Strategies page"):
+        blocks.note(f"Saved as {strategy_files.save(entry)}.")
 
 
 def headline(found: document_views.Document) -> str:

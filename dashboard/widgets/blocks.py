@@ -18,6 +18,9 @@ from dashboard.render.tables import Table
 
 _LOOK = Path(__file__).parents[1] / "assets" / "look.css"
 ROWS_SHOWN = 30
+EXPORTED = 1100  # pixels
+PICTURES = "page-has-pictures"  # in the session
+ABOUT = "about-this-page"  # in the session: lines that every file of the page begins with
 FIRST_WORDS_S = 0.35
 
 
@@ -60,11 +63,17 @@ def picture(
     With `select` a click on a point runs the page again, and the selection is returned; `clicked` is called before
     that run. `caption` stands small below the picture and goes with it into its file.
     """
+    st.session_state[PICTURES] = True
     if caption:
         figure = captioned(figure, caption)
     config = {
         "displayModeBar": "hover",
-        "toImageButtonOptions": {"format": st.session_state.get("format", "png"), "filename": name, "scale": 2},
+        "toImageButtonOptions": {
+            "format": st.session_state.get("format", "png"),
+            "filename": name,
+            "scale": 2,
+            "width": EXPORTED,
+        },  # as wide from a phone, so that no name is cut
         "modeBarButtonsToRemove": ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
         "scrollZoom": False,
         "responsive": True,
@@ -101,14 +110,18 @@ def first_picture(
     return draw
 
 
-def table(proof: Table, name: str, *, limit: int = ROWS_SHOWN) -> None:
-    """A proof table with its CSV; rows beyond `limit` are in the file only, and it says so."""
+def table(proof: Table, name: str, *, limit: int = ROWS_SHOWN, about: Sequence[str] = ()) -> None:
+    """A proof table with its CSV; rows beyond `limit` are in the file only, and it says so.
+
+    The file begins with the table's title, what the page is of, and `about`.
+    """
+    of = [proof.caption, *st.session_state.get(ABOUT, ()), *about]
     st.html(tables.html(proof, limit=limit))
     if len(proof.rows) > limit:
         note(f"The first {limit:,} of {len(proof.rows):,} rows; the CSV has them all.")
     st.download_button(
         "CSV",
-        data=lambda: tables.to_csv(proof),
+        data=lambda: tables.to_csv(proof, of),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"csv-{name}",

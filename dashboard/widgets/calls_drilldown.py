@@ -28,8 +28,10 @@ CALLS_SHOWN = 15
 
 
 @fragments.region
-def from_driver(view: View, found: document_views.Document) -> None:
-    """Choose a driver, then see the sessions and calls of its segment on that day."""
+def from_driver(
+    view: View, found: document_views.Document, since: date | None = None, until: date | None = None
+) -> None:
+    """Choose a driver, then see the sessions and calls of its segment on that day, or from `since` to `until`."""
     blocks.finding("Look at the calls")
     names = {
         str(number): f"{narrative.place(line.segment)}: {narrative.what(line)}"
@@ -41,7 +43,7 @@ def from_driver(view: View, found: document_views.Document) -> None:
     )  # fmt: skip
     segment = found["drivers"][int(number or 0)]["segment"]
     day = date.fromisoformat(found["day"])
-    of_segment(view, document_views.filter_of(segment), day, day)
+    of_segment(view, document_views.filter_of(segment), since or day, until or day)
 
 
 def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:

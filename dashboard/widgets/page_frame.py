@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import streamlit as st
@@ -16,8 +18,12 @@ from dashboard.data import results_cache
 from dashboard.data.scope import Scope
 from dashboard.documents import document_views
 from dashboard.widgets import blocks, filter_bar
-from ingest.errors import InputError, StoreError
+from ingest.errors import HindcastError, InputError, StoreError
 from ingest.store.address import open_store
+
+LOOK_S = 5.0  # between two looks at whether the store was published anew
+PAUSE_S = 12.0  # a reader has at least this long to read what was drawn
+_DRAWN = "drawn-at"
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,22 @@ class View:
 
     def caption(self, title: str) -> str:
         """What a picture or a file is of: title, days and calls, the store and its publish."""
-        return f"{title} · {self.shown()} · {self.name}, version {self.version}"
+        return f"{title} · {self.shown()} · {self.source}"
+
+    def about(self, *, dates: bool) -> list[str]:
+        """The lines that a file of this page begins with: days and calls, the store and its prices, when it was
+        written."""
+        calls = f"only calls with {self.scope.words()}" if self.scope.where else "all calls"
+        return [
+            self.shown() if dates else f"{calls}, {time_zone.label()}",
+            f"{self.source}, prices {results_cache.price_book(self.path, self.version) or 'unknown'}",
+            f"written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        ]
+
+    @property
+    def source(self) -> str:
+        """The store, and which publish of it."""
+        return f"{self.name}, version {self.version}"
 
     def options(self) -> str:
         """The options with which a command asks about the same days and calls."""
@@ -106,6 +127,7 @@ def view(*, dates: bool = True) -> View:
         since = first if first != coverage.days[0] else None
         until = last if last != coverage.days[-1] else None
     found = View(str(path), version, scope, coverage, since, until)
+    st.session_state[blocks.ABOUT] = found.about(dates=dates)
     if dates:
         blocks.note(found.shown())
     elif scope.where:
@@ -122,11 +144,37 @@ def remarks(coverage: document_views.Coverage, report: document_views.Document |
         blocks.note(text, warn=True)
 
 
+@st.fragment(run_every=LOOK_S)
+def _follow(path: Path, drawn: str) -> None:
+    """Draw the page again once the store has been published anew; a page that was drawn from it a moment ago waits."""
+    with contextlib.suppress(HindcastError, OSError):
+        waited = time.monotonic() - st.session_state[_DRAWN] >= PAUSE_S
+        if waited and open_store(path).exists() and results_cache.version(path) != drawn:
+            st.rerun()
+
+
+def follow() -> None:
+    """Keep the page up with the store while something writes to it, unless the reader does not want that."""
+    path = results_cache.store_path()
+    st.session_state[_DRAWN] = time.monotonic()
+    with st.sidebar:
+        live = st.toggle(
+            "Follow new calls", value=True, key="live", persist_state="session",
+            help="Draws the page again when calls were published, as by hindcast watch or ingest --follow",
+        )  # fmt: skip
+    if live and open_store(path).exists():
+        with contextlib.suppress(HindcastError):
+            _follow(path, results_cache.version(path))
+
+
 def footer() -> None:
     """The sidebar's end: which file this is, what writes to it, and the export format."""
     with st.sidebar:
-        st.segmented_control("Pictures export as", ["png", "svg"], default="png", key="format", required=True)
+        if st.session_state.pop(blocks.PICTURES, False):
+            st.segmented_control("Pictures export as", ["png", "svg"], default="png", key="format", required=True,
+                                 persist_state="session")  # fmt: skip
         blocks.note(
             f"{results_cache.store_path().name} is only read, but for what you say of a day on the Spike page. "
+            f"Strategies and views that you save are files of {Path.cwd().name}/. "
             f"{access.audience()}"
         )

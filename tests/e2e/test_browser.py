@@ -98,7 +98,7 @@ def test_the_address_carries_what_was_chosen(visit: Visit) -> None:
 
 
 def test_what_was_chosen_holds_on_the_way_through_the_pages_and_back(visit: Visit, served: Server) -> None:
-    visit.open(f"{served.url}/?since=2024-03-01&until=2024-03-03&by=model")
+    visit.open(f"{served.url}/?days=2024-03-01..2024-03-03&by=model")
     visit.go("Explore")
     assert "of $18.43)" in visit.text()  # of those days
     visit.page.get_by_role("radio", name="areas").click()
@@ -132,7 +132,7 @@ def _lightness(colour: str) -> float:
 
 
 def test_days_are_filtered(visit: Visit) -> None:
-    visit.open(f"{visit.page.url.split('?')[0]}?since=2024-03-01&until=2024-03-03")
+    visit.open(f"{visit.page.url.split('?')[0]}?days=2024-03-01..2024-03-03")
     visit.page.get_by_text("Every day in figures").click()
     visit.page.get_by_role("cell", name="Sat 2 Mar 2024").wait_for()
     assert "Thu 29 Feb" not in visit.text()
@@ -178,8 +178,11 @@ def test_a_table_and_a_picture_are_exported(visit: Visit) -> None:
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="CSV").first.click()
     lines = Path(download.value.path()).read_text().splitlines()
-    assert lines[0] == "USD,cause,where,evidence,what to do,undo saves a day,confidence"
-    assert "drafting_agent" in lines[1]
+    about = [line for line in lines if line.startswith("# ")]
+    assert about[0] == "# Causes of 2024-03-08"
+    assert any("spiky.duckdb" in line for line in about)
+    assert lines[len(about)] == "USD,cause,where,evidence,what to do,undo saves a day,confidence"
+    assert "drafting_agent" in lines[len(about) + 1]
     for kind, begins in (("svg", b"<svg"), ("png", b"\x89PNG")):
         visit.page.get_by_role("radio", name=kind).click()
         visit.page.wait_for_timeout(300)
