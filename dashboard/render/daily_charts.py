@@ -26,6 +26,7 @@ WIDEST_LABEL = 26
 LEGEND_CHARS = 18  # two columns of names fit beside each other on a phone
 STEP_CHARS = 36
 LONG = 300  # days
+FEW = 7
 CAPTION_CHARS = 56
 AXIS_ROOM = 28  # pixels of an axis' labels, or of its title
 CLOSE = Decimal("0.1")  # of a picture's height: two labels would overlap
@@ -275,6 +276,8 @@ def years(figure: go.Figure, days: Sequence[date]) -> go.Figure:
     """Months with their years on an axis of days, where the days span so many that a date alone would not tell."""
     if days and (max(days) - min(days)).days > LONG:
         figure.update_xaxes(tickformat="%b %Y", nticks=6)
+    if days and (max(days) - min(days)).days <= FEW:  # else plotly would name a day twice
+        figure.update_xaxes(dtick=86_400_000, tick0=min(days).isoformat())
     return figure
 
 

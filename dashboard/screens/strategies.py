@@ -27,6 +27,7 @@ from replay.engine.run import Replay, StrategyResult
 from replay.strategy.schema import Strategy
 
 EDIT = "edit"  # name in the address
+EDITED = " edited"  # a copy is named so after its file
 
 
 def show() -> None:
@@ -246,6 +247,9 @@ def _editor(
     with st.expander("Edit a strategy, or write one", expanded=edited is not None):
         files = [name for name, entry in entries.items() if entry is not edited]
         looked_at = st.session_state.get("closer")
+        if edited is not None and "start-from" not in st.session_state:
+            made_from = edited.name.removesuffix(EDITED)
+            st.session_state["start-from"] = made_from if made_from in files else files[0]
         if looked_at in files and edited is None and looked_at != st.session_state.get("looked-at"):
             st.session_state["start-from"] = looked_at
             st.session_state.pop("editor", None)
@@ -291,7 +295,7 @@ def _start_over() -> None:
 
 def _copy_of(entry: strategy_files.Entry) -> str:
     """The text under a name of its own."""
-    return strategy_files.rename(entry, f"{entry.name} edited").text if entry.strategy else entry.text
+    return strategy_files.rename(entry, f"{entry.name}{EDITED}").text if entry.strategy else entry.text
 
 
 def _effect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Final
 
@@ -17,7 +18,8 @@ from ingest.errors import InputError
 
 ALL_DAYS: Final = "all days"
 SPIKE_ON: Final = "from the spike on"
-LAST: Final = {"last 7 days": 7, "last 30 days": 30, "last 90 days": 90}
+LAST: Final = ("last 7 days", "last 30 days", "last 90 days")
+_LAST: Final = re.compile(r"last (\d{1,5}) days", re.ASCII)
 THIS_MONTH: Final = "this month"
 LAST_MONTH: Final = "last month"
 PRESETS: Final = (ALL_DAYS, *LAST, THIS_MONTH, LAST_MONTH, SPIKE_ON)
@@ -70,13 +72,12 @@ def window(text: str, covered: list[date], spike: date | None = None) -> tuple[d
         return first, newest
     if text == SPIKE_ON and spike is not None:
         since, until = spike, newest
-    elif text in LAST:
-        since, until = newest - timedelta(days=LAST[text] - 1), newest
     elif text in (THIS_MONTH, LAST_MONTH):
         until = newest if text == THIS_MONTH else newest.replace(day=1) - timedelta(days=1)
         since = until.replace(day=1)
     else:
-        since, until = parse_range(text, newest)
+        days = _LAST.fullmatch(text)
+        since, until = parse_range(f"{days[1]}d" if days else text, newest)
     since, until = max(since, first), min(until, newest)
     if since > until:
         raise InputError(f"no call in {text}", remedy=f"The log has {first} to {newest}: choose other days.")

@@ -72,7 +72,7 @@ def test_the_daily_bars_are_the_ledger_s(open_page: Opened, spiky: Store) -> Non
     for dimension in ("agent", "model", "task"):
         page = open_page(spiky, by=dimension)
         drawn = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
-        bars = sum(value for trace in drawn for value in _plain(trace["y"]))
+        bars = sum(value for trace in drawn if trace["type"] == "bar" for value in _plain(trace["y"]))
         total = ask(spiky, "cost", "--by", dimension)["total"]["cost_usd"]
         assert bars == pytest.approx(float(total), abs=1e-9)
 
