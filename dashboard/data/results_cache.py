@@ -187,7 +187,7 @@ def coverage(path: str, version: str, scope: Scope) -> document_views.Coverage:
 @st.cache_data(max_entries=16, show_spinner=False)
 def price_book(path: str, version: str) -> str:
     """The version of the price book that the calls were priced with; empty where the store names none."""
-    with Store(path).read() as con:
+    with open_store(path).read() as con:
         found = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
     return str(found[0][0]) if found else ""
 
