@@ -6,9 +6,7 @@ fallback answers. Nothing of it raises into the caller: what fails before a requ
 
 from __future__ import annotations
 
-import hashlib
 import random
-import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -17,12 +15,11 @@ from typing import Any
 import msgspec
 
 from ingest.capture.call_context import current
-from ingest.capture.clients import hides_usage, provider_of
-from ingest.capture.http_call import Shown
+from ingest.capture.clients import provider_of
 from ingest.capture.log_line import Captured
 from replay.live import compression, side_calls
-from replay.live.answer_tiers import Answer
 from replay.live.decision import Decider, Decision
+from replay.live.http_messages import keyed, names_of, response_of, with_body
 from replay.live.live_request import LiveRequest, read
 from replay.live.lookup import Looked, Lookups
 from replay.live.sent_calls import CallLog, SentCall, Shared
@@ -31,6 +28,7 @@ from replay.strategy.schema import Strategy
 from replay.traffic.policy_marks import CLASSIFIER, FALLBACK, STEP
 
 Work = Generator[Step, Any, Any]
+_DRAWN = ("propensity", "assignment")  # of the caller's own call alone
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Conductor:
             self._count("not decided: the body names no model")
             return None
         host = request.url.netloc.decode("ascii", "replace")
-        seen = read(body, request.url.path, self._azure or provider_of(request.url.host, host), _names(request))
+        seen = read(body, request.url.path, self._azure or provider_of(request.url.host, host), names_of(request))
         strategy, decider = force.strategy, force.decider
         fields: dict[str, Any] = {"rollout": strategy.name}
         arm = decider.arm(seen)
@@ -111,7 +109,7 @@ class Conductor:
         if made is not None:
             fields["input_words"] = seen.words
         shared: Shared | None = None
-        key = _keyed(sent, strategy, request, host)
+        key = keyed(sent, strategy, request, host)
         if force.lookups.tiers and treated and decider.cacheable(seen):
             models = [model for _, model in decision.steps] or [decision.model]
             looked = yield from force.lookups.look_up([key(model) for model in models], owner)
@@ -133,7 +131,9 @@ class Conductor:
         if decision.stays:
             self._count(f"stays: {decision.stays}")
         if decision.arm:
-            fields |= {"arm": decision.arm, "propensity": decision.propensity, "assignment": "random"}
+            fields["arm"] = decision.arm
+        if decision.propensity is not None:  # none is known where an answer has a say in which model serves
+            fields |= {"propensity": decision.propensity, "assignment": "random"}
         if decision.arm != "control":
             mark = force.decider.answer(seen).batch
             if mark is not None:
@@ -200,7 +200,7 @@ class Conductor:
             (looked.started_us + 0.5) / 1e6, (time.perf_counter() - clock) * 1000, None, 200, [answer.body], None, None,
         )  # fmt: skip
         self._log.put_hit(captured, looked.tier, made, answer.model)
-        return _response(answer, request)
+        return response_of(answer, request)
 
     def _to_send(
         self,
@@ -215,7 +215,7 @@ class Conductor:
     ) -> Planned:
         def call(model: str, **more: Any) -> SentCall:
             as_asked = model == sent.model and made is None and not more.get("tags") and more.get("step") is None
-            changed = request if as_asked else side_calls.with_body(request, {**sent.body, "model": model})
+            changed = request if as_asked else with_body(request, {**sent.body, "model": model})
             return SentCall(changed, model, sent.body, compression=made, **more)
 
         if decision.arm != "control" and force.strategy.on_error:
@@ -304,42 +304,3 @@ class Conductor:
             return response
         yield Read(response)
         return None
-
-
-_DRAWN = ("propensity", "assignment")
-
-
-def _names(request: Any) -> dict[str, Any]:
-    """The context, with the attempt that the SDK makes."""
-    names = dict(current())
-    retries = request.headers.get("x-stainless-retry-count")
-    if retries and retries.isdecimal() and int(retries):
-        names["attempt"] = int(retries) + 1
-    return names
-
-
-def _keyed(sent: LiveRequest, strategy: Strategy, request: Any, host: str) -> Callable[[str], bytes]:
-    """The cache's key by the model: the request under the file's policy, how it is sent, and whose key pays for it."""
-    headers = request.headers
-    credential = headers.get("authorization") or headers.get("x-api-key") or headers.get("api-key") or ""
-
-    def key(model: str) -> bytes:
-        assert strategy.cache is not None
-        parts = (
-            sent.key(strategy.cache.key) or b"", model.encode(), b"stream" if sent.body.get("stream") is True else b"",
-            request.url.path.encode(), host.encode(), hashlib.sha256(credential.encode()).digest(),
-        )  # fmt: skip
-        return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).digest()
-
-    return key
-
-
-def _response(answer: Answer, request: Any) -> Any:
-    """The HTTP response of a cached answer, of the library that sends the requests."""
-    library = sys.modules[type(request).__module__.partition(".")[0]]
-    body = answer.body
-    if hides_usage():
-        shown = Shown(True)
-        body = shown.add(body) + shown.rest()
-    headers = {"content-type": answer.content_type, "x-hindcast-cache": "hit"}
-    return library.Response(200, headers=headers, content=body, request=request)

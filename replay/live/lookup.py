@@ -58,11 +58,6 @@ class Lookups:
         self._lock = threading.Lock()
         self._last_us = 0
 
-    @property
-    def waits(self) -> bool:
-        """Whether a look-up may wait for the network."""
-        return bool(self._far)
-
     def look_up(self, keys: Sequence[bytes], owner: object) -> Generator[Step, Any, Looked]:
         """Ask the tiers for the first of `keys` that has an answer; the first also names the call to its equals.
 

@@ -8,39 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from ingest.capture.log_line import Captured, answer_of, make
 from ingest.wire.request_response import dialect_of
 from replay.live.decision import one_row
+from replay.live.http_messages import with_body
 from replay.live.live_request import LiveRequest
 from replay.stages import rule_evaluation
 from replay.strategy.fields import Selection
 from replay.strategy.schema import Classifier, Escalate
-from replay.traffic.policy_marks import CASCADE, CLASSIFIER, FALLBACK, STEP
 
 CLASSIFIER_S: Final = 10.0  # it has so long
 _CHARACTERS_PER_TOKEN: Final = 4
 _LEAST_OUTPUT: Final = 16  # the Responses API takes no smaller limit
 _CREDENTIAL: Final = frozenset({401, 403})
 _ANSWERED: Final = ("output_tokens", "status", "finish_reason", "input_tokens")
-__all__ = ["CASCADE", "CLASSIFIER", "FALLBACK", "STEP", "classifier_request", "escalates", "label_of", "may_fall_back"]
 
 
 def may_fall_back(status: int) -> bool:
     """Whether another model may answer a request that failed so: not where the credential is refused."""
     return status >= 400 and status not in _CREDENTIAL
-
-
-def with_body(request: Any, body: dict[str, Any], path: str | None = None, timeout_s: float | None = None) -> Any:
-    """The HTTP request with another body, all else as it was."""
-    headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
-    extensions = dict(request.extensions)
-    if timeout_s is not None:
-        extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
-    url = request.url if path is None else request.url.copy_with(path=path)
-    return type(request)(request.method, url, headers=headers, content=msgspec.json.encode(body), extensions=extensions)
 
 
 def classifier_request(request: Any, seen: LiveRequest, spec: Classifier, model: str) -> Any:

@@ -170,9 +170,9 @@ def test_a_share_of_a_cascade_is_drawn_once_and_replayed_as_it_was_drawn(upstrea
     with context(agent="writer"):
         live = [ask(client, f"question {number}").split()[0] for number in range(24)]
     assert set(live) == {"gpt-4o-mini", "gpt-4o"}
+    assert len(lines_of(client)) == 24 + live.count("gpt-4o")
     rows = sorted(replayed(tmp_path), key=lambda row: row["call_no"])
     assert [row["model"] for row in rows] == [row["logged_model"] for row in rows]
-    assert len(rows) == 24 + live.count("gpt-4o")
 
 
 def test_a_call_that_fails_is_answered_by_the_fallback_which_is_paid_once(upstream: Provider, tmp_path: Path) -> None:

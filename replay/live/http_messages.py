@@ -1,0 +1,63 @@
+"""The HTTP requests and responses of an SDK's library, whichever it is: read, changed and made."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ingest.capture.call_context import current
+from ingest.capture.clients import hides_usage
+from ingest.capture.http_call import Shown
+from replay.live.answer_tiers import Answer
+from replay.live.live_request import LiveRequest
+from replay.strategy.schema import Strategy
+
+
+def with_body(request: Any, body: dict[str, Any], path: str | None = None, timeout_s: float | None = None) -> Any:
+    """The HTTP request with another body, all else as it was."""
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
+    extensions = dict(request.extensions)
+    if timeout_s is not None:
+        extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
+    url = request.url if path is None else request.url.copy_with(path=path)
+    return type(request)(request.method, url, headers=headers, content=msgspec.json.encode(body), extensions=extensions)
+
+
+def names_of(request: Any) -> dict[str, Any]:
+    """The context, with the attempt that the SDK makes."""
+    names = dict(current())
+    retries = request.headers.get("x-stainless-retry-count")
+    if retries and retries.isdecimal() and int(retries):
+        names["attempt"] = int(retries) + 1
+    return names
+
+
+def keyed(sent: LiveRequest, strategy: Strategy, request: Any, host: str) -> Callable[[str], bytes]:
+    """The cache's key by the model: the request under the file's policy, how it is sent, and whose key pays for it."""
+    headers = request.headers
+    credential = headers.get("authorization") or headers.get("x-api-key") or headers.get("api-key") or ""
+
+    def key(model: str) -> bytes:
+        assert strategy.cache is not None
+        parts = (
+            sent.key(strategy.cache.key) or b"", model.encode(), b"stream" if sent.body.get("stream") is True else b"",
+            request.url.path.encode(), host.encode(), hashlib.sha256(credential.encode()).digest(),
+        )  # fmt: skip
+        return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).digest()
+
+    return key
+
+
+def response_of(answer: Answer, request: Any) -> Any:
+    """The HTTP response of a cached answer, of the library that sends the requests."""
+    library = sys.modules[type(request).__module__.partition(".")[0]]
+    body = answer.body
+    if hides_usage():
+        shown = Shown(True)
+        body = shown.add(body) + shown.rest()
+    headers = {"content-type": answer.content_type, "x-hindcast-cache": "hit"}
+    return library.Response(200, headers=headers, content=body, request=request)
