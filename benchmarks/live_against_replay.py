@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -90,7 +91,7 @@ def workload(folder: Path, calls: int, chatdev: Path | None) -> list[dict[str, A
     """The calls in the order in which they are asked."""
     import zstandard
 
-    from sample_logs.generate import Traffic, generate
+    from sample_logs.generate import START, Traffic, generate
 
     def lines(path: Path) -> Iterator[dict[str, Any]]:
         with zstandard.open(path, "rt", encoding="utf-8") as file:
@@ -101,8 +102,9 @@ def workload(folder: Path, calls: int, chatdev: Path | None) -> list[dict[str, A
               "messages": call["messages"]}
              for call in (lines(chatdev) if chatdev else ()) if call["messages"]] * 2  # fmt: skip
     rng.shuffle(asked)
-    days = max(2, (calls - len(asked)) // 350)
-    logs = generate(folder / "demo", days=min(days, 60), traffic=Traffic(text_every=(1, 1)))
+    days = 3 + (calls - len(asked)) // 6000  # after its spike the pipeline makes some 8,000 calls a day
+    spike = START + timedelta(days=2)
+    logs = generate(folder / "demo", days=days, spike_day=spike, traffic=Traffic(text_every=(1, 1)))
     demo = ({"agent": call["agent"], "task": call["task"], "session": call["conversation_id"],
              "messages": call["input_messages"]}
             for log in logs for call in lines(log) if "content" in call["input_messages"][0])  # fmt: skip
