@@ -30,6 +30,7 @@ from analysis.price_book.vocabulary import UNPRICED
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 from replay.engine.engine import Engine
+from replay.engine.range_sums import range_of
 from replay.engine.shared_results import Shared
 from replay.estimates.behaviour import Priors, VendorPair, priors
 from replay.strategy.schema import parse
@@ -67,9 +68,9 @@ class Pair:
         known = known.model_copy(update={"scale_unseen": 1.0, "scale_seen": 1.0})
         engine = Engine(self.traffic, parse(self.strategy), SHARED.setdefault(id(self.traffic), Shared()), priors=known)
         moved = engine.routed(engine.everything) != self.traffic.model
-        mid, high = (engine.evaluate(engine.everything, bound=bound).cost_pico[moved] for bound in ("mid", "high"))
+        mid = engine.evaluate(engine.everything).cost_pico[moved]
         assert (mid != UNPRICED).all()
-        return float(mid.sum()) / 1e12, math.log(float(high.sum()) / float(mid.sum()))
+        return float(mid.sum()) / 1e12, math.log(range_of(engine, "high", moved) / float(mid.sum()))
 
 
 def calls_of(path: Path) -> list[Call]:

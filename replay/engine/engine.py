@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
-from analysis.money import exact_sum
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from analysis.pricing.load_rates import load_rates
@@ -27,14 +26,16 @@ from replay.engine.outcome import Outcome
 from replay.engine.repricing import Repricing
 from replay.engine.rewritten_requests import RewrittenRequests, Stages
 from replay.engine.shared_results import Shared
+from replay.engine.whole_log import WholeLog
 from replay.estimates import answer_length_ratios, rework
 from replay.estimates import output_tokens as lengths
 from replay.estimates.behaviour import Behaviour, Priors, priors
-from replay.estimates.input_token_ratios import InputStage
+from replay.estimates.input_token_ratios import InputRatios, InputStage
 from replay.estimates.measured_units import measure
 from replay.outcomes import BYPASSED, COALESCED, HIT
 from replay.provider_cache.stage import ProviderStage
 from replay.response_cache import stage as cache_stage
+from replay.response_cache.capacity import Held
 from replay.stages import batch_tier, side_costs
 from replay.stages import routing as routing_stage
 from replay.stages.compression import DEFAULT_ENCODING
@@ -62,9 +63,13 @@ class Engine:
     rework_notes: tuple[rework.Note, ...] = field(default=(), init=False)
     priors: Priors = field(default_factory=priors, repr=False)
     evidence: Bool | None = field(default=None, repr=False)  # calls that a model's behaviour may be learned from; all
+    whole: WholeLog | None = field(default=None, repr=False)  # where the traffic is a part of a log
 
     def __post_init__(self) -> None:
         """What the log measures (answer lengths, and rework where it is asked for) stands in for what is assumed."""
+        if self.whole is not None:
+            self.strategy = self.whole.strategy
+            return
         named = routing_stage.named_models(self.strategy)
         paired = self.strategy.behaviour == "estimated"  # the others are estimated with the rest of a model's behaviour
         lengths_told = self.shared.once(
@@ -134,6 +139,9 @@ class Engine:
     def evaluate(self, on: Stages, *, bound: str = "mid") -> Outcome:
         """The traffic with the stages of `on`. `bound` is low, mid or high: which end of every assumption is taken.
 
+        The spread of a model's behaviour is one of whole groups: at an end it is left out of the cost, and `paid` says
+        what it stretches (replay.engine.range_sums).
+
         Only the whole strategy's outcome is kept: ten million calls under every coalition would fill the memory.
         """
         if on == self.everything and bound == "mid":
@@ -182,6 +190,7 @@ class Engine:
             same = same & ~ours
             cost = np.where(ours, np.where(traffic.cost == vocabulary.UNPRICED, vocabulary.UNPRICED, 0), cost)
         side: dict[str, Int64] = {}
+        paid = None
         if "route" in on:
             side = side_costs.side_costs(
                 traffic,
@@ -194,22 +203,16 @@ class Engine:
                 cost=cost,
                 served=ours if answered is None else ours | answered,
                 bound=bound,
+                usual_output=lambda: self.usual_output,
             )
             moved = self.moved(on)
-            added = (
-                None
-                if moved is None
-                else moved.more_calls(
-                    cost,
-                    ours if answered is None else ours | answered,
-                    bound,
-                    lambda: self._repricing.price(
-                        replace(changed, output=np.zeros(len(traffic), np.int64)), gateway_paid="cache" in on
-                    )[0],
-                )
-            )
-            if added is not None:
-                side["behaviour"] = added
+            not_asked = ours if answered is None else ours | answered
+            if moved is not None and bound == "mid":
+                added = moved.more_calls(cost, not_asked)
+                side |= {} if added is None else {"behaviour": added}
+            elif moved is not None and moved.moves:
+                silent = replace(changed, output=np.zeros(len(traffic), np.int64))
+                paid = moved.paid(cost, not_asked, self._repricing.price(silent, gateway_paid="cache" in on)[0])
             for amounts in side.values():
                 cost = side_costs.add(cost, amounts)
         summary = self.requests.compressed_after(on).summary if "compress" in on else None
@@ -218,7 +221,7 @@ class Engine:
             made = side_costs.summary_costs(traffic, self.rates, model, summary.read, summary.written, not_asked)
             side["summary"] = made
             cost = side_costs.add(cost, made)
-        return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side)
+        return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side, paid)
 
     def moved(self, on: Stages) -> MovedCalls | None:
         """What the calls that the stages of `on` move are expected to become; None where they stay as logged."""
@@ -236,10 +239,35 @@ class Engine:
         return self.shared.once("units", lambda: tasks_of_users(self.traffic))
 
     def _moved(self, on: Stages) -> MovedCalls:
-        units = self.unit_names
-        measured = partial(self.shared.once, "behaviour", lambda: measure(self.traffic, units(), self.evidence))
-        expected = Behaviour(self.traffic, self.models, units, measured, lambda: self.reading.ratios, self.priors)
+        expected = Behaviour(
+            self.traffic,
+            self.models,
+            self.unit_names,
+            lambda: self.shared.once("behaviour", lambda: measure(self.traffic, self.unit_names(), self.evidence)),
+            lambda: self.reading.ratios,
+            self.priors,
+            None if self.whole is None else self.whole.moves,
+        )
         return MovedCalls(expected, self.strategy, self.routed(on))
+
+    def whole_log(self) -> WholeLog:
+        """What an engine over a part of this traffic must be told."""
+        start = self.traffic.start_ms
+        span = int(start[-1] - start[0]) if len(start) else 0
+        if "route" not in self.everything:
+            return WholeLog(self.strategy, InputRatios(self.models), span_ms=span)
+        known = WholeLog(self.strategy, self.reading.ratios, span_ms=span, usual_output=self.usual_output)
+        moved = self.moved(frozenset({"route"}))
+        if moved is None:
+            return known
+        return replace(known, moves={move.code: move for move in moved.moves})
+
+    @cached_property
+    def usual_output(self) -> int:
+        """The median answer of the log in tokens, -1 where none is known: a failed call has none of its own."""
+        if self.whole is not None:
+            return self.whole.usual_output
+        return self.shared.once("usual output", lambda: side_costs.usual_output(self.traffic))
 
     @cached_property
     def _repricing(self) -> Repricing:
@@ -293,7 +321,8 @@ class Engine:
         """What the models that calls move to count for the same prompts."""
         moved = frozenset({"route"})
         targets = tuple(self._index.values())
-        return InputStage(self.traffic, self.models, targets, lambda: self.routed(moved), self.shared.once)
+        told = None if self.whole is None else self.whole.ratios
+        return InputStage(self.traffic, self.models, targets, lambda: self.routed(moved), self.shared.once, told)
 
     def _output(self, on: Stages, bound: str) -> Int64:
         moved = self.moved(on)
@@ -331,7 +360,17 @@ class Engine:
     def _cache(self, on: Stages) -> Int8:
         assert self.strategy.cache is not None
         body = self.requests.keys(on) if on & REWRITING else self.traffic.key
-        return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on))
+        variant = ", ".join(sorted(on & (REWRITING | {"route"})))
+        return cache_stage.simulate(self.traffic, self.strategy.cache, body, self.routed(on), self._room, variant)
+
+    @cached_property
+    def _room(self) -> cache_stage.Room | None:
+        return None if self.whole is None else cache_stage.Room(self.whole.span_ms)
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """What limited tiers have to hold, where the traffic is a part of a log and they are taken to have room."""
+        return () if self._room is None else tuple(self._room.held)
 
     # -- sums ------------------------------------------------------------------------------------------------------
 
@@ -346,12 +385,15 @@ class Engine:
         """Calls of the window with a price under every coalition: both sides of each comparison."""
         return self._sums[0]
 
-    def total(self, on: Stages, *, bound: str = "mid") -> int:
-        """Pico-dollars of the comparable calls with the stages of `on`."""
-        if bound == "mid":
-            return self._sums[1][on]
-        cost = self.evaluate(on, bound=bound).cost_pico
-        return exact_sum(cost[self.comparable & (cost != vocabulary.UNPRICED)])
+    @property
+    def totals(self) -> dict[Stages, int]:
+        """Pico-dollars of the comparable calls under every coalition."""
+        return self._sums[1]
+
+    def take(self, outcome: Outcome, comparable: Bool, totals: dict[Stages, int]) -> None:
+        """Accept what the parts of this traffic found for it, in its order, in place of an evaluation of its own."""
+        self._memo["outcome"] = outcome
+        self._sums = (comparable, totals)
 
     def _once(self, key: object, make: Callable[[], _T]) -> _T:
         if key not in self._memo:

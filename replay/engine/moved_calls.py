@@ -1,13 +1,16 @@
 """What moved calls are expected to become: tokens at the middle, and the dollars' range in one factor per group.
 
 The middle of each expectation (calls per unit, input growth, answer length) goes into the tokens and the cost. The ends
-of a strategy's range are the ends of the predictive distribution of each group's dollars, not of each part by itself.
+of a strategy's range are the ends of the predictive distribution of each group's dollars, not of each part by itself:
+they come from sums over a group, so a call by itself has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +24,16 @@ from replay.strategy.schema import Strategy
 from replay.traffic.traffic import Bool, Int32, Int64
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PaidMoves:
+    """Moved calls that are paid: their rows, the code of each one's group, and pico-dollars."""
+
+    rows: Int64
+    code: Int64
+    cost_pico: Int64
+    of_input_pico: Int64
 
 
 @dataclass
@@ -100,30 +113,38 @@ class MovedCalls:
         scaled[rows] = np.where(mine < 0, mine, np.rint(mine * np.array(ratios)[group]).astype(np.int64))
         return scaled
 
-    def more_calls(self, cost: Int64, served_by_cache: Bool, bound: str, of_input: Callable[[], Int64]) -> Int64 | None:
-        """Pico-dollars per call that other numbers of calls add to `cost`, or take from it; None where nothing does.
-
-        At a `bound` other than mid also the way to that end of the range. `of_input` gives the cost without output.
-        """
+    def more_calls(self, cost: Int64, served_by_cache: Bool) -> Int64 | None:
+        """Pico-dollars per call that other numbers of calls add to `cost`, or take from it; None where nothing does."""
         rows, group, moves = self._groups
-        if not moves:
+        if not moves or self.declared_calls or all(move.calls == 1.0 for move in moves):
             return None
-        factor = np.array([1.0 if self.declared_calls else move.calls for move in moves])
+        factor = np.array([move.calls for move in moves])[group]
         paid = (cost[rows] != vocabulary.UNPRICED) & ~served_by_cache[rows]
-        if bound != "mid":
-            whole = np.where(paid, cost[rows], 0).astype(np.float64)
-            without = of_input()[rows]
-            part = np.where(paid & (without != vocabulary.UNPRICED), without, 0).astype(np.float64)
-            sums = [np.bincount(group, weights=one, minlength=len(moves)) for one in (whole, part)]
-            share = np.where(sums[0] > 0, sums[1] / np.where(sums[0] > 0, sums[0], 1.0), 0.5)
-            sign = -1.0 if bound == "low" else 1.0
-            factor = factor * np.exp(sign * np.array([
-                self.behaviour.scale(move)
-                * spread_of(move, float(of), self.declared_output(move), self.declared_calls)
-                for move, of in zip(moves, share, strict=True)
-            ]))  # fmt: skip
-        if (factor == 1.0).all():
-            return None
         added = np.zeros(len(cost), np.int64)
-        added[rows] = np.where(paid, np.rint(np.where(paid, cost[rows], 0) * (factor[group] - 1)).astype(np.int64), 0)
+        added[rows] = np.where(paid, np.rint(np.where(paid, cost[rows], 0) * (factor - 1)).astype(np.int64), 0)
         return added
+
+    def paid(self, cost: Int64, served_by_cache: Bool, without_output: Int64) -> PaidMoves:
+        """What the moved calls that reach a provider cost there, with their output and without it."""
+        rows, group, moves = self._groups
+        reached = (cost[rows] != vocabulary.UNPRICED) & ~served_by_cache[rows]
+        rows, group = rows[reached], group[reached]
+        of_input = without_output[rows]
+        codes = np.array([move.code for move in moves], np.int64)
+        return PaidMoves(rows, codes[group], cost[rows], np.where(of_input == vocabulary.UNPRICED, 0, of_input))
+
+    def factors(self, bound: str, shares: Mapping[int, tuple[int, int]]) -> dict[int, Fraction]:
+        """What the cost of each group is multiplied with at one end of the range, by the group's code.
+
+        `shares` are pico-dollars of each group's calls, of which a part is for input: both with the other end's prices.
+        """
+        sign = -1.0 if bound == "low" else 1.0
+        found = {}
+        for move in self.moves:
+            whole, part = shares.get(move.code, (0, 0))
+            spread = spread_of(
+                move, part / whole if whole > 0 else 0.5, self.declared_output(move), self.declared_calls
+            )
+            calls = 1.0 if self.declared_calls else move.calls
+            found[move.code] = Fraction(calls * math.exp(sign * self.behaviour.scale(move) * spread))
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from replay.engine.moved_calls import PaidMoves
 from replay.outcomes import COALESCED, HIT, MAX_TIERS
 from replay.traffic.traffic import Bool, Int8, Int32, Int64
 
@@ -21,6 +22,7 @@ class Outcome:
     cached_tokens: Int64 | None  # None where no call has any
     as_logged: Bool  # same model, tokens and tier, and not served by our caches
     side_pico: dict[str, Int64] = field(default_factory=dict)  # part of `cost` beside the serving call, by kind
+    paid: PaidMoves | None = None  # at an end of the range: what of `cost_pico` the spread of behaviour stretches
 
     @property
     def hits(self) -> Bool:

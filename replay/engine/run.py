@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import partial as partial_of
 from itertools import pairwise
 from typing import Any
 
@@ -23,18 +23,18 @@ from replay.engine import limits, reproduction
 from replay.engine.engine import Engine
 from replay.engine.latency import LatencyReport, latency, latency_limits
 from replay.engine.outcome import Outcome
+from replay.engine.partial import Partial, merge, partial
 from replay.engine.quality_evidence import evidence_for
-from replay.engine.run_id import digest, run_id
+from replay.engine.run_id import run_id
 from replay.engine.savings import shapley, split_by
 from replay.engine.shared_results import Shared
 from replay.engine.unmatched import Unmatched, priced, unmatched
-from replay.outcomes import COALESCED, HIT
 from replay.quality.gate import NO_EFFECT, QualityReport, assess
 from replay.quality.how_to_know import how_to_know
 from replay.quality.scores import Priors
 from replay.strategy.schema import Strategy
 from replay.traffic.load_traffic import load
-from replay.traffic.traffic import EPOCH, MICRO, Traffic
+from replay.traffic.traffic import EPOCH, MICRO, Bool, Traffic
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,10 @@ class Replay:
         }
 
 
+Parts = Callable[[Sequence[Engine]], Sequence[Partial]]
+"""Finds what each engine's traffic adds up to from its parts, with the outcome of each call."""
+
+
 def run(
     store: Store,
     strategies: Sequence[Strategy],
@@ -236,12 +240,13 @@ def run(
     done: Callable[[str], None] | None = None,
     inspect: Callable[[Engine], None] | None = None,
     timed: bool = False,
+    parts: Parts | None = None,
 ) -> Replay:
     """Replay the window [since, until] (days, inclusive) through each strategy.
 
     Caches are warm from all earlier calls unless `cold`. `done` is called with each finished strategy's name,
     `inspect` with its engine, which holds what became of each call. With `timed` each result has its latency, else
-    only that of a strategy that asks for one.
+    only that of a strategy that asks for one. Without `parts` the whole traffic is the one part.
     """
     loaded: dict[str, Traffic] = {}
     traffic = _traffic(store, loaded, "canonical", since, until, cold)
@@ -251,21 +256,24 @@ def run(
     whole = tuple(traffic.log.within(since, until))
     shared: dict[str, Shared] = {}
     results = []
-    for strategy in strategies:
+
+    def engine_of(strategy: Strategy) -> Engine:
         policy = strategy.cache.key if strategy.cache else "canonical"
-        engine = Engine(
+        return Engine(
             _traffic(store, loaded, policy, since, until, cold),
             strategy,
             shared.setdefault(policy, Shared(strategies)),
         )
-        results.append(_replay_one(engine, whole, book_version, scores, timed=timed))
+
+    for engine, found in _found(map(engine_of, strategies), parts):
+        results.append(_result(engine, found, whole, book_version, scores, timed=timed))
         if inspect:
             inspect(engine)
         if done:
-            done(strategy.name)
+            done(engine.strategy.name)
     return Replay(
         baseline_pico=exact_sum(traffic.cost[priced]) if priced.any() else None,
-        daily=_daily(traffic, traffic.cost, priced, None),
+        daily=_logged_days(traffic, priced),
         whole_days=whole,
         unpriced_calls=_calls(traffic, traffic.window & ~priced),
         untimed_calls=traffic.untimed_calls,
@@ -275,51 +283,70 @@ def run(
     )
 
 
-def _replay_one(
-    engine: Engine, whole: tuple[date, ...], book_version: str, priors: Priors | None, *, timed: bool
+def _found(engines: Iterator[Engine], parts: Parts | None) -> Iterator[tuple[Engine, Partial]]:
+    """Each engine with the sums over its traffic, one after the other where each is the one part."""
+    if parts is None:
+        for engine in engines:
+            yield engine, merge([partial(engine)])
+        return
+    asked = list(engines)
+    for engine, found in zip(asked, parts(asked), strict=True):
+        if found.calls is not None:
+            calls = found.calls.at(engine.traffic.call_no)
+            engine.take(calls.outcome, calls.comparable, found.totals)
+        yield engine, found
+
+
+def _result(
+    engine: Engine, found: Partial, whole: tuple[date, ...], book_version: str, priors: Priors | None, *, timed: bool
 ) -> StrategyResult:
+    """The result of a strategy from the sums over its traffic, and what is judged of all calls together."""
     traffic = engine.traffic
-    everything = frozenset(engine.players)
-    result = engine.evaluate(everything)
-    kept = engine.comparable
-    savings = shapley(engine.players, lambda on: -engine.total(on))
-    hits = result.hits & traffic.window
-    tier_names = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
-    # a hit's worth: what the call costs without the cache
-    without = engine.evaluate(everything - {"cache"}).cost_pico if tier_names else result.cost_pico
-    worth = [exact_sum(without[kept & (result.codes == HIT + tier)]) for tier in range(len(tier_names))]
+    result = engine.evaluate(engine.everything)
+    savings = shapley(engine.players, lambda on: -found.of("total", on))
+    tiers = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
+    worth = [found.of("tier", place, "worth") for place in range(len(tiers))]
     assessed = _assessed(engine, result, priors, changed=_changes(engine, result))
-    names = unmatched(engine.strategy, traffic, partial(priced, engine))
-    demand = traffic.window & traffic.demand
-    low, high = (_daily_bound(engine, everything, bound) for bound in ("low", "high"))
+    names = unmatched(engine.strategy, traffic, partial_of(priced, engine))
     rests_on = reproduction.concerned(engine, result) if engine.players else ()
     gated = reproduction.sentence(rests_on)
+    moved = engine.moved(engine.everything)
+    low, high = found.low.by_day("low", moved), found.high.by_day("high", moved)
+    days = {number: EPOCH + timedelta(days=number) for number in found.days}
     slow = latency(engine, result) if timed or engine.strategy.latency else None
     return StrategyResult(
         name=engine.strategy.name,
-        run_id=run_id(engine.strategy, book_version, engine.shared.once("digest", lambda: digest(traffic)), priors),
-        baseline_pico=exact_sum(traffic.cost[kept]),
-        cost_pico=exact_sum(result.cost_pico[kept]),
-        low_pico=sum(row.cost_pico for row in low),
-        high_pico=sum(row.cost_pico for row in high),
+        run_id=run_id(engine.strategy, book_version, found.data, priors),
+        baseline_pico=sum(found.of("day", number, "logged") for number in days),
+        cost_pico=found.of("total", engine.everything),
+        low_pico=sum(low.values()),
+        high_pico=sum(high.values()),
         daily=tuple(
-            replace(row, low_pico=least.cost_pico, high_pico=most.cost_pico)
-            for row, least, most in zip(_daily(traffic, result.cost_pico, kept, hits), low, high, strict=True)
+            Day(
+                day,
+                found.of("day", number, "cost"),
+                _whole(found.of("day", number, "calls")),
+                _whole(found.of("day", number, "hits")),
+                found.of("day", number, "priced"),
+                low.get(number, 0),
+                high.get(number, 0),
+            )
+            for number, day in days.items()
         ),
         whole_days=whole,
-        demand=_calls(traffic, demand),
-        hits=_calls(traffic, hits & demand),
-        coalesced=_calls(traffic, demand & (result.codes == COALESCED)),
-        tier_hits={name: int((hits & (result.codes == HIT + tier)).sum()) for tier, name in enumerate(tier_names)},
+        demand=_whole(found.of("calls", "demand")),
+        hits=_whole(found.of("calls", "hits")),
+        coalesced=_whole(found.of("calls", "coalesced")),
+        tier_hits={name: found.of("tier", place, "hits") for place, name in enumerate(tiers)},
         savings_pico=savings,
-        tier_savings_pico=dict(zip(tier_names, split_by(savings["cache"], worth), strict=True)) if tier_names else {},
+        tier_savings_pico=dict(zip(tiers, split_by(savings["cache"], worth), strict=True)) if tiers else {},
         quality=assessed.to_json(),
-        priced_calls=int(kept.sum()),
-        unpriced_calls=_calls(traffic, traffic.window & ~kept),
-        newly_unpriced=_calls(traffic, traffic.window & (traffic.cost != vocabulary.UNPRICED) & ~kept),
-        logged_daily_pico={row.day: row.cost_pico for row in _daily(traffic, traffic.cost, kept, None)},
-        side_pico={kind: exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()},
-        stayed=engine.routing(everything).stayed,
+        priced_calls=found.of("rows", "priced"),
+        unpriced_calls=_whole(found.of("calls", "unpriced")),
+        newly_unpriced=_whole(found.of("calls", "newly unpriced")),
+        logged_daily_pico={day: found.of("day", number, "logged") for number, day in days.items()},
+        side_pico={kind: found.of("side", kind) for kind in result.side_pico},
+        stayed=engine.routing(engine.everything).stayed,
         limits=(
             *([gated] if gated else []),
             *(one.words for one in names),
@@ -330,7 +357,7 @@ def _replay_one(
         dollars=reproduction.dollars(rests_on),
         latency=slow,
         behaviour=engine.expectations(),
-        calibration=tuple(found.to_json() for found in rests_on),
+        calibration=tuple(one.to_json() for one in rests_on),
         prompt_cache=tuple(check.to_json() for check in engine.provider.checks()),
         unmatched=names,
     )
@@ -362,12 +389,6 @@ def _assessed(engine: Engine, result: Outcome, priors: Priors | None, *, changed
     return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each))
 
 
-def _daily_bound(engine: Engine, on: frozenset[str], bound: str) -> tuple[Day, ...]:
-    """Sums per day at one end of every assumption."""
-    cost = engine.evaluate(on, bound=bound).cost_pico
-    return _daily(engine.traffic, cost, engine.comparable & (cost != vocabulary.UNPRICED), None)
-
-
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:
     """Mean dollars over the complete days of the window, days without calls as $0, to the pico-dollar; over the days
     with calls where none is complete."""
@@ -385,8 +406,8 @@ def _traffic(
     return loaded[policy]
 
 
-def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarray | None) -> tuple[Day, ...]:
-    """Sums per day of the window; `calls` counts all calls of the day, priced or not."""
+def _logged_days(traffic: Traffic, priced: Bool) -> tuple[Day, ...]:
+    """Sums per day of the window as logged; `calls` counts all calls of the day, priced or not."""
     if not traffic.window.any():
         return ()
     # calls come in order of time, so a day is a run of rows
@@ -396,19 +417,22 @@ def _daily(traffic: Traffic, cost: np.ndarray, kept: np.ndarray, hits: np.ndarra
     for number, (start, stop) in enumerate(pairwise(bounds)):
         inside = slice(start, stop)
         if traffic.window[inside].any():
-            served = _calls(traffic, hits, inside) if hits is not None else 0
-            day = EPOCH + timedelta(days=first + number)
-            priced = int(np.count_nonzero(kept[inside]))
-            calls = _calls(traffic, traffic.window, inside)
-            rows.append(Day(day, exact_sum(cost[inside][kept[inside]]), calls, served, priced))
+            known = priced[inside]
+            cost, calls = exact_sum(traffic.cost[inside][known]), _calls(traffic, traffic.window, inside)
+            rows.append(Day(EPOCH + timedelta(days=first + number), cost, calls, 0, int(np.count_nonzero(known))))
     return tuple(rows)
 
 
-def _calls(traffic: Traffic, chosen: np.ndarray, inside: slice = slice(None)) -> int:
+def _calls(traffic: Traffic, chosen: Bool, inside: slice = slice(None)) -> int:
     """How many calls the chosen rows stand for, as a whole number."""
     if traffic.usage.weight_micro is None:
         return int(np.count_nonzero(chosen[inside]))
-    return round(Fraction(int(traffic.weight_micro[inside][chosen[inside]].sum()), MICRO))
+    return _whole(int(traffic.weight_micro[inside][chosen[inside]].sum()))
+
+
+def _whole(micro: int) -> int:
+    """Millionths of a call as a whole number of calls."""
+    return round(Fraction(micro, MICRO))
 
 
 def _twelve(amount: float | None) -> str | None:

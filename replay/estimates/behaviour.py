@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -103,6 +103,7 @@ class Move:
     seen_units: int  # of the target on this agent and task; 0: the spread of models
     unlike: str | None = None  # why the target's units there are no sample of such units, and are not used
     chosen: bool = False  # somebody chose the target's units there one by one, nobody says how
+    code: int = 0  # a number for source, target, cell and use of tools
 
     @property
     def seen(self) -> bool:
@@ -139,9 +140,10 @@ class Behaviour:
     traffic: Traffic
     models: tuple[Pair, ...]
     units: Callable[[], Int64]  # the name of each call's unit
-    measured: Callable[[], dict[tuple[int, int], Measured]]
+    measured: Callable[[], Mapping[tuple[int, int], Measured]]
     ratios: Callable[[], InputRatios]
     known: Priors = field(default_factory=priors)
+    told: Mapping[int, Move] | None = None  # what the whole log tells, by code, where the traffic is a part of it
 
     def groups(self, served: Int32, chosen: Bool) -> tuple[Int64, Int64, list[Move]]:
         """(rows of the moved calls, the place of each in the list, the moves)."""
@@ -152,21 +154,23 @@ class Behaviour:
         width = len(self.models)
         cells = len(traffic.agents) * len(traffic.tasks)
         tools = has_tools(traffic)[rows].astype(np.int64)
-        using = self.using_tools()
         cell = traffic.agent[rows].astype(np.int64) * len(traffic.tasks) + traffic.task[rows]
         code = ((traffic.model[rows].astype(np.int64) * width + served[rows]) * cells + cell) * 2 + tools
         names, inverse = np.unique(code, return_inverse=True)
+        if self.told is not None:
+            return rows, inverse.astype(np.int64), [self.told[name] for name in names.tolist()]
+        using = self.using_tools()
         _, unit = np.unique(self.units()[rows], return_inverse=True)
         whole = np.unique(inverse.astype(np.int64) * (int(unit.max()) + 1) + unit)
         counts = np.bincount(whole // (int(unit.max()) + 1), minlength=len(names)).tolist()
-        moves = []
+        moves: list[Move] = []
         for number, name in enumerate(names.tolist()):
             rest, with_tools = divmod(name, 2)
             models, place = divmod(rest, cells)
             source, target = divmod(models, width)
-            moves.append(
-                self.move(source, target, place, bool(with_tools), counts[number], bool(with_tools) or place in using)
-            )
+            shown = bool(with_tools)
+            move = self.move(source, target, place, shown, counts[number], shown or place in using)
+            moves.append(replace(move, code=name))
         return rows, inverse.astype(np.int64), moves
 
     def using_tools(self) -> set[int]:

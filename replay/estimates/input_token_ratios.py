@@ -206,6 +206,7 @@ class InputStage:
     targets: tuple[int, ...]
     routed: Callable[[], Int32]
     once: Callable[[object, Callable[[], InputRatios]], InputRatios]
+    told: InputRatios | None = None  # of the whole log, where the traffic is a part of it
 
     @cached_property
     def counts_differ(self) -> bool:
@@ -215,6 +216,8 @@ class InputStage:
     @cached_property
     def ratios(self) -> InputRatios:
         """Learned once for all strategies whose calls move between the same models."""
+        if self.told is not None:
+            return self.told
         pairs = unlike(self.traffic, self.models, self.routed())
         key = ("input ratios", self.models, *pairs)
         return self.once(key, lambda: learn(self.traffic, self.models, pairs))

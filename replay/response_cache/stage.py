@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from ingest.errors import StrategyError
-from replay.response_cache import invalidation
+from replay.response_cache import capacity, invalidation
 from replay.response_cache import simulate as tiers
+from replay.response_cache.capacity import Held
 from replay.stages import rule_evaluation
 from replay.strategy.cache_schema import Cache
 from replay.traffic.prompts import Prompts, Tree
@@ -34,10 +37,23 @@ def tier_list(spec: Cache) -> list[tiers.Tier]:
     ]
 
 
+@dataclass
+class Room:
+    """Where the calls are a part of a log: what limited tiers would have to hold, as each simulation finds it.
+
+    They are simulated without their limits; once all parts are merged, `Held.fits` says whether that was right.
+    """
+
+    span_ms: int  # of the whole log
+    held: list[Held] = field(default_factory=list)
+
+
 def simulate(
-    traffic: Traffic, spec: Cache, body: Int64 | Int32, served: Int32
+    traffic: Traffic, spec: Cache, body: Int64 | Int32, served: Int32, room: Room | None = None, variant: str = ""
 ) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     """One outcome code per call. `body` is the dense id of the request without its model, -1 for none.
+
+    With `room` no limit binds, and what the tiers hold is noted there under `variant`.
 
     Raises StrategyError on weighted rows: a row that stands for many calls has no single time and no single key.
     """
@@ -59,7 +75,11 @@ def simulate(
         size_bytes=traffic.size_bytes if any(tier.max_bytes for tier in spec.tiers) else np.zeros(0, np.int64),
     )
     emptied = invalidation.events(traffic, spec, requests.key, requests.process)
-    return tiers.simulate(requests, tier_list(spec), in_flight=spec.in_flight, events=emptied, seed=spec.seed)
+    caches = tier_list(spec)
+    if room is not None:
+        room.held += capacity.held(requests, caches, span_ms=room.span_ms, variant=variant)
+        caches = capacity.without_limits(caches)
+    return tiers.simulate(requests, caches, in_flight=spec.in_flight, events=emptied, seed=spec.seed)
 
 
 def _key(body: Int64 | Int32, served: Int32) -> Int32:

@@ -6,6 +6,7 @@ where our cache then answers: the key holds the routed model, so the route must 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -33,11 +34,12 @@ def side_costs(
     cost: Int64,
     served: Bool,
     bound: str,
+    usual_output: Callable[[], int],
 ) -> dict[str, Int64]:
     """Pico-dollars per call by kind, only the kinds that the strategy has; pricing.UNPRICED where unknown.
 
     `input_tokens` are the request's in the logged model's count; `cost` is what the serving call cost. `served` marks
-    what a cache answered: ours, or the log's own gateway.
+    what a cache answered: ours, or the log's own gateway. `usual_output` gives the tokens of a fallback's answer.
     """
     found: dict[str, Int64] = {}
     pays = traffic.demand
@@ -57,7 +59,7 @@ def side_costs(
         found["cascade"] = total
     if strategy.on_error:
         failed = pays & traffic.failed & ~served
-        output = np.full(len(traffic), _usual_output(traffic))
+        output = np.full(len(traffic), usual_output())
         found["on_error"] = _price(traffic, rates, failed, index[strategy.on_error], input_tokens, output)
     if strategy.rework:
         found["rework"] = _rework(traffic, strategy, models, routing.model, cost, served, bound)
@@ -96,7 +98,7 @@ def _price(
     return cost
 
 
-def _usual_output(traffic: Traffic) -> int:
+def usual_output(traffic: Traffic) -> int:
     """The median answer of the log: a failed call has none of its own."""
     known = traffic.usage.output[(traffic.usage.output > 0) & ~traffic.failed]
     return int(np.median(known)) if len(known) else vocabulary.UNKNOWN

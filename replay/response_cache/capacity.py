@@ -1,0 +1,141 @@
+"""Whether a cache's limit can bind at all, told from counts that parts of a traffic add up to.
+
+A limit that binds couples all requests: which answer goes out depends on everything asked in between. A limit that
+cannot bind changes nothing, and then each request's calls can be simulated by themselves. It cannot where all that is
+ever asked for would fit; nor, for LRU and FIFO with a life that hits do not renew, where all that is asked for within
+one life fits: both keep the newest, and what is older is dead. The second count is taken in steps of time, so it is at
+most too high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.response_cache.simulate import Requests, Tier
+
+Int64 = NDArray[np.int64]
+
+STEP_MS: Final = 60_000
+STEPS_PER_LIFE: Final = 16
+MOST_STEPS: Final = 4096
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one instance of a limited tier is asked to hold. `variant` tells runs of one strategy apart.
+
+    `keys` and `bytes` are of all requests ever asked; `live_keys` and `live_bytes`, one per step of `step_ms` from the
+    epoch's step `first` on, of those within a life of their answers. They are empty where there is no such bound.
+    """
+
+    variant: str
+    tier: Tier
+    place: int  # of the tier in its strategy
+    process: int
+    keys: int
+    bytes: int
+    step_ms: int = STEP_MS
+    first: int = 0
+    live_keys: Int64 = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    live_bytes: Int64 = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    @property
+    def fits(self) -> bool:
+        """Whether no limit of the tier can bind."""
+        tier = self.tier
+        if tier.policy == "s3fifo" and tier.max_entries is not None and tier.max_bytes is not None:
+            return False  # its queues follow what it holds
+        bounded = len(self.live_keys) > 0
+        fits = True
+        if tier.max_entries is not None:
+            fits &= self.keys <= tier.max_entries or (bounded and int(self.live_keys.max()) <= tier.max_entries)
+        if tier.max_bytes is not None:
+            fits &= self.bytes <= tier.max_bytes or (bounded and int(self.live_bytes.max()) <= tier.max_bytes)
+        return fits
+
+    @classmethod
+    def merged(cls, parts: Iterable[Held]) -> tuple[Held, ...]:
+        """The counts of parts without a request in common, added up instance by instance."""
+        found: dict[tuple[str, int, int], Held] = {}
+        for part in parts:
+            key = part.variant, part.place, part.process
+            found[key] = found[key]._plus(part) if key in found else part
+        return tuple(found[key] for key in sorted(found))
+
+    def _plus(self, other: Held) -> Held:
+        first = min(self.first, other.first)
+        last = max(one.first + len(one.live_keys) for one in (self, other))
+        both = np.zeros((2, last - first), np.int64)
+        for one in (self, other):
+            inside = slice(one.first - first, one.first - first + len(one.live_keys))
+            both[0, inside] += one.live_keys
+            both[1, inside] += one.live_bytes
+        return replace(
+            self,
+            keys=self.keys + other.keys,
+            bytes=self.bytes + other.bytes,
+            first=first,
+            live_keys=both[0],
+            live_bytes=both[1],
+        )
+
+
+def held(requests: Requests, tiers: Sequence[Tier], *, span_ms: int, variant: str = "") -> list[Held]:
+    """The counts of each instance of each limited tier. `span_ms`, of the whole log, sets the steps for all parts."""
+    rows = np.flatnonzero(requests.lookup & (requests.key >= 0))
+    found = []
+    for place, tier in enumerate(tiers):
+        if tier.limited and len(rows):
+            found += _of_tier(requests, rows, tier, place, span_ms, variant)
+    return found
+
+
+def without_limits(tiers: Sequence[Tier]) -> list[Tier]:
+    """The tiers with all the room they could need."""
+    return [replace(tier, max_entries=None, max_bytes=None) for tier in tiers]
+
+
+def _of_tier(requests: Requests, rows: Int64, tier: Tier, place: int, span_ms: int, variant: str) -> list[Held]:
+    process = requests.process[rows].astype(np.int64) if tier.scope == "process" else np.zeros(len(rows), np.int64)
+    pair = process * (int(requests.key.max()) + 1) + requests.key[rows]
+    order = np.argsort(pair, kind="stable")  # the calls come in order of time
+    rows, pair, process = rows[order], pair[order], process[order]
+    fresh = np.ones(len(rows), np.bool_)
+    fresh[1:] = pair[1:] != pair[:-1]
+    begins = np.flatnonzero(fresh)
+    size = requests.size_bytes[rows] if len(requests.size_bytes) else np.zeros(len(rows), np.int64)
+    largest = np.maximum.reduceat(size, begins) + tier.overhead_bytes
+    owner = process[begins]
+    count = int(process.max()) + 1
+    keys = np.bincount(owner, minlength=count)
+    room = np.zeros(count, np.int64)
+    np.add.at(room, owner, largest)
+    result = [
+        Held(variant, tier, place, number, int(keys[number]), int(room[number]))
+        for number in np.flatnonzero(keys).tolist()
+    ]
+    if tier.ttl_ms is None or tier.sliding or tier.policy not in ("lru", "fifo"):
+        return result
+    step = max(STEP_MS, tier.ttl_ms // STEPS_PER_LIFE, -(-span_ms // MOST_STEPS))
+    start = requests.start_ms[rows]
+    first, last = start // step, (np.maximum(requests.end_ms[rows], start) + tier.ttl_ms) // step
+    # steps that the ask before of the same request has counted already
+    first[1:] = np.where(fresh[1:], first[1:], np.maximum(first[1:], last[:-1] + 1))
+    some = first <= last
+    least, width = int(first.min()), int(last.max()) - int(first.min()) + 2
+    weight = np.repeat(largest, np.diff([*begins.tolist(), len(rows)]))
+    live = []
+    for amounts in (np.ones(len(rows), np.int64), weight):
+        steps = np.zeros(count * width, np.int64)
+        np.add.at(steps, (process * width + first - least)[some], amounts[some])
+        np.add.at(steps, (process * width + last - least + 1)[some], -amounts[some])
+        live.append(np.cumsum(steps.reshape(count, width), axis=1))
+    return [
+        replace(one, step_ms=step, first=least, live_keys=live[0][one.process], live_bytes=live[1][one.process])
+        for one in result
+    ]
