@@ -118,12 +118,17 @@ class Engine:
         return self.shared.once("prompts", self._load_prompts)
 
     def _load_prompts(self) -> Prompts:
+        self.count_texts()
+        users = self.shared.of or (self.strategy,)
+        texts = any(REWRITING.intersection(strategy.stages()) for strategy in users)
+        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
+
+    def count_texts(self) -> None:
+        """Count the texts that were never counted, by the tokenizers of all models of the strategies."""
         users = self.shared.of or (self.strategy,)
         models = dict.fromkeys(pair for strategy in users for pair in self._models_of(strategy))
         encodings = {model_info(provider, model).encoding or DEFAULT_ENCODING for provider, model in models}
         ensure_counted(self.traffic.store, sorted(encodings))
-        texts = any(REWRITING.intersection(strategy.stages()) for strategy in users)
-        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
 
     @cached_property
     def requests(self) -> RewrittenRequests:

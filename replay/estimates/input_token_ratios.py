@@ -229,6 +229,13 @@ class InputStage:
             return False
         return any(ratio.low != ratio.high for *_, ratio in moves(self.ratios, self.traffic, self.routed()))
 
+    @cached_property
+    def counts_prompts(self) -> bool:
+        """Whether prompts are counted under the tokenizers of both models, for some call that moves."""
+        return self.counts_differ and any(
+            ratio.kind == "counted" for *_, ratio in moves(self.ratios, self.traffic, self.routed())
+        )
+
     def tokens(self, logged: Int64, served: Int32, prompts: Callable[[], Prompts], bound: str) -> Int64:
         """`logged` input tokens, of the logged model, as `served` counts them; texts are read only where needed."""
         if not self.counts_differ:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from threading import Lock
 from typing import Any
@@ -23,7 +24,7 @@ from ingest.store.database import Store
 from ingest.threads import at_most
 from replay.traffic.rule_columns import TextCodes, in_order, text_codes
 from replay.traffic.template_column import template
-from replay.traffic.traffic import KEY_POLICIES, MICRO, Int64, Traffic
+from replay.traffic.traffic import KEY_POLICIES, MICRO, Int32, Int64, Traffic
 from replay.traffic.user_waiting import online
 
 # A retry is demand already counted: it never asks a cache and never fills one.
@@ -53,7 +54,30 @@ _RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
 _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
 _CHUNK = 500_000  # call numbers read at once
 _READERS = 2
+_NO_KIND = ("model", "tier", "weight_micro")  # of Usage: what is no count of tokens or tools
 _USAGE = tuple(column.name for column in fields(rate_table.Usage) if column.name != "start_ms")
+
+
+@dataclass(frozen=True)
+class LogNames:
+    """What the calls of a whole log have: names, token kinds, times. A part of it is read with the same numbers."""
+
+    models: tuple[tuple[str | None, str | None], ...]
+    agents: tuple[str | None, ...]
+    tasks: tuple[str | None, ...]
+    processes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    log: log_days.LogDays
+    has_durations: bool
+    untimed_calls: int
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> LogNames:
+        kinds = tuple(name for name in _USAGE if name not in _NO_KIND and getattr(traffic.usage, name) is not None)
+        log, timed = traffic.log, traffic.has_durations
+        return cls(
+            traffic.models, traffic.agents, traffic.tasks, traffic.processes, kinds, log, timed, traffic.untimed_calls
+        )
 
 
 def load(
@@ -63,28 +87,35 @@ def load(
     until: date | None = None,
     key_policy: str = "canonical",
     cold: bool = False,
+    whole: LogNames | None = None,
 ) -> Traffic:
     """Read the calls up to the end of day `until`; the window begins with day `since`. Both are UTC and inclusive.
 
-    Earlier calls come along to warm the caches, unless `cold`.
+    Earlier calls come along to warm the caches, unless `cold`. `whole` is of the log that the store holds a part of.
     """
     key = KEY_POLICIES[key_policy]
     where = _until(until) + (f" AND start_time >= TIMESTAMP '{time_zone.day_start(since)}'" if cold and since else "")
     with store.read() as con:
         traces = _has_gateway_traces(con)
         retry = _RETRY.format(after_error=_AFTER_ERROR if traces else "")
-        pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
-        models = tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
+        models = _models(con, where) if whole is None else whole.models
         codes = text_codes(con, _CODES, where)
         names, listed = codes.values, ", ".join(f"{sql} AS {name}" for name, sql in codes.sql.items())
         query = _COLUMNS.format(retry=retry, key=key, codes=listed, incomplete=_INCOMPLETE)
         # a retry is told by the calls before it, so such a log is read whole
-        found = _read(store, con, query, codes, models, where, None if traces else _CHUNK)
+        kinds = used_kinds(con, where) if whole is None else whole.kinds
+        found = _read(store, con, query, codes, models, kinds, where, None if traces else _CHUNK)
         order = _time_order(con, where, found["call_no"], found["start_ms"])
         if order is not None:
             for name in list(found):
                 found[name] = found[name][order]
         untimed = con.execute("SELECT count(*) FROM calls WHERE start_time IS NULL").fetchall()[0][0]
+    if whole is not None:
+        untimed = whole.untimed_calls
+        every = {"agent": whole.agents, "task": whole.tasks, "process": (*whole.processes, None)}
+        for name, values in every.items():
+            found[name] = _placed(found[name], names[name], values)
+        names = every
     call_no, start_ms, flags = found["call_no"], found["start_ms"], found["flags"]
     columns: dict[str, Any] = {name: found.get(name) for name in _USAGE}
     usage = rate_table.Usage(start_ms=start_ms, **columns)
@@ -112,14 +143,26 @@ def load(
         storable=(flags & _STORABLE) > 0,
         key=found["key"],
         cost=found["cost"],
-        log=log_days.of(store),
+        log=log_days.of(store) if whole is None else whole.log,
         key_policy=key_policy,
-        has_durations=bool(len(call_no)) and not (flags & _UNTIMED).any(),
+        has_durations=whole.has_durations if whole else bool(len(call_no)) and not (flags & _UNTIMED).any(),
         untimed_calls=int(untimed),
         store=store,
         processes=tuple(name for name in names["process"] if name is not None),
         derived_columns={"online": online, "template": template},
     )
+
+
+def _models(con: duckdb.DuckDBPyConnection, where: str) -> tuple[tuple[str | None, str | None], ...]:
+    """The logged (provider, model) pairs in order of their names, missing ones last."""
+    pairs = con.execute(f"SELECT DISTINCT provider_name, model FROM calls WHERE {where}").fetchall()
+    return tuple(sorted(pairs, key=lambda pair: [(name is None, name or "") for name in pair]))
+
+
+def _placed(codes: Int32, own: Sequence[str | None], whole: Sequence[str | None]) -> Int32:
+    """Codes into `own` as codes into `whole`, which has the same values and more."""
+    place = {value: number for number, value in enumerate(whole)}
+    return np.array([place[value] for value in own], np.int32)[codes] if len(codes) else codes
 
 
 def _read(
@@ -128,6 +171,7 @@ def _read(
     query: str,
     codes: TextCodes,
     models: tuple[Any, ...],
+    kinds: tuple[str, ...],
     where: str,
     size: int | None,
 ) -> dict[str, Any]:
@@ -136,7 +180,6 @@ def _read(
     Read in pieces of `size` numbers, two at a time, straight into arrays of the whole: what DuckDB hands over is never
     held at once. Token kinds that no call has, and weights that are all one, are left out.
     """
-    kinds = used_kinds(con, where)
     span = f"SELECT min(call_no), max(call_no), count(*) FROM calls WHERE {where}"
     first, last, count = con.execute(span).fetchall()[0]
     if first is None:
