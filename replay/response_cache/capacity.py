@@ -3,8 +3,9 @@
 A limit that binds couples all requests: which answer goes out depends on everything asked in between. A limit that
 cannot bind changes nothing, and then each request's calls can be simulated by themselves. It cannot where all that is
 ever asked for would fit; nor, for LRU and FIFO with a life that hits do not renew, where all that is asked for within
-one life fits: both keep the newest, and what is older is dead. The second count is taken in steps of time, so it is at
-most too high.
+one life fits: both keep the newest, and what is older is dead. Then the same calls are served; only a dead answer that
+the limit has pushed out is told as a miss, where without the limit it would be told as expired. The second count is
+taken in steps of time, so it is at most too high.
 """
 
 from __future__ import annotations
@@ -45,18 +46,24 @@ class Held:
     live_bytes: Int64 = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     @property
+    def fits_all(self) -> bool:
+        """Whether all that is ever asked for fits."""
+        return self._fits(self.keys, self.bytes)
+
+    @property
     def fits(self) -> bool:
-        """Whether no limit of the tier can bind."""
+        """Whether no limit of the tier can keep a call from a hit."""
+        if not len(self.live_keys):
+            return self.fits_all
+        return self._fits(min(self.keys, int(self.live_keys.max())), min(self.bytes, int(self.live_bytes.max())))
+
+    def _fits(self, keys: int, size: int) -> bool:
         tier = self.tier
         if tier.policy == "s3fifo" and tier.max_entries is not None and tier.max_bytes is not None:
             return False  # its queues follow what it holds
-        bounded = len(self.live_keys) > 0
-        fits = True
-        if tier.max_entries is not None:
-            fits &= self.keys <= tier.max_entries or (bounded and int(self.live_keys.max()) <= tier.max_entries)
-        if tier.max_bytes is not None:
-            fits &= self.bytes <= tier.max_bytes or (bounded and int(self.live_bytes.max()) <= tier.max_bytes)
-        return fits
+        return (tier.max_entries is None or keys <= tier.max_entries) and (
+            tier.max_bytes is None or size <= tier.max_bytes
+        )
 
     @classmethod
     def merged(cls, parts: Iterable[Held]) -> tuple[Held, ...]:
