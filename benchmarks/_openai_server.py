@@ -50,6 +50,9 @@ class _Connection(asyncio.Protocol):
         if head.startswith(b"get /count"):
             self._send(200, json.dumps(self.asked).encode())
             return
+        if not head.startswith(b"post "):
+            self._send(404, b"{}")
+            return
         asked = json.loads(body)
         mark = digest(asked["messages"])
         self.asked[mark] += 1

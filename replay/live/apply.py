@@ -79,22 +79,31 @@ class Applied:
         self._path = None if isinstance(strategy, Strategy) else Path(strategy)
         self._seen = self._stamp()
         self._looked = time.monotonic()
+        self._force: Force | None = None
         self._force = self._forced(strategy if isinstance(strategy, Strategy) else load(strategy))
 
     @property
     def strategy(self) -> Strategy:
-        return self._force.strategy
+        return self.in_force.strategy
+
+    @property
+    def in_force(self) -> Force:
+        assert self._force is not None
+        return self._force
 
     def forget(self, key: bytes | None = None) -> None:
         """Delete an answer, or all of them, from every tier."""
-        self._force.lookups.forget(key)
+        self.in_force.lookups.forget(key)
 
     def force(self) -> Force:
         """The strategy to carry out now; a file that changed is taken over first."""
         self._reload()
-        return self._force
+        return self.in_force
 
     def _forced(self, strategy: Strategy) -> Force:
+        held = self._force
+        if held is not None and _without_share(strategy) == _without_share(held.strategy):  # a step of a ramp
+            return Force(strategy, held.decider.under(strategy), held.lookups)
         supported.check(strategy, *(() if self._path is None else (self._path.read_text("utf-8"), str(self._path))))
         tiers: list[AnswerTier] = []
         for spec in strategy.cache.tiers if strategy.cache else ():
@@ -150,6 +159,10 @@ class Applied:
         except (HindcastError, OSError, ValueError) as error:
             self.count("strategy not reloaded")
             _logger.warning("%s: the strategy in force stays: %s", self._path, error)
+
+
+def _without_share(strategy: Strategy) -> Strategy:
+    return strategy.model_copy(update={"rollout": None})
 
 
 def _sending(send: Any, applied: Applied, conductor: Conductor) -> Any:

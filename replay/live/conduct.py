@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,12 +23,13 @@ from replay.live.http_messages import keyed, names_of, response_of, with_body
 from replay.live.live_request import LiveRequest, read
 from replay.live.lookup import Looked, Lookups
 from replay.live.sent_calls import CallLog, SentCall, Shared
-from replay.live.steps import Read, Send, Step, Steps
+from replay.live.steps import Ask, Read, Send, Step, Steps
 from replay.strategy.schema import Strategy
 from replay.traffic.policy_marks import CLASSIFIER, FALLBACK, STEP
 
 Work = Generator[Step, Any, Any]
 _DRAWN = ("propensity", "assignment")  # of the caller's own call alone
+LARGE: Final = 1 << 19  # bytes of a body that is read in a thread where others wait for this one
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,22 @@ class Conductor:
 
     # -- before it is sent ---------------------------------------------------------------------------------------------
 
-    def _planned(self, force: Force, request: Any, owner: object) -> Generator[Step, Any, Planned | None]:
-        clock = time.perf_counter()
+    def _understood(self, request: Any) -> LiveRequest | None:
+        """What the request asks; None for a body that names no model."""
         body = msgspec.json.decode(request.content)
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+            return None
+        provider = self._azure or provider_of(request.url.host, request.url.netloc.decode("ascii", "replace"))
+        return read(body, request.url.path, provider, names_of(request))
+
+    def _planned(self, force: Force, request: Any, owner: object) -> Generator[Step, Any, Planned | None]:
+        clock = time.perf_counter()
+        large = len(request.content) > LARGE
+        seen = (yield Ask(lambda: self._understood(request))) if large else self._understood(request)
+        if seen is None:
             self._count("not decided: the body names no model")
             return None
         host = request.url.netloc.decode("ascii", "replace")
-        seen = read(body, request.url.path, self._azure or provider_of(request.url.host, host), names_of(request))
         strategy, decider = force.strategy, force.decider
         fields: dict[str, Any] = {"rollout": strategy.name}
         arm = decider.arm(seen)

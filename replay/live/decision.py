@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 import uuid
@@ -94,6 +95,12 @@ class Decider:
         self._compressors = [part.model_copy(update=everything) for part in strategy.compress]
         self._answers = Memory(_REMEMBERED)
         self._conversations = Memory(_REMEMBERED * 10)
+
+    def under(self, strategy: Strategy) -> Decider:
+        """The same rules and what is known of conversations, under a file that differs in its rollout alone."""
+        made = copy.copy(self)
+        made.strategy = strategy
+        return made
 
     def decide(self, request: LiveRequest, arm: assignment.Arm | None, sent: LiveRequest | None = None) -> Decision:
         """Where the call of this arm of a rollout goes. `sent`: the request as compressed."""

@@ -282,3 +282,29 @@ def test_the_program_of_the_page_runs(
     exec(compile(code, "apply.md", "exec"), {})
     counts = ast.literal_eval(capsys.readouterr().out)
     assert counts.get("hit: memory", 0) + upstream.asked.total() == 3
+
+
+def test_a_share_that_grows_keeps_the_treated_and_their_answers(
+    upstream: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replay.live.apply.RELOAD_S", 0.0)
+    text = (
+        "name: ramp\nroute: [{default: gpt-4o-mini}]\ncache: {tiers: [{name: memory, scope: process, ttl: 1h}]}\n"
+        "rollout: {share: SHARE, unit: conversation, seed: 3, ramp: [0.05, 0.25, 1]}\n"
+    )
+    client = client_of(upstream, tmp_path, text.replace("SHARE", "0.05"))
+    path = tmp_path / "strategy.yaml"
+    treated: list[set[str]] = []
+    for share in ("0.05", "0.25", "1.0", "0"):
+        path.write_text(text.replace("SHARE", share) + "#" * len(treated))
+        found = set()
+        for number in range(80):
+            with context(conversation_id=f"c{number}"):
+                if ask(client, f"q {number}") == "gpt-4o-mini":
+                    found.add(f"c{number}")
+        treated.append(found)
+    assert 0 < len(treated[0]) < len(treated[1]) < len(treated[2]) == 80
+    assert treated[0] < treated[1] < treated[2]
+    assert treated[3] == set()  # rolled back: everyone as before
+    assert client.hindcast.counts["hit: memory"] == len(treated[0]) + len(treated[1])
+    assert client.hindcast.counts["strategy reloaded"] >= 3
