@@ -80,7 +80,7 @@ class OnDask:
         futures = self._client.map(work, list(items), pure=False, retries=RETRIES)
         try:
             # each result is fetched as soon as it is there: what a lost worker held is not computed again
-            for future, result in as_completed(futures, with_results=True):
+            for future, result in as_completed(futures, loop=self._client.loop, with_results=True):
                 yield result
                 future.release()
         except KilledWorker as error:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from analysis.ledger import ledger
-from benchmarks.local_cluster import BUCKET, LocalCluster
+from benchmarks._local_cluster import BUCKET, LocalCluster
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 

@@ -1,6 +1,6 @@
 """An object store, a Dask scheduler and two workers on this machine, for trying a lake on a cluster.
 
-    python -m benchmarks.local_cluster        starts them, prints what to type, and ends them with Ctrl-C
+    python -m benchmarks._local_cluster        starts them, prints what to type, and ends them with Ctrl-C
 
 The object store is moto's server (in memory, no authentication): for trying only. All listen on 127.0.0.1 alone.
 Needs `pip install 'llm-hindcast[cluster]' 'moto[server]'`.
@@ -29,7 +29,8 @@ class LocalCluster:
         s3, self.port = free_port(), free_port()
         self.scheduler = f"tcp://127.0.0.1:{self.port}"
         self.environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
         }  # fmt: skip
         self._s3 = self._start("moto.server", "-H", "127.0.0.1", "-p", str(s3))
@@ -53,12 +54,8 @@ class LocalCluster:
         self.end_dask()
         where = ("--host", "127.0.0.1", "--no-dashboard")
         scheduler = self._start("distributed.cli.dask_scheduler", *where, "--port", str(self.port))
-        made = [
-            self._start(
-                "distributed.cli.dask_worker", self.scheduler, *where, "--nworkers", "1", "--nthreads", "1", "--death-timeout", "60"
-            )
-            for _ in range(self.workers)
-        ]  # fmt: skip
+        alone = ("--nworkers", "1", "--nthreads", "1", "--death-timeout", "60")
+        made = [self._start("distributed.cli.dask_worker", self.scheduler, *where, *alone) for _ in range(self.workers)]
         self._dask = [scheduler, *made]
 
     def kill_scheduler(self) -> None:
