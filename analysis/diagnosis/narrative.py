@@ -379,9 +379,9 @@ def sentence(line: DriverLine) -> str:
     return clauses[line.factor]
 
 
-def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
-    """The driver table as text, its amounts rounded to cents so that they sum to the total shown; and how many
-    drivers the line of smaller ones holds. Where parts cancel nearly all of each other, they have no share."""
+def rows(diagnosis: Diagnosis, limit: int) -> list[list[str]]:
+    """The driver table as text, its amounts rounded to cents so that they sum to the total shown; drivers beyond the
+    limit share a line. Where parts cancel nearly all of each other, they have no share."""
     from analysis.attribution.shapley_drivers import round_to
 
     d = diagnosis
@@ -406,7 +406,7 @@ def rows(diagnosis: Diagnosis, limit: int) -> tuple[list[list[str]], int]:
     total = _signed(d, Decimal(sum(whole)) / per)
     whole_share = formatting.share(1.0 if d.delta else None)
     found.append([whole_share, total, "sums to the change", f"{zero} unexplained", "", ""])
-    return found, len(rest)
+    return found
 
 
 def crossed(diagnosis: Diagnosis) -> str | None:
@@ -425,13 +425,18 @@ def _signed(d: Diagnosis, value: Decimal) -> str:
 
 
 def behind(diagnosis: Diagnosis, store: str | None = None) -> list[str]:
-    """For the causes that stand out: where inside their place they sit, and commands that list their calls and
-    sessions, each a line of its own. Causes of one place share them."""
+    """For the causes that stand out: where inside their place they sit, their evidence where the summary has not told
+    it, and commands that list their calls and sessions, each a line of its own. Causes of one place share them."""
+    told = " ".join(summary(diagnosis))
     titles: dict[tuple[str, ...], list[str]] = {}
     for found in [f for f in diagnosis.causes if f.cause.surprising][: drilldown.LOOKED_INTO]:
         where = f" ({drilldown.sits(found.inside)})" if found.inside else ""
         listed = drilldown.commands(found.cause.segments, diagnosis.day_of(found), cause=found.cause.cause, store=store)
-        titles.setdefault(tuple(listed), []).append(f"{found.cause.title}, {places(found.cause.segments)}{where}:")
+        evidence = "; ".join(found.cause.evidence)
+        more = f" {evidence}" if evidence not in told else ""
+        titles.setdefault(tuple(listed), []).append(
+            f"{found.cause.title}, {places(found.cause.segments)}{where}:{more}"
+        )
     return [line for listed, named in titles.items() for line in (*named, *(f"  {command}" for command in listed))]
 
 

@@ -103,7 +103,8 @@ def _show(found: CallList) -> None:
     say()
     shown = [name for name in texts[0] if name not in same]
     left = [position for position, name in enumerate(shown) if name not in ("input", "output", "usd", "stands for")]
-    table(shown, [[row[name] for name in shown] for row in texts], left=left)
+    optional = [position for position, name in enumerate(shown) if name == "in the log at"]
+    table(shown, [[row[name] for name in shown] for row in texts], left=left, optional=optional)
     say()
     if found.matched > len(found.rows):
         say(f"The first {len(found.rows):,} are shown: --limit N for more.")

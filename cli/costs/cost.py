@@ -215,7 +215,8 @@ def _cell(name: str, value: Any, row: dict[str, Any]) -> str:
     return "-" if value is None and name in ("logged_cost_usd", "effective_usd") else formatting.money(value)
 
 
-_OPTIONAL = ("cache_read_input_tokens", "output_tokens", "input_tokens")  # left out first where it is narrow
+# left out first where it is narrow
+_OPTIONAL = ("list_over_effective", "cache_read_input_tokens", "output_tokens", "input_tokens")
 _COMPONENTS = {
     "uncached_input_usd": "input $", "cache_read_usd": "cached $", "cache_write_usd": "write $",
     "output_usd": "output $", "reasoning_usd": "reasoning $", "other_usd": "other $",

@@ -133,7 +133,7 @@ def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> 
     for sentence in narrative.summary(found):
         say(sentence)
     say()
-    rows, hidden = narrative.rows(found, len(found.drivers) if every else SHOWN)
+    rows = narrative.rows(found, len(found.drivers) if every else SHOWN)
     table(["share", "usd" if found.metric == "cost" else found.metric, "where", "what", "before -> after",
            "undo saves"], rows, left=(2, 3), optional=(5, 0))  # fmt: skip
     remark = narrative.crossed(found)
@@ -155,8 +155,6 @@ def show(found: Diagnosis, *, every: bool = False, store: str | None = None) -> 
             say(f"{'Also stands out:' if not i else ' ' * 16} {line}")
         if len(noticed) > NOTICED:
             say(f"{' ' * 16} and {len(noticed) - NOTICED} more (--json)")
-    if hidden:
-        note(f"{hidden} smaller drivers: --all")
     day_unpriced, before_unpriced = found.unpriced
     if day_unpriced or before_unpriced:
         say(

@@ -83,6 +83,7 @@ def list_prices(
             for row in found.rows
         ],
         left=(0, 1, 2, 3, 4, 9),
+        optional=(9, 0, 7),
     )  # fmt: skip
     if found.unresolved:
         say()
@@ -210,6 +211,7 @@ def _show_explanation(found: PriceExplanation) -> None:
                 for entry in found.history
             ],
             left=(0, 1, 5),
+            optional=(5,),
         )
 
 

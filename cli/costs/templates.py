@@ -55,7 +55,7 @@ def templates(
             ]
         )  # fmt: skip
     headers = ["where", "opens with", "calls", "cost", "tokens/call", "static lines", "slots", "versions", "changed"]
-    table(headers, rows, left=(0, 1))
+    table(headers, rows, left=(0, 1), optional=(1, 8, 7, 6))
     if len(shown) < len(report.templates):
         note(f"{formatting.count(len(report.templates) - len(shown), 'more template')}: --all")
     unpriced = sum(v.unpriced_calls for t in report.templates for v in t.versions)
@@ -123,6 +123,7 @@ def duplicates(
                     ]
                     for r in found[:SHOWN]
                 ],
+                optional=(4, 1),
             )  # fmt: skip
             say()
     unpriced = sum(r.unpriced for r in (*report.exact, *report.near))

@@ -143,7 +143,7 @@ def _show_groups(name: str, rows: Sequence[dict[str, Any]], by: Sequence[str]) -
         amounts = [_usd(row["logged_cost_usd"]), _usd(row["cost_usd"])]
         told.append([*places, *moves, *amounts, f"{row['without_evidence']:,}", quality])
     heads = [*by, "calls", "moved", "to", "logged usd", "usd", "unscored", "quality"]
-    table(heads, told, left=(*range(len(by)), len(by) + 2))
+    table(heads, told, left=(*range(len(by)), len(by) + 2), optional=(len(heads) - 1, len(heads) - 2))
     if len(changed) < len(rows):
         say(f"As logged: {count(len(rows) - len(changed), 'more group')}.", style="dim")
 

@@ -234,7 +234,7 @@ def _show_grid(traffic: Traffic, asks: Demand, ranked: list[Cell], price: Decima
         for cell in ranked[:top]
     ]
     headers = ["tiers", "policy", "ttl", "entries", "hit rate", "saved/day", "memory", "net/day"]
-    table(headers, rows, left=(0, 1))
+    table(headers, rows, left=(0, 1), optional=(6,))
     if len(ranked) > top:
         say(f"{count(len(ranked) - top, 'more setting')} with --top {len(ranked)}.")
     _under(traffic, asks)

@@ -90,7 +90,7 @@ def _show(found: Diagnosis, agreements: list[Agreement], chosen: list[Choice]) -
             for one in found.findings
         ]
         headers = ["template", "what varies", "at token", "calls", "moving/day", "masking/day", "hits"]
-        table(headers, rows, left=(0, 1))
+        table(headers, rows, left=(0, 1), optional=(6, 2))
         say("Moving keeps what the model reads. Masking serves one request's answer to another: score it first.")
     else:
         say("No template varies in a way that a cache would pay for.", style="bold")
@@ -119,7 +119,12 @@ def _show_provider(agreements: list[Agreement], chosen: list[Choice], days: int)
             for one in agreements
         ]
         say("The provider's prompt cache, predicted against logged (out of sample; last: by the bare rules)")
-        table(["model", "workflow", "logged", "predicted", "error", "rule of thumb", "rules"], rows, left=(0, 1))
+        table(
+            ["model", "workflow", "logged", "predicted", "error", "rule of thumb", "rules"],
+            rows,
+            left=(0, 1),
+            optional=(6, 5),
+        )
     if chosen:
         say()
         rows = [

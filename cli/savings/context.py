@@ -78,13 +78,14 @@ def _show(found: Context, shorter: tuple[StrategyResult, ...]) -> None:
     say()
     rows = [_row(one, found) for one in found.shares]
     headers = [*found.by, "source", "tokens", "from cache", "written", "in full", "cost", "share"]
-    table(headers, rows, left=tuple(range(len(found.by) + 1)))
+    table(headers, rows, left=tuple(range(len(found.by) + 1)), optional=(len(headers) - 1, len(headers) - 3))
     if found.items:
         say()
         table(
             ["costliest texts", "content", "calls", "again", "tokens", "cost", "of it again"],
             [_item(one) for one in found.items],
             left=(0,),
+            optional=(6, 3),
         )
         again = share(found.again_pico / total) if total else "-"
         carried = money(_dollars(found.again_pico))

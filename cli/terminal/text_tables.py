@@ -14,7 +14,8 @@ UNBOUNDED = 10**6  # cells: the width of what no terminal shows
 TEXT = 12  # a column of text is not folded to less than this, as long as the width allows
 LEAST = 6
 LONG_FIGURE = 24  # what is longer stands for several figures, and may fold between them
-_NUMBER = re.compile(r"[-+±$(]*\d[\d.,:/%+-]*\)?")
+_NUMBER = re.compile(r"[-+±$(]*\d[\d.,:/%+-]*(?: \d\d:[\d:.]+)?\)?")
+_SPACE = re.compile(r" (?!\d\d:\d\d)")  # a day and its time are one word
 _SEAMS = "-_/:"
 
 
@@ -65,7 +66,7 @@ def fold(text: str, width: int) -> list[str]:
         return [text]
     lines: list[str] = []
     line = ""
-    for word in text.split(" "):
+    for word in _SPACE.split(text):
         longer = f"{line} {word}" if line else word
         if cells(longer) <= width:
             line = longer
@@ -90,7 +91,7 @@ def _cut(word: str, width: int) -> int:
 
 def _least(header: str, texts: Sequence[str], is_text: bool) -> int:
     """The width that a column needs: its numbers whole, and so much of its words as can be read."""
-    words = [word for text in texts for word in text.split(" ")]
+    words = [word for text in texts for word in _SPACE.split(text)]
     numbers = max((cells(word) for word in words if _NUMBER.fullmatch(word)), default=1)
     whole = max(map(cells, texts), default=0)
     if is_text:

@@ -198,6 +198,6 @@ def test_shares_of_a_change_that_cancels_are_left_out(tmp_path):
         rows = [row for number in range(1, 9) for row in day(number, 30, 30)] + day(9, *counts)
         store = store_of(tmp_path / name, [*rows, *calls_of(date(2024, 3, 9), "c", 1)])
         found = diagnose(store, day=date(2024, 3, 9), baseline=(date(2024, 3, 1), date(2024, 3, 8)))
-        shown, _ = narrative.rows(found, 8)
+        shown = narrative.rows(found, 8)
         assert {row[0] for row in shown[:-1]} == {"-"} if remark else "-" not in {row[0] for row in shown}
         assert remark in narrative.crossed(found) if remark else narrative.crossed(found) is None

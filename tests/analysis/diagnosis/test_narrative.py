@@ -67,7 +67,7 @@ def test_what_fell_is_not_called_growth(tmp_path):
     first = document.to_json(found)["causes"][0]
     assert first["title"] == "shorter prompts"
     assert "none needed" in first["fix"]
-    falling = [row for row in narrative.rows(found, 8)[0][:-1] if row[1].startswith("-")]
+    falling = [row for row in narrative.rows(found, 8)[:-1] if row[1].startswith("-")]
     assert {row[-1] for row in falling} == {"-"}  # undoing them saves nothing
 
 
@@ -108,7 +108,7 @@ def test_a_cause_worth_more_than_its_day_is_told_by_what_undoing_it_leaves(tmp_p
 def test_amounts_beside_a_change_of_dollars_are_in_cents(tmp_path):
     found = told(tmp_path, [*quiet(DAYS + 1), *calls(DAYS, 60, agent="novice", task="guess")])
     assert found.delta > 1
-    for row in narrative.rows(found, 40)[0]:
+    for row in narrative.rows(found, 40):
         assert len(row[1].split(".")[1]) == 2, row
 
 
