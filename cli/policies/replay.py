@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,10 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(metavar="FILE", callback=known_suffix, help="Write what each call becomes: .csv or .parquet."),
         ] = None,
+        on: Annotated[
+            str | None,
+            typer.Option("--on", metavar="ADDRESS", help="From a lake: on the workers of this Dask scheduler."),
+        ] = None,
         store: StoreOption = DEFAULT_STORE,
         as_json: JsonOption = False,
     ) -> None:
@@ -78,8 +83,13 @@ def register(app: typer.Typer) -> None:
         wanted = bool(by or calls)
         if chosen is None:
             chosen = _drafted(held, since, until)
-        with progress("Replaying", unit="strategies") as bar:
+        with progress("Replaying", unit="strategies") as bar, ExitStack() as stack:
             bar.total(len(chosen))
+            parts = None
+            if on is not None:
+                from replay.partition.on_workers import on_workers
+
+                parts = stack.enter_context(on_workers(held, on, since, until, cold=cold, every_miss=wanted))
             result = run(
                 held,
                 chosen,
@@ -90,6 +100,7 @@ def register(app: typer.Typer) -> None:
                 done=lambda _name: bar.advance(1),
                 inspect=(lambda engine: frames.append(call_frame(engine))) if wanted else None,
                 timed=True,
+                parts=parts,
             )
         groups = _outcomes(result, frames, comma_separated(by or ""), calls) if wanted else {}
         if output is not None:

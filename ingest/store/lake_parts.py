@@ -16,6 +16,7 @@ BIG: Final = ("calls", "contents", "request_keys")  # tables of which a lake hol
 COMPLETED: Final = "completed"  # kind of the parts with texts of contents that an earlier part knows by hash alone
 SPREAD: Final = "spread"  # the upper 16 bits of the hash that a call's bucket is told by
 _MONEY = ("uncached_input", "cache_read", "cache_write", "output", "reasoning", "other", "cost")
+SPREAD_COSTS: Final = "spread_costs"  # the view `costs` with that column beside, by which row groups are left out
 LEDGER_COLUMNS: Final = {
     "price_id": "INTEGER", "cost_status": "VARCHAR", **{f"{name}_usd": "DECIMAL(18,12)" for name in _MONEY}
 }  # fmt: skip
@@ -40,6 +41,7 @@ def define_views(con: duckdb.DuckDBPyConnection, place: Place, state: LakeState)
     if state.of("calls"):  # without calls nothing was priced
         con.execute(f"CREATE OR REPLACE VIEW ledger AS SELECT call_no, {', '.join(own)} FROM {calls}")
         con.execute(f"CREATE OR REPLACE VIEW costs AS SELECT {', '.join([*names, *own])} FROM {calls}")
+        con.execute(f"CREATE OR REPLACE VIEW {SPREAD_COSTS} AS SELECT {', '.join([*names, *own, SPREAD])} FROM {calls}")
     contents = _scan(con, place, state, "contents")
     if state.of(COMPLETED):
         whole = _scan(con, place, state, COMPLETED)

@@ -121,7 +121,8 @@ class Engine:
         self.count_texts()
         users = self.shared.of or (self.strategy,)
         texts = any(REWRITING.intersection(strategy.stages()) for strategy in users)
-        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged)
+        told = self.whole.caches.encodings if self.whole and self.whole.caches else None
+        return load_prompts(self.traffic, texts=texts, tree=self.provider.caches_logged, encodings=told)
 
     def count_texts(self) -> None:
         """Count the texts that were never counted, by the tokenizers of all models of the strategies."""
@@ -137,7 +138,8 @@ class Engine:
     @cached_property
     def provider(self) -> ProviderStage:
         made: dict[object, Any] = self.shared.once("chains", dict)
-        return ProviderStage(self.traffic, self.models, lambda: self.prompts, made)
+        told = None if self.whole is None else self.whole.caches
+        return ProviderStage(self.traffic, self.models, lambda: self.prompts, made, whole=told)
 
     # -- one evaluation --------------------------------------------------------------------------------------------
 

@@ -53,7 +53,8 @@ class Partial:
 
     Keys: ("total", stages) pico-dollars of the comparable calls under a coalition; ("day", number, what) with cost and
     logged in pico-dollars, priced in rows, calls and hits in millionths of a call; ("calls", what) in millionths of a
-    call; ("rows", "priced"); ("tier", place, what) with hits in rows, worth in pico-dollars; ("side", kind).
+    call; ("rows", "priced"); ("tier", place, what) with hits in rows, worth in pico-dollars; ("side", kind);
+    ("parts", "provider caches"), the parts whose result rests on their simulation.
     """
 
     sums: Mapping[Key, int]
@@ -114,6 +115,7 @@ def partial(engine: Engine) -> Partial:
     sums |= {("side", kind): exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()}
     sums |= _daily(engine, result)
     low, high = (range_sums(engine, bound) for bound in ("low", "high"))
+    sums["parts", "provider caches"] = int(engine.provider.used)
     data = engine.shared.once("digest", lambda: digest(traffic))
     whole = engine.whole is None
     return Partial(sums, low, high, data, tuple(engine.held), None if whole else CallOutcomes.of(engine))

@@ -294,6 +294,7 @@ def _found(engines: Iterator[Engine], parts: Parts | None) -> Iterator[tuple[Eng
         if found.calls is not None:
             calls = found.calls.at(engine.traffic.call_no)
             engine.take(calls.outcome, calls.comparable, found.totals)
+            engine.provider.used = found.of("parts", "provider caches") > 0
         yield engine, found
 
 

@@ -8,9 +8,11 @@ from typing import Final
 from analysis.formatting import count
 from ingest.errors import StrategyError
 from replay.engine.engine import Engine
+from replay.partition.bucket_store import heads_by_request
 from replay.response_cache.capacity import Held
 from replay.stages import rule_evaluation
 from replay.strategy.schema import REWRITING
+from replay.traffic.prompts import Encodings
 
 REMEDY: Final = "Replay it on one machine; from a lake: hindcast store pull --since DAY -o FILE, then --store FILE."
 _ACROSS: Final = {"turn": "counts a conversation's calls", "online": "is inferred from whole conversations"}
@@ -26,15 +28,27 @@ def check(engine: Engine) -> None:
         raise OneNodeError(f"{engine.strategy.name} cannot be replayed by parts of the log: {reason}", remedy=REMEDY)
 
 
-def check_room(engine: Engine, held: Iterable[Held]) -> None:
-    """Raise OneNodeError if a limit of a cache, left out in the parts, may bind in the whole."""
+def check_room(engine: Engine, held: Iterable[Held], *, every_miss: bool = False) -> None:
+    """Raise OneNodeError if a limit of a cache, left out in the parts, may bind in the whole; with `every_miss` also if
+    it may push out an answer that is dead."""
     for one in held:
-        if not one.fits:
+        if not (one.fits_all if every_miss else one.fits):
             keys = int(one.live_keys.max()) if len(one.live_keys) else one.keys
             what = "within one life" if len(one.live_keys) else "in all"
             raise OneNodeError(
                 f"{engine.strategy.name} cannot be replayed by parts of the log: tier {one.tier.name} may be full"
                 f" ({count(keys, 'request')} {what}), so its hits depend on the order of all calls",
+                remedy=REMEDY,
+            )
+
+
+def check_heads(engines: Iterable[Engine], heads: Encodings) -> None:
+    """Raise OneNodeError where the calls that share an answer do not all lie with those that share a prompt cache."""
+    for engine in engines:
+        if engine.strategy.cache is not None and not heads_by_request(engine.traffic.store, heads):
+            raise OneNodeError(
+                f"{engine.strategy.name} cannot be replayed by parts of the log: some requests are equal for its cache"
+                " and begin differently for the provider's",
                 remedy=REMEDY,
             )
 
@@ -48,8 +62,6 @@ def reasons(engine: Engine) -> Iterator[str]:
         yield "rewritten requests may be equal where the logged ones are not"
     yield from _rules(engine)
     yield from _cache(engine)
-    if engine.players and engine.provider.needed(engine.routed(engine.everything)):
-        yield "prompts of all requests share the provider's prompt cache"
     with traffic.store.read() as con:
         found = con.execute("SELECT count(*) FROM sources WHERE format LIKE 'litellm%'").fetchall()
     if found[0][0]:

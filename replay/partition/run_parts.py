@@ -1,14 +1,20 @@
-"""Runs the parts of a replay, here or on other processes, and merges what they find."""
+"""Runs the parts of a replay, here or on other processes, and merges what they find.
+
+Strategies that change what the providers' prompt caches see are replayed by the heads of prompts, in two rounds: the
+first simulates the caches as logged, from which the corrections of the second follow. All others go by request.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial as bound
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+
+from ingest.store.address import open_store
 from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.engine.partial import Partial, merge, partial
@@ -17,27 +23,30 @@ from replay.engine.shared_results import Shared
 from replay.engine.whole_log import WholeLog
 from replay.partition import one_node
 from replay.partition.bucket_store import BucketStore
+from replay.traffic.load_prompts import encodings_of
 from replay.traffic.load_traffic import LogNames, load
-from replay.traffic.traffic import Traffic
+from replay.traffic.prompts import Encodings
+from replay.traffic.traffic import Bool, Int64, Traffic
 
 
 class Map(Protocol):
     """Runs a function of this program over small items, wherever: the results, in any order."""
 
-    def __call__(self, work: Callable[[int], list[Partial]], items: Sequence[int], /) -> Iterator[list[Partial]]: ...
+    def __call__(self, work: Callable[[int], Any], items: Sequence[int], /) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
 class PartJob:
     """What the worker of any part is told. `strategies` are (key policy, what the whole log says), one for each."""
 
-    path: Path
+    address: str
     of: int
     since: date | None
     until: date | None
     cold: bool
     names: LogNames
     strategies: tuple[tuple[str, WholeLog], ...]
+    heads: Encodings | None = None  # where the parts go by the heads of prompts
 
 
 def by_buckets(
@@ -48,22 +57,35 @@ def by_buckets(
     until: date | None = None,
     cold: bool = False,
     run: Map = map,
+    every_miss: bool = False,
 ) -> Parts:
     """Finds sums over `of` parts of the store's calls for `replay.engine.run.run` with the same window.
 
-    The parts are read and replayed by `run`, such as the `map` of an executor. Raises OneNodeError for a strategy
-    whose result is not that of its parts, added up.
+    The parts are read and replayed by `run`, such as the `map` of an executor. With `every_miss` each miss is told
+    from an answer that expired, as in the whole. Raises OneNodeError for a strategy whose result is not that of its
+    parts, added up.
     """
 
     def found(engines: Sequence[Engine]) -> list[Partial]:
         for engine in engines:
             one_node.check(engine)
-        job = PartJob(store.path, of, since, until, cold, LogNames.of(engines[0].traffic), _told(engines))
-        parts = list(run(bound(replay_part, job), range(of)))
-        merged = [merge(part[place] for part in parts) for place in range(len(engines))]
-        for engine, whole in zip(engines, merged, strict=True):
-            one_node.check_room(engine, whole.held)
-        return merged
+        names = LogNames.of(engines[0].traffic)
+        plain = PartJob(store.address, of, since, until, cold, names, ())
+        prompted = [
+            bool(engine.players) and engine.provider.needed(engine.routed(engine.everything)) for engine in engines
+        ]
+        result: dict[int, Partial] = {}
+        for by_heads in (False, True):
+            chosen = {place: engine for place, engine in enumerate(engines) if prompted[place] == by_heads}
+            if chosen:
+                mine = list(chosen.values())
+                job = _by_heads(plain, mine, run) if by_heads else replace(plain, strategies=_told(mine))
+                parts = list(run(bound(replay_part, job), range(of)))
+                for number, place in enumerate(chosen):
+                    result[place] = merge(part[number] for part in parts)
+        for place, engine in enumerate(engines):
+            one_node.check_room(engine, result[place].held, every_miss=every_miss)
+        return [result[place] for place in range(len(engines))]
 
     return found
 
@@ -75,22 +97,53 @@ def _told(engines: Sequence[Engine]) -> tuple[tuple[str, WholeLog], ...]:
     return tuple((engine.traffic.key_policy, engine.whole_log()) for engine in engines)
 
 
+def _by_heads(plain: PartJob, engines: Sequence[Engine], run: Map) -> PartJob:
+    """The job by heads of prompts, once its first round has told how the simulation compares with the log."""
+    for engine in engines:
+        engine.count_texts()
+    heads = encodings_of(engines[0].traffic)
+    one_node.check_heads(engines, heads)
+    asked = [(engine, engine.routed(engine.everything)) for engine in engines]
+    told = [
+        (policy, replace(whole, caches=engine.provider.whole_caches(served, heads)))
+        for (policy, whole), (engine, served) in zip(_told(engines), asked, strict=True)
+    ]
+    job = replace(plain, strategies=tuple(told), heads=heads)
+    logged = list(run(bound(simulate_part, job), range(job.of)))
+    number, read, written, textless = (np.concatenate(column) for column in zip(*logged, strict=True))
+    order = np.argsort(number, kind="stable")
+    for engine in engines:
+        place = order[np.searchsorted(number[order], engine.traffic.call_no)]
+        engine.provider.take(read[place], written[place], textless[place])
+    second = [
+        (policy, replace(whole, caches=engine.provider.whole_caches(served, heads)))
+        for (policy, whole), (engine, served) in zip(told, asked, strict=True)
+    ]
+    return replace(job, strategies=tuple(second))
+
+
 def replay_part(job: PartJob, bucket: int) -> list[Partial]:
     """What one part adds to the result of each strategy."""
-    store = Store(job.path)
-    with store.read():  # further connections share what this one has opened
-        return _replayed(job, BucketStore(store, bucket, job.of))
+    return [partial(engine) for engine in _engines(job, bucket)]
 
 
-def _replayed(job: PartJob, store: Store) -> list[Partial]:
+def simulate_part(job: PartJob, bucket: int) -> tuple[Int64, Int64, Int64, Bool]:
+    """(number, tokens read, tokens written, whether its prompt is unknown) of each call of a part, as logged."""
+    engine = next(_engines(job, bucket))
+    read, written = engine.provider.simulated_as_logged
+    return engine.traffic.call_no, read, written, engine.provider.textless
+
+
+def _engines(job: PartJob, bucket: int) -> Iterator[Engine]:
+    whole_store = open_store(job.address)
+    store = BucketStore(whole_store, bucket, job.of, job.heads)
     loaded: dict[str, Traffic] = {}
     shared: dict[str, Shared] = {}
-    found = []
-    for policy, whole in job.strategies:
-        if policy not in loaded:
-            loaded[policy] = load(
-                store, since=job.since, until=job.until, key_policy=policy, cold=job.cold, whole=job.names
-            )
-            shared[policy] = Shared([told.strategy for _, told in job.strategies])
-        found.append(partial(Engine(loaded[policy], whole.strategy, shared[policy], whole=whole)))
-    return found
+    with whole_store.read():  # further connections share what this one has opened
+        for policy, whole in job.strategies:
+            if policy not in loaded:
+                loaded[policy] = load(
+                    store, since=job.since, until=job.until, key_policy=policy, cold=job.cold, whole=job.names
+                )
+                shared[policy] = Shared([told.strategy for _, told in job.strategies])
+            yield Engine(loaded[policy], whole.strategy, shared[policy], whole=whole)

@@ -24,7 +24,7 @@ from replay.provider_cache import dated_rules, simulate
 from replay.provider_cache.calibration import known_cached_tokens
 from replay.strategy.schema import REWRITING, ProviderCache
 from replay.traffic.load_prompts import chain_encoding
-from replay.traffic.prompts import Prompts
+from replay.traffic.prompts import Encodings, Prompts
 from replay.traffic.traffic import EPOCH, Bool, Int32, Int64, Traffic
 
 Float = NDArray[np.float64]
@@ -80,6 +80,17 @@ class Check:
         }
 
 
+@dataclass(frozen=True)
+class WholeCaches:
+    """What a part of a log must be told of the providers' caches in the whole."""
+
+    first_use: int  # the first day that shows that prompt caches were asked for
+    logged: bool  # whether any call had a prompt cache under its logged model
+    served: bool  # the same under the models that serve
+    encodings: Encodings
+    calibration: Calibration | None = None  # None while the logged side is simulated
+
+
 @dataclass
 class ProviderStage:
     """Simulates the providers' caches for one traffic; what the logged side needs is computed once.
@@ -92,6 +103,7 @@ class ProviderStage:
     prompts: Callable[[], Prompts]
     made: dict[object, Any] = field(default_factory=dict, repr=False)
     used: bool = field(default=False, init=False)  # whether some result rests on the simulation
+    whole: WholeCaches | None = None  # where the traffic is a part of a log
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[simulate.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; one that has to be asked for holds from the first day of its use."""
@@ -137,6 +149,8 @@ class ProviderStage:
     @cached_property
     def _first_use(self) -> int:
         """The first day whose calls show that prompt caches were asked for; past the last where none does."""
+        if self.whole is not None:
+            return self.whole.first_use
         day = self.traffic.day
         used = [int(np.argmax(column > 0)) for column in self._logged if column is not None and (column > 0).any()]
         return int(day[min(used)]) if used else int(day[-1]) + 1 if len(day) else 0
@@ -147,11 +161,15 @@ class ProviderStage:
 
     def needed(self, model: Int32) -> bool:
         """Whether any call had a prompt cache on its day, under its logged model or under `model`."""
+        if self.whole is not None:
+            return self.whole.logged or (self.whole.served and model is not self.traffic.model)
         return self.caches_logged or any(True for _ in self._dated_rules(self._cells(model)))
 
     @cached_property
     def caches_logged(self) -> bool:
         """Whether any call had a prompt cache on its day under its logged model."""
+        if self.whole is not None:
+            return self.whole.logged
         return any(True for _ in self._dated_rules(self._cells(self.traffic.model)))
 
     @property
@@ -181,6 +199,23 @@ class ProviderStage:
             answer_tokens=simulate.prompted_answers(output_tokens, reasoning),
         )
         return found.cached_tokens, found.written_tokens
+
+    @property
+    def textless(self) -> Bool:
+        """Calls of which the log keeps no prompt."""
+        if "textless" not in self.made:
+            self.made["textless"] = np.diff(self.prompts().offsets) == 0
+        found: Bool = self.made["textless"]
+        return found
+
+    def take(self, read: Int64, written: Int64, textless: Bool) -> None:
+        """Accept what the parts of this traffic found for the logged side, in its order."""
+        self.made |= {"logged": (read, written), "textless": textless}
+
+    def whole_caches(self, served: Int32, encodings: Encodings) -> WholeCaches:
+        """What the stage over a part of this traffic must be told; `served` are the models after routing."""
+        calibration = self.calibration if "logged" in self.made else None
+        return WholeCaches(self._first_use, self.caches_logged, self.needed(served), encodings, calibration)
 
     def prepare(self) -> None:
         """Simulate the logged side now: it is the same for every strategy and needs no stage's result."""
@@ -269,6 +304,8 @@ class ProviderStage:
         A model without evidence of its own takes its provider's, else the whole log's factor within 0 and 1; without
         any, 1 within 0 and 1.
         """
+        if self.whole is not None and self.whole.calibration is not None:
+            return self.whole.calibration
         sums = self._sums
         whole = _factor(sums.sum(axis=0))
         result = np.empty((3, len(self.models)))
@@ -320,7 +357,7 @@ class ProviderStage:
         """What the simulation of the providers' caches assumes, and how well it foresees what the log shows."""
         if not self.used:
             return
-        textless = self.traffic.window & (np.diff(self.prompts().offsets) == 0)
+        textless = self.traffic.window & self.textless
         if textless.any():
             calls = formatting.count(int(textless.sum()), "call")
             yield f"the prompt cache of {calls} without text or hashes is taken as logged"

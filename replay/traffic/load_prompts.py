@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ingest.store.database import Store
-from replay.traffic.prompts import KINDS, Contents, Int32, Int64, Prompts, Tree
+from replay.traffic.prompts import KINDS, Contents, Encodings, Int32, Int64, Prompts, Tree
 from replay.traffic.rule_columns import in_order
 from replay.traffic.traffic import Traffic
 
@@ -24,12 +24,12 @@ _WITH_TOOLS = """CASE WHEN tools_id IS NULL THEN message_ids
 _PIECE = 500_000  # call numbers read at once
 
 
-def load_prompts(traffic: Traffic, *, texts: bool, tree: bool = False) -> Prompts:
+def load_prompts(traffic: Traffic, *, texts: bool, tree: bool = False, encodings: Encodings | None = None) -> Prompts:
     """The prompts of all calls of `traffic`; with `texts` also the stored texts, which compression needs.
 
     With `tree` the requests' paths are worked out while the contents are read.
 
-    A call without stored messages has an empty list.
+    A call without stored messages has an empty list. `encodings` are told where the traffic is a part of a log.
     """
     from replay.kernels.common.dense_ids import mark, renumber
 
@@ -42,7 +42,7 @@ def load_prompts(traffic: Traffic, *, texts: bool, tree: bool = False) -> Prompt
         renumber(ids, number)
     with ThreadPoolExecutor(1) as beside:
         grown = beside.submit(Tree.of, offsets, ids) if tree else None
-        contents = _contents(traffic.store, used, texts=texts)
+        contents = _contents(traffic.store, used, texts=texts, encodings=encodings)
         return Prompts(offsets, ids, contents, grown.result() if grown else None)
 
 
@@ -93,7 +93,7 @@ def _moved(lengths: Int64, values: Int32, place: Int64) -> tuple[Int64, Int32]:
     return lengths, values[np.repeat(starts[place] - behind, lengths) + np.arange(len(values))]
 
 
-def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
+def _contents(store: Store, used: Int32, *, texts: bool, encodings: Encodings | None) -> Contents:
     wanted = pl.DataFrame({"content_id": used})
     with store.read() as con:
         con.register("wanted", wanted.to_arrow())
@@ -119,7 +119,7 @@ def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
         column = np.full(len(used), -1, np.int32)
         column[np.searchsorted(used, part["content_id"].to_numpy())] = part["tokens"].to_numpy()
         tokens[encoding] = column
-    offsets, blocks = _blocks(used, counted)
+    offsets, blocks = _blocks(used, counted, encodings)
     return Contents(
         content_id=used.astype(np.int32),
         kind=rows["kind"].to_numpy(),
@@ -128,21 +128,38 @@ def _contents(store: Store, used: Int32, *, texts: bool) -> Contents:
         block_offsets=offsets,
         block_hashes=blocks,
         texts=stored,
+        encodings=encodings,
     )
 
 
 def chain_encoding(contents: Contents) -> str:
     """The encoding that counts most of the contents: the one that prompt caches are simulated in."""
+    if contents.encodings is not None:
+        return contents.encodings.counted
     return max(sorted(contents.tokens, reverse=True), key=lambda name: int((contents.tokens[name] >= 0).sum()))
 
 
-def _blocks(used: Int32, counted: pl.DataFrame) -> tuple[Int64, Int64]:
+def encodings_of(traffic: Traffic) -> Encodings:
+    """The encodings by which the prompts of this traffic are chained, told from counts alone."""
+    with traffic.store.read() as con:
+        rows = con.execute(
+            f"""SELECT encoding, count(*) FILTER (tokens >= 0), count(blocks) FROM content_tokens
+                WHERE content_id IN (SELECT unnest({_WITH_TOOLS}) FROM calls WHERE {traffic.where}) GROUP BY encoding"""
+        ).fetchall()
+    counted = dict.fromkeys(ENCODINGS, 0) | {name: many for name, many, _ in rows if name in ENCODINGS}
+    hashed = max(((many, name) for name, _, many in rows if many), default=None)
+    return Encodings(max((many, name) for name, many in counted.items())[1], None if hashed is None else hashed[1])
+
+
+def _blocks(used: Int32, counted: pl.DataFrame, told: Encodings | None) -> tuple[Int64, Int64]:
     """Block hashes per content, all in the encoding that counts most of them: chains of two encodings never meet."""
     hashed = counted.filter(pl.col("blocks").is_not_null())
     if hashed.is_empty():
         return np.zeros(len(used) + 1, np.int64), np.zeros(0, np.int64)
-    sizes_by = hashed.group_by("encoding").len().sort("len", "encoding", descending=True)
-    known = hashed.filter(pl.col("encoding") == sizes_by["encoding"][0])
+    most = told.hashed if told else None
+    if most is None:
+        most = hashed.group_by("encoding").len().sort("len", "encoding", descending=True)["encoding"][0]
+    known = hashed.filter(pl.col("encoding") == most)
     sizes = np.zeros(len(used), np.int64)
     sizes[np.searchsorted(used, known["content_id"].to_numpy())] = known["blocks"].list.len().to_numpy()
     offsets = np.zeros(len(used) + 1, np.int64)

@@ -14,6 +14,14 @@ Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Encodings:
+    """Which encoding counts most of the contents of a log, and which one most of them have hashed blocks of."""
+
+    counted: str
+    hashed: str | None
+
+
+@dataclass(frozen=True)
 class Contents:
     """The distinct texts of some traffic; position i of every array is content number i.
 
@@ -29,6 +37,7 @@ class Contents:
     block_offsets: Int64
     block_hashes: Int64
     texts: Mapping[int, str] = field(repr=False)
+    encodings: Encodings | None = None  # of the whole log, where these are the contents of a part of it
 
     def __len__(self) -> int:
         return len(self.content_id)
