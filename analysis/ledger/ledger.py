@@ -222,12 +222,17 @@ def _moved_to(day: date) -> Callable[[Usage], Usage]:
     return moved
 
 
-def distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
-    """Every (provider, model) of the calls, with as much more of SCOPE as their prices depend on."""
+def price_scope(con: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
+    """What the prices of the calls depend on: provider and model, with as much more of SCOPE as a rule looks at."""
     length = scope_length(load_overrides(con))
     if length == 2 and con.execute(f"SELECT 1 FROM calls WHERE {where} AND region IS NOT NULL LIMIT 1").fetchall():
         length = 3
-    columns = SCOPE[:length]
+    return SCOPE[:length]
+
+
+def distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[str | None, ...]]:
+    """Every (provider, model) of the calls, with as much more of SCOPE as their prices depend on."""
+    columns = price_scope(con, where)
     return con.execute(f"SELECT DISTINCT {', '.join(columns)} FROM calls WHERE {where} ORDER BY ALL").fetchall()
 
 

@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from analysis.price_book import vocabulary
-from analysis.pricing import rate_table
-from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_info import model_info
 from ingest.contents.tokenizer import ensure_counted
 from replay.engine.coalitions import coalition_sums
@@ -41,6 +39,7 @@ from replay.stages import routing as routing_stage
 from replay.stages.compression import DEFAULT_ENCODING
 from replay.stages.routing import Routing, logged_pair
 from replay.strategy.schema import REWRITING, STAGES, Strategy
+from replay.traffic.call_rates import CallRates, call_rates
 from replay.traffic.load_prompts import load_prompts
 from replay.traffic.prompts import Prompts
 from replay.traffic.traffic import Bool, Int8, Int32, Int64, Traffic
@@ -102,12 +101,8 @@ class Engine:
         return self.models.index(logged_pair(self.traffic.models, name))
 
     @cached_property
-    def rates(self) -> rate_table.RateTable:
-        return self.shared.once(("rates", self.models), self._load_rates)
-
-    def _load_rates(self) -> rate_table.RateTable:
-        with self.traffic.store.read() as con:
-            return load_rates(con, self.models)
+    def rates(self) -> CallRates:
+        return self.shared.once(("rates", self.models), lambda: call_rates(self.traffic, self.models))
 
     @cached_property
     def prompts(self) -> Prompts:

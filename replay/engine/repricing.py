@@ -12,6 +12,7 @@ import numpy as np
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
 from ingest.threads import at_most
+from replay.traffic.call_rates import CallRates
 from replay.traffic.traffic import Bool, Int64, Traffic, take
 
 CHUNK: Final = 500_000  # calls priced at once
@@ -23,7 +24,7 @@ class Repricing:
     """Prices changed usages of one traffic. `rates` is asked for only where a call differs from its log."""
 
     traffic: Traffic
-    rates: Callable[[], rate_table.RateTable]
+    rates: Callable[[], CallRates]
     _newest: tuple[tuple[Any, ...], tuple[Int64, Bool]] | None = field(default=None, repr=False)
 
     def price(self, usage: rate_table.Usage, *, gateway_paid: bool) -> tuple[Int64, Bool]:
@@ -72,9 +73,9 @@ class Repricing:
             rows = np.flatnonzero(~keep)
             cost[here] = logged[here]
             if len(rows) == len(keep):
-                cost[here] = rates.price(take(usage, here)).total
+                cost[here] = rates.price(take(usage, here), here).total
             elif len(rows):
-                cost[first + rows] = rates.price(take(usage, first + rows)).total
+                cost[first + rows] = rates.price(take(usage, first + rows), first + rows).total
 
         pieces = range(0, len(same), CHUNK)
         if len(pieces) == 1:

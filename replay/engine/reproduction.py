@@ -24,6 +24,7 @@ from replay.outcomes import HIT
 from replay.provider_cache.calibration import known_cached_tokens
 from replay.response_cache import simulate as tiers
 from replay.strategy.schema import REWRITING
+from replay.traffic.call_rates import EVERY
 from replay.traffic.traffic import Bool, Int64
 from replay.traffic.unit_draws import conversations, mixed
 
@@ -190,8 +191,9 @@ def _prompt_caches(engine: Engine) -> Iterator[Reproduction]:
             factor = min(float(logged[base].sum() / whole), 1.0) if whole else 1.0
             predicted[held] = np.rint(simulated[held] * factor).astype(np.int64)
     predicted = np.where(known & (traffic.usage.input >= 0), np.minimum(predicted, traffic.usage.input), predicted)
-    before = engine.rates.price(replace(traffic.usage, cache_read=logged)).total
-    after = engine.rates.price(replace(traffic.usage, cache_read=predicted, cache_write=_room(engine, predicted))).total
+    before = engine.rates.price(replace(traffic.usage, cache_read=logged), EVERY).total
+    as_predicted = replace(traffic.usage, cache_read=predicted, cache_write=_room(engine, predicted))
+    after = engine.rates.price(as_predicted, EVERY).total
     for place, (provider, model) in enumerate(traffic.models):
         mine = known & (traffic.model == place)
         if not (logged[mine].any() or simulated[mine].any()):

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.price_book.vocabulary import UNPRICED
-from analysis.pricing.load_rates import load_rates
-from analysis.pricing.rate_table import RateTable, Usage
+from analysis.pricing.rate_table import Usage
 from replay.provider_cache import simulate
 from replay.provider_cache.dated_rules import PromptCacheRule
+from replay.traffic.call_rates import EVERY, CallRates, call_rates
 from replay.traffic.load_prompts import chain_encoding, load_prompts
 from replay.traffic.traffic import Traffic
 
@@ -57,8 +57,7 @@ def choices(traffic: Traffic) -> list[Choice]:
     rule, rules = simulate.rules_of([a for a, _ in pairs], [b for _, b in pairs], traffic.model, traffic.start_ms)
     if not (rule >= 0).any():
         return []
-    with traffic.store.read() as con:
-        rates = load_rates(con, pairs)
+    rates = call_rates(traffic, pairs)
     nothing = np.zeros(len(traffic), np.int64)
     prompts = load_prompts(traffic, texts=False)
     chains = simulate.block_chains(prompts, chain_encoding(prompts.contents))
@@ -110,5 +109,5 @@ def _hourly(rules: list[PromptCacheRule]) -> Bool:
     return np.array([one.breakpoints is not None and one.ttl_ms == HOUR_MS for one in rules] + [False])
 
 
-def _cost(rates: RateTable, usage: Usage, read: Int64, written: Int64, hour: Int64) -> Int64:
-    return rates.price(replace(usage, cache_read=read, cache_write=written, cache_write_1h=hour)).total
+def _cost(rates: CallRates, usage: Usage, read: Int64, written: Int64, hour: Int64) -> Int64:
+    return rates.price(replace(usage, cache_read=read, cache_write=written, cache_write_1h=hour), EVERY).total

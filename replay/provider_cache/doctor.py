@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.calendar_days import DAY_MS
 from analysis.price_book.vocabulary import UNPRICED
-from analysis.pricing.load_rates import load_rates
-from analysis.pricing.rate_table import RateTable, Usage
+from analysis.pricing.rate_table import Usage
 from ingest.contents.tokenizer import measure
 from replay.message_text import rewrite
 from replay.message_text import texts as message_texts
@@ -28,6 +27,7 @@ from replay.provider_cache import varying_spans
 from replay.response_cache.lookups import Demand, demand
 from replay.response_cache.simulate import Tier, simulate
 from replay.response_cache.stage import compressed_keys
+from replay.traffic.call_rates import EVERY, CallRates, call_rates
 from replay.traffic.load_prompts import chain_encoding, load_prompts
 from replay.traffic.prompts import KINDS, Contents, Prompts
 from replay.traffic.traffic import Traffic
@@ -73,7 +73,7 @@ class _Caches:
 
     traffic: Traffic
     prompts: Prompts
-    rates: RateTable
+    rates: CallRates
     rule: Int32
     rules: tuple[prompt_cache.PromptCacheRule, ...]
 
@@ -84,7 +84,7 @@ class _Caches:
         usage = self.traffic.usage
         unknown = usage.cache_read is None or bool((usage.cache_read < 0).all())
         self.base = self._usage(self.read, self.written) if unknown else usage
-        self.cost = self.rates.price(self.base).total
+        self.cost = self.rates.price(self.base, EVERY).total
 
     def _provider(self, prompts: Prompts) -> tuple[Int64, Int64]:
         found = prompt_cache.simulate(
@@ -110,7 +110,7 @@ class _Caches:
         before_written = _known(self.base.cache_write, len(whole))
         now_read = np.clip(before_read + read - self.read, 0, whole)
         now_written = np.clip(before_written + written - self.written, 0, whole - now_read)
-        after = self.rates.price(self._usage(now_read, now_written)).total
+        after = self.rates.price(self._usage(now_read, now_written), EVERY).total
         priced = (self.cost != UNPRICED) & (after != UNPRICED) & self.traffic.window
         return int((self.cost[priced] - after[priced]).sum())
 
@@ -151,9 +151,8 @@ def diagnose(traffic: Traffic, *, limit: int = 20, done: Callable[[], None] = la
     )
 
 
-def _prices(traffic: Traffic) -> tuple[RateTable, Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
-    with traffic.store.read() as con:
-        rates = load_rates(con, traffic.models)
+def _prices(traffic: Traffic) -> tuple[CallRates, Int32, tuple[prompt_cache.PromptCacheRule, ...]]:
+    rates = call_rates(traffic, traffic.models)
     providers, models = [a for a, _ in traffic.models], [b for _, b in traffic.models]
     rule, rules = prompt_cache.rules_of(providers, models, traffic.model, traffic.start_ms)
     usage = traffic.usage

@@ -13,12 +13,11 @@ from replay.stages import rule_evaluation
 
 if TYPE_CHECKING:
     from replay.strategy.schema import Strategy
+    from replay.traffic.call_rates import CallRates
     from replay.traffic.traffic import Traffic
 
 
-def tiers(
-    wanted: NDArray[np.int8], traffic: Traffic, rates: rate_table.RateTable, model: NDArray[np.int32]
-) -> NDArray[np.int8]:
+def tiers(wanted: NDArray[np.int8], traffic: Traffic, rates: CallRates, model: NDArray[np.int32]) -> NDArray[np.int8]:
     """The service tier of each call (index into pricing.TIERS) where `asked` wants another.
 
     A call keeps its logged tier where no rule fits, or where the book has no price of that tier for its model.
@@ -42,7 +41,7 @@ def asked(strategy: Strategy, traffic: Traffic) -> NDArray[np.int8]:
 
 
 def _sold(
-    rates: rate_table.RateTable, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: NDArray[np.int8]
+    rates: CallRates, model: NDArray[np.int32], start_ms: NDArray[np.int64], tier: NDArray[np.int8]
 ) -> NDArray[np.bool_]:
     """Whether the book has a price of each call's tier for its model on its day."""
     one = np.ones(len(model), np.int64)

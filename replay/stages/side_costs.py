@@ -17,6 +17,7 @@ from analysis.pricing import rate_table
 from replay.estimates import output_tokens
 from replay.stages.routing import Routing
 from replay.strategy.schema import Strategy
+from replay.traffic.call_rates import CallRates
 from replay.traffic.traffic import Bool, Int32, Int64, Traffic
 
 KINDS: Final = ("classifier", "cascade", "on_error", "rework")
@@ -26,7 +27,7 @@ def side_costs(
     traffic: Traffic,
     strategy: Strategy,
     models: output_tokens.Pairs,
-    rates: rate_table.RateTable,
+    rates: CallRates,
     index: dict[str, int],
     routing: Routing,
     *,
@@ -66,9 +67,7 @@ def side_costs(
     return found
 
 
-def summary_costs(
-    traffic: Traffic, rates: rate_table.RateTable, model: Int32, read: Int64, written: Int64, served: Bool
-) -> Int64:
+def summary_costs(traffic: Traffic, rates: CallRates, model: Int32, read: Int64, written: Int64, served: Bool) -> Int64:
     """Pico-dollars of the calls that summarise conversations, by the model that answers; none for `served` calls."""
     made = (written > 0) & ~served
     return _price(traffic, rates, made, model, read, written)
@@ -81,7 +80,7 @@ def add(total: Int64, more: Int64) -> Int64:
 
 
 def _price(
-    traffic: Traffic, rates: rate_table.RateTable, calls: Bool, number: int | Int32, input_tokens: Int64, output: Int64
+    traffic: Traffic, rates: CallRates, calls: Bool, number: int | Int32, input_tokens: Int64, output: Int64
 ) -> Int64:
     """What these calls would cost at one model, or each at its own, uncached and at the standard tier; 0 elsewhere."""
     rows = np.flatnonzero(calls)
@@ -94,7 +93,7 @@ def _price(
     )
     cost = np.zeros(len(traffic), np.int64)
     if len(rows):
-        cost[rows] = rates.price(usage).total
+        cost[rows] = rates.price(usage, rows).total
     return cost
 
 
