@@ -164,6 +164,18 @@ def context(store: Store, since: date | None, until: date | None, report: Report
     return divided(load(store, since=since, until=until)).to_json()
 
 
-JOBS: Final[dict[str, Callable[..., Any]]] = {
-    job.__name__: job for job in (diagnosis, periods, replay, search, caches, doctor, templates, duplicates, context)
-}
+def session_context(store: Store, session: str, since: date | None, until: date | None, report: Report) -> Document:
+    """What fills the context of one session, turn by turn: as `hindcast context --json` of its calls, by turn."""
+    from analysis.reports.filtered_store import filtered
+    from replay.context.report import context as divided
+    from replay.traffic.load_traffic import load
+
+    chosen = filtered(store, {"session": session})
+    report("counting tokens")
+    ensure_counted(chosen, ["o200k_base"])
+    report("reading prompts")
+    return divided(load(chosen, since=since, until=until), by=["turn"]).to_json()
+
+
+_JOBS: Final = (diagnosis, periods, replay, search, caches, doctor, templates, duplicates, context, session_context)
+JOBS: Final[dict[str, Callable[..., Any]]] = {job.__name__: job for job in _JOBS}

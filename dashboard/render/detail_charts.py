@@ -42,6 +42,24 @@ def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
     return figure.update_xaxes(tickformat=None, hoverformat="%H:%M:%S", nticks=6)
 
 
+def context_by_turn(
+    turns: Sequence[int], stacks: Mapping[str, Sequence[int]], usd: Sequence[Decimal], colours: Mapping[str, str]
+) -> go.Figure:
+    """The input tokens of each turn of a session, stacked by what they are; hovering adds what the input cost."""
+    figure = canvas(height=320)
+    for number, (source, counts) in enumerate(stacks.items()):
+        figure.add_bar(
+            x=list(turns), y=list(counts), name=plain(source),
+            marker={"color": colour(colours, source), "line": {"width": 0}},
+            customdata=[(f"{count:,}", money(cost)) for count, cost in zip(counts, usd, strict=True)],
+            hovertemplate=("" if number else "<b>input: %{customdata[1]}</b><br>")
+            + f"{plain(source, 40)}: %{{customdata[0]}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", bargap=0.08, hovermode="x unified")
+    axes(figure, x="turn", y="input tokens")
+    return figure.update_xaxes(showgrid=False, nticks=10, tickformat="d")
+
+
 def hit_bars(names: Sequence[str], tiers: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> go.Figure:
     """Share of demand calls that each cache tier served, one bar per strategy."""
     figure = canvas(height=110 + 38 * len(names))

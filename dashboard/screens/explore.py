@@ -19,18 +19,22 @@ from dashboard.widgets.page_frame import View
 ROWS = 12
 NARROW = 2  # columns of a matrix on a phone
 ANY = "any"
+OWN_ANSWER = ("prompts", "repeats", "context")  # these begin with a finding of their own
 
 
 def show() -> None:
     """Draw the page."""
     view = page_frame.view()
     report = results_cache.cost(*view.key, ("agent", "task", "model"), view.since, view.until)
-    blocks.finding(headline(report), level=1)
-    page_frame.remarks(view.coverage)
+    answer = st.container()
     look = st.segmented_control(
         "Look at", list(LOOKS), default=next(iter(LOOKS)), key="look", bind="query-params", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
+    with answer:
+        if look not in OWN_ANSWER:
+            blocks.finding(headline(report), level=1)
+        page_frame.remarks(view.coverage)
     if not report["rows"]:
         blocks.nothing("No call in these days", "Choose other days above.")
         return
@@ -138,7 +142,7 @@ def _prompts(view: View, _report: document_views.Document) -> None:
         return
     changed = sum(len(template["versions"]) > 1 for template in found["templates"])
     count = counted(len(found["templates"]), "template")
-    blocks.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed")
+    blocks.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed", level=1)
     rows = []
     for template in found["templates"]:
         newest = template["versions"][-1]
@@ -169,7 +173,9 @@ def _repeats(view: View, _report: document_views.Document) -> None:
     found = _job_result(view, "duplicates", "Comparing requests")
     if found is None:
         return
-    blocks.finding(f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly")
+    blocks.finding(
+        f"{found['repeats']:,} of {counted(found['calls'], 'call')} repeat an earlier request exactly", level=1
+    )
     columns = (
         Column("where"),
         Column("requests asked again", calls_drilldown.count, figure=True, minor=True),
@@ -207,7 +213,7 @@ def _context(view: View, _report: document_views.Document) -> None:
         return
     total, first = Decimal(found["input_cost_usd"]), found["sources"][0]
     part = float(Decimal(first["cost_usd"]) / total) if total else first["tokens"] / found["input_tokens"]
-    blocks.finding(f"{share(part)} of the input cost of {money(total)} is {first['source']}")
+    blocks.finding(f"{share(part)} of the input cost of {money(total)} is {first['source']}", level=1)
     rows = tuple(
         (row["source"], row["tokens"], document_views.dollars(row["cache_read_usd"]),
          document_views.dollars(row["cache_write_usd"]), document_views.dollars(row["full_price_usd"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -279,6 +280,14 @@ def _movers(view: page_frame.View, found: document_views.Document) -> None:
 def _proof(view: page_frame.View, report: document_views.Document, dimension: str) -> None:
     def every_day() -> None:
         drawn = document_views.trajectory(report, dimension, results_cache.colours(*view.key, dimension))
-        blocks.table(evidence_tables.days(report, drawn, dimension), f"cost-by-day-{dimension}", limit=DAYS_SHOWN)
+        table = evidence_tables.days(report, drawn, dimension)
+        total: list[object] = ["all days"]
+        for column in list(zip(*table.rows, strict=True))[1:]:
+            known = [value for value in column if isinstance(value, (int, Decimal))]
+            total.append(sum(known[1:], known[0]) if known else None)
+        first, *others = table.columns
+        dated = replace(first, text=lambda day: first.text(day) if isinstance(day, date) else str(day))
+        table = replace(table, columns=(dated, *others), total=tuple(total))
+        blocks.table(table, f"cost-by-day-{dimension}", limit=DAYS_SHOWN)
 
     fragments.fold("Every day in figures", "every-day", every_day)

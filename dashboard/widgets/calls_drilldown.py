@@ -18,7 +18,7 @@ from dashboard.data.scope import Scope
 from dashboard.documents import document_views
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
-from dashboard.widgets import blocks, fragments
+from dashboard.widgets import blocks, fragments, session_context
 from dashboard.widgets.page_frame import View
 
 DRIVERS_SHOWN = 8
@@ -57,8 +57,13 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
         blocks.note(f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS_SHOWN else f"{len(rows)} sessions.")
         blocks.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
-        session = st.selectbox("Session", options, key="session", bind="query-params", help="One session, call by call")
+        session = st.selectbox(
+            "Session", options, key="session", bind="query-params", accept_new_options=True,
+            help="One session, call by call; the id of any other can be typed",
+        )  # fmt: skip
         of_session(view, {**dict(where), "session": session} if session else dict(where), since, until)
+        if session:
+            session_context.fold(view, session, since, until)
     else:
         blocks.note("These calls name no session.")
         of_session(view, dict(where), since, until)

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.dimensions import dimension
+from analysis.dimensions import Dimension, dimension
 from analysis.formatting import usd
 from analysis.price_book import vocabulary
 from replay.context.lanes import Turns, lanes, turns_of
@@ -127,7 +127,7 @@ class Context:
 def context(traffic: Traffic, *, by: Sequence[str] = (), limit: int = 20) -> Context:
     """Divide the input cost of the window's calls among the sources of their requests, and the dearest `limit` items.
 
-    `by` are dimensions that rules may see (agent, task, model, session, ...). Raises InputError for any other.
+    `by` are dimensions that rules may see (agent, task, model, session, turn, ...). Raises InputError for any other.
     """
     prompts = load_prompts(traffic, texts=True)
     parts = parts_of(prompts.contents)
@@ -154,7 +154,7 @@ def context(traffic: Traffic, *, by: Sequence[str] = (), limit: int = 20) -> Con
         input_tokens=sum(one.tokens for one in shares),
         input_pico=sum(one.pico for one in shares),
         again_pico=int(by_part[:, 4].sum()),
-        by=tuple(dimension(name).name for name in by),
+        by=tuple(_dimension(name).name for name in by),
         shares=tuple(sorted(shares, key=lambda one: (-one.pico, -one.tokens, one.source, str(one.group)))),
         items=_items(prompts, parts, by_part, limit),
         turns=turns_of(traffic, prompts, lane, order, zones, cost),
@@ -251,10 +251,15 @@ def _groups(traffic: Traffic, by: Sequence[str]) -> tuple[list[tuple[Any, ...]],
     return names, np.ascontiguousarray(ids, np.int64)
 
 
+def _dimension(name: str) -> Dimension:
+    """A dimension of calls, or the turn, which is known of replayed ones."""
+    return dimension(name, "rule" if name == "turn" else "group")
+
+
 def _rule(name: str) -> str:
     from ingest.errors import InputError
 
-    known = dimension(name)
+    known = _dimension(name)
     if not known.rule:
         raise InputError(f"the context cannot be divided by {known.name}", remedy="Use: agent, task, model, session")
     return known.rule

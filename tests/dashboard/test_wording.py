@@ -38,7 +38,8 @@ def test_terminal_page_and_report_say_the_same_sentence_of_the_demo(
     for audience in html_report.AUDIENCES:
         assert said in plain(html_report.html(findings, audience))
     assert escape_markdown(said) in html_report.markdown(findings)
-    page = open_page(origin_story, "strategies", strategies=[load(path).name for path in files])
+    chosen = [load(path).name for path in files]
+    page = open_page(origin_story, "strategies", strategies=chosen, days=f"{days[0]}..{days[-1]}")
     assert plain(next(part.value for part in page.html if "<h1" in part.value)) == f'<h1 class="hc-finding">{said}</h1>'
 
 
