@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clock import leaping_clock
 from provider import Provider
 from typer.testing import CliRunner
 
@@ -22,25 +21,6 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "story.md"
 MONDAY = 1_772_409_600.0  # 2026-03-02, 00:00 UTC
 
 
-class Clock:
-    """Begins at `start`; sleeping moves it and takes no time."""
-
-    def __init__(self, start: float) -> None:
-        self._ahead = start - time.time()
-        self._real = time.time
-        self._lock = threading.Lock()
-
-    def time(self) -> float:
-        return self._real() + self._ahead
-
-    def time_ns(self) -> int:
-        return round(self.time() * 1e9)
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._ahead += max(seconds, 0.0)
-
-
 def test_what_the_page_tells_happens_and_its_dollars_add_up(
     upstream: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,10 +28,7 @@ def test_what_the_page_tells_happens_and_its_dollars_add_up(
     monkeypatch.setenv("OPENAI_BASE_URL", upstream.url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "hindcast", public_api)
-    clock = Clock(MONDAY)
-    monkeypatch.setattr(time, "time", clock.time)
-    monkeypatch.setattr(time, "time_ns", clock.time_ns)
-    monkeypatch.setattr(time, "sleep", clock.sleep)
+    leaping_clock(monkeypatch, MONDAY)
     told: dict[str, Any] = {}
     for language, block in re.findall(
         r"^```(python|bash)\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
