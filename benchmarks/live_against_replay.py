@@ -1,7 +1,7 @@
 """A strategy on live calls of several threads and processes, with a real Redis, against the replay of what it logged.
 
 The calls are those of the demo's pipeline, with their texts, and ChatDev's questions where a log of them is given, each
-asked twice. Counts the calls whose model, cache outcome or tier the replay of the log decides otherwise, by kind, and
+asked twice, the second time up to a thousand calls later. Counts the calls whose model, cache outcome or tier the replay of the log decides otherwise, by kind, and
 compares the dollars of those that it decides alike.
 
     python -m benchmarks.live_against_replay --calls 50000 --threads 8 --processes 2 --chatdev chatdev_calls.jsonl.zst
@@ -23,7 +23,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -31,7 +30,6 @@ from typing import Any
 
 STRATEGY = """
 name: routed and cached
-compress: [whitespace, {history_window: {messages: 12, when: "input_words > 4000"}}]
 route:
   - {match: {agent: "draft*"}, model: gpt-4o-mini}
   - {match: {agent: "refine*"}, cascade: [gpt-4o-mini, gpt-4o], escalate: {when: "finish_reason = 'length'"}}
@@ -44,6 +42,8 @@ cache:
     - {name: memory, scope: process, ttl: 5s, max_entries: 300}
     - {name: redis, scope: shared, ttl: 60s}
 """
+COMPRESS = 'compress: [whitespace, {history_window: {messages: 12, when: "input_words > 4000"}}]\n'
+AGAIN = 1000  # calls later a call comes again, at most
 REDIS_S = 2.0  # Redis is waited for, so that a full machine does not look like a Redis that is gone
 
 
@@ -91,27 +91,28 @@ def workload(folder: Path, calls: int, chatdev: Path | None) -> list[dict[str, A
     """The calls in the order in which they are asked."""
     import zstandard
 
-    from sample_logs.generate import START, Traffic, generate
+    from sample_logs.generate import Traffic, generate
 
     def lines(path: Path) -> Iterator[dict[str, Any]]:
         with zstandard.open(path, "rt", encoding="utf-8") as file:
             yield from (json.loads(line) for line in file)
 
     rng = random.Random(22)
-    asked = [{"agent": call["agent"] or "assistant", "task": call.get("phase") or "chat", "session": call["session_id"],
-              "messages": call["messages"]}
-             for call in (lines(chatdev) if chatdev else ()) if call["messages"]] * 2  # fmt: skip
-    rng.shuffle(asked)
-    days = 3 + (calls - len(asked)) // 6000  # after its spike the pipeline makes some 8,000 calls a day
-    spike = START + timedelta(days=2)
-    logs = generate(folder / "demo", days=days, spike_day=spike, traffic=Traffic(text_every=(1, 1)))
+    once = [{"agent": call["agent"] or "assistant", "task": call.get("phase") or "chat", "session": call["session_id"],
+             "messages": call["messages"]}
+            for call in (lines(chatdev) if chatdev else ()) if call["messages"]]  # fmt: skip
+    rng.shuffle(once)
+    days = 2 + calls // 2 // 1600  # before its spike the pipeline makes some 1,800 calls a day
+    logs = generate(folder / "demo", days=days, traffic=Traffic(text_every=(1, 1)))
     demo = ({"agent": call["agent"], "task": call["task"], "session": call["conversation_id"],
              "messages": call["input_messages"]}
             for log in logs for call in lines(log) if "content" in call["input_messages"][0])  # fmt: skip
-    made = list(islice(demo, calls - len(asked)))
-    for call in asked:
+    made = list(islice(demo, max(calls // 2 - len(once), 0)))
+    for call in once:
         made.insert(rng.randrange(len(made) + 1), call)
-    return made
+    places = list(enumerate(made))
+    again = [(place + rng.randrange(1, AGAIN), call) for place, call in enumerate(made)]
+    return [call for _, call in sorted([*places, *again], key=lambda one: one[0])][:calls]
 
 
 def work(folder: Path, port: int, redis: int, threads: int, number: int) -> None:
@@ -137,7 +138,7 @@ def work(folder: Path, port: int, redis: int, threads: int, number: int) -> None
     print(dict(client.hindcast.counts), file=sys.stderr)
 
 
-def compare(folder: Path) -> None:
+def compare(folder: Path, *, text: bool) -> None:
     """Print how many calls the replay decides otherwise, and the dollars of the others."""
     from analysis.ledger.ledger import update
     from ingest.pipeline.run import ingest
@@ -147,7 +148,7 @@ def compare(folder: Path) -> None:
 
     store = Store(folder / "s.duckdb")
     logs = sorted(folder.glob("calls-*.jsonl"))
-    ingest(store, logs)
+    ingest(store, logs, text=text)
     update(store)
     with store.read() as con:
         rows = con.execute("SELECT call_no, path, source_row FROM calls JOIN sources USING (source_id)").fetchall()
@@ -194,6 +195,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--chatdev", type=Path)
+    parser.add_argument("--compress", action="store_true", help="with compressors too")
     parser.add_argument("--keep", type=Path, help="a folder for the logs and the store")
     chosen = parser.parse_args()
     server = shutil.which("redis-server")
@@ -202,7 +204,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder, port, redis = chosen.keep or Path(name), _free(), _free()
-        (folder / "s.yaml").write_text(STRATEGY)
+        (folder / "s.yaml").write_text(STRATEGY + (COMPRESS if chosen.compress else ""))
         made = workload(folder, chosen.calls, chosen.chatdev)
         for number in range(chosen.processes):
             mine = "".join(json.dumps(call) + "\n" for call in made[number :: chosen.processes])
@@ -224,7 +226,7 @@ def main() -> None:
             ]  # fmt: skip
             if any(program.wait() for program in programs):
                 raise SystemExit("a program failed")
-            compare(folder)
+            compare(folder, text=chosen.compress)
         finally:
             for process in beside:
                 process.kill()

@@ -80,7 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if "messages" not in body:
             self._send(
-                200, json.dumps(_responses(body) if self.path.endswith("/responses") else _vectors(body)).encode()
+                200,
+                json.dumps(
+                    _responses(body, self.server.finish(body)) if self.path.endswith("/responses") else _vectors(body)
+                ).encode(),
             )
             return
         text = f"{body['model']} {digest(body['messages'])}"
@@ -116,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def _responses(body: dict[str, Any]) -> dict[str, Any]:
+def _responses(body: dict[str, Any], finish: str) -> dict[str, Any]:
     text = f"{body['model']} {digest([{'input': body['input']}])}"
     content = [{"type": "output_text", "text": text, "annotations": []}]
     message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
@@ -124,7 +127,9 @@ def _responses(body: dict[str, Any]) -> dict[str, Any]:
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     return {
         "id": f"resp-{time.time_ns()}", "object": "response", "created_at": 1770000000, "model": body["model"],
-        "status": "completed", "output": [message], "usage": usage, "parallel_tool_calls": True, "tool_choice": "auto",
+        "status": "completed" if finish == "stop" else "incomplete",
+        "incomplete_details": None if finish == "stop" else {"reason": "max_output_tokens"}, "output": [message],
+        "usage": usage, "parallel_tool_calls": True, "tool_choice": "auto",
         "tools": [],
     }  # fmt: skip
 

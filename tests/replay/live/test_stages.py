@@ -218,6 +218,55 @@ def replayed_lines(folder: Path) -> list[dict[str, Any]]:
     return [{"request_model": row["model"]} for row in sorted(replayed(folder), key=lambda row: row["call_no"])]
 
 
+def test_every_stage_runs_for_async_chats_streams_and_responses(
+    upstream: Provider, tmp_path: Path, redis_url: str
+) -> None:
+    text = """
+name: all of it
+compress: [whitespace]
+classifier: {model: gpt-4.1-nano, asks: 'Is this hard?', labels: [easy, hard]}
+route:
+  - {match: {task: hard}, cascade: [gpt-4o-mini, gpt-4o], escalate: {when: "finish_reason IN ('length', 'max_output_tokens')"}}
+  - {match: {task: easy}, model: gpt-4.1-mini}
+on_error: gpt-4.1
+cache: {in_flight: coalesced, tiers: [{name: memory, scope: process}, {name: redis, scope: shared, ttl: 1h}]}
+"""
+    client = client_of(upstream, tmp_path, text, openai.AsyncOpenAI, redis=redis_url, include_usage=True)
+    upstream.finish = lambda body: "length" if body["model"] == "gpt-4o-mini" else "stop"
+    upstream.says = lambda body: (
+        ("hard" if "prove" in str(body) else "easy") if "nano" in body["model"] else body["model"]
+    )
+    upstream.failing = {"gpt-4.1-mini"}
+
+    async def chat(question: str, stream: bool) -> str:
+        said: Any = [{"role": "user", "content": question}]
+        answer = await client.chat.completions.create(model="gpt-4-turbo", messages=said, stream=stream)
+        if not stream:
+            return str(answer.choices[0].message.content)
+        return "".join([part.choices[0].delta.content or "" async for part in answer if part.choices])
+
+    async def respond(question: str) -> str:
+        answer = await client.responses.create(model="gpt-4-turbo", input=question)
+        return str(answer.output_text.split()[0])
+
+    async def everything() -> list[str]:
+        found = []
+        for _ in range(2):
+            for question in ("prove  it", "add  up"):
+                found += [await chat(question, False), await chat(f"{question} aloud", True), await respond(question)]
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(asyncio.run, everything()).result()
+    assert got == (["gpt-4o"] * 3 + ["gpt-4.1"] * 3) * 2
+    # hard ones came from the cache the second time; failed ones and the classifier were asked each time
+    assert upstream.asked == {"gpt-4.1-nano": 12, "gpt-4o-mini": 3, "gpt-4o": 3, "gpt-4.1-mini": 6, "gpt-4.1": 6}
+    assert client.hindcast.counts["hit: memory"] == 3
+    assert not any(what.startswith(("fell open", "not ")) for what in client.hindcast.counts)
+    live = [line.get("response_model") or line["request_model"] for line in lines_of(client)]
+    assert [row["model"] for row in sorted(replayed(tmp_path), key=lambda row: row["call_no"])] == live
+
+
 def test_what_a_policy_asked_by_itself_is_left_alone_by_any_other_strategy(upstream: Provider, tmp_path: Path) -> None:
     client = client_of(upstream, tmp_path, CASCADE)
     upstream.finish = lambda body: "length" if body["model"] == "gpt-4o-mini" else "stop"
