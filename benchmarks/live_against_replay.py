@@ -1,8 +1,8 @@
 """A strategy on live calls of several threads and processes, with a real Redis, against the replay of what it logged.
 
 The calls are those of the demo's pipeline, with their texts, and ChatDev's questions where a log of them is given, each
-asked twice, the second time up to a thousand calls later. Counts the calls whose model, cache outcome or tier the replay of the log decides otherwise, by kind, and
-compares the dollars of those that it decides alike.
+asked twice, the second time up to a thousand calls later. Counts the calls whose model, cache outcome or tier the
+replay of the log decides otherwise, by kind, and compares the dollars of those that it decides alike.
 
     python -m benchmarks.live_against_replay --calls 50000 --threads 8 --processes 2 --chatdev chatdev_calls.jsonl.zst
 """

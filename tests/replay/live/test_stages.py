@@ -226,7 +226,9 @@ name: all of it
 compress: [whitespace]
 classifier: {model: gpt-4.1-nano, asks: 'Is this hard?', labels: [easy, hard]}
 route:
-  - {match: {task: hard}, cascade: [gpt-4o-mini, gpt-4o], escalate: {when: "finish_reason IN ('length', 'max_output_tokens')"}}
+  - match: {task: hard}
+    cascade: [gpt-4o-mini, gpt-4o]
+    escalate: {when: "finish_reason IN ('length', 'max_output_tokens')"}
   - {match: {task: easy}, model: gpt-4.1-mini}
 on_error: gpt-4.1
 cache: {in_flight: coalesced, tiers: [{name: memory, scope: process}, {name: redis, scope: shared, ttl: 1h}]}
@@ -253,7 +255,11 @@ cache: {in_flight: coalesced, tiers: [{name: memory, scope: process}, {name: red
         found = []
         for _ in range(2):
             for question in ("prove  it", "add  up"):
-                found += [await chat(question, False), await chat(f"{question} aloud", True), await respond(question)]
+                found += [
+                    await chat(question, False),
+                    await chat(f"{question} aloud", True),
+                    await respond(f"{question} soon"),
+                ]
         return found
 
     with ThreadPoolExecutor(1) as pool:
