@@ -11,14 +11,17 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from analysis.pricing.model_info import model_info
 from ingest.capture.clients import PROVIDERS
+from ingest.contents import tokenizer
 from replay.live.live_request import LiveRequest
 from replay.rollout import assignment
 from replay.stages import eligibility, rule_evaluation
+from replay.stages.compression import DEFAULT_ENCODING
 from replay.strategy.conditions import COLUMNS, KINDS
 from replay.strategy.fields import Selection
 from replay.strategy.schema import LOGGED, Compressor, Strategy
@@ -240,9 +243,8 @@ def _unit(request: LiveRequest, unit: str) -> str | None:
 
 
 def _tokens(request: LiveRequest) -> int:
-    import tiktoken
-
-    encoding = tiktoken.get_encoding("o200k_base")
+    contents = [(value, "message") for value in request.call.messages or ()]
+    contents += [(request.call.tools, "tools")] if request.call.tools else []
     return sum(
-        len(encoding.encode_ordinary(str(value))) for value in (request.call.messages, request.call.tools) if value
+        tokenizer.count_content(msgspec.json.encode(value).decode(), kind, DEFAULT_ENCODING) for value, kind in contents
     )

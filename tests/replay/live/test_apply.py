@@ -192,6 +192,15 @@ def test_what_fails_inside_sends_the_plain_call(
         assert ask(client, "short") == "gpt-4-turbo"
 
 
+def test_a_prompt_whose_bytes_leave_open_whether_it_fits_is_counted_without_a_network(
+    upstream: Provider, tmp_path: Path
+) -> None:
+    client = client_of(upstream, tmp_path, "name: w\nroute: [{default: gpt-4}]\n")  # 8,192 tokens
+    assert ask(client, "word " * 4_000) == "gpt-4"
+    assert ask(client, "word " * 9_000) == "gpt-4-turbo"
+    assert client.hindcast.counts == {"moved": 1, "stays: window": 1, "as asked": 1}
+
+
 def test_a_changed_file_is_taken_over_and_a_broken_one_is_not(
     upstream: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
