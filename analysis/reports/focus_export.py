@@ -2,7 +2,8 @@
 
 One row per day, model, meter, service tier and price, with agent and task in `Tags`. ListCost is the price book's,
 ContractedCost and EffectiveCost are after the user's own prices, and BilledCost equals them until an invoice says
-otherwise. FOCUS has no column for token kinds, so they are `SkuMeter`, and quantities are in millions of tokens.
+otherwise. FOCUS 1.4 has no column for token kinds, so they are `SkuMeter`, `x_CacheAction` (Read, Write, Uncached) and
+`x_TokenDirection` (Input, Output), and quantities are in millions of tokens.
 A call without a price has no row: FOCUS allows no null cost. How many there are is said beside the file.
 """
 
@@ -47,6 +48,12 @@ METERS: Final = {
     "Reasoning Tokens": ("reasoning_usd", "thought_tokens", "reasoning"),
     "Other": ("other_usd", None, None),
 }
+# kind of token -> CacheAction and TokenDirection, as the working draft after 1.4 names and defines them for
+# SkuPriceDetails (FOCUS_Spec pull request 2682, merged 2026-09); 1.4 does not define them, so they begin with x_
+CACHE_ACTION: Final = {"input": "Uncached", "cache_read": "Read", "cache_write": "Write", "output": "Uncached",
+                       "reasoning": "Uncached"}  # fmt: skip
+TOKEN_DIRECTION: Final = {"input": "Input", "cache_read": "Input", "cache_write": "Input", "output": "Output",
+                          "reasoning": "Output"}  # fmt: skip
 COLUMNS: Final = {
     "1.4": (
         "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
@@ -55,7 +62,8 @@ COLUMNS: Final = {
         "ContractedUnitPrice", "EffectiveCost", "HostProviderName", "InvoiceIssuerName", "ListCost", "ListUnitPrice",
         "PricingCategory", "PricingQuantity", "PricingUnit", "ServiceCategory", "ServiceName", "ServiceProviderName",
         "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName",
-        "Tags", "x_Model", "x_ServiceTier", "x_TokenKind", "x_CallCount", "x_PriceSource",
+        "Tags", "x_CacheAction", "x_CallCount", "x_Model", "x_PriceSource", "x_ServiceTier", "x_TokenDirection",
+        "x_TokenKind",
     ),
     "1.2": (
         "BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency",
@@ -65,8 +73,8 @@ COLUMNS: Final = {
         "ListCost", "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice",
         "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit",
         "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter",
-        "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags", "x_Model",
-        "x_ServiceTier", "x_TokenKind", "x_CallCount", "x_PriceSource",
+        "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags", "x_CacheAction",
+        "x_CallCount", "x_Model", "x_PriceSource", "x_ServiceTier", "x_TokenDirection", "x_TokenKind",
     ),
 }  # fmt: skip
 _ROWS: Final = """
@@ -216,14 +224,18 @@ def _charges(row: dict[str, Any], account: str, currency: str, spec: str) -> Ite
             "ConsumedUnit": "Calls" if tokens is None else "Tokens",
             "ChargeDescription": f"{model} {meter.lower()}, {row['tier']} tier",
             "SkuId": sku, "SkuMeter": meter, "SkuPriceId": f"{sku}/{row['tier']}/{row['price_id']}",
-            "SkuPriceDetails": json.dumps(_details(row, spec), sort_keys=True, separators=(",", ":")),
+            "SkuPriceDetails": json.dumps(_details(row, kind, spec), sort_keys=True, separators=(",", ":")),
             "x_TokenKind": kind or "other",
+            "x_CacheAction": CACHE_ACTION.get(kind or "", ""), "x_TokenDirection": TOKEN_DIRECTION.get(kind or "", ""),
         }  # fmt: skip
 
 
-def _details(row: dict[str, Any], spec: str) -> dict[str, str]:
+def _details(row: dict[str, Any], kind: str | None, spec: str) -> dict[str, str]:
     """Details of the price; keys that FOCUS does not define begin with `x_`."""
-    return {"x_Model": row["model"] or "(no model)", "x_ServiceTier": row["tier"], "x_FocusVersion": spec}
+    found = {"x_Model": row["model"] or "(no model)", "x_ServiceTier": row["tier"], "x_FocusVersion": spec}
+    if kind in CACHE_ACTION:
+        found |= {"x_CacheAction": CACHE_ACTION[kind], "x_TokenDirection": TOKEN_DIRECTION[kind]}
+    return found
 
 
 def _unit_price(cost: Decimal, quantity: Decimal, listed: Decimal | None) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.store import database
     from replay.strategy.schema import Strategy
 
-FORMATS = ("html", "md", "pdf")
+FORMATS = ("html", "md", "pdf", "docx")
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +48,8 @@ class Report(Result):
                 {"label": label, "value": value, "detail": detail} for label, value, detail in numbers(self.findings)
             ],
             "recommendation": recommendation(self.findings),
+            "decision": self.findings.decision.to_json(),
+            **({"showback": self.findings.showback.to_json()} if self.findings.showback else {}),
             **({"period": self.findings.review.to_json()} if self.findings.review else {}),
             "diagnosis": self.findings.diagnosis,
             "replay": self.findings.replay.to_json() if self.findings.replay else None,
@@ -71,16 +73,20 @@ def report(
     day: Day = None,
     since: Day = None,
     until: Day = None,
+    by: str | None = None,
 ) -> Report:
     """Write what happened, why, what was compared and what is recommended, as one file that needs no network.
 
     Parameters:
         store: a Store or its path.
-        output: the file to write; its ending tells the form: .html, .md or .pdf (printed by Chromium or Chrome).
+        output: the file to write; its ending tells the form: .html, .md, .docx (with the extra `docx`) or .pdf
+            (printed by Chromium or Chrome).
         strategies: strategies to compare; by default the files of ./strategies, else those of the package.
-        audience: everyone, stakeholders or engineers.
+        audience: everyone, stakeholders, engineers or finance.
         day: the day to explain; by default the first of the newest days that stand out, else the newest.
         since, until: the first and the last day of a period; its whole days are told beside as many before it.
+        by: for finance, the dimension that divides the bill: team, tag.KEY, agent, ...; by default the one that calls
+            have.
 
     Returns: a Report, the document of `hindcast report --json`.
 
@@ -93,7 +99,7 @@ def report(
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise InputError(
-            f"'{target.suffix}' is no form of a report", where=str(target), remedy="Use .html, .md or .pdf."
+            f"'{target.suffix}' is no form of a report", where=str(target), remedy="Use .html, .md, .docx or .pdf."
         )
     chosen = default_strategies() if strategies is None else as_strategies(strategies)
     return write_report(
@@ -104,6 +110,7 @@ def report(
         audience=audience,
         day=as_day(day),
         period=_period(since, until),
+        by=by,
     )
 
 
@@ -123,10 +130,11 @@ def write_report(
     audience: str,
     day: date | None,
     period: tuple[date, date | None] | None = None,
+    by: str | None = None,
     done: Callable[[str], None] | None = None,
 ) -> Report:
-    """Write the report to `target` as html, md or pdf; `-` writes no file. Strategies without a stage are left out."""
-    from dashboard.documents import html_report, pdf
+    """Write the report to `target` in one of `FORMATS`; `-` writes no file. Strategies without a stage are left out."""
+    from dashboard.documents import docx_report, html_report, pdf
     from dashboard.documents.story import gather
 
     if audience not in html_report.AUDIENCES:
@@ -134,11 +142,23 @@ def write_report(
     if not store.exists():
         raise StoreError(f"there is no store at {store.address}", remedy="Make one with: hindcast ingest PATH")
     browser = pdf.find_browser() if form == "pdf" else None
+    if form == "docx":
+        docx_report.require()
+    if by is not None and audience != "finance":
+        raise InputError("by divides the bill of --for finance", remedy="Add --for finance, or leave it out.")
     findings = gather(
-        store, [strategy for strategy in strategies if strategy.stages()], day=day, period=period, done=done
+        store,
+        [strategy for strategy in strategies if strategy.stages()],
+        day=day,
+        period=period,
+        finance=audience == "finance",
+        showback_by=by,
+        done=done,
     )
     if browser is not None:
         pdf.print_page(browser, html_report.html(findings, audience), target)
+    elif form == "docx":
+        docx_report.write(findings, audience, target)
     else:
         text = html_report.markdown(findings, audience) if form == "md" else html_report.html(findings, audience)
         if target == Path("-"):

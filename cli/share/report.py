@@ -27,13 +27,17 @@ def report(
         choice(
             "--for",
             registry("dashboard.documents.html_report", "AUDIENCES"),
-            "Whom it is for: everyone, stakeholders or engineers.",
+            "Whom it is for: everyone, stakeholders, engineers or finance.",
         ),
     ] = "everyone",
     day: Day = None,
     first: Since = None,  # not `since`: --day is the day to explain here
     until: Until = None,
     md: Annotated[bool, typer.Option("--md", help="Markdown for a pull request.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="DIM", help="For finance: what divides the bill: team, tag.KEY, agent."),
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="PDF, printed by Chromium or Chrome.")] = False,
     where: Where = None,
     store: StoreOption = DEFAULT_STORE,
@@ -69,6 +73,7 @@ def report(
             audience=audience,
             day=day,
             period=(first, until) if first else None,
+            by=by,
             done=lambda _name: bar.advance(1),
         )
     if json:
@@ -80,7 +85,7 @@ def report(
 
 
 def _form(output: Path | None, *, md: bool, pdf: bool) -> str:
-    """html, md or pdf: by the option, else by the ending of the file. Raises InputError where they contradict."""
+    """html, md, docx or pdf: by the option, else by the ending of the file. Raises InputError where they contradict."""
     from cli.python_api.reports import FORMATS
     from ingest.errors import InputError, did_you_mean
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from analysis import time_zone
 from analysis.diagnosis import narrative
@@ -20,8 +21,10 @@ from analysis.gates import settings as gate_settings
 from analysis.money import dollars
 from analysis.reports.cost import cost
 from dashboard.documents import document_views
+from dashboard.documents.decision import Decision, decide
 from dashboard.documents.document_views import Coverage, Document, Told
 from dashboard.documents.period_review import Review, period_of, review
+from dashboard.documents.showback import Showback, showback
 from dashboard.render import palette
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -29,6 +32,10 @@ from replay.advice.recommend import recommended
 from replay.advice.result_in_words import sentence
 from replay.engine.run import Replay, StrategyResult, run
 from replay.strategy.schema import Strategy
+
+_DAY: Final = re.compile(
+    r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\d{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b(?! \d{4})"
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Findings:
     newest: str = ""  # the newest day that can be judged, in a sentence
     earlier: tuple[str, ...] = ()
     review: Review | None = None  # of the period that was asked for
+    decision: Decision = field(default_factory=Decision)
+    showback: Showback | None = None  # where it was asked for
 
     @property
     def spike(self) -> date | None:
@@ -90,13 +99,16 @@ def gather(
     *,
     day: date | None = None,
     period: tuple[date, date | None] | None = None,
+    showback_by: str | None = None,
+    finance: bool = False,
     done: Callable[[str], None] | None = None,
 ) -> Findings:
     """Everything a report needs. `day` is explained instead of the newest odd one; strategies are replayed over the
     complete days of the level that it began, or over all.
 
     With `period`, the first and the last day or None, its whole days are told beside those before it, the newest odd
-    day of it is explained, and strategies are replayed over it.
+    day of it is explained, and strategies are replayed over it. With `finance` the bill is also told by a dimension,
+    `showback_by` or the one that calls have.
 
     Raises InputError where there is no call to speak of.
     """
@@ -115,7 +127,8 @@ def gather(
         found = to_json(diagnose(store, day=run_told.first))
     since, until = asked or _window(coverage, run_told)
     replayed = run(store, strategies, since=since, until=until, done=done) if strategies and costs else None
-    return Findings(
+    settings = gate_settings.read()
+    found_all = Findings(
         store=store.path.name,
         coverage=coverage,
         costs=costs,
@@ -127,7 +140,22 @@ def gather(
         run=run_told,
         newest=document_views.sentences(newest)[0] if newest and newest is not found else "",
         earlier=tuple(_earlier(newest, run_told)) if newest else (),
-        review=review(store, gate_settings.read(), coverage, by_agent, costs, *asked) if asked else None,
+        review=review(store, settings, coverage, by_agent, costs, *asked) if asked else None,
+        showback=showback(store, showback_by, *(asked or ())) if finance else None,
+    )
+    best = found_all.best
+    return replace(
+        found_all,
+        decision=decide(
+            store,
+            settings,
+            best,
+            next((one for one in strategies if best is not None and one.name == best.name), None),
+            calls=coverage.calls,
+            window=(since, until),
+            before=found_all.days_before() if run_told is not None and run_told.lasting else [],
+            newest=coverage.days[-1] if coverage.days else None,
+        ),
     )
 
 
@@ -157,6 +185,27 @@ def days_in_words(findings: Findings, most: int = 3) -> str:
     """The newest day, where the report tells of another, and the last runs of odd days before the one told."""
     before = f"Stood out before: {' '.join(findings.earlier[:most])}" if findings.earlier else ""
     return " ".join(text for text in (findings.newest and f"Newest day: {findings.newest}", before) if text)
+
+
+def with_years(text: str, coverage: Coverage) -> str:
+    """The text with a year behind each `Tue 5 Mar` that has none: the newest that the weekday fits, up to a year after
+    the log."""
+    if not coverage.days:
+        return text
+    last = coverage.days[-1] + timedelta(days=366)
+
+    def dated(found: re.Match[str]) -> str:
+        weekday, number, month = found.groups()
+        for year in range(last.year, coverage.days[0].year - 1, -1):
+            try:
+                day = datetime.strptime(f"{number} {month} {year}", "%d %b %Y").date()
+            except ValueError:
+                continue
+            if day <= last and f"{day:%a}" == weekday:
+                return f"{found[0]} {year}"
+        return found[0]
+
+    return _DAY.sub(dated, text)
 
 
 # -- sentences ---------------------------------------------------------------------------------------------------------
@@ -264,9 +313,9 @@ def numbers(findings: Findings) -> list[tuple[str, str, str]]:
         ]
     if best is not None:
         found.append((f"With '{best.name}'", money(best.per_day()), _less(best)))
-    if findings.ahead is not None and len(found) < 3:
+    if findings.ahead is not None and findings.decision.month is not None and len(found) < 3:
         ahead = findings.ahead
-        text = f"{ahead.first:%B}, if this week goes on"
+        text = f"{ahead.first:%B %Y}, as days go on"
         found.append((text, money(ahead.expected), f"{money(ahead.low)} to {money(ahead.high)}"))
     return found[:3]
 

@@ -37,7 +37,7 @@ Digest = tuple[int, ...]
 def run_id(strategy: Strategy, book_version: str, data: Digest, priors: Priors | None = None) -> str:
     """16 hex digits of data + prices + strategy + a person's own table of qualities. `data` is `digest(traffic)`."""
     own = [row.model_dump(mode="json") for row in priors.rows] if priors else []
-    said = (ENGINE_VERSION, book_version, json.dumps(strategy.document(), sort_keys=True), json.dumps(own), data)
+    said = (ENGINE_VERSION, book_version, json.dumps(strategy.meaning(), sort_keys=True), json.dumps(own), data)
     return hashlib.sha256("\n".join(map(str, said)).encode()).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -158,6 +159,9 @@ class Strategy(Part):
 
     name: Name
     description: str | None = None
+    owner: Name | None = None  # who decides, what, by when: for reports; a run's id leaves them out
+    decision: str | None = None
+    decide_by: date | None = None
     prompts: tuple[PromptChange, ...] = ()
     route: tuple[Rule, ...] = ()
     route_by: Literal["call", "conversation"] = "call"
@@ -212,9 +216,13 @@ class Strategy(Part):
         """The file's content as plain values without defaults: equal strategies give equal documents."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
+    def meaning(self) -> dict[str, Any]:
+        """`document` without who decides: what a replay depends on, and a run id is made of."""
+        return {key: value for key, value in self.document().items() if key not in ("owner", "decision", "decide_by")}
+
     def canonical_json(self) -> str:
-        """One text per meaning: what a run id is made of."""
-        return json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """One text per meaning."""
+        return json.dumps(self.meaning(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def load(path: str | Path) -> Strategy:

@@ -36,7 +36,7 @@ SIGNATURES = {
     "record": "(client, path='calls.jsonl', *, text=True, include_usage=None)",
     "replay": "(store, strategies, *, since=None, until=None, cold=False, scores=None)",
     "report": "(store, output='report.html', *, strategies=None, audience='everyone', day=None, since=None, "
-    "until=None)",
+    "until=None, by=None)",
     "verify": "(store, strategy, *, rollout, unit=None, control=None, since=None, until=None)",
 }
 NAMES = ["Store", "Strategy", "apply", "backtest", "cache_curve", "calls", "context", "cost", "diagnose", "errors",

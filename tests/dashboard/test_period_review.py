@@ -82,5 +82,5 @@ def test_the_report_of_a_period_says_so_in_every_form(store, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     findings = story.gather(store, [], period=(date(2024, 9, 16), date(2024, 9, 22)))
     for text in (markdown(findings), html(findings), html(findings, "stakeholders"), html(findings, "engineers")):
-        assert "from Mon 16 Sep to Sun 22 Sep 2024" in text
+        assert "from Mon 16 Sep 2024 to Sun 22 Sep 2024" in text
         assert "What was promised, and what came true" in text

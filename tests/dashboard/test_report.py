@@ -60,7 +60,7 @@ def test_the_report_asks_no_other_machine_for_anything(page: str) -> None:
 def test_the_report_says_what_diagnose_and_replay_say(spiky: Store, page: str, findings: Findings) -> None:
     text = body(page)
     found = ask(spiky, "diagnose", "--day", "2024-03-05")
-    assert found["summary"].split(" in one day.")[0] in text
+    assert found["summary"].split(" in one day.")[0].replace("5 Mar", "5 Mar 2024") in text
     for cause in found["causes"]:
         assert money(Decimal(cause["delta"]), sign=True) in text
     files = [str(path) for path in sample_logs.strategies()[1:]]
@@ -74,8 +74,8 @@ def test_the_report_says_what_diagnose_and_replay_say(spiky: Store, page: str, f
 def test_stakeholders_get_three_numbers_two_pictures_and_one_recommendation(findings: Findings) -> None:
     text = html_report.html(findings, "stakeholders")
     assert text.count('class="hc-kpi"') == 3
-    assert text.count('class="hc-picture"') == 2
-    assert body(text).count("What to do") == 1
+    assert text.count('class="hc-picture"') + text.count('class="hc-steps"') == 2
+    assert body(text).count("What is proposed") == 1
     assert "Words used" in text
 
 
@@ -100,7 +100,7 @@ def test_text_from_a_log_is_text_in_the_report(findings: Findings) -> None:
     for audience in html_report.AUDIENCES:
         page = html_report.html(findings, audience)
         scripts = re.findall(r"<script[^>]*>", page)
-        assert set(scripts) == {"<script>", '<script type="application/json">'}
+        assert set(scripts) <= {"<script>", '<script type="application/json">'}
         assert scripts.count("<script>") == 2
         assert "<img" not in re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     written = html_report.markdown(findings, "engineers")
