@@ -1,0 +1,195 @@
+"""How near forecasts of daily cost come on 14 held-out days, how often their ranges hold, and what commitments lose.
+
+Made worlds (levels, weekends, growth, past jumps and spikes, heavy tails, drift, gaps) beside AutoETS where statsforecast
+is installed; with `--rates` the clients of ServeGen (43 clients, 14 days): days held out after a week, and provisioned
+units chosen on the first week and paid in the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.array_types import Float64Array
+from analysis.forecast.daily_forecast import forecast
+from replay.scenario import throughput
+
+START = date(2026, 3, 2)
+HELD_OUT = 14
+KNOWN = (28, 42, 84)
+STABLE = ("flat", "growth", "new level", "heavy tails", "autocorrelated", "spike", "idle weekends")
+OTHER = ("drift", "spikes", "gaps", "noisy")
+PRICES = (0.3, 0.5, 0.7)  # of a unit, beside what it serves at the API's price
+
+
+def world(rng: np.random.Generator, kind: str, known: int) -> tuple[list[date], Float64Array]:
+    """Days and dollars of one made world, `known` days and HELD_OUT more."""
+    count = known + HELD_OUT
+    start = START + timedelta(days=int(rng.integers(0, 7)))
+    days = [start + timedelta(days=number) for number in range(count)]
+    weekday = np.array([day.weekday() for day in days])
+    noise = float(rng.choice([0.03, 0.06, 0.1, 0.15, 0.2]))
+    effects = rng.normal(0, rng.choice([0.02, 0.08]), 7)
+    if rng.random() < 0.4:
+        effects[5:] += np.log(rng.uniform(0.1, 0.9))
+    level = np.full(count, rng.uniform(0, 7))
+    error = rng.normal(0, noise, count)
+    if kind == "growth":
+        level += np.log(1 + rng.choice([-0.15, -0.08, 0.05, 0.1, 0.2, 0.3])) / 30.4 * np.arange(count)
+    if kind == "new level":
+        level[known - int(rng.integers(7, max(8, known // 2))) :] += np.log(rng.choice([0.4, 0.6, 1.8, 3, 6]))
+    if kind == "heavy tails":
+        error = rng.standard_t(4, count) * noise * 0.75
+    if kind == "autocorrelated":
+        for at in range(1, count):
+            error[at] += 0.4 * error[at - 1]
+    if kind == "drift":
+        level += np.cumsum(rng.normal(0, rng.choice([0.02, 0.05]), count))
+    if kind == "noisy":
+        error = rng.normal(0, 0.5, count)
+    usd = np.exp(level + effects[weekday] + error)
+    if kind == "spike":
+        for _ in range(int(rng.integers(1, 3))):
+            usd[int(rng.integers(3, known - 1))] *= rng.choice([3, 5, 8])
+    if kind == "spikes":
+        usd = np.where(rng.random(count) < 0.05, usd * rng.choice([3, 5], count), usd)
+    if kind == "idle weekends":
+        usd[weekday >= 5] = 0
+    if kind == "gaps":
+        usd = np.where(rng.random(count) < 0.7, usd, 0)
+    return days, usd.astype(np.float64)
+
+
+def auto_ets() -> Callable[[Float64Array], float] | None:
+    """The sum of the next HELD_OUT days by AutoETS; None where statsforecast is not installed."""
+    if find_spec("statsforecast") is None:
+        return None
+    warnings.filterwarnings("ignore")
+    from statsforecast.models import AutoETS
+
+    def foreseen(usd: Float64Array) -> float:
+        return float(AutoETS(season_length=7).forecast(y=usd, h=HELD_OUT)["mean"].sum())
+
+    return foreseen
+
+
+def made_worlds(per: int, seed: int) -> None:
+    peer, rng = auto_ets(), np.random.default_rng(seed)
+    rows: list[tuple[str, float, float, float, float, float]] = []
+    for kind in (*STABLE, *OTHER):
+        for known in KNOWN:
+            for _ in range(per):
+                days, usd = world(rng, kind, known)
+                made = forecast(dict(zip(days[:known], usd[:known].tolist(), strict=True)), days[:known], days[-1])
+                if made is None:
+                    continue
+                told = made.over(days[known:])
+                other = peer(usd[:known]) if peer else float("nan")
+                rows.append((kind, float(usd[known:].sum()), told.usd, told.low, told.high, other))
+    print(f"{len(rows)} made worlds, seed {seed}, {HELD_OUT} days held out")
+    print(
+        f"{'':18}{'within 10 %':>12}{'mean error':>12}{'range holds':>12}{'AutoETS: within 10 %':>22}{'mean error':>12}"
+    )
+    groups: Sequence[tuple[str, Sequence[str]]] = [
+        *((kind, (kind,)) for kind in (*STABLE, *OTHER)), ("stable", STABLE), ("all", (*STABLE, *OTHER)),
+    ]  # fmt: skip
+    for name, kinds in groups:
+        truth, usd, low, high, other = np.array([row[1:] for row in rows if row[0] in kinds]).T
+        held = float(np.mean((low <= truth) & (truth <= high)))
+        error, theirs = np.abs(usd / truth - 1), np.abs(other / truth - 1)
+        print(f"{name:18}{np.mean(error < 0.1):12.3f}{error.mean():12.4f}{held:12.3f}"
+              f"{np.mean(theirs < 0.1):22.3f}{theirs.mean():12.4f}")  # fmt: skip
+
+
+def clients(path: Path) -> dict[str, Float64Array]:
+    """Requests of each client by slot of 600 s over 14 days, and of all together."""
+    import polars as pl
+
+    rates = pl.read_parquet(path).group_by("client", pl.col("start_sec") // 600).agg(pl.col("rate_rps").sum())
+    found: dict[str, Float64Array] = {}
+    for client, slot, rate in rates.sort("client", "start_sec").iter_rows():
+        if slot < 2016:
+            found.setdefault(str(client), np.zeros(2016))[slot] += rate * 600
+    return {**found, "all": np.sum(list(found.values()), axis=0)}
+
+
+def served(found: dict[str, Float64Array]) -> None:
+    days = [START + timedelta(days=number) for number in range(14)]
+    print("ServeGen: days held out after the first ones, by client")
+    for known in (7, 8, 9, 10, 11):
+        rows = []
+        for slots in found.values():
+            daily = slots.reshape(14, 144).sum(axis=1)
+            if (daily[:known] > 0).sum() < 5 or not daily[known:].sum():
+                continue
+            made = forecast(dict(zip(days[:known], daily[:known].tolist(), strict=True)), days[:known], days[-1])
+            if made is not None:
+                told = made.over(days[known:])
+                rows.append((daily[known:].sum(), told.usd, told.low, told.high))
+        truth, usd, low, high = np.array(rows).T
+        held = float(np.mean((low <= truth) & (truth <= high)))
+        print(f"  {known:2} days known: {len(rows)} clients, median error {np.median(np.abs(usd / truth - 1)):.3f}, "
+              f"range holds {held:.3f}")  # fmt: skip
+
+
+def committed(found: dict[str, Float64Array]) -> None:
+    print("ServeGen: units chosen on week 1, paid in week 2; regret in points of the API bill")
+    for price in PRICES:
+        plan = throughput.Plan(price, 15, 5)
+        rows: list[tuple[str, float, float]] = []
+        for name, slots in found.items():
+            demand = slots / max(slots[:1008].max(), 1e-9) * 200
+            first, second = demand[:1008], demand[1008:]
+            if not slots[:1008].sum() or not second.sum():
+                continue
+            chosen: Any = throughput.regret((first, first / 6), (second, second / 6), 10, plan)
+            rows.append((name, chosen[1] * 100, float(second.sum() / first.sum())))
+        lost = np.array([row[1] for row in rows])
+        steady = np.array([row[1] for row in rows if 0.8 < row[2] < 1.25])
+        whole = next(row for row in rows if row[0] == "all")
+        print(f"  a unit at {price:.0%} of what it serves: median {np.median(lost):.2f}, at most 1 point for "
+              f"{np.mean(lost <= 1):.0%} of {len(lost)}; of {len(steady)} whose weeks differ by under a quarter "
+              f"median {np.median(steady):.2f}, {np.mean(steady <= 1):.0%}; all together {whole[1]:.2f} "
+              f"(week 2 is {whole[2]:.2f} of week 1)")  # fmt: skip
+
+
+def repeated(seed: int) -> None:
+    """Weeks of one and the same pattern with noise: what sampling alone loses."""
+    rng = np.random.default_rng(seed)
+    lost = []
+    for _ in range(60):
+        day = 1 + 0.8 * np.sin(np.linspace(0, 2 * np.pi, 144)) ** 2
+        week = np.concatenate([day * (0.4 if number >= 5 else 1.0) for number in range(7)]) * rng.uniform(20, 200)
+        first, second = (week * rng.gamma(25, 1 / 25, 1008) for _ in range(2))
+        plan = throughput.Plan(float(rng.choice(PRICES)), 15, 5)
+        lost.append(100 * throughput.regret((first, first / 6), (second, second / 6), 10, plan)[1])
+    print(
+        f"made weeks that repeat: regret at most {max(lost):.2f} points, median {np.median(lost):.3f}, of {len(lost)}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rates", type=Path, help="Parquet file of request rates (ServeGen, m-small)")
+    parser.add_argument("--worlds", type=int, default=3, help="worlds of each kind and length")
+    parser.add_argument("--seed", type=int, default=101)
+    args = parser.parse_args()
+    made_worlds(args.worlds, args.seed)
+    repeated(args.seed)
+    if args.rates is None or not args.rates.exists():
+        print("For real rates name their file: --rates servegen_m-small_rates.parquet")
+        return
+    found = clients(args.rates)
+    served(found)
+    committed(found)
+
+
+if __name__ == "__main__":
+    main()
