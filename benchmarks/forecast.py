@@ -1,8 +1,8 @@
 """How near forecasts of daily cost come on 14 held-out days, how often their ranges hold, and what commitments lose.
 
-Made worlds (levels, weekends, growth, past jumps and spikes, heavy tails, drift, gaps) beside AutoETS where statsforecast
-is installed; with `--rates` the clients of ServeGen (43 clients, 14 days): days held out after a week, and provisioned
-units chosen on the first week and paid in the second.
+Made worlds (levels, weekends, growth, past jumps and spikes, heavy tails, drift, gaps) beside AutoETS, where
+statsforecast is installed. With `--rates` the clients of ServeGen (43 clients, 14 days): days held out after a week,
+and provisioned units chosen on the first week and paid in the second.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,10 @@ def auto_ets() -> Callable[[Float64Array], float] | None:
     if find_spec("statsforecast") is None:
         return None
     warnings.filterwarnings("ignore")
-    from statsforecast.models import AutoETS
+    models: Any = import_module("statsforecast.models")
 
     def foreseen(usd: Float64Array) -> float:
-        return float(AutoETS(season_length=7).forecast(y=usd, h=HELD_OUT)["mean"].sum())
+        return float(models.AutoETS(season_length=7).forecast(y=usd, h=HELD_OUT)["mean"].sum())
 
     return foreseen
 
