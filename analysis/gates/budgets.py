@@ -16,7 +16,6 @@ from typing import Any, Final
 import duckdb
 
 from analysis import log_days, time_zone
-from analysis.anomalies.baseline import WINDOW
 from analysis.dimensions import Filter
 from analysis.forecast.month_outlook import outlook
 from analysis.formatting import count, money, named, share
@@ -86,7 +85,8 @@ def _gate(
         current = judged(budget.period, now)[-1]
         return _result(budget, None, None, f"{ends}, so nothing is known of what was spent {current.words}",
                        remedy="Ingest the newer logs, or judge an earlier day: --at DAY")  # fmt: skip
-    since = min(spans[0].start, _hour(log.newest) - (WINDOW * DAY if budget.period == "month" else WEEK))
+    # the month's outlook learns from all that is logged, as on the page
+    since = log.first if budget.period == "month" else min(spans[0].start, _hour(log.newest) - WEEK)
     rows = con.execute(
         f"""SELECT date_trunc('hour', start_time), {_SUMS[budget.unit]}, count(*), count_if({_UNKNOWN[budget.unit]})
             FROM {source} WHERE start_time BETWEEN $since AND $now AND {keep} GROUP BY 1 ORDER BY 1""",
@@ -181,7 +181,7 @@ def _as_outlook(
     daily: dict[date, Decimal] = {}
     for hour, amount in hours.items():
         daily[local_day(hour)] = daily.get(local_day(hour), ZERO) + amount
-    found = outlook(daily, [day for day in log.whole if (log.whole[-1] - day).days <= WINDOW]) if daily else None
+    found = outlook(daily, log.whole) if daily else None
     whole = sum(ahead.values(), ZERO)
     if found is None or found.last != period.last or not whole:
         return ahead

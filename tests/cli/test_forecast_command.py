@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from builder import build_store
 from terminal import hindcast
 
+from analysis.formatting import money
+from analysis.gates.budgets import budget_gates
+from analysis.gates.settings import Budget, Settings
 from analysis.ledger.ledger import update
 from cli.python_api.bill_forecast import forecast
 
@@ -49,6 +53,9 @@ def test_the_command_the_api_and_the_outlook_say_the_same(store: Path) -> None:
         document_views.day_costs(cost(held, by=("day",)).to_json()), document_views.coverage(held).whole_days
     )
     assert ahead is not None
+    budget = Budget(Decimal(1_000_000), "usd", "month", "forecast")
+    gate = budget_gates(held, Settings(budgets=(budget,)), datetime(2024, 10, 6, 23, 59, tzinfo=UTC))[0]
+    assert f"{money(ahead.expected)} in all" in gate.sentence
     assert document["periods"][0]["expected_usd"] == ahead.to_json()["expected_usd"]
     assert (month["expected_usd"], month["low_usd"], month["high_usd"]) == (ahead.expected, ahead.low, ahead.high)
     assert found.summary == document["summary"]
