@@ -53,10 +53,16 @@ class Showback:
             total = sum(by_month, Decimal(0))
             part = float(sum(row[1], Decimal(0)) / self.bill) if self.bill else None
             rows.append((row[0], *by_month, total, part, row[2], row[3]))
-        sums = [sum(column, Decimal(0)) for column in months]
-        total = ("the bill", *sums, sum(sums, Decimal(0)), 1.0 if self.bill else None,
-                 sum(row[2] for row in shown), sum(row[3] for row in shown))  # fmt: skip
-        return Table(f"Cost by {self.by}", columns, tuple(rows), total)
+        whole = [sum(column, Decimal(0)) for column in months]
+        last = (
+            "the bill",
+            *whole,
+            sum(whole, Decimal(0)),
+            1.0 if self.bill else None,
+            sum(row[2] for row in shown),
+            sum(row[3] for row in shown),
+        )
+        return Table(f"Cost by {self.by}", columns, tuple(rows), last)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: dollars as exact decimal strings."""
