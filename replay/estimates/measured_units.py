@@ -103,7 +103,7 @@ def measure(
         if len(members) >= LEAST:
             calls = first[members]
             by_chance = float(random[calls].mean()) >= BY_CHANCE or (
-                not np.isnan(propensity[calls]).any() and float(propensity[calls].std()) < ONE_PROPENSITY
+                float(propensity[calls].std()) < ONE_PROPENSITY and float(propensity[calls].mean()) < 1 - ONE_PROPENSITY
             )
             counts, tokens, answers = (part[members].astype(np.float64) for part in sums)
             shared = 1 - len(members) / int(many[np.searchsorted(of_whom, number)])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analysis.formatting import share
 from analysis.price_book import vocabulary
 from replay.evaluation.rollout_log import Log
-from replay.evaluation.unit_table import CONTROL, NO_ARM, UnitTable
+from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED, UnitTable
 from replay.quality.balance import one_sided, unevenly_scored
 
 Bools = NDArray[np.bool_]
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 UNPRICED_LIMIT: Final = 0.02  # of the units of a segment may have a call without a price, on each side
+OFF_PLAN: Final = 3.3  # standard errors of the share of treated: by chance once in a thousand
 UNEVEN: Final = "which ones may depend on how they went"
 MIXED_LIMIT: Final = 0.05  # of the units may have calls in both arms: an effect is diluted by about as much
 
@@ -122,6 +123,21 @@ def mixed_share(table: UnitTable, rollout: int) -> float:
 def mixed_arms(table: UnitTable, rollout: int) -> bool:
     """Whether too many units have calls in both arms for the arms to be compared."""
     return mixed_share(table, rollout) > MIXED_LIMIT
+
+
+def off_plan(drawn: UnitTable, planned: float) -> str | None:
+    """Why these units with an arm are not those that were drawn: another share is treated than `planned`; else None."""
+    if not 0 < planned < 1:
+        return None
+    _, place = np.unique(drawn.cluster, return_index=True)
+    treated = float((drawn.arm[place] == TREATED).mean())
+    error = (planned * (1 - planned) / len(place)) ** 0.5
+    if abs(treated - planned) <= OFF_PLAN * error:
+        return None
+    return (
+        f"{share(treated)} are treated where {share(planned)} were to be, so that the arms were not drawn as planned or"
+        " one of them is not all logged"
+    )
 
 
 def unfair_scores(score: Floats, treated: Bools, cluster: Int64, weight: Floats | None = None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.evaluation.comparison import mixed_arms, unfair_scores
+from replay.evaluation.comparison import mixed_arms, off_plan, unfair_scores
 from replay.evaluation.unit_table import CONTROL, TREATED, UnitTable
 from replay.rollout import arms, daily_series
 from replay.rollout.effects import Estimate, claimed
@@ -65,13 +65,14 @@ class Effect:
 class Effects:
     """The effects by measure, how they were estimated, and what the estimate takes for granted.
 
-    `unfair` says why no effect on quality is told though units are scored.
+    `unfair` says why no effect on quality is told though units are scored, `void` why none is claimed at all.
     """
 
     design: Design
     assumes: str
     effects: Mapping[str, Effect]
     unfair: str | None = None
+    void: str | None = None
 
     def get(self, measure: str) -> Effect | None:
         return self.effects.get(measure)
@@ -90,7 +91,7 @@ class Effects:
     def suspicion(self) -> Effect | None:
         """More calls per unit, by a tenth or more, which is likely but not claimed; None with a rebound."""
         found = self.effects.get(CALLS)
-        if found is None or self.rebound or found.claimed or found.estimate.p_value > SUSPECT:
+        if found is None or self.void or self.rebound or found.claimed or found.estimate.p_value > SUSPECT:
             return None
         return found if (found.estimate.relative or 0.0) >= SUSPECT_SHARE else None
 
@@ -112,11 +113,18 @@ def measures(table: UnitTable) -> dict[str, tuple[Floats, Floats]]:
     return found
 
 
-def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control: Bools | None = None) -> Effects:
+def estimate(
+    table: UnitTable,
+    rollout: int,
+    whole: tuple[int, int],
+    *,
+    control: Bools | None = None,
+    planned: float | None = None,
+) -> Effects:
     """The effects of the rollout on day `rollout` (since 1970-01-01).
 
-    `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment. None
-    where the units have no arm of their own.
+    `whole` is the first and last whole day, both inclusive. `control` marks the units of an untouched segment;
+    `planned` is the share that was to be treated. None where the units have no arm of their own.
     """
     if mixed_arms(table, rollout):
         return Effects("holdback", "a unit has one arm", {})
@@ -129,7 +137,7 @@ def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control:
     after = table.day >= rollout
     drawn = inside & after & (table.arm >= CONTROL)
     if drawn.any() and min((table.arm[drawn] == side).sum() for side in (CONTROL, TREATED)) >= 2:
-        return _holdback(table.rows(drawn), table.rows(inside & ~after))
+        return _holdback(table.rows(drawn), table.rows(inside & ~after), planned)
     days = inside & (table.day >= whole[0]) & (table.day <= whole[1])
     span = np.arange(whole[0], whole[1] + 1)
     if control is not None:
@@ -137,10 +145,11 @@ def estimate(table: UnitTable, rollout: int, whole: tuple[int, int], *, control:
     return _interrupted(table.rows(days), rollout, span)
 
 
-def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
+def _holdback(now: UnitTable, earlier: UnitTable, planned: float | None) -> Effects:
     treated = now.arm == TREATED
     weight = _by_day(now.day, treated)
     ramped = weight is not None
+    void = off_plan(now, planned) if planned is not None and not ramped else None
     if weight is not None:
         now, treated, weight = now.rows(weight > 0), treated[weight > 0], weight[weight > 0]
     unfair = unfair_scores(now.score, treated, now.cluster, weight)
@@ -164,7 +173,10 @@ def _holdback(now: UnitTable, earlier: UnitTable) -> Effects:
     assumes = "who is held back is chance, and the held back do not feel the others"
     if ramped:
         assumes += "; the share of treated changed while it ran, so that each day is compared with itself"
-    return Effects("holdback", assumes, _claimed(found, {}), unfair)
+    effects = _claimed(found, {})
+    if void:
+        effects = {name: replace(one, claimed=False) for name, one in effects.items()}
+    return Effects("holdback", assumes, effects, unfair, void)
 
 
 def _unscored(table: UnitTable) -> UnitTable:

@@ -10,7 +10,7 @@ from replay.evaluation.backtest import Bools
 from replay.evaluation.comparison import mixed_arms
 from replay.evaluation.rollout_effects import DEMAND, Effects
 from replay.evaluation.rollout_log import Log
-from replay.evaluation.unit_table import CONTROL, NO_ARM, TREATED
+from replay.evaluation.unit_table import CONTROL, TREATED
 from replay.quality.scores import other_scale
 from replay.strategy.schema import Strategy
 from replay.traffic.demand_units import column
@@ -30,7 +30,6 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
         begun = len(np.unique(units.of_call[carried]))
         cost = money(dollars(int(np.maximum(traffic.cost[carried], 0).sum())))
         found.append(f"{count(begun, noun)} began before the rollout and cost {cost} after it: as billed on both sides")
-    after = table.day >= log.day
     both = int(table.both_arms.sum())
     if both and not mixed_arms(table, log.day):
         found.append(f"{count(both, noun)} had calls in both arms and count in the arm of their first")
@@ -46,17 +45,8 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
         )
     if log.arms.source == "hash":
         found.append("the log names no arm: who was treated is taken from the strategy's rollout block")
-    planned = strategy.rollout  # of a ramp, the share has changed and was never one
-    if effects.design == "holdback" and planned and planned.share < 1 and not planned.ramp:
-        drawn = table.rows(after & (table.arm != NO_ARM))
-        _, place = np.unique(drawn.cluster, return_index=True)
-        treated, wanted = int((drawn.arm[place] == TREATED).sum()), planned.share
-        error = (wanted * (1 - wanted) / len(place)) ** 0.5
-        if abs(treated / len(place) - wanted) > 3.3 * error:  # by chance once in a thousand
-            found.append(
-                f"{share(treated / len(place))} are treated where {share(wanted)} were to be: the arms were not drawn "
-                "as planned, or one of them is not logged, and the comparison may be wrong"
-            )
+    if effects.void:
+        found.append(f"{effects.void}: no effect is claimed")
     if (voided := other_scale(traffic.store)) is not None:
         found.append(voided)
     if effects.unfair:

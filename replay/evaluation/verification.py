@@ -122,6 +122,8 @@ class Verification:
         verdict = (
             self._saved_words(found)
             if found.claimed
+            else f"no effect can be claimed: {self.effects.void}"
+            if self.effects.void
             else f"no effect can be claimed, one of {share(_over(one.detectable, one.without))} would have been seen"
         )
         return (
@@ -189,7 +191,7 @@ class Verification:
             "design": self.effects.design,
             "assumes": self.effects.assumes,
             "effects": [one.to_json() for one in self.effects.effects.values()],
-            "saved_usd": self._saved(cost.estimate) if cost else None,
+            "saved_usd": self._saved(cost.estimate) if cost and not self.effects.void else None,
             "notes": list(self.notes),
             **({"monitoring": self.monitoring.to_json()} if self.monitoring else {}),
         }

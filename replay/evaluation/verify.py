@@ -104,7 +104,9 @@ def verify(
     realised = int(cost[real].sum())
     table = priced_in_full(log.table, log.day, log.control_units)
     inside = table.day >= log.day
-    effects = estimate(table, log.day, whole_days(traffic), control=log.control)
+    drawn = strategy.rollout  # of a ramp, the share has changed and was never one
+    planned = drawn.share if drawn and not drawn.ramp else None
+    effects = estimate(table, log.day, whole_days(traffic), control=log.control, planned=planned)
     looks = monitor(replace(log, table=table), floor=strategy.quality.floor) if monitored else None
     return Verification(
         name=strategy.name,

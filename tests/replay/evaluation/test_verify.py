@@ -210,6 +210,23 @@ def test_arms_that_were_not_drawn_as_planned_are_said(tmp_path: Path):
     assert any("50.0 % are treated where 90.0 % were to be" in note for note in result.notes)
 
 
+def test_where_an_arm_is_not_all_logged_nothing_is_claimed(tmp_path: Path):
+    """Long conversations of the treated are lost on their way to the log: those left are short and cheap."""
+
+    def each(day: int, number: int, size: float) -> list[Row]:
+        side = arm(f"support{day}-{number}", share=0.5, seed=2) if day >= BEFORE else None
+        if side == "treated" and number % 3 == 0:
+            return []
+        return session(day, number, calls=8 if number % 3 == 0 else 2, size=size, arm=side)
+
+    planned = schema.parse("name: logged\nrollout: {share: 0.5, unit: conversation, seed: 2}")
+    result = verify(store_of(tmp_path, log(each, sessions=60)), planned, rollout=ROLLOUT)
+    assert not any(one.claimed for one in result.effects.effects.values())
+    assert "no effect can be claimed: 3" in result.effect_summary
+    assert "are treated where 50.0 % were to be" in result.effect_summary
+    assert result.to_json()["saved_usd"] is None
+
+
 @pytest.mark.parametrize("mixed", [1, 4, 30])
 def test_conversations_in_both_arms_are_counted_and_where_they_are_many_no_effect_is_told(tmp_path: Path, mixed: int):
     def each(day: int, number: int, size: float) -> list[Row]:
