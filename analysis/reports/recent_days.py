@@ -119,7 +119,8 @@ def _dollars(row: Mapping[str, Any]) -> Decimal:
 
 def _summed(rows: Sequence[Mapping[str, Any]], by: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows added up over `by`; a sum is None where nothing of it is known."""
-    names = ("calls", "input_tokens", "cache_read_input_tokens", "output_tokens", "cost_usd", "unpriced_calls")
+    names = ("calls", "input_tokens", "cache_read_input_tokens", "output_tokens", "cost_usd", "logged_cost_usd",
+             "unpriced_calls")  # fmt: skip
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         into = found.setdefault(tuple(row[name] for name in by), dict.fromkeys(names))

@@ -170,8 +170,12 @@ def show_recent(found: RecentDays, newest: Sequence[str]) -> None:
         if len(found.segments) > SHOWN_SEGMENTS:
             say(f"... and {len(found.segments) - SHOWN_SEGMENTS} more")
     say()
-    say(f"Together {money(total['cost_usd'])} for {count(total['calls'], 'call')} in {_span(found)}.")
-    if total["unpriced_calls"]:
+    calls = f"{count(total['calls'], 'call')} in {_span(found)}"
+    if total["cost_usd"] is None:
+        say(f"Together {calls}, none of them with a price.")
+    else:
+        say(f"Together {money(total['cost_usd'])} for {calls}.")
+    if total["unpriced_calls"] and total["cost_usd"] is not None:
         say(f"{total['unpriced_calls']:,} of them without a price and in no total.", style="yellow")
     if total["estimated_calls"]:
         say(f"{total['estimated_calls']:,} of them priced by estimated token counts.", style="yellow")
@@ -220,7 +224,9 @@ def _only_day(found: RecentDays) -> str:
     row = found.days[0]
     day, calls = f"{formatting.day(row['day'])} {row['day'].year}", count(row["calls"], "call")
     if row["cost_usd"] is None:
-        return f"{day} has {calls}, none of them with a price."
+        logged = row["logged_cost_usd"]
+        said = f" we know; the log itself says {money(logged)}." if logged else "."
+        return f"{day} has {calls}, none of them with a price{said}"
     alone = len(found.days) == 1 and not found.older_calls
     return f"{day} cost {money(row['cost_usd'])} for {calls}" + (
         "; there is no earlier day to compare it with." if alone else "."

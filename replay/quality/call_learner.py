@@ -97,7 +97,8 @@ def of_frame(frame: pl.DataFrame) -> CallLearner | str:
 
     words = HashingVectorizer(n_features=WIDTH, token_pattern=_WORDS, alternate_sign=False, norm=None)
     tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(words.transform(texts))
-    vectors = TruncatedSVD(min(DIMENSIONS, frame.height - 1), random_state=0).fit_transform(tfidf)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a ratio of variances, of texts that are all alike
+        vectors = TruncatedSVD(min(DIMENSIONS, frame.height - 1), random_state=0).fit_transform(tfidf)
     length = np.log1p([float(len(text)) for text in texts])
     edges = np.quantile(length, np.arange(1, LENGTH_BINS) / LENGTH_BINS)
     bins = np.eye(LENGTH_BINS)[np.searchsorted(edges, length)]
