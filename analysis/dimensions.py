@@ -348,7 +348,8 @@ def as_filter(where: Where) -> Filter:
 def _parse(text: str) -> Condition:
     name, mark, value = text.partition("=")
     if not mark:
-        raise InputError(f"--where {text} has no '='", remedy="Write it as: --where agent=research_agent")
+        known = text if text in {entry.name for entry in REGISTRY} else "agent"
+        raise InputError(f"--where {text} has no '='", remedy=f"Write it as: --where {known}=VALUE")
     if len(value) > LONGEST or "\x00" in value:
         raise InputError(f"the value of --where {name} is longer than {LONGEST:,} characters or holds a NUL")
     negated = name.endswith("!")

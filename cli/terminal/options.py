@@ -63,7 +63,9 @@ def between(least: float, most: float) -> Callable[..., Any]:
 
         if value is not None and not least <= value <= most:
             name = param.opts[-1]
-            raise InputError(f"{name} {value:g} is not between {least:g} and {most:g}", remedy="See: --help")
+            share = value / 100
+            meant = f"Did you mean {name} {share:g}?" if most < value and least <= share <= most else "See: --help"
+            raise InputError(f"{name} {value:g} is not between {least:g} and {most:g}", remedy=meant)
         return value
 
     return check

@@ -141,7 +141,8 @@ def test_calls_without_a_price_are_said_to_have_none(home: Path) -> None:
     rows = [{"ts": f"2026-03-0{day}T09:00:00Z", "llm": "nobodys", "prompt_tokens": 9} for day in (1, 2)]
     Path("own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert hindcast().stdout.splitlines()[0] == "Mon 2 Mar 2026 has 1 call, none of them with a price."
-    assert "Together 2 calls in 2 days with calls, Sun 1 Mar to Mon 2 Mar 2026, none of them with a price." in hindcast().stdout
+    together = "Together 2 calls in 2 days with calls, Sun 1 Mar to Mon 2 Mar 2026, none of them with a price."
+    assert together in hindcast().stdout
 
 
 def test_what_the_log_says_stands_in_for_a_price_that_is_not_known(home: Path) -> None:
