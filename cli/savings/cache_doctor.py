@@ -139,7 +139,7 @@ def _show_provider(agreements: list[Agreement], chosen: list[Choice], days: int)
             for one in chosen
         ]
         headers = ["model", "calls", "logged/day", "without/day", "simulated/day", "prompt caching"]
-        table(headers, rows, left=(0, 5))
+        table(headers, rows, left=(0, 5), optional=(3, 1))
 
 
 def _advice(one: Choice, days: int) -> str:

@@ -76,8 +76,11 @@ def _show(found: Context, shorter: tuple[StrategyResult, ...]) -> None:
         style="bold",
     )
     say()
-    rows = [_row(one, found) for one in found.shares]
     headers = [*found.by, "source", "tokens", "from cache", "written", "in full", "cost", "share"]
+    rows = [_row(one, found) for one in found.shares]
+    if not any(one.read_tokens or one.written_tokens for one in found.shares):  # nothing of it was cached
+        uncached = len(found.by) + 2
+        headers, *rows = [[*line[:uncached], *line[uncached + 3 :]] for line in (headers, *rows)]
     table(headers, rows, left=tuple(range(len(found.by) + 1)), optional=(len(headers) - 1, len(headers) - 3))
     if found.items:
         say()
