@@ -142,7 +142,9 @@ def _prompts(view: View, _report: document_views.Document) -> None:
         return
     changed = sum(len(template["versions"]) > 1 for template in found["templates"])
     count = counted(len(found["templates"]), "template")
-    blocks.finding(f"{count} make {counted(found['calls'], 'call')}; {changed or 'none'} of them changed", level=1)
+    make = "makes" if len(found["templates"]) == 1 else "make"
+    made = counted(found["calls"], "call")
+    blocks.finding(f"{count} {make} {made}; {changed or 'none'} of them changed", level=1)
     rows = []
     for template in found["templates"]:
         newest = template["versions"][-1]

@@ -45,9 +45,12 @@ def test_the_matrix_holds_the_cost_of_every_agent_and_model(spiky: Store, open_p
     assert any("unpriced" in row for row in table.rows)
 
 
-@pytest.mark.parametrize("look", ["areas", "prompts"])  # the others have tests of their own
-def test_every_way_to_explore_opens(spiky: Store, open_page: Opened, look: str) -> None:
-    assert "costs most" in said(open_page(spiky, "explore", look=look))
+def test_areas_and_prompts_begin_with_their_own_finding(spiky: Store, open_page: Opened) -> None:
+    assert "costs most" in said(open_page(spiky, "explore", look="areas"))
+    found = ask(spiky, "templates")
+    many = len(found["templates"])
+    said_of_prompts = f"{many} template{'s' * (many != 1)} make{'s' * (many == 1)} {found['calls']:,} call"
+    assert f'<h1 class="hc-finding">{said_of_prompts}' in said(open_page(spiky, "explore", look="prompts"))
 
 
 def test_repeats_are_those_of_duplicates(spiky: Store, open_page: Opened) -> None:
