@@ -245,7 +245,7 @@ def _trajectory(
         annotations=view.coverage.annotations,
         unit=f"{what} per {'week' if drawn.weekly else 'day'}",
         text=money if dollars else measures.count_text,
-        flagged=[] if drawn.weekly or not found else day_list.flagged_days(found),
+        flagged=_flagged(found, weekly=drawn.weekly) if found else [],
     )
     highest = max(zip(drawn.totals, drawn.days, strict=True))
     text = money(highest[0]) if dollars else measures.count_text(highest[0])
@@ -254,17 +254,23 @@ def _trajectory(
         f"daily-{'cost' if dollars else measure}-by-{dimension}",
         alt=f"Daily {'cost in USD' if dollars else measure} from {drawn.days[0]} to {drawn.days[-1]}, stacked by "
         f"{dimension}; highest on {highest[1]} with {text}.",
-        clicked=None if drawn.weekly else day_figures.clicked,
+        clicked=day_figures.clicked_week if drawn.weekly else day_figures.clicked,
         caption=view.caption(f"{'Cost' if dollars else measure.capitalize()} per day by {dimension}"),
     )
     if drawn.weekly:
-        blocks.note("Each bar is a week from Monday on: choose fewer days above to see single ones.")
+        blocks.note("Each bar is a week from Monday on; a click on one shows its days.")
     elif any(day not in whole for day in drawn.days):
         blocks.note("Pale bars are days that the log covers in part.")
     means = [day for day in view.coverage.mean_days if drawn.days[0] <= day <= drawn.days[-1]]
     if view.coverage.log.idle(means):
         blocks.note(f"A day: {view.coverage.mean_of(means)}.")
     return draw
+
+
+def _flagged(found: document_views.Document, *, weekly: bool) -> list[date]:
+    """The days that stand out, or the Mondays of their weeks."""
+    days = day_list.flagged_days(found)
+    return sorted({day - timedelta(days=day.weekday()) for day in days}) if weekly else days
 
 
 def _movers(view: page_frame.View, found: document_views.Document) -> None:

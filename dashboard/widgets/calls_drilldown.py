@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from analysis.diagnosis import narrative
+from analysis.formatting import count as counted
 from analysis.formatting import money, named, tokens
 from analysis.reports import calls
 from dashboard.data import results_cache
@@ -54,7 +55,9 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
         return
     named = [row for row in rows if row["session"] is not None]
     if named:
-        blocks.note(f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS_SHOWN else f"{len(rows)} sessions.")
+        blocks.note(
+            f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS_SHOWN else f"{counted(len(rows), 'session')}."
+        )
         blocks.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
         session = st.selectbox(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import streamlit as st
@@ -55,21 +55,32 @@ def _text(measure: str) -> Callable[[Any], str]:
 
 def clicked() -> None:
     """Before the run that follows a click on a picture of days: remember which day it was."""
+    if (day := _clicked_day()) is not None:
+        st.session_state[_CLICKED] = day
+
+
+def clicked_week() -> None:
+    """Before the run that follows a click on a bar of a week: its days are the window from here on."""
+    if (monday := _clicked_day()) is not None:
+        st.session_state["days"] = f"{monday}..{monday + timedelta(days=6)}"
+
+
+def _clicked_day() -> date | None:
     for name, state in st.session_state.items():
         if not str(name).startswith("picture-daily-") or not state:
             continue
         points = state.get("selection", {}).get("points", [])
         if points and "x" in points[0]:
-            st.session_state[_CLICKED] = str(points[0]["x"])[:10]
+            try:
+                return date.fromisoformat(str(points[0]["x"])[:10])
+            except ValueError:
+                return None
+    return None
 
 
 def open_clicked_day() -> None:
     """Go to the Spike page of the day that was clicked, if one was."""
-    given = st.session_state.pop(_CLICKED, None)
-    if given is None:
-        return
-    try:
-        day = date.fromisoformat(given)
-    except ValueError:
+    day: date | None = st.session_state.pop(_CLICKED, None)
+    if day is None:
         return
     st.switch_page(st.session_state["pages"]["spike"], query_params={"day": day.isoformat()})

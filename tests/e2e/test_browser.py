@@ -139,6 +139,34 @@ def test_days_are_filtered(visit: Visit) -> None:
     visit.open(visit.page.url.split("?")[0])
 
 
+def test_a_click_on_a_bar_opens_its_day_and_back_keeps_the_filter(visit: Visit, served: Server) -> None:
+    visit.open(f"{served.url}/?days=2024-02-25..2024-03-08&where=agent!%3Dresearch_agent")
+    bar = visit.page.locator(".barlayer .trace").first.locator(".point").nth(3)
+    bar.wait_for()
+    box = bar.bounding_box()
+    assert box is not None
+    visit.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visit.page.wait_for_function("title => document.title.startsWith(title)", arg="Spike ·")
+    visit.settle()
+    assert "day=2024-02-28" in visit.page.url
+    assert visit.page.locator("h1").inner_text().startswith("Wed 28 Feb cost ")
+    visit.page.go_back()
+    visit.page.get_by_text("13 days: Sun 25 Feb to Fri 8 Mar 2024, UTC. Only calls with").wait_for()
+    visit.open(served.url)
+
+
+def test_a_typed_condition_filters_every_page(visit: Visit, served: Server) -> None:
+    box = visit.page.get_by_role("combobox", name="Calls")
+    box.fill("agent=research*")
+    box.press("Enter")
+    visit.page.get_by_text("Only calls with agent=research*").first.wait_for()
+    box.press("Escape")  # an open box of choices hides the rest of the page from the keyboard
+    for title in ("Explore", "Compare", "Data"):
+        assert "Only calls with agent=research*" in visit.go(title).text()
+    assert "where=agent%3Dresearch%2A" in visit.page.url
+    visit.open(served.url)
+
+
 @pytest.mark.slow
 def test_an_optimum_is_searched_and_its_point_clicked(visit: Visit) -> None:
     visit.go("Optimize")
