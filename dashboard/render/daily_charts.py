@@ -251,7 +251,8 @@ def canvas(height: int = HEIGHT) -> go.Figure:
             "xanchor": "left",
             "x": 0,
             "traceorder": "normal",
-            "font": {"size": 11},
+            # a font of the machine: a file would be drawn with another one than was measured, and names cut
+            "font": {"size": 11, "family": "Arial, Helvetica, sans-serif"},
         },
         font={"size": 13},
         dragmode=False,
