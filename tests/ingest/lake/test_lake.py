@@ -145,7 +145,9 @@ class Ending(Here):
             yield result
 
 
-@pytest.mark.parametrize(("buckets", "task_bytes"), [(1, 1 << 25), (4, 30_000), (16, 1 << 25)])
+@pytest.mark.parametrize(
+    ("buckets", "task_bytes"), [(1, 1 << 25), (4, 30_000), pytest.param(16, 1 << 25, marks=pytest.mark.slow)]
+)
 def test_a_lake_holds_what_a_file_holds(logs: Path, file: Store, tmp_path: Path, buckets: int, task_bytes: int) -> None:
     lake = LakeStore(f"{tmp_path}/lake/")
     report = read(lake, logs, executor=Backwards(), buckets=buckets, task_bytes=task_bytes)
@@ -190,7 +192,7 @@ def test_of_two_ingests_at_once_each_call_is_kept_once(logs: Path, tmp_path: Pat
 
 def test_after_an_end_in_any_stage_the_next_run_goes_on(logs: Path, tmp_path: Path) -> None:
     lake, whole = LakeStore(f"{tmp_path}/lake/"), LakeStore(f"{tmp_path}/whole/")
-    given = [logs / "a.jsonl", logs / "b.jsonl"]
+    given = [logs / "a.jsonl"]
     for name in ("parse", "deduplicate", "settle", "number", "write"):
         with pytest.raises(KeyboardInterrupt):
             read(lake, *given, executor=Ending(name), buckets=2, task_bytes=20_000)
