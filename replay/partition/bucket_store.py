@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import InputError
-from ingest.store.database import Store, has_tables
+from ingest.store.database import SETTINGS, Store, has_tables
 from ingest.store.lake_parts import LEDGER_COLUMNS, SPREAD, SPREAD_COSTS
 from ingest.store.schema import CALL_COLUMNS
 from replay.traffic.prompts import Encodings
@@ -37,6 +37,7 @@ class BucketStore(Store):
         self.heads = heads
         self._whole = store
         self._kept: NDArray[np.int64] | None = None
+        self._open: duckdb.DuckDBPyConnection | None = None
 
     @property
     def whole(self) -> Store:
@@ -47,9 +48,24 @@ class BucketStore(Store):
         return self._whole.address
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def kept_open(self) -> Iterator[BucketStore]:
+        """The store with one connection that all readings share: opening one is what a small part costs most."""
         with self._whole.read() as con:
-            self.restrict(con)
+            self._open = con
+            try:
+                yield self
+            finally:
+                self._open = None
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self._open is None:
+            with self._whole.read() as con:
+                self.restrict(con)
+                yield con
+            return
+        with self.cursor(self._open) as con:
+            con.execute(SETTINGS)
             yield con
 
     def cursor(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

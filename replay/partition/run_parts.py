@@ -135,11 +135,9 @@ def simulate_part(job: PartJob, bucket: int) -> tuple[Int64, Int64, Int64, Bool]
 
 
 def _engines(job: PartJob, bucket: int) -> Iterator[Engine]:
-    whole_store = open_store(job.address)
-    store = BucketStore(whole_store, bucket, job.of, job.heads)
     loaded: dict[str, Traffic] = {}
     shared: dict[str, Shared] = {}
-    with whole_store.read():  # further connections share what this one has opened
+    with BucketStore(open_store(job.address), bucket, job.of, job.heads).kept_open() as store:
         for policy, whole in job.strategies:
             if policy not in loaded:
                 loaded[policy] = load(
