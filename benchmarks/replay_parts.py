@@ -39,12 +39,11 @@ cache:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run took: seconds of all its processes and of the clock, peak MB of its own process and of another."""
+    """What one run took: CPU seconds of its process (not of workers), seconds of the clock, peak MB of its process."""
 
     cpu: float
     wall: float
     own_mb: float
-    other_mb: float
     result: str
 
 
@@ -62,10 +61,10 @@ def measure(path: str, mode: str, warm: str) -> None:
         return json.dumps(run(Store(at), [parse(STRATEGY)], timed=True, parts=parts).to_json())
 
     go(warm)
-    cpu, wall = sum(os.times()[:4]), time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     result = go(path)
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(json.dumps([sum(os.times()[:4]) - cpu, time.perf_counter() - wall, *peaks, result]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([time.process_time() - cpu, time.perf_counter() - wall, peak, result]))
 
 
 def child(path: Path, mode: str, warm: Path) -> Run:
@@ -96,11 +95,10 @@ def main() -> None:
                 ratio = median(one.cpu / whole.cpu for one, whole in zip(kept, runs["whole"], strict=True))
                 faster = median(one.wall / whole.wall for one, whole in zip(kept, runs["whole"], strict=True))
                 cpu = median(one.cpu for one in kept)
-                times = f"{ratio:.2f} x the whole's CPU, {faster:.2f} x its time"
-                peak = f"peak {kept[0].own_mb:.0f} MB" + (
-                    f", a worker {kept[0].other_mb:.0f}" if kept[0].other_mb else ""
+                told = (
+                    "" if mode == "processes" else f" {cpu / size * 1e6:.2f} us CPU a call, {ratio:.2f} x the whole's,"
                 )
-                print(f"  {mode:10} {cpu / size * 1e6:6.2f} us CPU per call, {times}; {peak}", flush=True)
+                print(f"  {mode:10}{told} {faster:.2f} x its time; peak {kept[0].own_mb:.0f} MB", flush=True)
             path.unlink()
 
 
