@@ -21,7 +21,7 @@ from dashboard.render.cards import Kpi
 __all__ = ["AUDIENCES", "html", "markdown"]
 _STYLE: Final = Path(__file__).parents[1] / "assets" / "look.css"
 _PRINT: Final = Path(__file__).parents[1] / "assets" / "report.css"
-PRINTED: Final = {"stakeholders": 0.3}  # of a picture's height on the screen, to fit one page
+PRINTED: Final = {"stakeholders": 0.3, "finance": 0.45}  # of a picture's height on the screen, to fit one page
 
 
 def html(findings: Findings, audience: str = "everyone") -> str:

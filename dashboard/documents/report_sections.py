@@ -95,7 +95,7 @@ def _for_finance(findings: Findings) -> list[Section]:
     return [
         *_period(findings),
         Section(f"The bill by {shown.by}" if shown else "The bill", parts),
-        Section("What is ahead", (*_ahead(findings), *_points(_budgets(findings)))),
+        Section("What is ahead", (trajectory(findings), *_ahead(findings), *_points(_budgets(findings)))),
         Section("What it costs per unit", (*_units(findings),)),
         Section("What is proposed", (*_proposal(findings), *_money(findings, budgets=False))),
         Section("What it rests on", (*_evidence(findings), *_points(certainty(findings)))),

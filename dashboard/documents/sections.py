@@ -80,7 +80,7 @@ def steps_html(drawn: Steps) -> str:
         begin, end = (Decimal(0), step.amount) if step.kind == "total" else (level, level + step.amount)
         level = end
         left = float((min(begin, end) - low) / width * 100)
-        size = max(float(abs(end - begin) / width * 100), 0.4)
+        size = max(float(abs(end - begin) / width * 100), 0.4) if step.amount else 0.0
         kind = "total" if step.kind == "total" else "worse" if step.amount > 0 else "better"
         detail = f' <span class="hc-soft">{escape(step.detail)}</span>' if step.detail else ""
         rows.append(
