@@ -387,7 +387,7 @@ def _assessed(engine: Engine, result: Outcome, priors: Priors | None, *, changed
     calls = np.bincount(number, minlength=len(engine.models)).tolist()
     cost = sums_by(result.cost_pico[moved], number, len(engine.models))
     each = {engine.models[n][1]: cost[n] // many for n, many in enumerate(calls) if many}
-    return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each))
+    return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each, found.scope))
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:

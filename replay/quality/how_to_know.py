@@ -35,6 +35,7 @@ class HowToKnow:
     cost_pico: int | None
     share: float | None
     days: int | None
+    unit: str = "call"  # what a score belongs to, and so what is to be given to a model as a whole
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,17 +52,19 @@ class HowToKnow:
         cost = "" if self.cost_pico is None else f" ({money(dollars(self.cost_pico))} for the answers)"
         text = f"to know it, score {count(self.calls, 'call')}: hindcast shadow --model {self.model}{cost}"
         if self.share is not None and self.days is not None:
+            whole = "them" if self.unit == "call" else f"the {self.unit}s, each as a whole,"
             text += (
-                f"; or give {self.model} {share(self.share)} of them at random for {count(self.days, 'day')},"
+                f"; or give {self.model} {share(self.share)} of {whole} at random for {count(self.days, 'day')},"
                 " scored, with `assignment: random` in the log"
             )
         return text
 
 
 def how_to_know(
-    cells: Sequence[Cell], floor: float, days: int, call_cost_pico: dict[str | None, int]
+    cells: Sequence[Cell], floor: float, days: int, call_cost_pico: dict[str | None, int], unit: str = "call"
 ) -> tuple[HowToKnow, ...]:
-    """Per serving model of unknown cells, largest share first. `call_cost_pico`: what a moved call costs on average.
+    """Per serving model of unknown cells, largest share first. `call_cost_pico`: what a moved call costs on average;
+    `unit`: what a score belongs to.
 
     Sized so that a model as good as the logged one would be shown to keep the floor four times in five.
     """
@@ -90,6 +93,7 @@ def how_to_know(
                 None if cost is None else cost * calls,
                 None if held is None else round(held, 3),
                 None if held is None else math.ceil(wanted / (held * each_day)),
+                unit,
             )
         )
     return tuple(found[:NAMED])

@@ -247,6 +247,10 @@ def test_an_unknown_verdict_says_what_would_make_it_known() -> None:
     assert found.days is not None
     assert "hindcast shadow --model weak" in found.words
     assert "assignment: random" in found.words
+    (whole,) = how_to_know(report.cells, 0.95, 10, {}, "conversation")
+    assert (
+        "of the conversations, each as a whole, at random" in whole.words
+    )  # a mixed one has no model to be scored for
     (stricter,) = how_to_know(report.cells, 0.98, 10, {})
     assert stricter.calls > found.calls
     assert stricter.cost_pico is None
