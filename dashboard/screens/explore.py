@@ -269,6 +269,12 @@ def _sessions(view: View, report: document_views.Document) -> None:
         chosen = place.selectbox(name, options, key=f"only-{name}", bind="query-params", help="As the log names it")
         if chosen and chosen != ANY:
             where.append((name, chosen))
+    wanted = st.text_input(
+        "Session by its id", key="session-id", bind="query-params", placeholder="the dearest ones",
+        help="Any session of these days, also one that is not among the dearest",
+    )  # fmt: skip
+    if wanted.strip():
+        where.append(("session", wanted.strip()))
     calls_drilldown.of_segment(view, tuple(where), view.since, view.until)
 
 

@@ -61,8 +61,7 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
         blocks.table(session_table(rows), "sessions")
         options = [row["session"] for row in named]
         session = st.selectbox(
-            "Session", options, key="session", bind="query-params", accept_new_options=True,
-            help="One session, call by call; the id of any other can be typed",
+            "Session", options, key="session", bind="query-params", help="One session, call by call",
         )  # fmt: skip
         of_session(view, {**dict(where), "session": session} if session else dict(where), since, until)
         if session:
