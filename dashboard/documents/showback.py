@@ -29,13 +29,15 @@ class Showback:
     bill: Decimal
 
     def table(self) -> Table:
-        """By name and month; printed cents sum to the printed total, row by row and month by month of the bill."""
+        """By name and month; printed cents sum to the bill in cents, by row and by month."""
         shown = [*self.rows[:MOST]]
         rest = self.rows[MOST:]
         if rest:
             sums = tuple(sum((row[1][i] for row in rest), Decimal(0)) for i in range(len(self.months)))
             shown.append((f"{len(rest)} more", sums, sum(r[2] for r in rest), sum(r[3] for r in rest)))
-        months = [cents_that_sum([row[1][i] for row in shown]) for i in range(len(self.months))]
+        exact = [[row[1][i] for row in shown] for i in range(len(self.months))]
+        wholes = cents_that_sum([sum(column, Decimal(0)) for column in exact])
+        months = [cents_that_sum(column, whole) for column, whole in zip(exact, wholes, strict=True)]
         columns = (
             Column(self.by),
             *(
@@ -115,9 +117,10 @@ def default_dimension(store: Store) -> str:
     return f"{TAG}{rows[0][0]}" if rows else "agent"
 
 
-def cents_that_sum(amounts: Sequence[Decimal]) -> list[Decimal]:
-    """Amounts in cents whose sum is the sum in cents: the largest remainders are rounded up."""
-    whole = sum(amounts, Decimal(0)).quantize(CENT)
+def cents_that_sum(amounts: Sequence[Decimal], whole: Decimal | None = None) -> list[Decimal]:
+    """Amounts in cents that sum to `whole`, the sum rounded up or down (default: to the nearest cent): the largest
+    remainders are rounded up."""
+    whole = sum(amounts, Decimal(0)).quantize(CENT) if whole is None else whole
     floors = [amount.quantize(CENT, ROUND_FLOOR) for amount in amounts]
     left = int((whole - sum(floors, Decimal(0))) / CENT)
     order = sorted(range(len(amounts)), key=lambda at: (floors[at] - amounts[at], at))

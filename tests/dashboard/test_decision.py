@@ -21,7 +21,7 @@ from analysis.ledger import ledger
 from cli.app import app
 from dashboard.documents import docx_report, html_report
 from dashboard.documents.decision import plain, rounded
-from dashboard.documents.showback import cents_that_sum, showback
+from dashboard.documents.showback import Showback, cents_that_sum, showback
 from dashboard.documents.story import Findings, gather
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -181,6 +181,21 @@ def test_cents_sum_to_the_total_in_cents() -> None:
     cents = cents_that_sum(amounts)
     assert sum(cents) == sum(amounts).quantize(Decimal("0.01"))
     assert all(abs(cent - amount) < Decimal("0.01") for cent, amount in zip(cents, amounts, strict=True))
+
+
+def test_months_that_round_up_still_print_the_bill() -> None:
+    month = date(2025, 1, 1)
+    months = tuple(month.replace(month=number) for number in (7, 8, 9, 10))
+    rows = (("a", tuple(map(Decimal, ("0.001", "2.1176", "5.816", "29.487"))), 9, 0),
+            ("b", tuple(map(Decimal, ("1.717", "0.2806", "0.7619", "1.5116"))), 9, 0))  # fmt: skip
+    bill = sum((sum(row[1], Decimal(0)) for row in rows), Decimal(0))
+    table = Showback("agent", months, rows, bill).table()
+    assert table.total is not None
+    assert table.total[5] == bill.quantize(Decimal("0.01")) == sum(table.total[1:5])
+    for at in range(1, 6):
+        assert sum(row[at] for row in table.rows) == table.total[at]
+    for row in table.rows:
+        assert sum(row[1:5]) == row[5]
 
 
 def test_markdown_and_word_say_what_the_page_says(findings: Findings, tmp_path: Path) -> None:
