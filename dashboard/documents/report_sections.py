@@ -133,7 +133,8 @@ def _happened(findings: Findings) -> tuple[Part, ...]:
     found = findings.diagnosis
     if found is None:
         return _why_in_words(findings)
-    ordinary = "" if found["flagged"] or findings.run is not None else " It does not stand out."
+    told = found["flagged"] or findings.run is not None or found["range"] is None
+    ordinary = "" if told else " It does not stand out."
     return (f"{document_views.sentences(found)[0]}{ordinary}",)
 
 
