@@ -55,7 +55,7 @@ KINDS = [
     ("a day in another form", ["cost", "--since", "5.3.2024"], "Did you mean 2024-03-05?"),
     ("a day without calls", ["diagnose", "--day", "2020-01-01"], "The nearest day with calls is"),
     ("a form of file", ["cost", "-o", "x.xlsx"], "End it in .csv or .parquet"),
-    ("a form of report", ["report", "-o", "x.docx"], "Known: html, md, pdf."),
+    ("a form of report", ["report", "-o", "x.odt"], "Known: html, md, pdf, docx."),
     ("two forms of report", ["report", "-o", "x.pdf", "--md"], "Leave one of them out."),
     ("a PDF on stdout", ["report", "-o", "-", "--pdf"], "-o report.pdf"),
     ("a strategy file", ["replay", "okk.yaml"], "Did you mean ok.yaml?"),
