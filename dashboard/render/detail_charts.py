@@ -12,6 +12,7 @@ from analysis.formatting import money, share
 from dashboard.render.daily_charts import WIDEST_LABEL, axes, canvas, legend, plain
 from dashboard.render.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order
 
+NEAR = 1.6  # labels of values closer than this touch on a log axis on a phone
 MOST_AREAS = 80  # beyond, the innermost are drawn where a reader goes into one: they would be too small for a word
 
 
@@ -125,6 +126,7 @@ def curve(
     )
     axes(figure, x=x, y="USD saved per day")
     ticks = _ticks(list(range(len(at))), 6)
+    ticks = [i for i in ticks if i == ticks[-1] or at[i] * NEAR <= at[ticks[-1]]]  # the last would lie over it
     figure.update_xaxes(
         type="log", tickangle=0, tickvals=[at[i] for i in ticks], ticktext=[plain(labels[i]) for i in ticks]
     )
