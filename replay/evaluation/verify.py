@@ -54,7 +54,7 @@ def verify(
     _required(priced & log.after & ~log.untouched & (log.arms.of_call != CONTROL), "from", rollout)
     promise = promised(store, strategy, log, rollout=rollout, since=since)
     sides = compared(log, promise.cost)
-    known, real = sides.known, sides.real
+    known, real = sides.known & promise.drawn, sides.real
     if not known.any():
         raise _unforeseeable(log, promise, strategy, rollout)
     cost = np.where(priced, traffic.cost, 0)
