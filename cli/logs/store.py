@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.terminal.options import between
+from cli.terminal.options import Since, Until, between
 from cli.terminal.output import DEFAULT_STORE, JsonOption, StoreOption, emit_json, say
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def split(
 
 def pull(
     output: Annotated[Path, typer.Option("-o", "--output", help="The DuckDB file to make.")],
-    since: Annotated[str | None, typer.Option(help="First day.")] = None,
-    until: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    since: Since = None,
+    until: Until = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
@@ -124,16 +124,10 @@ def pull(
 
     Example: hindcast store pull --since 2026-03-01 -o week.duckdb
     """
-    from analysis.calendar_days import first_day, last_day
     from analysis.formatting import count
     from analysis.ledger.lake_pull import pull as take
 
-    calls = take(
-        _lake(store),
-        output,
-        None if since is None else first_day(since),
-        None if until is None else last_day(until),
-    )
+    calls = take(_lake(store), output, since, until)
     if json:
         emit_json({"calls": calls, "path": str(output)})
     else:

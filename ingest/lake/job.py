@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import duckdb
 
 from ingest.lake import plan
-from ingest.places.place import Place, open_place
+from ingest.places.open_place import open_place
+from ingest.places.place import Place
 from ingest.staging.segment import ContentRules
 from ingest.store.database import Store
 

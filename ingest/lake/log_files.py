@@ -14,7 +14,8 @@ from ingest.format_contract import Format
 from ingest.lake.plan import TASK_BYTES, LogFile
 from ingest.pipeline.found_files import find_files
 from ingest.pipeline.report import IngestReport
-from ingest.places.place import Listed, Place, is_url, open_place
+from ingest.places.open_place import open_place
+from ingest.places.place import Listed, Place, is_url
 from ingest.staging.source_files import SourceFile
 from ingest.store.lake import LakeStore
 

@@ -22,7 +22,7 @@ from ingest.lake.job import Job
 from ingest.lake.objects import write_table
 from ingest.pipeline.parse_rows import Piece, Task
 from ingest.pipeline.tasks import run_task
-from ingest.places.place import open_place
+from ingest.places.open_place import open_place
 from ingest.records.call import Bucket
 from ingest.records.timestamps import zone_named
 from ingest.staging import arrow_files

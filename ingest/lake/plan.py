@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from ingest.places.place import Place, open_place
+from ingest.places.open_place import open_place
+from ingest.places.place import Place
 
 TASK_BYTES: Final = 32 << 20  # of a task's part of the log, which goes on to the end of the line that stands there
 MOST_FILES: Final = 2000  # of a task

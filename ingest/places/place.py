@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ingest.errors import InputError, StoreError
+from ingest.errors import StoreError
 
 SCHEMES = ("s3", "gs", "az")
 _PROBE = "hindcast-probe"
@@ -64,25 +64,6 @@ def is_url(address: str) -> bool:
     """Whether an address is that of an object store."""
     scheme, found, _ = address.partition("://")
     return bool(found) and scheme in SCHEMES
-
-
-def open_place(address: str) -> Place:
-    """The place at an address: a folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
-
-    Credentials are taken from the environment, as the SDKs of the stores do. Raises InputError for another scheme, or
-    where the package that reads object stores is not installed.
-    """
-    if is_url(address):
-        from ingest.places.objects import ObjectStore
-
-        return ObjectStore(address)
-    if "://" in address:
-        raise InputError(
-            f"'{address}' names no place that can be read", remedy=f"Known: a folder, {', '.join(SCHEMES)}://BUCKET/..."
-        )
-    from ingest.places.folder import Folder
-
-    return Folder(address)
 
 
 def require_create(place: Place) -> None:

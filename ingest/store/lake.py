@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from ingest.errors import StoreBusyError, StoreError
-from ingest.places.place import open_place
+from ingest.places.open_place import open_place
 from ingest.store import lake_commits
 from ingest.store.database import SETTINGS, Store, connect
 from ingest.store.failures import query_failure

@@ -33,7 +33,7 @@ REQUIRED = {
     ("breakeven",): ["--usd-per-hour", "2", "--tokens-per-second", "4000"],
 }
 # what makes a file of the days, or judges them, refuses days without a call
-REFUSING = {("report",), ("check",), ("strategy", "init")}
+REFUSING = {("report",), ("check",), ("strategy", "init"), ("store", "pull")}
 LISTING = [path for path in WINDOWED if path not in REFUSING]
 
 

@@ -98,7 +98,7 @@ def drive(cluster: LocalCluster, lake: str, victim: str, stages: str) -> subproc
 def test_whatever_is_killed_in_any_stage_the_lake_ends_as_a_file(
     cluster: LocalCluster, logs: Path, tmp_path: Path
 ) -> None:
-    from ingest.places.place import open_place
+    from ingest.places.open_place import open_place
     from ingest.store.lake import LakeStore
 
     file = Store(tmp_path / "s.duckdb")
