@@ -99,12 +99,14 @@ def test_a_rebound_is_in_the_first_line(tmp_path: Path):
 
 
 def test_what_the_days_before_show_of_a_model_is_foreseen_and_what_the_days_after_show_is_not(tmp_path: Path):
-    """Half of the sessions were on the small model already, with twice the calls: the forecast expects them of all."""
+    """By chance half of the sessions were on the small model already, with twice the calls: the forecast expects them
+    of all."""
 
     def each(day: int, number: int, size: float, *, after: int) -> list[Row]:
         small = day >= BEFORE or number % 2
         calls = after if day >= BEFORE else 6 if small else 3
-        return session(day, number, calls=calls, model=SMALL if small else BIG, size=size)
+        drawn = None if day >= BEFORE else "random"
+        return session(day, number, calls=calls, model=SMALL if small else BIG, size=size, assignment=drawn)
 
     found = {}
     for calls in (6, 9):
