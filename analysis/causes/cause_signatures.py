@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final
 
+from analysis import formatting
 from analysis.anomalies.detector import two_sided
 from analysis.causes import lost_prefixes
 from analysis.causes.call_evidence import CallQueries, Facts
@@ -154,7 +155,9 @@ def claim(cause: Cause, queries: CallQueries) -> Cause:
         facts = queries.facts(scope_of(cause), "cut")
         cut = [facts.figures["cut"][i] or 0.0 for i in (0, 1)]
         if facts.calls[1] and cut[1] / facts.calls[1] > 2 * cut[0] / max(facts.calls[0], 1) + 0.01:
-            return _with_evidence(cause, f"{cut[1] / facts.calls[1]:.1%} of answers stop at the token limit")
+            return _with_evidence(
+                cause, f"{formatting.share(cut[1] / facts.calls[1])} of answers stop at the token limit"
+            )
     return cause
 
 
@@ -225,19 +228,19 @@ def _cache(cause: Cause, queries: CallQueries) -> Cause:
     if found.rise(reason) < max(MOST * rises, LOST):
         return cause
     before, after = found.turns[reason]
-    turns = f"{after:.0%} of turns, {before:.0%} before"
+    turns = f"{formatting.share(after)} of turns, {formatting.share(before)} before"
     if reason == lost_prefixes.COLD:
         told = f"calls that begin a conversation uncached are {turns}"
         if found.beside[1] < MOST:
             return _with_evidence(cause, told, name="cold_starts")
-        while_running = f"{found.beside[1]:.0%} of them while another call of the agent was running"
+        while_running = f"{formatting.share(found.beside[1])} of them while another call of the agent was running"
         return _with_evidence(cause, told, while_running, name="cold_fan_out")
     if reason == lost_prefixes.EXPIRED:
         told = f"turns that come after the cache's life are {turns}"
         hour = found.for_an_hour
         if hour[1] > hour[0] - HOURLY:
             return _with_evidence(cause, told, name="cache_expired")
-        kept = f"{hour[1]:.0%} of what is written is kept for an hour, {hour[0]:.0%} before"
+        kept = f"{formatting.share(hour[1])} of what is written is kept for an hour, {formatting.share(hour[0])} before"
         return _with_evidence(cause, kept, told, name="cache_life_changed")
     if reason == lost_prefixes.MODEL:
         return _with_evidence(cause, f"turns on another model than the one before are {turns}", name="model_changes")
@@ -329,7 +332,8 @@ def find_agent_loops(causes: list[Cause], queries: CallQueries) -> list[Cause]:
         named = sorted(str(task) for task in tasks[0] & tasks[1] - {None})
         told = [
             f"{one} and {other} answer each other in {after:.1f} rounds a session ({before:.1f} before)",
-            f"{facts.calls[1]:,.0f} of the day's {every.calls[1]:,.0f} calls ({share[1]:.0%}, {share[0]:.0%} before) "
+            f"{facts.calls[1]:,.0f} of the day's {every.calls[1]:,.0f} calls "
+            f"({formatting.share(share[1])}, {formatting.share(share[0])} before) "
             f"in {sessions:,} sessions" + (f": {', '.join(named)}" if named else ""),
         ]
         loop = cause_of("loop", [{"agent": one}, {"agent": other}], caught, told)

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
         Example: hindcast router --strong gpt-4-turbo --weak gpt-3.5-turbo
         """
-        from analysis.formatting import count
+        from analysis.formatting import count, share
         from replay.optimize import learned_router as learned
 
         outcomes = learned.outcomes_of(selected_store(store, where), strong, weak)
@@ -62,16 +62,15 @@ def register(app: typer.Typer) -> None:
             say(f"{strong} is not better than {weak} on {scored}: use the cheaper.", style="bold")
         elif best is not None:
             say(
-                f"'{best.name}' reaches {quality:.0%} of {strong} for {best.cost_at:.1%} of its cost"
+                f"'{best.name}' reaches {share(quality)} of {strong} for {share(best.cost_at)} of its cost"
                 f" ({scored}, cross-validated).",
                 style="bold",
             )
         say()
         table(
-            ["router", f"cost at {quality:.0%}", "APGR", "90 % interval"],
+            ["router", f"cost at {share(quality)}", "APGR", "90 % interval"],
             [
-                [row.name, *("-" if value is None else form.format(value) for value, form in
-                             ((row.cost_at, "{:.1%}"), (row.apgr, "{:.3f}"))),
+                [row.name, share(row.cost_at), "-" if row.apgr is None else f"{row.apgr:.3f}",
                  "-" if row.apgr_low is None else f"{row.apgr_low:.3f} to {row.apgr_high:.3f}"]
                 for row in rows
             ],

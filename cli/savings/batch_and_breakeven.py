@@ -85,7 +85,7 @@ def register(app: typer.Typer) -> None:
         """
         from decimal import Decimal
 
-        from analysis.formatting import count, money
+        from analysis.formatting import count, money, share
         from replay.advice.self_hosting import break_even
         from replay.strategy.schema import load
 
@@ -110,7 +110,7 @@ def register(app: typer.Typer) -> None:
             style="bold",
         )
         if found.break_even_calls is not None:
-            busy = f"the servers would be busy {found.utilisation:.0%} of the day"
+            busy = f"the servers would be busy {share(found.utilisation)} of the day"
             say(f"Both cost the same at {found.break_even_calls:,.0f} calls a day with these servers; {busy}.")
         say()
         table(

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import formatting
 from analysis.price_book.vocabulary import TIERS
 from replay.engine.engine import Engine
 from replay.engine.latency_load import Load, loads
@@ -308,7 +309,7 @@ def sentence(name: str, report: LatencyReport) -> str | None:
     if not report.calls:
         if not report.untimed or report.known == 0:
             return None
-        lost = f"{1 - report.known:.0%} of the calls go to {', '.join(report.untimed[:3])}"
+        lost = f"{formatting.share(1 - report.known)} of the calls go to {', '.join(report.untimed[:3])}"
         return f"Latency of {name} is not known: {lost}, which the log does not time{verdict}"
     parts = [
         f"{row.name} {_s(row.expected)} s ({_s(row.low)}-{_s(row.high)}, logged {_s(row.logged)})"

@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import formatting
 from replay.quality.balance import one_sided, unbalanced, unevenly_scored
 from replay.quality.intervals import Moments, clustered
 
@@ -162,7 +163,8 @@ def _partly_scored(part: Sample, asked: Sample, every: tuple[Sample, Floats] | s
     shares = unevenly_scored(whole.score, whole.control, _mass(whole, chance)[0], whole.unit, slack)
     if shares is None:
         return None
-    return f"{shares[0]:.1%} of its calls are scored and {shares[1]:.1%} of these: which ones may depend on the answer"
+    its, these = map(formatting.share, shares)
+    return f"{its} of its calls are scored and {these} of these: which ones may depend on the answer"
 
 
 def _randomised(sample: Sample, _: Callable[[Int64], Learner | str]) -> tuple[Sample, Floats] | None:
@@ -233,7 +235,9 @@ def _estimate(sample: Sample, chance: Floats, learner: Callable[[Int64], Learner
     spread = float(np.sqrt(pull @ pull + sample.weight[moved] @ sample.weight[moved])) / whole
     off = abs(total / whole - 1)
     if rare is not None and rare > MOST_RARE:
-        return OffPolicy("none", None, overlap, f"the policy in force never gives {rare:.0%} of these calls that model")
+        return OffPolicy(
+            "none", None, overlap, f"the policy in force never gives {formatting.share(rare)} of these calls that model"
+        )
     if effective < LEAST_EFFECTIVE:
         return OffPolicy("none", None, overlap, f"its scored calls of that kind weigh as {effective:.0f}, too few")
     if off > IMBALANCE and off > 3.5 * spread:

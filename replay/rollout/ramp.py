@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis import formatting
 from replay.rollout.monitors import Evidence, reason
 
 
@@ -48,7 +49,8 @@ def decide(ramp: Ramp, share: float, *, days: int, units: int, evidence: Sequenc
         return RampDecision(
             "hold",
             share,
-            f"{days} of {ramp.least_days} days and {units} of {ramp.least_units} treated units at {share:.0%}",
+            f"{days} of {ramp.least_days} days and {units} of {ramp.least_units} treated units "
+            f"at {formatting.share(share)}",
         )
     seen = {one.limit.measure for one in evidence}
     missing = [name for name in ramp.required if name not in seen]
@@ -56,9 +58,11 @@ def decide(ramp: Ramp, share: float, *, days: int, units: int, evidence: Sequenc
     waiting = [one.limit.measure for one in evidence if one.state != "kept" or not one.met]
     if following > ramp.caution and waiting:
         return RampDecision(
-            "hold", share, f"beyond {ramp.caution:.0%} only on evidence, and it is open for {', '.join(waiting)}{also}"
+            "hold",
+            share,
+            f"beyond {formatting.share(ramp.caution)} only on evidence, and it is open for {', '.join(waiting)}{also}",
         )
     if following > ramp.caution and not evidence:
-        return RampDecision("hold", share, f"beyond {ramp.caution:.0%} only on evidence{also}")
+        return RampDecision("hold", share, f"beyond {formatting.share(ramp.caution)} only on evidence{also}")
     grounds = "no limit is broken" if waiting or not evidence else "every limit is shown to be kept"
     return RampDecision("advance", following, f"{grounds}{also}")

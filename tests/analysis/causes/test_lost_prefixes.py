@@ -82,7 +82,7 @@ def test_without_messages_only_the_turns_are_told(tmp_path: Path) -> None:
     cause = first_cause(tmp_path, rows)
     assert cause.cause == "cache_breakage"
     assert cause.evidence == [
-        "turns that lost the prefix of the one before within its life are 88% of turns, 0% before"
+        "turns that lost the prefix of the one before within its life are 87.5 % of turns, 0.0 % before"
     ]
 
 
@@ -94,8 +94,8 @@ def test_a_cache_that_ends_before_the_next_turn_is_told_from_one_kept_for_less(
     rows = [*before, *(turn(DAYS, s, n, pause_s=400, read=False) for s in range(6) for n in range(8))]
     cause = first_cause(tmp_path, rows)
     assert cause.cause == name
-    assert "turns that come after the cache's life are 88% of turns, 0% before" in cause.evidence
-    assert ("0% of what is written is kept for an hour, 100% before" in cause.evidence) == hour
+    assert "turns that come after the cache's life are 87.5 % of turns, 0.0 % before" in cause.evidence
+    assert ("0.0 % of what is written is kept for an hour, 100.0 % before" in cause.evidence) == hour
 
 
 @pytest.mark.parametrize(("beside", "name"), [(True, "cold_fan_out"), (False, "cold_starts")])
@@ -111,9 +111,9 @@ def test_agents_that_start_side_by_side_write_what_one_could_have_written(
     rows = [sent(day, s, n, cold=day == DAYS) for day in range(DAYS + 1) for s in range(6) for n in range(8)]
     cause = first_cause(tmp_path, rows)
     assert cause.cause == name
-    assert cause.evidence[0] == "calls that begin a conversation uncached are 100% of turns, 12% before"
+    assert cause.evidence[0] == "calls that begin a conversation uncached are 100.0 % of turns, 12.5 % before"
     if beside:
-        assert cause.evidence[1] == "88% of them while another call of the agent was running"
+        assert cause.evidence[1] == "87.5 % of them while another call of the agent was running"
 
 
 def test_models_that_take_turns_read_nothing_of_each_other(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_models_that_take_turns_read_nothing_of_each_other(tmp_path: Path) -> No
     rows += [turn(DAYS, s, number, read=False, model=models[number % 2]) for s in range(12) for number in range(8)]
     cause = first_cause(tmp_path, rows)
     assert cause.cause == "model_changes"
-    assert cause.evidence == ["turns on another model than the one before are 88% of turns, 0% before"]
+    assert cause.evidence == ["turns on another model than the one before are 87.5 % of turns, 0.0 % before"]
 
 
 def test_a_cache_that_is_read_as_before_has_no_such_cause(tmp_path: Path) -> None:

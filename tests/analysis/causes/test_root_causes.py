@@ -196,7 +196,7 @@ def test_chatdev_names_the_review_loops(tmp_path, data):
     first = found.causes[0].cause
     assert first.cause == "loop"
     assert {segment["agent"] for segment in first.segments} == {"Programmer", "Code Reviewer"}
-    assert "488 of the day's 617 calls (79%" in first.evidence[1]
+    assert "488 of the day's 617 calls (79.1 %" in first.evidence[1]
     assert sum((line.delta for line in found.drivers), Decimal(0)) + found.residual == found.delta
 
 
