@@ -40,7 +40,9 @@ def _lake(store: str) -> LakeStore:
 
 
 def check(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Look whether everything that counts is there, as it was written; exit 1 where it is not.
+    """Look whether all that counts is there as it was written.
+
+    Exit code 1: it is not.
 
     Example: hindcast store check --store s3://bucket/hindcast/
     """
@@ -100,7 +102,9 @@ def split(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Set the number of buckets, by which work is divided: more need less memory each.
+    """Set the number of buckets by which work is divided.
+
+    More buckets need less memory each.
 
     Example: hindcast store split --buckets 16
     """
@@ -120,7 +124,9 @@ def pull(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Take the calls of some days, or all, into a DuckDB file, on which every command works.
+    """Take the calls of some days into a DuckDB file.
+
+    Every command works on it. Without days all calls are taken.
 
     Example: hindcast store pull --since 2026-03-01 -o week.duckdb
     """

@@ -170,7 +170,9 @@ def register(app: typer.Typer) -> None:
         store: StoreOption = "hindcast.duckdb",
         as_json: JsonOption = False,
     ) -> None:
-        """The steps of a ramp and why they were taken, each decided again by the log as it is now.
+        """The steps of a ramp, and why they were taken.
+
+        Each is decided again by the log as it is now.
 
         Example: hindcast rollout history rollout.yaml
         """

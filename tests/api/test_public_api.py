@@ -29,7 +29,7 @@ SIGNATURES = {
     "diagnose": "(store, *, day=None, baseline=None, by=('agent', 'task'), metric='cost')",
     "forecast": "(store, *, growth=None, scenario=None, models=())",
     "ingest": "(store, paths, *, format=None, mapping=None, texts=True, metadata_only=False, redact=False, "
-    "timezone='UTC', max_bad_ratio=None, match_formats=True, workers=None, wait=60.0)",
+    "timezone='UTC', max_bad_ratio=None, match_formats=True, workers=None, wait=60.0, on=None)",
     "ledger": "(store, *, rebuild=False)",
     "optimize": "(store, *, quality_floor=0.95, models=None, base=None, scores=None, task_floors=None, "
     "max_models=None, latency_p95_ms=None, by_template=False, since=None, until=None, name='optimized')",
