@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
                 ]
                 for row in rows[:20]
             ],
+            optional=(3, 6),
         )
         if len(rows) > 20:
             say(f"{len(rows) - 20} more: --json", style="dim")
