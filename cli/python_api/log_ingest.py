@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.python_api.arguments import StoreLike, as_store
 from cli.python_api.result import Result
+from ingest.capture.log_file import flush_logs
 from ingest.errors import InputError
 from ingest.places.place import is_url
 from ingest.store import database
@@ -149,6 +150,7 @@ def ingest(
 
     Example: hindcast.ingest("calls.duckdb", ["logs/*.jsonl"], texts=False)
     """
+    flush_logs()  # what this process recorded up to now may be among the files
     target = as_store(store)
     report = read_logs(
         target,

@@ -9,6 +9,7 @@ import os
 import queue
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_wait_for_imports, after_in_parent=_go_on, after_in_child=_go_on)
 
 
+_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def flush_logs() -> None:
+    """Wait until what this process captured so far is written, whatever the file."""
+    for log in list(_logs):
+        log.flush()
+
+
 class Log:
     """Appends lines to a file from a thread of its own. Full files are put aside as NAME.1.jsonl, NAME.2.jsonl, ..."""
 
@@ -61,6 +71,7 @@ class Log:
         self._open: dict[
             int, Callable[[], None]
         ] = {}  # calls whose streams are being read: how to log them as they are
+        _logs.add(self)
         atexit.register(self.close)
 
     def put(self, make: Callable[..., Any], *arguments: Any) -> None:

@@ -16,6 +16,8 @@ import pytest
 from builder import build_store
 from typer.testing import CliRunner
 
+from ingest.capture.log_file import Log
+
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = ROOT / "sample_logs" / "strategies"
 USD = pl.Decimal(38, 12)
@@ -255,3 +257,15 @@ def test_text_of_a_log_is_data_in_every_repr(hc: ModuleType, tmp_path: Path) -> 
         assert "<script" not in page
         assert "&lt;script" in page
         assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", page)
+
+
+def test_what_this_process_captured_is_read_to_its_last_call(hc: ModuleType, tmp_path: Path) -> None:
+    log = Log(tmp_path / "calls.jsonl")
+
+    def line(number: int) -> dict[str, Any]:
+        return {"hindcast": 1, "call_id": f"c{number}", "start_time": "2026-03-02T10:00:00Z",
+                "request_model": "gpt-4o", "input_tokens": number, "output_tokens": 1}  # fmt: skip
+
+    for number in range(3000):
+        log.put(line, number)
+    assert hc.ingest(tmp_path / "s.duckdb", [tmp_path / "calls.jsonl"]).calls == 3000
