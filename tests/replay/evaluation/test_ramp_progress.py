@@ -144,7 +144,8 @@ def test_calls_that_come_later_change_the_figures_and_are_told(program: Program)
     store = program.store()
     (step,) = [one for one in history(store, program.path) if one.step.action == "advance"]
     assert not step.same_figures
-    done = CliRunner().invoke(app, ["rollout", "history", str(program.path), "--store", str(store.path)])
+    shown = ["rollout", "history", str(program.path), "--store", str(store.path)]
+    done = CliRunner().invoke(app, shown, env={"COLUMNS": "200"})
     assert "the same, on other figures" in " ".join(done.output.split()) or "says" in done.output
 
 
