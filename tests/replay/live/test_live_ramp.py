@@ -27,7 +27,8 @@ rollout: {share: 0.095, unit: conversation, seed: 4, ramp: [0.095, 0.1, 1]}
 LATER = datetime(2026, 4, 1)
 
 
-@pytest.mark.parametrize("loss", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", [True, False])
 def test_what_the_treated_lose_sets_the_share_of_the_running_program(
     upstream: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: bool
 ) -> None:
