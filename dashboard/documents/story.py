@@ -332,10 +332,12 @@ def _of_the_period(findings: Findings, found: Review) -> list[tuple[str, str, st
 
 
 def _less(best: StrategyResult) -> str:
-    """`a day, 78.5 % less`, or more, than the logged cost of the same calls."""
+    """`a day instead of $6.46, 78.5 % less`, or more: than the same calls as logged, which may be those of the newest
+    level alone."""
     if not best.priced_calls or best.saved_share is None:
         return "nothing it asks for has a price"
-    return f"a day, {share(abs(best.saved_share))} {'less' if best.saved_share >= 0 else 'more'}"
+    change = f"{share(abs(best.saved_share))} {'less' if best.saved_share >= 0 else 'more'}"
+    return f"a day instead of {money(best.logged_per_day())}, {change}"
 
 
 def method(findings: Findings) -> list[str]:

@@ -203,6 +203,17 @@ def test_every_amount_a_day_that_is_printed_is_the_one_mean(tmp_path: Path, worl
     assert {round(float(value), 6) for value in per_day} == {round(float(mean), 6)}
 
 
+def test_what_a_policy_saves_is_told_beside_what_the_same_days_cost(tmp_path: Path) -> None:
+    """After a new level the policy is replayed on its days alone, and the card says what those cost."""
+    store = made(tmp_path, office(31, busy=30))
+    policy = Strategy.model_validate({"name": "small", "route": [{"default": "gpt-4o-mini"}]})
+    told = story.gather(store, [policy])
+    (_, cost, beside), *_ = [row for row in story.numbers(told) if row[0].startswith("With")]
+    logged, saved = re.fullmatch(r"a day instead of \$([\d.]+), ([\d.]+) % less", beside).groups()  # type: ignore[union-attr]
+    assert float(cost.lstrip("$")) / float(logged) == pytest.approx(1 - float(saved) / 100, abs=0.01)
+    assert float(logged) > 2 * float(told.mean(told.coverage.mean_days) or 0)
+
+
 def test_costs_and_replays_have_the_same_days_in_a_zone_whose_clocks_change(tmp_path: Path) -> None:
     start = (datetime(2026, 10, 23) - FIRST).days
     store = made(tmp_path, [row for day in range(start, start + 5) for row in calls(day, 0, 23.9, 48)])
