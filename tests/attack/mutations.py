@@ -18,7 +18,7 @@ import os
 import random
 import resource
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -200,19 +200,19 @@ class Attack:
 
 
 def _in_a_child(place: Path) -> tuple[Counter[str], list[str], resource.struct_rusage]:
-    """Read the logs of a round in a forked process with a limit of processor time: counts, faults, what it used."""
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S))
-        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-        found, wrong = _read(place)
-        (place / "outcome.json").write_text(json.dumps({"found": found, "wrong": wrong}))
-        os._exit(0)
-    _, status, used = os.wait4(child, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        return Counter({"ended by the system": 1}), [f"ended with {os.waitstatus_to_exitcode(status)}"], used
+    """Read the logs of a round in a process of its own with a limit of processor time: counts, faults, what it used."""
+    command = [sys.executable, "-m", "tests.attack.mutations", "--read", str(place)]
+    child = subprocess.Popen(command, cwd=ROOT, preexec_fn=_limit_processor_time)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        return Counter({"ended by the system": 1}), [f"ended with {child.returncode}"], used
     said = json.loads((place / "outcome.json").read_text())
     return Counter(said["found"]), said["wrong"], used
+
+
+def _limit_processor_time() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S))
 
 
 def _read(place: Path) -> tuple[dict[str, int], list[str]]:
@@ -263,8 +263,13 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--minutes", type=float, default=30)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--read", type=Path, help=argparse.SUPPRESS)  # what a round asks its own process for
     options.add_argument("--also", type=Path, action="append", default=[], help="a folder of other logs")
     chosen = options.parse_args()
+    if chosen.read:
+        found, wrong = _read(chosen.read)
+        (chosen.read / "outcome.json").write_text(json.dumps({"found": found, "wrong": wrong}))
+        return 0
     logs = [path for folder in (SAMPLES, *chosen.also) for path in sorted(folder.rglob("*")) if path.is_file()]
     outcome = Outcome()
     folder = Path(tempfile.mkdtemp(prefix="mutations-"))
