@@ -17,9 +17,12 @@ from typing import Any
 import msgspec
 
 ROTATE_BYTES = 256 << 20
+MOST_WAITING = 64 << 20  # bytes of requests and answers that wait to be written
+_ROOM_SECONDS = 1.0  # that a call waits for room, unless the one before waited in vain
+_SMALL = 1 << 10  # what a line holds beside them
 _FLUSH_SECONDS = 5.0
 _LAST_FLUSH_SECONDS = 30.0
-_Work = tuple[Callable[..., Any], tuple[Any, ...]]
+_Work = tuple[Callable[..., Any], tuple[Any, ...], int]
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _logger = logging.getLogger("hindcast.capture")
 _IMPORT_SECONDS = 5.0
@@ -53,14 +56,29 @@ def flush_logs() -> None:
 
 
 class Log:
-    """Appends lines to a file from a thread of its own. Full files are put aside as NAME.1.jsonl, NAME.2.jsonl, ..."""
+    """Appends lines to a file from a thread of its own. Full files are put aside as NAME.1.jsonl, NAME.2.jsonl, ...
 
-    def __init__(self, path: str | Path, *, rotate_bytes: int = ROTATE_BYTES, text: bool = True) -> None:
+    Where more than `most_waiting` bytes wait to be written, a call waits for room, for a second at most; a call for
+    which there is none is lost, counted and told.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        rotate_bytes: int = ROTATE_BYTES,
+        text: bool = True,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
         self.path = Path(path)
         self.text = text
         self.lost = 0  # calls that could not be written
         self._rotate = rotate_bytes
         self._queue: queue.SimpleQueue[_Work | threading.Event] = queue.SimpleQueue()
+        self._most_waiting = most_waiting
+        self._waiting = 0  # bytes
+        self._stuck = False  # the last call that waited for room waited in vain
+        self._room = threading.Condition()
         self._handle: int | None = None
         self._size = 0
         self._thread: threading.Thread | None = None
@@ -78,7 +96,32 @@ class Log:
         """Queue `make(*arguments)`, whose result is the record to write."""
         if self._owner != os.getpid():
             self.start()
-        self._queue.put((make, arguments))
+        size = _SMALL + sum(
+            len(getattr(one, "sent", b"")) + sum(map(len, getattr(one, "got", ()))) for one in arguments
+        )
+        if self._admits(size):
+            self._queue.put((make, arguments, size))
+        else:
+            self._lose("more calls come than can be written")
+
+    def _admits(self, size: int) -> bool:
+        """Whether there is room for so many bytes more, waiting for it if need be; a call alone always has room."""
+
+        def fits() -> bool:
+            return not self._waiting or self._waiting + size <= self._most_waiting
+
+        with self._room:
+            if not fits() and (self._stuck or not self._room.wait_for(fits, _ROOM_SECONDS)):
+                self._stuck = True
+                return False
+            self._stuck = False
+            self._waiting += size
+            return True
+
+    def _lose(self, why: object) -> None:
+        if not self.lost:
+            _logger.warning("%s: calls are not logged: %s", self.path, why)
+        self.lost += 1
 
     def opened(self, number: int, end: Callable[[], None]) -> None:
         """Keep how to log a call whose stream may still be open when the process ends."""
@@ -113,6 +156,8 @@ class Log:
             if self._owner == os.getpid():
                 return
             self._queue = queue.SimpleQueue()  # after a fork the parent's thread is not here
+            self._room = threading.Condition()
+            self._waiting = 0
             self._handle = None
             self._open = {}
             if (util := sys.modules.get("multiprocessing.util")) is not None:
@@ -132,9 +177,11 @@ class Log:
             try:
                 self._write(_encode(item[0](*item[1])) + b"\n")
             except Exception as error:  # never into the caller's program
-                if not self.lost:
-                    _logger.warning("%s: calls are not logged: %s", self.path, error)
-                self.lost += 1
+                self._lose(error)
+            finally:
+                with self._room:
+                    self._waiting -= item[2]
+                    self._room.notify_all()
 
     def _write(self, line: bytes) -> None:
         if self._handle is None:

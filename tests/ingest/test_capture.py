@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import openai
@@ -444,3 +444,44 @@ def test_the_end_of_a_process_loses_nothing_neither_a_child_s_calls_nor_an_open_
         ("gpt-4o", "ok"), ("gpt-4o", "ok"), ("slow", "cancelled")
     ]  # fmt: skip
     assert len({line["process_id"] for line in found}) == 2
+
+
+class Held(NamedTuple):
+    """What a line is made of, as large as a call."""
+
+    sent: bytes
+    got: list[bytes]
+
+
+def test_what_waits_to_be_written_is_bounded_and_nothing_is_lost_where_the_disk_goes_on(tmp_path: Path) -> None:
+    log = Log(tmp_path / "calls.jsonl", most_waiting=20_000)
+    made: list[int] = []
+
+    def line(held: Held, number: int) -> dict[str, Any]:
+        made.append(number)
+        return {"call_id": number}
+
+    for number in range(500):
+        log.put(line, Held(b"x" * 4_000, [b"y" * 1_000]), number)
+        assert number - len(made) <= 4  # of 6 KB each
+    log.close()
+    assert made == list(range(500))
+    assert log.lost == 0
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 500
+
+
+def test_calls_that_no_disk_takes_are_counted_and_hold_their_callers_up_once(tmp_path: Path) -> None:
+    log = Log(tmp_path / "calls.jsonl", most_waiting=20_000)
+    goes_on = threading.Event()
+
+    def line(held: Held) -> dict[str, Any]:
+        goes_on.wait()
+        return {"call_id": 1}
+
+    for _ in range(50):
+        log.put(line, Held(b"x" * 4_000, []))
+    lost = log.lost
+    goes_on.set()
+    log.close()
+    assert 40 <= lost < 50
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 50 - lost
