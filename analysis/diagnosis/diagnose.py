@@ -29,7 +29,7 @@ from analysis.causes.call_evidence import CallQueries
 from analysis.causes.cause_signatures import Cause
 from analysis.causes.driver_effects import effects_of, repriced, saved
 from analysis.causes.root_causes import find
-from analysis.diagnosis import narrative
+from analysis.diagnosis import driver_values
 from analysis.diagnosis.result import CauseEstimate, Diagnosis, DriverLine
 from analysis.dimensions import dimensions
 from analysis.ledger.costs_view import costs_relation, on_wall_clock, ranges_relation
@@ -273,7 +273,7 @@ def driver_lines(
             saves = Decimal(round(undoing(values[k], driver.factor))) / unit
         elif driver.factor == NEW_SEGMENT:
             saves = Decimal(driver.delta) / unit
-        before, after, name, detail = narrative.values(compared, game.state, driver)
+        before, after, name, detail = driver_values.values(compared, game.state, driver)
         lines.append(
             DriverLine(
                 segment=dict(zip(by, compared.segments[k], strict=True)),
