@@ -78,13 +78,6 @@ class Memory:
                 self._held.popitem(last=False)
             return known
 
-    def put(self, key: Hashable, value: Any) -> None:
-        with self._lock:
-            self._held[key] = value
-            self._held.move_to_end(key)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-
 
 class Decider:
     """The decisions of one strategy."""
@@ -180,7 +173,7 @@ class Decider:
             packs = (n for n, part in enumerate(self.strategy.compress) if rule_evaluation.selected(part, frame)[0])
             marks = (part.tier for part in self.strategy.batch if rule_evaluation.selected(part, frame)[0])
             found = Answered(int(target[0]), int(rule[0]), skipped, next(marks, None), tuple(packs))
-            self._answers.put(key, found)
+            self._answers.once(key, found)
         return found
 
     def _unfit(self, request: LiveRequest, wanted: str) -> str | None:
