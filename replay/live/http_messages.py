@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from ingest.capture.call_context import current
+from ingest.capture.call_context import NAMES, current
 from ingest.capture.clients import hides_usage
 from ingest.capture.http_call import Shown
 from replay.live.answer_tiers import Answer
 from replay.live.live_request import LiveRequest
 from replay.strategy.schema import Strategy
+
+HEADER: Final = "x-hindcast-"  # begins the headers in which a caller gives the names of the context
 
 
 def with_body(request: Any, body: dict[str, Any], path: str | None = None, timeout_s: float | None = None) -> Any:
@@ -34,6 +36,16 @@ def names_of(request: Any) -> dict[str, Any]:
     if retries and retries.isdecimal() and int(retries):
         names["attempt"] = int(retries) + 1
     return names
+
+
+def names_in_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The names of the context that a caller gives in headers; `tags` are separated by commas."""
+    found: dict[str, Any] = {}
+    for header, value in headers.items():
+        name = str(header).lower()
+        if name.startswith(HEADER) and (name := name.removeprefix(HEADER).replace("-", "_")) in NAMES:
+            found[name] = [tag.strip() for tag in str(value).split(",")] if name == "tags" else value
+    return found
 
 
 def keyed(sent: LiveRequest, strategy: Strategy, request: Any, host: str) -> Callable[[str], bytes]:

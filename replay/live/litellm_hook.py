@@ -26,12 +26,12 @@ from ingest.capture.http_call import is_call
 from ingest.capture.log_file import Log
 from ingest.errors import StrategyError
 from replay.live.apply import Applied
+from replay.live.http_messages import names_in_headers
 from replay.live.live_request import read
 
 PROVIDER: Final = "litellm"  # no provider of the price book: targets are sent as the file names them
 _NOT_HERE: Final = ("prompts", "compress", "classifier", "on_error", "batch")  # they change or add calls
 _THEIRS: Final = frozenset({"metadata", "litellm_metadata"})  # the proxy adds objects of its own to the caller's
-HEADER: Final = "x-hindcast-"
 _OWN: Final = frozenset({"score", "scores", "propensity", "attempt", "rollout", "arm", "assignment"})
 _logger = logging.getLogger("hindcast.litellm")
 
@@ -135,10 +135,7 @@ def _names(data: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any
     session = data.get("litellm_session_id") or found.get("session_id")
     names = {"conversation_id": session, "user_id": data.get("user")}
     names |= {name: found[name] for name in NAMES if name in found}
-    for header, value in headers.items():
-        name = str(header).lower().removeprefix(HEADER).replace("-", "_")
-        if str(header).lower().startswith(HEADER) and name in NAMES:
-            names[name] = [tag.strip() for tag in str(value).split(",")] if name == "tags" else value
+    names |= names_in_headers(headers)
     return {
         name: value for name, value in names.items()
         if name not in _OWN and (isinstance(value, str) or (name == "tags" and isinstance(value, list)))

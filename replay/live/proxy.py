@@ -16,10 +16,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from ingest.capture.call_context import NAMES, context
+from ingest.capture.call_context import context
 from ingest.errors import InputError
 from replay.live import provider_connections, sockets
 from replay.live.apply import Applied, apply
+from replay.live.http_messages import HEADER, names_in_headers
 
 MOST_BYTES: Final = 50 << 20  # of a request's body
 MOST_HELD: Final = 1 << 30  # bytes of bodies that are held at the same time; more are asked to come again
@@ -27,7 +28,7 @@ MOST_STREAMS: Final = 10_000  # at the same time, or as many as there are descri
 BODY_SECONDS: Final = 300.0  # that a caller may take to send a body
 UPSTREAM_SECONDS: Final = 600.0  # between two bytes of an answer
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
-_PREFIX: Final = "x-hindcast-"
+_NOT_GIVEN: Final = frozenset({"score", "scores", "propensity", "attempt"})
 # of one connection alone (RFC 9110, section 7.6.1), or set anew
 _NOT_SENT_ON: Final = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -259,17 +260,12 @@ def run(proxy: Proxy, host: str, port: int, started: Callable[[str], None]) -> N
 
 
 def _own(name: str) -> bool:
-    return name in _NOT_SENT_ON or (name.startswith(_PREFIX) and name != "x-hindcast-cache")
+    return name in _NOT_SENT_ON or (name.startswith(HEADER) and name != "x-hindcast-cache")
 
 
 def _context(headers: dict[str, str]) -> dict[str, Any]:
-    """The names that the caller gives in headers; `tags` are separated by commas."""
-    found: dict[str, Any] = {}
-    for header, value in headers.items():
-        name = header.removeprefix(_PREFIX).replace("-", "_")
-        if header.startswith(_PREFIX) and name in NAMES and name not in ("score", "scores", "propensity", "attempt"):
-            found[name] = [tag.strip() for tag in value.split(",")] if name == "tags" else value
-    return found
+    """The names that the caller gives in headers."""
+    return {name: value for name, value in names_in_headers(headers).items() if name not in _NOT_GIVEN}
 
 
 def _escaped(text: str) -> str:
