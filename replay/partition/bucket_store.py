@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.reports.restricted_store import RestrictedStore, keep_calls, main_table
 from ingest.errors import InputError
 from ingest.store.database import SETTINGS, Store, has_tables
 from ingest.store.lake_parts import LEDGER_COLUMNS, SPREAD, SPREAD_COSTS
@@ -19,7 +20,7 @@ from replay.traffic.prompts import Encodings
 SPREADS: Final = 1 << 16  # values of the column that tells a lake's buckets apart
 
 
-class BucketStore(Store):
+class BucketStore(RestrictedStore):
     """A store of which only the calls of one of `of` buckets are read, by whatever asks for `calls`.
 
     Calls with one canonical request are in one bucket, so the calls that share an answer in a cache are together. With
@@ -31,21 +32,12 @@ class BucketStore(Store):
     def __init__(self, store: Store, bucket: int, of: int, heads: Encodings | None = None) -> None:
         if of < 1 or of > SPREADS or of & (of - 1):
             raise InputError(f"{of} is no number of buckets", remedy=f"It is a power of two up to {SPREADS}.")
-        super().__init__(store.path)
+        super().__init__(store)
         self.bucket = bucket
         self.of = of
         self.heads = heads
-        self._whole = store
         self._kept: NDArray[np.int64] | None = None
         self._open: duckdb.DuckDBPyConnection | None = None
-
-    @property
-    def whole(self) -> Store:
-        return self._whole
-
-    @property
-    def address(self) -> str:
-        return self._whole.address
 
     @contextmanager
     def kept_open(self) -> Iterator[BucketStore]:
@@ -60,18 +52,12 @@ class BucketStore(Store):
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if self._open is None:
-            with self._whole.read() as con:
-                self.restrict(con)
+            with super().read() as con:
                 yield con
             return
         with self.cursor(self._open) as con:
             con.execute(SETTINGS)
             yield con
-
-    def cursor(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        own = self._whole.cursor(con)
-        self.restrict(own)
-        return own
 
     def restrict(self, con: duckdb.DuckDBPyConnection) -> None:
         if self.heads is not None:
@@ -85,25 +71,19 @@ class BucketStore(Store):
                 con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {listed} FROM {SPREAD_COSTS} WHERE {here}")
             return
         con.execute(
-            f"""CREATE OR REPLACE TEMP VIEW calls AS SELECT * FROM {_main(con, "calls")}
+            f"""CREATE OR REPLACE TEMP VIEW calls AS SELECT * FROM {main_table(con, "calls")}
                 WHERE coalesce(key_canonical, call_no) % {self.of:d} = {self.bucket:d}"""
         )
 
     def _keep(self, con: duckdb.DuckDBPyConnection, heads: Encodings) -> None:
         """Leave the calls of the bucket by the heads of their prompts; they are told once."""
-        whole = _main(con, "calls")
+        whole = main_table(con, "calls")
         if self._kept is None:
             query = (
                 f"SELECT call_no FROM ({_HEADS.format(calls=whole)}) WHERE hash(head) % {self.of:d} = {self.bucket:d}"
             )
             self._kept = con.execute(query, {"encoding": heads.hashed}).fetchnumpy()["call_no"]
-        con.register("kept_numbers", {"call_no": self._kept})
-        con.execute("CREATE OR REPLACE TEMP TABLE kept_calls AS SELECT call_no FROM kept_numbers")
-        con.unregister("kept_numbers")
-        con.execute(
-            f"""CREATE OR REPLACE TEMP VIEW calls AS
-                SELECT * FROM {whole} WHERE call_no IN (SELECT call_no FROM kept_calls)"""
-        )
+        keep_calls(con, self._kept)
 
 
 # by its hash where the log counts it, else by its number; a call without a prompt by its request
@@ -124,9 +104,3 @@ def heads_by_request(store: Store, heads: Encodings) -> bool:
             {"encoding": heads.hashed},
         ).fetchall()
     return not found
-
-
-def _main(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """The table or view of the store itself, whatever temporary one stands before it."""
-    catalog = con.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
-    return f'"{catalog}".main.{table}'
