@@ -306,6 +306,7 @@ class Filter:
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions that are asked about, each once, in the order of the conditions."""
         return tuple(dict.fromkeys(one.dimension for one in self.conditions))
 
     def sql(self) -> tuple[str, dict[str, str]]:

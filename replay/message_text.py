@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-TEXT_KEYS = ("text", "thinking")
-
 
 def rewrite(message: Any, function: Callable[[str], str]) -> Any:
     """The message with `function` applied to each of its texts: a string content, text parts, tool results."""

@@ -45,6 +45,7 @@ class Episode:
 
     @property
     def alert_id(self) -> str:
+        """The identity of the alert that began it."""
         return id_of(self.alert)
 
 

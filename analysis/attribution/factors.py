@@ -30,7 +30,6 @@ FACTORS: Final = (
     VOLUME, CALLS_PER_REQUEST, "model_mix", "input_tokens", "cache_read_share", "cache_write_share",
     "output_tokens", "reasoning_tokens", "batch_share", "price", "other",
 )  # fmt: skip
-ALL_FACTORS: Final = (*FACTORS, NEW_SEGMENT, VANISHED_SEGMENT)
 MEASURES: Final = (
     "calls", "uncached", "read", "write", "output", "reasoning",
     "uncached_usd", "read_usd", "write_usd", "output_usd", "reasoning_usd", "other_usd",

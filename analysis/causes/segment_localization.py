@@ -102,11 +102,19 @@ class Moved(Protocol):
     """What `Elements.best` reads of an effect."""
 
     @property
-    def segment(self) -> Segment: ...
+    def segment(self) -> Segment:
+        """Its values by dimension."""
+        ...
+
     @property
-    def delta(self) -> int: ...
+    def delta(self) -> int:
+        """What it costs more than expected, in pico-dollars."""
+        ...
+
     @property
-    def change(self) -> float: ...
+    def change(self) -> float:
+        """Actual over expected cost, less one."""
+        ...
 
 
 class Elements:

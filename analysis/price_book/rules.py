@@ -126,6 +126,7 @@ def with_rules(row: PriceRow, rules: BookRules) -> PriceRow:
 
 
 def speaks_for(globs: list[str], model: str) -> bool:
+    """Whether a glob fits the name of the model."""
     return any(fnmatchcase(model, glob) for glob in globs)
 
 
@@ -164,6 +165,7 @@ def regional_rows(
 
 
 def derived(row: PriceRow, model: str, rule: DerivedModels) -> PriceRow:
+    """The row of a model whose token prices are a multiple of another's."""
     prices = tuple(
         price if price is None or kind not in TOKEN_KINDS else scale_price(price, rule.multiplier)
         for kind, price in zip(KINDS, row.prices, strict=True)

@@ -10,7 +10,6 @@ UNPRICED: Final = -(2**63)  # a total that nobody can know
 MAX_PICO: Final = 10**18  # DECIMAL(18,12): a single row stays below a million dollars
 
 TIERS: Final = ("standard", "batch", "flex", "priority", "fast", "unknown")
-UNKNOWN_TIER: Final = TIERS.index("unknown")
 
 PRICED: Final = 0
 PRICED_FALLBACK: Final = 1

@@ -197,6 +197,7 @@ def _extended(
 
 
 def require_ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Raise InputError with the remedy where the calls were not priced yet."""
     try:  # listing the tables would take longer than the whole question
         con.execute("SELECT 1 FROM ledger LIMIT 0")
     except duckdb.CatalogException as error:

@@ -34,6 +34,7 @@ class FilteredStore(RestrictedStore):
 
     @property
     def restriction(self) -> str:
+        """The conditions in words, for results and messages."""
         return str(self.chosen)
 
     def restrict(self, con: duckdb.DuckDBPyConnection) -> None:

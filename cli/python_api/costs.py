@@ -105,6 +105,7 @@ class CostReport(Result):
 
     @property
     def total(self) -> dict[str, Any]:
+        """The whole bill."""
         return dict(self.report.total)
 
     @property

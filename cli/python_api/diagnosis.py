@@ -32,22 +32,27 @@ class Diagnosis(Result):
 
     @property
     def day(self) -> date:
+        """The day that is explained."""
         return self.found.day
 
     @property
     def actual(self) -> Decimal:
+        """What it cost."""
         return self.found.actual
 
     @property
     def expected(self) -> Decimal:
+        """What it was expected to cost."""
         return self.found.expected
 
     @property
     def delta(self) -> Decimal:
+        """Actual minus expected; the drivers and the residual sum to it."""
         return self.found.delta
 
     @property
     def residual(self) -> Decimal:
+        """What no driver explains."""
         return self.found.residual
 
     @property

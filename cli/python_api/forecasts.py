@@ -44,6 +44,7 @@ class Backtest(Result):
 
     @property
     def forecast(self) -> Decimal:
+        """The forecast of the days that were held out, or of those after the rollout."""
         return _usd(self.result.forecast_pico)
 
     @property
@@ -53,6 +54,7 @@ class Backtest(Result):
 
     @property
     def realised(self) -> Decimal:
+        """What they cost."""
         return _usd(self.result.realised_pico)
 
     @property
@@ -92,6 +94,7 @@ class Verification(Result):
 
     @property
     def forecast(self) -> Decimal:
+        """The forecast of the days that were held out, or of those after the rollout."""
         return _usd(self.result.forecast_pico)
 
     @property
@@ -101,6 +104,7 @@ class Verification(Result):
 
     @property
     def realised(self) -> Decimal:
+        """What they cost."""
         return _usd(self.result.realised_pico)
 
     @property
@@ -173,14 +177,17 @@ class Optimum(Result):
 
     @property
     def strategy(self) -> Strategy:
+        """The strategy that was found."""
         return self.found.strategy
 
     @property
     def cost(self) -> Decimal:
+        """What it costs over the window."""
         return _usd(self.found.cost_pico)
 
     @property
     def baseline(self) -> Decimal:
+        """What was logged there."""
         return _usd(self.found.baseline_pico)
 
     @property

@@ -47,6 +47,7 @@ class IngestReport(Result):
 
     @property
     def problems(self) -> list[Any]:
+        """What could not be read, and why."""
         return list(self.report.problems)
 
     @property

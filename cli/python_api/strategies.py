@@ -44,6 +44,7 @@ class StrategyResult(Result):
 
     @property
     def name(self) -> str:
+        """The strategy's name."""
         return self.result.name
 
     @property
@@ -68,6 +69,7 @@ class StrategyResult(Result):
 
     @property
     def saved_share(self) -> float | None:
+        """Savings as a share of the baseline; None where dollars are refused."""
         return self.result.saved_share
 
     @property
@@ -167,6 +169,7 @@ class Replay(Result):
 
     @property
     def requested_days(self) -> tuple[date | None, date | None]:  # type: ignore[override]
+        """First and last day that were asked for; None where not limited."""
         return self.window.since, self.window.until
 
     def __getitem__(self, name: str | int) -> StrategyResult:

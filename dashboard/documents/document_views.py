@@ -360,11 +360,6 @@ def stands_out_since(diagnosis: Document) -> date | None:
     return found.first if found is not None and found.goes_on else None
 
 
-def earlier_flagged(diagnosis: Document) -> list[str]:
-    """The runs of flagged days before the diagnosed one, newest first, each in a sentence with its age and year."""
-    return [narrative.run_in_words(run) for run in diagnosis["flagged_runs"] if run["last"] < diagnosis["day"]]
-
-
 def steps_by_place(diagnosis: Document, limit: int = DRIVERS_SHOWN) -> list[Step]:
     """Expected, the drivers in the order of the document, the smaller ones as one, what is unexplained, actual."""
     lines = driver_lines(diagnosis)

@@ -20,7 +20,6 @@ _GROUPED = re.compile(r"[0-9]{1,3}([.][0-9]{3})+")  # where a comma marks decima
 _DECIMAL_COMMA = re.compile(r"-?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
 PICO = Decimal(10**12)
 MICRO = 1_000_000
-ISSUE_NEGATIVE_DURATION = "ends_before_it_starts"
 # reasons to stop after which an answer is not whole
 INCOMPLETE = frozenset({"length", "max_tokens", "content_filter", "error"})
 SUM_OF_CALLS = "sum_of_calls"  # `tokens_source` and issue of a row that stands for several calls

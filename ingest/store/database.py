@@ -22,7 +22,7 @@ from ingest import threads
 from ingest.errors import OlderStoreError, StoreBusyError, StoreError
 from ingest.store import file_lock
 from ingest.store.failures import newer, opening_failure, query_failure
-from ingest.store.schema import CALL_COLUMNS, SCHEMA_VERSION, TABLES
+from ingest.store.schema import SCHEMA_VERSION, TABLES
 from ingest.store.upgrade import upgrade, version
 
 READ_PATIENCE_S = 10.0
@@ -263,8 +263,3 @@ def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
         {"names": list(names)},
     ).fetchall()[0][0]
     return bool(found == len(names))
-
-
-def call_columns() -> list[str]:
-    """The columns of `calls`, in order."""
-    return list(CALL_COLUMNS)

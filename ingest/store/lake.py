@@ -37,6 +37,7 @@ class LakeStore(Store):
 
     @property
     def address(self) -> str:
+        """Where the lake lies, as the user wrote it and messages name it."""
         return self.place.address
 
     @cached_property

@@ -61,6 +61,7 @@ class BreakEven:
 
     @property
     def worth_it(self) -> bool:
+        """Whether the servers cost less a day than the calls do."""
         return self.hosting_per_day < self.api_per_day
 
     def to_json(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Story:
 
     @property
     def after(self) -> Decimal | None:
+        """Dollars a day of the level that stands out, the mean over its days."""
         return self.replay.per_day()
 
     def savings_per_day(self, result: StrategyResult) -> dict[str, Decimal]:

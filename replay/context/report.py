@@ -45,10 +45,12 @@ class Share:
 
     @property
     def tokens(self) -> int:
+        """Input tokens, however they were paid."""
         return self.read_tokens + self.written_tokens + self.full_tokens
 
     @property
     def pico(self) -> int:
+        """Their cost in pico-dollars."""
         return self.read_pico + self.written_pico + self.full_pico
 
 

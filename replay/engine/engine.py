@@ -85,6 +85,7 @@ class Engine:
 
     @cached_property
     def everything(self) -> Stages:
+        """All stages of the strategy together."""
         return frozenset(self.players)
 
     @cached_property
@@ -102,6 +103,7 @@ class Engine:
 
     @cached_property
     def rates(self) -> CallRates:
+        """Rates of each call at each model that it may go to."""
         return self.shared.once(("rates", self.models), lambda: call_rates(self.traffic, self.models))
 
     @cached_property
@@ -128,10 +130,12 @@ class Engine:
 
     @cached_property
     def requests(self) -> RewrittenRequests:
+        """What each call sends after compression; made when it is first asked for."""
         return RewrittenRequests(self.traffic, self.strategy, self.shared, lambda: self.prompts)
 
     @cached_property
     def provider(self) -> ProviderStage:
+        """The provider's prompt cache as the strategy leaves it."""
         made: dict[object, Any] = self.shared.once("chains", dict)
         told = None if self.whole is None else self.whole.caches
         return ProviderStage(self.traffic, self.models, lambda: self.prompts, made, whole=told)

@@ -141,6 +141,7 @@ class Durations:
 
     @cached_property
     def batched(self) -> Bool:
+        """Per call of the window: whether the strategy moved it to a tier that answers within hours."""
         batch = [TIERS.index(name) for name in ("batch", "flex")]
         moved = self.outcome.tier != self.engine.traffic.tier
         return (moved & np.isin(self.outcome.tier, batch))[self.rows]

@@ -26,8 +26,10 @@ class Outcome:
 
     @property
     def hits(self) -> Bool:
+        """Per call: answered by a tier of the response cache."""
         return (self.codes >= HIT) & (self.codes < HIT + MAX_TIERS)
 
     @property
     def served_by_us(self) -> Bool:
+        """Per call: answered by a tier or by the answer to an equal call in flight."""
         return (self.codes >= HIT) & (self.codes <= COALESCED)

@@ -118,10 +118,12 @@ class StrategyResult:
 
     @property
     def hit_rate(self) -> float | None:
+        """Hits of the response cache per call that asked it, 0 to 1; None where none asked."""
         return self.hits / self.demand if self.demand else None
 
     @property
     def saved_share(self) -> float | None:
+        """Savings as a share of the baseline; None where dollars are refused or nothing was spent."""
         if self.dollars == "refused":
             return None
         return (self.baseline_pico - self.cost_pico) / self.baseline_pico if self.baseline_pico else None

@@ -43,6 +43,7 @@ class Unmatched:
 
     @property
     def words(self) -> str:
+        """The place, the reason and the hint in one sentence."""
         return f"{self.where} {self.why}" + (f"; {self.hint}" if self.hint else "")
 
     def to_json(self) -> dict[str, str]:

@@ -107,6 +107,7 @@ class Move:
 
     @property
     def seen(self) -> bool:
+        """Whether any unit of the pair was observed."""
         return self.seen_units > 0
 
 

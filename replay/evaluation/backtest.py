@@ -52,6 +52,7 @@ class Backtest:
 
     @property
     def inside(self) -> bool:
+        """Whether the realised cost is in the interval."""
         return self.low_pico <= self.realised_pico <= self.high_pico
 
     @property

@@ -57,10 +57,12 @@ class Progress:
 
     @property
     def action(self) -> str:
+        """What the plan does: `advance`, `hold` or `roll back`."""
         return self.found.decision.action
 
     @property
     def share(self) -> float:
+        """The share of the traffic from now on, 0 to 1."""
         return self.found.decision.share
 
     @property
@@ -88,10 +90,12 @@ class Repeated:
 
     @property
     def same_decision(self) -> bool:
+        """Whether the step, repeated on the store of today, comes to the same share."""
         return self.again is None or self.again.decision.share == self.step.share
 
     @property
     def same_figures(self) -> bool:
+        """Whether its evidence comes out the same."""
         return self.again is None or _plain(self.again.evidence) == self.step.evidence
 
     def to_json(self) -> dict[str, Any]:

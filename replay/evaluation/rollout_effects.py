@@ -75,6 +75,7 @@ class Effects:
     void: str | None = None
 
     def get(self, measure: str) -> Effect | None:
+        """The effect on a measure; None where it was not observed."""
         return self.effects.get(measure)
 
     @property

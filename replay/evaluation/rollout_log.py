@@ -37,6 +37,7 @@ class Log:
 
     @property
     def control_units(self) -> Bools:
+        """Per unit: whether it was held back."""
         return np.zeros(len(self.table), np.bool_) if self.control is None else self.control
 
 

@@ -46,9 +46,13 @@ class Exported:
 class Router(Protocol):
     """One target of `hindcast export`."""
 
-    def export(self, strategy: Strategy, known: Known) -> Exported: ...
+    def export(self, strategy: Strategy, known: Known) -> Exported:
+        """The router's configuration that does what the strategy does, and what it cannot express."""
+        ...
 
-    def decide(self, document: Any, call: Mapping[str, Any]) -> str | None: ...
+    def decide(self, document: Any, call: Mapping[str, Any]) -> str | None:
+        """The model that the router would send the call to; None where the configuration leaves it."""
+        ...
 
 
 @dataclass(frozen=True)

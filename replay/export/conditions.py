@@ -36,6 +36,7 @@ class Text:
     negated: bool = False
 
     def holds(self, value: str | None) -> bool:
+        """Whether a value fits any of the patterns; one that is absent fits none."""
         if value is None:
             return False
         flags = re.DOTALL | (re.IGNORECASE if self.ignore_case else 0)

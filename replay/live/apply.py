@@ -84,10 +84,12 @@ class Applied:
 
     @property
     def strategy(self) -> Strategy:
+        """The strategy in force."""
         return self.in_force.strategy
 
     @property
     def in_force(self) -> Force:
+        """The strategy with what was made of it when it was last loaded."""
         assert self._force is not None
         return self._force
 
@@ -130,6 +132,7 @@ class Applied:
         self.count(f"redis: {why}")
 
     def count(self, what: str) -> None:
+        """Add one to a counter of `/metrics`, safe between threads."""
         with self._lock:
             self.counts[what] += 1
 

@@ -63,6 +63,7 @@ class Memory:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> Any:
+        """The value under a key, which becomes the most recent one; None where it is not held."""
         with self._lock:
             if key not in self._held:
                 return None

@@ -35,6 +35,7 @@ class LiveRequest:
 
     @property
     def model(self) -> str:
+        """The model that the caller asked for."""
         return str(self.call.request_model or "")
 
     @property

@@ -33,6 +33,7 @@ class Shared:
     flight: Flight | None
 
     def land(self, answer: Answer | None) -> None:
+        """Give those who wait for an equal call the answer; None sends them to the provider."""
         if self.flight is not None:
             self.lookups.land(self.flight, answer)
             self.flight = None

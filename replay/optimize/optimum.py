@@ -42,6 +42,7 @@ class Optimum:
 
     @property
     def saved_share(self) -> float | None:
+        """Savings as a share of the baseline; None where nothing was spent."""
         return (self.baseline_pico - self.cost_pico) / self.baseline_pico if self.baseline_pico else None
 
     @property

@@ -90,6 +90,7 @@ class Options:
         self.mean_logged = 1.0
 
     def table(self, knobs: Knobs) -> Table:
+        """Cost in pico-dollars and worth, both float64, of each option (second axis) in each group (first axis)."""
         groups, options = len(self.groups), len(self.options) + 1
         cost = np.full((groups, options), np.inf)
         worth = np.full((groups, options), np.nan)

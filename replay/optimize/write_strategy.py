@@ -24,6 +24,7 @@ class Group(NamedTuple):
 
     @property
     def label(self) -> str:
+        """The group in words; `-` stands for no value."""
         names = [self.agent, self.task, *([self.template] if self.by_template else [])]
         return " / ".join("-" if name is None else name for name in names)
 

@@ -60,6 +60,7 @@ class BucketStore(RestrictedStore):
             yield con
 
     def restrict(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Keep the calls of the bucket."""
         if self.heads is not None:
             self._keep(con, self.heads)
             return

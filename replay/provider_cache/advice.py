@@ -47,6 +47,7 @@ class Choice:
 
     @property
     def saves(self) -> int:
+        """Pico-dollars that the cheapest way to mark prompts saves over the logged one; 0 if none does."""
         options = [self.logged, self.off, *(self.on.values() if self.opt_in else [])]
         return self.logged - min(options)
 

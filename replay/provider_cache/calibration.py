@@ -53,6 +53,7 @@ class Agreement:
 
     @property
     def naive_error(self) -> float | None:
+        """Error of the uncalibrated simulation as a share of the logged tokens; None where none were logged."""
         return self.naive / self.logged - 1 if self.logged else None
 
 

@@ -53,6 +53,7 @@ class PromptCacheRule(BaseModel):
         return self
 
     def holds(self, provider: str, model: str, day: date) -> bool:
+        """Whether the rule applies to a provider's model on a day."""
         return (
             provider == self.provider
             and self.since <= day

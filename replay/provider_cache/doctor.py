@@ -54,6 +54,7 @@ class Finding:
 
     @property
     def worth(self) -> int:
+        """Pico-dollars of the better of the two remedies."""
         return max(self.moved, self.masked)
 
 

@@ -142,20 +142,6 @@ def clustered(
     return Moments(n, *means, *spread, same=same, binary=binary, freedom=kish - 1, units=units)
 
 
-def unpaired(served: Floats, logged: Floats) -> Moments:
-    """Moments of two samples of different calls: their errors add; the smaller one gives the degrees of freedom."""
-    n = min(len(served), len(logged))
-    return Moments(
-        n,
-        float(served.mean()),
-        float(logged.mean()),
-        float(served.var(ddof=1)) * n / len(served),
-        float(logged.var(ddof=1)) * n / len(logged),
-        0.0,
-        binary=is_binary(served) and is_binary(logged),
-    )
-
-
 def is_binary(values: Floats) -> bool:
     """Whether all values are 0 or 1."""
     return bool(np.isin(values, (0.0, 1.0)).all())
