@@ -23,7 +23,6 @@ from analysis.ledger.costs_view import CREATE_COSTS, CREATE_LEDGER, NULL_STATUSE
 from analysis.ledger.inferred_cache_reads import infer
 from analysis.ledger.machine_hours import spread
 from analysis.ledger.price_calls import priced_rows
-from analysis.ledger.usage_arrays import SCOPE
 from analysis.price_book.book import book_version, stored_version, sync_book
 from analysis.pricing.load_rates import load_rates
 from analysis.pricing.model_names import forget, remember
@@ -33,6 +32,7 @@ from ingest import threads
 from ingest.errors import PriceError
 from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
+from ingest.store.schema import SCOPE
 
 _ROW_GROUP: Final = 122_880  # DuckDB's
 CHUNK: Final = 2 * _ROW_GROUP  # small enough for the allocator to reuse the memory of the last
@@ -71,12 +71,15 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
     New calls are published in portions, so that readers get their turn; a rebuild appears all at once. Where nothing
     is missing, nothing is written.
     """
+    if store.whole.priced_at_commit:
+        from analysis.ledger.lake_pricing import update_lake
+
+        return update_lake(store.whole, progress=progress, rebuild=rebuild)
     store.upgrade()
     if not rebuild and store.exists():
         with store.read() as con:
             if _complete(con):
-                return _summary(con, 0)
-    store.require_rewritable("pricing anew, as a new price book or prices of your own ask for,")
+                return summary(con, 0)
     total = 0
     while True:
         with store.write() as con:
@@ -90,7 +93,7 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
                 if total:
                     spread(con)
                     infer(con)
-                return _summary(con, total)
+                return summary(con, total)
 
 
 def _complete(con: duckdb.DuckDBPyConnection) -> bool:
@@ -236,7 +239,8 @@ def distinct_models(con: duckdb.DuckDBPyConnection, where: str) -> list[tuple[st
     return con.execute(f"SELECT DISTINCT {', '.join(columns)} FROM calls WHERE {where} ORDER BY ALL").fetchall()
 
 
-def _summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
+def summary(con: duckdb.DuckDBPyConnection, written: int) -> LedgerSummary:
+    """What is in the ledger, of which `written` calls were just priced."""
     calls, logged = con.execute("SELECT count(*), sum(logged_cost_usd) FROM calls").fetchall()[0]
     found = con.execute(
         "SELECT cost_status, count(*), sum(cost_usd) FROM ledger GROUP BY ALL ORDER BY 2 DESC, 1"

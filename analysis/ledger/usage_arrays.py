@@ -13,9 +13,9 @@ from analysis.array_types import BoolArray, Int32Array, Int64Array
 from analysis.price_book.vocabulary import NO_TIME, SEARCH_CONTEXTS, TIERS, UNKNOWN
 from analysis.pricing.rate_table import Usage
 from ingest.store.database import has_tables
+from ingest.store.schema import SCOPE
 
 Scope = Sequence[str | None]
-SCOPE: Final = ("provider_name", "model", "region", "agent", "team")  # what a price may depend on
 # what a log calls a service tier -> ours; anything else is an unknown tier and has no price
 _TIER_NAMES: Final = {
     "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "on-demand": "standard",

@@ -13,9 +13,12 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, progress, sa
 from cli.terminal.row_files import RowsOption, write_rows
 
 if TYPE_CHECKING:
+    from analysis.ledger.ledger import LedgerSummary
     from analysis.reports.cost import CostReport
     from analysis.reports.unit_cost import UnitCosts
     from analysis.reports.unsure_costs import UnsureCosts
+    from ingest.progress import Progress
+    from ingest.store.database import Store
 
 
 def _units() -> tuple[str, ...]:
@@ -297,6 +300,9 @@ def reprice(
     estimate_tokens: Annotated[
         bool, typer.Option("--estimate-tokens", help="Count the texts of calls that have no usage, and price them.")
     ] = False,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="ADDRESS", help="Of a lake: on the workers of this Dask scheduler.")
+    ] = None,
     store: StoreOption = "hindcast.duckdb",
     json: JsonOption = False,
 ) -> None:
@@ -309,7 +315,6 @@ def reprice(
     from ingest.store.address import open_store
 
     handle = open_store(store)
-    handle.require_rewritable("hindcast reprice")
     handle.upgrade()
     with handle.read():  # a clear error where there is no store
         pass
@@ -320,7 +325,7 @@ def reprice(
         with progress("counting tokens", unit="texts") as bar:
             estimates = estimate(handle, bar)
     with progress("repricing", unit="calls") as bar:
-        summary = update(handle, progress=bar, rebuild=True)
+        summary = update(handle, progress=bar, rebuild=True) if on is None else _on_cluster(handle, on, bar)
     if json:
         emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
         return
@@ -338,3 +343,15 @@ def reprice(
             )
             say(f"  {item.model}: {item.factor:.3f} tokens per o200k token, +-{100 * item.spread:.0f} %, {origin}")
     say(f"Prices: {summary.price_book_version}")
+
+
+def _on_cluster(store: Store, address: str, progress: Progress) -> LedgerSummary:
+    from analysis.ledger.lake_pricing import update_lake
+    from ingest.errors import InputError
+    from ingest.lake.executors import executor
+    from ingest.store.address import is_lake
+
+    if not is_lake(store.address):
+        raise InputError("--on prices a lake, not a file", remedy="Without it: hindcast reprice")
+    with executor(address, 1) as workers:
+        return update_lake(store, executor=workers, progress=progress, rebuild=True)

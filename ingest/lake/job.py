@@ -23,6 +23,14 @@ class Pricing(Protocol):
         """Give every call of a store its costs."""
         ...
 
+    def forget(self, con: duckdb.DuckDBPyConnection) -> Any:
+        """Let all names be resolved anew."""
+        ...
+
+    def shared(self, con: duckdb.DuckDBPyConnection) -> Any:
+        """An Arrow table with the rows of the ledger, by rising number, of the calls whose costs depend on others."""
+        ...
+
     def conclude(self, con: duckdb.DuckDBPyConnection) -> Any:
         """Write what is told from the costs of all calls together."""
         ...

@@ -18,6 +18,7 @@ from ingest.lake.objects import read_table, write_table
 from ingest.lake.parse import SEGMENT_NUMBERS, result
 from ingest.store.lake_commits import Part
 from ingest.store.lake_parts import COMPLETED
+from ingest.store.schema import SCOPE
 
 SHARED: Final = {"contents": "content_id", "keys": "key_id"}
 
@@ -27,7 +28,6 @@ class Settled(msgspec.Struct):
 
     calls: int
     files: dict[int, int]  # calls that stay, by file
-    models: list[list[str | None]]  # provider, model and region of the calls that stay, each once
 
 
 class Begin(msgspec.Struct):
@@ -51,7 +51,7 @@ def kept_rows(job: Job, task: int, calls: int) -> Any:
 
 
 def settle(job: Job, task: int) -> Settled:
-    """Tell what stays of a task, and write which texts and keys that uses."""
+    """Tell what stays of a task, and write which texts and keys that uses, and what its prices depend on."""
     parsed = result(job, task)
     token = job.plan.tasks[task].token
     kept = kept_rows(job, task, parsed.calls)
@@ -70,15 +70,11 @@ def settle(job: Job, task: int) -> Settled:
             bare = np.asarray(shared_table["text"].is_null()) if told else np.ones(len(used), bool)
         table = table.append_column("bare", pa.array(bare))
         write_table(job.place, f"run/{job.run}/used/{task}-{kind}.parquet", table)
-    names = ("provider_name", "model", "region")
-    scope = pa.table({n: calls[n] if n in calls.column_names else pa.nulls(len(calls), pa.string()) for n in names})
-    models = scope.group_by(list(names)).aggregate([]).to_pylist()
+    scope = pa.table({n: calls[n] if n in calls.column_names else pa.nulls(len(calls), pa.string()) for n in SCOPE})
+    scopes = scope.group_by(list(SCOPE)).aggregate([])
+    write_table(job.place, f"run/{job.run}/scopes/{task}.parquet", scopes)
     files, counts = np.unique(calls["source"].to_numpy(), return_counts=True)
-    return Settled(
-        len(kept),
-        dict(zip(files.tolist(), counts.tolist(), strict=True)),
-        sorted(([one[name] for name in names] for one in models), key=str),
-    )
+    return Settled(len(kept), dict(zip(files.tolist(), counts.tolist(), strict=True)))
 
 
 def _kind(column: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from math import ceil, log2
@@ -24,7 +23,9 @@ from ingest.lake.log_files import Found
 from ingest.lake.number import SHARED, Begin, Settled, number, settle
 from ingest.lake.objects import read_table
 from ingest.lake.parse import Parsed, parse, result
-from ingest.lake.write import load_prices, price_names, save_prices, write
+from ingest.lake.part_costs import share_costs
+from ingest.lake.prices import settle_prices
+from ingest.lake.write import write
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.workers import PARALLEL_BYTES
 from ingest.places.place import is_url
@@ -37,7 +38,6 @@ from ingest.store import lake_commits
 from ingest.store.lake import LakeStore
 from ingest.store.lake_commits import LakeState, Part
 from ingest.store.lake_parts import COMPLETED, define_views
-from ingest.store.memory import MemoryStore
 
 BUCKET_BYTES: Final = 3_500_000_000  # of the log: about a million calls
 TRIES: Final = 5  # commits that others may make meanwhile
@@ -189,15 +189,12 @@ class _Run:
             self._prices(con, settled)
             parts = self._write(settled)
             self._small_tables(con, settled, parts, any(one.hashed for one in parsed.values()))
-            with_parts = LakeState(self.state.commit, self.state.parts | {part.name: part for part in parts})
-            define_views(con, self.store.place, with_parts)
-            if with_parts.of("calls"):
-                self.job.pricing().conclude(con)
+            parts, removed = self._conclude(con, parts)
             side = self.store.save_side(con, self.state.commit.number + 1)
         parts += self.known
         rules = self.plan.rules
         commit = lake_commits.following(
-            self.state, side=side, parts=parts, run=self.run, keep=rules.keep, key=rules.key,
+            self.state, side=side, parts=parts, removed=removed, run=self.run, keep=rules.keep, key=rules.key,
             calls=begin.calls[-1], **free,
         )  # fmt: skip
         return lake_commits.add(self.store.place, self.state, commit) is not None
@@ -298,17 +295,28 @@ class _Run:
         return [place for place, log in logs.items() if log in other]
 
     def _prices(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled]) -> None:
-        models = {tuple(model) for one in settled.values() for model in one.models}
-        with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
-            scratch = MemoryStore(Path(folder) / "prices.duckdb")
-            price_names(self.job, scratch, con, sorted((list(model) for model in models), key=str))
-            with scratch.read() as priced:
-                save_prices(self.job, priced, Path(folder))
-            load_prices(self.job, con, Path(folder))
+        found = [read_table(self.store.place, f"run/{self.run}/scopes/{task}.parquet") for task in settled]
+        scopes = {tuple(one.values()) for table in found for one in table.to_pylist()}
+        settle_prices(self.job, con, sorted(scopes, key=str))
 
     def _write(self, settled: dict[int, Settled]) -> list[Part]:
         tasks = [task for task, one in settled.items() if one.calls]
         return [part for one in self._in_order(write, tasks) for part in one.parts]
+
+    def _conclude(self, con: duckdb.DuckDBPyConnection, parts: list[Part]) -> tuple[list[Part], list[str]]:
+        """What all calls together tell of costs; the parts that are added then, and earlier ones that are removed."""
+        whole = LakeState(self.state.commit, self.state.parts | {part.name: part for part in parts})
+        define_views(con, self.store.place, whole)
+        if not whole.of("calls"):
+            return parts, []
+        shared = share_costs(self.job, con, whole.of("calls"), self.executor)
+        if shared:
+            kept = {name: part for name, part in whole.parts.items() if name not in shared}
+            whole = LakeState(self.state.commit, kept | {part.name: part for part in shared.values()})
+            define_views(con, self.store.place, whole)
+        self.job.pricing().conclude(con)
+        added = [part for part in parts if part.name not in shared] + list(shared.values())
+        return added, [name for name in shared if name in self.state.parts]
 
     def _small_tables(
         self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled], parts: list[Part], hashed: bool

@@ -15,9 +15,9 @@ from ingest.lake.job import Job
 from ingest.lake.number import SHARED, begin_of, kept_rows
 from ingest.lake.objects import read_table, write_table
 from ingest.lake.parse import SEGMENT_NUMBERS, result
+from ingest.lake.prices import load_prices
 from ingest.staging.deduplicate import ID_USED_AGAIN
 from ingest.staging.publish import insert_calls
-from ingest.store.database import Store, connect
 from ingest.store.lake_commits import Part
 from ingest.store.lake_parts import COLUMNS, COMPLETED, SPREAD
 from ingest.store.memory import MemoryStore
@@ -248,72 +248,6 @@ def _renumbered(column: Any, ids: Any) -> pa.Array:
     if not len(ids):
         return pa.nulls(len(local), pa.int32())
     return pa.array(ids[np.maximum(local, 0)], pa.int32(), mask=local < 0)
-
-
-# -- prices ----------------------------------------------------------------------------------------------------------
-
-
-def price_names(job: Job, store: Store, side: Any, models: list[list[str | None]]) -> None:
-    """Resolve the models of a run once, so that all tasks give a price the same number; `side` has the small tables."""
-    with store.write() as con:
-        _copy_prices(side, con)
-        names = ("provider_name", "model", "region")
-        columns = list(zip(*models, strict=True)) if models else [(), (), ()]
-        table = pa.table({name: pa.array(values, pa.string()) for name, values in zip(names, columns, strict=True)})
-        con.register("models", table)
-        con.execute(
-            """INSERT INTO calls (call_no, provider_name, model, region)
-               SELECT row_number() OVER (ORDER BY provider_name, model, region) - 1, provider_name, model, region
-                 FROM models"""
-        )
-        con.unregister("models")
-    job.pricing().update(store)
-
-
-def _copy_prices(side: Any, con: Any) -> None:
-    for name in price_tables(side):
-        con.register("given", side.sql(f'SELECT * FROM "{name}"').to_arrow_table())
-        con.execute(f'CREATE TABLE "{name}" AS SELECT * FROM given')
-        con.unregister("given")
-    rows = side.execute(f"SELECT key, value FROM meta WHERE {PRICE_META}").fetchall()
-    if rows:
-        con.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-
-
-PRICE_META = "key LIKE 'price_book%'"
-_OF_CALLS = ("ledger", "inferred_cache_reads", "hidden_cache")
-
-
-def price_tables(con: Any) -> list[str]:
-    """The tables of prices and what models mean: those that no ingest makes and that are of no call."""
-    from ingest.store.schema import TABLES
-
-    rows = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY table_oid").fetchall()
-    return [name for (name,) in rows if name not in TABLES and name not in _OF_CALLS]
-
-
-def save_prices(job: Job, con: Any, folder: Path) -> None:
-    """Write the tables of prices of a connection to the run."""
-    path = folder / "prices.duckdb"
-    con.execute(f"ATTACH '{path}' AS prices_out (BLOCK_SIZE 16384)")
-    for name in price_tables(con):
-        con.execute(f'CREATE TABLE prices_out.main."{name}" AS SELECT * FROM "{name}"')
-    con.execute(f"CREATE TABLE prices_out.main.meta AS SELECT * FROM meta WHERE {PRICE_META}")
-    con.execute("DETACH prices_out")
-    job.place.write(f"run/{job.run}/prices.duckdb", path.read_bytes())
-
-
-def load_prices(job: Job, con: Any, folder: Path) -> None:
-    """Replace the tables of prices of a connection by those of the run."""
-    path = folder / "prices-in.duckdb"
-    path.write_bytes(job.place.read(f"run/{job.run}/prices.duckdb"))
-    con.execute(f"DELETE FROM meta WHERE {PRICE_META}")
-    with connect(path, read_only=True) as given:
-        for (name,) in given.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            con.register("given", given.sql(f'SELECT * FROM "{name}"').to_arrow_table())
-            made = "INSERT INTO meta" if name == "meta" else f'CREATE OR REPLACE TABLE "{name}" AS'
-            con.execute(f"{made} SELECT * FROM given")
-            con.unregister("given")
 
 
 def _source_ids(job: Job) -> Any:

@@ -50,6 +50,7 @@ class Store:
     """A handle on the store at `path`. It keeps no connection: each `read` or `write` opens and closes one."""
 
     publish_memory: str | None = "300MB"  # what DuckDB may hold while calls are published; None: no bound of ours
+    priced_at_commit = False  # whether calls never are without their costs, which are written with them
     reads_again = True  # whether a later ingest may meet the same files, and reads only what is new of them
 
     def __init__(self, path: str | Path) -> None:

@@ -28,6 +28,8 @@ from ingest.store.schema import SCHEMA_VERSION, TABLES
 class LakeStore(Store):
     """A handle on the lake at `address`. Each reading sees one commit, whatever is committed meanwhile."""
 
+    priced_at_commit = True
+
     def __init__(self, address: str, *, buckets: int = lake_commits.BUCKETS, changes: Path | None = None) -> None:
         self.place = open_place(address)
         self.path = Path(address)
@@ -57,7 +59,7 @@ class LakeStore(Store):
     def require_rewritable(self, what: str) -> None:
         """Raises StoreError: parts are never written again."""
         raise StoreError(
-            f"{what} changes stored calls or their costs, and those of a lake stay as they were written",
+            f"{what} changes stored calls, and those of a lake stay as they were written",
             where=self.address,
             remedy="Take what you need into a file and work there: hindcast store pull -o calls.duckdb",
         )

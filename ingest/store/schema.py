@@ -10,6 +10,7 @@ from __future__ import annotations
 # 2: tools by kind, cached audio and images, search_context_size; aliases of calls
 # 3: how the model was chosen (propensity, assignment, rollout, arm), the unit of a score
 SCHEMA_VERSION = 3
+SCOPE = ("provider_name", "model", "region", "agent", "team")  # columns of a call that its price may depend on
 HASH = "(hi::HUGEINT * 18446744073709551616 + lo::HUGEINT)"  # a hash of 128 bits, of its two halves
 
 # column -> DuckDB type, in table order. `calls` is the hot table: no text, dense ids.
