@@ -19,40 +19,17 @@ import yaml
 from pydantic import Field, ValidationError
 
 from analysis.price_book.rows import HISTORY, Key, PriceRow, clip, nano_dollars, scale_price
-from analysis.price_book.rules import BookRules, Price, Strict, TierRule, derived, with_rules
+from analysis.price_book.rules import BookRules, KindPrices, Price, Strict, TierRule, derived, with_rules
 from analysis.price_book.vocabulary import KINDS, TOKEN_KINDS
 from ingest.errors import PriceError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML has it: ten times faster
 
 
-class DatedPrice(Strict):
+class DatedPrice(KindPrices):
     """Prices in USD per million tokens from a UTC day on, until the next entry of the same size range."""
 
     start: date = Field(alias="from")
-    input: Price | None = None
-    cache_read: Price | None = None
-    cache_write: Price | None = None
-    cache_write_1h: Price | None = None
-    output: Price | None = None
-    reasoning: Price | None = None
-    audio_input: Price | None = None
-    audio_cache_read: Price | None = None
-    audio_output: Price | None = None
-    image_input: Price | None = None
-    image_cache_read: Price | None = None
-    image_output: Price | None = None
-    per_request: Price | None = None  # USD per 1,000 uses from here on
-    per_request_medium: Price | None = None
-    per_request_low: Price | None = None
-    web_search: Price | None = None
-    web_search_prompt: Price | None = None
-    web_result: Price | None = None
-    file_search: Price | None = None
-    code_interpreter: Price | None = None
-    maps: Price | None = None
-    image_generation: Price | None = None
-    other_tool: Price | None = None
     above: dict[int, dict[str, Price]] = Field(
         default_factory=dict
     )  # input tokens -> the prices of larger requests, whole request

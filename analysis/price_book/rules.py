@@ -5,20 +5,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from analysis.price_book.rows import PriceRow, clip, nano_dollars, scale_price
 from analysis.price_book.vocabulary import AS_TEXT, KINDS, TOKEN_KINDS
 
-Price = Annotated[Decimal, BeforeValidator(lambda value: Decimal(str(value))), Field(ge=0)]
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"'{value}' is not a number with a point, such as 2.75") from None
+
+
+Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=10**9, decimal_places=9)]
 
 
 class Strict(BaseModel):
+    """A part of a file in which a word that nothing reads is a mistake."""
+
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class KindPrices(Strict):
+    """What each kind of `vocabulary.KINDS` costs: USD per million tokens, or per 1,000 uses; None: no price."""
+
+    input: Price | None = None
+    cache_read: Price | None = None
+    cache_write: Price | None = None
+    cache_write_1h: Price | None = None
+    output: Price | None = None
+    reasoning: Price | None = None
+    audio_input: Price | None = None
+    audio_cache_read: Price | None = None
+    audio_output: Price | None = None
+    image_input: Price | None = None
+    image_cache_read: Price | None = None
+    image_output: Price | None = None
+    per_request: Price | None = None  # USD per 1,000 uses from here on
+    per_request_medium: Price | None = None
+    per_request_low: Price | None = None
+    web_search: Price | None = None
+    web_search_prompt: Price | None = None
+    web_result: Price | None = None
+    file_search: Price | None = None
+    code_interpreter: Price | None = None
+    maps: Price | None = None
+    image_generation: Price | None = None
+    other_tool: Price | None = None
 
 
 class TierRule(Strict):

@@ -10,27 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from analysis.price_book.rows import Key, PriceRow, clip, nano_dollars, scale_price
+from analysis.price_book.rules import KindPrices, Price
 from analysis.price_book.vocabulary import AS_TEXT, KINDS, TIERS, TOKEN_KINDS
 from ingest.errors import PriceError, did_you_mean
 
-
-def _decimal(value: Any) -> Decimal:
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f"'{value}' is not a number with a point, such as 2.75") from None
-
-
-Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=10**9, decimal_places=9)]
 Basis = Literal["busy", "hours"]
 
 
@@ -45,34 +37,10 @@ class Match(BaseModel):
     region: str | None = None
 
 
-class Override(BaseModel):
+class Override(KindPrices):
     """One price of the user's own. Exactly one of prices, multiplier, zero and per_hour. Days are UTC, inclusive."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
     match: Match
-    input: Price | None = None
-    cache_read: Price | None = None
-    cache_write: Price | None = None
-    cache_write_1h: Price | None = None
-    output: Price | None = None
-    reasoning: Price | None = None
-    audio_input: Price | None = None
-    audio_cache_read: Price | None = None
-    audio_output: Price | None = None
-    image_input: Price | None = None
-    image_cache_read: Price | None = None
-    image_output: Price | None = None
-    per_request: Price | None = None  # USD per 1,000 uses from here on
-    per_request_medium: Price | None = None
-    per_request_low: Price | None = None
-    web_search: Price | None = None
-    web_search_prompt: Price | None = None
-    web_result: Price | None = None
-    file_search: Price | None = None
-    code_interpreter: Price | None = None
-    maps: Price | None = None
-    image_generation: Price | None = None
-    other_tool: Price | None = None
     multiplier: Price | None = None
     zero: bool = False
     per_hour: Price | None = None

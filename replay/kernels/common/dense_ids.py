@@ -7,35 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.common.hashing import home, move
 from replay.kernels.common.intrinsics import fetch
 from replay.kernels.common.jit import lean
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _START = 1 << 12
 _GROWTH = 4
 _AHEAD = 16  # rows
-
-
-@lean(forceinline=True)
-def _home(value: Any, mask: Any) -> Any:
-    mixed = np.uint64(value) * _MIX
-    return (mixed ^ (mixed >> np.uint64(32))) & mask
-
-
-@lean()
-def _move(table: Int64, wide: Int64) -> None:
-    """Put the entries of `table` into `wide`, which is all zero and larger by a power of two."""
-    mask = np.uint64(len(wide) - 1)
-    for place in range(len(table)):
-        if table[place, 1] > 0:
-            home = _home(table[place, 0], mask)
-            while wide[home, 1] > 0:
-                home = (home + np.uint64(1)) & mask
-            wide[home, 0] = table[place, 0]
-            wide[home, 1] = table[place, 1]
 
 
 @lean()
@@ -47,13 +28,13 @@ def _factorise(values: Int64, skip: Any, ids: Int32, firsts: Int32, table: Int64
     mask = np.uint64(len(table) - 1)
     row, last = first, values.size - 1
     while row < values.size:
-        fetch(table, _home(values[min(row + _AHEAD, last)], mask) << np.uint64(1))
+        fetch(table, home(values[min(row + _AHEAD, last)], mask) << np.uint64(1))
         value = values[row]
         if value == skip:
             ids[row] = -1
             row += 1
             continue
-        place = _home(value, mask)
+        place = home(value, mask)
         while True:
             found = table[place, 1]
             if found == 0:
@@ -85,7 +66,7 @@ def factorise(values: Int64, *, skip: int = np.iinfo(np.int64).min) -> tuple[Int
     row, known = _factorise(values, np.int64(skip), ids, firsts, table, 0, 0)
     while row < values.size:
         wide = np.zeros((_GROWTH * len(table), 2), np.int64)
-        _move(table, wide)
+        move(table, wide)
         table = wide
         row, known = _factorise(values, np.int64(skip), ids, firsts, table, row, known)
     return ids, firsts[:known].copy()

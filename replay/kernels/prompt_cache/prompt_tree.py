@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.common.hashing import MIX, home, move
 from replay.kernels.common.intrinsics import fetch
 from replay.kernels.common.jit import lean
 
@@ -18,7 +19,6 @@ Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _PLACES: Final = 1 << 12  # that a table starts with
 _GROUP: Final = 64  # rows whose look-ups wait for memory together
 _AHEAD: Final = 16  # nodes whose memory is fetched before their turn
@@ -27,28 +27,10 @@ START, STOP, KNOWN, REST = range(4)  # columns of BlockChains.routes
 
 
 @lean(forceinline=True)
-def _home(key: Any, mask: Any) -> Any:
-    mixed = np.uint64(key) * _MIX
-    return (mixed ^ (mixed >> np.uint64(32))) & mask
-
-
-@lean()
-def _move(table: Int64, wide: Int64) -> None:
-    mask = np.uint64(len(wide) - 1)
-    for place in range(len(table)):
-        if table[place, 1] > 0:
-            home = _home(table[place, 0], mask)
-            while wide[home, 1] > 0:
-                home = (home + np.uint64(1)) & mask
-            wide[home, 0] = table[place, 0]
-            wide[home, 1] = table[place, 1]
-
-
-@lean(forceinline=True)
 def _child(table: Int64, key: Any, known: Any) -> Any:
     """The number of the node that `key` (parent << 32 | step) leads to, made with the number `known` if it is new."""
     mask = np.uint64(len(table) - 1)
-    place = _home(key, mask)
+    place = home(key, mask)
     while True:
         found = table[place, 1]
         if found == 0:
@@ -91,7 +73,7 @@ def _paths(offsets: Int64, contents: Int32, table: Int64, keys: Int64, path: Int
                     at += 1
                 path[one] = node
                 if offsets[one] <= end < offsets[one + 1]:
-                    fetch(table, _home((node << 32) | np.int64(contents[end]), mask) << np.uint64(1))
+                    fetch(table, home((node << 32) | np.int64(contents[end]), mask) << np.uint64(1))
         row = stop
     return row, known
 
@@ -105,7 +87,7 @@ def paths(offsets: Int64, contents: Int32, keys: Int64, path: Int32) -> int:
     row, known = _paths(offsets, contents, table, keys, path, 0, 1)
     while row < len(offsets) - 1:
         wide = np.zeros((2 * len(table), 2), np.int64)
-        _move(table, wide)
+        move(table, wide)
         table = wide
         row, known = _paths(offsets, contents, table, keys, path, row, known)
     return int(known)
@@ -114,7 +96,7 @@ def paths(offsets: Int64, contents: Int32, keys: Int64, path: Int32) -> int:
 @lean(forceinline=True)
 def _branch(at: Any, block: Any) -> Any:
     """31 mixed bits of a point and the block that follows it."""
-    mixed = (np.uint64(block) ^ (np.uint64(at) * _MIX)) * _MIX
+    mixed = (np.uint64(block) ^ (np.uint64(at) * MIX)) * MIX
     return np.int64((mixed ^ (mixed >> np.uint64(29))) >> np.uint64(33))
 
 

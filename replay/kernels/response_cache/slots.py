@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.kernels.common.hashing import home
 from replay.kernels.common.intrinsics import fetch
 from replay.kernels.common.jit import lean
 
@@ -22,7 +23,6 @@ Bits = NDArray[np.uint8]
 
 SLOT_BITS: Final = 30
 SLOT: Final = (1 << SLOT_BITS) - 1
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def empty_slots(room: int, codes: int) -> tuple[Int64, Int64, Int32, Bits]:
@@ -37,8 +37,7 @@ def empty_slots(room: int, codes: int) -> tuple[Int64, Int64, Int32, Bits]:
 
 @lean(forceinline=True)
 def _home(code: Any, mask: Any) -> Any:
-    mixed = np.uint64(code) * _MIX
-    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+    return np.int64(home(code, np.uint64(mask)))
 
 
 @lean(forceinline=True)
