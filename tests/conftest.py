@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import sys
@@ -10,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import typer.testing
 from hypothesis import settings
+from typer.main import get_command
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from builder import build_store`
 
@@ -21,6 +24,9 @@ settings.load_profile("fuzz" if os.environ.get("HINDCAST_FUZZ") else "house")
 
 # what the program keeps between runs is kept among the tests alone
 os.environ["HINDCAST_CACHE"] = str(Path(tempfile.gettempdir()) / f"hindcast-tests-{os.getuid()}")
+
+# a CliRunner reads the options of all commands at each invocation, which takes longer than most commands
+typer.testing._get_command = functools.cache(get_command)  # type: ignore[attr-defined]
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("HINDCAST_DATA", ROOT.parent / "shared" / "data"))
