@@ -35,6 +35,7 @@ class Context:
     want_text: bool = True  # False where no content is kept, so readers may leave it out
     mtime_us: int | None = None  # for formats whose records carry no time
     mapping: Any = None  # ingest.mapping_file.Mapping for the formats that need one
+    body: Callable[[str], bytes | None] | None = None  # reads an object that a record names; None: a file's neighbour
 
 
 # what recognising, reading or storing a record of an unsupported shape raises

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.errors import InputError
-from ingest.files import archives, damaged_lines, databases
+from ingest.files import archives, damaged_lines, databases, otlp_protobuf
 from ingest.files.byte_stream import StreamCutError, blocks
 from ingest.files.damaged_lines import BOM
 from ingest.files.line_files import LINE_LIMIT, UNREAD, Row, Shape, decode, decoded, is_object
@@ -150,9 +150,24 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     number = 0
     with file:
         for batch in file.iter_batches(batch_size=8192):
-            for record in batch.to_pylist():
+            for record in batch.to_pylist(maps_as_pydicts="lossy"):
                 number += 1
                 yield Row(number, 0, None, record, None)
+
+
+def export_rows(path: Path) -> Iterator[Row]:
+    """The one record of a file that is an OTLP export in protobuf. Raises InputError where it is none."""
+    try:
+        document = otlp_protobuf.decode_any(b"".join(_bounded(path)))
+    except ImportError:
+        raise InputError(
+            "an OTLP export in protobuf, which cannot be read here",
+            where=str(path),
+            remedy="Install: pip install 'llm-hindcast[watch]', or let the exporter write otlp_json",
+        ) from None
+    except otlp_protobuf.NotOtlpError as error:
+        raise InputError(str(error), where=str(path)) from None
+    yield Row(1, 0, None, document, None)
 
 
 def stream_rows(path: Path) -> Iterator[Row]:
@@ -216,6 +231,8 @@ def rows_of_shape(path: Path, shape: Shape) -> Iterator[Row]:
         return archives.evaluation_rows(path)
     if shape == "aider":
         return aider_rows(path)
+    if shape == "otlp":
+        return export_rows(path)
     if shape == "sqlite":
         return databases.database_rows(path)
     raise InputError(f"this layout ({shape}) cannot be read", where=str(path))

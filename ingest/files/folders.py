@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ingest.files.call_bodies import is_body
+
 # what is hidden in many folders and holds no log
 _NO_LOGS = frozenset({".git", ".gitignore", ".gitattributes", ".github", ".venv", ".DS_Store", ".editorconfig"})
 
@@ -19,13 +21,14 @@ class Folder(NamedTuple):
 
 
 def files_below(folder: Path) -> Folder:
-    """All files that are not hidden, each folder once wherever links lead. What cannot be listed is left out."""
+    """All files that are neither hidden nor bodies of calls, each folder once. What cannot be listed is left out."""
     files: list[Path] = []
     hidden: list[Path] = []
     for place, below, names in walk(folder):
         hidden += [Path(place, name) for name in (*below, *names) if name.startswith(".") and name not in _NO_LOGS]
         below[:] = [name for name in below if not name.startswith(".")]
-        files += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
+        shown = [Path(place, name) for name in names if not name.startswith(".")]
+        files += [path for path in shown if path.is_file() and not is_body(path.as_posix())]
     return Folder(sorted(files), sorted(hidden))
 
 

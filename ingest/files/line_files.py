@@ -16,12 +16,13 @@ from ingest.files.byte_stream import BLOCK, Packing, StreamCutError, blocks, ope
 from ingest.files.damaged_lines import BOM as BOM
 from ingest.records.call import BadRecordError
 
-Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "eval", "aider", "binary", "empty"]
+Shape = Literal["jsonl", "json", "csv", "parquet", "sse", "vcr", "sqlite", "eval", "aider", "otlp", "binary", "empty"]
 HEAD_BYTES = 1 << 20
 _MAGIC = 64  # bytes that tell a packing or an encoding
 LINE_LIMIT = 64 << 20  # of a longer line nothing is read
 _ENDS_BLOCK, _END = 1 << 18, ord("\n")  # stays in a processor's cache
 SQLITE = b"SQLite format 3\x00"
+_PROTOBUF = {".binpb", ".pb"}  # ends the names of exports in protobuf, whose first byte is the tag of a group
 UNREAD = object()  # the record of a row whose bytes are not decoded yet
 decode = msgspec.json.Decoder().decode
 
@@ -80,6 +81,8 @@ def _shape(head: bytes, path: Path, cut: bool) -> Shape:
         return "parquet"
     if head.startswith(SQLITE):
         return "sqlite"
+    if head.startswith(b"\n") and _PROTOBUF & {suffix.lower() for suffix in path.suffixes}:
+        return "otlp"
     if head.startswith(b"PK\x03\x04") and path.suffix.lower() == ".eval":
         return "eval"
     body = head.removeprefix(BOM).lstrip(b"\x1e \t\r\n")

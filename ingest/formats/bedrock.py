@@ -1,12 +1,13 @@
 """Amazon Bedrock model invocation logs (S3 or CloudWatch), Converse and InvokeModel. Cache lies outside input.
 
-Times have whole seconds. A stream's output is an array of events; large bodies stand elsewhere and are absent.
+Times have whole seconds. A stream's output is an array of events; bodies above 100 KB lie in objects of their own.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ingest.files.call_bodies import beside, decoded
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, text_or_none, token_count
@@ -21,7 +22,7 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     record = _inner(record)
     get = record.get
     asked, made = mapping_or_empty(get("input")), mapping_or_empty(get("output"))
-    request, answer = opened(asked.get("inputBodyJson")), made.get("outputBodyJson")
+    request, answer = opened(_body(asked, "input", context)), _body(made, "output", context)
     if isinstance(answer, list):
         answer = streaming.assemble(answer) if streaming.is_stream(answer) else None
     call = Call(provider_name="aws.bedrock")
@@ -49,6 +50,14 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     call.tags = [f"{key}:{value}" for key, value in sorted(metadata.items()) if isinstance(value, str)] or None
     call.identity = call.response_id or text_or_none(get("requestId"))
     return call
+
+
+def _body(side: dict[str, Any], name: str, context: Context) -> Any:
+    found, address = side.get(f"{name}BodyJson"), side.get(f"{name}BodyS3Path")
+    if found is not None or not isinstance(address, str) or not context.want_text:
+        return found
+    data = beside(context.path, address) if context.body is None else context.body(address)
+    return None if data is None else decoded(data)
 
 
 def _tokens(call: Call, asked: dict[str, Any], made: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ _EVENTS = frozenset(
 )  # fmt: skip
 _NO_ANSWER_IDS = ("run_", "thread_", "asst_")  # of the Assistants API: several observations may have one
 _HELD = 100_000
+_SCORE = frozenset({"id", "project_id", "trace_id", "observation_id", "name", "value", "data_type"})
+_TRACE = frozenset({"id", "project_id", "timestamp", "bookmarked", "public", "tags"})
 _GENERIC = ("chat ", "ChatOpenAI", "ChatAnthropic", "OpenAI-generation", "openai", "litellm", "generation", "LLM")
 
 
@@ -53,7 +55,8 @@ class Observations:
             for event in record["batch"]:
                 found.extend(catch_reader_errors(self._event, event, row))
             return found if record["batch"] else [Skip("an empty batch")]
-        return self._observation(record, row)
+        other = _exported_beside(record)
+        return [Skip(other)] if other else self._observation(record, row)
 
     def close(self) -> Iterable[Outcome]:
         """The calls still held back at the end of the file."""
@@ -163,6 +166,10 @@ class Observations:
         call.temperature = float(temperature) if isinstance(temperature, int | float) else None
         if type(params.get("max_tokens")) is int:
             call.max_tokens = params["max_tokens"]
+        call.workflow_name = text_or_none(record.get("trace_name"))
+        tags = opened(record.get("tags"))
+        if isinstance(tags, list):
+            call.tags = [tag for tag in tags if isinstance(tag, str)] or None
         for column, names in (("user_id", ("userId", "user_id")), ("conversation_id", ("sessionId", "session_id"))):
             setattr(call, column, getattr(call, column) or text_or_none(either(*names)))
 
@@ -197,11 +204,21 @@ def _is_count(value: Any) -> bool:
     return type(value) is int or (isinstance(value, str) and value.isdigit())
 
 
+def _exported_beside(record: dict[str, Any]) -> str | None:
+    """What a row of a blob-storage export is that lies beside its observations (field reference of 2026-07)."""
+    keys = record.keys()
+    if keys >= _SCORE:
+        return "a score, which is not read"
+    if keys >= _TRACE and "type" not in keys:
+        return "a trace, whose fields are read from observations_v2"
+    return None
+
+
 def _matches(record: Any) -> bool:
     if not isinstance(record, dict):
         return False
     keys = record.keys()
-    if "trace" in keys and "observations" in keys:
+    if ("trace" in keys and "observations" in keys) or _exported_beside(record):
         return True
     if isinstance(record.get("observations"), list) and {"id", "timestamp"} <= keys:
         return True

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ingest.detect.file_format import recognise
 from ingest.errors import InputError
+from ingest.files.call_bodies import is_body
 from ingest.format_contract import Format
 from ingest.lake.plan import TASK_BYTES, LogFile
 from ingest.pipeline.found_files import find_files
@@ -79,7 +80,7 @@ def _find_objects(
 ) -> None:
     folder, _, last = address.rpartition("/")
     place, prefix = (open_place(folder + "/"), last) if last else (open_place(address), "")
-    listed = [one for one in place.list(prefix) if one.size]
+    listed = [one for one in place.list(prefix) if one.size and not is_body(place.address + one.name)]
     if not listed:
         raise InputError("no object is there", where=address)
     known = _known(store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.detect.file_format import recognise
-from ingest.errors import InputError
+from ingest.errors import InputError, StoreError
 from ingest.files.byte_stream import open_file
 from ingest.files.line_files import LINE_LIMIT
 from ingest.format_contract import Context
@@ -122,7 +123,8 @@ class _Parse:
 
             mapping = parse_mapping(rules.mapping, "the mapping file")
         context_path = Path(file.path)
-        context = Context(context_path, zone_named(rules.zone), rules.keep != "none", file.modified_us, mapping)
+        body = partial(_fetched, file.logs) if file.logs else None
+        context = Context(context_path, zone_named(rules.zone), rules.keep != "none", file.modified_us, mapping, body)
         name, shape, split, compressed, title = file.format, file.shape, file.split, file.compressed, file.title
         ranged = split and not compressed
         if not title:  # small: told here what it is
@@ -155,6 +157,16 @@ class _Parse:
             number, path, name, shape, context,  # type: ignore[arg-type]
             start=offset, end=offset + len(data), data=data, last=end >= file.size,
         )  # fmt: skip
+
+
+def _fetched(logs: str, address: str) -> bytes | None:
+    """An object that a record names, if it lies below the address that the log was read from."""
+    if not address.startswith(logs):
+        return None
+    try:
+        return open_place(logs).read(address.removeprefix(logs))
+    except (FileNotFoundError, StoreError):
+        return None
 
 
 def _by_format(pieces: list[Piece], formats: dict[int, str]) -> list[tuple[str, list[Piece]]]:

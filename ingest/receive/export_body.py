@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ingest.files.otlp_protobuf import GROUPS, NotOtlpError, decode_export
 from ingest.format_contract import READER_ERRORS
 from ingest.formats.otlp_received import MARK
 from ingest.otel import agent_events
@@ -23,11 +24,6 @@ from ingest.receive.open_traces import OpenTraces
 
 MOST_BYTES: Final = 64 << 20  # of a body, packed or not
 RECORDS_A_LINE: Final = 64
-_GROUPS: Final = {
-    "traces": ("resourceSpans", "scopeSpans", "spans"),
-    "logs": ("resourceLogs", "scopeLogs", "logRecords"),
-}
-_TOP: Final = {"traces": "resourceSpans", "logs": "resourceLogs", "metrics": "resourceMetrics"}
 _LINKS: Final = ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id")
 _AGENT_LINKS: Final = {"agent": ("name",), "llm": (), "other": ()}  # the name of an agent's span may be the agent's
 _NAMES: Final = (
@@ -112,11 +108,12 @@ def _json(signal: str, data: bytes) -> dict[str, Any]:
         raise RefusedError(400, f"the body is not JSON: {str(error)[:120]}") from None
     if not isinstance(document, dict):
         raise RefusedError(400, f"the body is not an OTLP export of {signal}")
-    for other, name in _TOP.items():
+    for other, (name, *_) in GROUPS.items():
         if other != signal and attrs.named(document, name) is not None:
             raise RefusedError(400, f"an export of {other} was sent to /v1/{signal}")
-    if document and attrs.named(document, _TOP[signal]) is None:
-        raise RefusedError(400, f"the body is not an OTLP export of {signal}: it has no {_TOP[signal]}")
+    top = GROUPS[signal][0]
+    if document and attrs.named(document, top) is None:
+        raise RefusedError(400, f"the body is not an OTLP export of {signal}: it has no {top}")
     return document
 
 
@@ -130,39 +127,20 @@ def has_protobuf() -> bool:
 
 def _protobuf(signal: str, data: bytes) -> dict[str, Any]:
     try:
-        from google.protobuf.json_format import MessageToDict
-        from google.protobuf.message import DecodeError
-        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+        return decode_export(signal, data)
     except ImportError:
         raise RefusedError(
             415,
             "protobuf cannot be read here: pip install 'llm-hindcast[watch]', or send "
             "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
         ) from None
-    request = ExportLogsServiceRequest if signal == "logs" else ExportTraceServiceRequest
-    try:
-        document: dict[str, Any] = MessageToDict(request.FromString(data))
-    except (DecodeError, ValueError, RecursionError):
-        raise RefusedError(400, f"the body is not a protobuf export of {signal}, or is cut short") from None
-    # the other signals share field numbers, so that their bodies decode into records without what every record has
-    _, scopes, records = _GROUPS[signal]
-    needed = ("traceId", "spanId") if signal == "traces" else ("timeUnixNano", "observedTimeUnixNano", "attributes")
-    all_ = any if signal == "logs" else all
-    found = [
-        record
-        for group in document.get(_TOP[signal], ())
-        for scope in group.get(scopes, ())
-        for record in scope.get(records, ())
-    ]
-    if data and (not document or (found and not any(all_(record.get(name) for name in needed) for record in found))):
-        raise RefusedError(400, f"the body is not a protobuf export of {signal}")
-    return document
+    except NotOtlpError as error:
+        raise RefusedError(400, f"the body is {error}") from None
 
 
 def take_document(signal: str, document: dict[str, Any], export: Export, traces: OpenTraces) -> None:
     """Add the lines of a decoded body to `export`. Raises READER_ERRORS for what is no export."""
-    top, scopes, records = _GROUPS[signal]
+    top, scopes, records = GROUPS[signal]
     for group in attrs.named(document, top) or ():
         inner = attrs.named(group, scopes) or group.get("instrumentationLibrarySpans") or ()
         for scope in inner:
