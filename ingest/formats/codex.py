@@ -158,6 +158,7 @@ class Session:
         if not isinstance(usage, dict):
             return Skip("a usage record without usage")
         counts = {name: token_count(usage.get(name), f"$.payload.usage.{name}") for name in _PARTS}
+        time_us(record.get("timestamp"), "$.timestamp")  # refused now, while the row can be set aside
         model, response = text_or_none(payload.get("model")), text_or_none(payload.get("response_id"))
         tier = text_or_none(payload.get("service_tier"))
         self.recorded.append(_Usage(counts, record.get("timestamp"), row, response, tier, model))

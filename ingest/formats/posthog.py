@@ -15,7 +15,6 @@ from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_o
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
-from ingest.wire import openai
 from ingest.wire.openai import STANDARD_TIERS
 from ingest.wire.request_response import opened
 
@@ -36,8 +35,6 @@ def read(record: Any, context: Context) -> Outcome:
     _tokens(call, values)
     tier = text_or_none(get("$ai_service_tier"))
     call.service_tier = tier if tier not in STANDARD_TIERS else None
-    tier = text_or_none(get("$ai_service_tier"))
-    call.service_tier = None if tier in openai.STANDARD_TIERS else tier
     call.end_us, call.time_precision = time_us(record.get("timestamp"), "$.timestamp", zone=context.zone)
     latency = get("$ai_latency")
     call.duration_ms = latency * 1000.0 if isinstance(latency, int | float) else None

@@ -7,18 +7,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ingest.detect.file_format import Recognised, recognise
 from ingest.errors import HindcastError, InputError
 from ingest.files.byte_stream import open_file
 from ingest.files.folders import files_below
 from ingest.format_contract import Format
 from ingest.pipeline.report import IngestReport
-from ingest.records.claimed_usage import claimed_in_bytes
+from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage
 from ingest.staging.printed_runs import is_printed
 from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
 from ingest.store.database import Store
 
 _PEEK = 1 << 16  # bytes of a file that tell what it is of
+_PEEK_LINES = 20
 
 
 def find_files(
@@ -97,9 +100,19 @@ def _names_usage(path: Path) -> bool:
     """Whether the beginning of a file that is no log names tokens or dollars that were used."""
     try:
         with open_file(path) as handle:
-            return any(claimed_in_bytes(handle.read(_PEEK)))
+            beginning = handle.read(_PEEK)
     except OSError:
         return False
+    return any(claimed_in_bytes(beginning)) or any(any(claimed_usage(one)) for one in _first_records(beginning))
+
+
+def _first_records(beginning: bytes) -> Iterator[Any]:
+    """The JSON documents of the first lines."""
+    for line in beginning.splitlines()[:_PEEK_LINES]:
+        try:
+            yield msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
 
 
 def _files(paths: Iterable[str | Path], report: IngestReport) -> Iterator[tuple[Path, str, bool]]:

@@ -134,6 +134,8 @@ class Readers:
         for reader in self._open.values():
             try:
                 yield from reader.close()
+            except BadRecordError as bad:
+                yield bad
             except READER_ERRORS as error:
                 yield as_bad_record(error)
 

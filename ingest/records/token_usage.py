@@ -8,7 +8,8 @@ Dialects, told apart by their keys (provider documentation and 1,577 recorded us
 - Bedrock Converse `inputTokens`: cache outside input.
 - Gemini `promptTokenCount`: cache inside input, tool-use prompts and thoughts outside.
 - LangChain `input_token_details`: cache inside input, reasoning inside output; integrations that leave the cache out
-  keep it in the total (langsmith-sdk#1858).
+  keep it in the total (langsmith-sdk#1858). A tier that served stands before the names (`flex_cache_read`), and alone
+  for the rest of its side (langchain#40668).
 - Vercel AI SDK `inputTokens` with `inputTokenDetails` (6): all inside; with `cachedInputTokens` (5): as the
   provider counts.
 - inspect_ai `input_tokens_cache_read`: cache outside input, inside the total.
@@ -36,6 +37,7 @@ _WRITTEN = (
 )  # fmt: skip
 CACHE_COUNTS = (*_READ, *_WRITTEN)
 _TICKS_PER_DOLLAR = 10**10
+NAMED_TIERS = ("priority", "flex")  # that LangChain puts before the names of counts
 STATED_COSTS = ("cost", "is_byok", "estimated_cost", "cost_in_usd_ticks")  # all that `stated_cost` looks at first
 _CHAT_NAMES = {"promptTokens": "prompt_tokens", "completionTokens": "completion_tokens", "totalTokens": "total_tokens"}
 _AUDIO, _IMAGE = "AUDIO", "IMAGE"
@@ -168,9 +170,18 @@ def _openai_responses(call: Call, usage: dict[str, Any], path: str) -> None:
     )
 
 
+def _without_tier(call: Call, details: dict[str, Any]) -> dict[str, Any]:
+    """The counts under names without that of a tier, which becomes the call's."""
+    for tier in NAMED_TIERS:
+        if tier in details or any(name.startswith(f"{tier}_") for name in details):
+            call.service_tier = call.service_tier or tier
+            return {name.removeprefix(f"{tier}_"): count for name, count in details.items() if name != tier}
+    return details
+
+
 def _langchain(call: Call, usage: dict[str, Any], path: str) -> None:
-    inside = _details(usage, "input_token_details")
-    made = _details(usage, "output_token_details")
+    inside = _without_tier(call, _details(usage, "input_token_details"))
+    made = _without_tier(call, _details(usage, "output_token_details"))
     call.audio_input_tokens = token_count(inside.get("audio", inside.get("audio_tokens")), path, ".audio")
     call.audio_output_tokens = token_count(made.get("audio", made.get("audio_tokens")), path, ".audio")
     hour = token_count(inside.get("ephemeral_1h_input_tokens"), path, ".input_token_details")
@@ -353,8 +364,9 @@ def settle(
     `reasoning_inside`: whether its `output_tokens` holds reasoning. What the counts themselves say goes before both:
 
     1. A total that equals one reading of the parts (cache inside or beside the input, reasoning inside or beside the
-       output) decides for that reading. Of several, the emitter's own comes first. A total that is no more than the two
-       counts added says nothing about a cache that the emitter is known to log beside them.
+       output) decides for that reading. Of several, the emitter's own comes first, of the input before the output. A
+       total that is no more than the two counts added says nothing about a cache that the emitter is known to log
+       beside them.
     2. Cache larger than the input lies beside it; reasoning larger than the output likewise.
     3. A total above every reading: the rest is output that was billed and not shown, as by gateways that hide
        reasoning.
@@ -385,7 +397,7 @@ def settle(
         outputs = _output_readings(output_tokens, reasoning, reasoning_inside)
         chosen = None
         if total is not None and not (plain and cached and cache_inside is False):
-            chosen = next(((a, b) for b in outputs for a in inputs if a + (b or 0) == total), None)
+            chosen = next(((a, b) for a in inputs for b in outputs if a + (b or 0) == total), None)
         asked, made = chosen or (inputs[0], outputs[0])
         if (asked != input_tokens and cache_inside is not False) or asked != inputs[0]:
             call.issue("cache_outside_input", f"input {input_tokens}, cache {cached}, total {total}: {asked} in all")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.records.call import Call, token_count
-from ingest.records.token_usage import apply_usage, settle
+from ingest.records.token_usage import NAMED_TIERS, apply_usage, settle
 
 _READ = (
     "input_cached_tokens", "cache_read_input_tokens", "input_cache_read", "input_cached", "prompt_details.cache_read",
@@ -28,6 +28,10 @@ def apply_usage_details(call: Call, usage: dict[str, Any], path: str = "$.usageD
         apply_usage(call, usage, path)
         return
     counts = {key: n for key, value in usage.items() if (n := token_count(value, f"{path}.{key}")) is not None}
+    for tier in NAMED_TIERS:
+        if counts.keys() & {f"input_{tier}", f"output_{tier}"}:
+            call.service_tier = call.service_tier or tier
+            counts = _of_tier(counts, tier)
     read, written = _take(counts, _READ), _take(counts, _WRITTEN)
     five, hour = counts.get(_FIVE), counts.get(_HOUR)
     split = None if five is None and hour is None else (five or 0) + (hour or 0)
@@ -49,6 +53,21 @@ def apply_usage_details(call: Call, usage: dict[str, Any], path: str = "$.usageD
         call, input_tokens=asked, output_tokens=made, cache_read=read, cache_write=written, cache_write_1h=hour,
         reasoning=reasoning, total=total,
     )  # fmt: skip
+
+
+def _of_tier(counts: dict[str, int], tier: str) -> dict[str, int]:
+    """The buckets without the name of the tier, which stands before parts, and alone for the rest of a side.
+
+    Langfuse's callback for LangChain takes all of them out of their side, or none (langfuse#11896, langfuse 5.0).
+    """
+    for side in ("input", "output"):
+        before = f"{side}_{tier}"
+        parts = {name.replace(before, side, 1): n for name, n in counts.items() if name.startswith(f"{before}_")}
+        rest, plain = counts.get(before), counts.get(side, 0)
+        counts = {name: n for name, n in counts.items() if not name.startswith(before)} | parts
+        if rest is not None:
+            counts[side] = max(0, plain - sum(parts.values())) if plain >= rest else rest
+    return counts
 
 
 def _take(counts: dict[str, int], names: tuple[str, ...]) -> int | None:

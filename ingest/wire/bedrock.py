@@ -43,6 +43,8 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
     """Take what an answer of the Bedrock Converse API tells."""
     call.operation_name = "chat"
     call.provider_name = call.provider_name or "aws.bedrock"
+    about = body.get("ResponseMetadata")  # what boto3 puts beside the answer
+    call.response_id = text_or_none(about.get("RequestId")) if isinstance(about, dict) else call.response_id
     apply_usage(call, body.get("usage"), "$.usage")
     call.finish_reason = text_or_none(body.get("stopReason"))
     output = body.get("output")

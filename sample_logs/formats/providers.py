@@ -188,6 +188,28 @@ def bedrock(calls: Sequence[TrueCall]) -> str:
     ])  # fmt: skip
 
 
+def bedrock_converse(calls: Sequence[TrueCall]) -> str:
+    """Pairs as a program logs them: answers of boto3, and the events of a stream in turn."""
+    rows: list[dict[str, Any]] = []
+    for number, call in enumerate(calls):
+        usage = {"inputTokens": call.input_tokens - call.cached_tokens, "outputTokens": call.output_tokens,
+                 "totalTokens": call.input_tokens + call.output_tokens, "cacheReadInputTokens": call.cached_tokens,
+                 "cacheWriteInputTokens": 0}  # fmt: skip
+        metrics = {"latencyMs": call.duration_ms}
+        whole = {"ResponseMetadata": {"RequestId": f"converse-{number}", "HTTPStatusCode": 200},
+                 "output": {"message": {"role": "assistant", "content": [{"text": call.answer}]}},
+                 "stopReason": "end_turn", "usage": usage, "metrics": metrics}  # fmt: skip
+        events = [{"messageStart": {"role": "assistant"}},
+                  {"contentBlockDelta": {"delta": {"text": call.answer}, "contentBlockIndex": 0}},
+                  {"messageStop": {"stopReason": "end_turn"}},
+                  {"metadata": {"usage": usage, "metrics": metrics}}]  # fmt: skip
+        request = {"modelId": "anthropic.claude-3-5-haiku-20241022-v1:0",
+                   "messages": [{"role": "user", "content": [{"text": call.messages[1]["content"]}]}]}  # fmt: skip
+        rows.append({"timestamp": iso(call.start), "agent": call.agent, "task": call.task, "request": request,
+                     "response": events if number % 2 else whole})  # fmt: skip
+    return lines(rows)
+
+
 def azure(calls: Sequence[TrueCall]) -> str:
     """Gateway records with bodies; every second one has its properties as a string, and one has no bodies at all."""
     records: list[dict[str, Any]] = []

@@ -1,0 +1,8 @@
+"""Makes the writers of dialects of this folder importable: `import dialect_writers`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
