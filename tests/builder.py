@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,23 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+@functools.cache
+def _empty() -> bytes:
+    """A store without calls: made once, as making its tables takes longer than filling a small one."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "empty.duckdb")
+        with store.write():
+            pass
+        return store.path.read_bytes()
+
+
 def build_store(path: Path, calls: Iterable[Mapping[str, Any]]) -> Store:
     """A store with one row of `calls` per mapping; columns that a mapping leaves out get DEFAULTS or NULL."""
     store = Store(path)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(_empty())
     rows: dict[str, list[Any]] = {}
     made = []
     for number, call in enumerate(calls):

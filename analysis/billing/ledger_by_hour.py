@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis.pricing.model_names import resolve_all
+from analysis.reports.price_explanation import ModelPrices
 
 TOKEN_KINDS: Final = ("input", "cache_read", "cache_write", "output")  # what the two sides are compared by
 _DATED: Final = re.compile(r"(-20\d\d-\d\d-\d\d|-20\d{6}|@\d{8}|-\d{4}|-v\d+:\d+|-v\d+|:\d+|-latest)$")
@@ -136,17 +137,18 @@ class BookPrices:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
+        self.models: dict[tuple[str | None, str], ModelPrices] = {}
         self.rows: dict[tuple[str | None, str, str, date], dict[str, Any]] = {}
 
     def at(self, provider: str | None, model: str | None, kind: str, tier: str, day: date) -> Decimal | None:
         """The price of a token kind; None where there is none."""
-        from analysis.reports.price_explanation import explain
-
         if model is None:
             return None
         place = (provider, model, tier, day)
         if place not in self.rows:
-            row = explain(self.con, model, provider=provider, at=day, tier=tier).row
+            if (provider, model) not in self.models:
+                self.models[provider, model] = ModelPrices(self.con, provider, model)
+            row = self.models[provider, model].at(day, tier).row
             self.rows[place] = row["usd_per_million"] if row else {}
         prices = self.rows[place]
         text = prices.get(kind)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from analysis.array_types import BoolArray, Int32Array, Int64Array
 from analysis.price_book.vocabulary import NO_TIME, SEARCH_CONTEXTS, TIERS, UNKNOWN
 from analysis.pricing.rate_table import Usage
-from ingest.store.database import has_tables
+from ingest.store.database import columns_of, has_tables
 from ingest.store.schema import SCOPE
 
 Scope = Sequence[str | None]
@@ -36,8 +36,7 @@ _SIZES: Final = " ".join(f"WHEN '{size}' THEN {n}" for n, size in enumerate(SEAR
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """SQL of each count of `Usage`, NULL where a call has none. A store of an older schema lacks some columns."""
-    rows = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'calls'").fetchall()
-    held = {row[0] for row in rows}
+    held = set(columns_of(con, "calls"))
     counts = {name: column if column in held else "NULL" for name, column in _TOKENS.items()}
     by_kind = " + ".join(f"coalesce({counts[name]}, 0)" for name in _TOOLS)
     others = f"nullif(greatest(server_tool_calls - ({by_kind}), 0), 0)"

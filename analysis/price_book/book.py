@@ -19,7 +19,7 @@ import duckdb
 from analysis.price_book.rows import HISTORY, Book, Key, PriceRow, nano_dollars
 from analysis.price_book.vocabulary import KINDS
 from ingest.errors import PriceError
-from ingest.store.database import has_tables
+from ingest.store.database import columns_of, has_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -219,8 +219,7 @@ def price_rows(
 
 def kind_columns(con: duckdb.DuckDBPyConnection, table: str) -> str:
     """SQL of the columns KINDS of a table of prices; one of an older schema lacks some, which are NULL."""
-    rows = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [table]).fetchall()
-    held = {row[0] for row in rows}
+    held = set(columns_of(con, table))
     return ", ".join(kind if kind in held else f"NULL::DECIMAL(18,9) AS {kind}" for kind in KINDS)
 
 

@@ -13,7 +13,7 @@ from analysis.price_book.book import compile_book, kind_columns
 from analysis.price_book.vocabulary import KINDS
 from analysis.pricing.model_names import resolve_with
 from ingest.errors import PriceError
-from ingest.store.database import has_tables
+from ingest.store.database import columns_of, has_tables
 
 if TYPE_CHECKING:
     from analysis.pricing.overrides import Override
@@ -32,8 +32,7 @@ def load_overrides(con: duckdb.DuckDBPyConnection) -> list[tuple[int, Override]]
     """Every override in the order it was set."""
     if not has_tables(con, "price_overrides"):
         return []
-    held = con.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'price_overrides'").fetchall()
-    region = "region" if ("region",) in held else "NULL::VARCHAR AS region"
+    region = "region" if "region" in columns_of(con, "price_overrides") else "NULL::VARCHAR AS region"
     rows = con.execute(
         f"""SELECT override_id, provider, model, account, agent, {region}, tier, effective_from, effective_until, kind,
                    multiplier, per_hour, basis, note, {kind_columns(con, "price_overrides")}

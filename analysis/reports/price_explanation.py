@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -56,59 +57,58 @@ class PriceExplanation:
         }
 
 
-def explain(
-    con: duckdb.DuckDBPyConnection | None,
-    model: str,
-    *,
-    provider: str | None = None,
-    at: date,
-    tier: str = "standard",
-    input_tokens: int = 0,
-    minute: int = 720,
-) -> PriceExplanation:
-    """The price of a logged (provider, model) on a UTC day, for a request of so many input tokens at a minute of it.
+class ModelPrices:
+    """The price rows of a logged (provider, model), read once, for its prices on any day.
 
     With a store's connection its aliases, overrides and price ids are used; without one only the book.
     """
-    with connect() as memory:
-        source = con or memory
-        aliases = load_aliases(source)
-        [found] = resolve_all(source, [(provider, model)])
-        rows, _ = price_rows(source, [found.key] if found.key else [])
-        base = extend_first_price_backwards(rows[found.key]) if found.key else []
-        own = matching_overrides(load_overrides(source), (provider, model), found.key, aliases)
-    final = apply_overrides(base, own, found.key or (provider or "", model))
-    day = datetime(at.year, at.month, at.day, tzinfo=UTC).date().isoformat()
-    listed = sorted(
-        (entry for entry in final if entry[1].tier == tier),
-        key=lambda entry: (entry[1].effective_from or "", entry[1].above_tokens or -1, entry[1].tod_from),
-    )
-    published = {price_id: row.effective_from for price_id, row in (rows[found.key] if found.key else [])}
-    history = [
-        {
-            **readable(row),
-            "effective_from": row.effective_from or published.get(price_id),
-            "holds_earlier_too": row.effective_from is None,
-            "price_id": price_id if 0 <= price_id < FIRST_OVERRIDE_ID else None,
-        }
-        for price_id, row, _ in listed
-    ]
-    holding = [
-        shown for shown, (_, row, _) in zip(history, listed, strict=True) if _holds(row, day, input_tokens, minute)
-    ]
-    return PriceExplanation(
-        provider=provider,
-        model=model,
-        at=at,
-        tier=tier,
-        resolution=found,
-        overrides=[
-            f"override {number}: {item.kind}" + (f" ({item.note})" if item.note else "") for number, item in own
-        ],
-        row=holding[0] if holding else None,
-        history=history,
-        version=book_version(),
-    )
+
+    def __init__(self, con: duckdb.DuckDBPyConnection | None, provider: str | None, model: str) -> None:
+        self.provider, self.model = provider, model
+        with nullcontext(con) if con is not None else connect() as source:
+            aliases = load_aliases(source)
+            [found] = resolve_all(source, [(provider, model)])
+            read = price_rows(source, [found.key])[0][found.key] if found.key else []
+            self._own = matching_overrides(load_overrides(source), (provider, model), found.key, aliases)
+        self.resolution: Resolution = found
+        self._published = {price_id: row.effective_from for price_id, row in read}
+        base = extend_first_price_backwards(read) if found.key else []
+        self._rows = apply_overrides(base, self._own, found.key or (provider or "", model))
+
+    def at(self, day: date, tier: str = "standard", *, input_tokens: int = 0, minute: int = 720) -> PriceExplanation:
+        """The price on a UTC day, for a request of so many input tokens at a minute of it."""
+        listed = sorted(
+            (entry for entry in self._rows if entry[1].tier == tier),
+            key=lambda entry: (entry[1].effective_from or "", entry[1].above_tokens or -1, entry[1].tod_from),
+        )
+        history = [
+            {
+                **readable(row),
+                "effective_from": row.effective_from or self._published.get(price_id),
+                "holds_earlier_too": row.effective_from is None,
+                "price_id": price_id if 0 <= price_id < FIRST_OVERRIDE_ID else None,
+            }
+            for price_id, row, _ in listed
+        ]
+        holding = [
+            shown
+            for shown, (_, row, _) in zip(history, listed, strict=True)
+            if _holds(row, day.isoformat(), input_tokens, minute)
+        ]
+        return PriceExplanation(
+            provider=self.provider,
+            model=self.model,
+            at=day,
+            tier=tier,
+            resolution=self.resolution,
+            overrides=[
+                f"override {number}: {item.kind}" + (f" ({item.note})" if item.note else "")
+                for number, item in self._own
+            ],
+            row=holding[0] if holding else None,
+            history=history,
+            version=book_version(),
+        )
 
 
 def _holds(row: PriceRow, day: str, tokens: int, minute: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.formatting import usd
-from analysis.reports.price_explanation import explain
+from analysis.reports.price_explanation import ModelPrices
 from ingest.errors import InputError
 from ingest.store.database import Store
 
@@ -89,7 +89,7 @@ def compare(store: Store, path: Path, at: date) -> tuple[list[Difference], list[
             if entry is None:
                 missing.append("/".join(part for part in (provider, model) if part))
                 continue
-            row = explain(con, model, provider=provider, at=at).row
+            row = ModelPrices(con, provider, model).at(at).row
             prices = row["usd_per_million"] if row else {}
             for kind, count in zip(KEYS, tokens, strict=True):
                 mine = _decimal(prices.get(kind))

@@ -146,17 +146,17 @@ def explain_price(
     """
     from analysis.calendar_days import today
     from analysis.pricing.model_names import UNRESOLVED
-    from analysis.reports.price_explanation import explain
+    from analysis.reports.price_explanation import ModelPrices
     from ingest.store.address import open_store
 
     handle = open_store(store)
     if handle.exists():
         with handle.read() as con:
-            found = explain(con, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
+            found = ModelPrices(con, provider, model).at(at or today(), tier, input_tokens=tokens)
             logged = bool(con.execute("SELECT 1 FROM calls WHERE model = ? LIMIT 1", [model]).fetchall())
     else:
         logged = False
-        found = explain(None, model, provider=provider, at=at or today(), tier=tier, input_tokens=tokens)
+        found = ModelPrices(None, provider, model).at(at or today(), tier, input_tokens=tokens)
     if json:
         emit_json(found.to_json())
     else:

@@ -13,7 +13,7 @@ from builder import build_store
 
 from analysis.ledger.ledger import update
 from analysis.price_book.price_lists import read_price_list, remove_price_list, store_price_list
-from analysis.reports.price_explanation import explain
+from analysis.reports.price_explanation import ModelPrices
 from analysis.reports.unpriced_models import unpriced_models
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -121,7 +121,7 @@ def test_a_later_import_ends_the_earlier_one_and_leaves_its_days(tmp_path: Path)
         store_price_list(con, read_price_list(tmp_path / "later.json"), date(2026, 11, 15))
     assert [usd for usd, _ in costs(store)] == [Decimal("0.0028"), Decimal("0.0048")]
     with store.read() as con:
-        found = explain(con, "star-9", provider="newhost", at=date(2026, 11, 20))
+        found = ModelPrices(con, "newhost", "star-9").at(date(2026, 11, 20))
     assert found.row is not None
     assert found.row["usd_per_million"]["input"] == "4"
     assert "imported as of 2026-11-15" in found.row["source"]
