@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import duckdb
 
-from analysis.ledger.costs_view import Range
+from analysis.ledger.costs_view import FAILED, Range
 
 # sums per hour and agent: column -> expression; `{n}` is what a call counts for, `{x}` multiplies by it
 _SUMS: Final = {
@@ -24,6 +24,8 @@ _SUMS: Final = {
     "read": "sum(cache_read_input_tokens{x})",
     "calls": "count(*)",
     "priced": "count(cost_usd)",
+    "worked": f"sum(CASE WHEN NOT coalesce({FAILED}, false) THEN {{n}} END)",
+    "failed": f"count(CASE WHEN {FAILED} THEN 1 END)",
     "retries": "count(CASE WHEN attempt > 1 OR retry_of IS NOT NULL THEN 1 END)",
     "first_no": "min(call_no)",
     "last_no": "max(call_no)",
@@ -40,7 +42,8 @@ class Activity:
     """The metric per active day: a day with calls, priced or not."""
 
     totals: dict[date, float]
-    unknown: frozenset[date]  # days that are mostly calls without a price: their total says little
+    unknown: dict[date, tuple[int, int]]  # calls without a price, and all, of days that are mostly such: of what did
+    # not simply fail, for a failed call without usage is no work that the total misses
     numbers: dict[date, Range]  # first and last `call_no` of each day
 
     def ranges(self, days: Iterable[date]) -> list[Range]:
@@ -74,13 +77,17 @@ def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs
     )
     rows = con.execute(
         f"""SELECT hour::DATE AS day, coalesce({_VALUES[metric]}, 0)::DOUBLE, sum(calls), sum(priced), min(first_no),
-                   max(last_no)
+                   max(last_no), sum(failed)
             FROM {table} GROUP BY day ORDER BY day"""
     ).fetchall()
-    unknown = {row[0] for row in rows if metric == "cost" and row[3] < 0.5 * row[2]}
+    unknown = {
+        row[0]: (int(row[2] - row[3]), int(row[2]))
+        for row in rows
+        if metric == "cost" and row[3] < 0.5 * (row[2] - (row[6] if row[3] else 0))
+    }
     return Activity(
         {row[0]: row[1] for row in rows},
-        frozenset(unknown),
+        unknown,
         {row[0]: (row[4], row[5]) for row in rows},
     )
 
@@ -89,10 +96,12 @@ def agent_days(
     con: duckdb.DuckDBPyConnection, first: date, end: date, table: str = "activity"
 ) -> list[tuple[Any, ...]]:
     """Per day from `first` up to but without `end`, and agent, after `activity`: dollars, calls (weighted), input,
-    output and cached tokens, rows without a price, rows, retries; in order of day and agent."""
+    output and cached tokens, rows without a price, rows, retries; in order of day and agent. Calls that failed without
+    usage are in the rows and retries alone."""
     return con.execute(
-        f"""SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, sum(weight)::DOUBLE, sum(input)::DOUBLE,
-                  sum(output)::DOUBLE, sum(read)::DOUBLE, sum(calls) - sum(priced), sum(calls), sum(retries)
+        f"""SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, coalesce(sum(worked), 0)::DOUBLE,
+                  sum(input)::DOUBLE, sum(output)::DOUBLE, sum(read)::DOUBLE, sum(calls) - sum(priced) - sum(failed),
+                  sum(calls), sum(retries)
            FROM {table} WHERE hour >= $first AND hour < $end GROUP BY day, agent ORDER BY day, agent""",
         {"first": first, "end": end},
     ).fetchall()

@@ -14,6 +14,7 @@ from analysis.anomalies.hourly_activity import unweighted
 from analysis.array_types import BoolArray, Float64Array, Int64Array
 from analysis.attribution.factors import MEASURES
 from analysis.dimensions import dimension, dimensions
+from analysis.ledger.costs_view import FAILED
 from ingest.errors import InputError, did_you_mean
 
 METRICS: Final = ("cost", "calls", "tokens")
@@ -62,8 +63,9 @@ class DaySums:
     hit: BoolArray
     days: Mapping[date, DayCells]
     requests: Mapping[date, Float64Array]
-    unpriced: Mapping[date, int]  # calls
+    unpriced: Mapping[date, int]  # calls, without those that failed and name no usage
     unpriced_segments: Mapping[date, frozenset[Names]]
+    failed: Mapping[date, int]  # calls that failed and name no usage
 
 
 def day_sums(
@@ -82,7 +84,7 @@ def day_sums(
     if metric not in METRICS:
         raise InputError(f"'{metric}' is not a metric", remedy=did_you_mean(metric, METRICS))
     found = _groups(con, days, by, metric, relation)
-    unpriced, without = _without_price(found, len(by))
+    unpriced, failed, without = _without_price(found, len(by))
     found = {name: column[found["priced"]] for name, column in found.items()}
     # names are compared once for each distinct one, numbers from there on
     number, first, segment = np.unique(found["number"], return_index=True, return_inverse=True)
@@ -124,6 +126,7 @@ def day_sums(
         requests=_requests(con, days, by, metric, relation, found, segment, place),
         unpriced=unpriced,
         unpriced_segments=without,
+        failed=failed,
     )
 
 
@@ -198,6 +201,7 @@ def _groups(
     sql = f"""
         SELECT *, (exact // {EXACT:d})::BIGINT AS high, (exact % {EXACT:d})::BIGINT AS low FROM (
             SELECT day, {keys}model, tier, hit, priced, {n}::DOUBLE AS calls,
+                   coalesce({n} FILTER (failed), 0)::DOUBLE AS failed,
                    sum((t_in - t_read - t_write){times})::DOUBLE AS uncached, sum(t_read{times})::DOUBLE AS read,
                    sum(t_write{times})::DOUBLE AS write, sum((t_out - t_reason){times})::DOUBLE AS output,
                    sum(t_reason{times})::DOUBLE AS reasoning, coalesce({exact}, 0) AS exact,
@@ -207,7 +211,8 @@ def _groups(
             FROM (
                 SELECT *, start_time::DATE AS day, {dims}{_CLEAN}, {segment_hash(by)} AS number,
                        CASE WHEN is_batch THEN 'batch' ELSE coalesce(service_tier, 'standard') END AS tier,
-                       coalesce(cost_status = 'gateway_hit', false) AS hit, {priced} AS priced
+                       coalesce(cost_status = 'gateway_hit', false) AS hit, {priced} AS priced,
+                       coalesce({FAILED}, false) AS failed
                 FROM {relation} WHERE {where}
             )
             GROUP BY day, {keys}model, tier, hit, priced
@@ -232,15 +237,21 @@ def _texts(column: Any) -> Any:
     return texts
 
 
-def _without_price(found: Mapping[str, Any], width: int) -> tuple[dict[date, int], dict[date, frozenset[Names]]]:
-    """Calls without a price by day, and the segments that have some."""
+def _without_price(
+    found: Mapping[str, Any], width: int
+) -> tuple[dict[date, int], dict[date, int], dict[date, frozenset[Names]]]:
+    """Calls without a price by day, those that failed and name no usage by day, and the segments of the former."""
     unpriced: dict[date, int] = {}
+    failed: dict[date, int] = {}
     without: dict[date, set[Names]] = {}
     for i in np.flatnonzero(~found["priced"]).tolist():
         day = found["day"][i].item()
-        unpriced[day] = unpriced.get(day, 0) + round(float(found["calls"][i]))
-        without.setdefault(day, set()).add(tuple(found[f"d{j}"][i] for j in range(width)))
-    return unpriced, {day: frozenset(names) for day, names in without.items()}
+        lost = round(float(found["failed"][i]))
+        left = round(float(found["calls"][i])) - lost
+        unpriced[day], failed[day] = unpriced.get(day, 0) + left, failed.get(day, 0) + lost
+        if left:
+            without.setdefault(day, set()).add(tuple(found[f"d{j}"][i] for j in range(width)))
+    return unpriced, failed, {day: frozenset(names) for day, names in without.items()}
 
 
 def _measures(metric: str, found: Mapping[str, Any]) -> Float64Array:

@@ -12,6 +12,7 @@ import duckdb
 
 from analysis import formatting
 from analysis.attribution.segment_sums import SCALE, segment_sql, window
+from analysis.ledger.costs_view import FAILED
 
 SAMPLE_ROWS: Final = 25_000  # beyond this many calls, whole sessions are sampled by hash
 # A question that reads its calls twice says NOT MATERIALIZED: it then reads only the columns of each use, on all
@@ -49,8 +50,9 @@ AMOUNT: Final = {
     "tokens": "(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) * weight",
 }
 FIRST: Final = "coalesce(attempt, 1) = 1 AND retry_of IS NULL"  # no retry
-MISSING_USAGE: Final = """
-    coalesce(tokens_source IN ('missing', 'ambiguous', 'partial') OR cost_status = 'no_usage', false)
+MISSING_USAGE: Final = f"""
+    (coalesce(tokens_source IN ('missing', 'ambiguous', 'partial') OR cost_status = 'no_usage', false)
+     AND NOT coalesce({FAILED}, false))
 """
 _ASKED: Final = f"key_canonical IS NOT NULL AND {FIRST}"
 _FIGURES: Final = {

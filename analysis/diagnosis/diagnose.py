@@ -30,7 +30,7 @@ from analysis.causes.cause_signatures import Cause
 from analysis.causes.driver_effects import effects_of, repriced, saved
 from analysis.causes.root_causes import find
 from analysis.diagnosis import driver_values
-from analysis.diagnosis.result import CauseEstimate, Diagnosis, DriverLine
+from analysis.diagnosis.result import BegunDay, CauseEstimate, Diagnosis, DriverLine
 from analysis.dimensions import dimensions
 from analysis.ledger.costs_view import costs_relation, on_wall_clock, ranges_relation
 from analysis.reports.call_labels import labelled_view
@@ -86,6 +86,8 @@ def diagnose(
             near = min(past.totals, key=lambda d: (abs((d - day).days), d))
             raise InputError(f"no calls on {day}", remedy=f"The nearest day with calls is {near}.")
         until = log.until if so_far else None
+        later = [d for d in past.totals if d > day] if newest_asked else []
+        begun_only = next((d for d in later if d == log.begun and d not in past.unknown), None)
         exceeds = so_far is not None and _exceeds(judged[day])
         costs, table = (so_far.hours.totals, SO_FAR) if so_far else (past.totals, "activity")
         if so_far:
@@ -139,7 +141,8 @@ def diagnose(
         until=until,
         exceeds_whole_day=exceeds,
         newest=day == max(judged, default=day),
-        left_out=log.begun if newest_asked and log.begun in past.totals and log.begun != day else None,
+        left_out=_begun_day(past, begun_only, unit) if begun_only else None,
+        unjudged={d: past.unknown[d] for d in later if d in past.unknown},
         last_day=log.covered[-1],
         runs=flagged_runs(judged),
         baseline=base,
@@ -151,8 +154,18 @@ def diagnose(
             for cause in causes
         ],
         unpriced=(sums.unpriced.get(day, 0), sum(sums.unpriced.get(d, 0) * w for d, w in base.weights.items())),
+        failed=(sums.failed.get(day, 0), sum(sums.failed.get(d, 0) * w for d, w in base.weights.items())),
         priced=(float(compared.cells.of(1, "calls").sum()), float(compared.cells.of(0, "calls").sum())),
     )
+
+
+def _begun_day(past: Activity, day: date, unit: Decimal) -> BegunDay:
+    """The newest day, which cannot be judged, and the most that any day before it came to."""
+    so_far, most = (
+        round(Decimal(at), 12 if unit > 1 else 0)
+        for at in (past.totals[day], max((at for d, at in past.totals.items() if d < day), default=0.0))
+    )
+    return BegunDay(day, so_far, most)
 
 
 @dataclass(frozen=True)

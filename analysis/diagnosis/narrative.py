@@ -140,7 +140,7 @@ def summary(diagnosis: Diagnosis) -> list[str]:
     year = f" {d.day.year}" if d.day.year != d.last_day.year else ""
     head = f"{formatting.day(d.day)}{year} {noun} {amount(d, d.actual)}{things}{by}"
     if d.baseline.kind == "none":
-        return [f"{head}; there is no earlier day to compare it with.", *_reason(d), *_without_price(d)]
+        return [f"{head}; there is no earlier day to compare it with.", *not_judged(d), *_reason(d), *_without_price(d)]
     within = f" (range {_whole(d, d.low)}-{_whole(d, d.high)})" if d.low is not None else ""
     if d.baseline.kind == "low_history":
         n = len(d.baseline.weights)
@@ -153,13 +153,29 @@ def summary(diagnosis: Diagnosis) -> list[str]:
     more = ", more than a whole day's range" if d.exceeds_whole_day else ""
     return [
         f"{head}, expected {amount(d, d.expected)}{then}{within}: {delta}{more}.",
-        *_left_out(d), *_suspect(d), *_reason(d), *_without_price(d),
+        *not_judged(d), *_suspect(d), *_reason(d), *_without_price(d),
     ]  # fmt: skip
 
 
-def _left_out(d: Diagnosis) -> list[str]:
-    """The log's newest day, where it has begun but cannot be judged yet."""
-    return [] if d.left_out is None else [f"{formatting.day(d.left_out)} has begun; it is too early to judge it."]
+def not_judged(d: Diagnosis) -> list[str]:
+    """The log's newest days, where they cannot be judged: too little of the day, or hardly a call with a price."""
+    said = []
+    if d.unjudged:
+        days = sorted(d.unjudged)
+        lost, calls = (sum(counts[i] for counts in d.unjudged.values()) for i in (0, 1))
+        which = formatting.day(days[0]) if len(days) == 1 else f"{formatting.count(len(days), 'later day')}"
+        said.append(f"{which} cannot be judged: {_of(lost, calls - lost)} calls have no price.")
+    if d.left_out is not None:
+        begun = d.left_out
+        much = ""
+        if begun.so_far > begun.most > 0:
+            things = {"cost": "", "calls": " calls", "tokens": " tokens"}[d.metric]
+            much = (
+                f" and already comes to {amount(d, begun.so_far)}{things}, more than any day before it"
+                f" ({amount(d, begun.most)})"
+            )
+        said.append(f"{formatting.day(begun.day)} has begun{much}; it is too early to judge it.")
+    return said
 
 
 def run_in_words(run: Mapping[str, Any]) -> str:
@@ -185,16 +201,22 @@ def _suspect(d: Diagnosis) -> list[str]:
 
 
 def _without_price(d: Diagnosis) -> list[str]:
-    """A warning where calls without a price may be what the change is made of."""
-    now, before = d.unpriced
+    """A warning where calls without a price may be what the change is made of, and a word on calls that failed."""
+    (now, before), said = d.unpriced, []
+    failed = [n / (n + rest) if n + rest else 0.0 for n, rest in zip(d.failed, d.priced, strict=True)]
+    if d.metric == "cost" and failed[0] - failed[1] >= LOST:
+        said.append(
+            f"{_of(d.failed[0], now + d.priced[0])} calls of the day failed and name no usage, against "
+            f"{_of(d.failed[1], before + d.priced[1])} a day before: they are in no figure."
+        )
     shares = [n / (n + priced) if n + priced else 0.0 for n, priced in zip((now, before), d.priced, strict=True)]
     if d.metric != "cost" or abs(shares[0] - shares[1]) < LOST:
-        return []
+        return said
     day, usual = _of(now, d.priced[0]), _of(before, d.priced[1])
     told = f"{day} calls of the day have no price, against {usual} a day before"
     if shares[0] < shares[1]:
         told = f"{usual} calls a day before had no price, against {day} now"
-    return [f"But {told}: what they cost is in no figure, and part of the change may be theirs."]
+    return [*said, f"But {told}: what they cost is in no figure, and part of the change may be theirs."]
 
 
 def _of(part: float, rest: float) -> str:

@@ -60,6 +60,16 @@ class CauseEstimate:
 
 
 @dataclass(frozen=True)
+class BegunDay:
+    """A day that the log covers in part, too little of it to judge: what it has come to in the metric's unit, and the
+    most that a day before it came to."""
+
+    day: date
+    so_far: Decimal
+    most: Decimal
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What moved `day` away from its baseline. `drivers` and `residual` sum to `delta` exactly."""
 
@@ -79,7 +89,8 @@ class Diagnosis:
     until: time | None  # wall clock up to which the log covers the day and all days are compared; None: a whole day
     exceeds_whole_day: bool  # a day covered in part is beyond the range of a whole one
     newest: bool  # no later day can be judged
-    left_out: date | None  # the log's newest day, where that was asked for and cannot be judged yet
+    left_out: BegunDay | None  # the log's newest day, where that was asked for and cannot be judged yet
+    unjudged: dict[date, tuple[int, int]]  # later days with hardly a price: calls without one, and all
     last_day: date  # of the log
     runs: list[FlaggedRun]  # of flagged days, newest first
     baseline: Baseline
@@ -87,7 +98,8 @@ class Diagnosis:
     alerts: list[Alert]  # what stands out beside the total
     feedback: Feedback | None  # what a person said of the day
     annotations: list[Annotation]  # what people did shortly before it began, the latest first
-    unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day
+    unpriced: tuple[int, float]  # calls without a price on the day, and per baseline day; without `failed`
+    failed: tuple[int, float]  # calls that failed and name no usage, likewise
     priced: tuple[float, float]  # calls in the figures, likewise
 
     @property

@@ -70,9 +70,12 @@ def _flagged(store: Store, newest: datetime | None, now: datetime, *, earlier: b
     except InputError as error:
         return result(None, f"{error.what[:1].upper()}{error.what[1:]}.", error.remedy)
     sentences = narrative.summary(found)
-    told = " ".join(sentences if found.flagged else sentences[:1])
+    unjudged = narrative.not_judged(found)
+    told = " ".join(sentences if found.flagged else [sentences[0], *unjudged])
     if found.flagged and found.delta > 0 and local_day(newest) - found.day <= timedelta(days=1):
         return result(False, told, f"hindcast diagnose --day {found.day}")
+    if found.unjudged:
+        return result(None, told, "hindcast cost --by cost_status,model")
     if found.verdict == "not_enough_history":
         return result(None, told)
     return result(True, told)

@@ -26,6 +26,8 @@ COMPONENTS: Final = ("uncached_input", "cache_read", "cache_write", "output", "r
 NULL_STATUSES: Final = (
     "unknown_model", "unknown_tier", "unknown_kind", "no_usage", "too_large", "ambiguous_usage", "partial_usage",
 )  # fmt: skip
+# a call that failed and names no usage did no work that a total could miss
+FAILED: Final = "(cost_usd IS NULL AND status = 'error' AND input_tokens IS NULL AND output_tokens IS NULL)"
 _MONEY = ", ".join(f"{name}_usd DECIMAL(18,12)" for name in COMPONENTS)
 CREATE_LEDGER = f"""
     CREATE TABLE IF NOT EXISTS ledger (

@@ -90,8 +90,15 @@ def test_an_ordinary_morning_is_compared_with_mornings(tmp_path: Path) -> None:
 def test_the_first_minutes_of_a_day_are_left_out_and_said_so(tmp_path: Path) -> None:
     found = diagnose(made(tmp_path, office(31, until=8.0)))
     assert found.day == day_of(29)
-    assert found.left_out == day_of(30)
+    assert found.left_out is not None
+    assert found.left_out.day == day_of(30)
     assert "Wed 1 Jul has begun; it is too early to judge it." in to_json(found)["summary"]
+
+
+def test_a_morning_dearer_than_any_day_is_told_even_without_the_history_to_judge_it(tmp_path: Path) -> None:
+    sentences = to_json(diagnose(made(tmp_path, office(4, busy=3, until=11.0))))["sentences"]
+    (told,) = [sentence for sentence in sentences if "too early to judge it" in sentence]
+    assert "more than any day before it" in told
 
 
 def test_an_old_spike_is_old_news_with_its_year(tmp_path: Path) -> None:

@@ -123,3 +123,25 @@ def test_one_odd_hour_is_not_most_of_all(tmp_path):
     hour = Alert("hour", "14:00 UTC", 9.0, 1.0, 0.001)
     assert in_words([hour]) == ["the hour 14:00 UTC with the hour before it: $9.00, expected $1.00"]
     assert in_words([hour, hour])[0].startswith("2 hours, most of all 14:00 UTC")
+
+
+def test_newest_days_without_prices_are_said_to_be_unjudged(tmp_path):
+    lost = [{**row, "model": "house-llm"} for row in wobbling([DAYS + 1, DAYS + 2])]
+    found = told(tmp_path, [*wobbling(range(DAYS + 1)), *lost], day=None)
+    assert found.day == DAY
+    assert f"2 later days cannot be judged: {len(lost)} of {len(lost)} calls have no price." in document.summary(found)
+    assert len(document.to_json(found)["unjudged_days"]) == 2
+
+
+def test_refused_calls_hide_no_day_and_are_worth_nothing(tmp_path):
+    rows = list(wobbling([DAYS]))
+    nothing = {"status": "error", "input_tokens": None, "output_tokens": None, "tokens_source": "missing"}
+    refused = [{**row, **nothing} for row in rows for _ in range(3)]
+    found = told(tmp_path, [*wobbling(range(DAYS)), *rows, *refused], day=None)
+    assert found.day == DAY
+    assert "usage_missing" not in [one.cause.cause for one in found.causes]
+    assert f"{len(refused):,} of {len(rows) + len(refused):,} calls of the day failed and name no usage" in (
+        document.summary(found)
+    )
+    assert "have no price" not in document.summary(found)
+    assert not [alert for alert in found.alerts if alert.kind in ("unpriced", "ratio")]
