@@ -159,14 +159,11 @@ class Engine:
         # the provider's cache on the logged side needs no other stage: it is worked out beside them
         with ThreadPoolExecutor(1) as beside:
             prepared = beside.submit(self.provider.prepare) if self._changes_prompts(on) else None
-            model = self.routed(on)
+            model, tier = self.served(on)
             codes = self.cached(on)
             if prepared is not None:
                 prepared.result()
-        # the strategy's caches replace the gateway's; without them what the gateway answered is touched by no stage
-        answered = None if "cache" in on or not traffic.gateway_hit.any() else traffic.gateway_hit
-        if answered is not None and model is not traffic.model:
-            model = np.where(answered, traffic.model, model)
+        answered = self._answered(on)
         ours = (codes >= HIT) & (codes <= COALESCED)
         input_tokens, output_tokens = self._tokens(on, bound)
         cached, written = self.provider.tokens(
@@ -179,9 +176,6 @@ class Engine:
             output_tokens=output_tokens,
             bound=bound,
         )
-        tier = self._tier(on, model)
-        if answered is not None and tier is not traffic.tier:
-            tier = np.where(answered, traffic.tier, tier)
         changed = replace(
             traffic.usage,
             model=model,
@@ -229,6 +223,21 @@ class Engine:
             cost = side_costs.add(cost, made)
         return Outcome(cost, codes, model, tier, input_tokens, output_tokens, cached, same, side, paid)
 
+    def served(self, on: Stages) -> tuple[Int32, Int8]:
+        """(model, tier) that serve each call with the stages of `on`, as if no cache of theirs answered."""
+        traffic, answered = self.traffic, self._answered(on)
+        model = self.routed(on)
+        if answered is not None and model is not traffic.model:
+            model = np.where(answered, traffic.model, model)
+        tier = self._tier(on, model)
+        if answered is not None and tier is not traffic.tier:
+            tier = np.where(answered, traffic.tier, tier)
+        return model, tier
+
+    def _answered(self, on: Stages) -> Bool | None:
+        """What the gateway answered: touched by no stage, unless the strategy's caches replace the gateway's."""
+        return None if "cache" in on or not self.traffic.gateway_hit.any() else self.traffic.gateway_hit
+
     def moved(self, on: Stages) -> MovedCalls | None:
         """What the calls that the stages of `on` move are expected to become; None where they stay as logged."""
         if "route" not in on or self.strategy.behaviour == "fixed":
@@ -260,13 +269,19 @@ class Engine:
         """What an engine over a part of this traffic must be told."""
         start = self.traffic.start_ms
         span = int(start[-1] - start[0]) if len(start) else 0
+        calls = len(self.traffic)
         if "route" not in self.everything:
-            return WholeLog(self.strategy, InputRatios(self.models), span_ms=span)
-        known = WholeLog(self.strategy, self.reading.ratios, span_ms=span, usual_output=self.usual_output)
+            return WholeLog(self.strategy, InputRatios(self.models), calls, span_ms=span)
+        known = WholeLog(self.strategy, self.reading.ratios, calls, span_ms=span, usual_output=self.usual_output)
         moved = self.moved(frozenset({"route"}))
         if moved is None:
             return known
         return replace(known, moves={move.code: move for move in moved.moves})
+
+    @property
+    def calls(self) -> int:
+        """How many calls the whole log has, of which the traffic may be a part."""
+        return len(self.traffic) if self.whole is None else self.whole.calls
 
     @cached_property
     def usual_output(self) -> int:
@@ -395,11 +410,6 @@ class Engine:
     def totals(self) -> dict[Stages, int]:
         """Pico-dollars of the comparable calls under every coalition."""
         return self._sums[1]
-
-    def take(self, outcome: Outcome, comparable: Bool, totals: dict[Stages, int]) -> None:
-        """Accept what the parts of this traffic found for it, in its order, in place of an evaluation of its own."""
-        self._memo["outcome"] = outcome
-        self._sums = (comparable, totals)
 
     def _once(self, key: object, make: Callable[[], _T]) -> _T:
         if key not in self._memo:

@@ -10,6 +10,7 @@ units anew by their hash (Poisson bootstrap), the lines with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -21,10 +22,10 @@ from analysis import formatting
 from analysis.price_book.vocabulary import TIERS
 from replay.engine.engine import Engine
 from replay.engine.latency_load import Load, loads
-from replay.engine.outcome import Outcome
+from replay.engine.latency_sample import SampledCalls, sampled_rows
 from replay.outcomes import HIT, MAX_TIERS
 from replay.strategy.latency_schema import Latency
-from replay.traffic.traffic import Bool, Int64
+from replay.traffic.traffic import Bool, Int32, Int64
 from replay.traffic.unit_draws import uniform
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,6 @@ Floats = NDArray[np.float64]
 LEAST: Final = 30  # timed calls of a model, for a line
 DRAWS: Final = 50
 NAMED: Final = 3
-MOST: Final = 20_000  # calls that are looked at; of larger logs whole units, drawn by hash
 KNOWN: Final = 0.95  # of the calls must have a known latency, for a quantile to mean all of them
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95))
 # of a Poisson variable with mean 1: the chance of at most 0, 1, ... 6
@@ -108,10 +108,10 @@ class LatencyReport:
 
 @dataclass
 class Durations:
-    """The durations of one traffic's calls, as logged and under an outcome, on a sample of whole units."""
+    """The durations of one traffic's calls, as logged and under its strategy, on a sample of whole units."""
 
     engine: Engine
-    outcome: Outcome
+    told: SampledCalls | None = None  # what the parts of the traffic found; None where it is the one part
 
     @cached_property
     def _units(self) -> Int64:
@@ -121,11 +121,19 @@ class Durations:
     def rows(self) -> Int64:
         """The calls looked at, by unit and start."""
         traffic = self.engine.traffic
-        chosen = traffic.demand & ~traffic.failed
-        if len(traffic) > MOST:
-            chosen &= uniform(self._units, 1) < MOST / len(traffic)
-        rows = np.flatnonzero(chosen)
+        rows = sampled_rows(self.engine)
         return rows[np.lexsort((traffic.start_ms[rows], self._units[rows]))]
+
+    @cached_property
+    def outcome(self) -> SampledCalls:
+        """What became of each of `rows`."""
+        found = SampledCalls.of(self.engine) if self.told is None else self.told
+        return found.at(self.engine.traffic.call_no[self.rows])
+
+    @cached_property
+    def model(self) -> Int32:
+        """The model that serves each of `rows`."""
+        return self.engine.served(self.engine.everything)[0][self.rows]
 
     @cached_property
     def logged(self) -> Floats:
@@ -143,8 +151,8 @@ class Durations:
     def batched(self) -> Bool:
         """Per call of the window: whether the strategy moved it to a tier that answers within hours."""
         batch = [TIERS.index(name) for name in ("batch", "flex")]
-        moved = self.outcome.tier != self.engine.traffic.tier
-        return (moved & np.isin(self.outcome.tier, batch))[self.rows]
+        tier = self.engine.served(self.engine.everything)[1][self.rows]
+        return (tier != self.engine.traffic.tier[self.rows]) & np.isin(tier, batch)
 
     @cached_property
     def _sizes(self) -> tuple[Floats, Floats]:
@@ -153,15 +161,15 @@ class Durations:
         ones = np.ones(len(rows))
 
         def columns(output: Int64, read: Int64) -> Floats:
-            return np.column_stack([ones, *(np.log1p(np.maximum(one[rows], 0)) for one in (output, read))])
+            return np.column_stack([ones, *(np.log1p(np.maximum(one, 0)) for one in (output, read))])
 
-        before = columns(usage.output, usage.input)
+        before = columns(usage.output[rows], usage.input[rows])
         return before, columns(self.outcome.output_tokens, self.outcome.input_tokens)
 
     def expected(self, weight: Floats) -> Floats:
         """Milliseconds of each of `rows` under the outcome; NaN where they cannot be known. `weight`: of each call."""
         traffic, rows = self.engine.traffic, self.rows
-        source, target = traffic.model[rows], self.outcome.model[rows]
+        source, target = traffic.model[rows], self.model
         before, after = self._sizes
         known = np.isfinite(self.logged)
         clock = np.log(np.where(known, self.logged, 1.0))
@@ -182,7 +190,7 @@ class Durations:
                 (was, spread), (now, wide) = lines[old], lines[new]
                 rest = (clock[mine] - before[mine] @ was) * (wide / spread if spread > 0 else 1.0)
                 result[mine] = np.where(known[mine], np.exp(after[mine] @ now + rest), np.nan)
-        result[hits[rows]] = 0.0
+        result[hits] = 0.0
         return result
 
     @cached_property
@@ -230,9 +238,12 @@ def _line(columns: Floats, clock: Floats, weight: Floats) -> tuple[Floats, float
     return np.asarray(found, np.float64), float(np.sqrt((weight * rest**2).sum() / weight.sum()))
 
 
-def latency(engine: Engine, outcome: Outcome) -> LatencyReport:
-    """The latency of a strategy's result beside the logged one, of the window."""
-    timed = Durations(engine, outcome)
+def latency(engine: Engine, reach: Mapping[tuple[int, int], int], sampled: SampledCalls | None = None) -> LatencyReport:
+    """The latency of a strategy's result beside the logged one, of the window.
+
+    `reach` is of the whole traffic (`replay.engine.latency_load`), as is `sampled` where its parts found it.
+    """
+    timed = Durations(engine, sampled)
     even = np.ones(len(timed.rows))
     now = timed.expected(even)
     inside = timed.inside
@@ -266,14 +277,14 @@ def latency(engine: Engine, outcome: Outcome) -> LatencyReport:
         untimed=_untimed(timed, now),
         waited_for_nobody=int((engine.traffic.window[timed.rows] & timed.batched).sum()),
         spec=engine.strategy.latency,
-        loads=loads(engine, outcome),
+        loads=loads(engine, reach),
     )
 
 
 def _untimed(timed: Durations, now: Floats) -> tuple[str, ...]:
     """The serving models of the calls that cannot be told."""
     lost = timed.inside & ~np.isfinite(now)
-    numbers = np.unique(timed.outcome.model[timed.rows[lost]]).tolist()
+    numbers = np.unique(timed.model[lost]).tolist()
     return tuple(str(timed.engine.models[number][1]) for number in numbers)
 
 

@@ -6,6 +6,7 @@ calls in flight, they are no measure of the load that the strategy would put on 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 
 from replay.engine.engine import Engine
 from replay.engine.outcome import Outcome
-from replay.outcomes import HIT, MAX_TIERS
 
 Floats = NDArray[np.float64]
 
 MORE: Final = 1.25  # times the logged calls, from which the load of a model is another one
 LEAST: Final = 30  # timed calls of a model
 SURE: Final = 3.0  # errors from zero, for a slope
+STAYS: Final = -1  # the group of calls that do not move
 STEEP: Final = 0.1  # log of the duration per log of one more than the calls in flight
 
 
@@ -42,17 +43,34 @@ class Load:
         return {"model": self.model, "times": round(self.times, 3), "rises": self.rises}
 
 
-def loads(engine: Engine, outcome: Outcome) -> tuple[Load, ...]:
-    """The models that would get clearly more calls than logged, those of the most calls first."""
+def reaching(engine: Engine, outcome: Outcome) -> dict[tuple[int, int], int]:
+    """How many calls of the window reach each model, by (model, group that they move with, -1 where they stay)."""
+    traffic = engine.traffic
+    mine = traffic.window & traffic.demand & ~traffic.gateway_hit & ~outcome.hits
+    moved = engine.moved(engine.everything)
+    if moved is None or not moved.moves:
+        calls = np.bincount(outcome.model[mine], minlength=len(engine.models)).tolist()
+        return {(model, STAYS): rows for model, rows in enumerate(calls) if rows}
+    codes, group = np.unique(moved.code_of_each()[mine], return_inverse=True)
+    cells = np.bincount(outcome.model[mine] * np.int64(len(codes)) + group)
+    used = np.flatnonzero(cells).tolist()
+    return {(cell // len(codes), int(codes[cell % len(codes)])): int(cells[cell]) for cell in used}
+
+
+def loads(engine: Engine, reach: Mapping[tuple[int, int], int]) -> tuple[Load, ...]:
+    """The models that would get clearly more calls than logged, those of the most calls first.
+
+    `reach` is `reaching` of the whole traffic.
+    """
     traffic = engine.traffic
     asked = traffic.window & traffic.demand & ~traffic.gateway_hit
-    hit = (outcome.codes >= HIT) & (outcome.codes < HIT + MAX_TIERS)
     moved = engine.moved(engine.everything)
-    times = np.ones(len(traffic)) if moved is None else moved.calls_of_each()
+    times = {STAYS: 1.0} | (moved.calls_of() if moved is not None else {})
     width = len(engine.models)
     before = np.bincount(traffic.model[asked], minlength=width)
-    mine = asked & ~hit
-    after = np.bincount(outcome.model[mine], times[mine], minlength=width)
+    after = np.zeros(width)
+    for (model, group), rows in sorted(reach.items()):
+        after[model] += rows * times[group]
     grown = np.flatnonzero((after > MORE * before) & (before > 0))
     return tuple(
         Load(str(engine.models[model][1]), float(after[model] / before[model]), _rises(engine, model))

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from analysis.formatting import count, share, tokens
-from analysis.price_book import vocabulary
 from replay.engine.engine import Engine
 from replay.engine.moved_calls import MovedCalls
-from replay.engine.outcome import Outcome
+from replay.engine.partial import Partial
 from replay.estimates import input_token_ratios, output_tokens
 from replay.quality.cells import Cell
 from replay.quality.gate import QualityReport
@@ -19,14 +18,14 @@ from replay.quality.scores import other_scale
 from replay.quality.selection import Overlap
 from replay.stages import rule_evaluation
 from replay.traffic import user_waiting
-from replay.traffic.traffic import Bool
+from replay.traffic.traffic import Bool, Int32
 
 NAMED = 3  # how many tasks a line names before it counts them
 
 
-def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
-    """The lines for one strategy, in the order of its stages."""
-    inside = engine.traffic.window
+def limits(engine: Engine, found: Partial) -> Iterator[str]:
+    """The lines for one strategy, in the order of its stages. `found` are the sums over all of its traffic."""
+    inside, served = engine.traffic.window, engine.served(engine.everything)[0]
     if engine.traffic.store.restriction:
         yield (
             f"only calls with {engine.traffic.store.restriction} are replayed: what the others would put into a cache,"
@@ -41,22 +40,22 @@ def limits(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield from engine.requests.compressed.limits(inside)
         yield from _summaries(engine)
     if "route" in engine.players:
-        yield from _routing(engine, outcome)
-        yield from _side(engine, outcome)
+        yield from _routing(engine, served)
+        yield from _side(engine, served)
     if "cache" in engine.players:
         yield from _cache(engine)
     if "batch" in engine.players:
-        yield from _batch(engine, outcome)
+        yield from _batch(engine)
     if _asks_who_waits(engine):
         unknown = inside & engine.traffic.rule_frame(["online"])["online"].is_null().to_numpy()
         rest = f"; it stays unknown for {_calls(unknown)}" if unknown.any() else ""
         yield f"whether a user waits (`online`) is inferred from streams, tiers, turns and cadence{rest}"
     if engine.players:
-        yield from engine.provider.limits(outcome.model)
-    unpriced = inside & (engine.traffic.cost != vocabulary.UNPRICED) & ~engine.comparable
-    if unpriced.any():
-        names = _unpriced(engine, outcome, unpriced)
-        yield f"{_calls(unpriced)} would ask a model without a price ({names}): on neither side"
+        yield from engine.provider.limits(served)
+    unpriced = found.of("rows", "newly unpriced")
+    if unpriced:
+        names = _unpriced(engine, found)
+        yield f"{count(unpriced, 'call')} would ask a model without a price ({names}): on neither side"
 
 
 def quality_limits(report: QualityReport) -> Iterator[str]:
@@ -123,13 +122,13 @@ def _tasks(cells: Sequence[Cell]) -> str:
     return ", ".join(tasks[:NAMED]) + (f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else "")
 
 
-def _unpriced(engine: Engine, outcome: Outcome, calls: Bool) -> str:
-    """The models that leave these calls without a price: of the routing itself, else the serving ones."""
+def _unpriced(engine: Engine, found: Partial) -> str:
+    """The models that leave calls without a price: of the routing itself, else the serving ones."""
     asked = {"classifier": engine.strategy.classifier and engine.strategy.classifier.model,
              "on_error": engine.strategy.on_error}  # fmt: skip
-    lost = {kind for kind, amounts in outcome.side_pico.items() if (amounts[calls] == vocabulary.UNPRICED).any()}
+    lost = {what for (what,), rows in found.by("no price").items() if rows}
     names = {model for kind, model in asked.items() if kind in lost and model}
-    serving = {_name(engine, number) for number in np.unique(outcome.model[calls])}
+    serving = {_name(engine, model) for model in lost if isinstance(model, int)}
     return ", ".join(sorted(names or serving)[:NAMED])
 
 
@@ -138,13 +137,13 @@ def _time(engine: Engine) -> Iterator[str]:
         yield f"without a time, not replayed: {count(engine.traffic.untimed_calls, 'call')}"
 
 
-def _routing(engine: Engine, outcome: Outcome) -> Iterator[str]:
+def _routing(engine: Engine, served: Int32) -> Iterator[str]:
     expected = engine.moved(engine.everything)
     if expected is not None:
         yield from _behaviour(engine, expected)
     else:
-        yield from _as_logged(engine, outcome)
-    yield from _input(engine, outcome)
+        yield from _as_logged(engine, served)
+    yield from _input(engine, served)
     for reason, number in engine.routing(engine.everything).stayed.items():
         yield f"left with the logged model: {count(number, 'call')}, which the target does not fit ({reason})"
 
@@ -188,13 +187,13 @@ def _behaviour(engine: Engine, expected: MovedCalls) -> Iterator[str]:
         )
 
 
-def _as_logged(engine: Engine, outcome: Outcome) -> Iterator[str]:
+def _as_logged(engine: Engine, served: Int32) -> Iterator[str]:
     traffic = engine.traffic
-    moved = traffic.window & (outcome.model != traffic.model)
+    moved = traffic.window & (served != traffic.model)
     yield "another model is taken to be asked the logged questions, as often (behaviour: fixed)"
     assumed: dict[str, list[str]] = defaultdict(list)
     width = len(traffic.tasks)
-    cells = np.bincount((outcome.model * np.int32(width) + traffic.task)[moved], minlength=1)
+    cells = np.bincount((served * np.int32(width) + traffic.task)[moved], minlength=1)
     for model, task in (divmod(cell, width) for cell in np.flatnonzero(cells).tolist()):
         name = _name(engine, model)
         if output_tokens.declared(engine.strategy, traffic.tasks[task], engine.models[model]) is None:
@@ -205,11 +204,11 @@ def _as_logged(engine: Engine, outcome: Outcome) -> Iterator[str]:
         yield f"output length of {name} on {where}: no evidence, assumed as logged (range used {low:g}-{high:g}x)"
 
 
-def _input(engine: Engine, outcome: Outcome) -> Iterator[str]:
+def _input(engine: Engine, served: Int32) -> Iterator[str]:
     if not engine.reading.counts_differ:
         return
     seen: set[tuple[str, bool, str]] = set()
-    for source, target, tools, ratio in input_token_ratios.moves(engine.reading.ratios, engine.traffic, outcome.model):
+    for source, target, tools, ratio in input_token_ratios.moves(engine.reading.ratios, engine.traffic, served):
         name, before = _name(engine, target), _name(engine, source)
         with_tools = " with tools" if tools else ""
         band = f"range {ratio.low:.2f}-{ratio.high:.2f}x"
@@ -236,7 +235,7 @@ def _summaries(engine: Engine) -> Iterator[str]:
         )
 
 
-def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
+def _side(engine: Engine, served: Int32) -> Iterator[str]:
     routing = engine.routing(engine.everything)
     if routing.unscored:
         yield (
@@ -248,7 +247,7 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
     if engine.strategy.on_error:
         yield "a failed call that falls back is taken to get an answer of the log's median length"
     traffic = engine.traffic
-    moved = traffic.window & (outcome.model != traffic.model)
+    moved = traffic.window & (served != traffic.model)
     tasks = {traffic.tasks[place] for place in np.unique(traffic.task[moved]).tolist()}
     yield from (words for task, words in engine.rework_notes if task is None or task in tasks)
     for row in engine.strategy.rework:
@@ -257,16 +256,17 @@ def _side(engine: Engine, outcome: Outcome) -> Iterator[str]:
             yield f"rework is assumed: {row.at('mid'):g} extra calls for each call moved to {where}"
 
 
-def _batch(engine: Engine, outcome: Outcome) -> Iterator[str]:
+def _batch(engine: Engine) -> Iterator[str]:
     traffic = engine.traffic
-    unsold = traffic.window & (engine.batched >= 0) & (engine.batched != outcome.tier)
+    served, tier = engine.served(engine.everything)
+    unsold = traffic.window & (engine.batched >= 0) & (engine.batched != tier)
     if engine.strategy.cache is None:
         unsold &= ~traffic.gateway_hit  # untouched by any stage
     if unsold.any():
-        models = sorted({_name(engine, number) for number in np.unique(outcome.model[unsold])})
+        models = sorted({_name(engine, number) for number in np.unique(served[unsold])})
         names = ", ".join(models[:NAMED])
         yield f"no batch or flex price for {names} on the day of {_calls(unsold)}: taken as logged"
-    slow = traffic.window & (outcome.tier != traffic.tier) & user_waiting.waited_for(traffic)
+    slow = traffic.window & (tier != traffic.tier) & user_waiting.waited_for(traffic)
     if slow.any():
         yield f"gone on with at once: {_calls(slow)} of a batch; a chain of them takes a batch for each step"
 

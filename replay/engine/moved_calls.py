@@ -88,6 +88,18 @@ class MovedCalls:
                 },
             }
 
+    def code_of_each(self) -> Int64:
+        """The code of the group that each call moves with, -1 where it stays."""
+        rows, group, moves = self._groups
+        found = np.full(len(self.served), -1, np.int64)
+        if moves:
+            found[rows] = np.array([move.code for move in moves], np.int64)[group]
+        return found
+
+    def calls_of(self) -> dict[int, float]:
+        """How many calls a call of each group is expected to become, by the group's code."""
+        return {move.code: 1.0 if self.declared_calls else move.calls for move in self.moves}
+
     def calls_of_each(self) -> Floats:
         """How many calls each call is expected to become: 1 where it stays, or where the file says it."""
         rows, group, moves = self._groups

@@ -1,21 +1,24 @@
 """What a part of the traffic adds to a strategy's result: `partial` of each part, `merge` of them all.
 
 Whatever is summed is an integer, so the parts may come in any number and any order. The file store is the case of one
-part. What is judged of whole conversations (quality, latency, what other models make of a call) is no sum: for that
-the outcome of each call comes along, where a part is not the whole.
+part. How much a part says goes by its days, models and groups, not by its calls; of single calls it tells only those
+few whose durations are looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from analysis.money import exact_sum
+from analysis.money import exact_sum, sums_by
 from analysis.price_book import vocabulary
+from replay.engine import reproduction
 from replay.engine.engine import Engine
+from replay.engine.latency_load import reaching
+from replay.engine.latency_sample import SampledCalls
 from replay.engine.outcome import Outcome
 from replay.engine.range_sums import RangeSums, range_sums
 from replay.engine.rewritten_requests import Stages
@@ -23,28 +26,10 @@ from replay.engine.run_id import Digest, added, digest
 from replay.outcomes import COALESCED, HIT
 from replay.response_cache.capacity import Held
 from replay.stages.side_costs import KINDS
-from replay.traffic.traffic import MICRO, Bool, Int64
+from replay.traffic.traffic import MICRO, Bool
 
 Key = tuple[Hashable, ...]
 SIDE_COSTS: Final = (*KINDS, "behaviour", "summary")  # in the order of a result
-
-
-@dataclass(frozen=True)
-class CallOutcomes:
-    """The outcome of each call of a part, in order of `call_no`; `comparable` as Engine.comparable."""
-
-    call_no: Int64
-    comparable: Bool
-    outcome: Outcome
-
-    @classmethod
-    def of(cls, engine: Engine) -> CallOutcomes:
-        outcome = engine.evaluate(engine.everything)
-        return _in_order([cls(engine.traffic.call_no, engine.comparable, outcome)])
-
-    def at(self, call_no: Int64) -> CallOutcomes:
-        """The same in another order of the same calls."""
-        return _taken(self, np.searchsorted(self.call_no, call_no))
 
 
 @dataclass(frozen=True)
@@ -53,8 +38,11 @@ class Partial:
 
     Keys: ("total", stages) pico-dollars of the comparable calls under a coalition; ("day", number, what) with cost and
     logged in pico-dollars, priced in rows, calls and hits in millionths of a call; ("calls", what) in millionths of a
-    call; ("rows", "priced"); ("tier", place, what) with hits in rows, worth in pico-dollars; ("side", kind);
-    ("parts", "provider caches"), the parts whose result rests on their simulation.
+    call; ("rows", what); ("tier", place, what) with hits in rows, worth in pico-dollars; ("side", kind);
+    ("moved", model, what) of priced calls that reach another model than logged, with calls in rows and cost;
+    ("reach", model, group) in rows that reach a model, by the group that they move with; ("no price", what) in rows
+    that have no price under the strategy alone, by model and kind of side cost; ("parts", "provider caches"), the parts
+    whose result rests on their simulation.
     """
 
     sums: Mapping[Key, int]
@@ -62,7 +50,8 @@ class Partial:
     high: RangeSums
     data: Digest
     held: tuple[Held, ...] = ()  # what the limited caches had to hold, where they are taken to have room
-    calls: CallOutcomes | None = None  # where the part is not the whole
+    sampled: SampledCalls | None = None  # where the part is not the whole
+    checked: reproduction.Checked | None = None  # the logged prompt caches beside their simulation, where it is asked
 
     def of(self, *key: Hashable) -> int:
         """One sum, 0 where no call adds to it."""
@@ -76,6 +65,11 @@ class Partial:
     def totals(self) -> dict[Stages, int]:
         """Pico-dollars of the comparable calls under every coalition."""
         return {key[0]: amount for key, amount in self.by("total").items() if isinstance(key[0], frozenset)}
+
+    @property
+    def reach(self) -> dict[tuple[int, int], int]:
+        """Calls that reach each model, as `replay.engine.latency_load.reaching`."""
+        return {(key[0], key[1]): rows for key, rows in self.by("reach").items()}  # type: ignore[misc]
 
     @property
     def days(self) -> list[int]:
@@ -114,11 +108,16 @@ def partial(engine: Engine) -> Partial:
         sums["tier", place, "worth"] = exact_sum(without[kept & served])
     sums |= {("side", kind): exact_sum(amounts[kept]) for kind, amounts in result.side_pico.items()}
     sums |= _daily(engine, result)
+    sums |= _judged(engine, result, logged & ~kept)
     low, high = (range_sums(engine, bound) for bound in ("low", "high"))
     sums["parts", "provider caches"] = int(engine.provider.used)
     data = engine.shared.once("digest", lambda: digest(traffic))
-    whole = engine.whole is None
-    return Partial(sums, low, high, data, tuple(engine.held), None if whole else CallOutcomes.of(engine))
+    found = Partial(sums, low, high, data, tuple(engine.held))
+    if engine.whole is None:
+        return found
+    plan = engine.whole.check
+    checked = None if plan is None else engine.shared.once("checked", lambda: reproduction.check(engine, plan))
+    return replace(found, sampled=SampledCalls.of(engine), checked=checked)
 
 
 def _daily(engine: Engine, result: Outcome) -> dict[Key, int]:
@@ -144,6 +143,33 @@ def _daily(engine: Engine, result: Outcome) -> dict[Key, int]:
     return sums
 
 
+def _judged(engine: Engine, result: Outcome, no_price: Bool) -> dict[Key, int]:
+    """The sums that quality, latency and what is said of the result rest on. `no_price`: calls that lost theirs."""
+    traffic = engine.traffic
+    inside, width = traffic.window, len(engine.models)
+    changed = inside & ~result.as_logged
+    for amounts in result.side_pico.values():
+        changed |= inside & (amounts != 0)
+    sums: dict[Key, int] = {
+        ("rows", "changed"): int(np.count_nonzero(changed)),
+        ("rows", "newly unpriced"): int(np.count_nonzero(no_price)),
+    }
+    for model, rows in enumerate(np.bincount(result.model[no_price], minlength=width).tolist()):
+        if rows:
+            sums["no price", model] = rows
+    for kind, amounts in result.side_pico.items():
+        sums["no price", kind] = int(np.count_nonzero(amounts[no_price] == vocabulary.UNPRICED))
+    moved = inside & (result.model != traffic.model) & ~result.served_by_us
+    moved &= result.cost_pico != vocabulary.UNPRICED
+    number = result.model[moved]
+    calls = np.bincount(number, minlength=width).tolist()
+    costs = sums_by(result.cost_pico[moved], number, width) if len(number) else [0] * width
+    for model, rows in enumerate(calls):
+        if rows:
+            sums["moved", model, "calls"], sums["moved", model, "cost"] = rows, costs[model]
+    return sums | {("reach", *key): rows for key, rows in reaching(engine, result).items()}
+
+
 def merge(parts: Iterable[Partial]) -> Partial:
     """The sums of all parts: one part is itself; their order and how they are grouped change nothing."""
     found = list(parts)
@@ -153,56 +179,14 @@ def merge(parts: Iterable[Partial]) -> Partial:
     for part in found:
         for key, amount in part.sums.items():
             sums[key] = sums.get(key, 0) + amount
-    calls = [part.calls for part in found if part.calls is not None]
+    sampled = [part.sampled for part in found if part.sampled is not None]
+    checked = [part.checked for part in found if part.checked is not None]
     return Partial(
         sums,
         sum((part.low for part in found), RangeSums()),
         sum((part.high for part in found), RangeSums()),
         added(part.data for part in found),
         Held.merged(one for part in found for one in part.held),
-        _in_order(calls) if calls else None,
+        SampledCalls.merged(sampled) if sampled else None,
+        reproduction.merged(checked) if checked else None,
     )
-
-
-def _in_order(parts: list[CallOutcomes]) -> CallOutcomes:
-    """All calls of the parts, in order of their numbers."""
-    outcomes = [part.outcome for part in parts]
-    columns: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in outcomes]) for name in _COLUMNS}
-    cached = None
-    if any(one.cached_tokens is not None for one in outcomes):
-        cached = np.concatenate([_known(one) for one in outcomes])
-    kinds = {kind for one in outcomes for kind in one.side_pico}
-    side: dict[str, Int64] = {
-        kind: np.concatenate([_side(one, kind) for one in outcomes]) for kind in SIDE_COSTS if kind in kinds
-    }
-    call_no = np.concatenate([part.call_no for part in parts])
-    comparable = np.concatenate([part.comparable for part in parts])
-    whole = CallOutcomes(call_no, comparable, Outcome(**columns, cached_tokens=cached, side_pico=side))
-    rising = bool((call_no[1:] > call_no[:-1]).all())
-    return whole if rising else _taken(whole, np.argsort(call_no, kind="stable"))
-
-
-_COLUMNS = tuple(column.name for column in fields(Outcome) if column.name not in ("cached_tokens", "side_pico", "paid"))
-
-
-def _taken(calls: CallOutcomes, rows: Int64) -> CallOutcomes:
-    outcome = calls.outcome
-    columns: dict[str, Any] = {name: getattr(outcome, name)[rows] for name in _COLUMNS}
-    return CallOutcomes(
-        calls.call_no[rows],
-        calls.comparable[rows],
-        Outcome(
-            **columns,
-            cached_tokens=None if outcome.cached_tokens is None else outcome.cached_tokens[rows],
-            side_pico={kind: amounts[rows] for kind, amounts in outcome.side_pico.items()},
-        ),
-    )
-
-
-def _known(outcome: Outcome) -> Int64:
-    unknown = np.full(len(outcome.codes), vocabulary.UNKNOWN, np.int64)
-    return unknown if outcome.cached_tokens is None else outcome.cached_tokens
-
-
-def _side(outcome: Outcome, kind: str) -> Int64:
-    return outcome.side_pico.get(kind, np.zeros(len(outcome.codes), np.int64))

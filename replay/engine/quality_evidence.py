@@ -8,20 +8,20 @@ import numpy as np
 import polars as pl
 
 from replay.engine.engine import Engine
-from replay.engine.outcome import Outcome
 from replay.quality.evidence import Demand, Evidence
 from replay.quality.gathered import Gathered
 from replay.quality.scores import Priors
 from replay.stages import rule_evaluation
-from replay.traffic.traffic import Bool
+from replay.traffic.traffic import Bool, Int32
 
 _BY_MODEL = ("model", "provider_name")  # what a rule may see of the model that a call had
 
 
-def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None) -> Evidence:
+def evidence_for(engine: Engine, priors: Priors | None = None) -> Evidence:
     """The evidence on a replayed strategy: scored calls of the log up to the window's end, judged on the window."""
     traffic = engine.traffic
     n = len(traffic)
+    served = engine.served(engine.everything)[0]
     risky = np.zeros(n, bool)
     if "prompts" in engine.players:
         risky |= engine.requests.reworded.changed
@@ -30,7 +30,7 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
     if engine.strategy.cache is None:
         risky &= ~traffic.gateway_hit  # answered before any stage could change the request
     if "cache" in engine.players and engine.strategy.cache is not None and "mask" in engine.strategy.cache.key:
-        risky |= outcome.hits
+        risky |= engine.evaluate(engine.everything).hits
     names = [model for _, model in engine.models]
     gathered: Gathered = engine.shared.once("gathered", lambda: Gathered.of(traffic))
     log, shadow = gathered.scores(names)
@@ -38,7 +38,7 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
         spec=engine.strategy.quality,
         demand=Demand(
             logged=traffic.model,
-            served=outcome.model,
+            served=served,
             task=traffic.task,
             counted=traffic.window & traffic.demand,
             risky=risky,
@@ -50,12 +50,13 @@ def evidence_for(engine: Engine, outcome: Outcome, priors: Priors | None = None)
         priors=priors or Priors(),
         shadow=shadow,
         units=gathered.units,
-        assignment=gathered.assignment(cache(lambda: reachable(engine, outcome))),
+        assignment=gathered.assignment(cache(lambda: reachable(engine, served))),
     )
 
 
-def reachable(engine: Engine, outcome: Outcome) -> Bool:
+def reachable(engine: Engine, served: Int32) -> Bool:
     """Calls that the rules would send to the model that served them, had one of the moved calls' models served them.
+    `served` is each call's model under the strategy.
 
     Rules that look at the model are asked once for each of those models.
     """
@@ -67,7 +68,7 @@ def reachable(engine: Engine, outcome: Outcome) -> Bool:
     if not seen:
         return index[rule_evaluation.destinations(strategy, frame)[0]] == traffic.model
     result = np.zeros(len(traffic), bool)
-    for number in np.unique(traffic.model[outcome.model != traffic.model]).tolist():
+    for number in np.unique(traffic.model[served != traffic.model]).tolist():
         provider, model = traffic.models[number]
         told = {"model": model, "provider_name": provider}
         asked = frame.with_columns(pl.lit(told[name], dtype=pl.String).alias(name) for name in seen)

@@ -10,7 +10,7 @@ whose limits for monthly data hold the dollars as told and those for hourly data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -19,24 +19,18 @@ import numpy as np
 from analysis.formatting import count, share
 from analysis.price_book.vocabulary import UNPRICED
 from replay.engine.engine import Engine
-from replay.engine.outcome import Outcome
 from replay.outcomes import HIT
 from replay.provider_cache.calibration import known_cached_tokens
+from replay.provider_cache.check import FEW, CheckPlan, LoggedCaches, Unit, by_fold, folds, stamps, unit_of
 from replay.response_cache import simulate as tiers
 from replay.strategy.schema import REWRITING
 from replay.traffic.call_rates import EVERY
 from replay.traffic.traffic import Bool, Int64
-from replay.traffic.unit_draws import conversations, mixed
 
 HOLDS: Final = (0.05, 0.15)  # largest bias and spread of dollars that are told
 RANGES: Final = (0.10, 0.30)  # of dollars that are told as a range; beyond, they are refused
-FOLDS: Final = 5
-FEW: Final = 5  # units, below which smaller ones are compared; fewer still tell no spread
-HOUR_MS: Final = 3_600_000
 LIVES_MS: Final = (60_000, 300_000, 600_000, 3_600_000, 86_400_000, 604_800_000)  # of a gateway's cache; the fit counts
 
-Unit = Literal["day", "hour", "conversation"]
-UNITS: Final[tuple[Unit, ...]] = ("day", "hour", "conversation")
 Verdict = Literal["holds", "range", "refused", "unchecked"]
 ORDER: Final = ("holds", "unchecked", "range", "refused")  # from good to bad
 
@@ -103,31 +97,55 @@ class Reproduction:
         }
 
 
-def reproductions(engine: Engine) -> tuple[Reproduction, ...]:
-    """Every model whose cached tokens the log shows, and the log's gateway cache: computed once for a traffic."""
-    found: tuple[Reproduction, ...] = engine.shared.once("reproductions", lambda: tuple(_all(engine)))
+Checked = Mapping[tuple[int, int], Int64]
+"""By model and unit: calls, cached tokens as logged and as predicted, and what the calls cost with either."""
+
+
+def prompt_caches(engine: Engine, checked: Checked | None = None) -> tuple[Reproduction, ...]:
+    """Every model whose cached tokens the log shows: computed once for a traffic.
+
+    `checked` is what its parts found, where they were told how to check (`replay.engine.whole_log`).
+    """
+    if not engine.provider.caches_logged:
+        return ()
+    found: tuple[Reproduction, ...] = engine.shared.once(
+        "prompt caches reproduced", lambda: tuple(_prompt_caches(engine, checked))
+    )
     return found
 
 
-def concerned(engine: Engine, outcome: Outcome) -> tuple[Reproduction, ...]:
+def gateway_cache(engine: Engine) -> tuple[Reproduction, ...]:
+    """The log's gateway cache, where it has one: computed once for a traffic."""
+    if not engine.traffic.gateway_hit.any():
+        return ()
+    return (engine.shared.once("gateway reproduced", lambda: _gateway(engine)),)
+
+
+def reproductions(engine: Engine) -> tuple[Reproduction, ...]:
+    """All that the log shows of both kinds."""
+    return (*prompt_caches(engine), *gateway_cache(engine))
+
+
+def concerned(engine: Engine, checked: Checked | None = None) -> tuple[Reproduction, ...]:
     """The reproductions that a strategy's result rests on; one without evidence for a model that nothing checks."""
     found: list[Reproduction] = []
     inside = engine.traffic.window
     if engine.provider.used:
-        moved = inside & (outcome.model != engine.traffic.model)
+        served = engine.served(engine.everything)[0]
+        moved = inside & (served != engine.traffic.model)
         changed = bool({*REWRITING, "cache"} & set(engine.players))
-        serving = outcome.model[inside if changed else moved]
-        checked = {(one.provider, one.model): one for one in reproductions(engine) if one.quantity == "prompt cache"}
+        serving = served[inside if changed else moved]
+        known = {(one.provider, one.model): one for one in prompt_caches(engine, checked)}
         for place in np.unique(serving).tolist():
             provider, model = engine.models[place]
-            own = checked.get((provider, model))
-            kin = [checked[pair] for one in engine.provider.kin(place) if (pair := engine.models[one]) in checked]
+            own = known.get((provider, model))
+            kin = [known[pair] for one in engine.provider.kin(place) if (pair := engine.models[one]) in known]
             if own or kin:
                 found += [own] if own else kin
             elif engine.provider.has_rule(place):
                 found.append(Reproduction("prompt cache", provider, model, 0, 0, "day", 0, 0, None, None))
     if "cache" in engine.players and (engine.traffic.gateway_hit & inside).any():
-        found += [one for one in reproductions(engine) if one.quantity == "gateway cache"]
+        found += gateway_cache(engine)
     return tuple(dict.fromkeys(found))
 
 
@@ -136,75 +154,98 @@ def worst(found: Sequence[Reproduction]) -> Reproduction | None:
     return max(found, key=lambda one: ORDER.index(one.verdict), default=None)
 
 
-def _all(engine: Engine) -> Iterator[Reproduction]:
-    if engine.provider.caches_logged:
-        yield from _prompt_caches(engine)
-    if engine.traffic.gateway_hit.any():
-        yield _gateway(engine)
-
-
-def _units(engine: Engine, chosen: Bool) -> tuple[Int64, int, Unit]:
-    """(unit of each chosen call, how many, what they are): the largest of which there are a FEW."""
-    traffic = engine.traffic
-    for unit in UNITS:
-        stamp = {
-            "day": lambda: traffic.day.astype(np.int64),
-            "hour": lambda: traffic.start_ms // HOUR_MS,
-            "conversation": lambda: conversations(traffic),
-        }[unit]()
-        names, code = np.unique(stamp[chosen], return_inverse=True)
-        if len(names) >= FEW:
-            break
-    return code.astype(np.int64), len(names), unit
-
-
-def _errors(logged: Int64, replayed: Int64, unit: Int64, units: int) -> tuple[float | None, float | None]:
-    """(NMBE, CV(RMSE)) of the sums by unit; None without anything logged, or with too few units."""
-    before = np.bincount(unit, weights=logged.astype(np.float64), minlength=units)
-    after = np.bincount(unit, weights=replayed.astype(np.float64), minlength=units)
-    mean = float(before.mean()) if units else 0.0
+def _errors(logged: Int64, replayed: Int64) -> tuple[float | None, float | None]:
+    """(NMBE, CV(RMSE)) of sums by unit; None without anything logged, or with too few units."""
+    before, after = logged.astype(np.float64), replayed.astype(np.float64)
+    mean = float(before.mean()) if len(before) else 0.0
     if mean <= 0:
         return None, None
     bias = float((after - before).sum() / before.sum())
-    if units < FEW:
+    if len(before) < FEW:
         return bias, None
-    return bias, float(np.sqrt(((after - before) ** 2).sum() / (units - 1)) / mean)
+    return bias, float(np.sqrt(((after - before) ** 2).sum() / (len(before) - 1)) / mean)
 
 
-def _prompt_caches(engine: Engine) -> Iterator[Reproduction]:
-    """Cached tokens by model: the simulation times a factor that the call's own conversation had no part in."""
+def logged_caches(engine: Engine) -> LoggedCaches:
+    """What the simulation of the logged calls says beside the log: the first round of a check by parts."""
+    return LoggedCaches(engine.provider.by_day(), _by_fold(engine), engine.provider.textless_calls)
+
+
+def check_plan(engine: Engine, by_fold: Mapping[tuple[int, int], tuple[int, int, int]]) -> CheckPlan:
+    """How the calls of the log are checked, from the sums of the first round over all of them."""
+    _, known, _ = _evidence(engine)
+    told = {model for (model, _), (_, *tokens) in by_fold.items() if any(tokens)}
+    model = engine.traffic.model
+    units = {place: unit_of(engine.traffic, known & (model == place)) for place in sorted(told)}
+    return CheckPlan(LoggedCaches(folds=by_fold).factors(), units)
+
+
+def check(engine: Engine, plan: CheckPlan) -> dict[tuple[int, int], Int64]:
+    """The sums of the second round over the engine's traffic, as `Checked`."""
     traffic = engine.traffic
-    logged = known_cached_tokens(traffic)
+    logged, known, fold = _evidence(engine)
     simulated = engine.provider.simulated_as_logged[0]
-    fold = (mixed(conversations(traffic), 0) % np.uint64(FOLDS)).astype(np.int64)
-    known = (logged >= 0) & ~traffic.gateway_hit
-    predicted = np.where(known, 0, logged)
-    for place in range(len(traffic.models)):
-        mine = known & (traffic.model == place)
-        for number in range(FOLDS):
-            held = mine & (fold == number)
-            others = mine & (fold != number)
-            if not held.any():
-                continue
-            base = others if simulated[others].any() else mine  # one conversation has no others to learn from
-            whole = int(simulated[base].sum())
-            factor = min(float(logged[base].sum() / whole), 1.0) if whole else 1.0
-            predicted[held] = np.rint(simulated[held] * factor).astype(np.int64)
+    factor = np.ones((len(traffic.models), int(fold.max(initial=0)) + 1))
+    for (model, number), value in plan.factors.items():
+        if number < factor.shape[1]:
+            factor[model, number] = value
+    predicted = np.where(known, np.rint(simulated * factor[traffic.model, fold]).astype(np.int64), logged)
     predicted = np.where(known & (traffic.usage.input >= 0), np.minimum(predicted, traffic.usage.input), predicted)
     before = engine.rates.price(replace(traffic.usage, cache_read=logged), EVERY).total
     as_predicted = replace(traffic.usage, cache_read=predicted, cache_write=_room(engine, predicted))
     after = engine.rates.price(as_predicted, EVERY).total
-    for place, (provider, model) in enumerate(traffic.models):
-        mine = known & (traffic.model == place)
-        if not (logged[mine].any() or simulated[mine].any()):
-            continue
-        unit, units, name = _units(engine, mine)
-        priced = (before[mine] != UNPRICED) & (after[mine] != UNPRICED)
-        costs = _errors(before[mine][priced], after[mine][priced], unit[priced], units)
+    priced = (before != UNPRICED) & (after != UNPRICED)
+    columns = (np.ones(len(traffic), np.int64), logged, predicted, *(np.where(priced, c, 0) for c in (before, after)))
+    found: dict[tuple[int, int], Int64] = {}
+    for model, unit in plan.units.items():
+        rows = np.flatnonzero(known & (traffic.model == model))
+        names, code = np.unique(stamps(traffic, unit)[rows], return_inverse=True)
+        sums = np.zeros((len(names), len(columns)), np.int64)
+        for place, column in enumerate(columns):
+            np.add.at(sums[:, place], code, column[rows])
+        found |= {(model, name): sums[place] for place, name in enumerate(names.tolist())}
+    return found
+
+
+def merged(parts: Iterable[Checked]) -> dict[tuple[int, int], Int64]:
+    """The sums of all parts."""
+    found: dict[tuple[int, int], Int64] = {}
+    for part in parts:
+        for key, row in part.items():
+            found[key] = found[key] + row if key in found else row
+    return found
+
+
+def _evidence(engine: Engine) -> tuple[Int64, Bool, Int64]:
+    """(cached tokens as logged, whether they are and a provider answered, fold) of each call."""
+
+    def made() -> tuple[Int64, Bool, Int64]:
+        logged = known_cached_tokens(engine.traffic)
+        return logged, (logged >= 0) & ~engine.traffic.gateway_hit, folds(engine.traffic)
+
+    found: tuple[Int64, Bool, Int64] = engine.shared.once("evidence of prompt caches", made)
+    return found
+
+
+def _by_fold(engine: Engine) -> Mapping[tuple[int, int], tuple[int, int, int]]:
+    if engine.provider.told is not None:
+        return engine.provider.told.folds
+    logged, known, fold = _evidence(engine)
+    model, simulated = engine.traffic.model.astype(np.int64), engine.provider.simulated_as_logged[0]
+    return by_fold(model[known], fold[known], logged[known], simulated[known])
+
+
+def _prompt_caches(engine: Engine, checked: Checked | None) -> Iterator[Reproduction]:
+    """Cached tokens by model: the simulation times a factor that the call's own conversation had no part in."""
+    plan = check_plan(engine, _by_fold(engine))
+    sums = check(engine, plan) if checked is None else checked
+    for model, unit in plan.units.items():
+        rows = np.array([sums[key] for key in sorted(sums) if key[0] == model], np.int64).reshape(-1, 5)
+        calls, logged, predicted, before, after = rows.T
+        provider, name = engine.traffic.models[model]
         yield Reproduction(
-            "prompt cache", provider, model, int(mine.sum()), units, name,
-            int(logged[mine].sum()), int(predicted[mine].sum()),
-            *_errors(logged[mine], predicted[mine], unit, units), *costs,
+            "prompt cache", provider, name, int(calls.sum()), len(rows), unit,
+            int(logged.sum()), int(predicted.sum()), *_errors(logged, predicted), *_errors(before, after),
         )  # fmt: skip
 
 
@@ -233,12 +274,14 @@ def _gateway(engine: Engine) -> Reproduction:
     )
     fits = [tiers.simulate(requests, [tiers.Tier("gateway", ttl_ms=life)]) == HIT for life in LIVES_MS]
     hit = min(fits, key=lambda one: int((one != traffic.gateway_hit)[asked].sum()))
-    unit, units, name = _units(engine, traffic.demand)
-    logged, replayed = (side[traffic.demand].astype(np.int64) for side in (traffic.gateway_hit, hit))
-    errors = _errors(logged, replayed, unit, units)
+    name = unit_of(traffic, traffic.demand)
+    units, code = np.unique(stamps(traffic, name)[traffic.demand], return_inverse=True)
+    sums = np.zeros((2, len(units)), np.int64)
+    for place, side in enumerate((traffic.gateway_hit, hit)):
+        np.add.at(sums[place], code, side[traffic.demand].astype(np.int64))
     return Reproduction(
-        "gateway cache", None, None, int(traffic.demand.sum()), units, name, int(logged.sum()), int(replayed.sum()),
-        *errors,
+        "gateway cache", None, None, int(traffic.demand.sum()), len(units), name, int(sums[0].sum()),
+        int(sums[1].sum()), *_errors(*sums),
     )  # fmt: skip
 
 

@@ -15,15 +15,14 @@ import numpy as np
 
 from analysis import log_days
 from analysis.formatting import usd
-from analysis.money import dollars, exact_sum, sums_by
+from analysis.money import dollars, exact_sum
 from analysis.price_book import vocabulary
 from analysis.price_book.book import stored_version
 from ingest.store.database import Store
 from replay.engine import limits, reproduction
 from replay.engine.engine import Engine
 from replay.engine.latency import LatencyReport, latency, latency_limits
-from replay.engine.outcome import Outcome
-from replay.engine.partial import Partial, merge, partial
+from replay.engine.partial import SIDE_COSTS, Partial, merge, partial
 from replay.engine.quality_evidence import evidence_for
 from replay.engine.run_id import run_id
 from replay.engine.savings import shapley, split_by
@@ -228,7 +227,7 @@ class Replay:
 
 
 Parts = Callable[[Sequence[Engine]], Sequence[Partial]]
-"""Finds what each engine's traffic adds up to from its parts, with the outcome of each call."""
+"""Finds what each engine's traffic adds up to from its parts."""
 
 
 def run(
@@ -293,10 +292,7 @@ def _found(engines: Iterator[Engine], parts: Parts | None) -> Iterator[tuple[Eng
         return
     asked = list(engines)
     for engine, found in zip(asked, parts(asked), strict=True):
-        if found.calls is not None:
-            calls = found.calls.at(engine.traffic.call_no)
-            engine.take(calls.outcome, calls.comparable, found.totals)
-            engine.provider.used = found.of("parts", "provider caches") > 0
+        engine.provider.used = found.of("parts", "provider caches") > 0
         yield engine, found
 
 
@@ -305,18 +301,17 @@ def _result(
 ) -> StrategyResult:
     """The result of a strategy from the sums over its traffic, and what is judged of all calls together."""
     traffic = engine.traffic
-    result = engine.evaluate(engine.everything)
     savings = shapley(engine.players, lambda on: -found.of("total", on))
     tiers = [tier.name for tier in (engine.strategy.cache.tiers if engine.strategy.cache else ())]
     worth = [found.of("tier", place, "worth") for place in range(len(tiers))]
-    assessed = _assessed(engine, result, priors, changed=_changes(engine, result))
+    assessed = _assessed(engine, found, priors)
     names = unmatched(engine.strategy, traffic, partial_of(priced, engine))
-    rests_on = reproduction.concerned(engine, result) if engine.players else ()
+    rests_on = reproduction.concerned(engine, found.checked) if engine.players else ()
     gated = reproduction.sentence(rests_on)
     moved = engine.moved(engine.everything)
     low, high = found.low.by_day("low", moved), found.high.by_day("high", moved)
     days = {number: EPOCH + timedelta(days=number) for number in found.days}
-    slow = latency(engine, result) if timed or engine.strategy.latency else None
+    slow = latency(engine, found.reach, found.sampled) if timed or engine.strategy.latency else None
     return StrategyResult(
         name=engine.strategy.name,
         run_id=run_id(engine.strategy, book_version, found.data, priors),
@@ -348,12 +343,12 @@ def _result(
         unpriced_calls=_whole(found.of("calls", "unpriced")),
         newly_unpriced=_whole(found.of("calls", "newly unpriced")),
         logged_daily_pico={day: found.of("day", number, "logged") for number, day in days.items()},
-        side_pico={kind: found.of("side", kind) for kind in result.side_pico},
+        side_pico={kind: found.of("side", kind) for kind in SIDE_COSTS if ("side", kind) in found.sums},
         stayed=engine.routing(engine.everything).stayed,
         limits=(
             *([gated] if gated else []),
             *(one.words for one in names),
-            *limits.limits(engine, result),
+            *limits.limits(engine, found),
             *limits.quality_limits(assessed),
             *(latency_limits(slow) if slow else ()),
         ),
@@ -366,30 +361,22 @@ def _result(
     )
 
 
-def _changes(engine: Engine, result: Outcome) -> bool:
-    """Whether any call of the window comes out otherwise than logged, or no stage was asked to change one."""
-    if not engine.players:
-        return True  # the baseline
-    inside = engine.traffic.window
-    paid = any(bool(amounts[inside].any()) for amounts in result.side_pico.values())
-    return paid or not bool(result.as_logged[inside].all())
+def _assessed(engine: Engine, sums: Partial, priors: Priors | None) -> QualityReport:
+    """The verdict, and where it is unknown what would make it known; `no effect` where no call has changed.
 
-
-def _assessed(engine: Engine, result: Outcome, priors: Priors | None, *, changed: bool) -> QualityReport:
-    """The verdict, and where it is unknown what would make it known; `no effect` where no call has `changed`."""
-    found = assess(evidence_for(engine, result, priors))
-    if not changed and found.verdict == "passes":
+    A strategy without a stage is the baseline, which passes.
+    """
+    found = assess(evidence_for(engine, priors))
+    if engine.players and not sums.of("rows", "changed") and found.verdict == "passes":
         return replace(found, verdict=NO_EFFECT)
     if found.verdict != "unknown":
         return found
-    traffic = engine.traffic
-    moved = traffic.window & (result.model != traffic.model) & ~result.served_by_us
-    moved &= result.cost_pico != vocabulary.UNPRICED
-    number = result.model[moved]
-    calls = np.bincount(number, minlength=len(engine.models)).tolist()
-    cost = sums_by(result.cost_pico[moved], number, len(engine.models))
-    each = {engine.models[n][1]: cost[n] // many for n, many in enumerate(calls) if many}
-    return replace(found, to_know=how_to_know(found.cells, found.floor, len(traffic.days), each, found.scope))
+    moved = sums.by("moved")
+    each = {
+        engine.models[model][1]: sums.of("moved", model, "cost") // calls
+        for (model, what), calls in sorted(moved.items()) if what == "calls" and isinstance(model, int)
+    }  # fmt: skip
+    return replace(found, to_know=how_to_know(found.cells, found.floor, len(engine.traffic.days), each, found.scope))
 
 
 def mean_per_day(costs: dict[date, int], whole: Sequence[date]) -> Decimal | None:

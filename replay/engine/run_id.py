@@ -19,7 +19,7 @@ from replay.strategy.schema import Strategy
 from replay.traffic.traffic import Int64, Traffic
 from replay.traffic.unit_draws import mixed
 
-ENGINE_VERSION: Final = 4
+ENGINE_VERSION: Final = 5
 """Grows when the same input would give another result."""
 
 _SCORED = """

@@ -153,8 +153,8 @@ def backtest(
         high_pico=round(expected * high),
         realised_pico=int(outcome.cost_pico[test].sum()),
         new_segments=tuple(names[i] for i in np.flatnonzero(~seen & (volume > 0))),
-        expected_quality=judged(engine, outcome, known, priors),
-        realised_quality=judged(engine, outcome, test, priors),
+        expected_quality=judged(engine, known, priors),
+        realised_quality=judged(engine, test, priors),
         daily=tuple(daily),
     )
 
@@ -187,9 +187,9 @@ def sessions(traffic: Traffic) -> Int64:
     return np.where(label.is_null().to_numpy(), int(rank.max(initial=0)) + 1 + np.arange(len(rank)), rank)
 
 
-def judged(engine: Engine, outcome: Outcome, side: Bools, priors: Priors | None) -> QualityReport:
+def judged(engine: Engine, side: Bools, priors: Priors | None) -> QualityReport:
     """The verdict on one side of the split, from the scores of its own calls alone."""
-    evidence = evidence_for(engine, outcome, priors)
+    evidence = evidence_for(engine, priors)
     found = evidence.scores
     mine = side[found.call]
     return assess(

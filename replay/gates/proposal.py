@@ -19,7 +19,7 @@ from analysis.gates.settings import Settings
 from ingest.store.database import Store
 from replay.advice.result_in_words import verdict
 from replay.engine.engine import Engine
-from replay.engine.latency_load import loads
+from replay.engine.latency_load import loads, reaching
 from replay.engine.run import Replay, StrategyResult, mean_per_day, run
 from replay.gates.prompt_effects import PromptEffect, effects
 from replay.outcomes import COALESCED, HIT
@@ -163,7 +163,7 @@ def _latency(limit: Decimal, engine: Engine) -> GateResult:
             return GateResult("latency p95", None, None, limit, "ms", lacking)
         values.append(shown)
         weights.append(np.full(len(shown), number / len(shown)))
-    crowded = [load.words for load in loads(engine, outcome) if load.rises] if len(pairs.T) else []
+    crowded = [load.words for load in loads(engine, reaching(engine, outcome)) if load.rises] if len(pairs.T) else []
     if crowded:
         lacking = f"Not known at another load: {'; '.join(crowded)}."
         return GateResult("latency p95", None, None, limit, "ms", lacking)

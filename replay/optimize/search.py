@@ -114,7 +114,7 @@ def _finish(
     )
     engine = search.engine(strategy)
     outcome = engine.evaluate(engine.everything)
-    found = evidence_for(engine, outcome, search.priors)
+    found = evidence_for(engine, search.priors)
     report = assess(found)
     aimed = assess(replace(found, spec=Quality(floor=search.floor, per_task=search.per_task)))
     kept = (

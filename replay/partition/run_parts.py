@@ -12,21 +12,21 @@ from datetime import date
 from functools import partial as bound
 from typing import Any, Protocol
 
-import numpy as np
-
 from ingest.store.address import open_store
 from ingest.store.database import Store
 from replay.engine.engine import Engine
 from replay.engine.partial import Partial, merge, partial
+from replay.engine.reproduction import check_plan, logged_caches
 from replay.engine.run import Parts
 from replay.engine.shared_results import Shared
 from replay.engine.whole_log import WholeLog
 from replay.partition import one_node
 from replay.partition.bucket_store import BucketStore
+from replay.provider_cache.check import LoggedCaches
 from replay.traffic.load_prompts import encodings_of
 from replay.traffic.load_traffic import LogNames, load
 from replay.traffic.prompts import Encodings
-from replay.traffic.traffic import Bool, Int64, Traffic
+from replay.traffic.traffic import Traffic
 
 
 class Map(Protocol):
@@ -109,14 +109,12 @@ def _by_heads(plain: PartJob, engines: Sequence[Engine], run: Map) -> PartJob:
         for (policy, whole), (engine, served) in zip(_told(engines), asked, strict=True)
     ]
     job = replace(plain, strategies=tuple(told), heads=heads)
-    logged = list(run(bound(simulate_part, job), range(job.of)))
-    number, read, written, textless = (np.concatenate(column) for column in zip(*logged, strict=True))
-    order = np.argsort(number, kind="stable")
+    logged = LoggedCaches.merged(run(bound(simulate_part, job), range(job.of)))
     for engine in engines:
-        place = order[np.searchsorted(number[order], engine.traffic.call_no)]
-        engine.provider.take(read[place], written[place], textless[place])
+        engine.provider.told = logged
+    plan = check_plan(engines[0], logged.folds)
     second = [
-        (policy, replace(whole, caches=engine.provider.whole_caches(served, heads)))
+        (policy, replace(whole, caches=engine.provider.whole_caches(served, heads), check=plan))
         for (policy, whole), (engine, served) in zip(told, asked, strict=True)
     ]
     return replace(job, strategies=tuple(second))
@@ -127,11 +125,9 @@ def replay_part(job: PartJob, bucket: int) -> list[Partial]:
     return [partial(engine) for engine in _engines(job, bucket)]
 
 
-def simulate_part(job: PartJob, bucket: int) -> tuple[Int64, Int64, Int64, Bool]:
-    """(number, tokens read, tokens written, whether its prompt is unknown) of each call of a part, as logged."""
-    engine = next(_engines(job, bucket))
-    read, written = engine.provider.simulated_as_logged
-    return engine.traffic.call_no, read, written, engine.provider.textless
+def simulate_part(job: PartJob, bucket: int) -> LoggedCaches:
+    """What the simulation of a part's calls as logged says beside the log."""
+    return logged_caches(next(_engines(job, bucket)))
 
 
 def _engines(job: PartJob, bucket: int) -> Iterator[Engine]:

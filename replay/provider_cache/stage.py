@@ -22,6 +22,7 @@ from analysis.formatting import tokens
 from replay.estimates.output_tokens import Pairs
 from replay.provider_cache import dated_rules, simulate
 from replay.provider_cache.calibration import known_cached_tokens
+from replay.provider_cache.check import LoggedCaches
 from replay.strategy.schema import REWRITING, ProviderCache
 from replay.traffic.load_prompts import chain_encoding
 from replay.traffic.prompts import Encodings, Prompts
@@ -104,6 +105,7 @@ class ProviderStage:
     made: dict[object, Any] = field(default_factory=dict, repr=False)
     used: bool = field(default=False, init=False)  # whether some result rests on the simulation
     whole: WholeCaches | None = None  # where the traffic is a part of a log
+    told: LoggedCaches | None = field(default=None, init=False)  # what the parts of the traffic found
 
     def _rules_of(self, model: Int32) -> tuple[Int32, tuple[simulate.PromptCacheRule, ...]]:
         """Each call's dated rule under `model`; one that has to be asked for holds from the first day of its use."""
@@ -208,13 +210,14 @@ class ProviderStage:
         found: Bool = self.made["textless"]
         return found
 
-    def take(self, read: Int64, written: Int64, textless: Bool) -> None:
-        """Accept what the parts of this traffic found for the logged side, in its order."""
-        self.made |= {"logged": (read, written), "textless": textless}
+    @property
+    def textless_calls(self) -> int:
+        """Calls of the window of which the log keeps no prompt."""
+        return int((self.traffic.window & self.textless).sum()) if self.told is None else self.told.textless
 
     def whole_caches(self, served: Int32, encodings: Encodings) -> WholeCaches:
         """What the stage over a part of this traffic must be told; `served` are the models after routing."""
-        calibration = self.calibration if "logged" in self.made else None
+        calibration = None if self.told is None else self.calibration
         return WholeCaches(self._first_use, self.caches_logged, self.needed(served), encodings, calibration)
 
     def prepare(self) -> None:
@@ -328,6 +331,11 @@ class ProviderStage:
         """Logged and simulated cached tokens of the calls that log them, (models x days x 2)."""
         from replay.kernels.prompt_cache import cached_token_correction
 
+        if self.told is not None:
+            dense = np.zeros((len(self.models), self._days, 2), np.int64)
+            for (model, day), amounts in self.told.days.items():
+                dense[model, day - int(self.traffic.day[0])] = amounts
+            return dense
         sums = np.zeros((len(self.models) * self._days, 2), np.int64)
         logged = self.traffic.usage.cache_read
         if logged is None and self.caches_logged:  # the logged costs may tell them
@@ -336,6 +344,15 @@ class ProviderStage:
             cell = self._cells(self.traffic.model)
             cached_token_correction.tally(cell, np.ascontiguousarray(logged), self.simulated_as_logged[0], sums)
         return sums.reshape(len(self.models), self._days, 2)
+
+    def by_day(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """The same by (model, day since 1970-01-01), where there are any."""
+        first = int(self.traffic.day[0]) if len(self.traffic) else 0
+        used = np.argwhere(self._sums.any(axis=2)).tolist()
+        return {
+            (model, first + day): (int(self._sums[model, day, 0]), int(self._sums[model, day, 1]))
+            for model, day in used
+        }
 
     def _zero_where(self, moved: Bool, logged: Tokens) -> Tokens:
         return None if logged is None else np.where(moved, 0, logged)
@@ -357,9 +374,8 @@ class ProviderStage:
         """What the simulation of the providers' caches assumes, and how well it foresees what the log shows."""
         if not self.used:
             return
-        textless = self.traffic.window & self.textless
-        if textless.any():
-            calls = formatting.count(int(textless.sum()), "call")
+        if self.textless_calls:
+            calls = formatting.count(self.textless_calls, "call")
             yield f"the prompt cache of {calls} without text or hashes is taken as logged"
         checks = self.checks()
         if not checks:

@@ -16,6 +16,7 @@ from ingest.store.database import Store
 from replay.advice.recommend import recommended
 from replay.engine.engine import Engine
 from replay.engine.latency import LatencyReport, latency
+from replay.engine.latency_load import reaching
 from replay.engine.run import run
 from replay.strategy.schema import parse
 from replay.traffic.load_traffic import load
@@ -46,7 +47,7 @@ def store_of(folder: Path) -> Store:
 
 def report_of(store: Store, text: str) -> tuple[Engine, LatencyReport]:
     engine = Engine(load(store), parse(text))
-    return engine, latency(engine, engine.evaluate(engine.everything))
+    return engine, latency(engine, reaching(engine, engine.evaluate(engine.everything)))
 
 
 def test_nothing_changes_where_nothing_moves(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,12 +137,11 @@ def parts(store: Store) -> list[Partial]:
 
 def plain(found: Partial) -> tuple[Any, ...]:
     """A partial with its arrays as lists."""
-    assert found.calls is not None
-    outcome = found.calls.outcome
-    columns = (outcome.cost_pico, outcome.codes, outcome.model, outcome.input_tokens, *outcome.side_pico.values())
+    sampled = found.sampled
+    assert sampled is not None
+    calls = [sampled.call_no, sampled.codes, sampled.input_tokens, sampled.output_tokens]
     held = [(one.variant, one.place, one.process, one.keys, one.bytes, one.live_keys.tolist()) for one in found.held]
-    calls = [found.calls.call_no.tolist(), found.calls.comparable.tolist(), *(column.tolist() for column in columns)]
-    return found.sums, found.low, found.high, found.data, held, calls
+    return found.sums, found.low, found.high, found.data, held, [column.tolist() for column in calls]
 
 
 @given(st.data())
@@ -149,6 +151,34 @@ def test_merging_is_associative_and_commutative(parts: list[Partial], data: st.D
     cuts = sorted(data.draw(st.sets(st.integers(1, len(parts) - 1))))
     groups = [shuffled[first:last] for first, last in zip([0, *cuts], [*cuts, len(parts)], strict=True)]
     assert plain(merge(merge(group) for group in groups)) == plain(merge(parts))
+
+
+def test_what_a_part_says_goes_by_days_and_groups_not_by_calls(tmp_path: Path) -> None:
+    def told(calls: int) -> list[int]:
+        rows = [
+            {
+                "start_time": datetime(2024, 3, 5) + timedelta(minutes=1440 * 4 * number // calls),
+                "model": MODELS[number % 2],
+                "agent": ("writer", "editor")[number % 2],
+                "conversation_id": f"c{number}",
+                "key_canonical": number % 61,
+            }
+            for number in range(calls)
+        ]
+        made = build_store(tmp_path / f"{calls}.duckdb", rows)
+        ledger.update(made)
+        sizes: list[int] = []
+
+        def weigh(work: Callable[[int], list[Partial]], items: Sequence[int]) -> Iterator[list[Partial]]:
+            for found in map(work, items):
+                sizes.append(len(pickle.dumps([replace(part, sampled=None) for part in found])))
+                yield found
+
+        run(made, [parse(EXACT[1])], parts=by_buckets(made, 2, run=weigh))
+        return sizes
+
+    few, many = told(200), told(3200)
+    assert max(many) < 1.1 * min(few)
 
 
 def test_the_parts_hold_every_call_once(store: Store) -> None:
