@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from replay.response_cache.simulate import Requests, Tier
 
 Int64 = NDArray[np.int64]
+Counts = NDArray[np.integer]
 
 STEP_MS: Final = 60_000
 STEPS_PER_LIFE: Final = 16
@@ -31,7 +32,8 @@ class Held:
     """What one instance of a limited tier is asked to hold. `variant` tells runs of one strategy apart.
 
     `keys` and `bytes` are of all requests ever asked; `live_keys` and `live_bytes`, one per step of `step_ms` from the
-    epoch's step `first` on, of those within a life of their answers. They are empty where there is no such bound.
+    epoch's step `first` on, of those within a life of their answers. They are empty where there is no such bound, and
+    else in the smallest type that holds them: a worker sends them.
     """
 
     variant: str
@@ -42,8 +44,8 @@ class Held:
     bytes: int
     step_ms: int = STEP_MS
     first: int = 0
-    live_keys: Int64 = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
-    live_bytes: Int64 = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    live_keys: Counts = field(default_factory=lambda: np.zeros(0, np.uint8), repr=False)
+    live_bytes: Counts = field(default_factory=lambda: np.zeros(0, np.uint8), repr=False)
 
     @property
     def fits_all(self) -> bool:
@@ -53,9 +55,11 @@ class Held:
     @property
     def fits(self) -> bool:
         """Whether no limit of the tier can keep a call from a hit."""
-        if not len(self.live_keys):
-            return self.fits_all
-        return self._fits(min(self.keys, int(self.live_keys.max())), min(self.bytes, int(self.live_bytes.max())))
+        keys, size = (
+            min(whole, int(live.max())) if len(live) else whole
+            for whole, live in ((self.keys, self.live_keys), (self.bytes, self.live_bytes))
+        )
+        return self._fits(keys, size)
 
     def _fits(self, keys: int, size: int) -> bool:
         tier = self.tier
@@ -76,20 +80,23 @@ class Held:
 
     def _plus(self, other: Held) -> Held:
         first = min(self.first, other.first)
-        last = max(one.first + len(one.live_keys) for one in (self, other))
-        both = np.zeros((2, last - first), np.int64)
+        last = max(one.first + max(len(one.live_keys), len(one.live_bytes)) for one in (self, other))
+        both = np.zeros((2, last - first), np.uint64)
         for one in (self, other):
-            inside = slice(one.first - first, one.first - first + len(one.live_keys))
-            both[0, inside] += one.live_keys
-            both[1, inside] += one.live_bytes
+            for row, amounts in zip(both, (one.live_keys, one.live_bytes), strict=True):
+                row[one.first - first : one.first - first + len(amounts)] += amounts
         return replace(
             self,
             keys=self.keys + other.keys,
             bytes=self.bytes + other.bytes,
             first=first,
-            live_keys=both[0],
-            live_bytes=both[1],
+            live_keys=_smallest(both[0] if len(self.live_keys) + len(other.live_keys) else both[0, :0]),
+            live_bytes=_smallest(both[1] if len(self.live_bytes) + len(other.live_bytes) else both[1, :0]),
         )
+
+
+def _smallest(amounts: Counts) -> Counts:
+    return amounts.astype(np.min_scalar_type(int(amounts.max(initial=0))))
 
 
 def held(requests: Requests, tiers: Sequence[Tier], *, span_ms: int, variant: str = "") -> list[Held]:
@@ -137,12 +144,16 @@ def _of_tier(requests: Requests, rows: Int64, tier: Tier, place: int, span_ms: i
     least, width = int(first.min()), int(last.max()) - int(first.min()) + 2
     weight = np.repeat(largest, np.diff([*begins.tolist(), len(rows)]))
     live = []
-    for amounts in (np.ones(len(rows), np.int64), weight):
-        steps = np.zeros(count * width, np.int64)
+    for asked, amounts in ((tier.max_entries, np.ones(len(rows), np.int64)), (tier.max_bytes, weight)):
+        steps = np.zeros(count * width if asked else 0, np.int64)
+        if not asked:
+            live.append(steps.reshape(count, 0))
+            continue
         np.add.at(steps, (process * width + first - least)[some], amounts[some])
         np.add.at(steps, (process * width + last - least + 1)[some], -amounts[some])
         live.append(np.cumsum(steps.reshape(count, width), axis=1))
     return [
-        replace(one, step_ms=step, first=least, live_keys=live[0][one.process], live_bytes=live[1][one.process])
+        replace(one, step_ms=step, first=least, live_keys=keys, live_bytes=sizes)
         for one in result
+        for keys, sizes in [[_smallest(amounts[one.process]) for amounts in live]]
     ]
