@@ -227,13 +227,13 @@ class Replay(Result):
     def plot(self) -> go.Figure:
         """Dollars per day as logged and under every strategy; dashed where quality does not pass."""
         from analysis.money import dollars
-        from dashboard.documents import evidence_tables
+        from dashboard.documents import strategy_tables
         from dashboard.render import daily_charts
 
         costs = {row.day: dollars(row.cost_pico) for row in self.replay.daily}
-        colours = evidence_tables.strategy_colours(self.replay)
+        colours = strategy_tables.strategy_colours(self.replay)
         return daily_charts.comparison(
-            evidence_tables.trajectories(costs, self.replay.whole_days, self.replay, colours)
+            strategy_tables.trajectories(costs, self.replay.whole_days, self.replay, colours)
         )
 
 

@@ -7,7 +7,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from analysis.formatting import money
-from dashboard.documents import document_views, evidence_tables
+from dashboard.documents import document_views, strategy_tables
 from dashboard.documents.sections import Part, Picture
 from dashboard.documents.story import Findings
 from dashboard.render import daily_charts
@@ -37,8 +37,8 @@ def trajectory(findings: Findings) -> Part:
 def lines(findings: Findings) -> Part:
     """Daily cost as logged and under each policy. Call it only where strategies were replayed."""
     assert findings.replay is not None
-    colours = evidence_tables.strategy_colours(findings.replay)
-    drawn = evidence_tables.trajectories(findings.costs, findings.coverage.whole_days, findings.replay, colours)
+    colours = strategy_tables.strategy_colours(findings.replay)
+    drawn = strategy_tables.trajectories(findings.costs, findings.coverage.whole_days, findings.replay, colours)
     words = "; ".join(f"{entry.name} {money(entry.per_day())} a day" for entry in findings.replay.strategies)
     figure = daily_charts.comparison(drawn, spike=findings.spike, annotations=findings.coverage.annotations)
     note = ""

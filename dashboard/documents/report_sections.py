@@ -11,7 +11,7 @@ from typing import Final
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money
-from dashboard.documents import document_views, evidence_tables
+from dashboard.documents import document_views, evidence_tables, strategy_tables
 from dashboard.documents.decision import YEAR, in_range
 from dashboard.documents.pictures import lines, trajectory
 from dashboard.documents.sections import Part, Points, Section, Steps
@@ -161,9 +161,9 @@ def _chosen_picture(findings: Findings) -> tuple[Part, ...]:
 def _compared(findings: Findings) -> list[Section]:
     if findings.replay is None:
         return []
-    colours = evidence_tables.strategy_colours(findings.replay)
+    colours = strategy_tables.strategy_colours(findings.replay)
     return [
-        Section("What was compared", (lines(findings), evidence_tables.comparison(findings.replay, colours))),
+        Section("What was compared", (lines(findings), strategy_tables.comparison(findings.replay, colours))),
     ]
 
 

@@ -14,7 +14,7 @@ from analysis.formatting import count as counted
 from analysis.formatting import money, share
 from analysis.money import dollars
 from dashboard.data import results_cache, strategy_files
-from dashboard.documents import document_views, evidence_tables
+from dashboard.documents import document_views, strategy_tables
 from dashboard.render import daily_charts, detail_charts
 from dashboard.render.cards import Kpi
 from dashboard.render.palette import HUES
@@ -121,9 +121,9 @@ def _answer(
         blocks.note(f"USD a day: {result.mean_of()}.")
     if result.untimed_calls:
         blocks.note(f"Without a time, not replayed: {counted(result.untimed_calls, 'call')}.", warn=True)
-    colours = evidence_tables.strategy_colours(result)
+    colours = strategy_tables.strategy_colours(result)
     costs = document_views.day_costs(results_cache.cost(*view.key, ("day",), view.since, view.until))
-    lines = evidence_tables.trajectories(costs, view.coverage.log.within(view.since, view.until), result, colours)
+    lines = strategy_tables.trajectories(costs, view.coverage.log.within(view.since, view.until), result, colours)
     spike = document_views.stands_out_since(newest)
     blocks.picture(
         daily_charts.comparison(
@@ -148,7 +148,7 @@ def _answer(
 
 def _comparison(result: Replay, colours: dict[str, str]) -> Table:
     """The table of the terminal, with the range in dollars a day as the figure beside it."""
-    table = evidence_tables.comparison(result, colours)
+    table = strategy_tables.comparison(result, colours)
     ranges = {entry.name: entry.per_day_range() for entry in result.strategies}
 
     def words(name: object) -> str | None:
@@ -196,7 +196,7 @@ def _closer(entry: StrategyResult, result: Replay, again: str, window: str) -> N
             alt="; ".join(f"{name}: {hits:,} hits" for name, hits in entry.tier_hits.items()),
         )  # fmt: skip
     with st.expander("How quality was judged, and how to run this again"):
-        blocks.lead(evidence_tables.evidence(entry))
+        blocks.lead(strategy_tables.evidence(entry))
         blocks.note(f"Run id {entry.run_id}: same log, prices and strategy give the same figures.")
         if again:
             blocks.command(again)

@@ -101,13 +101,13 @@ def test_ranges_of_days_sum_to_the_range_of_the_strategy(own: Store) -> None:
     """The bands of the picture are those of the JSON."""
     from decimal import Decimal
 
-    from dashboard.documents import evidence_tables
+    from dashboard.documents import strategy_tables
 
     found = run(own, [load(path) for path in sample_logs.strategies()[1:]], since=date(2024, 3, 5))
     for entry in found.to_json()["strategies"]:
         for end in ("low", "high"):
             assert sum(Decimal(row[f"cost_{end}_usd"]) for row in entry["daily"]) == Decimal(entry[f"cost_{end}_usd"])
-    lines = evidence_tables.trajectories({}, [], found, evidence_tables.strategy_colours(found))
+    lines = strategy_tables.trajectories({}, [], found, strategy_tables.strategy_colours(found))
     for line, entry in zip(lines[1:], found.to_json()["strategies"], strict=True):
         wide = entry["cost_low_usd"] != entry["cost_high_usd"]
         assert (line.low is not None) == (line.high is not None) == wide
