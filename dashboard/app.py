@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import access
-from dashboard.data import results_cache
+from dashboard.data import store_version
 from dashboard.widgets import blocks, page_frame, page_state
 from ingest.errors import HindcastError
 
@@ -57,7 +57,7 @@ page = st.navigation(list(pages.values()))
 st.session_state["page-path"] = page.url_path
 st.set_page_config(page_title=f"{page.title} · Hindcast")
 try:
-    page_frame.check(results_cache.store_path())
+    page_frame.check(store_version.store_path())
     page_state.bring(page.url_path)
     page.run()
 except HindcastError as error:

@@ -2,8 +2,8 @@
 
     python -P -m dashboard.server --host 127.0.0.1 --port 8501    (as `hindcast dashboard` does, with HINDCAST_STORE)
 
-What pages import is imported before the server answers; by the time someone opens the first page, most of its figures
-are known.
+What pages import is imported before the server answers, and the store is summed up meanwhile; by the time someone
+opens the first page, most of its figures are known.
 """
 
 from __future__ import annotations
@@ -87,6 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--browser", action="store_true")
     chosen = parser.parse_args(arguments)
 
+    from dashboard.data import cost_cells
+
+    # the store is read while the imports take their time
+    threading.Thread(target=cost_cells.start, daemon=True).start()
     from streamlit.logger import set_log_level
 
     set_log_level("ERROR")  # that pages are imported before there are readers is no news

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from analysis import time_zone
-from analysis.dimensions import Filter, Where, as_filter, dimension, dimensions
+from analysis.dimensions import Dimension, Filter, Where, as_filter, dimension, dimensions
 from analysis.formatting import count, money, tokens, usd
 from analysis.ledger.costs_view import COMPONENTS, costs_relation
 from analysis.ledger.inferred_cache_reads import HiddenReads, study
@@ -36,7 +36,14 @@ MEASURES: Final = {
 EFFECTIVE: Final = {"effective_usd": "sum(coalesce(effective_usd, cost_usd))"}
 _INFERRED: Final = "(SELECT call_no, effective_usd FROM inferred_cache_reads)"
 COUNTS: Final = ("calls", "unpriced_calls", "unpriced_tokens", "fallback_calls", "estimated_calls")
-_UNPRICED: Final = ("cost_status", "provider", "model", "tier", "calls", "tokens")
+UNPRICED: Final = {
+    "cost_status": "coalesce(cost_status, 'not in the ledger')",
+    "provider": "provider_name",
+    "model": "model",
+    "tier": f"CASE WHEN cost_status = 'unknown_tier' THEN {dimension('tier').sql} END",
+    "calls": "count(*)",
+    "tokens": "sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))",
+}
 COMPONENT_MEASURES: Final = {f"{name}_usd": f"sum({name}_usd)" for name in COMPONENTS}
 
 
@@ -98,54 +105,65 @@ def cost(
     names = tuple(one.name for one in groups)
     chosen = as_filter(where)
     keep, values = condition(chosen, since, until)
-    order = [f'"{one.name}" NULLS LAST' for one in groups if one.kind == "time"]
-    order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
-    group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
     with store.read() as con:
         require_ledger(con, store)
         source = f"{costs_relation(con, _ledger_at(con, prices_of) if prices_of else 'ledger')} AS costs"
         hidden = study(con) if prices_of is None else []
-        measures = MEASURES | (COMPONENT_MEASURES if components else {})
-        if any(found.accepted for found in hidden):
-            measures = measures | EFFECTIVE
-            source = f"(SELECT * FROM {source} LEFT JOIN {_INFERRED} USING (call_no)) costs"
+        source, measures = measured(con, source, hidden, COMPONENT_MEASURES if components else {})
         source = labelled(con, store, source, (*groups, *chosen.dimensions))
-        weighted = con.execute("SELECT coalesce(bool_or(weight <> 1), false) FROM calls").fetchall()[0][0]
-        form = {"w": " * weight", "count": "sum(weight)"} if weighted else {"w": "", "count": "count(*)"}
-        measures = {name: sql.format(**form) for name, sql in measures.items()}
-        selected = [f'{one.sql} AS "{one.name}"' for one in groups]
-        selected += [f"{sql} AS {name}" for name, sql in measures.items()]
-        found = con.execute(
-            f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", values
-        ).fetchall()
-        rows = [dict(zip((*names, *measures), row, strict=True)) for row in found]
-        total = {name: _add(row[name] for row in rows) for name in measures}
-        for row in (*rows, total):
-            _whole(row)
-        unpriced = []
-        if total["unpriced_calls"]:
-            unpriced = con.execute(
-                f"""SELECT coalesce(cost_status, 'not in the ledger'), provider_name, model,
-                           CASE WHEN cost_status = 'unknown_tier' THEN {dimension("tier").sql} END AS named_tier,
-                           count(*), sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))
-                    FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 5 DESC, 1, 2, 3, 4""",
-                values,
-            ).fetchall()
+        rows, total = summed(con, source, groups, measures, keep, values)
+        unpriced = _unpriced(con, source, keep, values) if total["unpriced_calls"] else []
         extended = _extended(con, source, keep, values, prices_of) if prices_of else []
         version = con.execute("SELECT value FROM meta WHERE key = 'price_book_version'").fetchall()
     return CostReport(
         by=names,
         rows=rows,
         total=total,
-        unpriced=[
-            dict(zip(("cost_status", "provider", "model", "tier", "calls", "tokens"), row, strict=True))
-            for row in unpriced
-        ],
+        unpriced=unpriced,
         hidden_cache=hidden,
         prices_of=prices_of,
         extended=extended,
         price_book_version=version[0][0] if version else "",
     )
+
+
+def measured(
+    con: duckdb.DuckDBPyConnection, source: str, hidden: Sequence[HiddenReads], further: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """What to select FROM, and the SQL of each measure: with effective dollars where cache reads were inferred, by
+    weight where a row stands for several calls."""
+    measures = MEASURES | dict(further)
+    if any(found.accepted for found in hidden):
+        measures |= EFFECTIVE
+        source = f"(SELECT * FROM {source} LEFT JOIN {_INFERRED} USING (call_no)) costs"
+    weighted = con.execute("SELECT coalesce(bool_or(weight <> 1), false) FROM calls").fetchall()[0][0]
+    form = {"w": " * weight", "count": "sum(weight)"} if weighted else {"w": "", "count": "count(*)"}
+    return source, {name: sql.format(**form) for name, sql in measures.items()}
+
+
+def summed(
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    groups: Sequence[Dimension],
+    measures: Mapping[str, str],
+    keep: str,
+    values: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of a cost report in their order, and their total."""
+    names = tuple(one.name for one in groups)
+    order = [f'"{one.name}" NULLS LAST' for one in groups if one.kind == "time"]
+    order += ["cost_usd DESC NULLS LAST"] + [f'"{name}" NULLS LAST' for name in names]
+    group = f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}" if names else ""
+    selected = [f'{one.sql} AS "{one.name}"' for one in groups]
+    selected += [f"{sql} AS {name}" for name, sql in measures.items()]
+    found = con.execute(
+        f"SELECT {', '.join(selected)} FROM {source} WHERE {keep} {group} ORDER BY {', '.join(order)}", dict(values)
+    ).fetchall()
+    rows = [dict(zip((*names, *measures), row, strict=True)) for row in found]
+    total = {name: _add(row[name] for row in rows) for name in measures}
+    for row in (*rows, total):
+        _whole(row)
+    return rows, total
 
 
 def condition(where: Filter, since: date | None, until: date | None) -> tuple[str, dict[str, Any]]:
@@ -160,6 +178,18 @@ def condition(where: Filter, since: date | None, until: date | None) -> tuple[st
         conditions.append("start_time < $until")
         values["until"] = time_zone.day_start(until + timedelta(days=1))
     return " AND ".join(conditions), values
+
+
+def _unpriced(
+    con: duckdb.DuckDBPyConnection, source: str, keep: str, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Calls without a price by the reason, most first."""
+    selected = ", ".join(UNPRICED.values())
+    found = con.execute(
+        f"SELECT {selected} FROM {source} WHERE cost_usd IS NULL AND {keep} GROUP BY ALL ORDER BY 5 DESC, 1, 2, 3, 4",
+        dict(values),
+    ).fetchall()
+    return [dict(zip(UNPRICED, row, strict=True)) for row in found]
 
 
 def _whole(row: dict[str, Any]) -> None:

@@ -41,12 +41,16 @@ class FilteredStore(RestrictedStore):
         if self._kept is None:
             self._kept = select_calls(con, self, self.chosen)
         if not len(self._kept):
-            known = self.chosen.dimensions[0].name
-            raise InputError(f"no call has {self.chosen}", remedy=f"What there is: hindcast cost --by {known}")
+            raise none_has(self.chosen)
         if con.execute("SELECT count(*) FROM calls").fetchall()[0][0] == len(self._kept):
             return  # all calls: read as fast as ever
         # in a file `costs` is a view of `calls`
         keep_calls(con, self._kept, ("calls", "costs") if in_lake(con) else ("calls",))
+
+
+def none_has(chosen: Filter) -> InputError:
+    """What to raise where no call meets these conditions."""
+    return InputError(f"no call has {chosen}", remedy=f"What there is: hindcast cost --by {chosen.dimensions[0].name}")
 
 
 def filtered(store: Store, where: Where) -> Store:

@@ -9,9 +9,7 @@ The values are the documents that the commands print with --json, so a page and 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,21 +22,23 @@ import streamlit as st
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
 from analysis.diagnosis.period_comparison import compare_periods
+from analysis.dimensions import as_filter
 from analysis.gates.budgets import budget_gates
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Settings
 from analysis.reports import calls as listing
 from analysis.reports.cost import cost as cost_report
+from analysis.reports.filtered_store import none_has
 from analysis.reports.service_levels import service_levels
 from analysis.reports.unit_cost import unit_costs as costs_per_unit
-from dashboard.data import job_process
+from dashboard.data import cost_cells, job_process, store_version
 from dashboard.data.filter_choices import filter_choices as choices_of_filter
 from dashboard.data.filter_choices import tag_keys as keys_of_tags
 from dashboard.data.scope import Scope
 from dashboard.data.store_contents import StoreContents, read_contents
 from dashboard.documents import document_views
-from ingest.errors import PriceError, StoreBusyError
-from ingest.store.address import is_lake, open_store
+from ingest.errors import PriceError
+from ingest.store.address import open_store
 
 Document = dict[str, Any]
 Filter = tuple[tuple[str, str | None], ...]  # dimension and value; None: the log has none
@@ -46,44 +46,6 @@ MAX_KEPT = 100
 AT_ONCE = 500_000  # calls whose newest day is compared faster than anyone would notice
 TICK_S = 0.25
 ENDED = timedelta(days=document_views.STALE)  # after its newest call a log is over
-
-
-def store_path() -> Path:
-    """Where `hindcast dashboard` says the store is."""
-    return Path(os.environ.get("HINDCAST_STORE", "hindcast.duckdb"))
-
-
-def version(path: Path) -> str:
-    """Changes with each publish and with each new file at `path`. While a long publish runs, the last one known."""
-    if is_lake(path):
-        return f"commit-{open_store(path).publish_number()}"
-    before = _state(path)  # read first: what is written meanwhile changes it again
-    state, known = _seen().get(str(path), (None, ""))
-    if state == before:
-        return known
-    try:
-        found = f"{path.stat().st_ino}-{open_store(path).publish_number()}"
-    except StoreBusyError:
-        if known:
-            return known
-        raise
-    _seen()[str(path)] = before, found
-    return found
-
-
-def _state(path: Path) -> tuple[tuple[int, int, int], ...]:
-    """File number, length and time of the store and of its log: no write leaves both as they are."""
-    found = []
-    for part in (path, path.with_name(f"{path.name}.wal")):
-        with contextlib.suppress(FileNotFoundError):
-            said = part.stat()
-            found.append((said.st_ino, said.st_size, said.st_mtime_ns))
-    return tuple(found)
-
-
-@st.cache_resource
-def _seen() -> dict[str, tuple[object, str]]:
-    return {}
 
 
 @st.cache_resource
@@ -97,6 +59,8 @@ def cost(
     path: str, version: str, scope: Scope, by: tuple[str, ...], since: date | None, until: date | None
 ) -> Document:
     """As `hindcast cost --json`: rows, total, hidden_cache and price_book_version."""
+    if (cells := cost_cells.of(path, version, scope, by)) is not None:
+        return cells.cost(by, since, until, scope.where).to_json()
     return cost_report(scope.whole(path), by=by, since=since, until=until, where=scope.where).to_json()
 
 
@@ -161,8 +125,8 @@ def _diagnose(path: str, version: str, scope: Scope, day: date | None) -> Docume
 
 def warm_first_page() -> None:
     """Compute what the first page shows at once. Raises what it would raise."""
-    path = store_path()
-    key = str(path), version(path), Scope()
+    path = store_version.store_path()
+    key = str(path), store_version.version(path), Scope()
     coverage(*key)
     filter_choices(*key[:2])
     cost(*key, ("day", "agent"), None, None)
@@ -172,8 +136,8 @@ def warm_first_page() -> None:
 
 def warm_next_pages() -> None:
     """Compute what most readers open next: the diagnosis of the newest day, and the price list."""
-    path = store_path()
-    key = str(path), version(path), Scope()
+    path = store_version.store_path()
+    key = str(path), store_version.version(path), Scope()
     _diagnosing(*key, None).result()
     prices(*key, None)
 
@@ -181,7 +145,12 @@ def warm_next_pages() -> None:
 @st.cache_data(max_entries=16, show_spinner=False)
 def coverage(path: str, version: str, scope: Scope) -> document_views.Coverage:
     """How much of the log has a price, a time and reported tokens."""
-    return document_views.coverage(scope.open(path))
+    if (cells := cost_cells.of(path, version, scope)) is None:
+        return document_views.coverage(scope.open(path))
+    found = document_views.coverage(scope.whole(path), cells, scope.where)
+    if scope.where and not found.calls:
+        raise none_has(as_filter(scope.where))
+    return found
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -209,7 +178,9 @@ def colours(path: str, version: str, scope: Scope, dimension: str) -> dict[str, 
     """The lasting colour of each name of a dimension: the same whatever the filter leaves."""
     from dashboard.render import palette
 
-    return palette.assign(document_views.ranked(scope.whole(path), dimension))
+    everything = Scope(zone=scope.zone)
+    store = everything.whole(path)
+    return palette.assign(document_views.ranked(store, dimension, cost_cells.of(path, version, everything)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -354,7 +325,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def copy_path(version: str) -> Path:
     """Where long work may keep a copy of this version of the store; copies of other versions are removed."""
     folder = Path(_folder().name)
-    path = folder / f"{hashlib.sha256(f'{store_path()} {version}'.encode()).hexdigest()[:16]}.duckdb"
+    path = folder / f"{hashlib.sha256(f'{store_version.store_path()} {version}'.encode()).hexdigest()[:16]}.duckdb"
     for old in folder.iterdir():
         if not old.name.startswith(path.name):
             old.unlink(missing_ok=True)

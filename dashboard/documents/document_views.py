@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from analysis import dimensions, log_days
 from analysis.anomalies.annotations import Annotation, read_annotations
 from analysis.diagnosis import narrative
 from analysis.diagnosis.result import DriverLine
+from analysis.dimensions import Where
 from analysis.forecast.month_outlook import Outlook
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
@@ -23,10 +26,13 @@ from analysis.formatting import money, share
 from analysis.ledger.costs_view import costs_relation
 from analysis.money import dollars as from_pico
 from analysis.reports.call_labels import labelled
+from analysis.reports.cost_cells import COUNTED, ROWS, CostCells, dearest
 from dashboard.render.daily_charts import Step
 from dashboard.render.palette import HUES, OTHER, UNNAMED, legend_order
 from ingest.store.database import Store
-from replay.engine.run import StrategyResult
+
+if TYPE_CHECKING:  # the engine takes a second to import, which a page without a replay need not wait for
+    from replay.engine.run import StrategyResult
 
 Document = Mapping[str, Any]
 MAX_STACKS = 8
@@ -106,39 +112,45 @@ class Trajectory:
         return [sum((amounts[i] for amounts in self.stacks.values()), Decimal(0)) for i in range(len(self.days))]
 
 
-def coverage(store: Store) -> Coverage:
-    """Count what the store holds."""
+def coverage(store: Store, cells: CostCells | None = None, where: Where = None) -> Coverage:
+    """Count what the store holds; with cells that answer `where`, the calls of those that meet it."""
     with store.read() as con:
-        # each table by itself: a call without a ledger row has no price either
-        calls, first, last, estimated, untimed = con.execute(
-            """SELECT count(*), min(start_time), max(start_time),
-                      count(*) FILTER (tokens_source IN ('estimated', 'recovered_from_total')),
-                      count(*) FILTER (start_time IS NULL)
-               FROM calls"""
-        ).fetchall()[0]
-        chosen = " WHERE call_no IN (SELECT call_no FROM calls)" if store.restriction else ""
-        priced, fallback = con.execute(
-            f"SELECT count(cost_usd), count(*) FILTER (cost_status = 'priced_fallback') FROM ledger{chosen}"
-        ).fetchall()[0]
         quarantined = con.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]
         noted = tuple(read_annotations(con))
-    days = log_days.of(store)
-    return Coverage(calls, first, last, calls - priced, estimated, fallback, untimed, quarantined, noted, days)
+        counted, first, last = cells.counts(where) if cells else _counts(con, store)
+    days = cells.log if cells else log_days.of(store)
+    return Coverage(
+        counted["rows"], first, last, counted["rows"] - counted["priced_rows"], counted["guessed_rows"],
+        counted["fallback_rows"], counted["untimed_rows"], quarantined, noted, days,
+    )  # fmt: skip
 
 
-def ranked(store: Store, dimension: str) -> list[str]:
+def _counts(con: duckdb.DuckDBPyConnection, store: Store) -> tuple[dict[str, int], datetime | None, datetime | None]:
+    """As `CostCells.counts`, of a store's calls."""
+    # each table by itself: a call without a ledger row has no price either
+    calls, first, last, guessed, untimed = con.execute(
+        f"""SELECT count(*), min(start_time), max(start_time), {ROWS["guessed_rows"]}, {ROWS["untimed_rows"]}
+            FROM calls"""
+    ).fetchall()[0]
+    chosen = " WHERE call_no IN (SELECT call_no FROM calls)" if store.restriction else ""
+    priced, fallback = con.execute(
+        f"SELECT {ROWS['priced_rows']}, {ROWS['fallback_rows']} FROM ledger{chosen}"
+    ).fetchall()[0]
+    return dict(zip(COUNTED, (calls, priced, guessed, fallback, untimed), strict=True)), first, last
+
+
+def ranked(store: Store, dimension: str, cells: CostCells | None = None) -> list[str]:
     """All names of a dimension: the eight dearest first, in the order in which the log first names them.
 
     That order lasts as a log grows, so colours given by it do too. A missing name reads `(none)`.
     """
-    asked = dimensions.dimension(dimension)
-    with store.read() as con:
-        source = labelled(con, store, f"{costs_relation(con)} AS costs", [asked])
-        rows = con.execute(
-            f"""SELECT {asked.text} AS name, sum(cost_usd) AS usd, min(call_no) AS first
-                FROM {source} GROUP BY 1 ORDER BY usd DESC NULLS LAST, first"""
-        ).fetchall()
-    top = sorted(rows[: len(HUES)], key=lambda row: row[2])
+    if cells and cells.answers([dimension]):
+        rows = cells.dearest(dimension)
+    else:
+        asked = dimensions.dimension(dimension)
+        with store.read() as con:
+            rows = dearest(con, labelled(con, store, f"{costs_relation(con)} AS costs", [asked]), asked, "call_no")
+    top = sorted(rows[: len(HUES)], key=lambda row: row[1])
     return [label(row[0]) for row in (*top, *rows[len(HUES) :])]
 
 

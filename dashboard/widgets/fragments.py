@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec
 import streamlit as st
 
 from analysis import time_zone
-from dashboard.data import results_cache
+from dashboard.data import store_version
 from dashboard.widgets import blocks
 from dashboard.widgets.page_frame import View
 from ingest.errors import HindcastError
@@ -25,7 +25,7 @@ def region(draw: Callable[Concatenate[View, Rest], None]) -> Callable[Concatenat
     @wraps(draw)
     def shown(view: View, /, *args: Rest.args, **kwargs: Rest.kwargs) -> None:
         path = Path(view.path)
-        if not open_store(path).exists() or results_cache.version(path) != view.version:
+        if not open_store(path).exists() or store_version.version(path) != view.version:
             st.rerun()
         time_zone.set_in_thread(view.scope.zone)
         try:

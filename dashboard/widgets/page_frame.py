@@ -14,7 +14,7 @@ from analysis import time_zone
 from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from dashboard import access
-from dashboard.data import results_cache
+from dashboard.data import results_cache, store_version
 from dashboard.data.scope import Scope
 from dashboard.documents import document_views
 from dashboard.widgets import blocks, filter_bar
@@ -94,7 +94,7 @@ def check(path: Path) -> None:
     """Raise what stops every page, with the command that mends it."""
     if not open_store(path).exists():
         raise StoreError(f"there is no store at {path}", remedy="Make one with: hindcast ingest PATH")
-    this = str(path), results_cache.version(path)
+    this = str(path), store_version.version(path)
     if this in results_cache.valid_stores():
         return
     with open_store(path).read() as con:
@@ -110,8 +110,8 @@ def check(path: Path) -> None:
 def view(*, dates: bool = True) -> View:
     """The store and what the reader chose in the filter bar, which is drawn; `dates`: whether the page is of a window
     of days."""
-    path = results_cache.store_path()
-    version = results_cache.version(path)
+    path = store_version.store_path()
+    version = store_version.version(path)
     whole = results_cache.coverage(str(path), version, Scope())
     days, scope = filter_bar.draw(str(path), version, dates=dates and bool(whole.days))
     key = str(path), version, scope
@@ -149,13 +149,13 @@ def _follow(path: Path, drawn: str) -> None:
     """Draw the page again once the store has been published anew; a page that was drawn from it a moment ago waits."""
     with contextlib.suppress(HindcastError, OSError):
         waited = time.monotonic() - st.session_state[_DRAWN] >= PAUSE_S
-        if waited and open_store(path).exists() and results_cache.version(path) != drawn:
+        if waited and open_store(path).exists() and store_version.version(path) != drawn:
             st.rerun()
 
 
 def follow() -> None:
     """Keep the page up with the store while something writes to it, unless the reader does not want that."""
-    path = results_cache.store_path()
+    path = store_version.store_path()
     st.session_state[_DRAWN] = time.monotonic()
     with st.sidebar:
         live = st.toggle(
@@ -164,7 +164,7 @@ def follow() -> None:
         )  # fmt: skip
     if live and open_store(path).exists():
         with contextlib.suppress(HindcastError):
-            _follow(path, results_cache.version(path))
+            _follow(path, store_version.version(path))
 
 
 def footer() -> None:
@@ -174,7 +174,7 @@ def footer() -> None:
             st.segmented_control("Pictures export as", ["png", "svg"], default="png", key="format", required=True,
                                  persist_state="session")  # fmt: skip
         blocks.note(
-            f"{results_cache.store_path().name} is only read, but for what you say of a day on the Spike page. "
+            f"{store_version.store_path().name} is only read, but for what you say of a day on the Spike page. "
             f"Strategies and views that you save are files of {Path.cwd().name}/. "
             f"{access.audience()}"
         )

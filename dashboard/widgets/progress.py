@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.data import job_process, results_cache
+from dashboard.data import job_process, results_cache, store_version
 from dashboard.widgets import blocks
 from dashboard.widgets.page_frame import View
 from ingest.errors import HindcastError
@@ -41,7 +41,7 @@ def result(view: View, job: str, arguments: Mapping[str, Any], text: str, *, key
         try:
             found = job_process.run(
                 job,
-                results_cache.store_path(),
+                store_version.store_path(),
                 results_cache.copy_path(view.version),
                 arguments,
                 tick,
