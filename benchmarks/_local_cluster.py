@@ -17,26 +17,24 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 BUCKET = "hindcast"
 
 
-class LocalCluster:
-    """The processes, and the environment that reaches them."""
+class LocalS3:
+    """The object store, and the environment that reaches it."""
 
-    def __init__(self, workers: int = 2) -> None:
-        self.workers = workers
-        s3, self.port = free_port(), free_port()
-        self.scheduler = f"tcp://127.0.0.1:{self.port}"
+    def __init__(self) -> None:
+        port = free_port()
         self.environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
         }  # fmt: skip
-        self._s3 = self._start("moto.server", "-H", "127.0.0.1", "-p", str(s3))
-        self._dask: list[subprocess.Popen[bytes]] = []
+        self._s3 = self._start("moto.server", "-H", "127.0.0.1", "-p", str(port))
 
-    def __enter__(self) -> LocalCluster:
+    def __enter__(self) -> Self:
         url = f"{self.environment['AWS_ENDPOINT_URL']}/{BUCKET}"
         deadline = time.monotonic() + 120
         while True:
@@ -46,6 +44,35 @@ class LocalCluster:
             if time.monotonic() > deadline or self._s3.poll() is not None:
                 raise SystemExit("the object store does not start: pip install 'moto[server]'")
             time.sleep(0.2)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._s3.kill()
+
+    def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        own = {
+            **os.environ, **self.environment, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10",
+            "DASK_DISTRIBUTED__WORKER__PREEXEC_ENVIRON__OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+
+class LocalCluster(LocalS3):
+    """The object store, a scheduler and its workers."""
+
+    def __init__(self, workers: int = 2) -> None:
+        super().__init__()
+        self.workers = workers
+        self.port = free_port()
+        self.scheduler = f"tcp://127.0.0.1:{self.port}"
+        self._dask: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        super().__enter__()
         self.start_dask()
         return self
 
@@ -77,16 +104,7 @@ class LocalCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_dask()
-        self._s3.kill()
-
-    def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        own = {
-            **os.environ, **self.environment, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10",
-            "DASK_DISTRIBUTED__WORKER__PREEXEC_ENVIRON__OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        super().__exit__(kind, error, trace)
 
 
 def free_port() -> int:

@@ -56,7 +56,18 @@ class IngestReport(Result):
 
         cost = f", {money(self.cost)} in the store" if self.cost is not None else ""
         read = f"{count(self.report.calls, 'new call')} from {count(len(self.report.files), 'file')}{cost}."
-        return " ".join([read, *self.not_read])
+        return " ".join([read, *self._replaced, *self.not_read])
+
+    @property
+    def _replaced(self) -> list[str]:
+        from analysis.formatting import count
+
+        gone = self.report.replaced
+        if not gone:
+            return []
+        now = sum(file["calls"] for file in self.report.files if file["path"] in gone)
+        objects = "object was" if len(gone) == 1 else "objects were"
+        return [f"{len(gone):,} {objects} written anew: {count(sum(gone.values()), 'call')} became {now:,}."]
 
     @property
     def not_read(self) -> list[str]:

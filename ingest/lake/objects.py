@@ -38,13 +38,18 @@ def write_table(place: Place, name: str, table: pa.Table, by: str | None = None)
 
 def read_table(place: Place, name: str, columns: list[str] | None = None) -> pa.Table:
     """The table, or these of its columns."""
-    with pq.ParquetFile(_file(place, name)) as source:
+    with open_table(place, name) as source:
         return source.read(columns)
+
+
+def open_table(place: Place, name: str) -> pq.ParquetFile:
+    """A table whose row groups are read one by one."""
+    return pq.ParquetFile(_file(place, name))
 
 
 def read_group(place: Place, name: str, by: str, value: int) -> pa.Table | None:
     """The rows with this value of the column that the table was written by; None where there are none."""
-    with pq.ParquetFile(_file(place, name)) as source:
+    with open_table(place, name) as source:
         column = source.schema_arrow.get_field_index(by)
         for number in range(source.metadata.num_row_groups):
             told = source.metadata.row_group(number).column(column).statistics

@@ -25,6 +25,7 @@ from ingest.lake.objects import read_table
 from ingest.lake.parse import Parsed, parse, result
 from ingest.lake.part_costs import share_costs
 from ingest.lake.prices import settle_prices
+from ingest.lake.replaced_calls import Replaced, forget_calls, take_out
 from ingest.lake.write import write
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.workers import PARALLEL_BYTES
@@ -153,7 +154,7 @@ class _Run:
         progress: Progress | None,
         task_bytes: int,
     ) -> None:
-        self.store, self.state, self.progress = store, state, progress
+        self.store, self.before, self.state, self.progress = store, state, state, progress
         few = sum(one.log.size for one in found) < PARALLEL_BYTES
         self.executor: Executor = Here() if few and isinstance(executor, Processes) else executor
         self.sources = sources
@@ -162,6 +163,7 @@ class _Run:
         self.plan = plan.cut(logs, rules, state.commit.buckets, _program(), task_bytes)
         self.run = plan.identity(self.plan, state.commit.number)
         self.job = Job(store.address, self.run, pricing, key)
+        self.replaced = Replaced(state)
         self.unusable: dict[int, list[str]] = {}
         self.printed: list[int] = []
 
@@ -171,8 +173,11 @@ class _Run:
             return True
         plan.save(self.store.place, self.run, self.plan)
         parsed = self._parse()
+        self.replaced = self._take_out()
+        self.state = self.replaced.state
         settled = self._judge(parsed)
         with self.store.change(self.state) as con:
+            forget_calls(con, self.replaced)
             segments = [
                 Segment(Path(), counts={one.file: one.told()}) for task in parsed for one in parsed[task].counts
             ]
@@ -191,13 +196,14 @@ class _Run:
             self._small_tables(con, settled, parts, any(one.hashed for one in parsed.values()))
             parts, removed = self._conclude(con, parts)
             side = self.store.save_side(con, self.state.commit.number + 1)
-        parts += self.known
+        parts += [part for part in self.replaced.added if part.name not in removed] + self.known
+        removed += self.replaced.removed
         rules = self.plan.rules
         commit = lake_commits.following(
-            self.state, side=side, parts=parts, removed=removed, run=self.run, keep=rules.keep, key=rules.key,
+            self.before, side=side, parts=parts, removed=removed, run=self.run, keep=rules.keep, key=rules.key,
             calls=begin.calls[-1], **free,
         )  # fmt: skip
-        return lake_commits.add(self.store.place, self.state, commit) is not None
+        return lake_commits.add(self.store.place, self.before, commit) is not None
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,18 @@ class _Run:
         if len(self.unusable) == len(self.plan.files) == len(self.sources):
             raise InputError("no log was recognised", where=self.plan.files[0].path)
         return found
+
+    def _take_out(self) -> Replaced:
+        """Objects are written whole, so one that has another version now holds what it is to be known for."""
+        anew = {
+            source.source_id: source
+            for place, source in enumerate(self.read)
+            if source.url and source.mode == "reread" and source.source_id is not None and place not in self.unusable
+        }
+        replaced = take_out(self.job, self.store, self.state, sorted(anew), self.executor)
+        for source_id in replaced.calls:
+            anew[source_id].prior = {}
+        return replaced
 
     def _judge(self, parsed: dict[int, Parsed]) -> dict[int, Settled]:
         bases: list[dict[int, int]] = []
@@ -367,6 +385,9 @@ class _Run:
         """The counts of all files, and what could not be used."""
         for place, (what, _) in sorted(self.unusable.items()):
             report.passed_over.append(f"{self.plan.files[place].path}: {what}")
+        for source in self.sources:
+            if source.source_id is not None and source.source_id in self.replaced.calls:
+                report.replaced[source.path_text] = self.replaced.calls[source.source_id]
         for place in self.printed:
             report.problems.append(InputError(log_files.PRINTED, where=self.plan.files[place].path))
         unusable = {id(self.read[place]) for place in (*self.unusable, *self.printed)}

@@ -20,6 +20,7 @@ class IngestReport:
     passed_over: list[str] = field(default_factory=list)  # files of a folder that are no logs
     hidden: list[str] = field(default_factory=list)  # files and folders of a folder that were not looked at
     passed_over_usage: list[str] = field(default_factory=list)  # of those, the ones that name usage nevertheless
+    replaced: dict[str, int] = field(default_factory=dict)  # objects written anew, and how many calls of theirs went
 
     def _sum(self, name: str) -> int:
         return sum(file[name] for file in self.files)
@@ -125,6 +126,7 @@ class IngestReport:
             "ambiguous": self.ambiguous,
             "usage_not_read": self.unread,
             "empty_files": self.empty_files,
+            **({"replaced": self.replaced} if self.replaced else {}),
             "files": self.files,
             "passed_over": self.passed_over,
             "passed_over_usage": self.passed_over_usage,

@@ -13,13 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import sample_logs
 from analysis.ledger.lake_pricing import LakePricing
+from benchmarks._local_cluster import BUCKET, LocalS3
 from ingest.lake.executors import Here
 from ingest.lake.run import ingest_into_lake
 from ingest.pipeline.report import IngestReport
 from ingest.store.lake import LakeStore
+from ingest.store.lake_upkeep import check
 
 SAMPLES = Path(sample_logs.__file__).parent / "formats"
 
@@ -85,7 +88,7 @@ def langfuse(root: Path) -> None:
         "trace_id": "trace-0", "observation_id": None, "session_id": None, "dataset_run_id": None, "name": "helpful",
         "value": 0.5, "source": "EVAL", "comment": None, "data_type": "NUMERIC", "string_value": None,
     }  # fmt: skip
-    trace = {
+    trace: dict[str, Any] = {
         "id": "trace-0", "timestamp": "2026-07-14 10:00:00.000000", "name": "support", "environment": "production",
         "project_id": "p1", "metadata": {}, "user_id": None, "session_id": "s", "release": None, "version": None,
         "public": False, "bookmarked": False, "tags": [], "input": None, "output": None,
@@ -109,7 +112,8 @@ def otel(root: Path) -> None:
                 for name in ("traceId", "spanId", "parentSpanId"):
                     if span.get(name):
                         span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
-        return ParseDict(record, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+        export = ParseDict(record, ExportTraceServiceRequest(), ignore_unknown_fields=True)
+        return bytes(export.SerializeToString())
 
     folder = "telemetry/year=2026/month=03/day=02/hour=09/minute={:02}/{}"
     for number, record in enumerate(records("otlp")):
@@ -118,14 +122,14 @@ def otel(root: Path) -> None:
         put(root, folder.format(number, f"traces_aBcDeFgH{number}.{kind}"), data)
 
 
-def bedrock(root: Path) -> None:
+def bedrock(root: Path, bucket: str = "s3://bucket/") -> None:
     base = "bedrock/AWSLogs/000000000000/BedrockModelInvocationLogs/eu-west-1/2026/03/02/"
     rows = records("bedrock")
     for number, row in enumerate(rows[:2]):  # bodies above 100 KB lie in objects of their own
         for side in ("input", "output"):
             name = f"{base}09/data/{row['requestId']}_{side}.json.gz"
             put(root, name, json.dumps(row[side].pop(f"{side}BodyJson")).encode())
-            row[side][f"{side}BodyS3Path"] = f"s3://bucket/{name}" if number == 0 else f"s3://bucket/gone/{name}.x"
+            row[side][f"{side}BodyS3Path"] = f"{bucket}{name}" if number == 0 else f"{bucket}{name}.gone"
     put(root, f"{base}09/20260302T090108012Z_2d3c.json.gz", lines(rows[:3]))
     put(root, f"{base}10/20260302T100108012Z_4f1a.json.gz", lines(rows[3:]))
     put(root, "bedrock/AWSLogs/000000000000/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check", b"")
@@ -160,3 +164,55 @@ def test_layouts_of_tools_are_read_by_their_prefix(tmp_path: Path) -> None:
     }  # fmt: skip
     assert report.problems == []
     assert [one for one in report.passed_over if "permission-check: the file is empty" not in one] == []
+
+
+@pytest.mark.slow
+def test_of_a_bucket_only_what_is_new_or_changed_is_read_and_it_replaces_its_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("moto", "obstore", "fsspec"):
+        pytest.importorskip(name, reason="needs llm-hindcast[lake] and moto[server]")
+    from ingest.places.open_place import open_place
+
+    with LocalS3() as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        bucket = open_place(f"s3://{BUCKET}/")
+        for make, *_ in LAYOUTS[:-1]:
+            make(tmp_path / make.__name__)
+        bedrock(tmp_path / "bedrock", f"s3://{BUCKET}/logs/bedrock/")
+        for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+            bucket.write(f"logs/{path.relative_to(tmp_path).as_posix()}", path.read_bytes())
+        lake, logs = LakeStore(f"s3://{BUCKET}/lake/"), f"s3://{BUCKET}/logs/"
+        first = read(lake, logs)
+        assert first.calls == sum(calls for _, calls, _ in LAYOUTS)
+        with lake.read() as con:
+            texts = con.execute("SELECT count(*) FROM calls WHERE message_ids IS NOT NULL").fetchall()[0][0]
+        assert texts == sum(texts for *_, texts in LAYOUTS)
+        assert read(lake, logs).calls == 0
+
+        day = f"{logs}litellm/litellm/team-a/2026-03-02/"
+        changed = next(one.name for one in open_place(day).list())
+        rows = [json.loads(bucket.read(f"{day.removeprefix(f's3://{BUCKET}/')}{changed}"))]
+        rows[0]["prompt_tokens"] = rows[0]["response"]["usage"]["prompt_tokens"] = 777_777
+        other = {**rows[0], "id": "one-more", "response": {**rows[0]["response"], "id": "one-more"}}
+        open_place(day).write(changed, lines([rows[0], other]))
+        open_place(day).write("time-10_new.json", lines([{**other, "id": "new", "response": {"id": "new"}}]))
+        listed = {file["path"]: file["unchanged"] for file in read_twice(lake, logs)}
+        assert {path for path, same in listed.items() if not same} == {day + changed, f"{day}time-10_new.json"}
+        with lake.read() as con:
+            found = con.execute(
+                "SELECT calls, count(*), max(input_tokens) FROM costs JOIN sources USING (source_id) WHERE path = ? "
+                "GROUP BY ALL", [day + changed],
+            ).fetchall()  # fmt: skip
+        assert found == [(2, 2, 777_777)]
+        assert check(lake).faults == []
+
+
+def read_twice(lake: LakeStore, logs: str) -> list[dict[str, Any]]:
+    """The files of the first of two ingests, of which the second finds nothing to do."""
+    report = read(lake, logs)
+    assert (len(report.replaced), sum(report.replaced.values())) == (1, 1)
+    again = read(lake, logs)
+    assert (again.calls, again.replaced) == (0, {})
+    return report.files
