@@ -39,6 +39,10 @@ class _PromptTokensDetails(Struct, gc=False):
     cache_write_tokens: _Count | None = None
     cache_creation_tokens: _UnsupportedKey = None
     cache_creation_token_details: _UnsupportedKey = None
+    cache_creation_input_tokens: _UnsupportedKey = None
+    cache_creation: _UnsupportedKey = None
+    audio: _UnsupportedKey = None
+    image: _UnsupportedKey = None
     cached_tokens_details: _UnsupportedKey = None
     web_search_requests: _UnsupportedKey = None
 
@@ -47,6 +51,8 @@ class _CompletionTokensDetails(Struct, gc=False):
     audio_tokens: _Count | None = None
     image_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
+    audio: _UnsupportedKey = None
+    image: _UnsupportedKey = None
 
 
 _Usage: Any = msgspec.defstruct(
@@ -57,7 +63,17 @@ _Usage: Any = msgspec.defstruct(
         ("total_tokens", _Count | None, None),
         ("prompt_tokens_details", _PromptTokensDetails | None, None),
         ("completion_tokens_details", _CompletionTokensDetails | None, None),
-        *((key, _UnsupportedKey, None) for key in (*CACHE_COUNTS, "cache_creation", *TOOL_COUNTS, *STATED_COSTS)),
+        *(
+            (key, _UnsupportedKey, None)
+            for key in (
+                *CACHE_COUNTS,
+                "cache_creation",
+                "prompt_token_details",
+                "completion_token_details",
+                *TOOL_COUNTS,
+                *STATED_COSTS,
+            )
+        ),
     ],
     gc=False,
 )

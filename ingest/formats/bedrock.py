@@ -34,7 +34,9 @@ def read(record: Any, context: Context) -> Outcome | list[Outcome]:
     call.iterations = None
     _tokens(call, asked, made)
     model = text_or_none(get("modelId"))
-    call.request_model = call.response_model = model or call.response_model
+    routed = call.response_model if "prompt-router" in (model or "") else None
+    call.request_model = model or call.response_model
+    call.response_model = routed or call.request_model
     call.start_us, call.time_precision = time_us(get("timestamp"), "$.timestamp", zone=context.zone)
     call.region = text_or_none(get("region"))
     operation = text_or_none(get("operation")) or ""

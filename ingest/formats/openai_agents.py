@@ -8,7 +8,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome
 from ingest.otel.span_tree import SpanTree
 from ingest.records import agent_names
-from ingest.records.call import Call, Skip, text_or_none
+from ingest.records.call import SUM_OF_CALLS, Call, Skip, text_or_none
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import apply_usage
 from ingest.wire.request_response import apply_bodies, dialect_of, provider_of
@@ -43,7 +43,11 @@ class Traces:
         else:
             call.request_model = text_or_none(data.get("model"))
             call.response_id = text_or_none(data.get("response_id"))
-            apply_usage(call, data.get("usage"), "$.span_data.usage")
+            usage = data.get("usage")
+            apply_usage(call, usage, "$.span_data.usage")
+            requests = usage.get("requests") if isinstance(usage, dict) else None
+            if type(requests) is int and requests > 1:
+                call.issue(SUM_OF_CALLS, f"the counts are those of {requests} requests")
             call.messages = data.get("input") if isinstance(data.get("input"), list) else None
             call.output = data.get("output") if isinstance(data.get("output"), list) else None
             config = data.get("model_config")

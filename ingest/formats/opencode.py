@@ -15,8 +15,12 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_usage import counts_cache_apart, settle
 
+# Releases 1.3.4 and 1.3.5 log Anthropic's input with its cache, and add the cache again (anomalyco/opencode#19757).
+# No row names its release: an input that exceeds so large a cache by so little is such a row, for what is asked anew
+# has nothing to do with the size of the cache.
+_MUCH, _LITTLE = 1024, 64
 _EVENTS = frozenset({"step_start", "step_finish", "text", "tool_use", "reasoning", "error"})
 
 
@@ -102,6 +106,10 @@ def _settle(call: Call, tokens: dict[str, Any]) -> None:
     made = token_count(tokens.get("output"), "$.tokens.output")
     reasoning = token_count(tokens.get("reasoning"), "$.tokens.reasoning")
     total = token_count(tokens.get("total"), "$.tokens.total")
+    cached = (read_ or 0) + (written or 0)
+    if cached >= _MUCH and 0 <= (fresh or 0) - cached <= _LITTLE and counts_cache_apart(call.provider_name, None):
+        call.issue("cache_counted_twice", f"input {fresh} has its cache of {cached} in it")
+        fresh, total = (fresh or 0) - cached, None
     settle(
         call, input_tokens=fresh, output_tokens=made, cache_read=read_, cache_write=written, reasoning=reasoning,
         total=total, cache_inside=False, reasoning_inside=False,

@@ -11,6 +11,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.formats.flat_rows import RowLayout
 from ingest.records.call import Skip, mapping_or_empty, text_or_none
+from ingest.records.json_paths import nested
 
 LAYOUT = RowLayout({
     "start": ("start_time",),
@@ -39,24 +40,12 @@ def read(record: Any, context: Context) -> Outcome:
     """The outcomes of one record. Raises BadRecordError if it cannot be used."""
     if record.get("type") != "llm":
         return Skip("span without a model call")
-    original = _nested(mapping_or_empty(record.get("usage")))
+    usage = mapping_or_empty(record.get("usage"))
+    # the provider's usage object, whose keys were joined by dots
+    original = nested({key.removeprefix(_PREFIX): usage[key] for key in usage if key.startswith(_PREFIX)})
     call = LAYOUT.call({**record, "original_usage": original} if original else record, context)
     call.identity = text_or_none(record.get("id"))
     return call
-
-
-def _nested(usage: dict[str, Any]) -> dict[str, Any]:
-    """The provider's usage object, whose keys were joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in usage.items():
-        if key.startswith(_PREFIX):
-            *parents, last = key.removeprefix(_PREFIX).split(".")
-            place = found
-            for name in parents:
-                inner = place.setdefault(name, {})
-                place = inner if isinstance(inner, dict) else {}
-            place[last] = value
-    return found
 
 
 FORMAT = Format(

@@ -1,22 +1,21 @@
 """The token counts of a span, whichever names they go by.
 
-Input, output and totals have a list of names. What is a part of them has one too long to list, so a name is read by its
-words: `gen_ai.usage.cache_read.input_tokens`, `gen_ai.usage.input_cached_tokens` and `ai.usage.cachedInputTokens` are
-one fact. Names of one fact are read in the order of the span and never added up, as old and new ones stand side by
-side. Names as of 2026-11: semantic-conventions-genai, OpenInference, OpenLLMetry, Vercel AI SDK 4 to 6, MLflow 3.17,
-Pydantic AI, Langtrace, OpenLIT, Semantic Kernel, Sentry, Strands, and the union of them that Langfuse reads
-(OtelIngestionProcessor).
+Input, output and totals have a list of names. What is a part of them has one too long to list, so a name is read by
+its words (`ingest.records.count_names`): `gen_ai.usage.cache_read.input_tokens`, `gen_ai.usage.input_cached_tokens`
+and `ai.usage.cachedInputTokens` are one fact. Names of one fact are read in the order of the span and never added up,
+as old and new ones stand side by side. Names as of 2026-11: semantic-conventions-genai, OpenInference, OpenLLMetry,
+Vercel AI SDK 4 to 6, MLflow 3.17, Pydantic AI, Langtrace, OpenLIT, Semantic Kernel, Sentry, Strands, Google ADK, and
+the union of them that Langfuse reads (OtelIngestionProcessor).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 from ingest.otel.emitters import Emitter, cache_inside, emitter_of
 from ingest.otel.span_messages import first, opened
+from ingest.records import count_names
 from ingest.records.call import Call, mapping_or_empty, token_count
 from ingest.records.token_usage import apply_usage, settle
 from ingest.records.usage_details import apply_usage_details
@@ -35,16 +34,8 @@ _TOTAL: Final = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.tok
                  "ai.total_tokens.used")  # fmt: skip
 _MLFLOW, _LANGFUSE = "mlflow.chat.tokenUsage", "langfuse.observation.usage_details"
 _METADATA, _ADK = "ai.response.providerMetadata", "gcp.vertex.agent.llm_response"
-
-_PREFIXES: Final = ("gen_ai.usage.", "llm.token_count.", "llm.usage.", "ai.usage.")
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+[a-z]*")
-_OTHER_FACTS: Final = frozenset(
-    {"cost", "price", "usd", "miss", "no", "accepted", "rejected", "prediction", "text", "video", "share", "ratio",
-     "rate", "percent", "percentage", "ms", "seconds", "duration"}
-)  # fmt: skip
-_WRITES: Final = frozenset({"write", "writes", "written", "creation", "create", "created"})
-_THOUGHT: Final = frozenset({"reasoning", "thinking", "thoughts", "thought"})
-_ASKED, _MADE = frozenset({"input", "prompt"}), frozenset({"output", "completion", "candidates"})
+# by this name Google ADK logged thoughts beside the output (google-adk 2.0.0; 2.13 has the convention's, inside)
+_ADK_BESIDE: Final = "gen_ai.usage.experimental.reasoning_tokens"
 
 
 def has_usage(attributes: dict[str, Any]) -> bool:
@@ -89,6 +80,7 @@ def apply(call: Call, attributes: dict[str, Any], emitter: Emitter | None = None
         cache_write_1h=hour,
         reasoning=parts.get("reasoning"),
         total=total,
+        reasoning_inside=_ADK_BESIDE not in attributes,
         cache_inside=cache_inside(
             emitter, call.provider_name, call.response_model or call.request_model, attributes.keys()
         ),
@@ -102,11 +94,11 @@ def _count(attributes: dict[str, Any], names: tuple[str, ...]) -> int | None:
 def _parts(attributes: dict[str, Any], answer: dict[str, Any]) -> dict[str, int]:
     """The counts that are parts of input or output, by what they count. A zero gives way to a later name's count."""
     found: dict[str, int] = {}
-    logged = ((name, value) for name, value in attributes.items() if name.startswith(_PREFIXES))
+    logged = ((name, value) for name, value in attributes.items() if name.startswith(count_names.PREFIXES))
     for name, value in (*logged, *_told_by_provider(attributes), *answer.items()):
         if isinstance(value, bool | list | dict) or value is None:
             continue
-        kind = part_of(name)
+        kind = count_names.part_of(name)
         if kind is not None and not found.get(kind):
             count = token_count(value, name)
             if count is not None:
@@ -126,29 +118,3 @@ def _told_by_provider(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 waiting.append((f"{name}.", inner))
             elif type(inner) is int and "token" in name.lower():
                 yield name, inner
-
-
-@lru_cache(maxsize=4096)
-def part_of(name: str) -> str | None:
-    """What the count of that name is a part of: `read`, `written`, `five`, `hour` (cache), `reasoning`, `audio_in`...
-
-    None for names of other facts, and for those of whole inputs, outputs and totals.
-    """
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    words = {word.lower() for word in _WORD.findall(name)}
-    if words & _OTHER_FACTS:
-        return None
-    modality = "audio" if "audio" in words else "image" if "image" in words else None
-    lasting = "hour" if words & {"1h", "1hr", "hour"} else "five" if "5m" in words else None
-    if words & {"cache", "cached", "caching"}:
-        if modality:
-            return None  # the cached part of a part
-        return (lasting or "written") if words & _WRITES else "read"
-    if "ephemeral" in words:
-        return lasting
-    if words & _THOUGHT:
-        return "reasoning"
-    if modality:
-        return f"{modality}_in" if words & _ASKED else f"{modality}_out" if words & _MADE else None
-    return None

@@ -33,6 +33,19 @@ def snake_case(name: str) -> str:
     return "".join(f"_{mark.lower()}" if mark.isupper() else mark for mark in name)
 
 
+def nested(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with objects in place of names that dots join: `{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        *parents, last = key.split(".")
+        place = found
+        for name in parents:
+            inner = place.setdefault(name, {})
+            place = inner if isinstance(inner, dict) else {}
+        place[last] = value
+    return found
+
+
 def getter(path: str) -> Getter:
     """A function that gives what the path leads to in a scope, or None. Of keys that fit the longest goes first."""
     up, parts = _split(path)

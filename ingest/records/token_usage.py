@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.records import server_tools
+from ingest.records import modalities, server_tools
 from ingest.records.call import BadRecordError, Call, pico_dollars, token_count
+from ingest.records.json_paths import snake_case
 
 _EMPTY: dict[str, Any] = {}
 # a cache count at the top of a usage object, by whichever name
@@ -38,9 +39,9 @@ _WRITTEN = (
 CACHE_COUNTS = (*_READ, *_WRITTEN)
 _TICKS_PER_DOLLAR = 10**10
 NAMED_TIERS = ("priority", "flex")  # that LangChain puts before the names of counts
+_ASKED_ALONE = ("embeddings", "rerank")  # operations that answer without tokens
 STATED_COSTS = ("cost", "is_byok", "estimated_cost", "cost_in_usd_ticks")  # all that `stated_cost` looks at first
 _CHAT_NAMES = {"promptTokens": "prompt_tokens", "completionTokens": "completion_tokens", "totalTokens": "total_tokens"}
-_AUDIO, _IMAGE = "AUDIO", "IMAGE"
 
 
 def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
@@ -57,8 +58,12 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
     elif _is_gemini(usage):
         _gemini(call, usage, path)
     elif "prompt_token_count" in usage or "candidates_token_count" in usage or "total_token_count" in usage:
-        _gemini(call, {_camel(name): value for name, value in usage.items()}, path)
-    elif usage.keys() & {"inputTokenDetails", "outputTokenDetails", "cachedInputTokens", "reasoningTokens"}:
+        _gemini(call, camel_case(usage), path)
+    elif usage.keys() & {"inputTokensDetails", "outputTokensDetails"}:  # OpenAI Agents SDK for JavaScript
+        _openai_responses(call, {snake_case(name): value for name, value in usage.items()}, path)
+    elif usage.keys() & {"inputTokenDetails", "outputTokenDetails", "cachedInputTokens", "reasoningTokens"} or (
+        isinstance(usage.get("inputTokens"), dict)
+    ):
         _ai_sdk(call, usage, path)
     elif "inputTokens" in usage or "outputTokens" in usage:
         _bedrock(call, usage, path)
@@ -70,6 +75,8 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
         _openai_responses(call, usage, path)
     elif "input_tokens" in usage or "output_tokens" in usage:
         _anthropic(call, usage, path)
+    elif "total_tokens" in usage and call.operation_name in _ASKED_ALONE:  # Voyage, Jina
+        settle(call, input_tokens=token_count(usage["total_tokens"], path, ".total_tokens"), output_tokens=0)
     else:
         call.tokens_source = "missing"
         if any("token" in key.lower() for key in usage):
@@ -102,9 +109,15 @@ def stated_cost(usage: dict[str, Any], path: str = "$.usage") -> int | None:
     return found
 
 
-def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
-    found = usage.get(key)
-    return found if isinstance(found, dict) else _EMPTY
+def _details(usage: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The first object under one of the keys; of a list of objects, one a request, the first."""
+    for key in keys:
+        found = usage.get(key)
+        if isinstance(found, list) and len(found) == 1:
+            found = found[0]
+        if isinstance(found, dict):
+            return found
+    return _EMPTY
 
 
 def _first(usage: dict[str, Any], names: tuple[str, ...]) -> Any:
@@ -113,23 +126,19 @@ def _first(usage: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
-    inside = _details(usage, "prompt_tokens_details")
-    made = _details(usage, "completion_tokens_details")
+    inside = _details(usage, "prompt_tokens_details", "prompt_token_details")  # Mistral writes either
+    made = _details(usage, "completion_tokens_details", "completion_token_details")
     get = usage.get
     cached = inside.get("cached_tokens")
     if cached is None:  # DeepSeek, Moonshot, Mistral, LiteLLM for Anthropic
         cached = _first(usage, _READ)
-    written = inside.get("cache_write_tokens")
+    written = _first(inside, ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"))
     if written is None:
-        written = inside.get("cache_creation_tokens", _first(usage, _WRITTEN))
-    hour = _details(inside, "cache_creation_token_details").get("ephemeral_1h_input_tokens")
+        written = _first(usage, _WRITTEN)
+    hour = _details(inside, "cache_creation_token_details", "cache_creation").get("ephemeral_1h_input_tokens")
     if hour is None:
         hour = _details(usage, "cache_creation").get("ephemeral_1h_input_tokens")
-    call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".prompt_tokens_details.audio_tokens")
-    call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".prompt_tokens_details.image_tokens")
-    _cached_modalities(call, inside, path)
-    call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".completion_tokens_details.audio_tokens")
-    call.image_output_tokens = token_count(made.get("image_tokens"), path, ".completion_tokens_details.image_tokens")
+    modalities.from_details(call, inside, made, path)
     settle(
         call,
         input_tokens=token_count(get("prompt_tokens"), path, ".prompt_tokens"),
@@ -142,23 +151,11 @@ def _openai_chat(call: Call, usage: dict[str, Any], path: str) -> None:
     )
 
 
-def _cached_modalities(call: Call, inside: dict[str, Any], path: str) -> None:
-    """The audio and the images among the cached tokens (OpenAI Realtime and Images, 2026-10)."""
-    cached = _details(inside, "cached_tokens_details")
-    if cached:
-        call.cache_read_audio_input_tokens = token_count(cached.get("audio_tokens"), path, ".cached_tokens_details")
-        call.cache_read_image_input_tokens = token_count(cached.get("image_tokens"), path, ".cached_tokens_details")
-
-
 def _openai_responses(call: Call, usage: dict[str, Any], path: str) -> None:
     inside = _details(usage, "input_tokens_details")
     made = _details(usage, "output_tokens_details")
     reasoning = made.get("reasoning_tokens", made.get("thinking_tokens"))
-    call.audio_input_tokens = token_count(inside.get("audio_tokens"), path, ".input_tokens_details.audio_tokens")
-    call.image_input_tokens = token_count(inside.get("image_tokens"), path, ".input_tokens_details.image_tokens")
-    _cached_modalities(call, inside, path)
-    call.audio_output_tokens = token_count(made.get("audio_tokens"), path, ".output_tokens_details.audio_tokens")
-    call.image_output_tokens = token_count(made.get("image_tokens"), path, ".output_tokens_details.image_tokens")
+    modalities.from_details(call, inside, made, path)
     settle(
         call,
         input_tokens=token_count(usage.get("input_tokens"), path, ".input_tokens"),
@@ -182,8 +179,7 @@ def _without_tier(call: Call, details: dict[str, Any]) -> dict[str, Any]:
 def _langchain(call: Call, usage: dict[str, Any], path: str) -> None:
     inside = _without_tier(call, _details(usage, "input_token_details"))
     made = _without_tier(call, _details(usage, "output_token_details"))
-    call.audio_input_tokens = token_count(inside.get("audio", inside.get("audio_tokens")), path, ".audio")
-    call.audio_output_tokens = token_count(made.get("audio", made.get("audio_tokens")), path, ".audio")
+    modalities.from_details(call, inside, made, path)
     hour = token_count(inside.get("ephemeral_1h_input_tokens"), path, ".input_token_details")
     written = token_count(inside.get("cache_creation"), path, ".input_token_details.cache_creation")
     five = token_count(inside.get("ephemeral_5m_input_tokens"), path, ".input_token_details")
@@ -254,6 +250,8 @@ def _bedrock(call: Call, usage: dict[str, Any], path: str) -> None:
 
 def _ai_sdk(call: Call, usage: dict[str, Any], path: str) -> None:
     """Vercel AI SDK: release 6 counts the cache inside the input, release 5 as the provider did (vercel/ai#8795)."""
+    if isinstance(usage.get("inputTokens"), dict) or isinstance(usage.get("outputTokens"), dict):
+        usage = _of_provider(usage)
     asked, made = _details(usage, "inputTokenDetails"), _details(usage, "outputTokenDetails")
     read = asked.get("cacheReadTokens", usage.get("cachedInputTokens"))
     reasoning = made.get("reasoningTokens", usage.get("reasoningTokens"))
@@ -267,6 +265,16 @@ def _ai_sdk(call: Call, usage: dict[str, Any], path: str) -> None:
         total=token_count(usage.get("totalTokens"), path, ".totalTokens"),
         cache_inside=True if asked or not _counts_cache_apart(call) else None,
     )
+
+
+def _of_provider(usage: dict[str, Any]) -> dict[str, Any]:
+    """What a provider of release 6 hands to the SDK (LanguageModelV3Usage), by the names of its results."""
+    asked, made = _details(usage, "inputTokens"), _details(usage, "outputTokens")
+    return {
+        "inputTokens": asked.get("total"), "outputTokens": made.get("total"),
+        "inputTokenDetails": {"cacheReadTokens": asked.get("cacheRead"), "cacheWriteTokens": asked.get("cacheWrite")},
+        "outputTokenDetails": {"reasoningTokens": made.get("reasoning")},
+    }  # fmt: skip
 
 
 def _counts_cache_apart(call: Call) -> bool:
@@ -293,6 +301,15 @@ def _is_gemini(usage: dict[str, Any]) -> bool:
     return "promptTokenCount" in usage or "candidatesTokenCount" in usage or "totalTokenCount" in usage
 
 
+def camel_case(usage: Any) -> Any:
+    """A usage object with all names in camelCase, as the API writes them and the SDK for Python does not."""
+    if isinstance(usage, list):
+        return [camel_case(one) for one in usage]
+    if not isinstance(usage, dict):
+        return usage
+    return {_camel(name) if isinstance(name, str) else name: camel_case(value) for name, value in usage.items()}
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
@@ -304,14 +321,7 @@ def _gemini(call: Call, usage: dict[str, Any], path: str) -> None:
     tool_prompt = token_count(get("toolUsePromptTokenCount"), path, ".toolUsePromptTokenCount") or 0
     answer = token_count(get("candidatesTokenCount", get("responseTokenCount")), path, ".candidatesTokenCount")
     thoughts = token_count(get("thoughtsTokenCount"), path, ".thoughtsTokenCount")
-    asked = get("promptTokensDetails")
-    made = get("candidatesTokensDetails", get("responseTokensDetails"))
-    call.audio_input_tokens = _modality(asked, _AUDIO, path)
-    call.image_input_tokens = _modality(asked, _IMAGE, path)
-    call.cache_read_audio_input_tokens = _modality(get("cacheTokensDetails"), _AUDIO, path)
-    call.cache_read_image_input_tokens = _modality(get("cacheTokensDetails"), _IMAGE, path)
-    call.audio_output_tokens = _modality(made, _AUDIO, path)
-    call.image_output_tokens = _modality(made, _IMAGE, path)
+    modalities.from_lists(call, usage, path)
     total = token_count(get("totalTokenCount"), path, ".totalTokenCount")
     if answer is None and (thoughts is not None or total is not None):
         answer = 0  # an answer that was all thought, or none
@@ -333,16 +343,6 @@ def _cohere(call: Call, usage: dict[str, Any], path: str) -> None:
         input_tokens=token_count(billed.get("input_tokens"), path, ".billed_units.input_tokens"),
         output_tokens=token_count(billed.get("output_tokens", 0), path, ".billed_units.output_tokens"),
     )
-
-
-def _modality(details: Any, wanted: str, path: str) -> int | None:
-    if not isinstance(details, list):
-        return None
-    found = None
-    for part in details:
-        if isinstance(part, dict) and part.get("modality") == wanted:
-            found = (found or 0) + (token_count(part.get("tokenCount"), path, ".TokensDetails") or 0)
-    return found
 
 
 def settle(

@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.records.call import Call, token_count
+from ingest.records.count_names import part_of
+from ingest.records.json_paths import nested
 from ingest.records.token_usage import NAMED_TIERS, apply_usage, settle
 
-_READ = (
-    "input_cached_tokens", "cache_read_input_tokens", "input_cache_read", "input_cached", "prompt_details.cache_read",
-)  # fmt: skip
-_WRITTEN = ("input_cache_creation", "cache_creation_input_tokens", "input_cache_write")
-_FIVE, _HOUR = "input_cache_creation_5m", "input_cache_creation_1h"
-_REASONING = ("output_reasoning_tokens", "output_reasoning", "reasoning_tokens")
+_CACHED = ("read", "written", "five", "hour")
 
 
 def apply_usage_details(call: Call, usage: dict[str, Any], path: str = "$.usageDetails") -> None:
     """Fill the token fields of `call`; a provider's own usage object under the name of the details is read as such."""
+    if "prompt_tokens" in usage or "input_tokens" in usage:
+        usage = nested(usage)
     if any(isinstance(value, dict) for value in usage.values()) or not any(
         key in ("input", "output", "total") or "input" in key or "output" in key for key in usage
     ):
@@ -32,18 +31,20 @@ def apply_usage_details(call: Call, usage: dict[str, Any], path: str = "$.usageD
         if counts.keys() & {f"input_{tier}", f"output_{tier}"}:
             call.service_tier = call.service_tier or tier
             counts = _of_tier(counts, tier)
-    read, written = _take(counts, _READ), _take(counts, _WRITTEN)
-    five, hour = counts.get(_FIVE), counts.get(_HOUR)
+    parts: dict[str, int] = {}
+    of = {key: part_of(key) for key in counts}
+    for key, part in of.items():
+        if part is not None and not parts.get(part):  # of several names for one fact the first that is not zero
+            parts[part] = counts[key]
+    read, written, reasoning = parts.get("read"), parts.get("written"), parts.get("reasoning")
+    five, hour = parts.get("five"), parts.get("hour")
     split = None if five is None and hour is None else (five or 0) + (hour or 0)
     if split is not None and written != split:  # else the buckets repeat their sum
         written = split + (written or 0)
-    call.audio_input_tokens = counts.get("input_audio_tokens", counts.get("input_audio"))
-    call.audio_output_tokens = counts.get("output_audio_tokens", counts.get("output_audio"))
-    reasoning = _take(counts, _REASONING)
-    cached = {*_READ, *_WRITTEN, _FIVE, _HOUR}
-    rest = [n for key, n in counts.items() if "input" in key.lower() and key not in cached]
+    call.audio_input_tokens, call.audio_output_tokens = parts.get("audio_in"), parts.get("audio_out")
+    rest = [n for key, n in counts.items() if "input" in key.lower() and of[key] not in _CACHED]
     asked = None if not rest and read is None and written is None else sum(rest) + (read or 0) + (written or 0)
-    spoken = [n for key, n in counts.items() if "output" in key.lower() and key not in _REASONING]
+    spoken = [n for key, n in counts.items() if "output" in key.lower() and of[key] != "reasoning"]
     made = None if not spoken and reasoning is None else sum(spoken) + (reasoning or 0)
     total = counts.get("total", counts.get("total_tokens"))
     if total is not None and asked is not None and made is not None and asked + made != total:
@@ -68,11 +69,6 @@ def _of_tier(counts: dict[str, int], tier: str) -> dict[str, int]:
         if rest is not None:
             counts[side] = max(0, plain - sum(parts.values())) if plain >= rest else rest
     return counts
-
-
-def _take(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
-    """The first count of the named ones that is there: they are names of one fact."""
-    return next((counts[name] for name in names if name in counts), None)
 
 
 def _by_total(

@@ -54,6 +54,13 @@ def apply_response(call: Call, body: dict[str, Any]) -> None:
     kind = text_or_none(tier.get("type")) if isinstance(tier, dict) else None
     if kind:
         call.service_tier = None if kind == "default" else kind
+    performance = body.get("performanceConfig")  # dearer where it is on (AWS, latency-optimized inference, 2026-11)
+    if isinstance(performance, dict) and performance.get("latency") == "optimized":
+        call.service_tier = "latency_optimized"
+    trace = body.get("trace")
+    router = trace.get("promptRouter") if isinstance(trace, dict) else None
+    if isinstance(router, dict):  # the model that a prompt router chose is the one that is billed
+        call.response_model = text_or_none(router.get("invokedModelId")) or call.response_model
     metrics = body.get("metrics")
     if isinstance(metrics, dict) and isinstance(metrics.get("latencyMs"), int | float):
         call.duration_ms = float(metrics["latencyMs"])

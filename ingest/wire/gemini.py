@@ -9,7 +9,10 @@ from ingest.records.call import Call, text_or_none
 from ingest.records.token_usage import apply_usage, set_partial
 from ingest.wire.streaming import CUT_OFF
 
-_TIERS = {"PROVISIONED_THROUGHPUT": "provisioned", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
+_TRAFFIC = {  # Vertex AI's `trafficType` (litellm#37647) -> the tier that served
+    "ON_DEMAND": None, "PROVISIONED_THROUGHPUT": "provisioned", "ON_DEMAND_FLEX": "flex", "FLEX": "flex",
+    "ON_DEMAND_PRIORITY": "priority", "BATCH": "batch",
+}  # fmt: skip
 
 
 def matches_response(body: Any) -> bool:
@@ -44,22 +47,31 @@ def apply_request(call: Call, body: dict[str, Any]) -> None:
         if type(config.get("maxOutputTokens")) is int:
             call.max_tokens = config["maxOutputTokens"]
     call.request_model = text_or_none(body.get("model")) or call.request_model
+    _take_tier(call, body.get("serviceTier", body.get("service_tier")))
+
+
+def _take_tier(call: Call, tier: Any) -> None:
+    """What is asked for counts until the answer says what served it: a tier may fall back to the standard one."""
+    named = (text_or_none(tier) or "").lower().removeprefix("service_tier_")
+    if named:
+        call.service_tier = None if named in ("standard", "unspecified") else named
 
 
 def apply_response(call: Call, body: dict[str, Any]) -> None:
     """Take what an answer of the Gemini API tells."""
     get = body.get
-    call.response_id = text_or_none(get("responseId"))
-    call.response_model = text_or_none(get("modelVersion")) or call.response_model
+    call.response_id = text_or_none(get("responseId", get("response_id")))
+    call.response_model = text_or_none(get("modelVersion", get("model_version"))) or call.response_model
     call.operation_name = "chat"
     usage = get("usageMetadata", get("usage_metadata"))
     apply_usage(call, usage, "$.usageMetadata")
     if get(CUT_OFF):
         set_partial(call, "a stream without its end")
     if isinstance(usage, dict):
-        traffic = text_or_none(usage.get("trafficType"))
-        tier = text_or_none(usage.get("serviceTier"))
-        call.service_tier = _TIERS.get(traffic or "") or (tier if tier not in (None, "standard") else call.service_tier)
+        _take_tier(call, usage.get("serviceTier", usage.get("service_tier")))
+        traffic = text_or_none(usage.get("trafficType", usage.get("traffic_type")))
+        if traffic in _TRAFFIC:
+            call.service_tier = _TRAFFIC[traffic]
     call.replaces = True  # each chunk of a stream counts what came before it too
     candidates = get("candidates")
     server_tools.from_grounding(call, candidates)

@@ -32,8 +32,8 @@ def matches_chat(body: Any) -> bool:
 
 
 def matches_responses(body: Any) -> bool:
-    """Whether the body is an answer of the Responses API."""
-    return isinstance(body, dict) and body.get("object") == "response"
+    """Whether the body is an answer of the Responses API, or of its compaction, which is a run of the model too."""
+    return isinstance(body, dict) and body.get("object") in ("response", "response.compaction")
 
 
 def matches_embedding(body: Any) -> bool:
@@ -174,9 +174,11 @@ def apply_responses(call: Call, body: dict[str, Any]) -> None:
 
 
 def apply_embedding(call: Call, body: dict[str, Any]) -> None:
-    """Take what an answer with embeddings tells."""
+    """Take what an answer with embeddings, or with the ranks of a reranker (Voyage, Jina), tells."""
     call.response_model = text_or_none(body.get("model"))
-    call.operation_name = "embeddings"
+    rows = body.get("data")
+    ranks = isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and "relevance_score" in rows[0]
+    call.operation_name = "rerank" if ranks else "embeddings"
     apply_usage(call, body.get("usage"), "$.usage")
 
 

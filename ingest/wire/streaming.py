@@ -150,7 +150,10 @@ def _anthropic(events: list[dict[str, Any]]) -> dict[str, Any] | None:
             body.update({key: value for key, value in (event.get("delta") or {}).items() if value is not None})
             usage = event.get("usage") or {}
             ended = ended or usage.get("output_tokens") is not None
-            body["usage"].update({key: value for key, value in usage.items() if value is not None})
+            for key, value in usage.items():
+                before = body["usage"].get(key)
+                if value is not None and not (type(value) is type(before) is int and value < before):
+                    body["usage"][key] = value  # counts are cumulative: proxies send zeros for what they do not know
     if body is None:
         return None
     content = []

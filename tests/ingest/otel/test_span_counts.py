@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ingest.otel import genai_attributes
 from ingest.otel.emitters import EMITTERS, emitter_of
-from ingest.otel.span_counts import part_of
 from ingest.records.call import Call
+from ingest.records.count_names import part_of
 
 FRESH, READ, WRITTEN, OUT = 700, 200, 100, 50
 WHOLE = FRESH + READ + WRITTEN
