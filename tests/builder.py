@@ -41,17 +41,17 @@ def build_store(path: Path, calls: Iterable[Mapping[str, Any]]) -> Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(_empty())
-    rows: dict[str, list[Any]] = {}
     made = []
+    used: set[str] = set()
     for number, call in enumerate(calls):
-        unknown = set(call) - set(CALL_COLUMNS)
-        assert not unknown, unknown
+        used.update(call)
         row = {"call_no": number, "call_key": number, "source_row": number + 1, **DEFAULTS, **call}
         row.setdefault("request_model", row["model"])
         made.append(row)
-    for name in CALL_COLUMNS:
-        if any(row.get(name) is not None for row in made):
-            rows[name] = [row.get(name) for row in made]
+    assert used <= set(CALL_COLUMNS), used - set(CALL_COLUMNS)
+    used |= {"call_no", "call_key", "source_row", "request_model", *DEFAULTS}
+    columns = {name: [row.get(name) for row in made] for name in CALL_COLUMNS if name in used}
+    rows = {name: column for name, column in columns.items() if any(value is not None for value in column)}
     with store.write() as con:
         if made:
             given = pa.table(rows)  # noqa: F841  read by DuckDB

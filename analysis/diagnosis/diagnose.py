@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -244,12 +244,16 @@ def _bound_memory(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"SET memory_limit = '{size:d}B'")
 
 
-def price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, Any]:
-    """price row -> the price list it belongs to: rows for long prompts of one list are not a change of price."""
+def price_lists(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """price row -> the first row of its price list: rows for long prompts of one list are not a change of price."""
     if not has_tables(con, "prices"):
         return {}
-    rows = con.execute("SELECT price_id, provider, model, tier, effective_from, tod_from FROM prices").fetchall()
-    return {row[0]: tuple(str(part) for part in row[1:]) for row in rows}
+    return dict(
+        con.execute(
+            """SELECT price_id, min(price_id) OVER (PARTITION BY provider, model, tier, effective_from, tod_from)
+               FROM prices"""
+        ).fetchall()
+    )
 
 
 def without_price(drivers: Sequence[Driver], compared: Comparison) -> tuple[list[Driver], int]:

@@ -7,6 +7,7 @@ why; rows out = rows in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -29,7 +30,7 @@ from analysis.pricing.model_names import forget, remember
 from analysis.pricing.rate_table import Usage
 from analysis.pricing.stored_overrides import CREATE_OVERRIDES, load_overrides, scope_length
 from ingest import threads
-from ingest.errors import PriceError
+from ingest.errors import OlderStoreError, PriceError
 from ingest.progress import Progress
 from ingest.store.database import Store, has_tables
 from ingest.store.schema import SCOPE
@@ -75,9 +76,8 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
         from analysis.ledger.lake_pricing import update_lake
 
         return update_lake(store.whole, progress=progress, rebuild=rebuild)
-    store.upgrade()
     if not rebuild and store.exists():
-        with store.read() as con:
+        with suppress(OlderStoreError), store.read() as con:  # an older store is brought up to date by the write
             if _complete(con):
                 return summary(con, 0)
     total = 0
