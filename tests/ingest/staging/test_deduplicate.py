@@ -129,41 +129,43 @@ GROWTHS: dict[str, dict[str, Any]] = {
 }
 
 
-def _transcript(usage: dict[str, Any], second: int) -> dict[str, Any]:
+def _transcript(growth: str, usage: dict[str, Any], second: int) -> dict[str, Any]:
     return {
-        "type": "assistant", "uuid": f"u{second}", "sessionId": "s", "requestId": "r", "version": "2.0.0",
+        "type": "assistant", "uuid": f"{growth} {second}", "sessionId": "s", "requestId": growth, "version": "2.0.0",
         "timestamp": f"2026-03-02T10:00:{second:02}.000Z",
-        "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5-20250929",
+        "message": {"id": growth, "type": "message", "role": "assistant", "model": "claude-sonnet-4-5-20250929",
                     "content": [{"type": "text", "text": "An answer."}], "usage": usage},
     }  # fmt: skip
 
 
-def _counts(store: Store) -> list[tuple[Any, ...]]:
+def _counts(store: Store) -> dict[str, list[int]]:
+    """The counts of the call of each growth. Raises AssertionError where a growth has several calls."""
     with store.read() as con:
-        return con.execute(f"SELECT {', '.join(_COUNTED)} FROM calls").fetchall()
+        rows = con.execute(f"SELECT response_id, {', '.join(_COUNTED)} FROM calls").fetchall()
+    assert sorted(row[0] for row in rows) == sorted(GROWTHS)
+    return {row[0]: [value or 0 for value in row[1:]] for row in rows}
 
 
 @pytest.mark.parametrize("keep", [{}, {"metadata_only": True}], ids=["texts", "nothing"])
-@pytest.mark.parametrize("growth", GROWTHS)
 def test_rows_of_a_call_come_to_the_same_in_one_ingest_in_two_and_in_two_files(
-    tmp_path: Path, growth: str, keep: dict[str, bool]
+    tmp_path: Path, keep: dict[str, bool]
 ) -> None:
-    rows = [_transcript(_START, 1), _transcript({**_START, **GROWTHS[growth]}, 2)]
+    first = [_transcript(growth, _START, 1) for growth in GROWTHS]
+    later = [_transcript(growth, {**_START, **more}, 2) for growth, more in GROWTHS.items()]
     found = {}
-    for order in (rows, rows[::-1]):
+    for one, other in ((first, later), (later, first)):
         ways = {
-            "one": [[("t.jsonl", order)]],
-            "two": [[("t.jsonl", order[:1])], [("t.jsonl", order)]],
-            "files": [[("a.jsonl", order[:1]), ("b.jsonl", order[1:])]],
-            "files apart": [[("a.jsonl", order[:1])], [("b.jsonl", order[1:])]],
+            "one": [[("t.jsonl", one + other)]],
+            "two": [[("t.jsonl", one)], [("t.jsonl", one + other)]],
+            "files": [[("a.jsonl", one), ("b.jsonl", other)]],
+            "files apart": [[("a.jsonl", one)], [("b.jsonl", other)]],
         }
         for way, steps in ways.items():
-            folder = tmp_path / f"{way}{order is rows}"
+            folder = tmp_path / f"{way}{one is first}"
             folder.mkdir()
             store = Store(folder / "s.duckdb")
             for step in steps:
                 _law(ingest(store, [_write(folder / name, held) for name, held in step], format="claude_code", **keep))
-            found[way, order is rows] = _counts(store)
-    assert all(len(one) == 1 for one in found.values())
-    for (first, one), (second, other) in itertools.combinations(found.items(), 2):
-        assert [value or 0 for value in one[0]] == [value or 0 for value in other[0]], (first, second)
+            found[way, one is first] = _counts(store)
+    for (way, counts), (way_too, counts_too) in itertools.combinations(found.items(), 2):
+        assert counts == counts_too, (way, way_too)
