@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis import formatting, time_zone
 from analysis.anomalies.detector import FLOOR_USD, Judgement, judge, judge_hours
-from analysis.anomalies.hourly_activity import agent_days, hours
+from analysis.anomalies.hourly_activity import day_rows, dearest_agents, hours, new_agents
 
 RATE: Final = 0.05  # of alerts of one kind that may be false
 RATIOS: Final = ("input tokens per call", "output tokens per call", "share read from cache", "calls per request")
@@ -25,6 +25,7 @@ RATIO_FLOOR: Final = 0.1  # relative change of a ratio, below which nobody would
 DRIFT_SLACK: Final = 0.5  # of a day's error, that the slow-drift sum forgives each day
 DRIFT_LIMIT: Final = 6.0  # errors, for the sum to be news
 WATCHED: Final = 20  # agents, the dearest first
+REMEMBERED: Final = 60  # days before the day, that say what is usual and which agents are known
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,15 @@ def alerts(
 ) -> list[Alert]:
     """Everything that stands out on `day`, by kind, then by how unlikely it is. After `activity` on this connection,
     which left its hours in `table`."""
-    rows = agent_days(con, day - timedelta(days=60), day + timedelta(days=1), table)
-    found = [*_agents(rows, day), *_hours(con, day, table), *_ratios(rows, day)]
+    first, end = day - timedelta(days=REMEMBERED), day + timedelta(days=1)
+    rows = day_rows(con, first, end, table)
+    agents = dearest_agents(con, first, end, WATCHED, table)
+    found = [*_agents(agents, [row[0] for row in rows], day), *_hours(con, day, table), *_ratios(rows, day)]
     drift = _drift(judged, day)
-    return [*found, *([drift] if drift else []), *_rules(rows, day)]
+    newcomers = [
+        Alert("new_agent", name, usd, 0.0, None) for name, usd in new_agents(con, first, day, FLOOR_USD, table)
+    ]
+    return [*found, *([drift] if drift else []), *newcomers, *_unpriced(rows, day)]
 
 
 def false_discoveries(p_values: Sequence[float], rate: float = RATE) -> list[bool]:
@@ -110,16 +116,11 @@ def _standing(found: list[Alert]) -> list[Alert]:
     return sorted((a for a, k in zip(found, kept, strict=True) if k), key=lambda a: (a.p_value, a.what))
 
 
-def _agents(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
-    days = sorted({row[0] for row in rows})
-    costs: dict[str, dict[date, float]] = {}
-    for row in rows:
-        costs.setdefault(row[1] or "(no agent)", {})[row[0]] = row[2]
-    dearest = sorted(costs, key=lambda name: (-sum(costs[name].values()), name))[:WATCHED]
+def _agents(dearest: Mapping[str, Mapping[date, float]], days: Sequence[date], day: date) -> list[Alert]:
     found = []
-    for name in dearest:
-        begun = min(costs[name])
-        one = judge({d: costs[name].get(d, 0.0) for d in days if d >= begun}).get(day)
+    for name, costs in dearest.items():
+        begun = min(costs)
+        one = judge({d: costs.get(d, 0.0) for d in days if d >= begun}).get(day)
         if one and one.p_value is not None and one.forecast and abs(one.actual - one.forecast) >= FLOOR_USD:
             found.append(Alert("agent", name, one.actual, one.forecast, one.p_value))
     return _standing(found)
@@ -135,11 +136,8 @@ def _hours(con: duckdb.DuckDBPyConnection, day: date, table: str) -> list[Alert]
 
 def _ratios(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
     """Ratios of the whole log: they wobble far less than dollars, so they speak first."""
-    totals: dict[date, Any] = {}
-    for row in rows:
-        totals[row[0]] = totals.get(row[0], 0) + np.array([v or 0.0 for v in row[3:7]] + [float(row[9])])
     series: dict[str, dict[date, float]] = {name: {} for name in RATIOS}
-    for d, (calls, tokens, output, read, retries) in totals.items():
+    for d, _, calls, tokens, output, read, _, _, retries in rows:
         if calls:
             series[RATIOS[0]][d] = tokens / calls
             series[RATIOS[1]][d] = output / calls
@@ -170,18 +168,11 @@ def _drift(judged: Mapping[date, Judgement], day: date) -> Alert | None:
     return Alert("drift", "daily cost leans upward", past[-1].actual, begun or past[0].actual, None)
 
 
-def _rules(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
-    """Rules that need no history: an agent never seen before that costs more than the floor, and lost prices."""
-    earlier = {row[1] for row in rows if row[0] < day}
-    today = [row for row in rows if row[0] == day]
-    found = [
-        Alert("new_agent", str(row[1]), row[2], 0.0, None)
-        for row in today
-        if earlier and row[1] not in earlier and row[2] >= FLOOR_USD
-    ]
-    unpriced, calls = sum(row[7] for row in today), sum(row[8] for row in today)
+def _unpriced(rows: Sequence[tuple[Any, ...]], day: date) -> list[Alert]:
+    """A rule that needs no history: calls that lost their price."""
     before = [row for row in rows if row[0] < day]
-    usual = sum(row[7] for row in before) / max(sum(row[8] for row in before), 1)
+    unpriced, calls = next(((row[6], row[7]) for row in rows if row[0] == day), (0, 0))
+    usual = sum(row[6] for row in before) / max(sum(row[7] for row in before), 1)
     if calls and unpriced >= 10 and unpriced / calls > 2 * usual + 0.02:
-        found.append(Alert("unpriced", "calls without a price", float(unpriced), usual * calls, None))
-    return found
+        return [Alert("unpriced", "calls without a price", float(unpriced), usual * calls, None)]
+    return []

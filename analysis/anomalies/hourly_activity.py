@@ -92,18 +92,55 @@ def activity(con: duckdb.DuckDBPyConnection, metric: str, relation: str = "costs
     )
 
 
-def agent_days(
-    con: duckdb.DuckDBPyConnection, first: date, end: date, table: str = "activity"
-) -> list[tuple[Any, ...]]:
-    """Per day from `first` up to but without `end`, and agent, after `activity`: dollars, calls (weighted), input,
-    output and cached tokens, rows without a price, rows, retries; in order of day and agent. Calls that failed without
-    usage are in the rows and retries alone."""
+_AGENT: Final = "coalesce(nullif(agent, ''), '(no agent)')"
+
+
+def day_rows(con: duckdb.DuckDBPyConnection, first: date, end: date, table: str = "activity") -> list[tuple[Any, ...]]:
+    """Per day from `first` up to but without `end`, after `activity`: the day, dollars, calls (weighted), input, output
+    and cached tokens, rows without a price, rows, retries; in order of days. Calls that failed without usage are in
+    the rows and retries alone."""
     return con.execute(
-        f"""SELECT hour::DATE AS day, agent, coalesce(sum(usd), 0)::DOUBLE, coalesce(sum(worked), 0)::DOUBLE,
-                  sum(input)::DOUBLE, sum(output)::DOUBLE, sum(read)::DOUBLE, sum(calls) - sum(priced) - sum(failed),
-                  sum(calls), sum(retries)
-           FROM {table} WHERE hour >= $first AND hour < $end GROUP BY day, agent ORDER BY day, agent""",
+        f"""SELECT hour::DATE AS day, coalesce(sum(usd), 0)::DOUBLE, coalesce(sum(worked), 0)::DOUBLE,
+                  coalesce(sum(input), 0)::DOUBLE, coalesce(sum(output), 0)::DOUBLE, coalesce(sum(read), 0)::DOUBLE,
+                  sum(calls) - sum(priced) - sum(failed), sum(calls), sum(retries)
+           FROM {table} WHERE hour >= $first AND hour < $end GROUP BY day ORDER BY day""",
         {"first": first, "end": end},
+    ).fetchall()
+
+
+def dearest_agents(
+    con: duckdb.DuckDBPyConnection, first: date, end: date, most: int, table: str = "activity"
+) -> dict[str, dict[date, float]]:
+    """Dollars per day with calls, from `first` up to but without `end`, of the `most` agents that cost most in that
+    time; the dearest first. After `activity`."""
+    rows = con.execute(
+        f"""WITH agents AS (
+                SELECT {_AGENT} AS name, hour::DATE AS day, coalesce(usd, 0) AS usd
+                FROM {table} WHERE hour >= $first AND hour < $end),
+            dearest AS (
+                SELECT name, sum(usd) AS whole FROM agents GROUP BY name ORDER BY whole DESC, name LIMIT $most)
+            SELECT name, day, sum(usd)::DOUBLE FROM agents JOIN dearest USING (name)
+            GROUP BY name, day, whole ORDER BY whole DESC, name, day""",
+        {"first": first, "end": end, "most": most},
+    ).fetchall()
+    found: dict[str, dict[date, float]] = {}
+    for name, day, usd in rows:
+        found.setdefault(name, {})[day] = usd
+    return found
+
+
+def new_agents(
+    con: duckdb.DuckDBPyConnection, first: date, day: date, least: float, table: str = "activity"
+) -> list[tuple[str, float]]:
+    """Agents of `day` that had no call from `first` until then, by name, with their dollars where these are `least` or
+    more. None where there is no earlier call. After `activity`."""
+    return con.execute(
+        f"""WITH agents AS (
+                SELECT {_AGENT} AS name, hour::DATE = $day AS new, coalesce(usd, 0) AS usd
+                FROM {table} WHERE hour >= $first AND hour < $day + INTERVAL 1 DAY)
+            SELECT name, sum(usd)::DOUBLE AS cost FROM agents GROUP BY name
+            HAVING bool_and(new) AND cost >= $least AND EXISTS (FROM agents WHERE NOT new) ORDER BY name""",
+        {"first": first, "day": day, "least": least},
     ).fetchall()
 
 

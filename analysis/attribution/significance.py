@@ -26,6 +26,7 @@ PRIOR: Final = {  # an ordinary day's spread where the log itself says nothing: 
     "cache_write_share": 0.04, "output_tokens": 0.08, "reasoning_tokens": 0.10, "batch_share": 0.03, "price": 0.005,
     "other": 0.10,
 }  # fmt: skip
+TELLING: Final = 3  # days with calls, from which on a segment's own spread says what is usual
 FEW: Final = 4  # segments, below which the day's own wobble cannot be told from theirs
 STRAYED: Final = 0.1  # of the segments may have moved by anything
 TAILS: Final = 5.0  # degrees of freedom of an ordinary day's shift: holidays happen
@@ -65,15 +66,22 @@ def surprise(
     """`phi` are the Shapley amounts, `common` the log error of the whole day's forecast (`detect.error_scale`)."""
     change = _changes(compared.cells, state)
     moved_model, rose = _mover(compared.cells)
-    history = _history(sums, compared, sorted(weights), moved_model)
+    days = sorted(weights)
+    volumes = _volumes(sums, len(compared.segments), days)
+    calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
+    usual = np.bincount(compared.cells.segment, compared.cells.of(0, "calls"), compared.cells.segments)
+    # a segment with calls on one side only has nothing that strayed; the others of some days say what is usual
+    at = np.flatnonzero(((calls > 0) & (usual > 0)) | ((~np.isnan(volumes)).sum(axis=1) >= TELLING))
+    history = _history(sums, compared, days, moved_model, at)
+    history[0] = volumes[at]
     toward = np.sign(change)  # which way each factor went; a moved share is told by its size alone
     toward[_MIX], toward[_BATCH] = rose, np.sign(_tier_rise(compared))
     if history.shape[2] > 1:  # what all segments share is `common`, measured on many more days
-        totals = np.nansum(np.exp(history[0]), axis=0)
+        totals = np.nansum(np.exp(volumes), axis=0)
         history[0] -= np.log(np.where(totals > 0, totals, 1.0))
     known = (~np.isnan(history)).sum(axis=2)
-    spread = np.zeros(history.shape[:2])
-    old = [d for d, past in enumerate(sorted(weights)) if (max(weights) - past).days >= RAMP_DAYS]
+    spread = np.zeros((len(FACTORS), len(compared.segments)))
+    old = [d for d, past in enumerate(days) if (max(weights) - past).days >= RAMP_DAYS]
     new = [d for d in range(history.shape[2]) if d not in old]
     for f, factor in enumerate(FACTORS):
         own = _mad(history[f])
@@ -83,21 +91,20 @@ def surprise(
             # the spread, and how far the day is from what was
             before = _mad(history[f][:, old])
             calm = _middle(history[f][:, old])
-            leaning = np.nan_to_num((_middle(history[f][:, new]) - calm) * toward[f], nan=-1.0) > before
+            leaning = np.nan_to_num((_middle(history[f][:, new]) - calm) * toward[f, at], nan=-1.0) > before
             own = np.where((1.2 * before < own / 2) | leaning, np.minimum(own, 1.2 * before), own)
             begun = np.nan_to_num(_mean(history[f], weights) - calm, nan=0.0)
-            begun = np.where(leaning & (begun * toward[f] > 0), np.abs(begun), 0.0)
-            change[f] += np.sign(change[f]) * np.minimum(begun, np.abs(change[f]))
+            begun = np.where(leaning & (begun * toward[f, at] > 0), np.abs(begun), 0.0)
+            change[f, at] += np.sign(change[f, at]) * np.minimum(begun, np.abs(change[f, at]))
         # a baseline that lies off the middle of its own days is itself that much in doubt, unless it lies toward the
         # day: then the change only looks smaller than it is
-        own = np.hypot(own, np.where(off * toward[f] > 0, 0.0, off))
-        several = own[known[f] >= 3]
+        own = np.hypot(own, np.where(off * toward[f, at] > 0, 0.0, off))
+        several = own[known[f] >= TELLING]
         n = len(several)
         typical = ((n * (float(np.median(several)) if n else 0.0) ** 2 + 2 * PRIOR[factor] ** 2) / (n + 2)) ** 0.5
         spare = np.maximum(known[f] - 1, 0)
-        spread[f] = np.sqrt((spare * own**2 + PRIOR_DAYS * typical**2) / (spare + PRIOR_DAYS))
-    calls = np.bincount(compared.cells.segment, compared.cells.of(1, "calls"), compared.cells.segments)
-    usual = np.bincount(compared.cells.segment, compared.cells.of(0, "calls"), compared.cells.segments)
+        spread[f] = typical
+        spread[f, at] = np.sqrt((spare * own**2 + PRIOR_DAYS * typical**2) / (spare + PRIOR_DAYS))
     stake = _stake(compared.cells)
     some = np.maximum(calls, 1.0)
     # the spread was measured on days of more calls: the mean of few wobbles more
@@ -164,34 +171,53 @@ def _tier_rise(compared: Comparison) -> Float64Array:
     return shares[1] - shares[0]
 
 
-def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int64Array) -> Float64Array:
-    """Factor values, shape (FACTORS, segments, days); NaN where a segment has no calls. The mix is the share of the
-    model `mover[k]`."""
-    shape = (len(compared.segments), len(days))
+def _volumes(sums: DaySums, segments: int, days: list[date]) -> Float64Array:
+    """The log of the requests (else sessions, else calls), shape (segments, days); NaN where a segment has none."""
+    found = np.full((segments, len(days)), np.nan)
+    for d, day in enumerate(days):
+        if day in sums.days:
+            one = sums.days[day]
+            calls, requests = np.bincount(sums.segment[one.cell], one.measures[0], segments), _asked(sums, day)
+            size = np.where(calls > 0, np.where(requests > 0, requests, calls), np.nan)
+            found[:, d] = np.log(size)
+    return found
+
+
+def _asked(sums: DaySums, day: date) -> Float64Array:
+    """Requests of each segment, else its sessions; 0 where neither is known."""
+    table = sums.requests[day]
+    return np.asarray(np.where(table[1] > 0, table[1], table[3]), np.float64)
+
+
+def _history(sums: DaySums, compared: Comparison, days: list[date], mover: Int64Array, at: Int64Array) -> Float64Array:
+    """Factor values of the segments `at`, shape (FACTORS, segments, days); NaN where a segment has no calls. The mix is
+    the share of the model `mover[k]`. The volume is left to `_volumes`."""
+    shape = (len(at), len(days))
     totals = np.zeros((len(MEASURES), *shape))
-    batch = np.zeros(shape)
-    models = np.zeros((len(compared.models), *shape))
-    requests = np.zeros(shape)
+    batch, mix, requests = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     other = np.array([tier != "standard" for tier in compared.tiers], np.bool_)
+    place = np.full(len(compared.segments), -1)
+    place[at] = np.arange(len(at))
     for d, day in enumerate(days):
         if day not in sums.days:
             continue
         one = sums.days[day]
-        segment = sums.segment[one.cell]
-        for row, amounts in zip(totals, one.measures, strict=True):
-            np.add.at(row[:, d], segment, amounts)
-        np.add.at(models[:, :, d], (sums.model[one.cell], segment), one.measures[0])
-        np.add.at(batch[:, d], segment, one.measures[0] * other[sums.tier[one.cell]])
-        table = sums.requests[day]
-        requests[:, d] = np.where(table[1] > 0, table[1], table[3])
+        mine = place[sums.segment[one.cell]] >= 0
+        cell, measures = one.cell[mine], one.measures[:, mine]
+        segment = place[sums.segment[cell]]
+        for row, amounts in zip(totals, measures, strict=True):
+            row[:, d] = np.bincount(segment, amounts, len(at))
+        mix[:, d] = np.bincount(segment, measures[0] * (sums.model[cell] == mover[at][segment]), len(at))
+        batch[:, d] = np.bincount(segment, measures[0] * other[sums.tier[cell]], len(at))
+        requests[:, d] = _asked(sums, day)[at]
     with np.errstate(divide="ignore", invalid="ignore"):
         calls = np.where(totals[0] > 0, totals[0], np.nan)
         tokens = totals[_AT["uncached"]] + totals[_AT["read"]] + totals[_AT["write"]]
         per_request = np.where(requests > 0, calls / requests, 1.0)
         values = [
-            np.log(np.where(requests > 0, requests, calls)),
+            np.zeros(shape),
             np.log(per_request),
-            models[mover, np.arange(len(mover))] / calls,
+            mix / calls,
             np.log(tokens / calls),
             totals[_AT["read"]] / tokens,
             totals[_AT["write"]] / tokens,

@@ -44,10 +44,8 @@ def effects_of(
     }
     for factor, side in ((NEW_SEGMENT, 0), (VANISHED_SEGMENT, 1)):
         absent = calls[side] <= 0
-        width = np.where(absent, 1 / np.maximum(one_sided[factor], 1e-9), 0.0)
-        universe[factor] = {
-            keys[k]: (float(absent[k]), max(float(width[k]), ONE_SIDED_SPREAD)) for k in range(len(names))
-        }
+        width = np.maximum(np.where(absent, 1 / np.maximum(one_sided[factor], 1e-9), 0.0), ONE_SIDED_SPREAD)
+        universe[factor] = dict(zip(keys, zip(absent.astype(float).tolist(), width.tolist(), strict=True), strict=True))
     found = []
     diluted = dilution(compared.cells)
     ordinary = dict(zip(FACTORS, strayed.noise.tolist(), strict=True))
@@ -105,11 +103,14 @@ def saved(cause: Cause, compared: Comparison, game: Game) -> float:
     a part of a driver saves that part."""
     number = {segment: k for k, segment in enumerate(compared.segments)}
     held: dict[int, dict[str, list[int]]] = {}  # segment -> factor -> (part held, whole driver)
+    saves = 0.0
     for effect in cause.effects:
         k = number[tuple(effect.segment.values())]
+        if effect.factor in (NEW_SEGMENT, VANISHED_SEGMENT) and effect.delta == effect.whole:
+            saves += compared.after[k]  # the only driver of its segment
+            continue
         pair = held.setdefault(k, {}).setdefault(effect.factor, [0, effect.whole])
         pair[0] += effect.delta
-    saves = 0.0
     together: dict[frozenset[str], list[int]] = {}
     apart: dict[tuple[frozenset[str], frozenset[str]], list[tuple[int, float]]] = {}
     for k, factors in held.items():

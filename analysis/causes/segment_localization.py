@@ -64,7 +64,8 @@ def place(effects: Sequence[Effect], universe: Universe) -> list[tuple[list[Segm
     """Effects of one factor and sign, split into places: (partial segments, members, whether anything stood out)."""
     found: list[tuple[list[Segment], list[Effect], bool]] = []
     left = np.ones(len(effects), np.bool_)
-    far = np.array([abs(e.z) >= stands_out(len(universe[e.factor])) for e in effects], np.bool_)
+    least = {factor: stands_out(len(universe[factor])) for factor in {e.factor for e in effects}}
+    far = np.array([abs(e.z) >= least[e.factor] for e in effects], np.bool_)
     keys: list[Key] = [tuple(e.segment.items()) for e in effects]
     changes = np.array([e.change for e in effects], np.float64)
     sizes = np.array([abs(e.delta) for e in effects], np.int64)

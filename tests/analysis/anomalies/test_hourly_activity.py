@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builder import build_store
 
-from analysis.anomalies.hourly_activity import activity, agent_days, hours
+from analysis.anomalies.hourly_activity import activity, day_rows, dearest_agents, hours, new_agents
 from analysis.ledger import costs_view
 from analysis.ledger.costs_view import CREATE_COSTS, CREATE_LEDGER
 from ingest.store.database import Store
@@ -64,15 +64,29 @@ def test_days_agents_and_hours_are_those_of_the_calls(tmp_path: Path, weights: b
                    FROM costs WHERE start_time IS NOT NULL GROUP BY day"""
             ).fetchall()
         )
-        per_agent = con.execute(
-            """SELECT start_time::DATE AS day, agent, coalesce(sum(cost_usd), 0)::DOUBLE, sum(weight)::DOUBLE,
-                      sum(input_tokens * weight)::DOUBLE, sum(output_tokens * weight)::DOUBLE,
-                      sum(cache_read_input_tokens * weight)::DOUBLE, count(*) - count(cost_usd), count(*),
+        per_day = con.execute(
+            """SELECT start_time::DATE AS day, coalesce(sum(cost_usd), 0)::DOUBLE, sum(weight)::DOUBLE,
+                      coalesce(sum(input_tokens * weight), 0)::DOUBLE, coalesce(sum(output_tokens * weight), 0)::DOUBLE,
+                      coalesce(sum(cache_read_input_tokens * weight), 0)::DOUBLE, count(*) - count(cost_usd), count(*),
                       count(*) FILTER (attempt > 1 OR retry_of IS NOT NULL)
-               FROM costs WHERE start_time >= '2024-03-02' AND start_time < '2024-03-04'
-               GROUP BY day, agent ORDER BY day, agent"""
+               FROM costs WHERE start_time >= '2024-03-02' AND start_time < '2024-03-04' GROUP BY day ORDER BY day"""
         ).fetchall()
-        assert agent_days(con, date(2024, 3, 2), date(2024, 3, 4)) == per_agent
+        assert day_rows(con, date(2024, 3, 2), date(2024, 3, 4)) == per_day
+        per_agent = con.execute(
+            """SELECT coalesce(agent, '(no agent)'), start_time::DATE AS day, coalesce(sum(cost_usd), 0)::DOUBLE
+               FROM costs WHERE start_time >= '2024-03-01' AND start_time < '2024-03-05' GROUP BY ALL"""
+        ).fetchall()
+        whole: dict[str, float] = {}
+        for name, _, usd in per_agent:
+            whole[name] = whole.get(name, 0.0) + usd
+        dearest = sorted(whole, key=lambda name: (-whole[name], name))[:2]
+        told = dearest_agents(con, date(2024, 3, 1), date(2024, 3, 5), 2)
+        assert list(told) == dearest
+        assert told == {name: {day: usd for one, day, usd in per_agent if one == name} for name in dearest}
+        for day in (date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 4)):
+            seen = {name for name, other, _ in per_agent if other < day}
+            new = [(name, usd) for name, other, usd in per_agent if other == day and name not in seen and usd >= 0.01]
+            assert new_agents(con, date(2024, 3, 1), day, 0.01) == (sorted(new) if seen else [])
         per_hour = con.execute(
             """SELECT date_trunc('hour', start_time) AS hour, coalesce(sum(cost_usd), 0)::DOUBLE FROM costs
                WHERE start_time < '2024-03-03' GROUP BY hour"""
