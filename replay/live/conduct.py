@@ -25,7 +25,7 @@ from replay.live.lookup import Looked, Lookups
 from replay.live.sent_calls import CallLog, SentCall, Shared
 from replay.live.steps import Ask, Read, Send, Step, Steps
 from replay.strategy.schema import Strategy
-from replay.traffic.policy_marks import CLASSIFIER, FALLBACK, STEP
+from replay.traffic.policy_marks import CLASSIFIER, FALLBACK, MARK, STEP
 
 Work = Generator[Step, Any, Any]
 _DRAWN = ("propensity", "assignment")  # of the caller's own call alone
@@ -147,7 +147,7 @@ class Conductor:
             mark = force.decider.answer(seen).batch
             if mark is not None:
                 self._count(f"marked: {mark}")
-                fields["tags"] = [f"hindcast:{mark}"]
+                fields["tags"] = [f"{MARK}{mark}"]
         if decision.model != seen.model or decision.steps:
             fields["asked_model"] = seen.model
 

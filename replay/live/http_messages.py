@@ -15,8 +15,13 @@ from ingest.capture.http_call import Shown
 from replay.live.answer_tiers import Answer
 from replay.live.live_request import LiveRequest
 from replay.strategy.schema import Strategy
+from replay.traffic.policy_marks import MARK
 
 HEADER: Final = "x-hindcast-"  # begins the headers in which a caller gives the names of the context
+# what the strategy in force decides or others judge: a caller that could say it would choose its arm, or its own score
+_NOT_A_CALLERS: Final = frozenset(
+    {"score", "scores", "score_scope", "propensity", "assignment", "rollout", "arm", "attempt", "retry_of"}
+)
 
 
 def with_body(request: Any, body: dict[str, Any], path: str | None = None, timeout_s: float | None = None) -> Any:
@@ -43,8 +48,17 @@ def names_in_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for header, value in headers.items():
         name = str(header).lower()
-        if name.startswith(HEADER) and (name := name.removeprefix(HEADER).replace("-", "_")) in NAMES:
+        if name.startswith(HEADER):
+            name = name.removeprefix(HEADER).replace("-", "_")
             found[name] = [tag.strip() for tag in str(value).split(",")] if name == "tags" else value
+    return from_a_caller(found)
+
+
+def from_a_caller(names: Mapping[str, Any]) -> dict[str, Any]:
+    """What a caller may say of its call: who it is and what it is for, not what was decided about it."""
+    found = {name: value for name, value in names.items() if name in NAMES and name not in _NOT_A_CALLERS}
+    if isinstance(tags := found.get("tags"), list):
+        found["tags"] = [tag for tag in tags if not str(tag).strip().lower().startswith(MARK)]
     return found
 
 

@@ -21,18 +21,16 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ingest.capture.call_context import NAMES
 from ingest.capture.http_call import is_call
 from ingest.capture.log_file import Log
 from ingest.errors import StrategyError
 from replay.live.apply import Applied
-from replay.live.http_messages import names_in_headers
+from replay.live.http_messages import from_a_caller, names_in_headers
 from replay.live.live_request import read
 
 PROVIDER: Final = "litellm"  # no provider of the price book: targets are sent as the file names them
 _NOT_HERE: Final = ("prompts", "compress", "classifier", "on_error", "batch")  # they change or add calls
 _THEIRS: Final = frozenset({"metadata", "litellm_metadata"})  # the proxy adds objects of its own to the caller's
-_OWN: Final = frozenset({"score", "scores", "propensity", "attempt", "rollout", "arm", "assignment"})
 _logger = logging.getLogger("hindcast.litellm")
 
 
@@ -122,7 +120,8 @@ class Decisions:
         metadata = data.get(place)
         metadata = metadata if isinstance(metadata, dict) else {}
         given = metadata.get("spend_logs_metadata")
-        metadata["spend_logs_metadata"] = {**(given if isinstance(given, dict) else {}), **told}
+        own = given.items() if isinstance(given, dict) else ()
+        metadata["spend_logs_metadata"] = {k: v for k, v in own if not str(k).startswith("hindcast_")} | told
         data[place] = metadata
 
 
@@ -134,12 +133,12 @@ def _names(data: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any
     found = {**metadata, **(own if isinstance(own, dict) else {})}
     session = data.get("litellm_session_id") or found.get("session_id")
     names = {"conversation_id": session, "user_id": data.get("user")}
-    names |= {name: found[name] for name in NAMES if name in found}
-    names |= names_in_headers(headers)
+    names |= from_a_caller(found) | names_in_headers(headers)
     return {
-        name: value for name, value in names.items()
-        if name not in _OWN and (isinstance(value, str) or (name == "tags" and isinstance(value, list)))
-    }  # fmt: skip
+        name: value
+        for name, value in names.items()
+        if isinstance(value, str) or (name == "tags" and isinstance(value, list))
+    }
 
 
 def _groups() -> frozenset[str] | None:

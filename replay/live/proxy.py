@@ -28,7 +28,6 @@ MOST_STREAMS: Final = 10_000  # at the same time, or as many as there are descri
 BODY_SECONDS: Final = 300.0  # that a caller may take to send a body
 UPSTREAM_SECONDS: Final = 600.0  # between two bytes of an answer
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
-_NOT_GIVEN: Final = frozenset({"score", "scores", "propensity", "attempt"})
 # of one connection alone (RFC 9110, section 7.6.1), or set anew
 _NOT_SENT_ON: Final = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -110,7 +109,7 @@ class Proxy:
                         scope["method"], f"{self._upstream}{path}{'?' + query if query else ''}", content=body,
                         headers={**sent, "accept-encoding": "identity"},
                     )  # fmt: skip
-                    with context(**_context(headers)):
+                    with context(**names_in_headers(headers)):
                         response = await self._http.send(request, stream=True)
                 except self._errors as error:
                     raise _RefusedError(502, f"the provider did not answer: {type(error).__name__}") from error
@@ -261,11 +260,6 @@ def run(proxy: Proxy, host: str, port: int, started: Callable[[str], None]) -> N
 
 def _own(name: str) -> bool:
     return name in _NOT_SENT_ON or (name.startswith(HEADER) and name != "x-hindcast-cache")
-
-
-def _context(headers: dict[str, str]) -> dict[str, Any]:
-    """The names that the caller gives in headers."""
-    return {name: value for name, value in names_in_headers(headers).items() if name not in _NOT_GIVEN}
 
 
 def _escaped(text: str) -> str:

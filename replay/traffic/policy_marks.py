@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ingest.store.database import Store
 
-CLASSIFIER: Final = "hindcast:classifier"
-CASCADE: Final = "hindcast:cascade"  # a step that was escalated past
-FALLBACK: Final = "hindcast:on_error"
-STEP: Final = "hindcast:step-"  # and the place of the step of a cascade, from 0
+MARK: Final = "hindcast:"  # begins every tag of a strategy that was in force
+CLASSIFIER: Final = f"{MARK}classifier"
+CASCADE: Final = f"{MARK}cascade"  # a step that was escalated past
+FALLBACK: Final = f"{MARK}on_error"
+STEP: Final = f"{MARK}step-"  # and the place of the step of a cascade, from 0
 _SIDE: Final = (CLASSIFIER, CASCADE, FALLBACK)
 _QUERY: Final = """
     SELECT call_no, list_has_any(tags, $side) AS side,

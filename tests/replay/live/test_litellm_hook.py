@@ -39,7 +39,7 @@ def request(agent: str, conversation: str, said: str = "Draft.") -> dict[str, An
     headers = {"x-hindcast-agent": agent, "x-hindcast-conversation-id": conversation, "authorization": "Bearer sk-1"}
     body["metadata"] = {"user_api_key_auth": object()}  # what the proxy itself has added
     return {
-        **body, "metadata": {"requester_metadata": {}, "spend_logs_metadata": {"own": "kept"}},
+        **body, "metadata": {"requester_metadata": {}, "spend_logs_metadata": {"own": "kept", "hindcast_scores": "1"}},
         "proxy_server_request": {"url": "http://127.0.0.1:4000/v1/chat/completions", "method": "POST",
                                  "headers": headers, "body": body},
     }  # fmt: skip

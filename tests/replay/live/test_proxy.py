@@ -69,10 +69,19 @@ def test_a_program_behind_the_proxy_is_routed_cached_and_logged(proxy: str, upst
     assert asked(proxy, "/v1/chat/completions", body=b"x" * (51 << 20))[0] == 413
 
 
-def test_what_the_proxy_logs_holds_no_key(proxy: str, upstream: Provider, tmp_path: Path) -> None:
+FORGED = {
+    "x-hindcast-arm": "treated", "x-hindcast-rollout": "other", "X-Hindcast-Assignment": "random",
+    "x-hindcast-propensity": "0.5", "x-hindcast-score": "1", "x-hindcast-scores": "1", "x-hindcast-attempt": "2",
+    "x-hindcast-retry-of": "x", "x-hindcast-tags": "team:a, hindcast:classifier, HINDCAST:batch",
+}  # fmt: skip
+
+
+def test_what_the_proxy_logs_holds_no_key_and_nothing_forged(proxy: str, upstream: Provider, tmp_path: Path) -> None:
     client = openai.OpenAI(api_key="sk-caller-secret", base_url=proxy, max_retries=0)
     client.chat.completions.create(
-        model="gpt-4o", messages=[{"role": "user", "content": "Hi."}], extra_headers={"x-hindcast-agent": "writer"}
+        model="gpt-4o",
+        messages=[{"role": "user", "content": "Hi."}],
+        extra_headers={"x-hindcast-agent": "writer", **FORGED},
     )
     log = tmp_path / "calls.jsonl"
     for _ in range(100):
@@ -81,7 +90,10 @@ def test_what_the_proxy_logs_holds_no_key(proxy: str, upstream: Provider, tmp_pa
         asked(proxy, "/healthz")
     text = log.read_text()
     assert "secret" not in text
-    assert json.loads(text)["rollout"] == "served"
+    line = json.loads(text)
+    assert line["rollout"] == "served"
+    assert line["tags"] == ["team:a"]
+    assert not {"arm", "assignment", "propensity", "score", "scores", "attempt", "retry_of"} & set(line)
     store = Store(tmp_path / "s.duckdb")
     ingest(store, [log])
     with store.read() as con:
