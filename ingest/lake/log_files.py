@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from ingest.detect.file_format import recognise
 from ingest.errors import InputError
 from ingest.files.call_bodies import is_body
 from ingest.format_contract import Format
+from ingest.lake.parquet_logs import recognise_parquet
 from ingest.lake.plan import TASK_BYTES, LogFile
 from ingest.pipeline.found_files import find_files
 from ingest.pipeline.report import IngestReport
@@ -42,6 +46,7 @@ def find(
     mapping: Any,
     forced: Format | None,
     tell: Callable[[str], None] | None = None,
+    task_bytes: int = TASK_BYTES,
 ) -> tuple[list[SourceFile], list[Found]]:
     """(all files in order, those to be read). Raises InputError if there is nothing that could be read."""
     sources: list[SourceFile] = []
@@ -63,9 +68,12 @@ def find(
                 source.number, "", "", str(source.path), source.size, source.fingerprint, source.mtime_ns // 1000,
                 known.format, known.name, known.shape, known.splittable, known.compressed,
             )  # fmt: skip
+            if known.shape == "parquet" and log.size > task_bytes:
+                groups = _groups(open_place(str(source.path.parent)), source.path.name, mapping, forced)
+                log = msgspec.structs.replace(log, groups=groups)
             found.append(Found(source, log))
     for address in (str(path) for path in paths if is_url(str(path))):
-        _find_objects(store, address, sources, found, mapping, forced)
+        _find_objects(store, address, sources, found, mapping, forced, task_bytes)
     objects = sum(1 for one in found if one.log.logs)
     if tell is not None and objects >= MANY:
         tell(
@@ -76,7 +84,13 @@ def find(
 
 
 def _find_objects(
-    store: LakeStore, address: str, sources: list[SourceFile], found: list[Found], mapping: Any, forced: Format | None
+    store: LakeStore,
+    address: str,
+    sources: list[SourceFile],
+    found: list[Found],
+    mapping: Any,
+    forced: Format | None,
+    task_bytes: int,
 ) -> None:
     folder, _, last = address.rpartition("/")
     place, prefix = (open_place(folder + "/"), last) if last else (open_place(address), "")
@@ -96,7 +110,13 @@ def _find_objects(
                 source.mode = "unchanged"
                 continue
             source.mode = "reread"
-        found.append(Found(source, _object(place, one, source, mapping, forced)))
+        found.append(Found(source, _object(place, one, source, mapping, forced, task_bytes)))
+
+
+def _groups(place: Place, name: str, mapping: Any, forced: Format | None) -> list[int]:
+    with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
+        found = recognise_parquet(place, name, Path(folder), mapping, forced)
+    return found[1] if found else []
 
 
 def _known(store: LakeStore) -> dict[str, tuple[int, str, bool, str, dict[str, int]]]:
@@ -113,21 +133,27 @@ def _known(store: LakeStore) -> dict[str, tuple[int, str, bool, str, dict[str, i
     }
 
 
-def _object(place: Place, one: Listed, source: SourceFile, mapping: Any, forced: Format | None) -> LogFile:
+def _object(
+    place: Place, one: Listed, source: SourceFile, mapping: Any, forced: Format | None, task_bytes: int
+) -> LogFile:
     """A large object is recognised by its beginning, as it may be split; small ones by whoever reads them."""
     told: dict[str, Any] = {"format": None, "title": "", "shape": "", "split": False, "compressed": False}
-    if one.size > TASK_BYTES or forced is not None:
+    if one.size > task_bytes or forced is not None:
+        groups: list[int] = []
         with tempfile.TemporaryDirectory(prefix="hindcast-") as folder:
             head = Path(folder) / Path(one.name).name
-            head.write_bytes(place.read(one.name, 0, min(_HEAD, one.size)))
-            try:
-                known = recognise(head, mapping=mapping, forced=forced)
-            except InputError:
-                known = None
+            data = place.read(one.name, 0, min(_HEAD, one.size))
+            known = None
+            if data.startswith(b"PAR1"):
+                known, groups = recognise_parquet(place, one.name, Path(folder), mapping, forced) or (None, [])
+            else:
+                head.write_bytes(data)
+                with suppress(InputError):
+                    known = recognise(head, mapping=mapping, forced=forced)
         if known is not None:
             told = {
                 "format": known.format, "title": known.name, "shape": known.shape, "split": known.splittable,
-                "compressed": known.compressed,
+                "compressed": known.compressed, "groups": groups,
             }  # fmt: skip
     source.format = told["title"]
     return LogFile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ingest.format_contract import Context
 from ingest.lake import plan
 from ingest.lake.job import Job
 from ingest.lake.objects import write_table
+from ingest.lake.parquet_logs import write_groups
 from ingest.pipeline.parse_rows import Piece, Task
 from ingest.pipeline.tasks import run_task
 from ingest.places.open_place import open_place
@@ -97,6 +98,7 @@ class _Parse:
     job: Job
     task: plan.TaskPlan
     folder: Path
+    rows: int | None = None  # of the row groups that are read
 
     def run(self) -> Parsed:
         parsed = Parsed(0, {}, {}, [], {}, [], False, False, False)
@@ -112,6 +114,8 @@ class _Parse:
             segments += run_task(Task(0, together), self.job.rules(), folder)
         parsed.hashed = any(segment.hashed for segment in segments)
         parsed.counts = [_counts(number, one) for segment in segments for number, one in segment.counts.items()]
+        if self.rows is not None and parsed.counts:
+            parsed.counts[-1].lines += self.rows
         _Writer(self.job, self.task.token, [one for one in segments if one.calls], parsed).write()
         return parsed
 
@@ -141,12 +145,16 @@ class _Parse:
                 if is_printed(title, handle.read(1 << 16)):
                     parsed.printed.append(number)
                     return None
+        elif file.groups:
+            path = self._row_groups(number, file)
         elif not ranged:
             path = plan.local_path(file, self.folder / "objects")
         else:
             path = context_path
         parsed.formats[number], parsed.shapes[number] = title, shape
         base = Piece(number, path, name, shape, context)  # type: ignore[arg-type]
+        if file.groups:
+            return replace(base, last=self.task.end >= len(file.groups))
         if not ranged:
             return base
         whole = len(self.task.files) > 1 or (self.task.start == 0 and self.task.end >= file.size)
@@ -157,6 +165,13 @@ class _Parse:
             number, path, name, shape, context,  # type: ignore[arg-type]
             start=offset, end=offset + len(data), data=data, last=end >= file.size,
         )  # fmt: skip
+
+    def _row_groups(self, number: int, file: plan.LogFile) -> Path:
+        """The task's row groups of a Parquet log as a file."""
+        path = self.folder / f"groups-{number}.parquet"
+        logs, key = (file.logs, file.name) if file.logs else (str(Path(file.path).parent), Path(file.path).name)
+        self.rows = write_groups(open_place(logs), key, self.task.start, self.task.end, path)
+        return path
 
 
 def _fetched(logs: str, address: str) -> bytes | None:

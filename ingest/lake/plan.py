@@ -15,6 +15,7 @@ from ingest.places.place import Place
 
 TASK_BYTES: Final = 32 << 20  # of a task's part of the log, which goes on to the end of the line that stands there
 MOST_FILES: Final = 2000  # of a task
+_FETCHED: Final = 64 << 20  # bytes of an object that are held at once
 
 
 class LogFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,10 +33,14 @@ class LogFile(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: str
     split: bool  # into ranges of whole lines
     compressed: bool
+    groups: list[int] = []  # of Parquet that is read by row groups: their bytes
 
 
 class TaskPlan(msgspec.Struct, frozen=True):
-    """A range of one file, or several whole files. `token` names what it makes: the same for the same input."""
+    """A range of one file (bytes, or row groups where it has `groups`), or several whole files.
+
+    `token` names what it makes: the same for the same input.
+    """
 
     number: int
     files: list[int]
@@ -62,6 +67,11 @@ class Plan(msgspec.Struct, frozen=True):
     files: list[LogFile]
     tasks: list[TaskPlan]
 
+    def bytes_of(self, task: TaskPlan) -> int:
+        """What a task reads."""
+        groups = self.files[task.files[0]].groups
+        return sum(groups[task.start : task.end]) if groups else task.end - task.start
+
 
 def cut(files: Iterable[LogFile], rules: Rules, buckets: int, program: str, task_bytes: int = TASK_BYTES) -> Plan:
     """The plan in the order of the files: ranges of large ones, small ones together."""
@@ -78,6 +88,10 @@ def cut(files: Iterable[LogFile], rules: Rules, buckets: int, program: str, task
 
     for numbers in _together(given, task_bytes):
         first = given[numbers[0]]
+        if len(numbers) == 1 and first.groups:
+            for start, end in _ranges(first.groups, task_bytes):
+                add(numbers, start, end)
+            continue
         if len(numbers) > 1 or not first.split or first.size <= task_bytes:
             add(numbers, 0, sum(given[n].size for n in numbers))
             continue
@@ -90,13 +104,26 @@ def _together(files: list[LogFile], task_bytes: int) -> Iterator[list[int]]:
     held: list[int] = []
     size = 0
     for place, file in enumerate(files):
-        if held and (size + file.size > task_bytes or len(held) >= MOST_FILES):
+        if held and (size + file.size > task_bytes or file.groups or len(held) >= MOST_FILES):
             yield held
             held, size = [], 0
         held.append(place)
         size += file.size
+        if file.groups:
+            yield held
+            held, size = [], 0
     if held:
         yield held
+
+
+def _ranges(groups: list[int], task_bytes: int) -> Iterator[tuple[int, int]]:
+    start = size = 0
+    for place, one in enumerate(groups):
+        if place > start and size + one > task_bytes:
+            yield start, place
+            start, size = place, 0
+        size += one
+    yield start, len(groups)
 
 
 def identity(plan: Plan, commit: int) -> str:
@@ -145,5 +172,8 @@ def local_path(file: LogFile, folder: Path) -> Path:
     if ".." in Path(file.name).parts:
         path = folder / hashlib.sha256(file.name.encode()).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(open_place(file.logs).read(file.name))
+    place = open_place(file.logs)
+    with path.open("wb") as out:
+        for start in range(0, file.size, _FETCHED):
+            out.write(place.read(file.name, start, min(start + _FETCHED, file.size)))
     return path

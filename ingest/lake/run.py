@@ -83,7 +83,9 @@ def ingest_into_lake(
         if state is not None:
             _same_privacy(store, state, rules)
         report = IngestReport()
-        sources, found = log_files.find(store, given, report, mapping=chosen, forced=forced, tell=tell)
+        sources, found = log_files.find(
+            store, given, report, mapping=chosen, forced=forced, tell=tell, task_bytes=task_bytes
+        )
         if state is None:
             store.buckets = buckets or buckets_for(sum(one.log.size for one in found), executor)
             state = store.make()
@@ -210,10 +212,10 @@ class _Run:
     def _parse(self) -> dict[int, Parsed]:
         tasks = self.plan.tasks
         if self.progress:
-            self.progress.total(sum(task.end - task.start for task in tasks))
+            self.progress.total(sum(map(self.plan.bytes_of, tasks)))
         for place, _ in enumerate(self._map(parse, [task.number for task in tasks])):
             if self.progress:
-                self.progress.advance(tasks[place].end - tasks[place].start)
+                self.progress.advance(self.plan.bytes_of(tasks[place]))
         found = {task.number: result(self.job, task.number) for task in tasks}
         for one in found.values():
             for place, format in one.formats.items():

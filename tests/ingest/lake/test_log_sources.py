@@ -166,6 +166,28 @@ def test_layouts_of_tools_are_read_by_their_prefix(tmp_path: Path) -> None:
     assert [one for one in report.passed_over if "permission-check: the file is empty" not in one] == []
 
 
+def test_a_large_parquet_log_is_read_by_its_row_groups(tmp_path: Path) -> None:
+    rows = [
+        {
+            "hindcast": 1, "start_time": f"2026-03-02T10:00:{n:02}Z", "request_model": "gpt-4o", "output_tokens": 7,
+            "input_tokens": 100 + n // 2, "agent": f"agent_{n % 3}",
+            "input_messages": [{"role": "user", "content": f"Item {n % 9}"}],
+        }
+        for n in range(40)
+    ]  # fmt: skip
+    rows[39] = rows[3]  # a row that repeats one of another group is a call of its own
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "calls.parquet", row_group_size=10)
+    found = []
+    for task_bytes in (500, 1 << 25):
+        lake = LakeStore(f"{tmp_path}/lake-{task_bytes}/")
+        report = ingest_into_lake(lake, [tmp_path / "calls.parquet"], Here(), LakePricing, task_bytes=task_bytes)
+        assert (report.calls, report.rows) == (40, 40)
+        with lake.read() as con:
+            found.append(con.execute("SELECT * FROM costs ORDER BY call_no").fetchall())
+        assert len(list((tmp_path / f"lake-{task_bytes}/calls").iterdir())) == (4 if task_bytes == 500 else 1)
+    assert found[0] == found[1]
+
+
 @pytest.mark.slow
 def test_of_a_bucket_only_what_is_new_or_changed_is_read_and_it_replaces_its_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
