@@ -41,6 +41,10 @@ class Kind:
 
 KINDS: Final[dict[str, Kind]] = {
     "new_agent": Kind("new agent or feature", "set a budget gate for it and a cheaper default model"),
+    "renamed": Kind("another name, as it seems", "none needed for what ran before; a budget gate for what it grew by"),
+    "runs_again": Kind("a job that runs again", "put it in the forecast; a budget gate if nobody planned it"),
+    "alias_moved": Kind("the same name, another model", "name the model's version, or agree with the new one",
+                        "the same name, another model"),
     "model_switch": Kind("calls moved to another model", "route back by task the calls that do not need it",
                          "calls moved to another model"),
     "prompt_growth": Kind("longer prompts", "trim or compress the prompt, retrieve less", "shorter prompts"),
@@ -70,7 +74,7 @@ KINDS: Final[dict[str, Kind]] = {
     "fan_out": Kind("more calls per request", "run fewer agents side by side, share what they ask for",
                     "fewer calls per request"),
     "other_fees": Kind("fees, audio or images", "see the calls behind it", "fees, audio or images"),
-    "gone": Kind("no longer runs", "none needed"),
+    "gone": Kind("no longer in the log", "none needed if it was stopped; else look for its log"),
     "smaller": Kind("smaller changes", "none needed"),
 }  # fmt: skip
 # what a factor is called when no specific signature claims it; shrinking has the same name and another sign
@@ -105,6 +109,8 @@ class Cause:
     def fix(self) -> str:
         """What to do about it; nothing about what lowers the amount."""
         kind = KINDS[self.cause]
+        if self.delta < 0 and self.cause == "traffic" and self.segments == [{}]:
+            return "none needed, if the log is complete"
         return "none needed: it lowers the amount" if self.delta < 0 and kind.less else kind.fix
 
     @property
@@ -155,7 +161,7 @@ def claim(cause: Cause, queries: CallQueries) -> Cause:
         facts = queries.facts(scope_of(cause), "cut")
         cut = [facts.figures["cut"][i] or 0.0 for i in (0, 1)]
         if facts.calls[1] and cut[1] / facts.calls[1] > 2 * cut[0] / max(facts.calls[0], 1) + 0.01:
-            return _with_evidence(
+            return with_evidence(
                 cause, f"{formatting.share(cut[1] / facts.calls[1])} of answers stop at the token limit"
             )
     return cause
@@ -166,10 +172,13 @@ def scope_of(cause: Cause) -> list[Segment]:
     return cause.segments or [{}]
 
 
-def _with_evidence(cause: Cause, *evidence: str, name: str | None = None) -> Cause:
+def with_evidence(
+    cause: Cause, *evidence: str, name: str | None = None, z: float | None = None, saves: int | None = None
+) -> Cause:
     """The cause with evidence; a name of COUNTED is a signature that was counted in the calls, not inferred."""
-    z = max(cause.z, MIN_EVIDENCE) if name in COUNTED else cause.z
-    return replace(cause, cause=name or cause.cause, z=z, evidence=[*cause.evidence, *evidence])
+    z = z if z is not None else max(cause.z, MIN_EVIDENCE) if name in COUNTED else cause.z
+    saves = cause.saves if saves is None else saves
+    return replace(cause, cause=name or cause.cause, z=z, saves=saves, evidence=[*cause.evidence, *evidence])
 
 
 def _traffic(cause: Cause, queries: CallQueries) -> Cause:
@@ -177,7 +186,7 @@ def _traffic(cause: Cause, queries: CallQueries) -> Cause:
     more = f"{facts.calls[0]:,.0f} -> {facts.calls[1]:,.0f} calls"
     if facts.after("sessions"):
         more += f" in {facts.before('sessions'):,.0f} -> {facts.after('sessions'):,.0f} sessions"
-    return _with_evidence(cause, more)
+    return with_evidence(cause, more)
 
 
 def _fan_out(cause: Cause, queries: CallQueries) -> Cause:
@@ -188,7 +197,7 @@ def _fan_out(cause: Cause, queries: CallQueries) -> Cause:
             f"; {facts.before('repeats'):,.0f} -> {facts.after('repeats'):,.0f} of them repeat an earlier request "
             "of the day word for word"
         )
-    return _with_evidence(cause, told)
+    return with_evidence(cause, told)
 
 
 def _prompt(cause: Cause, queries: CallQueries) -> Cause:
@@ -200,7 +209,7 @@ def _prompt(cause: Cause, queries: CallQueries) -> Cause:
         later = _explained([(2, n, before, now) for turn, n, before, now in turns if turn > 1], 1)
         if max(rising, later) > every:
             first, last = turns[0], max(turns[1:], key=lambda t: (t[1] * (t[0] - 1), t[0]))
-            return _with_evidence(
+            return with_evidence(
                 cause,
                 f"the first call of a session reads {first[2]:,.0f} -> {first[3]:,.0f} tokens",
                 f"call {last[0]} reads {last[2]:,.0f} -> {last[3]:,.0f}",
@@ -208,10 +217,10 @@ def _prompt(cause: Cause, queries: CallQueries) -> Cause:
             )
     if facts.known("tools") and facts.after("tools") > facts.before("tools") + 0.5:
         told = f"{facts.before('tools'):.1f} -> {facts.after('tools'):.1f} tools are defined per call"
-        return _with_evidence(cause, told, name="tool_bloat")
+        return with_evidence(cause, told, name="tool_bloat")
     versions = facts.after("versions")
     return (
-        _with_evidence(cause, f"{versions:,.0f} prompt versions in use")
+        with_evidence(cause, f"{versions:,.0f} prompt versions in use")
         if versions > facts.before("versions")
         else cause
     )
@@ -232,26 +241,26 @@ def _cache(cause: Cause, queries: CallQueries) -> Cause:
     if reason == lost_prefixes.COLD:
         told = f"calls that begin a conversation uncached are {turns}"
         if found.beside[1] < MOST:
-            return _with_evidence(cause, told, name="cold_starts")
+            return with_evidence(cause, told, name="cold_starts")
         while_running = f"{formatting.share(found.beside[1])} of them while another call of the agent was running"
-        return _with_evidence(cause, told, while_running, name="cold_fan_out")
+        return with_evidence(cause, told, while_running, name="cold_fan_out")
     if reason == lost_prefixes.EXPIRED:
         told = f"turns that come after the cache's life are {turns}"
         hour = found.for_an_hour
         if hour[1] > hour[0] - HOURLY:
-            return _with_evidence(cause, told, name="cache_expired")
+            return with_evidence(cause, told, name="cache_expired")
         kept = f"{formatting.share(hour[1])} of what is written is kept for an hour, {formatting.share(hour[0])} before"
-        return _with_evidence(cause, kept, told, name="cache_life_changed")
+        return with_evidence(cause, kept, told, name="cache_life_changed")
     if reason == lost_prefixes.MODEL:
-        return _with_evidence(cause, f"turns on another model than the one before are {turns}", name="model_changes")
+        return with_evidence(cause, f"turns on another model than the one before are {turns}", name="model_changes")
     broken = lost_prefixes.broken_prefix(queries, scope)
     told = f"turns that lost the prefix of the one before within its life are {turns}"
     if broken is None:  # the log keeps no messages, or they are all there: the provider dropped them
-        return _with_evidence(cause, told)
+        return with_evidence(cause, told)
     role = f" ({broken.role})" if broken.role else ""
     where = f"message {broken.message}{role}" + (f", byte {broken.byte:,}" if broken.byte is not None else "")
     at = f"turn {broken.turn} of call {broken.call_no} differs from the turn before at {where}"
-    return _with_evidence(
+    return with_evidence(
         cause, told, at, f"{broken.alike} of {broken.compared} such turns at that message", name="prefix_changed"
     )
 
@@ -270,7 +279,7 @@ def _new(cause: Cause, queries: CallQueries) -> Cause:
         first = queries.first_seen(name, value)
         if first and first > max(queries.days, default=first):
             told.append(f"{name} {value} was first seen on {first}")
-    return _with_evidence(cause, *told)
+    return with_evidence(cause, *told)
 
 
 def missing_usage(

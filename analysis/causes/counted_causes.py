@@ -202,8 +202,45 @@ def counted(
 ) -> tuple[list[Cause], list[Effect], Changes]:
     """The counted causes, the effects without their part, and the changes that are left to place.
 
-    Nothing is counted where no segment's calls grew beyond their ordinary wobble by `floor`.
+    Nothing is counted where no segment's calls grew beyond their ordinary wobble by `floor`. A user whose calls are in
+    all segments alike passes for what the whole day did: where that is most of the change, it is looked for in whole.
     """
+    found = _counted(effects, universe, queries, by, floor, actual)
+    day = [e for e in effects if e.shared]
+    grown = sum(e.delta for e in day)
+    if grown >= floor and 2 * grown >= sum(e.delta for e in effects) and max(e.z for e in day) > GROWING:
+        again = _counted(*_unshared(effects, universe), queries, by, floor, actual)
+        if any(cause.cause == "user_surge" and cause.delta >= OWNED * grown for cause in again[0]):
+            return again
+    return found
+
+
+def _unshared(
+    effects: Sequence[Effect], universe: Mapping[str, Mapping[Key, tuple[float, float]]]
+) -> tuple[list[Effect], Changes]:
+    """The volume of each segment in one piece, with the part that the whole day did to all of them."""
+    shared = {key_of(e.segment): e for e in effects if e.shared}
+    changes: Changes = {factor: dict(members) for factor, members in universe.items()}
+    merged = []
+    for effect in effects:
+        part = shared.get(key_of(effect.segment))
+        if effect.shared:
+            continue
+        if effect.factor == VOLUME and part is not None:
+            effect = replace(effect, delta=effect.delta + part.delta, change=effect.change + part.change)
+            changes[VOLUME][key_of(effect.segment)] = (effect.change, effect.spread)
+        merged.append(effect)
+    return merged, changes
+
+
+def _counted(
+    effects: Sequence[Effect],
+    universe: Mapping[str, Mapping[Key, tuple[float, float]]],
+    queries: CallQueries,
+    by: Sequence[str],
+    floor: float,
+    actual: int,
+) -> tuple[list[Cause], list[Effect], Changes]:
     pool = GrowthPool(effects, universe)
     growing = pool.growing()
     small = bool(growing) and queries.calls() <= SMALL

@@ -22,6 +22,7 @@ from analysis.causes.cause_signatures import (
     missing_usage,
     without,
 )
+from analysis.causes.changed_names import tell_names
 from analysis.causes.counted_causes import counted
 from analysis.causes.segment_localization import Effect, Universe, place
 
@@ -89,7 +90,7 @@ def find(
     causes += [
         claim(cause, queries) if id(cause) in telling and i < LOOKED_INTO else cause for i, cause in enumerate(placed)
     ]
-    causes = _merge(find_agent_loops(causes, queries))
+    causes = tell_names(_merge(find_agent_loops(causes, queries)), queries)
     causes.sort(key=lambda cause: _rank(cause, direction))
     if rest:
         causes.append(replace(cause_of("smaller", [], rest), z=0.0))

@@ -50,7 +50,9 @@ _AS_NOUN = {
     "conversations change their model": "conversations that change their model",
     "price change": "a price change",
     "work left the batch tier": "work that left the batch tier",
-    "no longer runs": "what no longer runs",
+    "no longer in the log": "what is no longer in the log",
+    "the same name, another model": "a model's name that another model answers",
+    "another name, as it seems": "what has another name, as it seems,",
 }
 
 MOST_PLACES: Final = 3  # that are named in a sentence
@@ -69,6 +71,9 @@ SPECIFIC = (
     "cache_expired",
     "cache_life_changed",
     "model_changes",
+    "renamed",
+    "runs_again",
+    "alias_moved",
 )
 
 
@@ -235,6 +240,15 @@ def _reason(d: Diagnosis) -> list[str]:
     began = [f"It began on {formatting.day(d.onset)}."] if d.onset and d.onset != d.day else []
     found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
     if found is None:
+        most = next((f for f in d.causes if (f.delta > 0) == (d.delta > 0)), None)
+        if (
+            most
+            and len(most.cause.effects) > 1
+            and most.cause.cause != "smaller"
+            and abs(most.delta) * 2 > abs(d.delta)
+        ):
+            told = f"{as_noun(most.cause.title)} in {places(most.cause.segments)}, {amount(d, most.delta, sign=True)}"
+            return [f"{_unremarkable(d)} {told}.", *began]
         top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
         return [f"{_unremarkable(d)} {place(top.segment)}: {sentence(top)}.", *began]
     inside = [(e.segment, e.factor) for e in found.cause.effects]
