@@ -1,8 +1,9 @@
 """How near forecasts of daily cost come on 14 held-out days, how often their ranges hold, and what commitments lose.
 
 Made worlds (levels, weekends, growth, past jumps and spikes, heavy tails, drift, gaps) beside AutoETS, where
-statsforecast is installed. With `--rates` the clients of ServeGen (43 clients, 14 days): days held out after a week,
-and provisioned units chosen on the first week and paid in the second.
+statsforecast is installed. With `--rates` the clients of ServeGen (43 clients, 14 days): the days after the first 7 to
+11 held out, and provisioned units chosen on the first week and paid in the second. Intervals draw whole clients: the
+origins of one client are not independent.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ HELD_OUT = 14
 KNOWN = (28, 42, 84)
 STABLE = ("flat", "growth", "new level", "heavy tails", "autocorrelated", "spike", "idle weekends")
 OTHER = ("drift", "spikes", "gaps", "noisy")
+KNOWN_SERVED = (7, 8, 9, 10, 11)
 PRICES = (0.3, 0.5, 0.7)  # of a unit, beside what it serves at the API's price
 
 
@@ -68,15 +70,20 @@ def world(rng: np.random.Generator, kind: str, known: int) -> tuple[list[date], 
     return days, usd.astype(np.float64)
 
 
-def auto_ets() -> Callable[[Float64Array], float] | None:
-    """The sum of the next HELD_OUT days by AutoETS; None where statsforecast is not installed."""
+Peer = Callable[[Float64Array, int], tuple[float, float, float]]
+
+
+def auto_ets() -> Peer | None:
+    """The sum of the next days by AutoETS, and of the ends of their 80 % ranges; None where statsforecast is not
+    installed."""
     if find_spec("statsforecast") is None:
         return None
     warnings.filterwarnings("ignore")
     models: Any = import_module("statsforecast.models")
 
-    def foreseen(usd: Float64Array) -> float:
-        return float(models.AutoETS(season_length=7).forecast(y=usd, h=HELD_OUT)["mean"].sum())
+    def foreseen(usd: Float64Array, ahead: int) -> tuple[float, float, float]:
+        told = models.AutoETS(season_length=7).forecast(y=usd, h=ahead, level=[80])
+        return tuple(float(told[name].sum()) for name in ("mean", "lo-80", "hi-80"))  # type: ignore[return-value]
 
     return foreseen
 
@@ -92,7 +99,7 @@ def made_worlds(per: int, seed: int) -> None:
                 if made is None:
                     continue
                 told = made.over(days[known:])
-                other = peer(usd[:known]) if peer else float("nan")
+                other = peer(usd[:known], HELD_OUT)[0] if peer else float("nan")
                 rows.append((kind, float(usd[known:].sum()), told.usd, told.low, told.high, other))
     print(f"{len(rows)} made worlds, seed {seed}, {HELD_OUT} days held out")
     print(
@@ -121,23 +128,57 @@ def clients(path: Path) -> dict[str, Float64Array]:
     return {**found, "all": np.sum(list(found.values()), axis=0)}
 
 
+Row = tuple[str, int, float, dict[str, tuple[float, float, float]]]
+
+
 def served(found: dict[str, Float64Array]) -> None:
+    """Errors count at most 1, or clients that stop would be all that is seen. The model's sizes were chosen on the
+    clients with even numbers; the odd ones show what they are worth elsewhere."""
     days = [START + timedelta(days=number) for number in range(14)]
-    print("ServeGen: days held out after the first ones, by client")
-    for known in (7, 8, 9, 10, 11):
-        rows = []
-        for slots in found.values():
-            daily = slots.reshape(14, 144).sum(axis=1)
-            if (daily[:known] > 0).sum() < 5 or not daily[known:].sum():
+    peer, rows = auto_ets(), list[Row]()
+    for name, slots in found.items():
+        daily = slots.reshape(14, 144).sum(axis=1)
+        for known in KNOWN_SERVED:
+            usd = daily[:known]
+            made = forecast(dict(zip(days[:known], usd.tolist(), strict=True)), days[:known], days[-1])
+            if made is None or (usd > 0).sum() < 5 or not daily[known:].sum():
                 continue
-            made = forecast(dict(zip(days[:known], daily[:known].tolist(), strict=True)), days[:known], days[-1])
-            if made is not None:
-                told = made.over(days[known:])
-                rows.append((daily[known:].sum(), told.usd, told.low, told.high))
-        truth, usd, low, high = np.array(rows).T
-        held = float(np.mean((low <= truth) & (truth <= high)))
-        print(f"  {known:2} days known: {len(rows)} clients, median error {np.median(np.abs(usd / truth - 1)):.3f}, "
-              f"range holds {held:.3f}")  # fmt: skip
+            told = made.over(days[known:])
+            week = float(np.resize(usd[-7:], 14 - known).sum())
+            by = {"hindcast": (told.usd, told.low, told.high), "week before": (week, np.nan, np.nan)}
+            rows.append(
+                (name, known, float(daily[known:].sum()), by | ({"AutoETS": peer(usd, 14 - known)} if peer else {}))
+            )
+    print("ServeGen: the days after the first ones held out, by client (95 % interval by client)")
+    groups = {
+        "all": rows,
+        **{f"{known} days known": [row for row in rows if row[1] == known] for known in KNOWN_SERVED},
+        "even clients": [row for row in rows if row[0] != "all" and int(row[0]) % 2 == 0],
+        "odd clients": [row for row in rows if row[0] != "all" and int(row[0]) % 2 == 1],
+    }
+    for title, kept in groups.items():
+        print(f"  {title}: {len(kept)} forecasts of {len({row[0] for row in kept})} series")
+        for name in rows[0][3]:
+            error = by_client(kept, lambda row: min(abs(row[3][name][0] / row[2] - 1), 1.0))  # noqa: B023
+            held = by_client(kept, lambda row: float(row[3][name][1] <= row[2] <= row[3][name][2]))  # noqa: B023
+            median = float(np.median([abs(row[3][name][0] / row[2] - 1) for row in kept]))
+            ranges = "" if name == "week before" else f", range holds {told_of(held)}"
+            print(f"    {name:12} median error {median:.3f}, mean {told_of(error)}{ranges}")
+
+
+def by_client(rows: list[Row], value: Callable[[Row], float]) -> tuple[float, float, float]:
+    """The mean over the rows, and its 95 % interval from drawing clients."""
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        sums.setdefault(row[0], []).append(value(row))
+    total, size = np.array([(sum(each), len(each)) for each in sums.values()]).T
+    drawn = np.random.default_rng(0).integers(0, len(total), (2000, len(total)))
+    low, high = np.quantile(total[drawn].sum(axis=1) / size[drawn].sum(axis=1), [0.025, 0.975])
+    return float(total.sum() / size.sum()), float(low), float(high)
+
+
+def told_of(found: tuple[float, float, float]) -> str:
+    return f"{found[0]:.3f} ({found[1]:.2f} to {found[2]:.2f})"
 
 
 def committed(found: dict[str, Float64Array]) -> None:

@@ -18,9 +18,10 @@ import numpy as np
 
 from analysis.array_types import Float64Array
 
-NOISE: Final = (0.003, 0.02, 0.05, 0.1, 0.17, 0.28, 0.45, 0.75)
+NOISE: Final = (0.003, 0.02, 0.05, 0.1, 0.17, 0.28, 0.45, 0.75, 1.4)
 DRIFT: Final = (0.0, 0.015, 0.04, 0.1, 0.2, 0.45, 0.9)
 WEEKDAY: Final = (0.03, 0.25, 1.2)
+WEEKDAY_PRIOR: Final = (0.6, 0.3, 0.1)  # one week cannot tell a weekday from a burst: bursts are commoner
 DRIFT_PRIOR: Final = (0.3, 0.06, 0.08, 0.12, 0.16, 0.16, 0.12)
 ORDINARY: Final = 0.12  # noise of an ordinary log, and how many days that prior is worth
 ORDINARY_DAYS: Final = 1.5
@@ -150,8 +151,9 @@ def mixture(courses: Sequence[tuple[float, Course]]) -> Course:
 
 def _grid() -> tuple[Float64Array, ...]:
     """Noise, drift, slope, weekday spread and prior of every grid point."""
-    points = product(NOISE, zip(DRIFT, DRIFT_PRIOR, strict=True), zip(SLOPE, SLOPE_PRIOR, strict=True), WEEKDAY)
-    rows = np.array([(noise, *drift, *slope, weekday) for noise, drift, slope, weekday in points])
-    noise, drift, drift_prior, slope, slope_prior, weekday = rows.T
+    sizes = ((DRIFT, DRIFT_PRIOR), (SLOPE, SLOPE_PRIOR), (WEEKDAY, WEEKDAY_PRIOR))
+    points = product(NOISE, *(zip(*one, strict=True) for one in sizes))
+    rows = np.array([(noise, *drift, *slope, *weekday) for noise, drift, slope, weekday in points])
+    noise, drift, drift_prior, slope, slope_prior, weekday, weekday_prior = rows.T
     ordinary = noise**-ORDINARY_DAYS * np.exp(-0.5 * ORDINARY_DAYS * (ORDINARY / np.maximum(noise, 0.02)) ** 2)
-    return noise, drift, slope, weekday, drift_prior * slope_prior * ordinary
+    return noise, drift, slope, weekday, drift_prior * slope_prior * weekday_prior * ordinary

@@ -96,3 +96,20 @@ def test_any_history_gives_an_ordered_finite_range(usd: dict[date, float]) -> No
         return
     told = found.over(found.days)
     assert 0 <= told.low <= told.usd <= told.high < float("inf")
+
+
+def test_bursts_of_one_week_are_no_weekdays() -> None:
+    """Days on and off in the first week say nothing of what the same weekdays cost in the next."""
+    bursts = [17.0, 18.0, 0.3, 0.2, 0.2, 0.2, 18.0, 0.4, 17.5, 17.9, 17.3]
+    found = forecast(dict(zip(days(11), bursts, strict=True)), days(11), days(18)[-1])
+    assert found is not None
+    assert max(found.per_day) < 3 * max(bursts)
+
+
+def test_a_level_may_begin_after_the_first_of_some_odd_days() -> None:
+    fall = [18, 20, 18, 21, 22, 17.5, 20, 23, 9, 1, 1.8, 1.6, 1]
+    found = forecast(dict(zip(days(13), fall, strict=True)), days(13), days(20)[-1])
+    assert found is not None
+    told = found.over(found.days)
+    assert told.low < 9.5  # a week of the last four days
+    assert told.usd < 70
