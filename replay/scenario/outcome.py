@@ -52,7 +52,7 @@ def work_out(store: Store, scenario: Scenario) -> Outcome:
     unchanged = bill_forecast(store)
     growth = scenario.growth_per_day()
     bought = bool(scenario.throughput or scenario.batch or scenario.seats or scenario.models or scenario.prices)
-    logged = window(store, *unchanged.basis) if bought else None
+    logged = window(store, *unchanged.basis, growth) if bought else None
     factor = _prices(logged, scenario.prices) if logged and scenario.prices else None
     changed = growth is not None or factor is not None
     found: list[Commitment] = []

@@ -50,15 +50,31 @@ def choose(demand: Float64Array, api: Float64Array, minutes: float, plan: Plan) 
     return int(units[np.argmin(costs(demand, api, minutes, units, plan.usd_per_unit_hour))])
 
 
+@dataclass(frozen=True)
+class Regret:
+    """`units` chosen on the past, and what they cost on held-out slots beyond the best choice there, as a share of what
+    the API alone would have cost: `lost`, and `unavoidable`, what is lost even by who knows the volume of the held-out
+    slots beforehand, and the pattern of the past."""
+
+    units: int
+    lost: float
+    unavoidable: float
+
+
 def regret(
-    past: tuple[Float64Array, Float64Array], held_out: tuple[Float64Array, Float64Array], minutes: float, plan: Plan
-) -> tuple[int, float]:
-    """Units chosen on the past, and what they cost on held-out slots beyond the best choice there, as a share of what
-    the API alone would have cost."""
-    chosen = choose(*past, minutes, plan)
+    past: tuple[Float64Array, Float64Array],
+    held_out: tuple[Float64Array, Float64Array],
+    minutes: float,
+    plan: Plan,
+    volume: float = 1.0,
+) -> Regret:
+    """Units chosen on the slots of the past at `volume` times their demand, scored on held-out slots. Each of them:
+    demand in units, and dollars at the API."""
     demand, api = held_out
+    true_volume = float(demand.mean() / past[0].mean()) if len(demand) and past[0].any() else 1.0
+    chosen = [choose(past[0] * times, past[1] * times, minutes, plan) for times in (volume, true_volume)]
     units = np.unique(np.append(choices(demand, plan), chosen))
     found = costs(demand, api, minutes, units, plan.usd_per_unit_hour)
-    mine = found[np.searchsorted(units, chosen)]
     whole = float(api.sum())
-    return chosen, float(mine - found.min()) / whole if whole else 0.0
+    lost, known = (float(found[np.searchsorted(units, one)] - found.min()) / whole if whole else 0.0 for one in chosen)
+    return Regret(chosen[0], lost, known)

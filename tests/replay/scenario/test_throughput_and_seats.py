@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from replay.scenario import seats, throughput
+from replay.scenario.commitments import Commitment
 
 AMOUNTS = some.lists(some.floats(0, 50), min_size=1, max_size=40)
 
@@ -42,10 +43,13 @@ def test_a_week_that_repeats_has_no_regret_and_one_that_doubles_has_some() -> No
     rng = np.random.default_rng(3)
     demand = rng.gamma(4, 5, 7 * 144)
     plan = throughput.Plan(0.4)
-    assert throughput.regret((demand, demand), (demand, demand), 10, plan)[1] == 0
-    chosen, lost = throughput.regret((demand, demand / 6), (2 * demand, demand / 3), 10, plan)
-    assert chosen > 0
-    assert 0 < lost < 0.5
+    assert throughput.regret((demand, demand), (demand, demand), 10, plan).lost == 0
+    doubled = (demand, demand / 6), (2 * demand, demand / 3)
+    blind = throughput.regret(*doubled, 10, plan)
+    assert blind.units > 0
+    assert 0 < blind.lost < 0.5
+    assert blind.unavoidable == 0  # the pattern repeats: with the volume known nothing is lost
+    assert throughput.regret(*doubled, 10, plan, volume=2).lost == 0
 
 
 def test_a_window_holds_what_it_holds_and_begins_with_the_first_call_after_the_last() -> None:
@@ -70,3 +74,12 @@ def test_seats_go_to_those_who_gain() -> None:
     chosen = seats.choose(held, 7, plan)
     assert chosen.tolist() == [True, False]
     assert seats.cost(held, chosen, 60.0, 7, plan) == pytest.approx(7 + 60 - 50)
+
+
+def test_a_saving_whose_sign_the_forecast_does_not_know_is_not_claimed() -> None:
+    def told(ends: tuple[float, float] | None) -> str:
+        return Commitment("ptu", "throughput", 3, "units", 100.0, 90.0, 0.5, None, "", ends).sentence
+
+    assert "3 units save $10.00 a month, $4.00 to $16.00" in told((4.0, 16.0))
+    assert "cannot say" in told((-5.0, 16.0))
+    assert "too few days to say a range" in told(None)
