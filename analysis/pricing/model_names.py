@@ -38,6 +38,7 @@ _BEDROCK = re.compile(
     r"^([a-z-]+\.)?(anthropic|amazon|meta|mistral|cohere|ai21|deepseek|qwen|openai|writer|stability)\.(?=\w)"
 )
 _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
+_VERTEX_RESOURCE = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/([^/]+)$")
 _VERTEX_DATE = re.compile(r"@(\d{8}|latest|default|\d{3})$")
 _THINKERS: Final = r"^((?:gpt|o\d|claude|gemini|grok|codex).*)"
 _FAST: Final = re.compile(r"^(?:gpt|o\d|claude).*-fast$", re.IGNORECASE)
@@ -53,6 +54,10 @@ _REWRITINGS: Final = (
     ("dotted version", re.compile(r"^(claude-[a-z]+-\d+)\.(\d+)"), r"\1-\2"),
 )
 # Families that several hosts sell at other prices: who is meant where the log names nobody who sells them.
+_INTERFACES: Final = frozenset({"openai", "anthropic", "google", "azure", "aws"})  # names of SDKs too, for any host
+_OPEN_WEIGHTS: Final = re.compile(
+    r"gpt-oss|llama|mixtral|mistral-(?:7b|nemo|small)|qwen|glm-|deepseek|kimi|minimax|gemma|phi-\d|nemotron|devstral|falcon"
+)
 _FAMILY_HOSTS: Final = {"glm": "zai", "qwen": "dashscope", "composer": "cursor"}
 _CLAUSE_RULES: Final = {"equals": "exact id", "starts_with": "prefix clause", "regex": "pattern clause",
                         "ends_with": "suffix clause", "contains": "contains clause"}  # fmt: skip
@@ -107,6 +112,8 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
     if name.lower().startswith("models/") and found in ("google", None):
         name = name[7:]
         steps.append("prefix models/")
+    if resource := _VERTEX_RESOURCE.match(name):
+        return resolve_again("google", resource[1], [*steps, "resource name"])
     if name.startswith("arn:"):
         name = name.rsplit("/", 1)[-1]
         steps.append("resource name")
@@ -129,7 +136,21 @@ def resolve(provider: str | None, model: str | None) -> Resolution:
         return UNRESOLVED
     if steps[:1] == ["Bedrock id"] or found == "aws":
         hit = _in_government_cloud(hit, steps)
+    if hit.confidence == "high" and _is_hosts_own(given, hit.key, name):
+        return Resolution(hit.key, f"{hit.rule} > not the price of {given}", "low")
     return Resolution(hit.key, hit.rule, "low") if regional else hit
+
+
+def _is_hosts_own(given: str, key: Key | None, name: str) -> bool:
+    """Whether the host as logged asks a price of its own, which the book lacks: the price of `key` is another's.
+
+    A host that the book does not know may hand on the calls of a model that its maker alone sells, at the maker's
+    price; a model whose weights are open it runs itself.
+    """
+    host = _provider(given)
+    if not given or key is None or host == key[0] or host in _INTERFACES:
+        return False
+    return host is not None or _OPEN_WEIGHTS.search(name.lower()) is not None
 
 
 def _in_government_cloud(hit: Resolution, steps: list[str]) -> Resolution:

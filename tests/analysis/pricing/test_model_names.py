@@ -190,3 +190,24 @@ def test_a_bedrock_profile_is_priced_at_bedrock_whoever_was_logged(place: str, p
 @pytest.mark.parametrize("name", ["qwen9-max", "kimi-for-coding", "auto", "default", "no-such-model-high"])
 def test_a_name_of_a_plan_has_no_price(name: str) -> None:
     assert resolve(None, name).key is None
+
+
+@pytest.mark.parametrize(("provider", "model", "confidence"), [
+    ("sambanova", "gpt-oss-120b", "low"),  # an unknown host runs open weights itself
+    ("nebius", "moonshotai/Kimi-K2.6", "low"),
+    ("perplexity", "google/gemini-3.6-flash", "low"),  # a known host that the book has no such model of
+    ("my-gateway", "claude-sonnet-4-6", "high"),  # a gateway hands on what one maker alone sells
+    ("zai", "glm-4.7", "high"),
+    (None, "gpt-oss-120b", "high"),
+    ("openrouter", "openai/gpt-oss-120b", "high"),
+])  # fmt: skip
+def test_the_price_of_another_host_is_of_low_confidence(provider: str | None, model: str, confidence: str) -> None:
+    found = resolve(provider, model)
+    assert found.key is not None
+    assert found.confidence == confidence, found.rule
+
+
+@pytest.mark.parametrize("before", ["", "projects/p/locations/us-east5/"])
+def test_a_resource_name_of_vertex_is_its_model(before: str) -> None:
+    found = resolve(None, f"{before}publishers/google/models/gemini-2.5-pro")
+    assert found.key == ("google", "gemini-2.5-pro")
