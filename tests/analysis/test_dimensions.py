@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         row["provider_name"] = "openai"
         row.pop("service_tier", None)
         rows.append(row)
-    built = build_store(tmp_path_factory.mktemp("dimensions") / "s.duckdb", rows)
+    built = build_in_memory(rows)
     update(built)
     return built
 

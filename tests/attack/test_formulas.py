@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +50,7 @@ def test_a_focus_file_has_no_formula_in_any_column(spec: str, tmp_path: Path) ->
         for name in names
         for formula in FORMULAS
     ]
-    store = build_store(tmp_path / "s.duckdb", calls)
+    store = build_in_memory(calls)
     ledger.update(store)
     out = io.StringIO(newline="")
     done = export(store, out, spec=spec, account="=cmd()")

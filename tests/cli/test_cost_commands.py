@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,24 @@ from cli.app import app
 from ingest.errors import GateError, InputError, PriceError, StoreError
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def call(day: int, **columns: Any) -> dict[str, Any]:
         tokens = {"input_tokens": 1000, "output_tokens": 100}
         return {"start_time": datetime(2024, 3, day, 12), "agent": "writer", **tokens, **columns}
 
     built = build_store(
-        tmp_path / "s.duckdb",
+        tmp_path_factory.mktemp("priced") / "s.duckdb",
         [call(4), call(5), call(5, agent="[red]x[/red]"), call(5, model="house-7b", provider_name="vllm")],
     )
     update(built)
-    return str(built.path)
+    return built.path
+
+
+@pytest.fixture
+def store(priced: Path, tmp_path: Path) -> str:
+    """A copy, which a test may write to."""
+    return str(shutil.copy(priced, tmp_path))
 
 
 def run(*arguments: str) -> str:

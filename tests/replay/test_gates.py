@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 
 from analysis.gates.settings import Rollout, Settings
 from analysis.ledger.ledger import update
@@ -52,7 +52,7 @@ def test_a_rollout_that_does_what_was_forecast_passes_and_one_that_does_not_fail
 
 def test_before_its_first_day_nothing_can_be_said_of_a_rollout(tmp_path):
     rows = [{"start_time": FIRST, "input_tokens": 5, "output_tokens": 5}]
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     assert gates(store, tmp_path) == {"drift": None, "rebound": None}
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,7 +127,7 @@ def test_a_day_that_was_planned_raises_no_flag_and_counts_as_history(tmp_path):
          "output_tokens": 1000}
         for d in range(16) for i in range(20 if d == 15 else 4)
     ]  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     day = date(2024, 2, 20)
     assert diagnose(store, day=day).flagged

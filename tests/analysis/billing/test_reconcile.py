@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +54,7 @@ CALLS = calls()
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    built = build_store(tmp_path_factory.mktemp("bill") / "s.duckdb", CALLS)
+    built = build_in_memory(CALLS)
     update(built)
     return built
 
@@ -183,7 +183,7 @@ def test_calls_without_a_price_are_named_and_valued_at_the_invoices_price(tmp_pa
         "input_tokens": 1000,
         "output_tokens": 0,
     }
-    store = build_store(tmp_path / "s.duckdb", [call])
+    store = build_in_memory([call])
     update(store)
     line = InvoiceLine(
         START.date(), "openai", "house-model", "input", "standard", Decimal(1000), Decimal("0.5"), "x", "t"
@@ -215,7 +215,7 @@ def test_only_the_calls_of_the_billing_provider_are_compared(tmp_path: Path) -> 
             "output_tokens": 9,
         },
     ]
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     line = InvoiceLine(
         START.date(), "openai", "gpt-4-turbo", "input", "standard", Decimal(1000), Decimal("0.01"), "x", "t"
@@ -316,7 +316,7 @@ def test_anthropic_usage_and_cost_reports_reconcile_with_their_calls(tmp_path: P
         "cache_read_input_tokens": 4000, "cache_creation_input_tokens": 3000, "cache_creation_1h_input_tokens": 1000,
         "output_tokens": 500,
     }  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", [call])
+    store = build_in_memory([call])
     update(store)
     bucket = {"starting_at": "2025-03-01T00:00:00Z", "ending_at": "2025-03-02T00:00:00Z"}
     tokens = {
@@ -365,7 +365,7 @@ def test_bedrock_lines_of_a_cur_meet_the_logged_model(tmp_path: Path) -> None:
         "cache_read_input_tokens": 1000,
         "output_tokens": 400,
     }
-    store = build_store(tmp_path / "s.duckdb", [call])
+    store = build_in_memory([call])
     update(store)
     rows = "line_item_usage_start_date,line_item_product_code,line_item_usage_type,line_item_usage_amount,"
     rows += "pricing_unit,line_item_unblended_cost\n"
@@ -397,7 +397,7 @@ def test_openrouter_activity_has_one_amount_for_all_tokens(tmp_path: Path) -> No
         "input_tokens": 1000,
         "output_tokens": 100,
     }
-    store = build_store(tmp_path / "s.duckdb", [call])
+    store = build_in_memory([call])
     update(store)
     assert exact(reconcile(store, lines)).gap == 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +129,7 @@ def test_models_that_take_turns_read_nothing_of_each_other(tmp_path: Path) -> No
 
 def test_a_cache_that_is_read_as_before_has_no_such_cause(tmp_path: Path) -> None:
     rows = [*ordinary(DAYS + 1), *(turn(DAYS, s, n) for s in range(6, 12) for n in range(8))]
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date())
     names = {"prefix_changed", "cache_expired", "cache_life_changed", "cold_starts", "cold_fan_out", "model_changes"}

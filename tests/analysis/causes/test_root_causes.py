@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.attribution.factors import FACTORS
 from analysis.causes.call_counts import Sizes
@@ -41,7 +41,7 @@ def quiet(days=DAYS):
 
 
 def top(tmp_path, rows):
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date())
     parts = sum((f.delta for f in found.causes), Decimal(0)) + found.residual
@@ -253,7 +253,7 @@ def test_users_who_come_and_go_are_no_news(tmp_path):
         for user in range(200):
             if (user * 7919 + day * 104_729) % 11 < 4:
                 rows += calls(day, 1, agent="writer", user=f"u{user}", session=f"s{day}-{user}")
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date(), by=("agent", "user"))
     assert sum((f.delta for f in found.causes), Decimal(0)) + found.residual == found.delta
@@ -271,7 +271,7 @@ def test_one_user_is_worth_no_more_than_the_user_moved(tmp_path):
             for number in range(count):
                 name = f"{day}-{user}-{number}"
                 rows += calls(day, 1, user=f"u{user}", tokens=tokens, session=name, request_id=name)
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = diagnose(store, day=(MONDAY + timedelta(days=DAYS)).date(), by=["user"], metric="tokens")
     place = {"user": "u3"}

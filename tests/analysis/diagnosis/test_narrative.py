@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from quiet_days import DAY, DAYS, MONDAY, calls, quiet
 
 from analysis.anomalies.alerts import Alert, in_words
@@ -17,7 +17,7 @@ from ingest.errors import InputError
 
 
 def told(tmp_path, rows, day=DAY, **options):
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return diagnose(store, day=day, **options)
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                     }
                 )  # fmt: skip
     rows.sort(key=lambda row: row["start_time"])
-    made = build_store(tmp_path_factory.mktemp("periods") / "periods.duckdb", rows)
+    made = build_in_memory(rows)
     ledger.update(made)
     return made
 

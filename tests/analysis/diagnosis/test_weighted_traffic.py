@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.diagnosis import document
 from analysis.diagnosis.diagnose import diagnose
@@ -62,7 +62,7 @@ def test_weighted_calls_of_any_service_name_the_client_that_grew(tmp_path):
                     "start_time": datetime(2024, 1, 1) + timedelta(days=day, minutes=30 * half), "agent": f"c{client}",
                     "user_id": f"c{client}", "model": "m", "weight": rate * (3 if (day, client) == (14, 4) else 1),
                 })  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = diagnose(store, day=date(2024, 1, 15), metric="calls")
     assert found.drivers[0].segment["agent"] == "c4"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,7 +157,7 @@ def test_the_sums_are_those_of_the_calls(tmp_path: Path) -> None:
          "output_tokens": 10, "status": "error" if n % 5 == 0 else "ok"}
         for n in range(60)
     ]  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     now = FIRST + timedelta(minutes=7 * 60)
     sums = ten_minute_sums(store, now, by=("agent", "model"))

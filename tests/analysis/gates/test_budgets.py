@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -86,7 +86,7 @@ def test_nothing_is_forecast_from_less_than_a_week(tmp_path):
 
 def test_calls_without_a_price_are_told_and_not_taken_for_free(tmp_path):
     rows = [{"start_time": MONDAY, "model": "unheard-of", "input_tokens": 5, "output_tokens": 5}]
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     found = gate(store, Budget(Decimal(100), "usd", "day"), datetime(2024, 9, 2, 12))
     assert found.passed is None

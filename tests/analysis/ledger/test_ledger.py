@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 
 from analysis.ledger.ledger import update
 from analysis.ledger.usage_arrays import read_usage
@@ -142,7 +142,7 @@ def test_an_error_while_rows_are_made_is_told_as_it_is_and_publishes_nothing(
 
 
 def test_the_ledger_lies_in_the_order_of_the_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = build_store(tmp_path / "many.duckdb", [call(input_tokens=n) for n in range(100)])
+    built = build_in_memory([call(input_tokens=n) for n in range(100)])
     monkeypatch.setattr("analysis.ledger.ledger.CHUNK", 7)
     update(built)
     found = rows(built, "SELECT call_no, uncached_input_usd FROM ledger")
@@ -177,7 +177,7 @@ def test_a_mistyped_dimension_offers_the_nearest(store: Store) -> None:
 
 
 def test_a_store_without_a_ledger_says_what_to_run(tmp_path: Path) -> None:
-    bare = build_store(tmp_path / "bare.duckdb", [call()])
+    bare = build_in_memory([call()])
     with pytest.raises(InputError, match="hindcast reprice"):
         cost(bare)
 
@@ -194,7 +194,7 @@ def test_the_ledger_and_a_direct_call_of_the_price_function_agree(store: Store) 
 
 
 def test_a_store_that_was_never_priced_still_gives_rates(tmp_path: Path) -> None:
-    bare = build_store(tmp_path / "bare.duckdb", [call()])
+    bare = build_in_memory([call()])
     with bare.read() as con:
         assert load_rates(con, [("openai", "gpt-4o")]).known.all()
 

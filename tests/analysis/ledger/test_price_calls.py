@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +86,7 @@ UNKNOWN_CALLS = {
 
 @pytest.mark.parametrize("status", UNKNOWN_CALLS)
 def test_each_unknown_shows_in_every_total(status: str, tmp_path: Path) -> None:
-    store = build_store(tmp_path / "s.duckdb", [call(), UNKNOWN_CALLS[status]])
+    store = build_in_memory([call(), UNKNOWN_CALLS[status]])
     summary = update(store)
     assert summary.unpriced_calls == 1
     assert summary.statuses == {"priced": 1, status: 1}
@@ -99,12 +99,12 @@ def test_each_unknown_shows_in_every_total(status: str, tmp_path: Path) -> None:
 
 def test_a_model_whose_catalogue_price_is_empty_is_not_free(tmp_path: Path) -> None:
     """genai-prices holds gemma and Copilot's base models without any price, which it calculates as $0."""
-    store = build_store(tmp_path / "s.duckdb", [call(provider_name="google", model="gemma-3-27b-it")])
+    store = build_in_memory([call(provider_name="google", model="gemma-3-27b-it")])
     assert update(store).unpriced_models == {"google/gemma-3-27b-it": 1}
 
 
 def test_a_free_model_is_zero_by_its_list_price(tmp_path: Path) -> None:
     name = "agentica-org/deepcoder-14b-preview:free"
-    store = build_store(tmp_path / "s.duckdb", [call(provider_name="openrouter", model=name)])
+    store = build_in_memory([call(provider_name="openrouter", model=name)])
     summary = update(store)
     assert (summary.cost_usd, summary.unpriced_calls) == (Decimal(0), 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger.ledger import update
 from analysis.price_book.price_lists import read_price_list, remove_price_list, store_price_list
@@ -60,7 +60,7 @@ def call(provider: str | None, model: str, **columns: Any) -> dict[str, Any]:
 def store_with(tmp_path: Path, document: Any, *calls: dict[str, Any], day: date = date(2026, 11, 1)) -> Store:
     path = tmp_path / "list.json"
     path.write_text(json.dumps(document))
-    store = build_store(tmp_path / "s.duckdb", calls)
+    store = build_in_memory(calls)
     update(store)
     with store.write() as con:
         store_price_list(con, read_price_list(path), day)
@@ -152,7 +152,7 @@ def test_models_without_a_price_come_by_dollars_and_then_by_tokens(tmp_path: Pat
         call("newhost", "small"), call("newhost", "large", input_tokens=9_000_000), call("openai", "gpt-4-turbo"),
         call("newhost", "paid", logged_cost_usd=Decimal("0.5")), call("opencode", "kimi-for-coding", input_tokens=1),
     ]  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", calls)
+    store = build_in_memory(calls)
     update(store)
     found = unpriced_models(store)
     assert [item.model for item in found] == ["paid", "large", "small", "kimi-for-coding"]

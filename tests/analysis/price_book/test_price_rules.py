@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 
 from analysis.ledger.ledger import update
 from analysis.price_book.book import compile_book
@@ -84,18 +84,18 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", PRICED)
 def test_a_call_costs_what_the_rule_of_its_source_says(name: str, tmp_path: Path) -> None:
     given, expected = PRICED[name]
-    [(usd, _)] = costs(build_store(tmp_path / "s.duckdb", [given]))
+    [(usd, _)] = costs(build_in_memory([given]))
     assert Decimal(usd or "nan") == Decimal(expected)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_no_source_prices_is_an_unknown_kind_and_never_text_or_a_search(name: str, tmp_path: Path) -> None:
-    assert costs(build_store(tmp_path / "s.duckdb", [UNKNOWN[name]])) == [(None, "unknown_kind")]
+    assert costs(build_in_memory([UNKNOWN[name]])) == [(None, "unknown_kind")]
 
 
 def test_audio_at_one_price_with_text_is_priced_and_no_fallback(tmp_path: Path) -> None:
     given = call("gcp.gemini", "gemini-2.5-pro", audio_input_tokens=900)
-    assert costs(build_store(tmp_path / "s.duckdb", [given])) == [("0.00225", "priced")]
+    assert costs(build_in_memory([given])) == [("0.00225", "priced")]
 
 
 def test_an_override_may_speak_of_a_region_alone(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_override_may_speak_of_a_region_alone(tmp_path: Path) -> None:
 
 
 def test_a_regional_price_has_a_row_of_its_own_that_names_its_source(tmp_path: Path) -> None:
-    store = build_store(tmp_path / "s.duckdb", [call(*OPUS, region="us")])
+    store = build_in_memory([call(*OPUS, region="us")])
     update(store)
     with store.read() as con:
         [(price, source)] = con.execute(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ def ledger(store: Store) -> list[tuple[str, Decimal | None]]:
 
 
 def price_with(tmp_path: Path, calls: list[dict[str, Any]], *overrides: dict[str, Any], **aliases: str) -> Store:
-    store = build_store(tmp_path / "s.duckdb", calls)
+    store = build_in_memory(calls)
     update(store)
     with store.write() as con:
         store_overrides(con, [parse_override(**item) for item in overrides], replace_all=True)

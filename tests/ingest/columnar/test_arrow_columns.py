@@ -19,7 +19,7 @@ from ingest.pipeline import parse_columns, parse_rows
 from ingest.pipeline.run import ingest
 from ingest.records.call import BadRecordError
 from ingest.records.timestamps import time_us
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "sample_logs" / "formats"
@@ -31,8 +31,7 @@ def stored(folder: Path, *logs: Path, by_columns: bool, **options: Any) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         if not by_columns:
             patch.setattr(parse_columns, "has_columns", lambda *_: False)
-        store = Store(folder / f"{by_columns}.duckdb")
-        store.path.unlink(missing_ok=True)
+        store = MemoryStore(folder / "s.duckdb")
         ingest(store, logs, metadata_only=True, workers=1, **options)
     with store.read() as con:
         return {name: con.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
@@ -265,8 +264,7 @@ def with_texts(folder: Path, log: Path, *, by_columns: bool, **options: Any) -> 
     with pytest.MonkeyPatch.context() as patch:
         if not by_columns:
             patch.setattr(parse_rows, "PLAIN_BYTES", 1 << 40)
-        store = Store(folder / f"{by_columns}.duckdb")
-        store.path.unlink(missing_ok=True)
+        store = MemoryStore(folder / "s.duckdb")
         (folder / "key").write_text("0" * 64)
         ingest(store, [log], workers=1, hash_key=folder / "key", **options)
     with store.read() as con:

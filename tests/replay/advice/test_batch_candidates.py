@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
@@ -63,7 +63,7 @@ def test_a_discount_that_came_later_saves_nothing_before(tmp_path: Path):
         }
         for month in (3, 6)
     ]
-    store = build_store(tmp_path / "d.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     found = run(store, [parse("name: b\nbatch: [{match: {task: report}}]")]).strategies[0]
     march, june = (row.cost_pico for row in found.daily if row.calls)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,7 +162,7 @@ def test_a_log_without_sessions_is_an_error_and_one_without_text_gains_nothing(t
         {"start_time": start + timedelta(seconds=3 * i), "duration_ms": 2000.0, "conversation_id": "c"}
         for i in range(4)
     ]
-    found = critical_path(build_store(tmp_path / "q.duckdb", rows))
+    found = critical_path(build_in_memory(rows))
     assert (found.logged_ms, found.likely_ms, found.textless) == (11_000, 11_000, 4)
     assert found.least_ms <= found.likely_ms
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from dashboard.documents import story
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Store:
          "input_tokens": 1000, "output_tokens": 500, "score": 0.9}
         for n in range(12)
     ]  # fmt: skip
-    made = build_store(tmp_path / "s.duckdb", rows)
+    made = build_in_memory(rows)
     with made.write() as con:  # every model answers as well as the logged one
         for model in ("gpt-4o", "gpt-4o-mini", "nobody-7b", "gpt-4-turbo"):
             con.execute("INSERT INTO scores SELECT call_no, ?, 0.9, 'test' FROM calls", [model])
@@ -95,7 +95,7 @@ def test_a_window_without_calls_has_no_cost_and_no_verdict(store: Store) -> None
 def test_a_row_that_stands_for_several_calls_counts_as_many(tmp_path: Path) -> None:
     rows = [{"start_time": START + timedelta(hours=n), "model": "gpt-4o", "input_tokens": 10, "output_tokens": 1,
              "weight": 3} for n in range(4)]  # fmt: skip
-    weighted = build_store(tmp_path / "w.duckdb", rows)
+    weighted = build_in_memory(rows)
     ledger.update(weighted)
     result = replayed(weighted, KNOWN).to_json()
     assert [row["calls"] for row in result["baseline"]["daily"]] == [12]

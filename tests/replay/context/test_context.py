@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -181,7 +181,7 @@ def test_a_lost_prefix_is_told_with_its_cause(tmp_path: Path) -> None:
 
 
 def test_a_dimension_that_no_request_has_is_refused(tmp_path: Path) -> None:
-    store = build_store(tmp_path / "s.duckdb", [{"start_time": START, "input_tokens": 5, "output_tokens": 1}])
+    store = build_in_memory([{"start_time": START, "input_tokens": 5, "output_tokens": 1}])
     update(store)
     unseen = next(entry.name for entry in dimensions.REGISTRY if not entry.rule)
     with pytest.raises(InputError, match=f"cannot be divided by {unseen}"):
@@ -192,7 +192,7 @@ def test_a_dimension_that_no_request_has_is_refused(tmp_path: Path) -> None:
 
 def test_what_has_no_price_or_no_count_is_said(tmp_path: Path) -> None:
     rows = [{"input_tokens": 100, "model": "house-7b"}, {"input_tokens": None}, {"input_tokens": 50}]
-    store = build_store(tmp_path / "s.duckdb", [{"start_time": START, "output_tokens": 1, **row} for row in rows])
+    store = build_in_memory([{"start_time": START, "output_tokens": 1, **row} for row in rows])
     update(store)
     found = context(load(store))
     assert (found.calls, found.unpriced_calls, found.uncounted_calls, found.textless_calls) == (3, 2, 1, 3)

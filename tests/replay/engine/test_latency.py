@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
@@ -136,7 +136,7 @@ def test_durations_that_rise_with_the_load_are_no_measure_of_a_greater_one(tmp_p
             "model": "gpt-3.5-turbo" if fast else "gpt-4-turbo", "agent": "a", "input_tokens": 1000,
             "output_tokens": 100, "conversation_id": f"c{number}",
         })  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     (result,) = run(store, [parse(FAST % ("gpt-3.5-turbo", ", latency: {p95: 1.2}"))]).strategies
     assert result.latency is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
@@ -110,7 +110,7 @@ def test_a_gateways_own_hits_must_follow_from_the_keys(tmp_path: Path, keyed: bo
             "start_time": datetime(2024, 5, 1 + day) + timedelta(minutes=number % 100), "key_canonical": key,
             "input_tokens": 1000, "output_tokens": 100, "status": "gateway_cache_hit" if hit else "ok",
         })  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     (result,) = run(store, [CACHED]).strategies
     assert result.dollars == verdict

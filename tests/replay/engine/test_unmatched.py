@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger.ledger import update
 from ingest.store.database import Store
@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         }
         for n in range(40)
     ]  # fmt: skip
-    store = build_store(tmp_path_factory.mktemp("unmatched") / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     with store.write() as con:
         con.execute("INSERT INTO scores SELECT call_no, 'gpt-4o-mini', 0.82, 'log' FROM calls")

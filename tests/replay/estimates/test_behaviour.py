@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory, build_store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,7 +132,7 @@ def test_units_of_one_model_beside_many_shared_ones_are_the_short_ones(tmp_path:
         for unit in range(200)
         for place in range(2 + unit % 4)
     ]  # fmt: skip
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     (result,) = run(store, [parse(MINI % "")]).strategies
     assert {one["seen_units"] for one in result.behaviour} == {0}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger.ledger import update
 from replay.quality.intervals import clustered, lower_bound, paired, ties
@@ -39,7 +39,7 @@ def of(tmp_path: Path, rows: list[dict[str, Any]]) -> ScoreUnits | None:
 
 def loaded(tmp_path: Path, rows: list[dict[str, Any]]) -> Traffic:
     tmp_path.mkdir(exist_ok=True)
-    store = build_store(tmp_path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return load(store)
 

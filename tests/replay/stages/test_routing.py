@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
@@ -50,7 +50,7 @@ def store(outcomes: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> S
         }
         for number, row in enumerate(outcomes.iter_rows(named=True))
     ]
-    store = build_store(tmp_path_factory.mktemp("outcomes") / "o.duckdb", rows)
+    store = build_in_memory(rows)
     scores = pl.concat(
         outcomes.with_row_index("call_no").select("call_no", pl.lit(name).alias("model"), pl.col(name).alias("score"))
         for name in PRICES
