@@ -134,10 +134,19 @@ def test_commands_answer_without_any_network(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no network namespace")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HINDCAST_CACHE": str(tmp_path / "cache")}
-    commands = (["ingest", str(LOG)], ["cost"], ["calls"], ["prices", "list"], ["export", "focus"])
-    for arguments in commands:
-        command = ["unshare", "-rn", sys.executable, "-P", "-m", "cli.entry", *arguments]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=240
-        )
-        assert done.returncode == 0, (arguments, done.stderr)
+    program = textwrap.dedent(f"""
+        import sys
+        from cli import app
+        for arguments in (["ingest", {str(LOG)!r}], ["cost"], ["calls"], ["prices", "list"], ["export", "focus"]):
+            sys.argv = ["hindcast", *arguments]
+            try:
+                app.main()
+            except SystemExit as end:
+                assert not end.code, arguments
+        """)
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "-P", "-c", program],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("*.duckdb"))

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import hindcast
 
 import sample_logs
 from cli.share import demo
 from ingest.store.database import Store
 from replay.advice.spike_story import tell
 from replay.strategy.schema import load
-
-HINDCAST = [sys.executable, "-m", "cli.app"]
-
-
-def hindcast(*arguments: str, store: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "120", **({"HINDCAST_STORE": str(store)} if store else {})}
-    return subprocess.run(
-        [*HINDCAST, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=240
-    )
 
 
 def check_story(story: dict[str, Any]) -> None:
@@ -70,7 +59,7 @@ def test_the_demo_tells_the_story(origin_story: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_command_tells_the_story_and_made_again_it_is_the_same(tmp_path: Path, origin_story: Path) -> None:
-    shown = hindcast("demo", "--no-serve", "--json", "--dir", str(tmp_path))
+    shown = hindcast(tmp_path, "demo", "--no-serve", "--json", "--dir", str(tmp_path))
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout) == told(origin_story)
 
@@ -90,10 +79,10 @@ def test_other_seeds_tell_the_same_story(tmp_path: Path, seed: int) -> None:
     check_story(tell(Store(demo.build(tmp_path, seed)), chosen).to_json())
 
 
-def test_the_terminal_shows_the_story_within_its_width(origin_story: Path) -> None:
+def test_the_terminal_shows_the_story_within_its_width(origin_story: Path, tmp_path: Path) -> None:
     strategies = [str(path) for path in sample_logs.strategies() if path.stem in ("naive_downgrade", "routed_cached")]
     for command in (["diagnose"], ["cost", "--by", "agent"], ["replay", *strategies, "--since", "2024-03-09"]):
-        shown = hindcast(*command, store=origin_story)
+        shown = hindcast(tmp_path, *command, HINDCAST_STORE=str(origin_story))
         assert shown.returncode == 0, shown.stderr
         lines = [line for line in shown.stdout.splitlines() if not line.startswith("Evidence:")]  # to be copied whole
         table = [line for line in lines if "  " in line.strip()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_in_memory
+from builder import build_store
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Store:
                 "key_canonical": key % 997,
             }
         )
-    made = build_in_memory(rows)
+    made = build_store(tmp_path / "s.duckdb", rows)
     with made.write() as con:
         for number in range(58):
             blocks = 12 if number < 6 else 8 if number < 18 else 4
