@@ -56,6 +56,14 @@ def share(ratio: float | None, *, sign: bool = False) -> str:
     return text[1:] if text in ("-0.0 %", "+0.0 %") else text
 
 
+def certainty(probability: float | None) -> str:
+    """A probability that is estimated: `95.3 %`, but `over 99 %` and `under 1 %`, as no finite sample bears out more;
+    `-` where there is none."""
+    if probability is None:
+        return "-"
+    return "over 99 %" if probability > 0.99 else "under 1 %" if probability < 0.01 else share(probability)
+
+
 def named(value: object) -> str:
     """A dimension's value: `(none)` where the log has none; where that is the very text of the log, in quotes."""
     if value is None:

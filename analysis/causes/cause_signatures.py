@@ -18,6 +18,7 @@ from analysis.causes.call_evidence import CallQueries, Facts
 from analysis.causes.segment_localization import Effect, Key, Segment, Universe, place
 
 SURPRISING: Final = 3.5  # spreads; a cause below it is the day's ordinary wobble
+MOST_CERTAIN: Final = 0.999  # the wobble is known of some weeks of days, which bear out no more
 MIN_EVIDENCE: Final = 6.0  # the least spreads of a cause counted in the calls rather than inferred from amounts
 ROUNDS: Final = 3  # of two agents answering each other in a session, before it is called a loop
 DROP_FACTORS: Final = ("volume", "calls_per_request", "vanished_segment")
@@ -120,8 +121,8 @@ class Cause:
 
     @property
     def confidence(self) -> float:
-        """One minus the chance that the ordinary wobble of these factors does this."""
-        return 1 - two_sided(abs(self.z))
+        """One minus the chance that the ordinary wobble of these factors does this; at most MOST_CERTAIN."""
+        return min(1 - two_sided(abs(self.z)), MOST_CERTAIN)
 
 
 def cause_of(name: str, segments: list[Segment], effects: list[Effect], evidence: Sequence[str] = ()) -> Cause:

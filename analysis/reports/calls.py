@@ -30,6 +30,7 @@ COLUMNS: Final = (
     "input_tokens", "cache_read_input_tokens", "output_tokens", "reasoning_output_tokens", "duration_ms", "cost_usd",
     "cost_status", "weight", "content_state", "source_id", "source_row",
 )  # fmt: skip
+OPENING: Final = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,22 @@ def messages(store: Store, call_no: int) -> list[Message]:
             ).fetchall()
         }
     return [found[number] for number in wanted if number in found]
+
+
+def openings(store: Store, content_ids: Sequence[int]) -> dict[int, str]:
+    """How each of these texts begins, in one line of at most OPENING characters; without those that are not kept."""
+    with store.read() as con:
+        rows = con.execute(
+            """SELECT content_id, kind, role, text, chars FROM contents
+               WHERE content_id IN (SELECT unnest(?::INT[])) AND text IS NOT NULL""",
+            [list(content_ids)],
+        ).fetchall()
+    return {row[0]: _opening(readable(Message(*row[1:]))) for row in rows}
+
+
+def _opening(text: str) -> str:
+    line = " ".join(text[: 4 * OPENING].split())
+    return line if len(line) <= OPENING else f"{line[: OPENING - 3].rstrip()}..."
 
 
 def readable(message: Message) -> str:

@@ -257,6 +257,12 @@ def messages(path: str, version: str, scope: Scope, call_no: int) -> list[listin
     return listing.messages(scope.whole(path), call_no)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def openings(path: str, version: str, scope: Scope, content_ids: tuple[int, ...]) -> dict[int, str]:
+    """How texts begin, by their number; without those that the store does not keep."""
+    return listing.openings(scope.whole(path), content_ids)
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def prices(path: str, version: str, scope: Scope, part: str | None) -> Document:
     """As `hindcast prices list --json`; without rows where no name fits."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from analysis.anomalies import alerts as alert_words
 from analysis.diagnosis import narrative
-from analysis.formatting import money, share
+from analysis.formatting import certainty, money, share
 from dashboard.documents import document_views
 from dashboard.render.tables import Column, Table
 
@@ -103,9 +103,9 @@ def causes(found: document_views.Document) -> Table:
         ),
         Column(
             "confidence",
-            share,
+            certainty,
             figure=True,
-            about="How much better this cause fits the calls than its rivals",
+            about="One minus the chance that the ordinary wobble of days does this",
             minor=True,
         ),
     )

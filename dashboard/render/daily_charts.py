@@ -288,8 +288,11 @@ def captioned(figure: go.Figure, caption: str) -> go.Figure:
     below = AXIS_ROOM * (2 if figure.layout.xaxis.title.text else 1)
     room = below + 14 * len(lines)
     figure.update_layout(height=(figure.layout.height or HEIGHT) + room, margin={"b": room})
+    # beside long names the plot is narrower than the words on a phone: they end where the picture does
+    named = figure.layout.yaxis.ticktext is not None
     return figure.add_annotation(
-        text="<br>".join(plain(line) for line in lines), x=0, xref="paper", xanchor="left", y=0, yref="paper",
+        text="<br>".join(plain(line) for line in lines), x=int(named), xref="paper",
+        xanchor="right" if named else "left", xshift=(figure.layout.margin.r or 0) if named else 0, y=0, yref="paper",
         yanchor="top", yshift=-below, showarrow=False, align="left", font={"size": 10}, name="caption",
     )  # fmt: skip
 

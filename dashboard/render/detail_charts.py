@@ -13,6 +13,11 @@ from dashboard.render.daily_charts import WIDEST_LABEL, axes, canvas, legend, pl
 from dashboard.render.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order
 
 NEAR = 1.6  # labels of values closer than this touch on a log axis on a phone
+CLOCK = [  # ticks of a session: the finer line above, the day or year below it where it changes
+    {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%-d %b %Y"},
+    {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%-d %b %Y"},
+    {"dtickrange": [86_400_000, None], "value": "%-d %b\n%Y"},
+]
 MOST_AREAS = 80  # beyond, the innermost are drawn where a reader goes into one: they would be too small for a word
 
 
@@ -40,7 +45,7 @@ def timeline(calls: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
         )  # fmt: skip
     figure.update_yaxes(rangemode="tozero")
     axes(figure, x=None, y="USD per call")
-    return figure.update_xaxes(tickformat=None, hoverformat="%H:%M:%S", nticks=6)
+    return figure.update_xaxes(tickformat=None, tickformatstops=CLOCK, hoverformat="%H:%M:%S", nticks=6)
 
 
 def context_by_turn(

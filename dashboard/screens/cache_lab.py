@@ -25,17 +25,19 @@ TEMPERATURES = {"always": "cached like the others", "zero": "never cached", "poo
 def show() -> None:
     """Draw the page."""
     view = page_frame.view()
-    with st.sidebar:
+    with st.container(horizontal=True, key="cache-choices", vertical_alignment="bottom"):
         key = st.selectbox(
-            "What counts as the same request", list(KEY_POLICIES), key="key", bind="query-params",
+            "What counts as the same request", list(KEY_POLICIES), key="key", bind="query-params", width=280,
             help="canonical: equal after sorting keys and filling defaults; +mask also hides dates, ids and counters",
         )  # fmt: skip
         hot = st.selectbox(
-            "Calls hotter than temperature 0", list(TEMPERATURES), key="hot", bind="query-params",
+            "Calls hotter than temperature 0", list(TEMPERATURES), key="hot", bind="query-params", width=280,
             format_func=lambda name: TEMPERATURES[name], help="A cache gives a hot call the same answer every time",
         )  # fmt: skip
     try:
-        arguments = {"since": view.since, "until": view.until, "key": str(key), "temperature": str(hot)}
+        days = view.coverage.log.within(view.since, view.until)
+        since, until = (days[0], days[-1]) if days else (view.since, view.until)
+        arguments = {"since": since, "until": until, "key": str(key), "temperature": str(hot)}
         found = progress.result(view, "caches", arguments, "Simulating caches", key=tuple(arguments.values()))
     except StrategyError as error:
         blocks.nothing("No cache can be simulated here", f"{error.what}. {error.remedy or ''}")
@@ -50,6 +52,12 @@ def show() -> None:
         return
     blocks.finding(headline(found), level=1)
     page_frame.remarks(view.coverage)
+    if days:
+        blocks.note(f"A day: {view.coverage.mean_of(days)}.")
+    if not any(point.saved > 0 for point in (*found.lives, *found.rooms)):
+        blocks.nothing("A cache saves nothing here", "No request of these days was asked again within a cache's life.")
+        _doctor(view)
+        return
     blocks.finding(knee(found.lives, "A life of {}"))
     blocks.picture(
         detail_charts.curve([p.at for p in found.lives], [p.rate for p in found.lives], [p.saved for p in found.lives],

@@ -53,6 +53,9 @@ def show() -> None:
     if not view.coverage.days:
         blocks.nothing("No call has a time", "Periods can only be compared where the log says when calls were made.")
         return
+    if len(view.coverage.days) == 1:
+        blocks.nothing("The log has one day, and nothing to compare it with", "Two days make two periods.")
+        return
     with st.container(horizontal=True, key="compare-choices", vertical_alignment="bottom"):
         against = st.selectbox(
             "Against", (BEFORE, *EARLIER), key="vs", bind="query-params", accept_new_options=True, width=220,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from analysis.formatting import count as counted
+from analysis.formatting import day as day_text
 from analysis.formatting import share
 from dashboard.data import results_cache
 from dashboard.data.store_contents import StoreContents
@@ -49,7 +51,7 @@ def figures_of_merit(found: StoreContents, coverage: document_views.Coverage) ->
     reported = found.known.get("reported token counts", 0)
     duplicates = sum(source["duplicates"] or 0 for source in found.sources)
     return [
-        Kpi("From", f"{first:%Y-%m-%d}" if first else "unknown", f"to {last:%Y-%m-%d}, UTC" if last else ""),
+        Kpi("From", _day(first), f"to {_day(last)}, UTC" if last else ""),
         Kpi("Messages with text", share(found.known.get("message text", 0) / coverage.calls), "of calls"),
         Kpi("Reported token counts", share(reported / coverage.calls), "the others are estimated or missing"),
         Kpi("Duplicates set aside", f"{duplicates:,}", "rows that were in the store already"),
@@ -88,6 +90,10 @@ def known(found: StoreContents) -> Table:
     )  # fmt: skip
     rows = tuple((what, count, count / found.calls if found.calls else None) for what, count in found.known.items())
     return Table("What the log says", columns, rows)
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{day_text(moment.date())} {moment.year}" if moment else "unknown"
 
 
 def _short(path: str | None) -> str:

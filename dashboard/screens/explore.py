@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import streamlit as st
@@ -17,9 +17,9 @@ from dashboard.widgets import blocks, calls_drilldown, fragments, page_frame, pr
 from dashboard.widgets.page_frame import View
 
 ROWS = 12
-NARROW = 2  # columns of a matrix on a phone
+NARROW = 1  # columns of a matrix on a phone, beside the names and the sums
 ANY = "any"
-OWN_ANSWER = ("prompts", "repeats", "context")  # these begin with a finding of their own
+OWN_ANSWER = ("sessions", "prompts", "repeats", "context")  # these begin with a finding of their own
 
 
 def show() -> None:
@@ -183,7 +183,6 @@ def _repeats(view: View, _report: document_views.Document) -> None:
         Column("requests asked again", calls_drilldown.count, figure=True, minor=True),
         Column("repeats", calls_drilldown.count, figure=True),
         Column("USD", money, figure=True),
-        Column("USD a day", money, figure=True, minor=True),
         Column(
             "same answer",
             minor=True,
@@ -193,7 +192,7 @@ def _repeats(view: View, _report: document_views.Document) -> None:
     for kind, title in (("exact", "Word for word"), ("near", "Nearly the same")):
         rows = tuple(
             (" / ".join(document_views.label(row[name]) for name in ("agent", "task")), row["groups"], row["repeats"],
-             document_views.dollars(row["cost_usd"]), document_views.dollars(row["cost_usd_per_day"]),
+             document_views.dollars(row["cost_usd"]),
              f"{row['same_answer_groups']:,} of {row['answered_groups']:,}")
             for row in found[kind]
         )  # fmt: skip
@@ -234,7 +233,8 @@ def _context(view: View, _report: document_views.Document) -> None:
     if found["items"]:
         again = Decimal(found["carried_again_usd"])
         blocks.finding(f"{money(again)} went into texts that their conversation had sent before")
-        blocks.table(_carried(found["items"]), "carried-texts", limit=ROWS)
+        openings = results_cache.openings(*view.key, tuple(item["content_id"] for item in found["items"]))
+        blocks.table(_carried(found["items"], openings), "carried-texts", limit=ROWS)
     turns = found["turns"]
     if turns["judged"]:
         kept = f"{turns['kept']:,} of {counted(turns['judged'], 'turn')}"
@@ -243,9 +243,9 @@ def _context(view: View, _report: document_views.Document) -> None:
         blocks.note(f"Without text: {counted(found['calls_without_text'], 'call')}, 'not in the log' here.", warn=True)
 
 
-def _carried(items: list[document_views.Document]) -> Table:
+def _carried(items: list[document_views.Document], openings: Mapping[int, str]) -> Table:
     rows = tuple(
-        (f"{item['source']}: {item['label']}" if item["label"] else item["source"], item["calls"],
+        (f"{item['source']}: {item['label'] or openings.get(item['content_id'], 'text not kept')}", item["calls"],
          item["carried_again"], item["tokens"], document_views.dollars(item["cost_usd"]),
          document_views.dollars(item["carried_again_usd"]))
         for item in items
@@ -263,6 +263,7 @@ def _carried(items: list[document_views.Document]) -> Table:
 
 @fragments.region
 def _sessions(view: View, report: document_views.Document) -> None:
+    answer = st.container()
     where: list[tuple[str, str | None]] = []
     for place, name in zip(st.columns(3), ("agent", "task", "model"), strict=True):
         options = [ANY, *(key[0] for key in sums(report, (name,)))]
@@ -275,7 +276,19 @@ def _sessions(view: View, report: document_views.Document) -> None:
     )  # fmt: skip
     if wanted.strip():
         where.append(("session", wanted.strip()))
+    found = calls_drilldown.dearest(view, tuple(where), view.since, view.until)
+    with answer:
+        blocks.finding(_dearest_session(found), level=1)
     calls_drilldown.of_segment(view, tuple(where), view.since, view.until)
+
+
+def _dearest_session(rows: Sequence[document_views.Document]) -> str:
+    named = [row for row in rows if row["session"] is not None and row["cost_usd"] is not None]
+    if not named:
+        return "No session here has a price" if rows else "No call here in these days"
+    first = named[0]
+    usd = money(document_views.dollars(first["cost_usd"]))
+    return f"Session '{first['session']}' costs most: {usd} for {counted(first['calls'], 'call')}"
 
 
 LOOKS: dict[str, Callable[[View, document_views.Document], None]] = {

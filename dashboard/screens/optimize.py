@@ -22,11 +22,10 @@ from replay.quality.evidence import EVIDENCE
 def show() -> None:
     """Draw the page."""
     view = page_frame.view()
-    with st.sidebar:
-        floor = st.slider(
-            "Quality floor", 0.80, 1.0, 0.95, 0.01, key="floor", bind="query-params",
-            help="The least share of today's quality that a policy must be shown to keep",
-        )  # fmt: skip
+    floor = st.slider(
+        "Quality floor", 0.80, 1.0, 0.95, 0.01, key="floor", bind="query-params", width=340,
+        help="The least share of today's quality that a policy must be shown to keep",
+    )  # fmt: skip
     wanted = st.session_state.get("searched") or {}
     if wanted.get("view") != (view.key, view.since, view.until):
         blocks.finding("Find the cheapest policy that keeps a quality floor", level=1)

@@ -199,6 +199,8 @@ def figures_of_merit(
 
 def _day(found: document_views.Document, coverage: document_views.Coverage) -> Kpi:
     actual, expected = document_views.dollars(found["actual"]), document_views.dollars(found["expected"])
+    if not found["baseline"]["history_days"]:
+        return Kpi(coverage.named(date.fromisoformat(found["day"])), money(actual), "no earlier day to compare with")
     ratio = document_views.change(actual, expected) if actual is not None and expected is not None else None
     return Kpi(
         f"{coverage.named(date.fromisoformat(found['day']))}{' (spike)' if found['flagged'] else ''}",
@@ -277,7 +279,8 @@ def _movers(view: page_frame.View, found: document_views.Document) -> None:
     if not found["drivers"]:
         return
     day = date.fromisoformat(found["day"])
-    blocks.finding(f"What moved most on {view.coverage.named(day)}")
+    moved = "moved most on" if found["baseline"]["history_days"] else "made up the cost of"
+    blocks.finding(f"What {moved} {view.coverage.named(day)}")
     blocks.table(evidence_tables.movers(found), "movers")
     st.page_link(st.session_state["pages"]["spike"], label="The whole explanation", icon=":material/troubleshoot:")
 

@@ -63,7 +63,8 @@ def _diff(view: page_frame.View) -> None:
         help="Compared on this machine with the models that the calls of this log used; not kept",
     )  # fmt: skip
     last = view.coverage.last
-    at = right.date_input("Our prices of", value=last.date() if last else None, key="at", help="A UTC day")
+    at = right.date_input("Our prices of", value=last.date() if last else None, key="at",
+                          format="YYYY-MM-DD", help="A UTC day")  # fmt: skip
     with heading.container():
         if file is None or not isinstance(at, date):
             blocks.finding("Compare the book with another price list")
@@ -133,7 +134,7 @@ def book(found: document_views.Document) -> Table:
     columns = (
         Column("model"),
         *(Column(title, _price, figure=True, minor=kind.startswith("cache")) for kind, title in KINDS),
-        Column("tier", minor=True),
+        Column("tier"),
         Column("from"),
         Column("requests", minor=True, about="Prices of some models depend on the size of the request"),
         Column("source", minor=True),

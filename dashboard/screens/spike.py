@@ -26,9 +26,10 @@ def show() -> None:
         page_frame.remarks(view.coverage)
         return
     newest = results_cache.diagnosis(*view.key, None)
-    chosen = st.sidebar.date_input(
+    chosen = st.date_input(
         "Day to explain", value=date.fromisoformat(newest["day"]), min_value=whole[0], max_value=whole[-1],
-        key="day", bind="query-params", help="It starts at the newest day that can be judged.",
+        key="day", bind="query-params", format="YYYY-MM-DD", width=190,
+        help="It starts at the newest day that can be judged.",
     )  # fmt: skip
     found = newest if chosen.isoformat() == newest["day"] else results_cache.diagnosis(*view.key, chosen)
     sentences = document_views.sentences(found)
@@ -44,7 +45,7 @@ def show() -> None:
         blocks.nothing("Nothing to take apart", "The day cost what was expected, or there is no day to compare with.")
         return
     _waterfall(view, found)
-    if document_views.causes(found):
+    if document_views.causes(found) and found["baseline"]["history_days"]:
         blocks.finding("The causes, and what to do about them")
         blocks.table(evidence_tables.causes(found), f"causes-{found['day']}")
     blocks.finding("The drivers, largest first")
@@ -64,13 +65,19 @@ def _alerts(_view: page_frame.View, found: document_views.Document) -> None:
 @fragments.region
 def _waterfall(_view: page_frame.View, found: document_views.Document) -> None:
     expected, actual = money(document_views.dollars(found["expected"])), money(document_views.dollars(found["actual"]))
-    blocks.finding(f"From {expected} expected to {actual}")
-    choices = ["by cause", "by place"] if document_views.causes(found) else ["by place"]
+    if not found["baseline"]["history_days"]:
+        blocks.finding(f"What made up {actual}")
+        choices = ["by place"]
+    else:
+        blocks.finding(f"From {expected} expected to {actual}")
+        choices = ["by cause", "by place"] if document_views.causes(found) else ["by place"]
     how = st.segmented_control(
         "Taken apart", choices, default=choices[0], key="apart", bind="query-params", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
     steps = document_views.steps_by_cause(found) if how == "by cause" else document_views.steps_by_place(found)
+    if not found["baseline"]["history_days"]:
+        steps = steps[1:]  # nothing was expected
     blocks.picture(
         daily_charts.waterfall(steps),
         f"waterfall-{found['day']}",
@@ -86,12 +93,14 @@ def figures_of_merit(found: document_views.Document, coverage: document_views.Co
     between = f"range {money(low)} to {money(high)}" if low is not None else "no range: not enough history"
     delta = document_views.dollars(found["delta"])
     bad = bool(found["flagged"])
+    alone = not found["baseline"]["history_days"]
     day = coverage.named(date.fromisoformat(found["day"]))
     return [
-        Kpi(day, money(actual), "stands out" if bad else "does not stand out",
-            tone="bad" if bad else ""),
-        Kpi("Expected", money(expected), between, about=baseline_words(found["baseline"])),
-        Kpi("Difference", money(delta, sign=True), "the drivers and the unexplained part sum to it"),
+        Kpi(day, money(actual), "no earlier day to compare with" if alone else "stands out" if bad
+            else "does not stand out", tone="bad" if bad else ""),
+        *([] if alone else [Kpi("Expected", money(expected), between, about=baseline_words(found["baseline"]))]),
+        *([] if alone else
+          [Kpi("Difference", money(delta, sign=True), "the drivers and the unexplained part sum to it")]),
         Kpi("Unexplained", money(document_views.dollars(found["residual"])), "zero except for calls without a price"),
     ]  # fmt: skip
 
@@ -106,7 +115,7 @@ def baseline_words(baseline: document_views.Document) -> str:
 def notes(found: document_views.Document) -> list[str]:
     """Cautions of the diagnosis itself."""
     said = []
-    if found["low_history"]:
+    if found["low_history"] and found["baseline"]["history_days"]:
         days = found["baseline"]["history_days"]
         said.append(f"Low history: {days} active days before this one, so the baseline is their mean, without a range.")
     unpriced = found["unpriced_calls"]

@@ -42,9 +42,6 @@ def show() -> None:
         entries[edited.name] = edited
     newest = results_cache.diagnosis(*view.key, None)
     since, until = view.since, view.until
-    with st.sidebar:
-        cold = st.toggle("Start with empty caches", key="cold", bind="query-params",
-                         help="Otherwise caches are warm from all earlier calls in the store")  # fmt: skip
     answer = st.container()
     result: Replay | None = None
     staged = [name for name, entry in entries.items() if entry.strategy and entry.strategy.stages()]
@@ -53,6 +50,8 @@ def show() -> None:
         default=None if "strategies" in st.session_state else staged,
         bind="query-params", help="Files that come with Hindcast and those of ./strategies",
     )  # fmt: skip
+    cold = st.toggle("Start with empty caches", key="cold", bind="query-params",
+                     help="Otherwise caches are warm from all earlier calls in the store")  # fmt: skip
     for entry in entries.values():
         if entry.problem:
             blocks.note(entry.problem, warn=True)
@@ -188,7 +187,7 @@ def _closer(entry: StrategyResult, result: Replay, again: str, window: str) -> N
             alt=f"From {money(dollars(entry.baseline_pico))} logged to {money(dollars(entry.cost_pico))}: {stages}",
             caption=f"Savings of {entry.name} by stage · {window} · run {entry.run_id}",
         )  # fmt: skip
-    if entry.tier_hits and entry.demand:
+    if entry.demand and any(entry.tier_hits.values()):
         blocks.finding(f"Caches answer {share(entry.hit_rate)} of the calls")
         tiers = {name: [hits / entry.demand] for name, hits in entry.tier_hits.items()}
         blocks.picture(

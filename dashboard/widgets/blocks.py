@@ -153,7 +153,7 @@ def log_text(text: str) -> None:
 
 def nothing(what: str, remedy: str, *, run: str | None = None) -> None:
     """An empty state: what is missing and what to do."""
-    finding(what)
+    finding(what[:1].upper() + what[1:])
     lead(remedy)
     if run:
         command(run)

@@ -15,7 +15,6 @@ from analysis.formatting import money, named, tokens
 from analysis.reports import calls
 from dashboard.data import results_cache
 from dashboard.data.results_cache import Filter
-from dashboard.data.scope import Scope
 from dashboard.documents import document_views
 from dashboard.render import detail_charts
 from dashboard.render.tables import Column, Table
@@ -47,13 +46,19 @@ def from_driver(
     of_segment(view, document_views.filter_of(segment), since or day, until or day)
 
 
+def dearest(view: View, where: Filter, since: date | None, until: date | None) -> list[dict[str, Any]]:
+    """The dearest sessions of a segment, SESSIONS_SHOWN at most."""
+    return results_cache.sessions(*view.key, where, since, until, SESSIONS_SHOWN)
+
+
 def of_segment(view: View, where: Filter, since: date | None, until: date | None) -> None:
     """The dearest sessions of a segment, and a chosen one call by call."""
-    rows = results_cache.sessions(*view.key, where, since, until, SESSIONS_SHOWN)
+    rows = dearest(view, where, since, until)
     if not rows:
         blocks.note("No calls here in these days.")
         return
     named = [row for row in rows if row["session"] is not None]
+    session = None
     if named:
         blocks.note(
             f"The {len(rows)} dearest sessions." if len(rows) == SESSIONS_SHOWN else f"{counted(len(rows), 'session')}."
@@ -69,9 +74,10 @@ def of_segment(view: View, where: Filter, since: date | None, until: date | None
     else:
         blocks.note("These calls name no session.")
         of_session(view, dict(where), since, until)
-    blocks.command("hindcast calls " + " ".join(_option(name, value) for name, value in where)
-                     + (f" --since {since}" if since else "") + (f" --until {until}" if until else "")
-                     + (f" {view.scope.options()}" if view.scope != Scope() else ""))  # fmt: skip
+    chosen = dict(where) | ({"session": session} if session else {})
+    parts = [*(_option(name, value) for name, value in chosen.items()), f"--since {since}" if since else "",
+             f"--until {until}" if until else "", view.scope.options()]  # fmt: skip
+    blocks.command(" ".join(filter(None, ["hindcast calls", *parts])))
 
 
 def of_session(view: View, where: Mapping[str, str | None], since: date | None, until: date | None) -> None:
@@ -111,14 +117,31 @@ def prompt(view: View, call_no: int) -> None:
     if not parts:
         blocks.note("The store keeps no text of this call.")
         return
+    kept = [(number, part) for number, part in enumerate(parts) if part.text is not None]
+    if len(kept) < len(parts):
+        blocks.note(f"The store keeps no text of {len(parts) - len(kept):,} of the {counted(len(parts), 'part')}.")
     asked = [number for number, part in enumerate(parts) if part.role == "user"]
-    for number, part in enumerate(parts):
-        chars = "" if part.chars is None else f" ({part.chars:,} characters)"
-        title = f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"
+    earlier = [(number, part) for number, part in kept if number < (asked or [0])[-1] and part.role != "system"]
+    if len(earlier) > EARLIER:
+        kept = [one for one in kept if one not in earlier]
+        fragments.fold(f"{len(earlier)} earlier messages", f"earlier-{call_no}", partial(_all_of, earlier))
+    for number, part in kept:
         text = partial(blocks.log_text, calls.readable(part))
-        fragments.fold(title, f"part-{call_no}-{number}", text, opened=number in asked[-1:])
+        fragments.fold(_title(part), f"part-{call_no}-{number}", text, opened=number in asked[-1:])
 
 
+def _all_of(parts: list[tuple[int, calls.Message]]) -> None:
+    for _, part in parts:
+        blocks.note(_title(part))
+        blocks.log_text(calls.readable(part))
+
+
+def _title(part: calls.Message) -> str:
+    chars = "" if part.chars is None else f" ({part.chars:,} characters)"
+    return f"{part.role or part.kind}{chars}" if part.role in ROLES else f"{part.kind}{chars}"
+
+
+EARLIER = 3  # messages before the last one that was asked, each with a fold of its own
 ROLES = {"system", "user", "assistant", "tool", "developer", "function"}
 
 

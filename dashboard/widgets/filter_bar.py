@@ -94,7 +94,7 @@ def _calendar(path: str, version: str) -> None:
 
     st.date_input(
         "From and to", value=[], min_value=covered[0], max_value=covered[-1], key="calendar", on_change=choose,
-        help="The first and the last day, both included",
+        format="YYYY-MM-DD", help="The first and the last day, both included",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from replay.quality.gate import NO_EFFECT
 def sentence(result: StrategyResult) -> str:
     """The answer in one sentence: dollars a day against the logged ones, the saved share, and what is known of quality.
 
-    `combined would have cost $176.65/day instead of $822.52 (-78.5 %); quality 0.99 of today's (90 % lower bound
+    `combined would have cost $176.65/day instead of $822.52 (-78.5 %); quality 0.993 of today's (90 % lower bound
     0.992): passes 0.95.` Without a priced call it says that no cost is known.
     """
     if not result.priced_calls:
@@ -45,7 +45,13 @@ def _quality(result: StrategyResult) -> str:
     mean, low = quality["mean_ratio"], quality["lower_90"]
     if mean is None:  # no moved call is scored; too few moved to fall below the floor even at their worst
         return f"quality at least {low:.3f} of today's even at the worst: {verdict(result)}"
-    return f"quality {mean:.2f} of today's (90 % lower bound {low:.3f}): {verdict(result)}"
+    return f"quality {_mean(mean, low)} of today's (90 % lower bound {low:.3f}): {verdict(result)}"
+
+
+def _mean(mean: float, low: float | None) -> str:
+    """Two decimals; three where two would round below the lower bound."""
+    text = f"{mean:.2f}"
+    return text if low is None or float(text) >= round(low, 3) else f"{mean:.3f}"
 
 
 def cost_text(result: StrategyResult) -> str:
@@ -74,4 +80,4 @@ def quality_text(result: StrategyResult) -> str:
     mean, low = result.quality["mean_ratio"], result.quality["lower_90"]
     if mean is None:
         return f"at least {low:.3f}" if low else "unknown"
-    return f"{mean:.2f} ({low:.3f})" if low is not None else f"{mean:.2f}"
+    return _mean(mean, low) + (f" ({low:.3f})" if low is not None else "")

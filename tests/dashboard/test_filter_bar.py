@@ -134,7 +134,7 @@ def test_days_are_of_the_chosen_zone_for_this_reader_alone(tagged: Store, open_p
     ("query", "answer"),
     [
         ({"where": "agnt=plain"}, "Did you mean 'agent'?"),
-        ({"where": "agent=nobody"}, "no call has agent=nobody"),
+        ({"where": "agent=nobody"}, "No call has agent=nobody"),
         ({"where": "agent"}, "has no '='"),
         ({"tz": "Europe/Berln"}, "Did you mean 'Europe/Berlin'?"),
         ({"days": "2024-13"}, "names no day"),

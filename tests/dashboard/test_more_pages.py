@@ -72,7 +72,7 @@ def test_the_context_is_that_of_the_command(spiky: Store, open_page: Opened) -> 
 def test_a_session_is_found_by_agent_and_shown_call_by_call(spiky: Store, open_page: Opened) -> None:
     page = open_page(spiky, "explore", look="sessions", **{"only-agent": "drafting_agent"})
     found = ask(spiky, "calls", "--agent", "drafting_agent", "--limit", "1")
-    assert ">hindcast calls --agent drafting_agent<" in said(page)
+    assert ">hindcast calls --agent drafting_agent --session " in said(page)
     assert found["total"]["calls"] > 300
     assert "drafting_agent-14" in said(page) or "drafting_agent-15" in said(page)
 
@@ -124,7 +124,7 @@ def test_another_price_list_is_compared_as_the_command_does(spiky: Store, open_p
     for name in found["missing"]:
         assert name in text
     page.get("file_uploader")[0].set_value(("x.json", b"[1]", "application/json")).run()
-    assert "no prices of litellm's kind" in said(page)
+    assert "No prices of litellm's kind" in said(page)
 
 
 def test_data_names_files_and_quarantine(tmp_path: Path, open_page: Opened) -> None:

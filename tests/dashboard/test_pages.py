@@ -136,7 +136,7 @@ def test_a_prompt_is_drilled_to_and_stands_there_as_it_was_written(open_page: Op
 
 def test_a_missing_store_says_what_to_do(open_page: Opened, tmp_path: Path) -> None:
     text = said(open_page(tmp_path / "none.duckdb"))
-    assert "there is no store at" in text
+    assert "There is no store at" in text
     assert "hindcast ingest" in text
 
 

@@ -259,7 +259,7 @@ def test_two_readers_see_a_store_grow_vanish_and_come_back(context: Any, tmp_pat
         two.page.get_by_role("radio", name="by place").click()
         one.page.get_by_test_id("stSidebarNav").get_by_role("link", name="Explore", exact=True).click()
         for reader in (one, two):
-            reader.page.get_by_role("heading", name="there is no store at").wait_for()
+            reader.page.get_by_role("heading", name="There is no store at").wait_for()
             assert "hindcast ingest" in reader.settle().text()
         hidden.rename(store.path)
         assert "Fri 8 Mar cost $31" in one.go("Data").go("Overview").text()
