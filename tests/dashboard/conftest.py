@@ -20,13 +20,24 @@ def spiky(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return spiky_store.make(tmp_path_factory.mktemp("dashboard") / "spiky.duckdb")
 
 
+@pytest.fixture(scope="session")
+def components() -> list[Any]:
+    """Streamlit's components among the installed packages."""
+    from streamlit.components.v2 import manifest_scanner
+
+    return list(manifest_scanner.scan_component_manifests())
+
+
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, components: list[Any]) -> Callable[..., Any]:
     """Opens a page of the dashboard on a store, as a browser would at its URL."""
+    from streamlit.components.v2 import manifest_scanner
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
     monkeypatch.chdir(tmp_path)
+    # a server looks for components once, an AppTest at each run, which takes as long as a page
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", lambda: components)
 
     def opened(store: Path | Store, page: str = "overview", **query: str) -> Any:
         path = store.path if isinstance(store, Store) else store

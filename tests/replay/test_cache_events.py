@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import oracles
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +54,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Traffic:
 
 
 def loaded(folder: Path, rows: list[dict[str, Any]]) -> Traffic:
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return load_traffic.load(store)
 

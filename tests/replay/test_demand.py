@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger.ledger import update
 from replay.engine.engine import Engine
@@ -33,7 +33,7 @@ def load(folder: Path, **columns: list[object]) -> Traffic:
         }
         for number in range(count)
     ]
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return load_traffic.load(store)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 
 from analysis.gates.settings import Rollout, Settings
 from analysis.ledger.ledger import update
@@ -31,7 +31,7 @@ def rolled_out(path: Path, after: str) -> Store:
         for day in range(17)
         for i in range(10)
     ]  # fmt: skip
-    store = build_store(path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
@@ -45,7 +45,7 @@ def store_of(path: Path, *, claude: int = 40, tools: bool = False, text: bool = 
                 "content_state": "full" if text else "absent",
             }
         )
-    store = build_store(path / "i.duckdb", rows)
+    store = build_in_memory(rows)
     with store.write() as con:
         con.execute(
             "INSERT INTO contents (content_id, hash, kind, role, text) VALUES (0, 0, 'message', 'user', ?)",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def store_of(path: Path, *, sessions: int = 400, drop: float = 0.3, slope: float
             )
             if rng.random() > 0.6 - slope * score:
                 break
-    store = build_store(path / "r.duckdb", rows)
+    store = build_in_memory(rows)
     with store.write() as con:
         if scores:
             con.executemany("INSERT INTO scores VALUES (?, ?, ?, 'review')", scores)

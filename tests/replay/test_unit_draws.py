@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ def calls(days: int, named_from: int | None) -> list[dict[str, Any]]:
 def test_a_past_day_costs_the_same_whatever_comes_later(tmp_path: Path, assign: str, named_from: int | None) -> None:
     tiers = "[{name: l1, scope: process, ttl: 1h}]"
     spec = parse(f"{{name: x, cache: {{processes: 8, assign: {assign}, tiers: {tiers}}}}}")
-    store = build_store(tmp_path / "s.duckdb", calls(4, named_from))
+    store = build_in_memory(calls(4, named_from))
     ledger.update(store)
     found = []
     for until in (1, 2, 4):
@@ -57,7 +57,7 @@ def test_a_past_day_costs_the_same_whatever_comes_later(tmp_path: Path, assign: 
 
 def test_a_conversation_is_named_alike_in_every_store(tmp_path: Path) -> None:
     rows = calls(1, None)
-    stores = [build_store(tmp_path / f"{n}.duckdb", some) for n, some in enumerate((rows, rows[:150]))]
+    stores = [build_in_memory(some) for n, some in enumerate((rows, rows[:150]))]
     for store in stores:
         ledger.update(store)
     whole, half = (conversations(load(store)) for store in stores)

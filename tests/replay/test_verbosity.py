@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
@@ -34,7 +34,7 @@ def store_of(path: Path, small: int = 40) -> Store:
                 "output_tokens": int(rng.gamma(9.0, 50 if mini else 100)) + 1,
             }
         )
-    store = build_store(path / "v.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

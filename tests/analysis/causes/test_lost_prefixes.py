@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +47,7 @@ def ordinary(days: int = DAYS, **more: Any) -> Iterator[dict[str, Any]]:
 
 
 def first_cause(folder: Path, rows: list[dict[str, Any]], texts: Sequence[tuple[int, str, str]] = ()) -> Cause:
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     if texts:
         ids, roles, said = zip(*texts, strict=True)
         with store.write() as con:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.diagnosis import document, narrative
 from analysis.diagnosis.diagnose import diagnose
@@ -27,7 +27,7 @@ def calls_of(day, agent, count, *, task="write", model="gpt-4-turbo", tokens=10_
 
 
 def store_of(path, rows):
-    store = build_store(path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return store
 

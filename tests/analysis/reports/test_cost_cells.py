@@ -16,7 +16,7 @@ from analysis.reports.cost_cells import CostCells, read_cells
 from analysis.reports.filtered_store import filtered
 from dashboard.documents import document_views
 from ingest.store.database import Store
-from tests.builder import build_store
+from tests.builder import build_in_memory
 
 DAY = date(2024, 3, 30)  # clocks in Berlin go forward on the next
 QUESTIONS: list[tuple[tuple[str, ...], date | None, date | None, tuple[str, ...]]] = [
@@ -50,7 +50,7 @@ def call(chance: random.Random) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     chance = random.Random(20)
-    made = build_store(tmp_path_factory.mktemp("cells") / "calls.duckdb", [call(chance) for _ in range(400)])
+    made = build_in_memory([call(chance) for _ in range(400)])
     ledger.update(made)
     return made
 

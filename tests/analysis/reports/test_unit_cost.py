@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
@@ -22,7 +22,7 @@ from ingest.store.database import Store
 
 def stored(path: Path, rows: list[dict[str, Any]]) -> Store:
     path.mkdir(exist_ok=True)
-    store = build_store(path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return store
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.store.database import Store
@@ -28,7 +28,7 @@ def store_of(path: Path) -> Store:
             rows.append({"start_time": night, "task": "report", "conversation_id": f"r{day}"})
     for row in rows:
         row |= {"model": "gpt-4o", "agent": "a", "input_tokens": 1000, "output_tokens": 100, "duration_ms": 2000.0}
-    store = build_store(path / "w.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 
@@ -91,7 +91,7 @@ def dialogue(path: Path, *, stream: bool = False, gap_s: float = 20.0, jitter: i
     for row in rows:
         row |= {"model": "gpt-4o", "agent": "a", "input_tokens": 1000, "output_tokens": 100, "duration_ms": 2000.0}
         row["pending_tool_calls"] = tool and row["task"] == "pipeline"
-    store = build_store(path / "o.duckdb", rows)
+    store = build_in_memory(rows)
     with store.write() as con:
         for number in range(21):
             role = "assistant" if number in (1, 3) else "user"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,7 +150,7 @@ def test_a_pause_ends_a_stretch_and_an_untimed_call_ends_where_the_next_begins()
 
 
 def store_of(path: Path, rows: list[dict[str, Any]]) -> Store:
-    return build_store(path / "p.duckdb", rows)
+    return build_in_memory(rows)
 
 
 def test_a_log_without_sessions_is_an_error_and_one_without_text_gains_nothing(tmp_path: Path):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.errors import InputError
@@ -29,7 +29,7 @@ def store_of(path: Path) -> Store:
         for hour in (2, 10)
         for number in range(20)
     ]
-    store = build_store(path / "w.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

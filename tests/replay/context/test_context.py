@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_in_memory, build_store
-from hypothesis import HealthCheck, given, settings
+from builder import build_in_memory
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import dimensions
@@ -116,18 +116,15 @@ def test_tool_results_of_openai_messages_are_named(tmp_path: Path) -> None:
     assert found.turns.judged == 0  # this log tells no cache writes: nothing can be said of its prefixes
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(
     st.lists(
         st.tuples(st.integers(0, 5000), st.integers(0, 6000), st.integers(0, 6000), st.sampled_from("ab")),
         min_size=1, max_size=8,
     )
 )  # fmt: skip
-def test_the_parts_sum_to_the_input_cost_of_each_group(tmp_path: Path, calls: list[tuple[int, int, int, str]]) -> None:
-    path = tmp_path / "p.duckdb"
-    path.unlink(missing_ok=True)
-    store = build_store(
-        path,
+def test_the_parts_sum_to_the_input_cost_of_each_group(calls: list[tuple[int, int, int, str]]) -> None:
+    store = build_in_memory(
         [
             {"start_time": START + timedelta(minutes=n), "model": SONNET, "provider_name": "anthropic", "agent": agent,
              "input_tokens": full + read_ + written, "cache_read_input_tokens": read_,
@@ -191,7 +188,11 @@ def test_a_dimension_that_no_request_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_has_no_price_or_no_count_is_said(tmp_path: Path) -> None:
-    rows = [{"input_tokens": 100, "model": "house-7b"}, {"input_tokens": None}, {"input_tokens": 50}]
+    rows: list[dict[str, Any]] = [
+        {"input_tokens": 100, "model": "house-7b"},
+        {"input_tokens": None},
+        {"input_tokens": 50},
+    ]
     store = build_in_memory([{"start_time": START, "output_tokens": 1, **row} for row in rows])
     update(store)
     found = context(load(store))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +31,7 @@ STAGES = {
 
 
 def store_of(path: Path, rows: list[dict[str, Any]]) -> Store:
-    store = build_store(path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

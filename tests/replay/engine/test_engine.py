@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +54,7 @@ def calls(count: int = 120) -> list[dict[str, Any]]:
 
 
 def store_of(path: Path, rows: list[dict[str, Any]]) -> Store:
-    store = build_store(path / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

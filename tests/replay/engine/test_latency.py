@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
@@ -40,7 +40,7 @@ def store_of(folder: Path) -> Store:
                 "input_tokens": 1000, "output_tokens": output, "conversation_id": f"c{unit}",
                 "key_canonical": len(rows) % 3,
             })  # fmt: skip
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_in_memory, build_store
+from builder import build_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +57,7 @@ def store_of(
                     "output_tokens": 100, "conversation_id": f"{model}-{unit}" if conversations else None, **fields,
                 }
             )  # fmt: skip
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from benchmarks.trust.forecast_intervals import WORLDS, World, coverage
@@ -50,7 +50,7 @@ def rows_of(days: Sequence[int], seed: int = 0, per_day: int = 80) -> list[dict[
 
 
 def store_of(path: Path, rows: list[dict[str, Any]]) -> Store:
-    store = build_store(path / "b.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return store
 

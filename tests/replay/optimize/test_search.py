@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from builder import build_store
+from builder import build_in_memory
 from scipy.special import stdtrit
 
 from analysis.ledger import ledger
@@ -41,7 +41,7 @@ def story(path: Path, *, scored: int = 60, drop: float = 0.2) -> Store:
                 "duration_ms": 1_000.0,
             }
         )
-    store = build_store(path / "o.duckdb", rows)
+    store = build_in_memory(rows)
     rng = np.random.default_rng(0)
     with store.write() as con:
         for number in range(2 * scored):
@@ -176,7 +176,7 @@ def two_templates(path: Path) -> Store:
                 "content_state": "full",
             }
         )
-    store = build_store(path / "t.duckdb", rows)
+    store = build_in_memory(rows)
     texts = [
         '{"content":"You write long reports.","role":"system"}',
         '{"content":"You label feedback.","role":"system"}',

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.errors import StrategyError
@@ -32,7 +32,7 @@ def store_of(path: Path, scores: int = 0) -> Store:
         }
         for number in range(200)
     ]
-    store = build_store(path / "p.duckdb", rows)
+    store = build_in_memory(rows)
     with store.write() as con:
         for number in range(scores):
             con.execute("INSERT INTO scores VALUES (?, ?, 0.9, 'review')", [number, GPT4O])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger.ledger import update
 from replay.engine.run import run
@@ -24,7 +24,7 @@ def call(number: int, agent: str, format: str | None, output: int, **more: Any) 
 
 
 def replayed(folder: Path, rows: list[dict[str, Any]], spec: str) -> Any:
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     update(store)
     return run(store, [strategy.parse(f"name: x\ncompress: {spec}\nprovider_cache: off")]).strategies[0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder import build_store
+from builder import build_in_memory
 
 from analysis.ledger import ledger
 from ingest.contents import tokenizer
@@ -44,7 +44,7 @@ def engine(folder: Path, text: str, **columns: list[Any]) -> Engine:
         }
         for number in range(count)
     ]
-    store = build_store(folder / "s.duckdb", rows)
+    store = build_in_memory(rows)
     ledger.update(store)
     return Engine(load(store), parse(text))
 
