@@ -59,10 +59,12 @@ def judge(listed: ListedPrice, book: dict[Key, PriceRow]) -> tuple[str, str]:
 def main() -> None:
     """Print the table of each list."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--at", default=today().isoformat(), help="The day of the lists, as ISO.")
     options = parser.parse_args()
+    if not options.files:
+        print("Name the lists: python -m benchmarks.price_lists FILE...")
     book = book_prices(options.at)
     for path in options.files:
         known = read_price_list(path)

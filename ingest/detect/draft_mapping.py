@@ -13,7 +13,7 @@ import yaml
 
 from ingest.detect.draft_amounts import drop_running_sums, foreign_currency, scale_of, sides_of_cost
 from ingest.detect.field_names import content_of, field_of, is_number, key_rank, unit_of, words
-from ingest.detect.file_format import sample
+from ingest.detect.file_format import later_sample, sample
 from ingest.errors import InputError
 from ingest.files import line_files
 from ingest.records.call import BadRecordError
@@ -40,6 +40,7 @@ _KINDS = (
     "category",
 )
 _FAILED = re.compile("error|fail|expired|cancel|invalid", re.IGNORECASE)
+_SAMPLE = 50  # records in a row, in which sums that run on and keys that repeat can be seen
 _DEPTH = 6
 _PATHS = 3_000
 _FORMATS = (
@@ -63,7 +64,7 @@ def draft_mapping(path: Path) -> str:
     kind = line_files.file_kind(path)
     if kind.shape in ("empty", "binary", "sse", "vcr"):
         raise InputError("no records to draft a mapping from", where=str(path))
-    records = [record for record in sample(path, kind, 50) if isinstance(record, dict)]
+    records = [record for record in sample(path, kind, _SAMPLE) if isinstance(record, dict)]
     if not records:
         raise InputError("no whole record in it", where=str(path))
     name = re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]).strip("-") or "custom"
@@ -82,6 +83,7 @@ def draft_mapping(path: Path) -> str:
     else:
         calls, around = _calls_of(draft, records), {}
     paths = _paths(calls)
+    _add_later(paths, _later_calls(draft, later_sample(path, kind, len(records)), rows), len(calls))
     _fields(draft, paths, len(calls), around)
     _key(draft, paths, len(calls))
     _contents(draft, paths)
@@ -111,6 +113,25 @@ def _paths(records: list[Record]) -> dict[str, dict[int, Any]]:
     for place, record in enumerate(records):
         walk(record, "", 1, place)
     return found
+
+
+def _later_calls(draft: _Draft, records: list[Any], rows: str | None) -> list[Record]:
+    """The calls among records from all over the file, by what the draft says of rows and conditions."""
+    if rows is not None:
+        records = [scope[-1] for record in records for scope in rows_at(rows)((record,))]
+    calls = [record for record in records if isinstance(record, dict)]
+    for theirs, wanted in (draft.document.get("where") or {}).items():
+        get, names = getter(theirs), [wanted] if isinstance(wanted, str) else wanted
+        calls = [call for call in calls if str(get((call,))) in names]
+    return calls
+
+
+def _add_later(paths: dict[str, dict[int, Any]], calls: list[Record], total: int) -> None:
+    """Add the values of paths that the first records leave empty, or fill with values of another type."""
+    for theirs, values in _paths(calls).items():
+        known = paths.setdefault(theirs, {})
+        if {type(value) for value in values.values()} - {type(value) for value in known.values()}:
+            known.update((total + number, value) for number, value in values.items())
 
 
 def _rows(records: list[Record]) -> str | None:

@@ -60,6 +60,9 @@ def recognise(path: Path, *, mapping: Any = None, forced: Format | None = None) 
     return Recognised(found.name, found.name, kind.shape, compressed, splittable)
 
 
+_LATER_ROWS, _LINE_BYTES = 100_000, 16 << 20
+
+
 def _at_a_glance(path: Path, forced: Format | None) -> Recognised | None:
     """A log of one object a line, of the `forced` format or of one that its first lines tell, as almost all do; None
     for any other file."""
@@ -90,6 +93,40 @@ def sample(path: Path, kind: line_files.FileKind, limit: int = SAMPLE) -> list[A
                     break
     except StreamCutError:
         pass
+    return found
+
+
+def later_sample(path: Path, kind: line_files.FileKind, skip: int, limit: int = 50) -> list[Any]:
+    """Records from all over the file, after its first `skip` ones: what is empty at its beginning may fill later.
+
+    A plain file of lines is looked into at even distances; any other is read, up to 100,000 records.
+    """
+    if kind.shape == "jsonl" and kind.plain:
+        return _at_even_distances(path, limit)
+    rows = line_files.file_rows(path) if kind.shape == "jsonl" else containers.rows_of_shape(path, kind.shape)
+    found: list[Any] = []
+    step = 1
+    try:
+        for number, row in enumerate(itertools.islice(rows, skip, _LATER_ROWS)):
+            if number % step == 0 and row.error is None:
+                found.append(row.record)
+                if len(found) > 2 * limit:
+                    found, step = found[::2], 2 * step
+    except StreamCutError:
+        pass
+    return found
+
+
+def _at_even_distances(path: Path, limit: int) -> list[Any]:
+    found = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number in range(limit):
+            file.seek(size * number // limit)
+            file.readline(_LINE_BYTES)  # the rest of the line that the place is in
+            for row in line_files.line_rows(file.readline(_LINE_BYTES), 0, 0):
+                if row.error is None:
+                    found.append(row.record)
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,22 @@ def test_a_file_without_records_has_no_draft(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(InputError):
         draft_mapping(tmp_path / "empty.jsonl")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_field_that_is_empty_in_the_first_records_is_found_further_on(tmp_path: Path, packed: bool) -> None:
+    """Of each call the cost is null until the 120th, and the output a text from there on."""
+    same = {"at": "2026-03-02T10:00:00Z", "model": "gpt-5-mini", "tokens_in": 10}
+    rows = [{**same, "id": n, "tokens_out": 5, "cost_usd": None} for n in range(120)]
+    rows += [{**same, "id": n, "tokens_out": "1,005", "cost_usd": 0.25} for n in range(120, 200)]
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path = tmp_path / ("log.jsonl.gz" if packed else "log.jsonl")
+    path.write_bytes(gzip.compress(text) if packed else text)
+    drafted = tmp_path / "draft.yaml"
+    drafted.write_text(draft_mapping(path))
+    store = Store(tmp_path / "s.duckdb")
+    report = ingest(store, [path], mapping=drafted, workers=1)
+    assert (report.calls, report.quarantined) == (200, 0)
+    with store.read() as con:
+        found = con.execute("SELECT sum(output_tokens), sum(logged_cost_usd) FROM calls").fetchone()
+    assert found == (120 * 5 + 80 * 1005, 80 * Decimal("0.25"))

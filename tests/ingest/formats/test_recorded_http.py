@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 import zstandard
@@ -50,11 +51,12 @@ def go_vcr() -> str:
         vcrpy({"string": zlib.compress(ANSWER.encode())}, "deflate"),
         vcrpy({"string": BARE}, "deflate"),
         vcrpy({"string": zstandard.ZstdCompressor().compress(ANSWER.encode())}, "zstd"),
+        vcrpy({"string": pa.compress(ANSWER.encode(), codec="brotli", asbytes=True)}, "br"),
         vcrpy({"base64_string": base64.b64encode(ANSWER.encode()).decode()}),
         vcrpy(None).replace("body: null", f"parsed_body: {ANSWER}"),
         go_vcr(),
     ],
-    ids=["text", "gzip", "gzip untold", "zlib", "bare deflate", "zstd", "base64", "parsed", "go-vcr"],
+    ids=["text", "gzip", "gzip untold", "zlib", "bare deflate", "zstd", "brotli", "base64", "parsed", "go-vcr"],
 )
 def test_an_exchange_is_one_call_however_it_was_recorded(text: str, tmp_path: Path) -> None:
     path = tmp_path / "cassette.yaml"
