@@ -76,6 +76,7 @@ KINDS: Final[dict[str, Kind]] = {
                     "fewer calls per request"),
     "other_fees": Kind("fees, audio or images", "see the calls behind it", "fees, audio or images"),
     "gone": Kind("no longer in the log", "none needed if it was stopped; else look for its log"),
+    "failing": Kind("all its calls fail", "fix what fails"),
     "smaller": Kind("smaller changes", "none needed"),
 }  # fmt: skip
 # what a factor is called when no specific signature claims it; shrinking has the same name and another sign

@@ -13,6 +13,7 @@ from analysis import formatting
 from analysis.causes.call_evidence import CallQueries, Scope, scope_condition
 from analysis.causes.cause_signatures import MIN_EVIDENCE, SURPRISING, Cause, cause_of, scope_of, with_evidence
 from analysis.causes.segment_localization import Effect
+from analysis.ledger.costs_view import FAILED
 
 LIKE: Final = 0.3  # log of the tokens of a call, by which one name's calls may differ from the other's
 SOON: Final = 3  # days from the last call under one name to the first under the other: a weekend
@@ -95,7 +96,18 @@ def _called_so(cause: Cause, queries: CallQueries) -> Cause:
         return cause
     if cause.cause == "new_agent" and not cause.evidence:
         return _ran_before(cause, queries)
+    if cause.cause == "gone":
+        return _failing(cause, queries)
     return _alias(cause, queries) if cause.cause == "model_switch" else cause
+
+
+def _failing(cause: Cause, queries: CallQueries) -> Cause:
+    """What has no call left that cost anything, and some that failed."""
+    base, values = queries.base(_segments(cause))
+    ((failed, calls),) = queries.ask(f"SELECT count_if({FAILED}), count(*) FROM ({base}) WHERE today", values)
+    if not failed or failed < calls:
+        return cause
+    return with_evidence(cause, f"all {formatting.count(failed, 'call')} of the day failed", name="failing")
 
 
 def _ran_before(cause: Cause, queries: CallQueries) -> Cause:

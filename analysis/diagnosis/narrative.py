@@ -52,6 +52,7 @@ _AS_NOUN = {
     "work left the batch tier": "work that left the batch tier",
     "no longer in the log": "what is no longer in the log",
     "the same name, another model": "a model's name that another model answers",
+    "all its calls fail": "what fails whenever it is called",
     "another name, as it seems": "what has another name, as it seems,",
 }
 
@@ -72,6 +73,7 @@ SPECIFIC = (
     "cache_life_changed",
     "model_changes",
     "renamed",
+    "failing",
     "runs_again",
     "alias_moved",
 )

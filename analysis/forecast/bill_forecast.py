@@ -22,7 +22,7 @@ from analysis.forecast.book_prices import price_factor
 from analysis.forecast.daily_forecast import DailyForecast, forecast
 from analysis.forecast.month_outlook import outlook
 from analysis.formatting import count, money, share, usd
-from analysis.ledger.costs_view import costs_relation
+from analysis.ledger.costs_view import FAILED, costs_relation
 from analysis.reports.call_labels import labelled
 from analysis.reports.cost import condition, require_ledger
 from ingest.errors import InputError
@@ -32,6 +32,7 @@ MONTH: Final = 30.4375  # days
 BASIS: Final = 28  # days that the factors are of, and as many before them
 LEAST: Final = 7  # days with calls that a forecast needs
 LEVEL_DAYS: Final = 3  # of a new level, before the factors are of it alone
+LOST: Final = 0.01  # of the calls without a price, beyond which a forecast is a least amount and has no range
 NAMED: Final = 0.9  # share of calls that name a request, for requests to be counted
 QUARTER: Final = 3  # months
 CENT: Final = Decimal("0.01")
@@ -92,12 +93,18 @@ class BillForecast:
     growth: float
     stated: bool
     unpriced: int  # calls of the basis in no figure
+    calls: int  # of the basis
     book: float | None = None  # what prices that the book knows to change do to the bill, as a share
 
     @property
     def told(self) -> bool:
         """Whether the log has enough days with calls for a forecast."""
         return self.daily.learned >= LEAST
+
+    @property
+    def partial(self) -> bool:
+        """Whether so many calls have no price that the bill is beyond what is forecast."""
+        return self.unpriced > LOST * self.calls
 
     def period(self, name: str) -> Period:
         """The period of that name."""
@@ -112,6 +119,12 @@ class BillForecast:
             return f"{days} with calls are too few to forecast from ({LEAST} are needed): the ranges say little."
         how = "as stated" if self.stated else "as fitted"
         grows = "no growth" if abs(self.growth) < 0.0005 else f"{share(self.growth, sign=True)} a month"
+        if self.partial:
+            return (
+                f"{month.title} comes to at least {money(month.expected)}, {quarter.title} to at least "
+                f"{money(quarter.expected)}, with {grows} {how}: {self.unpriced:,} of the {count(self.calls, 'call')} "
+                f"since {self.basis[0]} have no price and are in no figure."
+            )
         return (
             f"{month.title} comes to {money(month.expected)} ({money(month.low)} to {money(month.high)}), "
             f"{quarter.title} to {money(quarter.expected)} ({money(quarter.low)} to {money(quarter.high)}), "
@@ -133,7 +146,7 @@ class BillForecast:
             said.append(
                 f"Prices that the price book knows to change: {share(self.book, sign=True)} by the quarter's end."
             )
-        if self.unpriced:
+        if self.unpriced and not self.partial:
             said.append(f"No price, in no figure: {count(self.unpriced, 'call')} of the last days.")
         said.append("A launch, a new level or a price that nobody has announced is not foreseen.")
         return said
@@ -150,6 +163,7 @@ class BillForecast:
             "enough_history": self.told,
             "growth": "stated" if self.stated else "fitted",
             "known_price_change_share": self.book,
+            "unpriced_calls": self.unpriced,
             "days_learned": self.daily.learned,
             "levels_since": [day.isoformat() for day in self.daily.shifts],
             "odd_days": [day.isoformat() for day in self.daily.odd_days],
@@ -191,7 +205,7 @@ def bill_forecast(
     month = outlook(costs, whole, daily)
     assert month is not None
     next_end = _months_on(after, 1) - timedelta(days=1)
-    now, request, unpriced = _factors(store, basis[0], basis[1], where, None)
+    now, request, unpriced, calls = _factors(store, basis[0], basis[1], where, None)
     length = basis[1] - basis[0] + timedelta(days=1)
     earlier = basis[0] - length
     before = _factors(store, earlier, basis[0] - timedelta(days=1), where, request)[0] if earlier >= whole[0] else None
@@ -208,6 +222,7 @@ def bill_forecast(
         growth=exp(daily.growth * MONTH) - 1,
         stated=growth is not None,
         unpriced=unpriced,
+        calls=calls,
         book=None if book is None else book(end) - 1,
     )
 
@@ -240,8 +255,8 @@ def _basis(daily: DailyForecast, whole: list[date]) -> tuple[date, date]:
 
 def _factors(
     store: Store, first: date, last: date, where: Where, request: str | None
-) -> tuple[Mapping[str, float], str, int]:
-    """The factors of the priced calls of some days, what a request is, and how many calls have no price."""
+) -> tuple[Mapping[str, float], str, int, int]:
+    """The factors of the priced calls of some days, what a request is, how many calls have no price, and all."""
     chosen = as_filter(where)
     keep, values = condition(chosen, first, last)
     with store.read() as con:
@@ -250,7 +265,8 @@ def _factors(
             f"""SELECT coalesce(sum(weight), 0), count(DISTINCT conversation_id), count(DISTINCT trace_id), count(*),
                        count(conversation_id), count(trace_id),
                        coalesce(sum(weight * (coalesce(input_tokens, 0) + coalesce(output_tokens, 0))), 0),
-                       coalesce(sum(cost_usd), 0), (SELECT count(*) FROM {source} WHERE {keep} AND cost_usd IS NULL)
+                       coalesce(sum(cost_usd), 0), (SELECT count(*) FROM {source} WHERE {keep} AND cost_usd IS NULL
+                                                AND NOT coalesce({FAILED}, false))
                 FROM {source} WHERE {keep} AND cost_usd IS NOT NULL""",
             values,
         ).fetchall()[0]
@@ -267,6 +283,7 @@ def _factors(
         },
         request,
         int(unpriced),
+        int(of + unpriced),
     )
 
 

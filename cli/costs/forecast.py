@@ -78,9 +78,11 @@ def _show(found: Outcome) -> None:
         ]
         for one, same in zip(bill.periods, found.unchanged.periods, strict=True)
     ]  # fmt: skip
-    table(["USD", "so far", "expected", "four of five", *(["if nothing changes"] if changed else [])], rows)
+    within = "of what has a price" if bill.partial else "four of five"
+    table(["USD", "so far", "expected", within, *(["if nothing changes"] if changed else [])], rows)
     say()
-    table(["what a day is made of", "before", "now"], _factors(bill), left=(0,))
+    made_of = "what a day is made of" + (", by calls with a price" if bill.partial else "")
+    table([made_of, "before", "now"], _factors(bill), left=(0,))
     say()
     for text in (*found.sentences(), *bill.remarks()):
         say(text)

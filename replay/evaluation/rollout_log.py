@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -11,7 +11,7 @@ from analysis.calendar_days import DAY_MS
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.evaluation.backtest import Bools, Int64, segments
-from replay.evaluation.unit_table import Arms, UnitTable, arms, unit_table
+from replay.evaluation.unit_table import NO_ARM, Arms, UnitTable, arms, unit_table
 from replay.strategy.schema import Strategy
 from replay.traffic.demand_units import DemandUnits, demand_units
 from replay.traffic.load_traffic import load
@@ -34,6 +34,7 @@ class Log:
     untouched: Bools  # calls of the units of the control segment
     table: UnitTable
     control: Bools | None  # units of the table
+    early: Bools  # calls of the rollout's day before it began: on neither side, and not in the window
 
     @property
     def control_units(self) -> Bools:
@@ -58,6 +59,9 @@ def observed(
     after = np.asarray(traffic.day >= day)
     segment, names = segments(traffic)
     arm = arms(traffic, units, strategy.rollout, after, strategy.name)
+    early = _before_the_first_arm(traffic, arm, day)
+    if early.any():
+        traffic = replace(traffic, window=traffic.window & ~early)
     untouched = np.zeros(len(traffic), np.bool_)
     if control is not None:
         numbers = load(control, since=since, until=until).call_no
@@ -70,7 +74,16 @@ def observed(
             )
     table = unit_table(traffic, units, arm, segment, day, traffic.window)
     chosen = untouched[units.first][np.unique(units.of_call[traffic.window])] if control is not None else None
-    return Log(traffic, units, day, after, arm, segment, names, untouched, table, chosen)
+    return Log(traffic, units, day, after, arm, segment, names, untouched, table, chosen, early)
+
+
+def _before_the_first_arm(traffic: Traffic, arm: Arms, day: int) -> Bools:
+    """The calls of the rollout's day before the first one that the log gives an arm: a rollout begins at an hour."""
+    on_it = traffic.window & (traffic.day == day)
+    drawn = on_it & (arm.of_call != NO_ARM)
+    if arm.source != "log" or not drawn.any():
+        return np.zeros(len(traffic), np.bool_)
+    return np.asarray(on_it & (traffic.start_ms < traffic.start_ms[drawn].min()))
 
 
 def whole_days(traffic: Traffic) -> tuple[int, int]:

@@ -24,6 +24,12 @@ def notes(log: Log, strategy: Strategy, effects: Effects, real: Bools, carried: 
     found = []
     if strategy.cache and not (real & traffic.gateway_hit).any():
         found.append("the log shows no cache hits after the rollout: calls answered by a cache of yours are not in it")
+    if log.early.any():
+        number = len(np.unique(units.of_call[log.early]))
+        found.append(
+            f"{count(number, noun)} of the first day came before the first one with an arm: the rollout begins there, "
+            "and they are on neither side"
+        )
     if units.known < 1:
         found.append(f"{share(1 - units.known)} of the calls name no {units.name}: each counts as one of its own")
     if carried.any():

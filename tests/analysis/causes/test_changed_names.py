@@ -86,3 +86,11 @@ def test_one_user_in_all_agents_is_named_and_everybody_calling_more_is_traffic(t
         assert ("user_surge" in named) is expected
         if expected:
             assert named["user_surge"].cause.segments == [{"user": "newcomer"}]
+
+
+def test_an_agent_whose_calls_all_fail_is_not_gone(tmp_path):
+    nothing = {"status": "error", "input_tokens": None, "output_tokens": None, "tokens_source": "missing"}
+    failing = [{**row, **nothing} for row in calls(DAYS, 30)]
+    _, named = causes(tmp_path, [*quiet(), *failing, *calls(DAYS, 8, agent="editor", task="review")])
+    assert "gone" not in named
+    assert named["failing"].cause.evidence == ["all 30 calls of the day failed"]

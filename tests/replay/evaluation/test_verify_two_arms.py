@@ -41,6 +41,23 @@ def test_a_holdback_tells_the_rollout_from_what_changed_on_the_same_day(tmp_path
     assert adds_up(result)
 
 
+def test_a_rollout_begins_with_the_first_arm_of_its_first_day(tmp_path: Path):
+    def each(day: int, number: int, size: float, late: int = 0) -> list[Row]:
+        if day == BEFORE and number < late:
+            return session(day, number, size=size, model=BIG)
+        side = arm(f"support{day}-{number}", share=0.7, seed=4) if day >= BEFORE else None
+        return session(day, number, size=size, model=BIG if side != "treated" else SMALL, arm=side)
+
+    found = []
+    for name, late in (("midnight", 0), ("noon", 15)):
+        (tmp_path / name).mkdir()
+        rows = log(lambda day, number, size, late=late: each(day, number, size, late))
+        found.append(verify(store_of(tmp_path / name, rows), MINI, rollout=ROLLOUT))
+    assert [result.inside for result in found] == [True, True]
+    assert found[1].units_after + found[1].control_units == found[0].units_after + found[0].control_units - 15
+    assert any("15 conversations of the first day came before the first one with an arm" in n for n in found[1].notes)
+
+
 def test_the_arms_follow_from_the_file_where_the_log_names_none(tmp_path: Path):
     result = verify(store_of(tmp_path, log(held_back)), HELD_BACK, rollout=ROLLOUT)
     assert result.effects.effects["calls"].estimate.without == 4.0
