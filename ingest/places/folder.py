@@ -74,7 +74,12 @@ class Folder:
         return self._path(name)
 
     def _path(self, name: str) -> Path:
-        return self.root / name
+        """The file of an object. Raises StoreError for a name that leads out of the folder: names stand in commits, and
+        a lake may be somebody else's."""
+        path = Path(name)
+        if path.anchor or ".." in path.parts or "\0" in name:
+            raise StoreError(f"{name!r} is no name of an object in this folder", where=self.address)
+        return self.root / path
 
     def _unfinished(self, path: Path, data: bytes) -> Path:
         part = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")

@@ -1,8 +1,9 @@
 """Kills of everything that writes, at random moments, each followed by another ingest into the same store.
 
 `python -m tests.attack.kills --rounds 200 --seed 1` runs the long way and prints what it did; `test_kills.py` a few
-rounds. A round kills one writer (an ingest, a following one, a pricing, a price of one's own, a capture), alone or with
-its group, by TERM, HUP, INT or KILL; then other logs are read, in any privacy mode, and the first ones to their end.
+rounds. A round kills one writer (an ingest into a file or a lake, a following one, a pricing, a price of one's own, a
+mark, a merging of a lake's parts, a capture), alone or with its group, by TERM, HUP, INT or KILL; then other logs are
+read, in any privacy mode, and the first ones to their end.
 
 What must hold after it: the calls of every source are the very calls of its file, compared with a clean run's; no
 process of the killed command is left after 5 s; nothing staged is left; and where no step was to keep texts, no byte of
@@ -26,10 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from analysis.ledger.ledger import update
+from cli.python_api.log_ingest import read_logs
 from ingest.pipeline import run, task_plan, workers
+from ingest.store.address import open_store
 from ingest.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,11 @@ MARK = "HINDCAST_ATTACK"  # in the environment of all that a round starts
 SECRETS = {"a": "ZEBRAONE", "b": "ZEBRATWO"}
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGKILL")
 MODES: dict[str, list[str]] = {"text": [], "hashes": ["--no-text"], "nothing": ["--metadata-only"]}
-WRITERS = ("ingest", "ingest", "ingest", "follow", "reprice", "prices", "capture")
+WRITERS = (
+    "ingest", "ingest", "ingest", "follow", "reprice", "prices", "mark", "capture", "lake ingest", "lake ingest",
+    "lake compact", "lake reprice",
+)  # fmt: skip
+KEPT = ("reprice", "prices", "mark")  # writers that begin with a whole store
 ORPHANS_END_S = 5.0
 CALLS = {"a": 9_000, "b": 4_000}
 SMALL = 1, 400_000, 3  # PARALLEL_BYTES, TASK_BYTES, PUBLISH_SEGMENTS: many steps for a log of some megabytes
@@ -115,6 +120,8 @@ class Attack:
             wrong = (
                 self._capture(rng, folder, name)
                 if writer == "capture"
+                else self._lake(rng, folder, writer.removeprefix("lake "), name, outcome)
+                if writer.startswith("lake")
                 else self._store(rng, folder, writer, name, modes, outcome)
             )
             outcome.did["rounds"] += 1
@@ -127,12 +134,13 @@ class Attack:
     ) -> list[str]:
         store = folder / "s.duckdb"
         first, second = rng.sample(sorted(self.logs), 2)
-        if writer in ("reprice", "prices"):
+        if writer in KEPT:
             shutil.copy(self.folder / f"clean-{modes[0]}.duckdb", store)
         command = {
             "ingest": ["ingest", str(self.logs[first]), *MODES[modes[0]]],
             "follow": ["ingest", "--follow", "--every", "0.1", str(self.logs[first]), *MODES[modes[0]]],
             "reprice": ["reprice"],
+            "mark": ["mark", "2026-03-02T10:00", "a change"],
             "prices": ["prices", "set", "no-such-model", "--input", "1", "--output", "2"],
         }[writer]
         wrong: list[str] = []
@@ -148,7 +156,7 @@ class Attack:
                     wrong.append(f"{first} has calls that are not of its file")
                 outcome.did["kills that left calls"] += bool(part)
         for log, mode in ((second, modes[1]), (first, modes[0])):
-            if writer in ("reprice", "prices"):
+            if writer in KEPT:
                 mode = modes[0]  # as it was in the store before
             if _calls(store, self.logs[log]) != self.clean[log, mode]:
                 wrong.append(f"{log} has not the calls of its file")
@@ -159,6 +167,29 @@ class Attack:
         left = [path.name for path in folder.glob("*.staging")] + [path.name for path in folder.glob("*.new*")]
         if left:
             wrong.append(f"left behind: {left}")
+        return wrong
+
+    def _lake(self, rng: random.Random, folder: Path, writer: str, name: str, outcome: Outcome) -> list[str]:
+        """As `_store`, with a lake of texts: what a killed command leaves is none of the lake's."""
+        store = folder / "lake"
+        first, second = rng.sample(sorted(self.logs), 2)
+        address = f"{store}/"
+        if writer != "ingest":
+            for log in sorted(self.logs):
+                _read_into_lake(self.logs[log], address)
+        command = {
+            "ingest": ["ingest", str(self.logs[first])], "compact": ["store", "compact"], "reprice": ["reprice"],
+        }[writer]  # fmt: skip
+        wrong: list[str] = []
+        for _ in range(rng.choice((1, 2))):
+            wrong += self._kill(rng, [*command, "--store", address], folder / "none", name, outcome)
+        for log in (second, first):
+            _read_into_lake(self.logs[log], address)
+        for log in (second, first):
+            if _calls(address, self.logs[log]) != self.clean[log, "text"]:
+                wrong.append(f"{log} has not the calls of its file")
+        if _cost(address) != self.cost:
+            wrong.append(f"the cost is {_cost(address)}, not {self.cost}")
         return wrong
 
     def _kill(
@@ -234,13 +265,17 @@ def _read(log: Path, store: Path, mode: str) -> None:
         workers.PARALLEL_BYTES, task_plan.TASK_BYTES, run.PUBLISH_SEGMENTS = held
 
 
-def _calls(store: Path, log: Path) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(store), read_only=True) as con:
+def _read_into_lake(log: Path, address: str) -> None:
+    read_logs(open_store(address), [log], workers=1)
+
+
+def _calls(store: Path | str, log: Path) -> list[tuple[Any, ...]]:
+    with open_store(store).read() as con:
         return con.execute(CALLS_OF, {"path": f"%/{log.name}"}).fetchall()
 
 
-def _cost(store: Path) -> Any:
-    with duckdb.connect(str(store), read_only=True) as con:
+def _cost(store: Path | str) -> Any:
+    with open_store(store).read() as con:
         return con.execute("SELECT count(*), count(cost_usd), sum(cost_usd) FROM costs").fetchall()
 
 
