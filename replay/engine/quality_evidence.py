@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
+from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from replay.engine.engine import Engine
+from replay.quality import public_priors
 from replay.quality.evidence import Demand, Evidence
 from replay.quality.gathered import Gathered
 from replay.quality.scores import Priors
 from replay.stages import rule_evaluation
+from replay.traffic.largest_groups import largest
 from replay.traffic.traffic import Bool, Int32
 
+MOST_TASKS: Final = 2000  # that are judged by themselves
+OTHERS: Final = "(all smaller tasks)"
 _BY_MODEL = ("model", "provider_name")  # what a rule may see of the model that a call had
 
 
@@ -34,24 +42,39 @@ def evidence_for(engine: Engine, priors: Priors | None = None) -> Evidence:
     names = [model for _, model in engine.models]
     gathered: Gathered = engine.shared.once("gathered", lambda: Gathered.of(traffic))
     log, shadow = gathered.scores(names)
+    priors = priors or Priors()
+    task, tasks = _tasks(engine, priors)
     return Evidence(
         spec=engine.strategy.quality,
         demand=Demand(
             logged=traffic.model,
             served=served,
-            task=traffic.task,
+            task=task,
             counted=traffic.window & traffic.demand,
             risky=risky,
             weight=traffic.weight_micro,
             models=names,
-            tasks=traffic.tasks,
+            tasks=tasks,
         ),
         scores=log,
-        priors=priors or Priors(),
+        priors=priors,
         shadow=shadow,
         units=gathered.units,
         assignment=gathered.assignment(cache(lambda: reachable(engine, served))),
     )
+
+
+def _tasks(engine: Engine, priors: Priors) -> tuple[Int32, Sequence[str | None]]:
+    """Each call's task and the names: the largest ones and those that the file or a table speaks of; all others one."""
+    traffic, spec = engine.traffic, engine.strategy.quality
+    if len(traffic.tasks) <= MOST_TASKS:
+        return traffic.task, traffic.tasks
+    spoken = [row.task for row in (*spec.table, *priors.rows, *public_priors.rows(spec.priors)) if row.task is not None]
+    named = re.compile("|".join(fnmatch.translate(one.lower()) for one in {*spec.per_task, *spoken}) or r"(?!)")
+    always = np.array([name is not None and bool(named.match(name.lower())) for name in traffic.tasks], np.bool_)
+    weight = np.where(traffic.window & traffic.demand, traffic.weight_micro, 0).astype(np.float64)
+    kept, place = largest(traffic.task.astype(np.int64), weight, MOST_TASKS, always=always)
+    return place.astype(np.int32), [*(traffic.tasks[number] for number in kept.tolist()), OTHERS]
 
 
 def reachable(engine: Engine, served: Int32) -> Bool:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import formatting
 from analysis.price_book import vocabulary
 from analysis.pricing.stored_overrides import near_models
 from ingest.errors import InputError
@@ -30,11 +31,13 @@ from replay.quality.intervals import estimates
 from replay.quality.scores import Priors, scored_models
 from replay.strategy.quality_schema import Quality
 from replay.strategy.schema import Strategy
+from replay.traffic.largest_groups import largest
 from replay.traffic.traffic import Traffic
 
 Floats = NDArray[np.float64]
 
 CELL_CONFIDENCE: Final = 0.95
+MOST_GROUPS: Final = 1000  # of agent and task that a policy tells apart: more rules nobody reads
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Options:
         self.per_task = dict(per_task)
         self.priors = priors
         self.notes: list[str] = []
-        self.groups, self.group_of = _groups(traffic, by_template)
+        self.groups, self.group_of = self._largest(*_groups(traffic, by_template))
         told = [row.model for row in priors.rows if row.model]
         found = list(models) if models else [*scored_models(traffic), *told]
         self.options = _distinct(found)
@@ -110,7 +113,23 @@ class Options:
             worth[:, option] = self._worth(engine, outcome, option)
             if option in self.slow:
                 cost[self.slow[option], option] = np.inf
+        if self.groups[-1].others:
+            cost[-1, 1:] = np.inf  # no rule names them, so they stay where they are
         return Table(knobs, cost, worth, frontier(cost, worth))
+
+    def _largest(self, groups: list[Group], group_of: NDArray[np.int64]) -> tuple[list[Group], NDArray[np.int64]]:
+        """The groups that cost most; all others are one, which stays as it is."""
+        cost = np.where(self.traffic.window, np.maximum(self.traffic.cost, 0), 0).astype(np.float64)
+        kept, place = largest(group_of, cost, MOST_GROUPS)
+        if len(kept) == len(groups):
+            return groups, group_of
+        others = place == len(kept)
+        part = cost[others].sum() / cost.sum() if cost.any() else 0.0
+        self.notes.append(
+            f"{len(groups) - len(kept):,} smaller agents and tasks, {formatting.share(part)} of the cost, keep their"
+            f" models: only the {len(kept):,} that cost most are told apart"
+        )
+        return [*(groups[number] for number in kept.tolist()), Group(None, None, others=True)], place
 
     def _strategy(self, knobs: Knobs, target: str | None) -> Strategy:
         return Strategy.model_validate(

@@ -15,16 +15,20 @@ KEEP: Final = "logged"
 
 
 class Group(NamedTuple):
-    """The calls of one agent and task, and of one prompt template where `by_template`."""
+    """The calls of one agent and task, and of one prompt template where `by_template`; or all that are told apart no
+    further."""
 
     agent: str | None
     task: str | None
     template: str | None = None
     by_template: bool = False
+    others: bool = False
 
     @property
     def label(self) -> str:
         """The group in words; `-` stands for no value."""
+        if self.others:
+            return "(all smaller agents and tasks)"
         names = [self.agent, self.task, *([self.template] if self.by_template else [])]
         return " / ".join("-" if name is None else name for name in names)
 

@@ -19,6 +19,7 @@ from analysis.pricing.model_info import model_info
 from replay import compressors
 from replay.stages import rule_evaluation
 from replay.stages.answer_shapes import Shapes, shapes
+from replay.traffic.largest_groups import largest
 from replay.traffic.prompt_rewriting import Requests, changed_requests, finish, sums
 from replay.traffic.prompts import KINDS, Int64, Prompts
 
@@ -30,6 +31,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 MIN_MEASURED: Final = 30
+MOST_NAMED: Final = 20  # groups of agent and task of which no saving is claimed, by name
 Z90: Final = 1.6448536269514722  # two-sided 90 % of the normal distribution
 DEFAULT_ENCODING: Final = "o200k_base"  # within 1-6 % of the tokenizers that are not public (research, 2026-10)
 _TOOLS = KINDS.index("tools")
@@ -81,6 +83,36 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Unclaimed:
+    """Calls of which nothing can be said: they have no text, and their group has too few calls that have."""
+
+    calls: Int64
+    group: Int64  # of each of these calls
+    seen: Int64  # calls of each group that were measured
+    names: tuple[str, ...]  # of the groups: agent / task
+
+    def limits(self, inside: Bools) -> Iterator[str]:
+        """A line for each of the largest groups, and one for all others."""
+        group = self.group[inside[self.calls]]
+        kept, place = largest(group, np.ones(len(group)), MOST_NAMED)
+        left = np.bincount(place, minlength=len(kept) + 1)
+        for number, count in zip(kept.tolist(), left.tolist(), strict=False):
+            if count:
+                name = self.names[number] if self.names else f"group {number}"
+                yield (
+                    f"compression of {formatting.count(count, 'call')} of {name}: no text, and only"
+                    f" {formatting.count(int(self.seen[number]), 'call')} with text to measure on; no saving is claimed"
+                    " for them"
+                )
+        if left[-1]:
+            others = len(np.unique(group[place == len(kept)]))
+            yield (
+                f"compression of {formatting.count(int(left[-1]), 'call')} of {others:,} smaller agents and tasks: no"
+                " text, and too few calls with text to measure on; no saving is claimed for them"
+            )
+
+
+@dataclass(frozen=True)
 class Compressed:
     """Compressed requests. `prompts` holds them; the arrays have one element per call.
 
@@ -98,7 +130,7 @@ class Compressed:
     delta_error: Floats
     prefix_stable: bool
     changed_texts: int
-    unclaimed: tuple[tuple[str, int, Bools], ...] = ()  # (agent / task, calls measured there, the calls left out)
+    unclaimed: Unclaimed | None = None
     summary: Summary | None = None  # the model calls that write what stands in for the older part of a conversation
     answer_ratio: Floats | None = None  # output tokens after an output hint over those logged
     answers: tuple[Shapes, ...] = ()  # where these ratios come from
@@ -118,13 +150,8 @@ class Compressed:
         if estimated:
             calls = formatting.count(estimated, "call")
             yield f"compression of {calls} without text is estimated from the calls with text"
-        for name, seen, rest in self.unclaimed:
-            left = int((inside & rest).sum())
-            if left:
-                yield (
-                    f"compression of {formatting.count(left, 'call')} of {name}: no text, and only"
-                    f" {formatting.count(seen, 'call')} with text to measure on; no saving is claimed for them"
-                )
+        if self.unclaimed is not None:
+            yield from self.unclaimed.limits(inside)
 
 
 @dataclass
@@ -270,9 +297,7 @@ def _measure(
     delta = np.where(measured & known_input, np.maximum(delta, -calls.input_tokens), 0)
     error = np.zeros(n)
     unclaimed = _estimate(calls, measured, known_input, delta, words, error, lossy, touched)
-    return Compressed(
-        after, delta, words, lossy, measured, error, stable, new_texts, tuple(unclaimed), answer_ratio=answer
-    )
+    return Compressed(after, delta, words, lossy, measured, error, stable, new_texts, unclaimed, answer_ratio=answer)
 
 
 def _estimate(
@@ -284,19 +309,20 @@ def _estimate(
     error: Floats,
     lossy: Bools,
     touched: _Touched,
-) -> list[tuple[str, int, Bools]]:
+) -> Unclaimed | None:
     """Fill in the calls that could not be measured, group by group; what cannot be said either is listed."""
-    unclaimed: list[tuple[str, int, Bools]] = []
     blind = ~measured & known_input
-    for group in np.unique(calls.group[blind]).tolist():
-        mine = calls.group == group
-        sample = mine & measured & known_input & touched.selected
-        rest = mine & blind
-        count = int(sample.sum())
-        if count < MIN_MEASURED:
-            name = calls.group_names[group] if calls.group_names else f"group {group}"
-            unclaimed.append((name, count, rest))
-            continue
+    if not blind.any():
+        return None
+    telling = measured & known_input & touched.selected
+    groups = int(calls.group.max()) + 1
+    seen, missing = (np.bincount(calls.group[which], minlength=groups) for which in (telling, blind))
+    order = np.argsort(calls.group, kind="stable")
+    ends = np.cumsum(np.bincount(calls.group, minlength=groups))
+    for group in np.flatnonzero((seen >= MIN_MEASURED) & (missing > 0)).tolist():
+        mine = order[ends[group - 1] if group else 0 : ends[group]]
+        sample, rest = mine[telling[mine]], mine[blind[mine]]
+        count = len(sample)
         size = calls.input_tokens[sample].astype(np.float64)
         saved = delta[sample].astype(np.float64)
         ratio = saved.sum() / size.sum() if size.sum() else 0.0
@@ -308,4 +334,5 @@ def _estimate(
         error[rest] = standard * calls.input_tokens[rest]
         if not lossy[sample].any():
             lossy[rest] = False
-    return unclaimed
+    without = np.flatnonzero(blind & (seen < MIN_MEASURED)[calls.group])
+    return Unclaimed(without, calls.group[without], seen, calls.group_names) if len(without) else None
