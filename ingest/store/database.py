@@ -20,7 +20,7 @@ import duckdb
 
 from ingest import threads
 from ingest.errors import OlderStoreError, StoreBusyError, StoreError
-from ingest.store import file_lock
+from ingest.store import file_lock, spill
 from ingest.store.failures import newer, opening_failure, query_failure
 from ingest.store.schema import SCHEMA_VERSION, TABLES
 from ingest.store.upgrade import upgrade, version
@@ -43,7 +43,8 @@ def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb
     """Open a DuckDB file, or a database in memory, that loads no extension, on HINDCAST_THREADS threads."""
     own = threads.chosen()
     bound = {} if own is None else {"threads": own}
-    return duckdb.connect(str(path), read_only=read_only, config={**_NOTHING_FETCHED, **bound})
+    place = {"temp_directory": spill.in_memory()} if str(path) == ":memory:" else {}
+    return duckdb.connect(str(path), read_only=read_only, config={**_NOTHING_FETCHED, **bound, **place})
 
 
 class Store:
@@ -97,22 +98,23 @@ class Store:
                 f"there is no store at {self.path}",
                 remedy="Make one with: hindcast ingest PATH   (or see the origin story: hindcast demo)",
             )
-        with self._gate(exclusive=False, patience=READ_PATIENCE_S):
-            con = self._connect(read_only=True, patience=READ_PATIENCE_S)
-        try:
-            found = self._check_version(con)
-            if found < SCHEMA_VERSION:
-                raise OlderStoreError(
-                    f"written by an older version (store schema {found}; this program reads {SCHEMA_VERSION})",
-                    where=str(self.path),
-                    remedy="Bring it up to date, in place: hindcast reprice   (or ingest something into it)",
-                )
-            yield con
-        except duckdb.Error as error:
-            raise query_failure(error, self.path) or error from error
-        finally:
-            with suppress(duckdb.Error):
-                con.close()
+        with spill.beside(self.path):
+            with self._gate(exclusive=False, patience=READ_PATIENCE_S):
+                con = self._connect(read_only=True, patience=READ_PATIENCE_S)
+            try:
+                found = self._check_version(con)
+                if found < SCHEMA_VERSION:
+                    raise OlderStoreError(
+                        f"written by an older version (store schema {found}; this program reads {SCHEMA_VERSION})",
+                        where=str(self.path),
+                        remedy="Bring it up to date, in place: hindcast reprice   (or ingest something into it)",
+                    )
+                yield con
+            except duckdb.Error as error:
+                raise query_failure(error, self.path) or error from error
+            finally:
+                with suppress(duckdb.Error):
+                    con.close()
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -121,7 +123,7 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot create {self.path.parent}: {error.strerror}") from error
-        with self._gate(exclusive=True, patience=WRITE_PATIENCE_S):
+        with self._gate(exclusive=True, patience=WRITE_PATIENCE_S), spill.beside(self.path):
             if not self.exists():
                 if self.path.is_symlink():
                     raise StoreError("a link that leads to no file", where=str(self.path))
