@@ -106,6 +106,12 @@ class BillForecast:
         """Whether so many calls have no price that the bill is beyond what is forecast."""
         return self.unpriced > LOST * self.calls
 
+    @property
+    def too_few(self) -> str:
+        """Why there is no forecast to rely on, where `told` is false."""
+        days = count(self.daily.learned, "day")
+        return f"{days} with calls are too few to forecast from ({LEAST} are needed)"
+
     def period(self, name: str) -> Period:
         """The period of that name."""
         return next(one for one in self.periods if one.name == name)
@@ -115,8 +121,7 @@ class BillForecast:
         """The answer in a sentence or two."""
         month, quarter = self.period("next_month"), self.period("next_quarter")
         if not self.told:
-            days = count(self.daily.learned, "day")
-            return f"{days} with calls are too few to forecast from ({LEAST} are needed): the ranges say little."
+            return f"{self.too_few}: the ranges say little."
         how = "as stated" if self.stated else "as fitted"
         grows = "no growth" if abs(self.growth) < 0.0005 else f"{share(self.growth, sign=True)} a month"
         if self.partial:

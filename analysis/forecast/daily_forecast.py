@@ -166,7 +166,8 @@ def forecast(
     trust = max(len(surplus) - 2, 0) / len(surplus) if surplus else 0.0
     total, squares = sum(surplus), sum(x * x for x in surplus)
     active, doubt = _active(days, spent, ahead)
-    week = [known[day] for day in days[-7:] if day not in odd]
+    since = sorted(spent)[-7:][0]
+    week = [known[day] for day in days if day >= since and day not in odd]
     reach = np.arange(1, len(ahead) + 1)
     made = DailyForecast(
         course=course,

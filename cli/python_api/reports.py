@@ -81,7 +81,8 @@ def report(
         store: a Store or its path.
         output: the file to write; its ending tells the form: .html, .md, .docx (with the extra `docx`) or .pdf
             (printed by Chromium or Chrome).
-        strategies: strategies to compare; by default the files of ./strategies, else those of the package.
+        strategies: strategies to compare; by default the files of ./strategies, else drafts of this log
+            (of the demo's log, its own).
         audience: everyone, stakeholders, engineers or finance.
         day: the day to explain; by default the first of the newest days that stand out, else the newest.
         since, until: the first and the last day of a period; its whole days are told beside as many before it.
@@ -101,9 +102,10 @@ def report(
         raise InputError(
             f"'{target.suffix}' is no form of a report", where=str(target), remedy="Use .html, .md, .docx or .pdf."
         )
-    chosen = default_strategies() if strategies is None else as_strategies(strategies)
+    held = as_store(store)
+    chosen = default_strategies(held) if strategies is None else as_strategies(strategies)
     return write_report(
-        as_store(store),
+        held,
         target,
         form=form,
         strategies=chosen,
@@ -172,13 +174,25 @@ def write_report(
     return Report(findings, target)
 
 
-def default_strategies() -> list[Strategy]:
-    """Those of ./strategies; where there are none, those that come with the package."""
+def default_strategies(store: database.Store) -> list[Strategy]:
+    """Those of ./strategies; where there are none, the demo's for a log of its agents, else drafts of this log."""
     from dashboard.data.strategy_files import FOLDER
 
-    found: list[Path] = sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else []
-    if not found:
-        import sample_logs
+    own = sorted(FOLDER.glob("*.y*ml")) if FOLDER.is_dir() else []
+    if own:
+        return as_strategies(own)
+    import sample_logs
+    from replay.drafting.drafts import drafts
 
-        found = sample_logs.strategies()
-    return as_strategies(found)
+    if not store.exists():
+        return []
+    demo = as_strategies(sample_logs.strategies())
+    named = {rule.match["agent"] for one in demo for rule in one.route if rule.match and "agent" in rule.match}
+    with store.read() as con:
+        agents = {agent for (agent,) in con.execute("SELECT DISTINCT agent FROM calls").fetchall()}
+    if named <= agents:
+        return demo
+    try:
+        return [one.strategy() for one in drafts(store)]
+    except InputError:  # no call has a time and a price: there is nothing to compare
+        return []

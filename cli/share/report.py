@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def report(
     strategies: Annotated[
-        list[Path] | None, typer.Argument(help="Strategy files to compare (default: those of ./strategies).")
+        list[Path] | None,
+        typer.Argument(help="Strategy files to compare (default: those of ./strategies, else drafts)."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write; its ending tells the form; - is stdout.")
@@ -62,11 +63,12 @@ def report(
     to_stdout = output == Path("-")
     if to_stdout and json:
         raise InputError("-o - and --json both write to stdout", remedy="Leave one of them out.")
-    chosen = [one for _, one in load_all(strategies)] if strategies else default_strategies()
+    held = selected_store(store, where)
+    chosen = [one for _, one in load_all(strategies)] if strategies else default_strategies(held)
     with progress("Replaying", unit="strategies") as bar:
         bar.total(max(sum(1 for strategy in chosen if strategy.stages()), 1))
         written = write_report(
-            selected_store(store, where),
+            held,
             Path("-") if to_stdout else output or Path(f"report.{form}"),
             form=form,
             strategies=chosen,

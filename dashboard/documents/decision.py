@@ -55,6 +55,16 @@ PLAIN: Final = (  # limits of a replay as somebody says them who has never read 
      r"How \1 behaves on \2 is not known from this log: it is taken to work as today's model does, within a range."),
     (r"([\d,]+ calls?) of the log: a retry is paid, but is not new demand, and never cached",
      r"\1 repeat a failed call; they are paid and never answered from the store of answers."),
+    (r"behaviour of (.+) in place of (.+) on `(.+)`: (.+)x the calls per unit, (.+)x the input and (.+)x the output "
+     r"per call, from ([\d,]+) units of its own in the log",
+     r"On \3, \1 is taken to need \4 times the calls of \2, with \5 times the prompt and \6 times the answer each, as "
+     r"in \7 cases of the log."),
+    (r"prompt cache of (.+): the log has nothing to check its simulation against",
+     r"What the provider's cache saves on \1 follows from its rules, unchecked by this log: a range."),
+    (r"prompt cache of (.+): the log is reproduced with .+; in dollars bias (.+?)(?:, spread .+)?",
+     r"Computed by the rules of the provider's cache, \1's bill comes out \2 from the one that was paid: a range."),
+    (r"prompt cache of (.+): the rules foresee (.+) cached tokens where (.+) are logged; .+",
+     r"The rules of the provider's cache foresee \2 cached tokens of \1, and \3 are logged: it is corrected for."),
 )  # fmt: skip
 
 
@@ -98,12 +108,12 @@ class Decision:
         return self.forecast.period("next_month") if self.forecast is not None and self.forecast.told else None
 
     def waiting(self) -> tuple[Decimal, Decimal, Decimal] | None:
-        """What a week of waiting costs: the saving of seven days of the next month. None where nothing is saved."""
+        """What a week of waiting costs: the saving of seven days of the next month. None below a cent."""
         if self.proposed is None or self.proposed.saved[0] <= 0:
             return None
         days = (self.proposed.period.last - self.proposed.period.first).days + 1
         mid, low, high = ((amount * 7 / days).quantize(CENT) for amount in self.proposed.saved)
-        return mid, low, high
+        return (mid, low, high) if mid else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: dollars as decimal strings, days as ISO dates."""
@@ -118,7 +128,7 @@ class Decision:
                 "period": self.proposed.period.name,
                 **_three("usd", self.proposed.usd),
                 **_three("saved", self.proposed.saved),
-                **_three("saved_per_year", _times(self.proposed.saved, YEAR)),
+                "saved_per_12_such_months": usd(self.proposed.saved[0] * YEAR),
                 **(_three("week_of_waiting", waiting) if waiting else {}),
             },
             "budgets": [one.to_json() for one in self.budgets],
@@ -268,11 +278,6 @@ def who_decides(strategy: Strategy) -> str:
 
 def _three(name: str, amounts: tuple[Decimal, Decimal, Decimal]) -> Mapping[str, str | None]:
     return {f"{name}": usd(amounts[0]), f"{name}_low": usd(amounts[1]), f"{name}_high": usd(amounts[2])}
-
-
-def _times(amounts: tuple[Decimal, Decimal, Decimal], times: int) -> tuple[Decimal, Decimal, Decimal]:
-    mid, low, high = (amount * times for amount in amounts)
-    return mid, low, high
 
 
 def _cents(amounts: tuple[Decimal, Decimal, Decimal]) -> tuple[Decimal, Decimal, Decimal]:

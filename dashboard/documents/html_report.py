@@ -61,6 +61,11 @@ addEventListener("beforeprint", () => {{
     const height = Math.round(parseInt(place.dataset.height) * {PRINTED.get(audience, 0.8)});
     place.style.height = height + "px";
     Plotly.relayout(place, {{width: 680, height: height, "font.size": 10, "yaxis.title.font.size": 10}});
+    const legend = place.querySelector(".legend")?.getBBox().height ?? 0;
+    if (legend > 30) {{  // names on two lines: without more room the days below would be cut
+      place.style.height = height + legend + "px";
+      Plotly.relayout(place, {{height: height + legend}});
+    }}
   }}
 }});
 </script>

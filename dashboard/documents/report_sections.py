@@ -12,7 +12,7 @@ from analysis.formatting import count as counted
 from analysis.formatting import day as day_text
 from analysis.formatting import money
 from dashboard.documents import document_views, evidence_tables, strategy_tables
-from dashboard.documents.decision import YEAR, in_range
+from dashboard.documents.decision import YEAR, in_range, rounded
 from dashboard.documents.pictures import lines, trajectory
 from dashboard.documents.sections import Part, Points, Section, Steps
 from dashboard.documents.story import Findings, certainty, method, recommendation
@@ -22,6 +22,9 @@ from replay.engine.run import StrategyResult
 AUDIENCES: Final = ("everyone", "stakeholders", "engineers", "finance")
 MOST_CAUSES: Final = 6  # for stakeholders
 MOST_RISKS: Final = 4
+NO_YEAR: Final = (
+    "12 such months are a rate, no forecast: how the traffic grows within a year, nobody can say from this log."
+)
 SHORTEST: Final = 12  # limits for everyone
 WORDS: Final = (
     ("call", "one request to a language model and its answer"),
@@ -133,14 +136,18 @@ def _happened(findings: Findings) -> tuple[Part, ...]:
     found = findings.diagnosis
     if found is None:
         return _why_in_words(findings)
-    told = found["flagged"] or findings.run is not None or found["range"] is None
-    ordinary = "" if told else " It does not stand out."
+    ordinary = ""
+    if not found["flagged"] and findings.run is None:
+        ordinary = " It does not stand out."
+        if found["range"] is None:
+            few = found["baseline"]["days"] and "history" not in document_views.sentences(found)[0]
+            ordinary = " There are too few like days to say whether it stands out." if few else ""
     return (f"{document_views.sentences(found)[0]}{ordinary}",)
 
 
 def _steps(findings: Findings, most: int | None = None) -> tuple[Part, ...]:
     found = findings.diagnosis
-    if found is None or not found["drivers"]:
+    if found is None or not found["drivers"] or not found["baseline"]["days"]:
         return ()
     by_cause = document_views.causes(found)
     steps = document_views.steps_by_cause(found, most) if by_cause else document_views.steps_by_place(found)
@@ -196,16 +203,10 @@ def _money(findings: Findings, *, budgets: bool = True) -> tuple[Part, ...]:
     month, proposed = made.month, made.proposed
     if month is not None:
         now = (month.expected, month.low, month.high)
-        for title, times in ((month.title, 1), ("a year at that rate", YEAR)):
-            unchanged = in_range((now[0] * times, now[1] * times, now[2] * times))
-            if proposed is None:
-                rows.append((title, unchanged, "-", "-"))
-                continue
-            usd, saved = proposed.usd, proposed.saved
-            rows.append(
-                (title, unchanged, in_range((usd[0] * times, usd[1] * times, usd[2] * times)),
-                 in_range((saved[0] * times, saved[1] * times, saved[2] * times)))
-            )  # fmt: skip
+        amounts = [now] if proposed is None else [now, proposed.usd, proposed.saved]
+        missing = ["-"] * (3 - len(amounts))
+        rows.append((month.title, *map(in_range, amounts), *missing))
+        rows.append(("12 such months", *(rounded(one[0] * YEAR) for one in amounts), *missing))
     parts: list[Part] = []
     if rows:
         name = f"with '{best.name}'" if best is not None and useful else "with a policy"
@@ -213,9 +214,11 @@ def _money(findings: Findings, *, budgets: bool = True) -> tuple[Part, ...]:
         kept = 4 if best is not None and useful else 2
         columns = tuple(Column(title, figure=at > 0) for at, title in enumerate(titles[:kept]))
         parts.append(Table("What it comes to, in brackets the range", columns, tuple(row[:kept] for row in rows)))
-    said = []
-    if made.forecast is not None and not made.forecast.told:
-        said.append(made.forecast.summary)
+    said = [NO_YEAR] if month is not None else []
+    if made.forecast is None:
+        said.append("No month is forecast: the log covers no whole day with a price.")
+    elif not made.forecast.told:
+        said.append(f"No month is forecast: {made.forecast.too_few}.")
     waiting = made.waiting()
     if waiting is not None:
         said.append(f"Each week of waiting costs {in_range(waiting)}.")
@@ -232,7 +235,7 @@ def _budgets(findings: Findings) -> list[str]:
 def _units(findings: Findings) -> tuple[Part, ...]:
     units, best = findings.decision.units, findings.best
     if not units:
-        return ()
+        return ("No dollars per unit: too few calls name a conversation, a request or a user.",)
     before = any(one.before is not None for one in units)
     proposed = any(one.proposed is not None for one in units)
 
@@ -279,7 +282,7 @@ def _evidence(findings: Findings) -> tuple[Part, ...]:
 def _risks(findings: Findings, most: int) -> tuple[Part, ...]:
     said = list(findings.decision.risks)
     more = len(said) - most
-    return _points([*said[:most], *([f"And {more} more: --for engineers lists them."] if more > 0 else [])])
+    return _points([*said[:most], *([f"And {more} more, in the report for engineers."] if more > 0 else [])])
 
 
 def _who(findings: Findings) -> tuple[Part, ...]:
@@ -292,7 +295,7 @@ def _who(findings: Findings) -> tuple[Part, ...]:
 def _limits(findings: Findings, shown: int | None) -> Section:
     said = said_of(findings.replay.strategies) if findings.replay else []
     kept = said if shown is None else said[:shown]
-    more = [f"And {len(said) - len(kept)} more: --for engineers lists them."] if kept != said else []
+    more = [f"And {len(said) - len(kept)} more, in the report for engineers."] if kept != said else []
     return Section("What the log cannot say", _points([*kept, *more]))
 
 

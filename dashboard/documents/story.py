@@ -29,7 +29,7 @@ from dashboard.render import palette
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.advice.recommend import recommended
-from replay.advice.result_in_words import sentence
+from replay.advice.result_in_words import of_all_calls, sentence
 from replay.engine.run import Replay, StrategyResult, run
 from replay.strategy.schema import Strategy
 
@@ -336,7 +336,7 @@ def _less(best: StrategyResult) -> str:
     level alone."""
     if not best.priced_calls or best.saved_share is None:
         return "nothing it asks for has a price"
-    change = f"{share(abs(best.saved_share))} {'less' if best.saved_share >= 0 else 'more'}"
+    change = f"{share(abs(best.saved_share))} {'less' if best.saved_share >= 0 else 'more'}{of_all_calls(best)}"
     return f"a day instead of {money(best.logged_per_day())}, {change}"
 
 

@@ -26,14 +26,21 @@ def sentence(result: StrategyResult) -> str:
 
 def _cost(result: StrategyResult) -> str:
     """The cost against the logged cost of the very same calls."""
-    change = share(-(result.saved_share or 0.0), sign=True)
+    change = share(-(result.saved_share or 0.0), sign=True) + of_all_calls(result)
     lost = result.newly_unpriced
     left_out = f" without the {count(lost, 'call')} that would have no price" if lost else ""
     logged = money(result.logged_per_day())
     ends = result.per_day_range()
-    if result.dollars == "range" and ends is not None:
+    if result.dollars == "range" and ends is not None and money(ends[0]) != money(ends[1]):
         return f"{result.name} would have cost {money(ends[0])} to {money(ends[1])}/day instead of {logged}{left_out}"
     return f"{result.name} would have cost {money(result.per_day())}/day instead of {logged} ({change}){left_out}"
+
+
+def of_all_calls(result: StrategyResult) -> str:
+    """What to say behind the saved share where it is not the change of the means of whole days beside it."""
+    logged, cost = result.logged_per_day(), result.per_day()
+    days = float(1 - cost / logged) if cost is not None and logged else None
+    return "" if days is None or share(days) == share(result.saved_share) else " of all calls, days under way too"
 
 
 def _quality(result: StrategyResult) -> str:
@@ -59,7 +66,7 @@ def cost_text(result: StrategyResult) -> str:
     if result.priced_calls and result.dollars == "refused":
         return "refused"
     ends = result.per_day_range()
-    if result.dollars == "range" and ends is not None:
+    if result.dollars == "range" and ends is not None and money(ends[0]) != money(ends[1]):
         return " to ".join(dict.fromkeys(money(end, symbol="") for end in ends))
     return money(result.per_day(), symbol="")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from html import unescape
@@ -16,9 +17,10 @@ from builder import build_store
 from typer.testing import CliRunner
 
 import sample_logs
-from analysis.formatting import money
+from analysis.formatting import money, share
 from analysis.ledger import ledger
 from cli.app import app
+from cli.python_api.reports import default_strategies
 from dashboard.documents import docx_report, html_report
 from dashboard.documents.decision import plain, rounded
 from dashboard.documents.showback import Showback, cents_that_sum, showback
@@ -26,6 +28,7 @@ from dashboard.documents.story import Findings, gather
 from ingest.errors import InputError
 from ingest.store.database import Store
 from replay.advice.policy_in_words import policy_in_words
+from replay.advice.result_in_words import sentence
 from replay.strategy.schema import Strategy, load, parse
 
 OWNED = {"owner": "Dana", "decision": "send a tenth through it", "decide_by": date(2024, 3, 18)}
@@ -60,8 +63,9 @@ def dollars_of(text: str) -> set[str]:
     return set(re.findall(r"-?\$[\d,]+(?:\.\d+)?", text))
 
 
-def test_every_dollar_on_the_page_is_a_number_of_a_command(spiky: Store, findings: Findings) -> None:
-    """All dollars of the page are gathered; each is one of the model's, and the model's are those of the commands."""
+def test_every_dollar_on_the_pages_is_a_number_of_a_command(spiky: Store, findings: Findings, tmp_path: Path) -> None:
+    """All dollars of each page are gathered, as HTML, Markdown and Word: each is the model's, and the model's are
+    those of the commands."""
     ahead = ask(spiky, "forecast")
     decision = findings.decision.to_json()
     assert decision["forecast"] == ahead["periods"]
@@ -71,11 +75,11 @@ def test_every_dollar_on_the_page_is_a_number_of_a_command(spiky: Store, finding
     replayed = ask(spiky, "replay", *files, "--since", "2024-03-05", "--until", "2024-03-08")
     entry = next(one for one in replayed["strategies"] if one["name"] == best.name)
     assert entry["run_id"] == best.run_id  # who decides is no part of what was replayed
-    share = Decimal(entry["cost_usd"]) / Decimal(entry["baseline_cost_usd"])
+    part = Decimal(entry["cost_usd"]) / Decimal(entry["baseline_cost_usd"])
     month, proposed = findings.decision.month, findings.decision.proposed
     assert month is not None
     assert proposed is not None
-    assert abs(proposed.usd[0] - month.expected * share) <= Decimal("0.01")
+    assert abs(proposed.usd[0] - month.expected * part) <= Decimal("0.01")
     assert proposed.usd[0] + proposed.saved[0] == month.expected
     for amounts in (proposed.usd, proposed.saved):
         assert amounts[1] <= amounts[0] <= amounts[2]
@@ -93,14 +97,30 @@ def test_every_dollar_on_the_page_is_a_number_of_a_command(spiky: Store, finding
     assert ends is not None
     days = [findings.before(), findings.since(), logged_day, proposed_day, *ends]
     days += [logged_day - one for one in (proposed_day, *ends)]
-    times = [one * 12 for one in (month.expected, month.low, month.high, *proposed.usd, *proposed.saved)]
+    times = [one * 12 for one in (month.expected, proposed.usd[0], proposed.saved[0])]
     drawn = [step.amount for part in _parts(findings) for step in getattr(part, "steps", ())]
     for number in [*days, *times, *drawn, *(findings.decision.waiting() or ()), Decimal(300), Decimal(0)]:
         assert number is not None
         known |= {money(number), money(abs(number)), rounded(number)}
-    text = words(html_report.html(findings, "stakeholders")).replace("+$", "$")
-    assert dollars_of(text)
-    assert not {one for one in dollars_of(text) if one not in known and one.removeprefix("-") not in known}
+    assert findings.showback is not None
+    table = findings.showback.table()
+    printed = [*table.rows, table.total or ()]
+    known |= {money(cell) for row in printed for cell in row if isinstance(cell, Decimal)}
+    for audience in html_report.AUDIENCES:
+        page = words(html_report.html(findings, audience))
+        for text in (page, html_report.markdown(findings, audience), _word(findings, audience, tmp_path)):
+            bare = text.replace("\\", "").replace("+$", "$").replace("*", "")
+            assert dollars_of(bare)
+            strange = {one for one in dollars_of(bare) if one not in known and one.removeprefix("-") not in known}
+            assert not strange, audience
+
+
+def _word(findings: Findings, audience: str, folder: Path) -> str:
+    docx = pytest.importorskip("docx", reason="python-docx is not installed")
+    docx_report.write(findings, audience, folder / "page.docx")
+    written = docx.Document(str(folder / "page.docx"))
+    cells = [cell.text for table in written.tables for row in table.rows for cell in row.cells]
+    return "\n".join([*(line.text for line in written.paragraphs), *cells])
 
 
 def _parts(findings: Findings) -> list[Any]:
@@ -135,6 +155,32 @@ def test_the_page_says_what_is_proposed_what_it_rests_on_and_who_decides(finding
     assert (f"{scored:,} of the log's" if scored else "None of the log's") in text
     assert "Dana decides by Mon 18 Mar 2024: send a tenth through it." in text
     assert not re.findall(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ [A-Z][a-z]{2}(?! \d{4})", text)
+
+
+def test_a_share_beside_means_of_days_is_theirs_or_says_of_what_it_is(findings: Findings) -> None:
+    best = findings.best
+    assert best is not None
+    assert "of all calls" not in sentence(best)
+    begun = replace(best, baseline_pico=best.baseline_pico + 10**12)  # a day under way, which is in no mean of days
+    assert f"({share(-(begun.saved_share or 0), sign=True)} of all calls, days under way too)" in sentence(begun)
+
+
+def test_a_year_is_told_as_a_rate_without_a_range(findings: Findings) -> None:
+    row = re.search(r"12 such months([^|]*(?:\|[^|\n]*){3})", html_report.markdown(findings, "stakeholders"))
+    assert row is not None
+    assert " to " not in row[1]
+    assert len(dollars_of(row[1].replace("\\", ""))) == 3
+
+
+def test_without_strategies_the_demo_has_its_own_and_another_log_gets_drafts(spiky: Store, tmp_path: Path) -> None:
+    rows = [{"start_time": made.SPIKE + timedelta(minutes=n), "agent": "mine", "input_tokens": 900} for n in range(6)]
+    other = build_store(tmp_path / "other.duckdb", rows)
+    ledger.update(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert [one.name for one in default_strategies(spiky)] == [load(one).name for one in sample_logs.strategies()]
+        drafted = default_strategies(other)
+    assert "refinement_agent" not in str([one.document() for one in drafted])
 
 
 def test_who_decides_changes_no_run(strategies: list[Strategy]) -> None:
@@ -199,11 +245,7 @@ def test_months_that_round_up_still_print_the_bill() -> None:
 
 
 def test_markdown_and_word_say_what_the_page_says(findings: Findings, tmp_path: Path) -> None:
-    docx = pytest.importorskip("docx", reason="python-docx is not installed")
-    docx_report.write(findings, "stakeholders", tmp_path / "page.docx")
-    written = docx.Document(str(tmp_path / "page.docx"))
-    cells = [cell.text for table in written.tables for row in table.rows for cell in row.cells]
-    text = "\n".join([*(line.text for line in written.paragraphs), *cells])
+    text = _word(findings, "stakeholders", tmp_path)
     page = html_report.html(findings, "stakeholders")
     drawn = dollars_of(" ".join(re.findall(r'aria-label="([^"]*)"', page)))  # where there are no pictures, words
     assert dollars_of(text) <= dollars_of(words(page)) | drawn
