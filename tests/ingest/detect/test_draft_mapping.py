@@ -18,7 +18,7 @@ from ingest.errors import InputError
 from ingest.mapping_file import parse_mapping
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_logs" / "formats"
 LOGS = sorted(path for path in SAMPLES.iterdir() if path.suffix in (".jsonl", ".json", ".csv"))
@@ -37,7 +37,7 @@ def calls(folder: Path, source: Path, text: str | None = None) -> tuple[Counter[
     if text is not None:
         mapping = folder / "mapping.yaml"
         mapping.write_text(text)
-    store = Store(folder / ("mapped.duckdb" if text else "own.duckdb"))
+    store = MemoryStore(folder / ("mapped.duckdb" if text else "own.duckdb"))
     report = ingest(store, [source], mapping=mapping, workers=1)
     with store.read() as con:
         found = con.execute("SELECT split_part(model, '/', -1), input_tokens, output_tokens FROM calls").fetchall()

@@ -16,6 +16,7 @@ from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
 from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 PAIR = {
     "timestamp": "2026-06-01T09:00:00Z",
@@ -27,10 +28,10 @@ PAIR = {
 }  # fmt: skip
 
 
-def read(tmp_path: Path, rows: list[Any], **options: Any) -> IngestReport:
+def read(tmp_path: Path, rows: list[Any], store: Store | None = None) -> IngestReport:
     path = tmp_path / "log.jsonl"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return ingest(Store(tmp_path / "store.duckdb"), [path], **options)
+    return ingest(store or MemoryStore(tmp_path / "store.duckdb"), [path])
 
 
 def span(name: str, span_id: str, parent: str | None, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -103,15 +104,16 @@ def test_usage_that_becomes_no_call_is_told_with_its_tokens_and_dollars(case: st
 
 @pytest.mark.parametrize("sample", sorted(Path("sample_logs/formats").glob("*.jsonl")), ids=lambda path: path.stem)
 def test_no_sample_of_a_format_leaves_usage_out(sample: Path, tmp_path: Path) -> None:
-    report = ingest(Store(tmp_path / "store.duckdb"), [sample])
+    report = ingest(MemoryStore(tmp_path / "store.duckdb"), [sample])
     assert report.left_out["rows"] == 0
     report.check_strict()
 
 
 def test_a_second_reading_of_the_same_file_tells_the_same(tmp_path: Path) -> None:
     rows, *_ = CASES["an impossible count"]
-    first = read(tmp_path, rows)
-    again = ingest(Store(tmp_path / "store.duckdb"), [tmp_path / "log.jsonl"])
+    store = Store(tmp_path / "store.duckdb")
+    first = read(tmp_path, rows, store)
+    again = ingest(store, [tmp_path / "log.jsonl"])
     assert again.calls == 0
     assert again.left_out == first.left_out
     with pytest.raises(GateError, match="1 rows with usage were not read"):
@@ -198,9 +200,10 @@ NAMELESS = {
 
 @pytest.mark.parametrize("format", NAMELESS)
 def test_a_row_with_tokens_and_no_model_is_a_call_and_not_set_aside(format: str, tmp_path: Path) -> None:
-    report = read(tmp_path, [NAMELESS[format]])
+    store = MemoryStore(tmp_path / "store.duckdb")
+    report = read(tmp_path, [NAMELESS[format]], store)
     assert (report.calls, report.quarantined, report.left_out["rows"]) == (1, 0, 0)
     assert report.files[0]["format"] == format
     assert report.files[0]["flagged"]["no_model"] == 1
-    with Store(tmp_path / "store.duckdb").read() as con:
+    with store.read() as con:
         assert con.execute("SELECT input_tokens, output_tokens, model FROM calls").fetchall() == [(1000, 200, None)]
