@@ -17,6 +17,7 @@ from ingest.mapping_file import load_mapping, parse_mapping
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "sample_logs" / "mappings"
 
@@ -31,7 +32,7 @@ def run(tmp_path: Path, source: Path, mapping: str | Path) -> tuple[Store, Inges
         path = tmp_path / "mapping.yaml"
         path.write_text(mapping)
         mapping = path
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     return store, ingest(store, [source], mapping=mapping, workers=1)
 
 

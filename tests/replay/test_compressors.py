@@ -17,6 +17,7 @@ from analysis.ledger import ledger
 from ingest.contents import tokenizer
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay import compressors as compress
 from replay.compressors import chunk_cap, few_shot_trim, filler, tool_schema_compact, tool_signatures
 from replay.engine.run import run
@@ -332,7 +333,7 @@ def test_every_compressor_keeps_odd_messages_as_they_are():
 @pytest.fixture(scope="module")
 def tau2(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The gpt-5.4 runs of tau2, whose logged cost gives the provider's cache hits away (cached reads at a tenth)."""
-    store = Store(tmp_path_factory.mktemp("tau2") / "t.duckdb")
+    store = MemoryStore(tmp_path_factory.mktemp("tau2") / "t.duckdb")
     mapping = Path(__file__).parents[2] / "sample_logs" / "mappings" / "tau2.yaml"
     ingest(store, [data / "tau2_dev_calls.jsonl.zst"], mapping=mapping)
     with store.write() as con:

@@ -12,7 +12,7 @@ import pytest
 from analysis.ledger.ledger import update
 from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.provider_cache import doctor, varying_spans
 from replay.traffic import load_traffic
 from replay.traffic.traffic import Traffic
@@ -54,7 +54,7 @@ def log(folder: Path, systems: list[str], questions: list[str], *, gap_s: int = 
         )
     path = folder / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     ingest(store, [path])
     update(store)
     ensure_counted(store, ["o200k_base"])

@@ -13,6 +13,7 @@ from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.estimates import input_token_ratios
@@ -119,7 +120,7 @@ def test_models_that_count_alike_need_no_ratio(tmp_path: Path):
 @pytest.mark.data
 def test_on_real_calls_the_ratio_is_that_of_the_sums(data: Path, tmp_path: Path):
     """tau2's runs share their prompts: gpt-4.1, Claude and a self-hosted Qwen, each by its own provider's count."""
-    store = Store(tmp_path / "t.duckdb")
+    store = MemoryStore(tmp_path / "t.duckdb")
     ingest(store, [data / "tau2_dev_calls.jsonl.zst"], mapping=ROOT / "sample_logs" / "mappings" / "tau2.yaml")
     ledger.update(store)
     traffic = load(store)

@@ -12,6 +12,7 @@ from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.engine.run import run
 from replay.strategy.schema import parse
 
@@ -25,7 +26,7 @@ def store_of(folder: Path, scores: dict[str, float]) -> Store:
     ]  # fmt: skip
     log = folder / "log.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    made = Store(folder / "s.duckdb")
+    made = MemoryStore(folder / "s.duckdb")
     ingest(made, [log])
     ledger.update(made)
     return made

@@ -11,7 +11,7 @@ import pytest
 from analysis.ledger.ledger import update
 from ingest.contents.tokenizer import count_content, ensure_counted
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.provider_cache.advice import Choice, choices
 from replay.traffic import load_traffic
 
@@ -42,7 +42,7 @@ def one(folder: Path, prompts: list[str], *, gap: timedelta, written: bool) -> C
         )
     path = folder / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     ingest(store, [path])
     update(store)
     ensure_counted(store, ["o200k_base"])

@@ -14,6 +14,7 @@ from analysis.ledger import ledger
 from ingest.contents.tokenizer import count_content
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.strategy.schema import parse
@@ -61,7 +62,7 @@ def conversation(turns: int, gap: str) -> list[dict[str, Any]]:
 def store(tmp_path: Path, request: pytest.FixtureRequest) -> Store:
     log = tmp_path / "chat.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in conversation(14, getattr(request, "param", " "))))
-    made = Store(tmp_path / "s.duckdb")
+    made = MemoryStore(tmp_path / "s.duckdb")
     ingest(made, [log])
     ledger.update(made)
     return made
@@ -130,7 +131,7 @@ def test_a_past_day_does_not_depend_on_whether_later_days_ask_for_a_prompt_cache
                      "cache_read_input_tokens": 1000 * (n > 0)} for n, line in enumerate(lines)]  # fmt: skip
     log = tmp_path / "chat.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *later]))
-    made = Store(tmp_path / "s.duckdb")
+    made = MemoryStore(tmp_path / "s.duckdb")
     ingest(made, [log])
     ledger.update(made)
     spec = parse("{name: o, route: [{default: claude-opus-4-1}]}")

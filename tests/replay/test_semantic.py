@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.response_cache import semantic
 from replay.response_cache.semantic import Asked
 from replay.traffic import load_traffic
@@ -79,7 +79,7 @@ def log(folder, rows: list[tuple[str, str]]) -> Traffic:
     ]
     path = folder / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     ingest(store, [path])
     from analysis.ledger.ledger import update
 

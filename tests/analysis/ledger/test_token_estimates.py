@@ -18,6 +18,7 @@ from analysis.ledger.token_estimates import Estimates, estimate
 from ingest.contents.tokenizer import count, encoding, fastokens_encoder
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
 WORDS = ["cost", "spike", "the", "of", "cache", "naïve", "日本語", "tokens", "4.5", "\n", "()", "agent"]
@@ -38,7 +39,7 @@ def line(number: int, model: str, **columns: Any) -> dict[str, Any]:
 def store_of(tmp_path: Path, lines: list[dict[str, Any]]) -> Store:
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(item) + "\n" for item in lines))
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     ingest(store, [log])
     return store
 
@@ -110,7 +111,7 @@ def test_hidden_reasoning_is_never_guessed(tmp_path: Path) -> None:
 
 def test_real_prompts_of_gpt_3_5_are_counted_to_the_token(data: Path, tmp_path: Path) -> None:
     """Take the usage away from real calls and get it back."""
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     ingest(store, [data / "chatdev_calls.jsonl.zst"], mapping=ROOT / "sample_logs" / "mappings" / "chatdev.yaml")
     with store.write() as con:
         con.execute("CREATE TABLE truth AS SELECT call_no, input_tokens AS billed FROM calls")

@@ -15,6 +15,7 @@ from analysis.reports.cost import cost
 from analysis.reports.unsure_costs import unsure_costs
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 CLAUDE = "claude-sonnet-4-5"
 TEXT = "a few plain words of an answer " * 40
@@ -70,7 +71,7 @@ def span(**more: Any) -> dict[str, Any]:
 def priced(folder: Path, record: dict[str, Any]) -> tuple[Store, tuple[Any, ...]]:
     path = folder / "log.jsonl"
     path.write_text(json.dumps(record) + "\n")
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     assert ingest(store, [path], workers=1).calls == 1
     update(store)
     with store.read() as con:
@@ -155,7 +156,7 @@ def test_a_sum_beyond_a_long_prompt_has_a_range_and_no_price(tmp_path: Path) -> 
     """Gemini 2.5 Pro costs twice as much for prompts of more than 200,000 tokens; the sum of several tells of none."""
     rows = [run_of(1, 300_000), run_of(5, 180_000), run_of(5, 900_000)]
     (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     ingest(store, [tmp_path / "runs.jsonl"])
     update(store)
     with store.read() as con:

@@ -11,14 +11,14 @@ from analysis.ledger.ledger import update
 from analysis.reports.prompt_templates import templates
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 SYSTEM = "You are a drafting agent.\nWrite in plain words.\nNever invent a source.\nAnswer in Markdown, please."
 
 
 def write_log(path, rows, **options):
     path.write_text("".join(json.dumps({"hindcast": 1, **row}) + "\n" for row in rows))
-    store = Store(path.with_suffix(".duckdb"))
+    store = MemoryStore(path.with_suffix(".duckdb"))
     ingest(store, [path], **options)
     update(store)
     return store

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.detect.draft_mapping import draft_mapping
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 TIME = "2026-06-01T09:00:00Z"
 ROW = {"ts": TIME, "model": "gpt-5.2", "tokens_in": 1000, "tokens_out": 200}
@@ -65,7 +65,7 @@ def read(tmp_path: Path, rows: list[dict[str, Any]]) -> tuple[list[Any], str]:
     path, mapping = tmp_path / "log.jsonl", tmp_path / "log.yaml"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     mapping.write_text(draft_mapping(path))
-    store = Store(tmp_path / "store.duckdb")
+    store = MemoryStore(tmp_path / "store.duckdb")
     assert ingest(store, [path], mapping=mapping).calls == len(rows)
     with store.read() as con:
         return con.execute(

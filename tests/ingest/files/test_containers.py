@@ -13,7 +13,7 @@ import pytest
 
 from ingest.files import containers
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 CALLS = [
     {"hindcast": 1, "call_id": f"c{number}", "start_time": "2026-03-02T00:00:01Z", "request_model": "gpt-4o",
@@ -40,7 +40,7 @@ LAYOUTS: dict[str, Callable[[list[Any]], str]] = {
 def test_every_layout_of_the_same_records_gives_the_same_calls(layout: str, codec: str, tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     path.write_bytes(LAYOUTS[layout](CALLS).encode(codec))
-    report = ingest(Store(tmp_path / "s.duckdb"), [path], workers=1)
+    report = ingest(MemoryStore(tmp_path / "s.duckdb"), [path], workers=1)
     assert (report.calls, report.quarantined, report.skipped) == (6, 0, 0)
 
 

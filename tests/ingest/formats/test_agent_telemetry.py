@@ -11,6 +11,7 @@ import pytest
 
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 END = "2026-09-15T10:00:03.000Z"
 NANOS = 1_789_466_403_000_000_000
@@ -79,7 +80,7 @@ PACKINGS = {
 
 
 def read(tmp_path: Path, *files: list[dict[str, Any]]) -> Store:
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     for number, records in enumerate(files):
         path = tmp_path / f"{number}.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in records))

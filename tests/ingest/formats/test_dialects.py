@@ -19,7 +19,7 @@ from ingest.formats import detect_record, formats
 from ingest.pipeline.run import ingest
 from ingest.records.call import SUM_OF_CALLS, BadRecordError, Call, Skip
 from ingest.records.claimed_usage import claimed_usage
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 # formats whose rows are no calls, or are read by a description of the user's own
 NO_DIALECT = {"provider_usage", "mapping"}
@@ -164,7 +164,7 @@ def test_no_file_that_names_usage_leaves_every_counter_untouched(tmp_path: Path)
                 file = f"{name}-{number}-{place}.jsonl"
                 (logs / file).write_text("".join(json.dumps(one) + "\n" for one in left))
                 claims[file] = claimed_usage(left).tokens
-    report = ingest(Store(tmp_path / "s.duckdb"), [logs], workers=1)
+    report = ingest(MemoryStore(tmp_path / "s.duckdb"), [logs], workers=1)
     touched = {Path(file["path"]).name for file in report.files
                if any(file.get(count) for count in ("calls", "duplicates", "quarantined", "left_out"))}  # fmt: skip
     named = {Path(path).name for path in report.passed_over_usage}

@@ -11,6 +11,7 @@ from ingest.formats import formats
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from sample_logs.formats.generate import SAMPLE_CALLS, write_samples
 from sample_logs.formats.truth import TrueCall, true_calls
 from sample_logs.formats.writers import WRITERS
@@ -37,7 +38,7 @@ FULL = (
 
 
 def run(tmp_path: Path, *paths: Path, **options: Any) -> tuple[Store, IngestReport]:
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     return store, ingest(store, paths, workers=1, **options)
 
 
@@ -123,7 +124,7 @@ def test_costs_agree_between_formats(tmp_path: Path) -> None:
     for name in ("openai_chat", "litellm", "langfuse", "otlp", "hindcast", "posthog", "langsmith", "phoenix"):
         path = tmp_path / f"{name}.log"
         path.write_text(WRITERS[name][1](truth))
-        store = Store(tmp_path / f"{name}.duckdb")
+        store = MemoryStore(tmp_path / f"{name}.duckdb")
         ingest(store, [path], workers=1)
         ledger.update(store)
         totals.add(rows(store, "SELECT sum(cost_usd) FROM costs")[0][0])

@@ -9,11 +9,11 @@ from typing import Any
 
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 
 def read(path: Path) -> tuple[IngestReport, list[tuple[Any, ...]]]:
-    store = Store(path.parent / "s.duckdb")
+    store = MemoryStore(path.parent / "s.duckdb")
     report = ingest(store, [path], workers=1)
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
     with store.read() as con:

@@ -13,13 +13,13 @@ import pytest
 
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 
 def read(tmp_path: Path, text: str, name: str = "log.jsonl") -> tuple[IngestReport, list[dict[str, Any]]]:
     path = tmp_path / name
     path.write_text(text)
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     report = ingest(store, [path], workers=1)
     with store.read() as con:
         found = con.execute("SELECT * FROM calls ORDER BY call_no")

@@ -11,6 +11,7 @@ import pytest
 
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 SECONDS = 1_780_304_400  # 2026-06-01T09:00:00Z
 TIME = "2026-06-01T09:00:00Z"
@@ -199,14 +200,14 @@ def test_a_public_layout_is_read_with_its_counts_and_costs(layout: str, tmp_path
     name, text, wanted = LAYOUTS[layout]
     path = tmp_path / name
     path.write_text(text)
-    store = Store(tmp_path / "store.duckdb")
+    store = MemoryStore(tmp_path / "store.duckdb")
     report = ingest(store, [path])
     found = calls(store)
     assert len(found) == len(wanted)
     for call, facts in zip(found, wanted, strict=True):
         assert {name: call[name] for name, value in facts.items() if not same(call[name], value)} == {}
     assert report.left_out["rows"] == 0
-    again = ingest(Store(tmp_path / "again.duckdb"), [path, path])
+    again = ingest(MemoryStore(tmp_path / "again.duckdb"), [path, path])
     assert again.calls == report.calls
     path.write_text(text + "\n")  # a file that changed is read again
     assert ingest(store, [path]).calls == 0
@@ -216,5 +217,5 @@ def test_a_public_layout_is_read_with_its_counts_and_costs(layout: str, tmp_path
 def test_counts_under_unknown_names_are_flagged_and_not_taken_for_none(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(jsonl(span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "acme.tokens.input": 7})))
-    report = ingest(Store(tmp_path / "store.duckdb"), [path])
+    report = ingest(MemoryStore(tmp_path / "store.duckdb"), [path])
     assert (report.calls, report.unread) == (1, 1)

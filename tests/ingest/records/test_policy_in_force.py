@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 SAID: dict[str, Any] = {
     "propensity": 0.9, "assignment": "random", "score_scope": "conversation", "rollout": "r1", "arm": "treated",
@@ -36,7 +36,7 @@ def _stored(tmp_path: Path, record: dict[str, Any], **options: Any) -> tuple[dic
     """(the columns, the codes of the issues) of the one call that the record becomes."""
     log = tmp_path / "log.jsonl"
     log.write_text(json.dumps(record) + "\n")
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     assert ingest(store, [log], workers=1, **options).calls == 1
     with store.read() as con:
         row = con.execute(f"SELECT {', '.join(SAID)} FROM calls").fetchone()

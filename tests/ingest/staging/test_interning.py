@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 
 def line(call_id: str, message: dict[str, Any]) -> str:
@@ -24,7 +24,7 @@ def test_the_text_fills_the_hash_within_a_file_and_across_files(tmp_path: Path, 
     canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
     bare = {"role": "user", "sha256": hashlib.sha256(canonical.encode()).hexdigest(), "tokens": 8, "words": 3}
     lines = [line("a", bare), line("b", text)]
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     for number in range(files):
         log = tmp_path / f"{number}.jsonl"
         log.write_text("".join(lines) if files == 1 else lines[number])
@@ -42,7 +42,7 @@ def test_without_texts_a_hash_and_its_text_are_one_content(tmp_path: Path, first
     canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
     bare = {"role": "user", "sha256": hashlib.sha256(canonical.encode()).hexdigest(), "words": 3, "chars": 18}
     lines = [line("a", bare), line("b", text)]
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     for number in (first, 1 - first):
         log = tmp_path / f"{number}.jsonl"
         log.write_text(lines[number])
@@ -69,7 +69,7 @@ def test_a_plain_line_without_text_is_that_content_too(tmp_path: Path) -> None:
     }  # fmt: skip
     canonical = json.dumps(text, sort_keys=True, separators=(",", ":"))
     bare = {"role": "user", "sha256": hashlib.sha256(canonical.encode()).hexdigest(), "words": 3}
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     for name, content in (("a", line("a", bare)), ("b", json.dumps(pair) + "\n")):
         (tmp_path / f"{name}.jsonl").write_text(content)
         ingest(store, [tmp_path / f"{name}.jsonl"], text=False, match_formats=False)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 
 MODEL = "claude-sonnet-4-5-20250929"
 REQUEST = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
@@ -39,7 +39,7 @@ def test_the_messages_own_times_go_before_that_of_the_log(tmp_path: Path, body: 
     }  # fmt: skip
     source = tmp_path / "log.jsonl"
     source.write_text(json.dumps(record))
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     assert ingest(store, [source], workers=1).calls == 1
     with store.read() as con:
         found = con.execute(

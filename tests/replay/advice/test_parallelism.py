@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.advice.parallelism import SHINGLE, Message, Step, critical_path, finish, stretches, waits
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,7 +169,7 @@ def test_a_log_without_sessions_is_an_error_and_one_without_text_gains_nothing(t
 
 
 def real(data: Path, folder: Path, name: str) -> Store:
-    built = Store(folder / "s.duckdb")
+    built = MemoryStore(folder / "s.duckdb")
     ingest(built, [data / name], mapping=ROOT / "sample_logs" / "mappings" / f"{name.split('_')[0]}.yaml")
     return built
 
@@ -193,7 +194,7 @@ def test_chatdev_waits_for_a_reflection_that_its_manual_never_reads(data: Path, 
 
 @pytest.mark.data
 def test_one_session_of_an_assistant_is_a_chain(data: Path, tmp_path: Path):
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     ingest(store, [data / "claude_code_session.jsonl"])
     found = critical_path(store)
     assert (found.sessions, found.calls, found.untimed) == (1, 20, 14)

@@ -18,6 +18,7 @@ from ingest.contents.tokenizer import ensure_counted
 from ingest.errors import InputError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.context.lanes import EXPIRED, MODEL, PREFIX
 from replay.context.report import Context, context
 from replay.traffic.load_traffic import load
@@ -29,7 +30,7 @@ SONNET = "claude-sonnet-4-20250514"
 def read(folder: Path, records: list[dict[str, Any]], **options: Any) -> Context:
     log = folder / "log.jsonl"
     log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     ingest(store, [log])
     update(store)
     ensure_counted(store, ["o200k_base"])
@@ -210,7 +211,7 @@ def test_a_call_without_a_session_carries_nothing_again(tmp_path: Path) -> None:
 
 
 def test_the_real_session_is_reproduced_turn_by_turn(tmp_path: Path, data: Path) -> None:
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     ingest(store, [data / "claude_code_session.jsonl"])
     update(store)
     ensure_counted(store, ["o200k_base"])

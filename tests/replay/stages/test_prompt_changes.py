@@ -17,6 +17,7 @@ from ingest.contents.tokenizer import count
 from ingest.errors import StrategyError
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
+from ingest.store.memory import MemoryStore
 from replay.engine.engine import Engine
 from replay.engine.run import run
 from replay.strategy.schema import Strategy, parse
@@ -55,7 +56,7 @@ def logged(number: int, *, text: bool = True) -> dict[str, Any]:
 def store_of(folder: Path, lines: list[dict[str, Any]]) -> Store:
     log = folder / "log.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store = Store(folder / "s.duckdb")
+    store = MemoryStore(folder / "s.duckdb")
     ingest(store, [log])
     ledger.update(store)
     return store
