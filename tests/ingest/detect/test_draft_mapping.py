@@ -189,7 +189,7 @@ def test_a_field_that_is_empty_in_the_first_records_is_found_further_on(tmp_path
     path.write_bytes(gzip.compress(text) if packed else text)
     drafted = tmp_path / "draft.yaml"
     drafted.write_text(draft_mapping(path))
-    store = Store(tmp_path / "s.duckdb")
+    store = MemoryStore(tmp_path / "s.duckdb")
     report = ingest(store, [path], mapping=drafted, workers=1)
     assert (report.calls, report.quarantined) == (200, 0)
     with store.read() as con:
