@@ -55,6 +55,12 @@ def build_in_memory(calls: Iterable[Mapping[str, Any]]) -> Store:
     return store
 
 
+@functools.lru_cache(maxsize=4)
+def in_memory(path: Path) -> MemoryStore:
+    """The store of this name, kept in memory: asked again for the same path it is the same store."""
+    return MemoryStore(path)
+
+
 def _fill(store: Store, calls: Iterable[Mapping[str, Any]]) -> None:
     made = []
     used: set[str] = set()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import zstandard
+from builder import in_memory
 
 from ingest.formats import detect_record
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
 
 TIME = "2026-09-10T10:00:00.000Z"
 MILLIS = 1_789_034_400_000
@@ -27,7 +27,7 @@ def usage(*names: str) -> dict[str, int]:
 
 
 def read(tmp_path: Path, *paths: Path) -> list[tuple[Any, ...]]:
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     report = ingest(store, paths, workers=1)
     assert report.quarantined == 0
     assert report.rows == report.calls + report.duplicates + report.skipped
@@ -39,12 +39,12 @@ def read(tmp_path: Path, *paths: Path) -> list[tuple[Any, ...]]:
 
 
 def issues(tmp_path: Path) -> dict[str, int]:
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         return dict(con.execute("SELECT code, count(*) FROM import_issues GROUP BY 1").fetchall())
 
 
 def value(tmp_path: Path, query: str) -> Any:
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         return con.execute(f"SELECT {query} FROM calls").fetchall()[0][0]
 
 

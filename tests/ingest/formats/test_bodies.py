@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builder import in_memory
 
 from ingest.formats import nearest_formats
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
 from sample_logs.formats import bodies
 from sample_logs.formats.truth import true_calls
 
@@ -20,7 +20,7 @@ from sample_logs.formats.truth import true_calls
 def read(tmp_path: Path, text: str, name: str = "log.jsonl") -> tuple[IngestReport, list[dict[str, Any]]]:
     path = tmp_path / name
     path.write_text(text)
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     report = ingest(store, [path], workers=1)
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
     with store.read() as con:
@@ -37,7 +37,7 @@ def test_a_table_of_azure_gives_the_calls_of_its_log_once_each(tmp_path: Path) -
         (one.input_tokens, one.output_tokens, one.model) for one in truth
     ]
     assert [call["start_time"].timestamp() for call in calls] == pytest.approx([one.start.timestamp() for one in truth])
-    again = ingest(Store(tmp_path / "s.duckdb"), [_written(tmp_path, bodies.azure_llm(truth))], workers=1)
+    again = ingest(in_memory(tmp_path / "s.duckdb"), [_written(tmp_path, bodies.azure_llm(truth))], workers=1)
     assert (again.calls, again.duplicates) == (0, 20)
 
 

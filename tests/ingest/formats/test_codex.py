@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builder import in_memory
 
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
 
 PARTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
 TURNS = ((9000, 0, 300, 40), (9500, 9000, 20, 0), (12000, 9472, 700, 512))
@@ -63,7 +63,7 @@ def read(tmp_path: Path, *files: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     for number, records in enumerate(files):
         text = "".join(json.dumps(one) + "\n" for one in records)
         (tmp_path / f"rollout-{number}.jsonl").write_text(text)
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     report = ingest(store, sorted(tmp_path.glob("rollout-*.jsonl")), workers=1)
     assert report.quarantined == 0
     assert report.rows == report.calls + report.duplicates + report.skipped
@@ -124,7 +124,7 @@ def test_unknown_records_are_skipped_by_name(tmp_path: Path) -> None:
     records = [*parent(), *(line("0T10:02:00", kind, {}) for kind in kinds)]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in records))
-    report = ingest(Store(tmp_path / "s.duckdb"), [path], workers=1)
+    report = ingest(in_memory(tmp_path / "s.duckdb"), [path], workers=1)
     assert (report.calls, report.quarantined, report.skipped) == (2, 0, 6)
     assert report.files[0]["skipped"]["some_later_kind record"] == 1
 
@@ -148,7 +148,7 @@ def test_the_tier_is_the_one_that_was_set_before_the_turn(
                record("0T10:00:19", TURNS[:1], "resp_1", **of("record")),
                count("0T10:00:20", TURNS[:1], **of("count"))]  # fmt: skip
     read(tmp_path, records)
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         assert con.execute("SELECT service_tier, response_id FROM calls").fetchall() == [(tier, "resp_1")]
 
 
@@ -162,7 +162,7 @@ def test_totals_that_fall_begin_again(tmp_path: Path) -> None:
 def test_a_turn_without_a_model_is_a_call_of_an_unknown_model(tmp_path: Path) -> None:
     flat = line("0T10:00:20", "event_msg", {"type": "token_count", **counts(TURNS[0])})  # as of 2025-08
     assert read(tmp_path, [header("0T10:00:00", PARENT), flat]) == [TURNS[0]]
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         assert con.execute("SELECT model FROM calls").fetchall() == [(None,)]
 
 
@@ -174,6 +174,6 @@ def test_printed_turns_hold_the_running_total_of_their_thread(tmp_path: Path) ->
     first = printed(PARENT, TURNS[0], summed(TURNS[:2]))
     other = printed(CHILD, TURNS[2])
     assert sorted(read(tmp_path, [*first, *other], first)) == sorted(TURNS)
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         issues = dict(con.execute("SELECT code, count(*) FROM import_issues GROUP BY 1").fetchall())
     assert issues["sum_of_calls"] == issues["time_of_file"] == 3

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 import yaml
 import zstandard
+from builder import in_memory
 
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
 
 REQUEST = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})
 ANSWER = json.dumps({
@@ -61,8 +61,8 @@ def go_vcr() -> str:
 def test_an_exchange_is_one_call_however_it_was_recorded(text: str, tmp_path: Path) -> None:
     path = tmp_path / "cassette.yaml"
     path.write_text(text)
-    report = ingest(Store(tmp_path / "s.duckdb"), [path], workers=1)
+    report = ingest(in_memory(tmp_path / "s.duckdb"), [path], workers=1)
     assert (report.calls, report.quarantined, report.skipped) == (1, 0, 0)
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         found = con.execute("SELECT model, input_tokens, output_tokens, http_status FROM calls").fetchall()
     assert found == [("gpt-4o", 11, 3, 200)]

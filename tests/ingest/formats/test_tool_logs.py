@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import zstandard
+from builder import in_memory
 
 from ingest.detect.draft_mapping import draft_mapping
 from ingest.errors import InputError
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
-from ingest.store.database import Store
 
 TIME = "2026-06-01T09:00:00+00:00"
 MILLIS = 1_780_304_400_000
@@ -33,8 +33,8 @@ HEADER = {"version": 2, "status": "success", "eval": {"run_id": "r", "task": "t"
 
 
 def read(tmp_path: Path, path: Path, **options: Any) -> tuple[list[tuple[Any, ...]], IngestReport]:
-    report = ingest(Store(tmp_path / "s.duckdb"), [path], **options)
-    with Store(tmp_path / "s.duckdb").read() as con:
+    report = ingest(in_memory(tmp_path / "s.duckdb"), [path], **options)
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         return con.execute(
             """SELECT input_tokens, cache_read_input_tokens, output_tokens, reasoning_output_tokens
                  FROM calls ORDER BY call_no"""
@@ -42,12 +42,12 @@ def read(tmp_path: Path, path: Path, **options: Any) -> tuple[list[tuple[Any, ..
 
 
 def column(tmp_path: Path, expression: str) -> list[Any]:
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         return [row[0] for row in con.execute(f"SELECT {expression} FROM calls ORDER BY call_no").fetchall()]
 
 
 def issues(tmp_path: Path) -> set[str]:
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         return {row[0] for row in con.execute("SELECT DISTINCT code FROM import_issues").fetchall()}
 
 
@@ -111,7 +111,7 @@ def test_an_archive_of_anything_else_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "x")
     with pytest.raises(InputError, match="without samples"):
-        ingest(Store(tmp_path / "s.duckdb"), [path])
+        ingest(in_memory(tmp_path / "s.duckdb"), [path])
 
 
 HISTORY = """
@@ -175,7 +175,7 @@ def test_any_database_with_counts_is_read_with_a_mapping(tmp_path: Path) -> None
     rows = [{"id": 1, "created_at": TIME, "model": "gpt-5.2", "input_tokens": 1000, "output_tokens": 200}]
     path = database(tmp_path / "own.db", notes=[{"text": "x"}], llm_calls=rows)
     with pytest.raises(InputError, match="mapping init"):
-        ingest(Store(tmp_path / "s.duckdb"), [path])
+        ingest(in_memory(tmp_path / "s.duckdb"), [path])
     (tmp_path / "own.yaml").write_text(draft_mapping(path))
     assert read(tmp_path, path, mapping=tmp_path / "own.yaml")[0] == [(1000, None, 200, None)]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builder import in_memory
 
 from ingest.pipeline.report import IngestReport
 from ingest.pipeline.run import ingest
@@ -17,10 +19,15 @@ from sample_logs.formats.truth import true_calls
 from sample_logs.formats.writers import WRITERS
 
 
-def read(tmp_path: Path, records: list[dict[str, Any]] | str, name: str = "log.jsonl") -> tuple[Store, IngestReport]:
+def read(
+    tmp_path: Path,
+    records: list[dict[str, Any]] | str,
+    name: str = "log.jsonl",
+    kept: Callable[[Path], Store] = in_memory,
+) -> tuple[Store, IngestReport]:
     path = tmp_path / name
     path.write_text(records if isinstance(records, str) else "".join(json.dumps(one) + "\n" for one in records))
-    store = Store(tmp_path / "s.duckdb")
+    store = kept(tmp_path / "s.duckdb")
     report = ingest(store, [path], workers=1)
     assert report.rows == report.calls + report.duplicates + report.quarantined + report.skipped
     return store, report
@@ -74,8 +81,8 @@ def test_rows_without_a_message_id_are_all_kept(tmp_path: Path) -> None:
 
 
 def test_a_transcript_read_while_it_was_written_ends_with_the_full_count(tmp_path: Path) -> None:
-    store, first = read(tmp_path, [turn("m1", "r1", 3)])
-    store, second = read(tmp_path, [turn("m1", "r1", 3), turn("m1", "r1", 250), turn("m2", "r2", 1)])
+    store, first = read(tmp_path, [turn("m1", "r1", 3)], kept=Store)
+    store, second = read(tmp_path, [turn("m1", "r1", 3), turn("m1", "r1", 250), turn("m2", "r2", 1)], kept=Store)
     assert (first.calls, second.calls) == (1, 1)
     assert rows(store, "SELECT output_tokens FROM calls ORDER BY call_no") == [(250,), (1,)]
 
@@ -106,7 +113,7 @@ def test_a_real_session_counts_each_message_once(tmp_path: Path, data: Path) -> 
         message = json.loads(line).get("message") or {}
         if "usage" in message:
             largest[message["id"]] = max(largest.get(message["id"], 0), message["usage"]["output_tokens"])
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     report = ingest(store, [source])
     assert (report.calls, report.duplicates, report.quarantined) == (20, 8, 0)
     assert rows(store, "SELECT count(*), sum(output_tokens) FROM calls") == [(len(largest), sum(largest.values()))]
@@ -162,7 +169,7 @@ def test_one_bad_span_does_not_take_the_others_with_it(tmp_path: Path) -> None:
 
 
 def test_recorded_traces_give_the_usage_of_their_leaves(tmp_path: Path, data: Path) -> None:
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     ingest(store, [data / "fixtures" / "langfuse"], workers=1)
     assert rows(store, "SELECT model, input_tokens, output_tokens FROM calls ORDER BY input_tokens") == [
         ("gpt-4o-mini-2024-07-18", 131, 69), ("gpt-4o-mini-2024-07-18", 417, 53), ("gemini-2.5-flash", 1200, 15),
@@ -179,7 +186,7 @@ def test_a_call_that_two_tools_logged_without_a_shared_id_is_taken_once(tmp_path
     second = ingest(store, [tmp_path / "rest.jsonl"], workers=1)
     assert (first.calls, second.calls) == (30, 0)
     assert second.to_json()["logged_elsewhere"] == 30
-    other = Store(tmp_path / "o.duckdb")
+    other = in_memory(tmp_path / "o.duckdb")
     both = ingest(other, [tmp_path / "log.jsonl", tmp_path / "rest.jsonl"], workers=1, match_formats=False)
     assert both.calls == 60
 
@@ -232,7 +239,7 @@ def test_ticks_of_dotnet_are_a_moment(tmp_path: Path) -> None:
 
 
 def test_a_stream_counts_its_last_cumulative_usage(tmp_path: Path, data: Path) -> None:
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     ingest(store, [data / "fixtures" / "anthropic"], workers=1)
     assert rows(store, "SELECT request_model, model, input_tokens, output_tokens FROM calls ORDER BY input_tokens") == [
         (None, "claude-3-opus-latest", 11, 6), ("claude-opus-4-7", "claude-sonnet-4-5", 25, 8),
@@ -304,7 +311,7 @@ def test_rows_that_break_an_invariant_are_kept_and_flagged(tmp_path: Path) -> No
 
 
 def test_every_recorded_sample_is_recognised(tmp_path: Path, data: Path) -> None:
-    store = Store(tmp_path / "s.duckdb")
+    store = in_memory(tmp_path / "s.duckdb")
     report = ingest(store, [data / "fixtures"], workers=1)
     by_name = {Path(file["path"]).name: (file["format"], file["calls"], file["quarantined"]) for file in report.files}
     assert report.quarantined == 0

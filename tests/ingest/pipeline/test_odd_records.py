@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builder import in_memory
 
 from ingest.detect.file_format import recognise
 from ingest.format_contract import Context
@@ -16,7 +17,6 @@ from ingest.formats import detect_record
 from ingest.pipeline.parse_rows import Piece, Task, read_task
 from ingest.pipeline.run import ingest
 from ingest.staging.segment import ContentRules
-from ingest.store.database import Store
 
 SAMPLES = sorted(Path("sample_logs/formats").glob("*.jsonl"))
 ODD = (["x"], {"x": ["y"]}, [[{}]], 1e40, 1e306, -1, 10**30, "NaN", "Infinity", True, None, "", "x")
@@ -75,7 +75,7 @@ def test_a_file_of_another_kind_beside_a_log_stops_nothing(tmp_path: Path) -> No
     (folder / "log.jsonl").write_text(f"{json.dumps(call)}\n{json.dumps(odd)}\n")
     late = json.loads(Path("sample_logs/formats/helicone.jsonl").read_text().splitlines()[0])
     (folder / "late.jsonl").write_text(json.dumps({**late, "delay_ms": 1e306}))
-    report = ingest(Store(tmp_path / "s.duckdb"), [folder], workers=1)
+    report = ingest(in_memory(tmp_path / "s.duckdb"), [folder], workers=1)
     assert (report.calls, report.quarantined, report.skipped) == (3, 3, 1)
-    with Store(tmp_path / "s.duckdb").read() as con:
+    with in_memory(tmp_path / "s.duckdb").read() as con:
         assert con.execute("SELECT code FROM import_issues").fetchall() == [("impossible_duration",)]
