@@ -20,6 +20,7 @@ from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from analysis.log_days import LogDays
 from analysis.reports.cost import EFFECTIVE, MEASURES, UNPRICED, CostReport, condition, measured, require_ledger, summed
 from ingest.store.database import Store, connect
+from ingest.store.lake import LakeStore
 
 BASE: Final = ("agent", "task", "model")
 MORE: Final = ("provider", "status", "environment", "team")
@@ -116,6 +117,12 @@ def read_cells(store: Store, most: int = MOST) -> CostCells | None:
 
     Raises InputError where the calls were not priced yet.
     """
+    if isinstance(store, LakeStore):
+        from analysis.reports.lake_cells import read_lake_cells
+
+        cells = read_lake_cells(store, most)
+        if cells is not None:
+            return cells
     with store.read() as con:
         require_ledger(con, store)
         kept = _kept(con, most)

@@ -312,6 +312,7 @@ def reprice(
     """
     from analysis import formatting
     from analysis.ledger.ledger import update
+    from analysis.reports.lake_cells import keep_rollups
     from ingest.store.address import open_store
 
     handle = open_store(store)
@@ -326,6 +327,7 @@ def reprice(
             estimates = estimate(handle, bar)
     with progress("repricing", unit="calls") as bar:
         summary = update(handle, progress=bar, rebuild=True) if on is None else _on_cluster(handle, on, bar)
+    keep_rollups(handle)
     if json:
         emit_json({**summary.to_json(), **({"estimates": estimates.to_json()} if estimates else {})})
         return

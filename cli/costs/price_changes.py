@@ -174,10 +174,12 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
     from analysis import formatting
     from analysis.ledger.costs_view import total_cost, unpriced_calls
     from analysis.ledger.ledger import update
+    from analysis.reports.lake_cells import keep_rollups
 
     before, unpriced = total_cost(handle), unpriced_calls(handle)
     with progress("repricing", unit="calls") as bar:
         summary = update(handle, progress=bar, rebuild=True)
+    keep_rollups(handle)
     left = unpriced_calls(handle)
     if json:
         emit_json({"before_usd": formatting.usd(before), **summary.to_json()})

@@ -83,11 +83,13 @@ def compact(
 
     Example: hindcast store compact --remove-unused 24
     """
+    from analysis.reports.lake_cells import keep_rollups
     from ingest.store.lake_upkeep import compact as merge
     from ingest.store.lake_upkeep import remove_unused as remove
 
     lake = _lake(store)
     before, after = merge(lake)
+    keep_rollups(lake)
     gone, size = (0, 0) if remove_unused is None else remove(lake, remove_unused)
     if json:
         emit_json({"parts_before": before, "parts": after, "removed_objects": gone, "removed_bytes": size})

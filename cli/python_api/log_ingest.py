@@ -221,6 +221,7 @@ def _read_into_lake(
     options: dict[str, Any],
 ) -> pipeline_report.IngestReport:
     from analysis.ledger.lake_pricing import LakePricing
+    from analysis.reports.lake_cells import add_rollups
     from ingest.lake.executors import executor
     from ingest.lake.run import ingest_into_lake
     from ingest.pipeline.workers import count
@@ -233,6 +234,7 @@ def _read_into_lake(
     }
     with executor(on, count(options.get("workers"))) as workers:
         report = ingest_into_lake(lake, paths, workers, LakePricing, keep=keep, timezone=timezone, tell=tell, **passed)
+        add_rollups(lake, workers)
     if options.get("max_bad_ratio") is not None:
         report.check(options["max_bad_ratio"])
     return report

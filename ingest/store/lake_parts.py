@@ -10,7 +10,9 @@ from ingest.places.place import Place
 from ingest.store.schema import CALL_COLUMNS, HASH
 
 if TYPE_CHECKING:
-    from ingest.store.lake_commits import LakeState
+    from collections.abc import Sequence
+
+    from ingest.store.lake_commits import LakeState, Part
 
 BIG: Final = ("calls", "contents", "request_keys")  # tables of which a lake holds parts
 COMPLETED: Final = "completed"  # kind of the parts with texts of contents that an earlier part knows by hash alone
@@ -61,6 +63,11 @@ def _scan(con: duckdb.DuckDBPyConnection, place: Place, state: LakeState, kind: 
     if not parts:
         columns = ", ".join(f'NULL::{of} AS "{name}"' for name, of in COLUMNS[kind].items())
         return f"(SELECT {columns} WHERE false)"
+    return scan(con, place, parts)
+
+
+def scan(con: duckdb.DuckDBPyConnection, place: Place, parts: Sequence[Part]) -> str:
+    """SQL of a relation with the rows of some parts of one kind."""
     files = [place.file(part.name) for part in parts]
     paths = [str(path) for path in files if path is not None]
     if len(paths) < len(parts):

@@ -119,6 +119,7 @@ def test_pricing_twice_makes_the_same_objects_and_an_ingest_meanwhile_is_kept(tm
     assert costs(lake) == costs(whole)
 
 
+@pytest.mark.slow
 def test_a_newer_price_book_leaves_the_calls_of_a_lake_as_they_are(tmp_path: Path) -> None:
     lake = LakeStore(f"{tmp_path}/lake/")
     read(lake, write_log(tmp_path / "a.jsonl", range(20)))

@@ -166,6 +166,7 @@ def test_layouts_of_tools_are_read_by_their_prefix(tmp_path: Path) -> None:
     assert [one for one in report.passed_over if "permission-check: the file is empty" not in one] == []
 
 
+@pytest.mark.slow
 def test_a_large_parquet_log_is_read_by_its_row_groups(tmp_path: Path) -> None:
     rows = [
         {
