@@ -120,9 +120,9 @@ def read_cells(store: Store, most: int = MOST) -> CostCells | None:
     if isinstance(store, LakeStore):
         from analysis.reports.lake_cells import read_lake_cells
 
-        cells = read_lake_cells(store, most)
-        if cells is not None:
-            return cells
+        kept_beside = read_lake_cells(store, most)
+        if kept_beside is not None:
+            return kept_beside
     with store.read() as con:
         require_ledger(con, store)
         kept = _kept(con, most)

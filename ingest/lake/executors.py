@@ -17,6 +17,8 @@ _COMPARED: Final = ("llm-hindcast", "numba", "duckdb", "pyarrow", "genai-prices"
 class Executor(Protocol):
     """Runs functions of this program, each given by its name in its module, over small items."""
 
+    memory: int  # bytes that each of its workers may hold; 0: not told
+
     def map(self, work: Callable[[int], R], items: Sequence[int]) -> Iterator[R]:
         """The results, as they come. Raises what a task raises."""
         ...
@@ -24,6 +26,8 @@ class Executor(Protocol):
 
 class Here:
     """This process, one task after the other."""
+
+    memory = 0
 
     def map(self, work: Callable[[int], R], items: Sequence[int]) -> Iterator[R]:
         """The results in the order of the items."""
@@ -33,6 +37,8 @@ class Here:
 
 class Processes:
     """Processes of this machine, ended with this one."""
+
+    memory = 0
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -68,7 +74,9 @@ class OnDask:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        self.workers = len(workers)
+        self.memory = min((one.get("memory_limit") or 0 for one in workers.values()), default=0)
 
     def map(self, work: Callable[[int], R], items: Sequence[int]) -> Iterator[R]:
         """The results, as they come. Raises StoreError where tasks end their workers or the scheduler is gone."""

@@ -41,6 +41,8 @@ from ingest.store.lake_commits import LakeState, Part
 from ingest.store.lake_parts import COMPLETED, define_views
 
 BUCKET_BYTES: Final = 3_500_000_000  # of the log: about a million calls
+_TASK_MEMORY: Final = 250_000_000  # bytes of a worker that judges repeats, and for each call of its bucket
+_CALL_MEMORY: Final = 1200
 TRIES: Final = 5  # commits that others may make meanwhile
 _LOG = r"format || ':' || regexp_replace(path, '[^/\\]*$', '')"
 
@@ -248,6 +250,7 @@ class _Run:
                 lines[counts.file] = lines.get(counts.file, 0) + counts.lines
         tasks = [task for task in parsed if parsed[task].calls]
         known = self.state.of("identities")
+        self._require_memory(sum(parsed[task].calls for task in tasks) + sum(part.rows for part in known))
         slots = [tasks] * self.plan.buckets
         formats = {place: name for one in parsed.values() for place, name in one.formats.items()}
         self._tell("staged.json", Staged(formats, slots, known, bases))
@@ -266,6 +269,23 @@ class _Run:
                 remedy="Read logs of answers that are still being written into a DuckDB file, or when they are whole.",
             )
         return dict(zip(sorted(tasks), self._in_order(settle, sorted(tasks)), strict=True))
+
+    def _require_memory(self, calls: int) -> None:
+        """Raise StoreError where a bucket of so many calls in all does not fit a worker."""
+        buckets, limit = self.plan.buckets, self.executor.memory
+        needed = _TASK_MEMORY + calls // buckets * _CALL_MEMORY
+        if not limit or needed <= limit:
+            return
+        enough = buckets
+        while _TASK_MEMORY + calls // enough * _CALL_MEMORY > limit and enough < lake_commits.MOST_BUCKETS:
+            enough *= 2
+        raise StoreError(
+            f"a bucket of {calls // buckets:,} calls needs about {needed / 1e6:,.0f} MB, and a worker has "
+            f"{limit / 1e6:,.0f} MB; nothing was committed",
+            where=self.store.address,
+            remedy=f"More buckets: hindcast store split --buckets {enough} --store {self.store.address}   "
+            "(or workers with more memory)",
+        )
 
     def _begin(self, con: duckdb.DuckDBPyConnection, settled: dict[int, Settled], parsed: dict[int, Parsed]) -> Begin:
         commit = self.state.commit

@@ -101,14 +101,14 @@ def objects(folder: Path) -> dict[str, str]:
     }
 
 
-class Backwards:
+class Backwards(Here):
     """Another order of tasks and results."""
 
     def map(self, work: Callable[[int], Any], items: Sequence[int]) -> Iterator[Any]:
         yield from [work(item) for item in reversed(items)]
 
 
-class Twice:
+class Twice(Here):
     """Every task is done twice, as after a worker that was lost."""
 
     def map(self, work: Callable[[int], Any], items: Sequence[int]) -> Iterator[Any]:
@@ -229,6 +229,15 @@ def test_no_task_takes_or_gives_more_with_more_files(tmp_path: Path) -> None:
     weighing = Weighing()
     read(LakeStore(f"{tmp_path}/lake/"), folder, executor=weighing, buckets=2)
     assert 0 < weighing.most < 8000
+
+
+def test_a_bucket_that_fits_no_worker_is_refused_with_the_number_that_would(logs: Path, tmp_path: Path) -> None:
+    small = Here()
+    small.memory = 250_000_000 + 100_000
+    lake = LakeStore(f"{tmp_path}/lake/")
+    with pytest.raises(StoreError, match=r"a bucket of 1\d\d calls needs about 250 MB") as refused:
+        read(lake, logs / "a.jsonl", logs / "b.jsonl", executor=small)
+    assert "store split --buckets 2" in str(refused.value)
 
 
 def test_a_place_that_overwrites_is_refused(tmp_path: Path) -> None:
