@@ -141,6 +141,8 @@ def _by_header(kind: line_files.FileKind) -> Format | None:
 def unknown_format(path: Path, kind: line_files.FileKind) -> InputError:
     """The error for a file of no known format: the nearest formats and the keys that were missing."""
     records = sample(path, kind, 5)
+    if not records and kind.shape == "sqlite":
+        return InputError("a database without a row of a model call", where=str(path))
     if not records:
         return InputError(
             "no line of it is a whole JSON value", where=str(path), remedy="Check that the file is complete."

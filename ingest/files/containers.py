@@ -133,7 +133,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
 
 def csv_header(head: bytes) -> list[str]:
     """The column names in the first line of a CSV file, whichever its delimiter."""
-    first = head.removeprefix(BOM).split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    first = next(iter(head.removeprefix(BOM).split(b"\n", 1)[0].decode("utf-8", "replace").splitlines()), "")
     delimiter = max(",\t;|", key=first.count)
     return [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
 

@@ -17,7 +17,17 @@ from ingest.errors import InputError
 from ingest.files.byte_stream import StreamCutError
 from ingest.files.databases import database_rows, write_ahead_log
 from ingest.format_contract import Context, Format, Outcome
-from ingest.records.call import SUM_OF_CALLS, BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
+from ingest.records.call import (
+    NOTHING,
+    SUM_OF_CALLS,
+    BadRecordError,
+    Call,
+    Claimed,
+    Skip,
+    mapping_or_empty,
+    text_or_none,
+    token_count,
+)
 from ingest.records.timestamps import time_us
 from ingest.records.token_usage import settle
 from ingest.wire.agent_session import growth, session_call
@@ -36,6 +46,7 @@ class Session:
         self.folder: str | None = None
         self.began: Any = None
         self.before: dict[str, dict[str, int]] = {}
+        self.unsummed: list[int] = []  # output tokens of the messages that no sum has come for
 
     def read(self, record: Any, row: int) -> Outcome | list[Outcome]:
         """The outcomes of one record. Raises BadRecordError if it cannot be used."""
@@ -52,15 +63,22 @@ class Session:
             self.began = record.get("timestamp")
             return Skip("session header")
         models = data.get("modelMetrics")
+        if kind == "assistant.message" and type(data.get("outputTokens")) is int:
+            self.unsummed.append(data["outputTokens"])
+            return []
         if kind != "session.shutdown" or not isinstance(models, dict):
             return Skip("event without token counts")
+        summed: list[Outcome] = [Skip("message of a session", claims=NOTHING) for _ in self.unsummed]
+        self.unsummed = []
         if self._in_store():
-            return _STORED
-        return self._leg(record, models, row) or Skip("a session without token counts")
+            return [*summed, _STORED]
+        return [*summed, *(self._leg(record, models, row) or [Skip("a session without token counts")])]
 
     def close(self) -> Iterable[Outcome]:
-        """Nothing: no call is held back."""
-        return ()
+        """The messages of a session that ended without its sum: they tell their output alone."""
+        stored = self.unsummed and self._in_store()
+        for tokens in self.unsummed:
+            yield Skip("message of a session without its sum", claims=NOTHING if stored else Claimed(tokens))
 
     def _request(self, record: dict[str, Any]) -> Call:
         get = record.get

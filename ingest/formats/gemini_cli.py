@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ingest.format_contract import Context, Format, Outcome
+from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.token_usage import settle
 from ingest.wire.agent_session import session_call
@@ -51,12 +51,12 @@ class Chat:
     def _all(self, messages: Any, row: int) -> list[Outcome]:
         found: list[Outcome] = []
         for message in messages if isinstance(messages, list) else ():
-            try:
-                outcome = self._message(mapping_or_empty(message), row)
-            except BadRecordError as bad:
-                outcome = bad
-            found.extend(outcome if isinstance(outcome, list) else [outcome])
+            found.extend(catch_reader_errors(self._listed, mapping_or_empty(message), row))
         return found if found or not self.held else [Skip("session header")]
+
+    def _listed(self, message: dict[str, Any], row: int) -> list[Outcome]:
+        outcome = self._message(message, row)
+        return outcome if isinstance(outcome, list) else [outcome]
 
     def _message(self, record: dict[str, Any], row: int) -> Outcome | list[Outcome]:
         tokens = record.get("tokens")

@@ -12,16 +12,18 @@ import msgspec
 from ingest.detect.file_format import Recognised, recognise
 from ingest.errors import HindcastError, InputError
 from ingest.files.byte_stream import open_file
+from ingest.files.containers import csv_header
 from ingest.files.folders import files_below
 from ingest.format_contract import Format
 from ingest.pipeline.report import IngestReport
-from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage
+from ingest.records.claimed_usage import claimed_in_bytes, claimed_usage, names_tokens
 from ingest.staging.printed_runs import is_printed
 from ingest.staging.source_files import SourceFile, compare, fingerprint, recall_unchanged
 from ingest.store.database import Store
 
 _PEEK = 1 << 16  # bytes of a file that tell what it is of
 _PEEK_LINES = 20
+_COLUMNS = 3  # that a line has at the least which is no sentence
 
 
 def find_files(
@@ -103,7 +105,17 @@ def _names_usage(path: Path) -> bool:
             beginning = handle.read(_PEEK)
     except OSError:
         return False
-    return any(claimed_in_bytes(beginning)) or any(any(claimed_usage(one)) for one in _first_records(beginning))
+    return (
+        any(claimed_in_bytes(beginning))
+        or any(any(claimed_usage(one)) for one in _first_records(beginning))
+        or _has_columns_of_tokens(beginning)
+    )
+
+
+def _has_columns_of_tokens(beginning: bytes) -> bool:
+    """Whether the first line of a text names columns, and one of them is of token counts."""
+    columns = csv_header(beginning) if b"\x00" not in beginning else []
+    return len(columns) >= _COLUMNS and any(map(names_tokens, columns))
 
 
 def _first_records(beginning: bytes) -> Iterator[Any]:

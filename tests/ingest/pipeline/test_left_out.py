@@ -207,3 +207,28 @@ def test_a_row_with_tokens_and_no_model_is_a_call_and_not_set_aside(format: str,
     assert report.files[0]["flagged"]["no_model"] == 1
     with store.read() as con:
         assert con.execute("SELECT input_tokens, output_tokens, model FROM calls").fetchall() == [(1000, 200, None)]
+
+
+COPILOT = [
+    {"type": "session.start", "id": "1", "timestamp": "2026-09-10T10:00:00Z", "data": {"sessionId": "s"}},
+    {"type": "assistant.message", "id": "2", "timestamp": "2026-09-10T10:00:01Z", "data": {"outputTokens": 50}},
+    {"type": "session.shutdown", "id": "3", "timestamp": "2026-09-10T10:00:02Z", "data": {"modelMetrics": {
+        "gpt-4.1": {"usage": {"inputTokens": 1000, "outputTokens": 50}}}}},
+]  # fmt: skip
+CHAT = {"sessionId": "g", "projectHash": "p", "startTime": "2026-09-10T10:00:00Z", "messages": [
+    {"id": "u", "timestamp": "2026-09-10T10:00:00Z", "type": "user", "content": "hi"},
+    {"id": "m", "timestamp": "2026-09-10T10:00:00Z", "type": "gemini", "model": "gemini-2.5-pro", "content": "ok",
+     "tokens": {"input": 1000, "output": 50, "cached": 400, "thoughts": 100, "tool": 0, "total": 1150}},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "calls", "left"),
+    [(COPILOT, 1, (0, 0)), (COPILOT[:2], 0, (1, 50)), ([CHAT], 1, (0, 0))],
+    ids=["a sum has the message", "no sum came", "a message beside the call in one document"],
+)
+def test_a_part_of_a_sum_or_a_neighbour_is_left_out_only_where_nothing_counts_it(
+    tmp_path: Path, rows: list[Any], calls: int, left: tuple[int, int]
+) -> None:
+    report = read(tmp_path, rows)
+    assert (report.calls, report.left_out["rows"], report.left_out["tokens"]) == (calls, *left)
