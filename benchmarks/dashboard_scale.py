@@ -106,6 +106,9 @@ def visit(browser: Any, url: str) -> None:
     def says(text: str) -> Callable[[], None]:
         return lambda: page.get_by_text(text).first.wait_for(timeout=120_000)
 
+    def gone(text: str) -> Callable[[], None]:
+        return lambda: page.get_by_text(text).first.wait_for(state="detached", timeout=120_000)
+
     def radio(name: str) -> Callable[[], None]:
         return page.get_by_role("radio", name=name, exact=True).click
 
@@ -128,6 +131,22 @@ def visit(browser: Any, url: str) -> None:
         now = page.evaluate(last)
         return lambda: page.wait_for_function(f"now => {last} && {last} !== now", arg=now)
 
+    def filtered(agent: int) -> None:
+        box = page.get_by_role("combobox", name="Calls")
+        box.fill(f"agent=agent_{agent}")
+        page.get_by_role("option").first.wait_for()
+        box.press("Enter")
+        page.keyboard.press("Escape")
+
+    def unfiltered() -> None:
+        page.get_by_role("combobox", name="Calls").focus()
+        page.keyboard.press("Backspace")
+
+    def days(preset: str) -> None:
+        page.get_by_role("combobox", name="Days").fill(preset)
+        page.get_by_role("option").first.wait_for()
+        page.keyboard.press("Enter")
+
     page.add_init_script(MARKS)
     began = time.perf_counter()
     page.goto(url)
@@ -142,6 +161,10 @@ def visit(browser: Any, url: str) -> None:
         timed(page, f"Overview by model{again}", radio("model"), says("model 'model_"))
         timed(page, f"Overview by task{again}", radio("task"), says("task 'task_"))
         timed(page, f"Overview by agent{again}", radio("agent"), says("agent 'agent_"))
+        timed(page, f"Overview of one agent{again}", lambda agent=agent: filtered(agent), says("Only calls with"))
+        timed(page, f"Overview of all calls{again}", unfiltered, gone("Only calls with"))
+        timed(page, f"Overview of the last 7 days{again}", lambda: days("last 7 days"), says("7 days:"))
+        timed(page, f"Overview of all days{again}", lambda: days("all days"), says("30 days:"))
         timed(page, f"to Spike{again}", go("Spike"), named("Spike"))
         choose(f"another driver's sessions{again}", "Driver", 1)
         choose(f"another session, call by call{again}", "Session", 1)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.formatting import money, share
 from dashboard.render.daily_charts import WIDEST_LABEL, axes, canvas, legend, plain
-from dashboard.render.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order
+from dashboard.render.palette import ACCENT, GOOD, GREY, HUES, UNNAMED, colour, legend_order, words_on
 
 NEAR = 1.6  # labels of values closer than this touch on a log axis on a phone
 CLOCK = [  # ticks of a session: the finer line above, the day or year below it where it changes
@@ -94,6 +94,7 @@ def treemap(rows: Sequence[tuple[str, str, str, Decimal]], colours: Mapping[str,
             sums[tuple(path[:depth])] = sums.get(tuple(path[:depth]), Decimal(0)) + usd
     paths = sorted(sums)
     number = {path: f"n{position}" for position, path in enumerate(paths)}
+    hues = [colour(colours, path[0]) for path in paths]
     figure.add_trace(
         go.Treemap(
             ids=[number[path] for path in paths],
@@ -104,12 +105,13 @@ def treemap(rows: Sequence[tuple[str, str, str, Decimal]], colours: Mapping[str,
             text=[money(sums[path]) for path in paths],
             texttemplate="%{label}<br>%{text}",
             hovertemplate="%{label}: %{text}, %{percentRoot:.1%} of all<extra></extra>",
-            marker={"colors": [colour(colours, path[0]) for path in paths], "line": {"width": 1}},
+            marker={"colors": hues, "line": {"width": 1}},
+            textfont={"color": [words_on(hue) for hue in hues]},
             maxdepth=3 if len(paths) <= MOST_AREAS else 2,
             sort=True,
         )
     )
-    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 4})
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 4}, uniformtext={"minsize": 10, "mode": "hide"})
     return figure
 
 

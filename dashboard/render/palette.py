@@ -41,6 +41,14 @@ def colour(colours: Mapping[str, str], name: str) -> str:
     return colours.get(name, GREY)
 
 
+def words_on(hex_colour: str) -> str:
+    """White or near-black, whichever reads better on a colour (WCAG 2.1, relative luminance)."""
+    levels = (int(hex_colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = (one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in levels)
+    bright = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#ffffff" if 1.05 / (bright + 0.05) >= (bright + 0.05) / 0.05 else "#000000"
+
+
 def fade(hex_colour: str, alpha: float) -> str:
     """`#rrggbb` as `rgba(...)`, for fills under a line of the same colour."""
     red, green, blue = (int(hex_colour[start : start + 2], 16) for start in (1, 3, 5))

@@ -257,7 +257,9 @@ def _trajectory(
         alt=f"Daily {'cost in USD' if dollars else measure} from {drawn.days[0]} to {drawn.days[-1]}, stacked by "
         f"{dimension}; highest on {highest[1]} with {text}.",
         clicked=day_figures.clicked_week if drawn.weekly else day_figures.clicked,
-        caption=view.caption(f"{'Cost' if dollars else measure.capitalize()} per day by {dimension}"),
+        caption=view.caption(
+            f"{'Cost' if dollars else measure.capitalize()} per {'week' if drawn.weekly else 'day'} by {dimension}"
+        ),
     )
     if drawn.weekly:
         blocks.note("Each bar is a week from Monday on; a click on one shows its days.")
