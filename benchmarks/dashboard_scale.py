@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def visit(browser: Any, url: str) -> None:
         timed(page, f"Overview by model{again}", radio("model"), says("model 'model_"))
         timed(page, f"Overview by task{again}", radio("task"), says("task 'task_"))
         timed(page, f"Overview by agent{again}", radio("agent"), says("agent 'agent_"))
-        timed(page, f"Overview of one agent{again}", lambda agent=agent: filtered(agent), says("Only calls with"))
+        timed(page, f"Overview of one agent{again}", partial(filtered, agent), says("Only calls with"))
         timed(page, f"Overview of all calls{again}", unfiltered, gone("Only calls with"))
         timed(page, f"Overview of the last 7 days{again}", lambda: days("last 7 days"), says("7 days:"))
         timed(page, f"Overview of all days{again}", lambda: days("all days"), says("30 days:"))
