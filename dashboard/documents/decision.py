@@ -59,9 +59,9 @@ PLAIN: Final = (  # limits of a replay as somebody says them who has never read 
      r"per call, from ([\d,]+) units of its own in the log",
      r"On \3, \1 is taken to need \4 times the calls of \2, with \5 times the prompt and \6 times the answer each, as "
      r"in \7 cases of the log."),
-    (r"prompt cache of (.+): the log has nothing to check its simulation against",
+    (r"prompt cache of (.+): the log has nothing to check its simulation against.*",
      r"What the provider's cache saves on \1 follows from its rules, unchecked by this log: a range."),
-    (r"prompt cache of (.+): the log is reproduced with .+; in dollars bias (.+?)(?:, spread .+)?",
+    (r"prompt cache of (.+): the log is reproduced with .+; in dollars bias (.+? %).*",
      r"Computed by the rules of the provider's cache, \1's bill comes out \2 from the one that was paid: a range."),
     (r"prompt cache of (.+): the rules foresee (.+) cached tokens where (.+) are logged; .+",
      r"The rules of the provider's cache foresee \2 cached tokens of \1, and \3 are logged: it is corrected for."),

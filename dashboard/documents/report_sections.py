@@ -205,7 +205,8 @@ def _money(findings: Findings, *, budgets: bool = True) -> tuple[Part, ...]:
         now = (month.expected, month.low, month.high)
         amounts = [now] if proposed is None else [now, proposed.usd, proposed.saved]
         missing = ["-"] * (3 - len(amounts))
-        rows.append((month.title, *map(in_range, amounts), *missing))
+        partial = made.forecast is not None and made.forecast.partial
+        rows.append((month.title, *(rounded(one[0]) if partial else in_range(one) for one in amounts), *missing))
         rows.append(("12 such months", *(rounded(one[0] * YEAR) for one in amounts), *missing))
     parts: list[Part] = []
     if rows:
@@ -217,6 +218,8 @@ def _money(findings: Findings, *, budgets: bool = True) -> tuple[Part, ...]:
     said = [NO_YEAR] if month is not None else []
     if made.forecast is None:
         said.append("No month is forecast: the log covers no whole day with a price.")
+    elif made.forecast.told and made.forecast.partial:
+        said.append(f"Of what has a price: {made.forecast.summary}")
     elif not made.forecast.told:
         said.append(f"No month is forecast: {made.forecast.too_few}.")
     waiting = made.waiting()
@@ -270,7 +273,7 @@ def _ahead(findings: Findings) -> tuple[Part, ...]:
         Column("period"),
         Column("so far", lambda value: "-" if value is None else money(value), figure=True),
         Column("expected", money, figure=True),
-        Column("four of five", figure=True),
+        Column("of what has a price" if bill.partial else "four of five", figure=True),
     )
     return (Table("The bill ahead if nothing changes", columns, rows), bill.summary)
 

@@ -165,6 +165,19 @@ def test_a_share_beside_means_of_days_is_theirs_or_says_of_what_it_is(findings: 
     assert f"({share(-(begun.saved_share or 0), sign=True)} of all calls, days under way too)" in sentence(begun)
 
 
+def test_a_bill_with_calls_without_a_price_has_no_range(findings: Findings) -> None:
+    bill = findings.decision.forecast
+    assert bill is not None
+    lost = replace(bill, unpriced=bill.calls // 2)
+    page = html_report.markdown(
+        replace(findings, decision=replace(findings.decision, forecast=lost)), "stakeholders"
+    ).replace("\\", "")
+    assert "comes to at least" in page
+    month = lost.period("next_month")
+    row = next(line for line in page.splitlines() if line.startswith(f"| {month.title} |"))
+    assert " to " not in row
+
+
 def test_a_year_is_told_as_a_rate_without_a_range(findings: Findings) -> None:
     row = re.search(r"12 such months([^|]*(?:\|[^|\n]*){3})", html_report.markdown(findings, "stakeholders"))
     assert row is not None
@@ -281,3 +294,10 @@ def test_limits_are_told_in_plain_words() -> None:
     said = plain("left with the logged model: 884 calls, which the target does not fit (window)")
     assert said == "884 calls stay with today's model, because they are too long for the other one."
     assert plain("something new") == "Something new."
+    unchecked = plain("prompt cache of m: the log has nothing to check its simulation against: its dollars are a range")
+    assert unchecked == "What the provider's cache saves on m follows from its rules, unchecked by this log: a range."
+    biased = plain(
+        "prompt cache of m: the log is reproduced with bias -2.3 %, spread 1 % by day; in dollars bias +5.3 %: its "
+        "dollars are a range"
+    )
+    assert "m's bill comes out +5.3 % from the one that was paid" in biased
