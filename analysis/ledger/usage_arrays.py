@@ -78,9 +78,15 @@ def unbilled_calls(con: duckdb.DuckDBPyConnection, where: str) -> Int64Array:
 
 
 def read_usage(
-    con: duckdb.DuckDBPyConnection, models: Sequence[Scope], where: str, kinds: Sequence[str] | None = None
+    con: duckdb.DuckDBPyConnection,
+    models: Sequence[Scope],
+    where: str,
+    kinds: Sequence[str] | None = None,
+    *,
+    as_stored: bool = False,
 ) -> tuple[Int64Array, BoolArray, Usage]:
-    """(call_no, whether a gateway answered, usage) of the calls that `where` selects, in order of call_no.
+    """(call_no, whether a gateway answered, usage) of the calls that `where` selects, in order of call_no; or
+    `as_stored`, which a scan of other columns of the same calls has too.
 
     `models` are (provider_name, model) pairs, or go on in SCOPE; the position in it is the model
     index, -1 for a call that is not in it. `kinds` are those of `used_kinds`, None for all. `where` is SQL of this
@@ -106,7 +112,9 @@ def read_usage(
                coalesce(epoch_ms(start_time), {NO_TIME + 1} - 1) AS start_ms,
                CASE WHEN is_batch THEN {TIERS.index("batch")} WHEN service_tier IS NULL THEN 0 ELSE
                     CASE lower(service_tier) {tiers} ELSE {TIERS.index("unknown")} END END::TINYINT AS tier,
-               {tokens}, coalesce((weight::DECIMAL(38,6) * 1000000)::BIGINT, 1000000) AS weight_micro,
+               {tokens},
+               CASE WHEN weight = 1 THEN 1000000 ELSE  -- decimals of most rows would cost more than the other columns
+                    coalesce((weight::DECIMAL(38,6) * 1000000)::BIGINT, 1000000) END::BIGINT AS weight_micro,
                coalesce(status = 'gateway_cache_hit', false) AS gateway
         FROM {calls} {joined}
         WHERE {where}
@@ -117,7 +125,7 @@ def read_usage(
     del rows
     if not joined:
         columns["model"] = _places(models, known)[columns.pop("_provider"), columns.pop("_model")]
-    if not bool((columns["call_no"][1:] >= columns["call_no"][:-1]).all()):
+    if not as_stored and not bool((columns["call_no"][1:] >= columns["call_no"][:-1]).all()):
         order = np.argsort(columns["call_no"], kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
     call_no, gateway = columns.pop("call_no"), columns.pop("gateway")

@@ -18,11 +18,11 @@ from analysis import log_days, time_zone
 from analysis.ledger.usage_arrays import read_usage, used_kinds
 from analysis.price_book import vocabulary
 from analysis.pricing import rate_table
-from ingest.errors import StoreError
 from ingest.records.call import INCOMPLETE
-from ingest.store.database import Store
+from ingest.store.database import Store, has_tables
+from ingest.store.lake_parts import SPREAD_COSTS
 from ingest.threads import at_most
-from replay.traffic.rule_columns import TextCodes, in_order, text_codes
+from replay.traffic.rule_columns import TextCodes, ascending, in_order, text_codes
 from replay.traffic.template_column import template
 from replay.traffic.traffic import KEY_POLICIES, MICRO, Int32, Int64, Traffic
 from replay.traffic.user_waiting import online
@@ -53,6 +53,7 @@ _INCOMPLETE = ", ".join(f"'{reason}'" for reason in sorted(INCOMPLETE))
 _RETRIED, _FAILED, _STORABLE, _UNTIMED = 1, 2, 4, 8
 _CODES = {"agent": "agent", "task": "task", "process": "process_id"}
 _CHUNK = 500_000  # call numbers read at once
+_CHUNK_OF_LAKE = 1_000_000  # a part of a lake is sorted by buckets, so each piece of its numbers reads all of it
 _READERS = 2
 _NO_KIND = ("model", "tier", "weight_micro")  # of Usage: what is no count of tokens or tools
 _USAGE = tuple(column.name for column in fields(rate_table.Usage) if column.name != "start_ms")
@@ -104,7 +105,8 @@ def load(
         query = _COLUMNS.format(retry=retry, key=key, codes=listed, incomplete=_INCOMPLETE)
         # a retry is told by the calls before it, so such a log is read whole
         kinds = used_kinds(con, where) if whole is None else whole.kinds
-        found = _read(store, con, query, codes, models, kinds, where, None if traces else _CHUNK)
+        size = _CHUNK_OF_LAKE if has_tables(con, SPREAD_COSTS) else _CHUNK
+        found = _read(store, con, query, codes, models, kinds, where, None if traces else size)
         order = _time_order(con, where, found["call_no"], found["start_ms"])
         if order is not None:
             for name in list(found):
@@ -233,15 +235,17 @@ def _piece(
     found = {name: table.column(name).to_numpy() for name in table.column_names}
     del table
     call_no = found["call_no"]
-    if not bool((call_no[1:] > call_no[:-1]).all()):
-        order = np.argsort(call_no, kind="stable")
-        found = {name: column[order] for name, column in found.items()}
-    numbers, gateway, usage = read_usage(con, models, where, kinds)
-    if in_order(numbers, found["call_no"]) is not None:
-        raise StoreError("the store changed while the replay read it", remedy="Run the replay again.")
+    numbers, gateway, usage = read_usage(con, models, where, kinds, as_stored=True)
+    given = {"gateway": gateway, **{name: values for name in _USAGE if (values := getattr(usage, name)) is not None}}
+    place = in_order(numbers, call_no)
+    if place is not None:
+        given = {name: column[place] for name, column in given.items()}
     found["end_ms"] = found["start_ms"] + found.pop("duration_ms")
-    found |= {name: values for name in _USAGE if (values := getattr(usage, name)) is not None}
-    return found | {"gateway": gateway, "cost": _ledger(con, found["call_no"])}
+    found |= given | {"cost": _ledger(con, call_no)}
+    if not bool((call_no[1:] > call_no[:-1]).all()):
+        order = ascending(call_no)
+        found = {name: column[order] for name, column in found.items()}
+    return found
 
 
 def _time_order(con: duckdb.DuckDBPyConnection, where: str, call_no: Int64, start_ms: Int64) -> Int64 | None:
