@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
             if on is not None:
                 from replay.partition.on_workers import on_workers
 
-                parts = stack.enter_context(on_workers(held, on, since, until, cold=cold, every_miss=wanted))
+                parts = stack.enter_context(on_workers(held, on, since, until, cold=cold, every_miss=wanted, here=note))
             result = run(
                 held,
                 chosen,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 
@@ -16,7 +16,14 @@ from replay.partition.run_parts import by_buckets
 
 @contextmanager
 def on_workers(
-    store: Store, address: str, since: date | None, until: date | None, *, cold: bool, every_miss: bool
+    store: Store,
+    address: str,
+    since: date | None,
+    until: date | None,
+    *,
+    cold: bool,
+    every_miss: bool,
+    here: Callable[[str], None] | None = None,
 ) -> Iterator[Parts]:
     """Finds the sums of a lake's buckets on the cluster at `address`; arguments as of `by_buckets`.
 
@@ -32,5 +39,12 @@ def on_workers(
         )
     with executor(address, 1) as workers:
         yield by_buckets(
-            store, state.commit.buckets, since=since, until=until, cold=cold, run=workers.map, every_miss=every_miss
+            store,
+            state.commit.buckets,
+            since=since,
+            until=until,
+            cold=cold,
+            run=workers.map,
+            every_miss=every_miss,
+            here=here,
         )

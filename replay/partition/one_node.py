@@ -42,15 +42,14 @@ def check_room(engine: Engine, held: Iterable[Held], *, every_miss: bool = False
             )
 
 
-def check_heads(engines: Iterable[Engine], heads: Encodings) -> None:
+def check_heads(engine: Engine, heads: Encodings) -> None:
     """Raise OneNodeError where the calls that share an answer do not all lie with those that share a prompt cache."""
-    for engine in engines:
-        if engine.strategy.cache is not None and not heads_by_request(engine.traffic.store, heads):
-            raise OneNodeError(
-                f"{engine.strategy.name} cannot be replayed by parts of the log: some requests are equal for its cache"
-                " and begin differently for the provider's",
-                remedy=REMEDY,
-            )
+    if engine.strategy.cache is not None and not heads_by_request(engine.traffic.store, heads):
+        raise OneNodeError(
+            f"{engine.strategy.name} cannot be replayed by parts of the log: some requests are equal for its cache"
+            " and begin differently for the provider's",
+            remedy=REMEDY,
+        )
 
 
 def reasons(engine: Engine) -> Iterator[str]:

@@ -58,33 +58,55 @@ def by_buckets(
     cold: bool = False,
     run: Map = map,
     every_miss: bool = False,
+    here: Callable[[str], None] | None = None,
 ) -> Parts:
     """Finds sums over `of` parts of the store's calls for `replay.engine.run.run` with the same window.
 
     The parts are read and replayed by `run`, such as the `map` of an executor. With `every_miss` each miss is told
-    from an answer that expired, as in the whole. Raises OneNodeError for a strategy whose result is not that of its
-    parts, added up.
+    from an answer that expired, as in the whole. A strategy whose result is not that of its parts, added up, is
+    replayed whole by this process, and `here` is told why; without `here`, OneNodeError is raised.
     """
 
+    def alone(check: Callable[[], None]) -> bool:
+        """Whether a strategy needs all calls at one place."""
+        try:
+            check()
+        except one_node.OneNodeError as error:
+            if here is None:
+                raise
+            here(f"{error.what}; this machine replays it whole")
+            return True
+        return False
+
     def found(engines: Sequence[Engine]) -> list[Partial]:
-        for engine in engines:
-            one_node.check(engine)
+        result: dict[int, Partial] = {}
+        whole = {place for place, engine in enumerate(engines) if alone(bound(one_node.check, engine))}
         names = LogNames.of(engines[0].traffic)
         plain = PartJob(store.address, of, since, until, cold, names, ())
-        prompted = [
-            bool(engine.players) and engine.provider.needed(engine.routed(engine.everything)) for engine in engines
-        ]
-        result: dict[int, Partial] = {}
-        for by_heads in (False, True):
-            chosen = {place: engine for place, engine in enumerate(engines) if prompted[place] == by_heads}
+        prompted = {
+            place: bool(engine.players) and engine.provider.needed(engine.routed(engine.everything))
+            for place, engine in enumerate(engines)
+            if place not in whole
+        }
+        heads = _heads([engines[place] for place, by_heads in prompted.items() if by_heads])
+        if heads is not None:
+            beginning = [place for place, by_heads in prompted.items() if by_heads]
+            whole |= {place for place in beginning if alone(bound(one_node.check_heads, engines[place], heads))}
+        for by in (None, heads) if heads else (None,):
+            chosen = [place for place, by_heads in prompted.items() if by_heads == bool(by) and place not in whole]
             if chosen:
-                mine = list(chosen.values())
-                job = _by_heads(plain, mine, run) if by_heads else replace(plain, strategies=_told(mine))
+                mine = [engines[place] for place in chosen]
+                job = _by_heads(plain, mine, by, run) if by else replace(plain, strategies=_told(mine))
                 parts = list(run(bound(replay_part, job), range(of)))
                 for number, place in enumerate(chosen):
                     result[place] = merge(part[number] for part in parts)
-        for place, engine in enumerate(engines):
-            one_node.check_room(engine, result[place].held, every_miss=every_miss)
+        for place in list(result):
+            held = result[place].held
+            if alone(bound(one_node.check_room, engines[place], held, every_miss=every_miss)):
+                whole.add(place)
+        for place in sorted(whole):
+            engines[place].provider.told = None
+            result[place] = merge([partial(engines[place])])
         return [result[place] for place in range(len(engines))]
 
     return found
@@ -97,12 +119,15 @@ def _told(engines: Sequence[Engine]) -> tuple[tuple[str, WholeLog], ...]:
     return tuple((engine.traffic.key_policy, engine.whole_log()) for engine in engines)
 
 
-def _by_heads(plain: PartJob, engines: Sequence[Engine], run: Map) -> PartJob:
-    """The job by heads of prompts, once its first round has told how the simulation compares with the log."""
+def _heads(engines: Sequence[Engine]) -> Encodings | None:
+    """How the texts are counted by whose first blocks the parts go; None where no strategy asks for it."""
     for engine in engines:
         engine.count_texts()
-    heads = encodings_of(engines[0].traffic)
-    one_node.check_heads(engines, heads)
+    return encodings_of(engines[0].traffic) if engines else None
+
+
+def _by_heads(plain: PartJob, engines: Sequence[Engine], heads: Encodings, run: Map) -> PartJob:
+    """The job by heads of prompts, once its first round has told how the simulation compares with the log."""
     asked = [(engine, engine.routed(engine.everything)) for engine in engines]
     told = [
         (policy, replace(whole, caches=engine.provider.whole_caches(served, heads)))

@@ -55,9 +55,10 @@ def ascending(call_no: Int64) -> Int64:
     first, last = (int(call_no.min()), int(call_no.max())) if len(call_no) else (0, -1)
     if last - first >= _DENSE * len(call_no):
         return np.argsort(call_no, kind="stable")
-    place = np.full(last - first + 1, -1, np.int32 if len(call_no) < 2**31 else np.int64)
-    place[call_no - first] = np.arange(len(call_no), dtype=place.dtype)
-    return place[place >= 0].astype(np.int64)
+    place = np.full(last - first + 1, -1, np.int64)
+    place[call_no - first] = np.arange(len(call_no))
+    found: Int64 = place[place >= 0]
+    return found
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,17 @@ def test_what_needs_all_calls_at_one_place_is_refused_by_name(store: Store, text
     assert "hindcast store pull" in (error.value.remedy or "")
 
 
+def test_a_strategy_that_needs_all_calls_at_one_place_is_replayed_here_and_says_so(store: Store) -> None:
+    alone = [text for text, why in REFUSED.items() if why in ("rewritten requests", "`sticky` would do")]
+    alone.append("name: x\ncache: {tiers: [{name: a, ttl: 24h, max_entries: 20}]}")
+    strategies = [parse(EXACT[1]), *(parse(text) for text in alone)]
+    told: list[str] = []
+    found = run(store, strategies, parts=by_buckets(store, 2, here=told.append)).to_json()
+    assert json.dumps(found) == json.dumps(run(store, strategies).to_json())
+    assert len(told) == len(alone)
+    assert all(line.endswith("this machine replays it whole") for line in told)
+
+
 def test_a_part_is_told_names_it_does_not_have(store: Store) -> None:
     """`o1` is priced at the provider of the logged calls of that name, though few parts have one."""
     strategy = parse("name: x\nroute: [{match: {task: summary}, model: o1}]")
