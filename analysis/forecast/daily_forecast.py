@@ -64,7 +64,7 @@ class DailyForecast:
     active_doubt: float  # standard deviation of that chance, relative, of all days alike
     odd_usd: float  # a day, of what odd days cost beyond the ordinary
     odd_sd: float  # of one day's
-    run_rate: Float64Array  # H: the mean of the last week, without odd days
+    run_rate: Float64Array  # H: the mean of the days since the seventh last with calls, without odd days
     run_rate_share: float  # how much of each day is taken from it: where the model hardly knows, half
     learned: int  # days with calls that the level rests on
     odd_days: tuple[date, ...]
