@@ -57,7 +57,7 @@ def settle(job: Job, task: int) -> Settled:
     kept = kept_rows(job, task, parsed.calls)
     path = f"run/parse/{token}/calls.parquet"
     shared = ("messages", *SEGMENT_NUMBERS)
-    calls = read_table(job.place, path).take(pa.array(kept))
+    calls = read_table(job.place, path, ["source", *SCOPE, *shared]).take(pa.array(kept))
     for kind in SHARED:
         if not getattr(parsed, kind):
             continue
