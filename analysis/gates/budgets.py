@@ -24,7 +24,7 @@ from analysis.formatting import tokens as tokens_text
 from analysis.gates.periods import DAY, Span, begin_of, judged, local_day, naive
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Budget, Settings
-from analysis.ledger.costs_view import costs_relation
+from analysis.ledger.costs_view import FAILED, costs_relation
 from analysis.reports.call_labels import labelled
 from ingest.errors import InputError, did_you_mean
 from ingest.store.database import Store
@@ -36,6 +36,7 @@ _SUMS: Final = {
     "usd": "coalesce(sum(cost_usd), 0)",
     "tokens": "coalesce(sum(coalesce(input_tokens, 0) * weight + coalesce(output_tokens, 0) * weight), 0)",
 }
+_WORKED: Final = f"NOT coalesce({FAILED}, false)"
 _UNKNOWN: Final = {"usd": "cost_usd IS NULL", "tokens": "input_tokens IS NULL AND output_tokens IS NULL"}
 Hours = Mapping[datetime, Decimal]
 
@@ -88,7 +89,8 @@ def _gate(
     # the month's outlook learns from all that is logged, as on the page
     since = log.first if budget.period == "month" else min(spans[0].start, _hour(log.newest) - WEEK)
     rows = con.execute(
-        f"""SELECT date_trunc('hour', start_time), {_SUMS[budget.unit]}, count(*), count_if({_UNKNOWN[budget.unit]})
+        f"""SELECT date_trunc('hour', start_time), {_SUMS[budget.unit]}, count_if({_WORKED}),
+                   count_if({_WORKED} AND {_UNKNOWN[budget.unit]})
             FROM {source} WHERE start_time BETWEEN $since AND $now AND {keep} GROUP BY 1 ORDER BY 1""",
         {**values, "since": naive(since), "now": naive(now)},
     ).fetchall()
@@ -144,7 +146,8 @@ def _judge(budget: Budget, period: Span, log: _Log, hours: Hours, rows: Sequence
             budget, None, None, f"{text} so far, and less than a week of history to forecast the rest{missing}"
         )
     if ahead is None or closed:
-        return _result(budget, True, spent, f"{text} ({share(float(spent / budget.limit))}){missing}")
+        text = f"{text} ({share(float(spent / budget.limit))}){missing}"
+        return _within(budget, spent, text, calls, unknown)
     if period.period == "month":
         ahead = _as_outlook(ahead, hours, log, period, spent)
     expected = spent + sum(ahead.values(), ZERO)
@@ -156,7 +159,20 @@ def _judge(budget: Budget, period: Span, log: _Log, hours: Hours, rows: Sequence
     text = f"{text} so far, {goes_on}{missing}"
     failed = budget.rule == "forecast" and expected > budget.limit
     measured = expected if budget.rule == "forecast" else spent
-    return _result(budget, not failed, measured, text, dry, _look(budget, period) if failed else None)
+    if failed:
+        return _result(budget, False, measured, text, dry, _look(budget, period))
+    return _within(budget, measured, text, calls, unknown, dry)
+
+
+def _within(
+    budget: Budget, measured: Decimal, text: str, calls: int, unknown: int, dry: datetime | None = None
+) -> GateResult:
+    """A budget that holds as far as the log tells; not where the calls that are in no total could be what is beyond."""
+    whole = measured * calls / (calls - unknown) if unknown else measured
+    if whole <= budget.limit:
+        return _result(budget, True, measured, text, dry)
+    told = f"{text}; at the cost of the others they would make it {_amount(budget, whole)}"
+    return _result(budget, None, None, told, dry, "hindcast cost --by cost_status,model")
 
 
 def _ahead(hours: Hours, log: _Log, period: Span) -> dict[datetime, Decimal] | None:

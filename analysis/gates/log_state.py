@@ -15,7 +15,7 @@ from analysis.formatting import day as day_text
 from analysis.gates.periods import local_day, naive
 from analysis.gates.result import GateResult
 from analysis.gates.settings import Settings
-from analysis.ledger.costs_view import costs_relation
+from analysis.ledger.costs_view import FAILED, costs_relation
 from ingest.errors import InputError
 from ingest.store.database import Store
 
@@ -23,7 +23,11 @@ RECENT: Final = timedelta(days=2)  # a log that ended longer ago does not tell w
 LEAST_SCORED: Final = 30  # conversations, below which the normal bounds of a mean say little
 Z_ONE_SIDED_90: Final = 1.2815515655446004
 _KINDS: Final = {
-    "unpriced": ("cost_usd IS NULL", "without a price", "hindcast cost --by cost_status,model"),
+    "unpriced": (
+        f"cost_usd IS NULL AND NOT coalesce({FAILED}, false)",
+        "without a price",
+        "hindcast cost --by cost_status,model",
+    ),
     "ambiguous": (
         "coalesce(cost_status IN ('ambiguous_usage', 'partial_usage'), false)",
         "whose usage can be read in two ways",

@@ -152,3 +152,19 @@ def test_periods_are_those_of_the_zone_of_the_days(office):
         assert (found.first, found.start) == (date(2024, 9, 14), datetime(2024, 9, 13, 12, tzinfo=UTC))
         spent = gate(office, Budget(Decimal(1), "usd", "day"), datetime(2024, 9, 13, 11))
     assert "on Fri 13 Sep 2024, spent at 22:00" in spent.sentence
+
+
+def test_a_budget_that_unpriced_calls_could_break_is_not_said_to_hold_and_refused_calls_break_none(tmp_path):
+    call = {"input_tokens": 30_000, "output_tokens": 0, "model": "gpt-4-turbo"}
+    refused = {"status": "error", "input_tokens": None, "output_tokens": None, "tokens_source": "missing"}
+    for name, more, expected in (("house", {"model": "house-7b"}, None), ("refused", refused, True)):
+        rows = [
+            {"start_time": MONDAY + timedelta(hours=at), **call, **(more if at % 2 else {})} for at in range(24)
+        ]  # twelve at $0.30
+        store = build_store(tmp_path / f"{name}.duckdb", rows)
+        update(store)
+        found = gate(store, Budget(Decimal(5), "usd", "day", "hard"), datetime(2024, 9, 2, 23, 59))
+        assert found.passed is expected
+        assert ("would make it $7.20" in found.sentence) is (expected is None)
+        loose = gate(store, Budget(Decimal(8), "usd", "day", "hard"), datetime(2024, 9, 2, 23, 59))
+        assert loose.passed is True
