@@ -30,6 +30,7 @@ UNITS: Final = {
     "conversation": "conversation_id", "trace": "trace_id", "request": "request_id", "user": "user_id", "task": "task",
 }  # fmt: skip
 PER: Final = (*UNITS, "outcome")
+SPANNING: Final = ("conversation", "trace", "request")  # what a window of days may cut
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class UnitCosts:
     total: dict[str, Any]
     scope: str | None = None
     inferred: bool = False
+    cut: int = 0  # units of the window that have calls before or after it
 
     @property
     def summary(self) -> str:
@@ -80,6 +82,7 @@ class UnitCosts:
             "per": self.per,
             "score_scope": self.scope,
             "score_scope_inferred": self.inferred,
+            "units_cut": self.cut,
             "rows": [_plain(row) for row in self.rows],
             "total": _plain(self.total),
         }
@@ -117,6 +120,17 @@ def unit_costs(
             f"SELECT * FROM ({each}) LEFT JOIN ({scored}) USING (unit)" if per == "outcome" else each,
             params=values or None,
         ).pl()
+        cut = 0
+        if per in SPANNING and (since or until):
+            every, filtered = condition(chosen, None, None)
+            inside, days = condition(as_filter(None), since, until)
+            ((cut,),) = con.execute(
+                f"""SELECT count(*) FROM (
+                        SELECT bool_or({inside}) AS inside, bool_and({inside}) AS whole FROM {source}
+                        WHERE {every} AND {unit} IS NOT NULL GROUP BY {unit})
+                    WHERE inside AND NOT whole""",
+                {**filtered, **days},
+            ).fetchall()
     guessed = scope == "call" and not stated
     rows = [
         {**dict(zip(names, key, strict=True)), **_row(part, guessed)}
@@ -132,7 +146,7 @@ def unit_costs(
             *(pl.col(name).sum() for name in sums),
             *([pl.col("outcome").first()] if per == "outcome" else []),
         )
-    return UnitCosts(names, per, rows, _row(found, guessed), scope, scope != "call" and not stated)
+    return UnitCosts(names, per, rows, _row(found, guessed), scope, scope != "call" and not stated, cut)
 
 
 def _row(part: Any, guessed: bool) -> dict[str, Any]:

@@ -118,6 +118,11 @@ def _show_units(found: UnitCosts, top: int) -> None:
     from analysis import formatting
 
     say(found.summary)
+    if found.cut:
+        say(
+            f"{found.cut:,} of them began before these days or went on after them; what they cost there is in no "
+            f"figure: a whole {found.per} costs more."
+        )
     if found.inferred:
         say(f"Every {found.scope} carries one score: it is taken as the {found.scope}'s.")
     shown = found.rows[:top] if top else found.rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,15 @@ def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
         truth = (0.4 * 1.0 + 0.6 * 2.0) / 0.4
         covered += (low or 0.0) <= truth <= (math.inf if high is None else high)
     assert 0.87 <= covered / 1000 <= 0.93
+
+
+def test_conversations_that_the_window_cuts_are_counted(tmp_path: Path) -> None:
+    night = [
+        call(f"s{day}", start_time=f"2026-03-{day + after:02}T{hour:02}:00:00Z")
+        for day in range(1, 6)
+        for after, hour in ((0, 23), (1, 1))
+    ]
+    store = stored(tmp_path, [*night, call("noon", start_time="2026-03-03T12:00:00Z")])
+    found = unit_costs(store, "conversation", since=date(2026, 3, 3), until=date(2026, 3, 4))
+    assert (found.total["units"], found.cut) == (4, 2)  # s2 and s4 are cut, s3 and noon are whole
+    assert unit_costs(store, "conversation").cut == 0
