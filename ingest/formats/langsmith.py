@@ -142,6 +142,7 @@ def _usage(run: dict[str, Any], outputs: dict[str, Any]) -> Any:
     for found in (
         outputs.get("usage_metadata"), outputs.get("usage"), message.get("usage_metadata"),
         llm_output.get("token_usage"), llm_output.get("usage"),
+        mapping_or_empty(mapping_or_empty(run.get("extra")).get("metadata")).get("usage_metadata"),  # run.set(...)
     ):  # fmt: skip
         if isinstance(found, dict) and found:
             return found

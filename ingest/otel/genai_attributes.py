@@ -209,7 +209,8 @@ def _parameters(call: Call, attributes: dict[str, Any]) -> None:
             break
     tier = text_or_none(
         first(attributes, ("openai.response.service_tier", "gen_ai.openai.response.service_tier",
-                           "openai.request.service_tier", "gen_ai.openai.request.service_tier"))
+                           "gen_ai.response.service_tier", "openai.request.service_tier",
+                           "gen_ai.openai.request.service_tier", "gen_ai.request.service_tier"))
     )  # fmt: skip
     if tier not in (None, "auto", "default", "standard"):
         call.service_tier = tier

@@ -80,6 +80,12 @@ def opencode(fresh: int, read: int, total: int) -> dict[str, Any]:
                        "cache": {"read": read, "write": 81}}}  # fmt: skip
 
 
+def langsmith(**metadata: Any) -> dict[str, Any]:
+    return {"id": "l", "trace_id": "t", "dotted_order": "x", "run_type": "llm", "name": "Chat", "start_time": TIME,
+            "end_time": TIME, "inputs": {}, "outputs": {},
+            "extra": {"metadata": {"ls_model_name": GPT, "ls_provider": "openai", **metadata}}}  # fmt: skip
+
+
 RESPONSES_USAGE = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
                    "input_tokens_details": {"cached_tokens": 400}}  # fmt: skip
 VOYAGE = {"object": "list", "model": "voyage-3.5", "usage": {"total_tokens": 120}}
@@ -129,6 +135,12 @@ SITUATIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "thoughts inside the output, in Google ADK 2.13": (
         adk(**{"gen_ai.usage.reasoning.output_tokens": "300"}),
         {"output_tokens": 500, "reasoning_output_tokens": 300}),
+    "usage that a program set on a run of LangSmith": (
+        langsmith(usage_metadata={"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
+                                  "input_token_details": {"cache_read": 600}}),
+        {"input_tokens": 1000, "cache_read_input_tokens": 600, "output_tokens": 100}),
+    "a tier under the name of the convention": (
+        adk(**{"gen_ai.response.service_tier": "flex"}), {"service_tier": "flex"}),
     "latency-optimized inference": (
         converse(performanceConfig={"latency": "optimized"}), {"service_tier": "latency_optimized"}),
     "the model that a prompt router chose": (
