@@ -1,1 +1,1 @@
-"""What the pages read: cached results, rollups, background jobs, strategy files."""
+"""What the pages read: cached results, cells of the ledger, background jobs, strategy files."""
