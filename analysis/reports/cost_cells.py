@@ -20,7 +20,6 @@ from analysis.ledger.inferred_cache_reads import HiddenReads, study
 from analysis.log_days import LogDays
 from analysis.reports.cost import EFFECTIVE, MEASURES, UNPRICED, CostReport, condition, measured, require_ledger, summed
 from ingest.store.database import Store, connect
-from ingest.store.lake import LakeStore
 
 BASE: Final = ("agent", "task", "model")
 MORE: Final = ("provider", "status", "environment", "team")
@@ -117,12 +116,6 @@ def read_cells(store: Store, most: int = MOST) -> CostCells | None:
 
     Raises InputError where the calls were not priced yet.
     """
-    if isinstance(store, LakeStore):
-        from analysis.reports.lake_cells import read_lake_cells
-
-        kept_beside = read_lake_cells(store, most)
-        if kept_beside is not None:
-            return kept_beside
     with store.read() as con:
         require_ledger(con, store)
         kept = _kept(con, most)

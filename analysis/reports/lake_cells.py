@@ -16,6 +16,7 @@ from analysis import time_zone
 from analysis.dimensions import dimensions
 from analysis.ledger.inferred_cache_reads import study
 from analysis.log_days import LogDays
+from analysis.reports import cost_cells
 from analysis.reports.cost import MEASURES, UNPRICED, measured
 from analysis.reports.cost_cells import BASE, MORE, ROWS, CostCells
 from ingest.lake.executors import Executor, Here, Processes
@@ -94,7 +95,13 @@ def _sum_part(address: str, commit: lake_commits.Commit, run: int, number: int) 
     return number, made
 
 
-def read_lake_cells(store: LakeStore, most: int) -> CostCells | None:
+def read_cells(store: Store, most: int = cost_cells.MOST) -> CostCells | None:
+    """As cost_cells.read_cells, from the cells beside a lake's parts where it has them."""
+    kept = _read_lake_cells(store, most) if isinstance(store, LakeStore) else None
+    return kept if kept is not None else cost_cells.read_cells(store, most)
+
+
+def _read_lake_cells(store: LakeStore, most: int) -> CostCells | None:
     """The cells of all calls by the days of this thread's zone; None where the calls must be asked."""
     state = store.state()
     if state is None:

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from analysis import time_zone
-from analysis.reports.cost_cells import CostCells, read_cells
+from analysis.reports.cost_cells import CostCells
+from analysis.reports.lake_cells import read_cells
 from dashboard.data import store_version
 from dashboard.data.scope import Scope
 from ingest.errors import HindcastError

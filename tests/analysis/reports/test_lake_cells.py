@@ -13,8 +13,7 @@ from analysis.ledger.lake_pricing import LakePricing
 from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.cost import cost
-from analysis.reports.cost_cells import read_cells
-from analysis.reports.lake_cells import CELLS, add_rollups
+from analysis.reports.lake_cells import CELLS, add_rollups, read_cells
 from ingest.lake.executors import Here
 from ingest.lake.run import ingest_into_lake
 from ingest.store.lake import LakeStore
