@@ -42,7 +42,7 @@ from analysis.early_warning.alert import Alert
 from analysis.early_warning.sequential_detector import alerts
 from analysis.early_warning.ten_minute_sums import BIN, ten_minute_sums
 from analysis.gates.result import GateResult
-from analysis.ledger import ledger
+from analysis.ledger.update import update
 from ingest.errors import HindcastError, StoreError
 from ingest.pipeline.follow import Follower
 from ingest.pipeline.report import IngestReport
@@ -210,7 +210,7 @@ class Watch:
             self.counts.rows += report.rows
             self.counts.quarantined += report.quarantined
         if self.store.exists() and (new or self.counts.cost_usd is None):
-            cost = ledger.update(self.store).cost_usd
+            cost = update(self.store).cost_usd
             self.counts.cost_usd = float(cost or 0)
 
     def _take_journal(self) -> IngestReport | None:

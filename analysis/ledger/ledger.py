@@ -72,10 +72,6 @@ def update(store: Store, *, progress: Progress | None = None, rebuild: bool = Fa
     New calls are published in portions, so that readers get their turn; a rebuild appears all at once. Where nothing
     is missing, nothing is written.
     """
-    if store.whole.priced_at_commit:
-        from analysis.ledger.lake_pricing import update_lake
-
-        return update_lake(store.whole, progress=progress, rebuild=rebuild)
     if not rebuild and store.exists():
         with suppress(OlderStoreError), store.read() as con:  # an older store is brought up to date by the write
             if _complete(con):

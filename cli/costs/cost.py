@@ -316,7 +316,7 @@ def reprice(
     Example: hindcast reprice
     """
     from analysis import formatting
-    from analysis.ledger.ledger import update
+    from analysis.ledger.update import update
     from analysis.reports.lake_cells import keep_rollups
     from ingest.store.address import open_store
 

@@ -173,7 +173,7 @@ def _reprice(handle: Any, what: str, json: bool) -> None:
 
     from analysis import formatting
     from analysis.ledger.costs_view import total_cost, unpriced_calls
-    from analysis.ledger.ledger import update
+    from analysis.ledger.update import update
     from analysis.reports.lake_cells import keep_rollups
 
     before, unpriced = total_cost(handle), unpriced_calls(handle)

@@ -212,7 +212,7 @@ def ledger(store: StoreLike, *, rebuild: bool = False) -> Ledger:
 
     Example: hindcast.ledger("calls.duckdb").to_frame()
     """
-    from analysis.ledger.ledger import update
+    from analysis.ledger.update import update
 
     target = as_store(store)
     with target.read():  # a clear error where there is no store

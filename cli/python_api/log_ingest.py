@@ -242,9 +242,9 @@ def _read_into_lake(
 
 def price_new_calls(store: database.Store, report: pipeline_report.IngestReport) -> IngestReport:
     """Bring the ledger up to date and total it."""
-    from analysis.ledger import ledger
+    from analysis.ledger.update import update
 
-    ledger.update(store)
+    update(store)
     with store.read() as con:
         cost, logged, unpriced = con.execute(
             """SELECT sum(cost_usd), sum(logged_cost_usd * weight), count(*) FILTER (WHERE cost_usd IS NULL)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis import time_zone
-from analysis.ledger import ledger
 from analysis.ledger.lake_pricing import LakePricing
+from analysis.ledger.update import update
 from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import store_overrides
 from analysis.reports.cost import cost
@@ -61,7 +61,7 @@ def test_what_is_read_of_a_lake_with_cells_is_what_its_calls_say(tmp_path: Path)
         own = parse_override(match={"model": "gpt-4o", "agent": "agent_1"}, multiplier="0.5")  # type: ignore[arg-type]
         store_overrides(con, [own], replace_all=False)
     before = cost(lake, ()).total["cost_usd"]
-    ledger.update(lake, rebuild=True)
+    update(lake, rebuild=True)
     assert cost(lake, ()).total["cost_usd"] < before
     agree(lake)  # the cells of the parts that were replaced count no more
     assert add_rollups(lake, Here()) == 2

@@ -16,8 +16,8 @@ import pytest
 import sample_logs
 from analysis.diagnosis.diagnose import diagnose
 from analysis.diagnosis.document import to_json
-from analysis.ledger import ledger
 from analysis.ledger.lake_pricing import LakePricing
+from analysis.ledger.update import update
 from analysis.reports.cost import cost
 from ingest.errors import InputError, StoreError
 from ingest.lake.executors import Here
@@ -70,7 +70,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def file(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("file") / "s.duckdb")
     ingest(store, [logs], workers=1, match_formats=False)
-    ledger.update(store)
+    update(store)
     return store
 
 
@@ -216,7 +216,7 @@ def test_a_text_that_was_met_as_a_hash_is_completed_by_a_later_commit(tmp_path: 
     for log in (bare, told):
         read(lake, log)
         ingest(file, [log], workers=1)
-    ledger.update(file)
+    update(file)
     assert [row for row in tables(lake)["contents"] if "What is in the box?" in str(row)]
     assert tables(lake) == tables(file)
 

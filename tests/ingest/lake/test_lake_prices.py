@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from analysis.ledger import ledger
 from analysis.ledger.lake_pricing import LakePricing, update_lake
+from analysis.ledger.update import update
 from analysis.pricing.overrides import parse_override
 from analysis.pricing.stored_overrides import remove_override, store_aliases, store_overrides
 from ingest.lake.executors import Here
@@ -76,11 +76,11 @@ def test_own_prices_cost_in_a_lake_what_they_cost_in_a_file(tmp_path: Path, firs
         ingest(file, [b], workers=1)
     for store in (lake, file):
         set_own(store)
-    assert ledger.update(lake, rebuild=True).to_json() == ledger.update(file, rebuild=True).to_json()
+    assert update(lake, rebuild=True).to_json() == update(file, rebuild=True).to_json()
     if first == "prices":  # calls that come later change what the hours of a machine cost the earlier ones
         read(lake, b)
         ingest(file, [b], workers=1)
-        ledger.update(file)
+        update(file)
     assert costs(lake) == costs(file)
     assert costs(lake)[: len(before)] != before
     assert {row[-1] for row in costs(lake)} >= {1, 2, 3, 4}
@@ -91,7 +91,7 @@ def test_own_prices_cost_in_a_lake_what_they_cost_in_a_file(tmp_path: Path, firs
     for store in (lake, file):
         with store.write() as con:
             remove_override(con, 3)
-        ledger.update(store, rebuild=True)
+        update(store, rebuild=True)
     assert costs(lake) == costs(file)
 
 
@@ -115,7 +115,7 @@ def test_pricing_twice_makes_the_same_objects_and_an_ingest_meanwhile_is_kept(tm
     for store in (lake, whole):
         set_own(store)
     assert update_lake(lake, executor=Meanwhile(), rebuild=True).written == 100
-    ledger.update(whole, rebuild=True)
+    update(whole, rebuild=True)
     assert costs(lake) == costs(whole)
 
 
@@ -127,13 +127,13 @@ def test_a_newer_price_book_leaves_the_calls_of_a_lake_as_they_are(tmp_path: Pat
     with lake.write() as con:
         con.execute("UPDATE meta SET value = 'genai-prices 0+0' WHERE key = 'price_book_version'")
     number = lake.publish_number()
-    assert ledger.update(lake).calls == 20
+    assert update(lake).calls == 20
     assert (costs(lake), lake.publish_number()) == (before, number)
-    assert "genai-prices 0+0" not in ledger.update(lake, rebuild=True).price_book_version
+    assert "genai-prices 0+0" not in update(lake, rebuild=True).price_book_version
     assert costs(lake) == before
 
 
 def test_a_lake_without_calls_has_an_empty_ledger(tmp_path: Path) -> None:
     lake = LakeStore(f"{tmp_path}/lake/")
     lake.make()
-    assert ledger.update(lake, rebuild=True).calls == 0
+    assert update(lake, rebuild=True).calls == 0
