@@ -20,6 +20,7 @@ from analysis.price_book.book import book_version, stored_version
 from analysis.price_book.price_lists import imported_names
 from analysis.price_book.provider_names import PROVIDERS
 from analysis.price_book.rows import Key
+from analysis.pricing.clause_index import ClauseIndex
 from ingest.store.database import has_tables
 
 Name = tuple[str | None, str | None]  # (provider_name, model) as logged
@@ -221,6 +222,17 @@ def _providers() -> dict[str, Any]:
 
 
 @cache
+def _clauses(provider: str) -> ClauseIndex:
+    return ClauseIndex(model.match for model in _providers()[provider].models)
+
+
+def _models_like(provider: str, text: str) -> Sequence[Any]:
+    """The models of a provider of the catalogue, in its order; none where no clause can match the text."""
+    listed = _providers().get(provider)
+    return listed.models if listed is not None and _clauses(provider).may_match(text) else ()
+
+
+@cache
 def _own_providers() -> frozenset[str]:
     """Providers that only the overlay has."""
     from analysis.price_book.history import load_history
@@ -255,7 +267,7 @@ def _lookup(provider: str | None, name: str, steps: list[str]) -> Resolution | N
         for text, extra in ((lower, []), (_dashed(lower), ["compact date"])):
             if extra and text == lower:
                 continue
-            for model in _providers()[sold_by].models if sold_by in _providers() else ():
+            for model in _models_like(sold_by, text):
                 clause = _match(model.match, text)
                 if clause is None:
                     continue
