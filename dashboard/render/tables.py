@@ -109,8 +109,11 @@ def csv_cell(value: Any) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it stands: what it would act on is escaped, line breaks turn into spaces."""
-    flat = " ".join(text.split())
+    """Text that Markdown shows as it stands: what it would act on is escaped, line breaks turn into spaces.
+
+    Characters that act on a terminal or on the order of the text become U+FFFD: somebody will `cat` the file.
+    """
+    flat = "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
     escaped = "".join(f"\\{char}" if char in "\\`*_[]<>|~#$&" else char for char in flat)
     return re.sub(r":(?=[\w+-]+:)", r"\\:", escaped)
 

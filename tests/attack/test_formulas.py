@@ -67,3 +67,10 @@ def test_a_table_has_no_formula_in_headings_or_cells() -> None:
     for row in csv.reader(io.StringIO(tables.to_csv(made).decode(), newline="")):
         assert row[0].startswith("'")
         assert row[1] in ("usd", "-1.5")
+
+
+@given(st.text())
+def test_nothing_in_markdown_acts_on_a_terminal(text: str) -> None:
+    shown = tables.escape_markdown(f"a\x1b]0;owned\x07\x00\u202e{text}")
+    assert shown.isprintable()
+    assert shown.startswith("a\ufffd")
