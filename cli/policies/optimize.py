@@ -13,6 +13,8 @@ from cli.terminal.output import JsonOption, StoreOption, emit_json, note, progre
 if TYPE_CHECKING:
     from replay.optimize.optimum import Optimum, Point
 
+ASSIGNED_SHOWN = 60  # groups of the assignment that a terminal gets
+
 
 def register(app: typer.Typer) -> None:
     @app.command()
@@ -117,16 +119,22 @@ def show(found: Optimum) -> None:
     """The answer, the assignment that makes it, and the front it was chosen from."""
     from analysis.formatting import money
     from analysis.money import dollars
+    from replay.optimize.write_strategy import KEEP
 
     say(found.summary, style="bold")
     say()
+    assigned = list(found.assignment)
+    if len(assigned) > ASSIGNED_SHOWN:
+        assigned = sorted(assigned, key=lambda one: one[1] == KEEP)[:ASSIGNED_SHOWN]
     split = any(group.by_template for group, _, _ in found.assignment)
     rows = [
         [group.agent or "-", group.task or "-", *([group.template or "-"] if split else []), model, evidence]
-        for group, model, evidence in found.assignment
+        for group, model, evidence in assigned
     ]
     names = ["agent", "task", *(["template"] if split else []), "model", "evidence"]
     table(names, rows, left=tuple(range(len(names))))
+    if (left := len(found.assignment) - len(rows)) > 0:
+        say(f"{left:,} more groups, with --json. Those that move stand first.")
     say()
     say("Cost-quality frontier (lower bounds; each row is a whole strategy):")
     table(
