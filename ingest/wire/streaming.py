@@ -33,6 +33,9 @@ def parse_events(text: str) -> list[dict[str, Any]]:
     return found
 
 
+_CONVERSE = frozenset({"messageStart", "contentBlockDelta", "messageStop", "contentBlockStop"})
+
+
 def is_stream(value: Any) -> bool:
     """Whether a logged response is a stream: event text, or a list of chunks."""
     if isinstance(value, str):
@@ -74,7 +77,9 @@ def _kind(event: dict[str, Any]) -> str | None:
         return "openai"
     if "candidates" in event or "usageMetadata" in event:
         return "gemini"
-    if event.keys() & {"messageStart", "contentBlockDelta", "messageStop", "contentBlockStop", "metadata"}:
+    if event.keys() & {"messageStart", "contentBlockDelta", "messageStop", "contentBlockStop"} or [*event] == [
+        "metadata"
+    ]:
         return "converse"
     return None
 
