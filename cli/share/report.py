@@ -52,6 +52,7 @@ def report(
     Example: hindcast report -o report.html --for stakeholders
     """
     from cli.python_api.reports import default_strategies, write_report
+    from dashboard.documents.pdf import find_browser
     from ingest.errors import InputError
     from replay.strategy.schema import load_all
 
@@ -63,6 +64,8 @@ def report(
     to_stdout = output == Path("-")
     if to_stdout and json:
         raise InputError("-o - and --json both write to stdout", remedy="Leave one of them out.")
+    if form == "pdf":
+        find_browser()  # before the work that would be for nothing
     held = selected_store(store, where)
     chosen = [one for _, one in load_all(strategies)] if strategies else default_strategies(held)
     with progress("Replaying", unit="strategies") as bar:
