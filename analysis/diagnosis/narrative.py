@@ -242,16 +242,17 @@ def _reason(d: Diagnosis) -> list[str]:
     began = [f"It began on {formatting.day(d.onset)}."] if d.onset and d.onset != d.day else []
     found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
     if found is None:
+        top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
         most = next((f for f in d.causes if (f.delta > 0) == (d.delta > 0)), None)
         if (
-            most
+            abs(top.delta) * 2 <= abs(d.delta)
+            and most
             and len(most.cause.effects) > 1
             and most.cause.cause != "smaller"
             and abs(most.delta) * 2 > abs(d.delta)
         ):
             told = f"{as_noun(most.cause.title)} in {places(most.cause.segments)}, {amount(d, most.delta, sign=True)}"
             return [f"{_unremarkable(d)} {told}.", *began]
-        top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
         return [f"{_unremarkable(d)} {place(top.segment)}: {sentence(top)}.", *began]
     inside = [(e.segment, e.factor) for e in found.cause.effects]
     top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
