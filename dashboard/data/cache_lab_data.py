@@ -27,7 +27,7 @@ class Point:
 
 @dataclass(frozen=True)
 class CacheCurves:
-    """Dollars are per active day. `keys` are rows: policy, hits, hit rate, saved a day, share answered differently."""
+    """Dollars are a day of the window. `keys`: policy, hits, hit rate, saved a day, share answered differently."""
 
     asked: int
     spent: Decimal
@@ -49,7 +49,7 @@ def cache_curves(store: Store, since: date | None, until: date | None, key: str,
     inside = asks.window
     columns = {one.name: getattr(asks.requests, one.name)[inside] for one in fields(asks.requests)}
     requests, worth = replace(asks.requests, **columns), asks.worth[inside]
-    days = max(asks.days, 1)
+    days = _days(since, until, asks.days)
     by_life = curves.ttl_curve(requests, worth)
     by_room = curves.capacity_curve(requests, worth)
     known = len(by_room.at)
@@ -72,7 +72,7 @@ def misses(store: Store, since: date | None, until: date | None) -> list[tuple[A
     from replay.traffic.load_traffic import load
 
     found = diagnose(load(store, since=since, until=until))
-    days = max(found.days, 1)
+    days = _days(since, until, found.days)
     return [
         (
             f"{one.agents[0] if one.agents and one.agents[0] else '(none)'} / {one.task or '(none)'}: {one.role}",
@@ -84,6 +84,11 @@ def misses(store: Store, since: date | None, until: date | None) -> list[tuple[A
         )
         for one in found.findings
     ]
+
+
+def _days(since: date | None, until: date | None, called: int) -> int:
+    """How many days a mean is over: those of the window, with calls or without, as on the other pages."""
+    return (until - since).days + 1 if since and until else max(called, 1)
 
 
 def _points(curve: Any, numbers: Sequence[int], days: int, labels: Sequence[str]) -> list[Point]:

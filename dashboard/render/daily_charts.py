@@ -267,7 +267,7 @@ def axes(figure: go.Figure, *, x: str | None, y: str | None) -> go.Figure:
     figure.update_yaxes(title={"text": y} if y else None, fixedrange=True, automargin=True)
     for update, name in ((figure.update_xaxes, x), (figure.update_yaxes, y)):
         if name and name.startswith("USD"):
-            update(tickprefix="$", separatethousands=True)
+            update(tickprefix="$", separatethousands=True, exponentformat="none")
     if x is None:
         figure.update_xaxes(type="date", tickformat="%-d %b", showgrid=False, hoverformat="%a %-d %b %Y", nticks=8)
     return figure

@@ -232,7 +232,7 @@ def _context(view: View, _report: document_views.Document) -> None:
     blocks.table(Table("What fills the context", columns, rows), "context")
     if found["items"]:
         again = Decimal(found["carried_again_usd"])
-        blocks.finding(f"{money(again)} went into texts that their conversation had sent before")
+        blocks.finding(f"The dearest texts; {money(again)} went into what the conversation had sent before")
         openings = results_cache.openings(*view.key, tuple(item["content_id"] for item in found["items"]))
         blocks.table(_carried(found["items"], openings), "carried-texts", limit=ROWS)
     turns = found["turns"]

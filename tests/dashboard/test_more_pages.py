@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from html import unescape
 from pathlib import Path
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from analysis.formatting import money, share, usd
 from analysis.ledger import ledger
 from cli.app import app
-from dashboard.data import strategy_files
+from dashboard.data import cache_lab_data, strategy_files
 from dashboard.screens import explore
 from ingest.errors import InputError
 from ingest.store.database import Store
@@ -170,3 +171,13 @@ def test_a_copy_is_renamed_in_its_text() -> None:
     assert copy.strategy is not None
     assert copy.strategy.name == 'b: "c"'
     assert strategy_files.difference(entry.text, copy.text).count("\n-name") == 1
+
+
+def test_a_mean_of_the_cache_lab_is_over_all_days_of_the_window(origin_story: Path) -> None:
+    first, store = date(2024, 3, 9), Store(origin_story)
+    spent = []
+    for days in (20, 200):  # the log ends before
+        found = cache_lab_data.cache_curves(store, first, first + timedelta(days=days - 1), "canonical", "always")
+        spent.append(found.spent * days)
+    assert spent[0] > 0
+    assert spent[0] == pytest.approx(spent[1])
