@@ -11,7 +11,7 @@ from typing import Any, Final
 from analysis import formatting
 from analysis.attribution.factors import VANISHED_SEGMENT
 from analysis.causes import drilldown
-from analysis.diagnosis.result import Diagnosis, DriverLine
+from analysis.diagnosis.result import CauseEstimate, Diagnosis, DriverLine
 
 WHAT = {
     "volume": "volume",
@@ -241,19 +241,14 @@ def _reason(d: Diagnosis) -> list[str]:
         return []
     began = [f"It began on {formatting.day(d.onset)}."] if d.onset and d.onset != d.day else []
     found = next((f for f in d.causes if f.cause.surprising and (f.delta > 0) == (d.delta > 0)), None)
+    largest = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
+    everywhere = _everywhere(d) if abs(largest.delta) * 2 <= abs(d.delta) else None
     if found is None:
-        top = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), d.drivers[0])
-        most = next((f for f in d.causes if (f.delta > 0) == (d.delta > 0)), None)
-        if (
-            abs(top.delta) * 2 <= abs(d.delta)
-            and most
-            and len(most.cause.effects) > 1
-            and most.cause.cause != "smaller"
-            and abs(most.delta) * 2 > abs(d.delta)
-        ):
-            told = f"{as_noun(most.cause.title)} in {places(most.cause.segments)}, {amount(d, most.delta, sign=True)}"
-            return [f"{_unremarkable(d)} {told}.", *began]
-        return [f"{_unremarkable(d)} {place(top.segment)}: {sentence(top)}.", *began]
+        if everywhere:
+            told = f"{_cause(everywhere)}, {amount(d, everywhere.delta, sign=True)}"
+        else:
+            told = f"{place(largest.segment)}: {sentence(largest)}"
+        return [f"{_unremarkable(d)} {told}.", *began]
     inside = [(e.segment, e.factor) for e in found.cause.effects]
     top = next(line for line in d.drivers if (line.segment, line.factor) in inside)
     whole = 0 < (found.share or 0) <= 1
@@ -272,21 +267,34 @@ def _reason(d: Diagnosis) -> list[str]:
         answer += f" Where it sits: {drilldown.sits(more)}."
     if beyond:
         answer += f" Without it alone the day would have come to {amount(d, d.actual - found.undo_saves)}."
-    largest = next((line for line in d.drivers if (line.delta > 0) == (d.delta > 0)), None)
-    if (
-        largest
-        and (largest.segment, largest.factor) not in inside
-        and largest.delta * 2 > d.delta > found.delta * 2 > 0
-    ):
-        answer += (
-            f" The largest part, {amount(d, largest.delta, sign=True)}, is {place(largest.segment)}: "
-            f"{sentence(largest)}, which by itself is within the ordinary."
-        )
+    if d.delta > found.delta * 2 > 0:
+        usual = "" if d.verdict == "not_enough_history" else ", which by itself is within the ordinary"
+        if everywhere and everywhere is not found:
+            part, told = everywhere.delta, _cause(everywhere)
+        elif largest.delta * 2 > d.delta and (largest.segment, largest.factor) not in inside:
+            part, told = largest.delta, f"{place(largest.segment)}: {sentence(largest)}"
+        else:
+            part, told = None, ""
+        if part is not None:
+            answer += f" The largest part, {amount(d, part, sign=True)}, is {told}{usual}."
     against = next((f for f in d.causes if (f.delta > 0) != (d.delta > 0)), None)
     if not whole and against:
         size = "" if beyond else f", {amount(d, against.delta, sign=True)}"
         answer += f" Against it{size}: {against.cause.title}."
     return [answer, *began]
+
+
+def _everywhere(d: Diagnosis) -> CauseEstimate | None:
+    """The cause of several drivers that carries more than half of the change; None where none does."""
+    several = [f for f in d.causes if len(f.cause.effects) > 1 and f.cause.cause != "smaller"]
+    most = max(several, key=lambda f: f.delta if d.delta > 0 else -f.delta, default=None)
+    return (
+        most if most is not None and (most.delta > 0) == (d.delta > 0) and 2 * abs(most.delta) > abs(d.delta) else None
+    )
+
+
+def _cause(found: CauseEstimate) -> str:
+    return f"{as_noun(found.cause.title)} in {places(found.cause.segments)}"
 
 
 def _unremarkable(d: Diagnosis) -> str:
