@@ -16,8 +16,12 @@ SHARE = "Of the whole difference; none where rises and falls nearly cancel"
 
 
 def movers(found: document_views.Document, limit: int = 3) -> Table:
-    """The largest causes, or drivers where no cause is named."""
+    """The causes that would surprise, after one that carries most of the change; drivers where there are none."""
     named = [cause for cause in document_views.causes(found) if cause["surprising"]]
+    if named:
+        change = Decimal(found["delta"])
+        ordinary = (one for one in document_views.causes(found) if not one["surprising"] and one["cause"] != "smaller")
+        named = [one for one in ordinary if 2 * Decimal(one["delta"]) * change > change * change] + named
     rows: list[tuple[object, ...]] = [
         (Decimal(cause["delta"]), cause["share"], cause["title"], document_views.places(cause), _advice(cause))
         for cause in named

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dashboard.documents import document_views
+from dashboard.documents import document_views, evidence_tables
 from dashboard.render import daily_charts, palette, tables
 from dashboard.render.daily_charts import Line, Step
 
@@ -158,3 +158,19 @@ def _contrast(one: str, other: str) -> float:
         sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), _linear(hue), strict=True)) for hue in (one, other)
     )
     return (light[1] + 0.05) / (light[0] + 0.05)
+
+
+@pytest.mark.parametrize(("change", "ordinary", "first"), [("10", "6", "more traffic"), ("-10", "-6", "more traffic"),
+                                                            ("10", "4", "a loop"), ("10", "-6", "a loop")])  # fmt: skip
+def test_what_moved_most_is_the_largest_part_even_if_it_is_ordinary(change: str, ordinary: str, first: str) -> None:
+    def cause(name: str, title: str, delta: str, *, surprising: bool) -> dict[str, object]:
+        return {"cause": name, "title": title, "delta": delta, "share": None, "surprising": surprising, "fix": "none",
+                "segments": [{"agent": "a"}]}  # fmt: skip
+
+    causes = [
+        cause("loop", "a loop", "1", surprising=True), cause("traffic", "more traffic", ordinary, surprising=False),
+        cause("smaller", "smaller changes", change, surprising=False),
+    ]  # fmt: skip
+    found = evidence_tables.movers({"day": "2026-01-02", "delta": change, "causes": causes})
+    assert found.rows[0][2] == first
+    assert "smaller changes" not in [row[2] for row in found.rows]
