@@ -151,6 +151,9 @@ def test_a_click_on_a_bar_opens_its_day_and_back_keeps_the_filter(visit: Visit, 
     assert "day=2024-02-28" in visit.page.url
     assert visit.page.locator("h1").inner_text().startswith("Wed 28 Feb cost ")
     visit.page.go_back()
+    visit.settle()
+    if "/spike" in visit.page.url:  # on a busy machine the page writes its filter into the address as a step of its own
+        visit.page.go_back()
     visit.page.get_by_text("13 days: Sun 25 Feb to Fri 8 Mar 2024, UTC. Only calls with").wait_for()
     visit.open(served.url)
 
