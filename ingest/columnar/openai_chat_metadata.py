@@ -20,7 +20,8 @@ from ingest.format_contract import Columns, Context
 from ingest.records.call import PENDING, TOKEN_LIMIT
 from ingest.records.call_identity import key_of_id
 from ingest.records.server_tools import USAGE_KEYS as TOOL_COUNTS
-from ingest.records.token_usage import CACHE_COUNTS, STATED_COSTS
+from ingest.records.stated_cost import STATED_COSTS
+from ingest.records.token_usage import CACHE_COUNTS
 from ingest.staging.arrow_files import hash_columns
 from ingest.wire import openai
 from ingest.wire.request_response import WRAPPER_KEYS, provider_of

@@ -13,7 +13,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import SUM_OF_CALLS, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import session_call, settle_disjoint
 from ingest.wire.request_response import flag_file_time
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import session_call
 from ingest.wire.request_response import take_file_time
 

@@ -15,7 +15,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.records.call import NOTHING, Call, Skip, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import opened
 
 _HELD = 20_000  # calls whose parts may still come

@@ -12,7 +12,7 @@ from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire import anthropic, bedrock, streaming
 from ingest.wire.request_response import apply_bodies, dialect_of, opened
 

@@ -17,7 +17,8 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import NOTHING, BadRecordError, Call, Skip, pico_dollars, text_or_none
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import apply_usage, set_partial
+from ingest.records.token_counts import set_partial
+from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
 
 _TYPES = frozenset({"user", "assistant", "summary", "system", "progress", "queue-operation", "file-history-snapshot"})

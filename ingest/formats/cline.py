@@ -23,7 +23,7 @@ from ingest.records.call import (
     text_or_none,
     token_count,
 )
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import session_call, settle_disjoint
 
 _REQUESTS = frozenset({"api_req_started", "deleted_api_reqs", "subagent_usage"})

@@ -18,7 +18,7 @@ from ingest.format_contract import Context, Format, Outcome
 from ingest.records.agent_names import folder_name
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import flag_file_time
 
 _TYPES = frozenset({

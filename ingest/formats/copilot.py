@@ -29,7 +29,7 @@ from ingest.records.call import (
     token_count,
 )
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import growth, session_call
 
 _NAMES = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens", "reasoningTokens")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import counts_key, session_call, settle_disjoint
 
 _PAGES = ("usageEvents", "usageEventsDisplay")

@@ -13,7 +13,7 @@ from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records.call import Call, Skip, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import provider_of, take_file_time
 
 _KEYS = frozenset({"model", "provider", "promptTokens", "generatedTokens"})

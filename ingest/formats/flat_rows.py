@@ -16,7 +16,8 @@ from ingest.records.call import Call, pico_dollars, text_or_none, token_count
 from ingest.records.json_paths import Getter, getter
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import apply_usage, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import apply_usage
 from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened, provider_of, take_file_time
 
 _TOKENS = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens", "image_output_tokens")

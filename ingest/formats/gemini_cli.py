@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors
 from ingest.records.call import BadRecordError, Call, Skip, mapping_or_empty, text_or_none, token_count
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.agent_session import session_call
 
 _TYPES = frozenset({"user", "gemini", "info", "error", "warning"})

@@ -14,7 +14,7 @@ from ingest.records.endpoints import endpoint_of
 from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened
 
 _SESSION = ("Helicone-Session-Id", "helicone-session-id")

@@ -12,7 +12,7 @@ from ingest.format_contract import Context, Format, Outcome, stateless
 from ingest.records import server_tools
 from ingest.records.call import BadRecordError, Call, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 
 _STRINGS = (
     "provider_name", "request_model", "response_model", "agent", "task", "conversation_id", "request_id", "process_id",

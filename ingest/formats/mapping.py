@@ -14,7 +14,8 @@ from ingest.records.call import NOTHING, BadRecordError, Call, Skip, pico_dollar
 from ingest.records.json_paths import Scope, all_values, getter, opened, rows_at
 from ingest.records.number_text import TO_MS, amount, duration_ms, number
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import counts_cache_apart, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import counts_cache_apart
 from ingest.store.schema import CALL_COLUMNS
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import counts_cache_apart, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import counts_cache_apart
 
 # Releases 1.3.4 and 1.3.5 log Anthropic's input with its cache, and add the cache again (anomalyco/opencode#19757).
 # No row names its release: an input that exceeds so large a cache by so little is such a row, for what is asked anew

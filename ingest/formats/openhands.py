@@ -12,7 +12,7 @@ from typing import Any
 from ingest.format_contract import Context, Format, Outcome, catch_reader_errors, stateless
 from ingest.records.call import Call, Skip, mapping_or_empty, pico_dollars, text_or_none, token_count
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import provider_of, take_file_time
 
 _DEPTH = 4  # how deep metrics lie in a saved state

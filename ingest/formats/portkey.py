@@ -11,7 +11,7 @@ from ingest.records.json_paths import snake_case
 from ingest.records.number_text import duration_or_none
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import apply_bodies, apply_request, dialect_of, opened
 
 

@@ -14,7 +14,7 @@ from ingest.records import agent_names, server_tools
 from ingest.records.call import BadRecordError, Call, Skip, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.openai import STANDARD_TIERS
 from ingest.wire.request_response import opened
 

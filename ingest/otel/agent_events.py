@@ -16,7 +16,7 @@ from ingest.otel.genai_attributes import first
 from ingest.records.call import Call, Skip, pico_dollars, text_or_none, token_count
 from ingest.records.provider_names import claude_host
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 
 CLAUDE_SPAN = "claude_code.llm_request"
 NO_RESPONSE = Skip("event of an agent without token counts")

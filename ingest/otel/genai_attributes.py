@@ -20,7 +20,7 @@ from ingest.records import agent_names
 from ingest.records.call import Call, mapping_or_empty, pico_dollars, text_or_none
 from ingest.records.claimed_usage import flag_unread
 from ingest.records.json_paths import snake_case
-from ingest.records.token_usage import stated_cost
+from ingest.records.stated_cost import stated_cost
 
 MODEL = (
     "gen_ai.response.model", "llm.response.model_name", "llm.response.model", "ai.response.model",

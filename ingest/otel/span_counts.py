@@ -17,7 +17,8 @@ from ingest.otel.emitters import Emitter, cache_inside, emitter_of
 from ingest.otel.span_messages import first, opened
 from ingest.records import count_names
 from ingest.records.call import Call, mapping_or_empty, token_count
-from ingest.records.token_usage import apply_usage, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import apply_usage
 from ingest.records.usage_details import apply_usage_details
 
 _INPUT: Final = (

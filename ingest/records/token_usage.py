@@ -1,4 +1,4 @@
-"""One truth for tokens: every provider's usage object as inclusive counts.
+"""Every provider's usage object, read into the counts of a call.
 
 Dialects, told apart by their keys (provider documentation and 1,577 recorded usage objects, 2026-10):
 - OpenAI chat `prompt_tokens`: cache inside input, reasoning inside output. Some gateways hide reasoning: then the
@@ -14,8 +14,6 @@ Dialects, told apart by their keys (provider documentation and 1,577 recorded us
   provider counts.
 - inspect_ai `input_tokens_cache_read`: cache outside input, inside the total.
 - Cohere `billed_units`: what is billed, beside the counted `tokens`.
-
-A dollar amount that the provider states in the usage (OpenRouter, Perplexity, DeepInfra) is the logged cost.
 """
 
 from __future__ import annotations
@@ -23,8 +21,10 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.records import modalities, server_tools
-from ingest.records.call import BadRecordError, Call, pico_dollars, token_count
+from ingest.records.call import BadRecordError, Call, token_count
 from ingest.records.json_paths import snake_case
+from ingest.records.stated_cost import stated_cost
+from ingest.records.token_counts import settle
 
 _EMPTY: dict[str, Any] = {}
 # a cache count at the top of a usage object, by whichever name
@@ -37,10 +37,8 @@ _WRITTEN = (
     "cache_write_input_tokens", "prompt_cache_creation_tokens",
 )  # fmt: skip
 CACHE_COUNTS = (*_READ, *_WRITTEN)
-_TICKS_PER_DOLLAR = 10**10
 NAMED_TIERS = ("priority", "flex")  # that LangChain puts before the names of counts
 _ASKED_ALONE = ("embeddings", "rerank")  # operations that answer without tokens
-STATED_COSTS = ("cost", "is_byok", "estimated_cost", "cost_in_usd_ticks")  # all that `stated_cost` looks at first
 _CHAT_NAMES = {"promptTokens": "prompt_tokens", "completionTokens": "completion_tokens", "totalTokens": "total_tokens"}
 
 
@@ -85,28 +83,6 @@ def apply_usage(call: Call, usage: Any, path: str = "$.usage") -> None:
     server_tools.from_usage(call, usage)
     if call.logged_cost_pico is None:
         call.logged_cost_pico = stated_cost(usage, path)
-
-
-def stated_cost(usage: dict[str, Any], path: str = "$.usage") -> int | None:
-    """The pico-dollars that a provider states in its usage object; None where it states none.
-
-    OpenRouter `cost`, with a key of the user's own plus `cost_details.upstream_inference_cost` (usage accounting page,
-    2026-10); Perplexity `cost.total_cost` (Sonar API, 2026-10); DeepInfra `estimated_cost` (litellm#38802);
-    xAI `cost_in_usd_ticks` (docs.x.ai, cost tracking, read 2026-11).
-    """
-    cost = usage.get("cost")
-    if isinstance(cost, dict):
-        return pico_dollars(cost.get("total_cost"), f"{path}.cost.total_cost")
-    found = pico_dollars(cost, f"{path}.cost") if isinstance(cost, int | float | str) else None
-    if usage.get("is_byok") is True:
-        upstream = _details(usage, "cost_details").get("upstream_inference_cost")
-        paid = pico_dollars(upstream, f"{path}.cost_details.upstream_inference_cost")
-        found = found if paid is None else (found or 0) + paid
-    if found is None:
-        found = pico_dollars(usage.get("estimated_cost"), f"{path}.estimated_cost")
-    if found is None:
-        found = pico_dollars(usage.get("cost_in_usd_ticks"), f"{path}.cost_in_usd_ticks", _TICKS_PER_DOLLAR)
-    return found
 
 
 def _details(usage: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -343,111 +319,3 @@ def _cohere(call: Call, usage: dict[str, Any], path: str) -> None:
         input_tokens=token_count(billed.get("input_tokens"), path, ".billed_units.input_tokens"),
         output_tokens=token_count(billed.get("output_tokens", 0), path, ".billed_units.output_tokens"),
     )
-
-
-def settle(
-    call: Call,
-    *,
-    input_tokens: int | None,
-    output_tokens: int | None,
-    cache_read: int | None = None,
-    cache_write: int | None = None,
-    cache_write_1h: int | None = None,
-    reasoning: int | None = None,
-    total: int | None = None,
-    cache_inside: bool | None = True,
-    reasoning_inside: bool = True,
-) -> None:
-    """Set the token fields of `call`, inclusive, from counts as one emitter logs them.
-
-    `cache_inside`: whether this emitter's `input_tokens` holds cache reads and writes; None where it is not known.
-    `reasoning_inside`: whether its `output_tokens` holds reasoning. What the counts themselves say goes before both:
-
-    1. A total that equals one reading of the parts (cache inside or beside the input, reasoning inside or beside the
-       output) decides for that reading. Of several, the emitter's own comes first, of the input before the output. A
-       total that is no more than the two counts added says nothing about a cache that the emitter is known to log
-       beside them.
-    2. Cache larger than the input lies beside it; reasoning larger than the output likewise.
-    3. A total above every reading: the rest is output that was billed and not shown, as by gateways that hide
-       reasoning.
-    4. A total below every reading: parts that are listed twice where the emitter lists them apart, and otherwise a
-       total that is not believed. Both are remarked on.
-    5. Where the emitter is not known and the total is absent or the two counts added, nothing tells whether the input
-       holds its cache: it stays None, `ambiguous_usage` is remarked on, and the call has no cost.
-    """
-    if cache_write_1h and cache_write_1h > (cache_write or 0):
-        cache_write = cache_write_1h  # the part of a count that is not there, or is counted apart from it
-    read, written = cache_read or 0, cache_write or 0
-    cached = read + written
-    source = "reported"
-    if total is not None and input_tokens is None and output_tokens is not None and total >= output_tokens:
-        input_tokens, cache_inside, source = total - output_tokens, True, "recovered_from_total"
-    elif total is not None and output_tokens is None and input_tokens is not None and total >= input_tokens:
-        output_tokens, source = total - input_tokens, "recovered_from_total"
-        if cache_inside is False and output_tokens >= cached:
-            output_tokens -= cached
-        total = None
-    if input_tokens is not None:
-        plain = total is not None and total == input_tokens + (output_tokens or 0)
-        if cache_inside is None and 0 < cached <= input_tokens and (total is None or plain):
-            call.issue("ambiguous_usage", f"input {input_tokens} or {input_tokens + cached}: its cache of {cached}")
-            input_tokens, total, source = None, None, "ambiguous"
-    if input_tokens is not None:
-        inputs = _input_readings(input_tokens, read, written, cache_inside)
-        outputs = _output_readings(output_tokens, reasoning, reasoning_inside)
-        chosen = None
-        if total is not None and not (plain and cached and cache_inside is False):
-            chosen = next(((a, b) for a in inputs for b in outputs if a + (b or 0) == total), None)
-        asked, made = chosen or (inputs[0], outputs[0])
-        if (asked != input_tokens and cache_inside is not False) or asked != inputs[0]:
-            call.issue("cache_outside_input", f"input {input_tokens}, cache {cached}, total {total}: {asked} in all")
-            source = "summed"
-        if (made != output_tokens and reasoning_inside) or made != outputs[0]:
-            call.issue("reasoning_outside_output", f"output {output_tokens}, reasoning {reasoning}, total {total}")
-            source = "summed"
-        if total is not None and chosen is None and made is not None and not (plain and cache_inside is False):
-            if total > asked + made:
-                reasoning = (reasoning or 0) + total - asked - made
-                made = total - asked
-                source = "recovered_from_total"
-            else:
-                call.issue("total_below_parts", f"total {total}, parts {asked + made}")
-                if asked > input_tokens and total - made >= max(input_tokens, cached):
-                    asked = total - made
-                    source = "recovered_from_total"
-        input_tokens, output_tokens = asked, made
-    elif reasoning is not None and output_tokens is not None:
-        output_tokens = _output_readings(output_tokens, reasoning, reasoning_inside)[0]
-    if reasoning is not None and output_tokens is not None and reasoning > output_tokens:
-        call.issue("reasoning_above_output", f"reasoning {reasoning} > output {output_tokens}: not believed")
-        reasoning = None
-    call.input_tokens = input_tokens
-    call.output_tokens = output_tokens
-    call.cache_read_input_tokens = cache_read
-    call.cache_creation_input_tokens = cache_write
-    call.cache_creation_1h_input_tokens = cache_write_1h
-    call.reasoning_output_tokens = reasoning
-    missing = input_tokens is None and output_tokens is None and source != "ambiguous"
-    call.tokens_source = "missing" if missing else source
-
-
-def set_partial(call: Call, detail: str) -> None:
-    """Mark a call whose log ends before its answer did: the output that was billed is not known."""
-    call.issue("partial_usage", f"output {call.output_tokens}: {detail}")
-    call.output_tokens = None
-    call.reasoning_output_tokens = None
-    call.tokens_source = "partial"
-
-
-def _input_readings(count: int, read: int, written: int, inside: bool | None) -> list[int]:
-    """The inclusive input that a logged count can mean, the emitter's own reading first; none below its cache."""
-    both = count + read + written
-    order = [both, count] if inside is False or read + written > count else [count, both]
-    return list(dict.fromkeys(n for n in (*order, count + read, count + written) if n >= read + written))
-
-
-def _output_readings(count: int | None, reasoning: int | None, inside: bool) -> list[int | None]:
-    """The inclusive output that a logged count can mean, the emitter's own reading first."""
-    if count is None or not reasoning:
-        return [count]
-    return [count, count + reasoning] if inside and reasoning <= count else [count + reasoning, count]

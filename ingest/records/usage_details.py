@@ -12,7 +12,8 @@ from typing import Any
 from ingest.records.call import Call, token_count
 from ingest.records.count_names import part_of
 from ingest.records.json_paths import nested
-from ingest.records.token_usage import NAMED_TIERS, apply_usage, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import NAMED_TIERS, apply_usage
 
 _CACHED = ("read", "written", "five", "hour")
 

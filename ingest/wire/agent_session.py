@@ -9,7 +9,7 @@ from ingest.records.agent_names import folder_name
 from ingest.records.call import Call, text_or_none, token_count
 from ingest.records.provider_names import provider_name
 from ingest.records.timestamps import time_us
-from ingest.records.token_usage import settle
+from ingest.records.token_counts import settle
 from ingest.wire.request_response import provider_of
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from ingest.records import agent_names, server_tools
 from ingest.records.call import Call, text_or_none
-from ingest.records.token_usage import apply_usage, set_partial
+from ingest.records.token_counts import set_partial
+from ingest.records.token_usage import apply_usage
 from ingest.wire.streaming import CUT_OFF
 
 MOST_BEGUN = 16  # output tokens of a `message_start`

@@ -6,7 +6,8 @@ from typing import Any
 
 from ingest.records import server_tools
 from ingest.records.call import Call, text_or_none
-from ingest.records.token_usage import apply_usage, set_partial
+from ingest.records.token_counts import set_partial
+from ingest.records.token_usage import apply_usage
 from ingest.wire.streaming import CUT_OFF
 
 _TRAFFIC = {  # Vertex AI's `trafficType` (litellm#37647) -> the tier that served

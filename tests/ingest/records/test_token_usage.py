@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.records.call import BadRecordError, Call, token_count
-from ingest.records.token_usage import apply_usage, settle
+from ingest.records.token_counts import settle
+from ingest.records.token_usage import apply_usage
 from ingest.wire import anthropic
 
 _ORACLES = (
