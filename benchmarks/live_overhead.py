@@ -1,5 +1,7 @@
 """What `hindcast.apply` adds to a call: rules and a look-up in memory or Redis, beside the SDK and a bare sha256 key.
 
+And what `hindcast.record` adds, which only writes the call down.
+
 Redis is a server of this machine, where one is installed.
 """
 
@@ -22,7 +24,7 @@ from typing import Any
 import httpx2
 import openai
 
-from ingest.capture import context
+from ingest.capture import context, record
 from ingest.capture.log_line import Captured, make
 from replay.live.apply import Applied
 from replay.live.conduct import Conductor
@@ -103,6 +105,12 @@ def redis_server(folder: str) -> Iterator[str | None]:
         server.wait()
 
 
+def offline_client() -> openai.OpenAI:
+    """A client whose requests are answered at once, without a network."""
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, content=json.dumps(ANSWER).encode()))
+    return openai.OpenAI(api_key="k", http_client=httpx2.Client(transport=answer))
+
+
 def main() -> None:
     """Print the medians and their ratios."""
     with tempfile.TemporaryDirectory() as folder, redis_server(folder) as address:
@@ -114,17 +122,15 @@ def main() -> None:
         hits = applied.counts["hit: memory"]
         applied.log.flush()
         naive = median_us(lambda number: hashlib.sha256(json.dumps(asked(number), sort_keys=True).encode()).hexdigest())
-        sdk = openai.OpenAI(
-            api_key="k",
-            http_client=httpx2.Client(
-                transport=httpx2.MockTransport(lambda _: httpx2.Response(200, content=json.dumps(ANSWER).encode()))
-            ),
-        )
+        sdk = offline_client()
         alone = median_us(lambda number: sdk.chat.completions.create(**asked(number)))
+        recorded = record(offline_client(), Path(folder) / "recorded.jsonl")
+        captured = median_us(lambda number: recorded.chat.completions.create(**asked(number)))
         print(f"load {os.getloadavg()[0]:.1f}")
         print(f"decision and look-up {ours:.0f} us ({hits:,} hits of {CALLS:,})")
         print(f"a bare sha256 of the payload {naive:.0f} us: {ours / naive:.1f} times it")
         print(f"the SDK's own work for a call without network {alone:.0f} us: {ours / alone:.2f} of it")
+        print(f"the same, recorded, {captured:.0f} us: {captured - alone:.0f} us more")
         if address is None:
             print("redis-server is not installed")
             return

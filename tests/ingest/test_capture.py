@@ -4,97 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx2
 import openai
 import pytest
+from sdk_providers import MESSAGES, OpenAi, served
 
 from ingest.capture import Log, context, record
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
-USAGE = {
-    "prompt_tokens": 21,
-    "completion_tokens": 5,
-    "total_tokens": 26,
-    "prompt_tokens_details": {"cached_tokens": 16},
-}
-CHUNK = {"id": "chatcmpl-7", "object": "chat.completion.chunk", "created": 1770000000, "model": "gpt-4o-2024-08-06"}
-
-
-class _Provider(BaseHTTPRequestHandler):
-    """Answers as OpenAI does: chat, streams, Responses, embeddings, and an error for the model `broken`."""
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if body["model"] == "broken":
-            self._send(429, json.dumps({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}))
-        elif self.path.endswith("/embeddings"):
-            self._send(200, json.dumps({"object": "list", "model": body["model"],
-                                        "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}],
-                                        "usage": {"prompt_tokens": 4, "total_tokens": 4}}))  # fmt: skip
-        elif self.path.endswith("/responses"):
-            self._send(200, json.dumps({
-                "id": "resp_1", "object": "response", "created_at": 1770000000, "model": body["model"],
-                "status": "completed", "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
-                "output": [{"type": "message", "id": "m", "role": "assistant", "status": "completed",
-                            "content": [{"type": "output_text", "text": "hello", "annotations": []}]}],
-                "usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
-                          "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 12}}))  # fmt: skip
-        elif body.get("stream"):
-            if body["model"] == "slow":
-                self._send(
-                    200,
-                    f"data: {json.dumps({**CHUNK, 'choices': [{'index': 0, 'delta': {'content': 'h'}}]})}\n\n",
-                    "text/event-stream",
-                    length=10_000,
-                )  # the rest never comes
-                return
-            usage = [{**CHUNK, "choices": [], "usage": USAGE}]
-            chunks = [
-                {**CHUNK, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hel"}}]},
-                {**CHUNK, "choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]},
-                *(usage if (body.get("stream_options") or {}).get("include_usage") else []),
-            ]
-            text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-            self._send(200, text, "text/event-stream")
-        else:
-            self._send(200, json.dumps({
-                "id": f"chatcmpl-{time.monotonic_ns()}", "object": "chat.completion", "created": 1770000000,
-                "model": "gpt-4o-2024-08-06", "usage": USAGE, "choices": [
-                    {"index": 0, "finish_reason": "stop",
-                     "message": {"role": "assistant", "content": "hello"}}]}))  # fmt: skip
-
-    def _send(self, status: int, text: str, kind: str = "application/json", length: int | None = None) -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(length or len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Provider)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
+    with served(OpenAi) as address:
+        yield f"{address}/v1"
 
 
 @pytest.fixture
@@ -109,9 +39,6 @@ def client(url: str) -> openai.OpenAI:
 def lines(log: Log) -> list[dict[str, Any]]:
     assert log.flush()
     return [json.loads(line) for line in log.path.read_text().splitlines()]
-
-
-MESSAGES: list[Any] = [{"role": "user", "content": "Say hello"}]
 
 
 def test_a_call_is_logged_with_its_context_and_read_by_ingest(url: str, log: Log, tmp_path: Path) -> None:
@@ -201,55 +128,6 @@ def test_without_text_sizes_and_hashes_stay(url: str, tmp_path: Path) -> None:
         assert con.execute("SELECT content_state, input_words FROM calls").fetchall() == [("hashed", 2)]
 
 
-def test_nothing_that_goes_wrong_in_the_log_reaches_the_caller(url: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    log = Log(tmp_path / "file" / "calls.jsonl")
-    recorded = record(client(url), log)
-    with context(agent=object()):
-        answer = recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    assert answer.usage is not None
-    log.flush()
-    assert log.lost == 1
-
-
-def test_full_files_are_put_aside_and_no_line_is_torn(url: str, tmp_path: Path) -> None:
-    log = Log(tmp_path / "calls.jsonl", rotate_bytes=2_000)
-    recorded = record(client(url), log)
-    for _ in range(12):
-        recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    log.flush()
-    files = sorted(tmp_path.glob("calls*.jsonl"))
-    assert len(files) > 2
-    assert sum(len(path.read_text().splitlines()) for path in files) == 12
-    assert all(path.stat().st_size <= 2_000 for path in files)
-    assert ingest(Store(tmp_path / "s.duckdb"), files, workers=1).calls == 12
-
-
-CRASH = """
-import os, sys
-import openai
-from ingest.capture import record
-client = record(openai.OpenAI(api_key="none", base_url=sys.argv[1], max_retries=0), sys.argv[2])
-for number in range(10_000):
-    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": f"call {number}"}])
-    print(number, flush=True)
-"""
-
-
-def test_a_killed_program_leaves_whole_lines(url: str, tmp_path: Path) -> None:
-    path = tmp_path / "calls.jsonl"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    process = subprocess.Popen([sys.executable, "-c", CRASH, url, str(path)], stdout=subprocess.PIPE, env=environment)
-    assert process.stdout is not None
-    while int(process.stdout.readline()) < 30:
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    report = ingest(Store(tmp_path / "s.duckdb"), [path], workers=1)
-    assert report.calls >= 29  # all but the very last
-    assert report.quarantined == 0
-
-
 def test_a_program_that_only_captures_loads_no_database_and_no_tables() -> None:
     asked = (
         "import sys; from ingest.capture import record, context; import ingest.wire.request_response;"
@@ -258,33 +136,6 @@ def test_a_program_that_only_captures_loads_no_database_and_no_tables() -> None:
     root = str(Path(__file__).resolve().parents[2])
     shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=root)
     assert shown.stdout.strip() == "set()"
-
-
-def test_a_call_is_held_up_by_microseconds(tmp_path: Path) -> None:
-    """The time spent around the sending of a request that is answered at once."""
-    answer = json.dumps({"object": "chat.completion", "model": "gpt-4o", "choices": [], "usage": USAGE}).encode()
-
-    class Client:
-        def __init__(self) -> None:
-            self._client = httpx2.Client()
-            self._client.send = lambda request: httpx2.Response(200, content=answer)  # type: ignore[method-assign]
-
-    plain, recorded = Client(), record(Client(), tmp_path / "calls.jsonl")
-    request = httpx2.Request("POST", "https://api.openai.com/v1/chat/completions", json={"model": "gpt-4o"})
-
-    def per_call(which: Any) -> float:
-        rounds = []
-        for _ in range(40):
-            begin = time.perf_counter()
-            for _ in range(10):
-                which._client.send(request)
-            rounds.append((time.perf_counter() - begin) / 10)
-            recorded._hindcast_log.flush()
-        return statistics.median(rounds)
-
-    overhead = per_call(recorded) - per_call(plain)
-    assert overhead < 100e-6, f"{overhead * 1e6:.1f} microseconds"
-    assert len(lines(recorded._hindcast_log)) == 400
 
 
 def test_raw_responses_and_copies_of_a_client_are_logged(url: str, log: Log) -> None:
@@ -374,21 +225,6 @@ def test_what_is_no_client_is_refused(tmp_path: Path) -> None:
         record(object(), tmp_path / "calls.jsonl")
 
 
-def test_a_path_that_cannot_be_written_is_told_once(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").write_text("in the way")
-    log = Log(tmp_path / "file" / "calls.jsonl")
-    recorded = record(client(url), log)
-    for _ in range(3):
-        recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    log.flush()
-    (told,) = [entry for entry in caplog.records if entry.name == "hindcast.capture"]
-    assert "calls.jsonl: calls are not logged" in told.getMessage()
-    assert log.lost == 3
-    (tmp_path / "file").unlink()
-    recorded.chat.completions.create(model="gpt-4o", messages=MESSAGES)
-    assert len(lines(log)) == 1
-
-
 @pytest.mark.parametrize("text", [True, False])
 def test_credentials_never_reach_the_log(url: str, tmp_path: Path, text: bool) -> None:
     log = Log(tmp_path / "calls.jsonl", text=text)
@@ -412,76 +248,3 @@ def test_credentials_never_reach_the_log(url: str, tmp_path: Path, text: bool) -
     assert "SECRET" not in written
     assert ("PERSONAL" in written) is text
     assert {name: found[0]["params"].get(name) for name in ("temperature", "top_k")} == {"temperature": 0.5, "top_k": 5}
-
-
-END = """
-import multiprocessing, sys
-import openai
-from ingest.capture import record
-client = record(openai.OpenAI(api_key="none", base_url=sys.argv[1], max_retries=0), sys.argv[2])
-def call(model):
-    messages = [{"role": "user", "content": "hi"}]
-    return client.chat.completions.create(model=model, messages=messages, stream=model == "slow")
-if __name__ == "__main__":
-    call("gpt-4o")
-    child = multiprocessing.get_context("fork").Process(target=call, args=("gpt-4o",))
-    child.start()
-    child.join()
-    stream = call("slow")
-    next(iter(stream))
-"""
-
-
-def test_the_end_of_a_process_loses_nothing_neither_a_child_s_calls_nor_an_open_stream(
-    url: str, tmp_path: Path
-) -> None:
-    path, program = tmp_path / "calls.jsonl", tmp_path / "program.py"
-    program.write_text(END)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    subprocess.run([sys.executable, str(program), url, str(path)], check=True, env=environment, timeout=60)
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    assert sorted((line["request_model"], line["status"]) for line in found) == [
-        ("gpt-4o", "ok"), ("gpt-4o", "ok"), ("slow", "cancelled")
-    ]  # fmt: skip
-    assert len({line["process_id"] for line in found}) == 2
-
-
-class Held(NamedTuple):
-    """What a line is made of, as large as a call."""
-
-    sent: bytes
-    got: list[bytes]
-
-
-def test_what_waits_to_be_written_is_bounded_and_nothing_is_lost_where_the_disk_goes_on(tmp_path: Path) -> None:
-    log = Log(tmp_path / "calls.jsonl", most_waiting=20_000)
-    made: list[int] = []
-
-    def line(held: Held, number: int) -> dict[str, Any]:
-        made.append(number)
-        return {"call_id": number}
-
-    for number in range(500):
-        log.put(line, Held(b"x" * 4_000, [b"y" * 1_000]), number)
-        assert number - len(made) <= 4  # of 6 KB each
-    log.close()
-    assert made == list(range(500))
-    assert log.lost == 0
-    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 500
-
-
-def test_calls_that_no_disk_takes_are_counted_and_hold_their_callers_up_once(tmp_path: Path) -> None:
-    log = Log(tmp_path / "calls.jsonl", most_waiting=20_000)
-    goes_on = threading.Event()
-
-    def line(held: Held) -> dict[str, Any]:
-        goes_on.wait()
-        return {"call_id": 1}
-
-    for _ in range(50):
-        log.put(line, Held(b"x" * 4_000, []))
-    lost = log.lost
-    goes_on.set()
-    log.close()
-    assert 40 <= lost < 50
-    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 50 - lost

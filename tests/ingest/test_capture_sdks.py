@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
 from google import genai
+from sdk_providers import MESSAGES, Provider, served
 
 from ingest.capture import Log, context, record
 from ingest.pipeline.run import ingest
 from ingest.store.database import Store
 
 CLAUDE, GEMINI = "claude-sonnet-4-6", "gemini-2.5-flash"
-MESSAGES: list[Any] = [{"role": "user", "content": "Say hello"}]
 
 
-class _Provider(BaseHTTPRequestHandler):
+class AnthropicAndGoogle(Provider):
     """Messages and their streams, generateContent and its streams; an error for models named `broken`."""
 
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if "broken" in self.path or body.get("model") == "broken":
             error = {"code": 400, "status": "INVALID"} if "broken" in self.path else {"type": "invalid_request_error"}
-            self._send(400, json.dumps({"type": "error", "error": {"message": "no", **error}}))
+            self.send(400, json.dumps({"type": "error", "error": {"message": "no", **error}}))
         elif self.path.endswith("/messages"):
             usage = {"input_tokens": 5, "cache_read_input_tokens": 16, "cache_creation_input_tokens": 0,
                      "output_tokens": 7}  # fmt: skip
@@ -42,7 +37,7 @@ class _Provider(BaseHTTPRequestHandler):
                 "stop_sequence": None, "content": [{"type": "text", "text": "hello"}], "usage": usage,
             }  # fmt: skip
             if not body.get("stream"):
-                self._send(200, json.dumps(message))
+                self.send(200, json.dumps(message))
                 return
             events = [
                 {"type": "message_start", "message": {**message, "content": [], "stop_reason": None,
@@ -54,7 +49,7 @@ class _Provider(BaseHTTPRequestHandler):
                  "usage": {"output_tokens": 7}},
                 {"type": "message_stop"},
             ]  # fmt: skip
-            self._send(200, "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events),
+            self.send(200, "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events),
                        "text/event-stream")  # fmt: skip
         else:
             answer = {
@@ -66,25 +61,15 @@ class _Provider(BaseHTTPRequestHandler):
             if "stream" in self.path:
                 first = {"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}}]}
                 text = "".join(f"data: {json.dumps(part)}\r\n\r\n" for part in (first, answer))
-                self._send(200, text, "text/event-stream")
+                self.send(200, text, "text/event-stream")
             else:
-                self._send(200, json.dumps(answer))
-
-    def _send(self, status: int, text: str, kind: str = "application/json") -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+                self.send(200, json.dumps(answer))
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Provider)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with served(AnthropicAndGoogle) as address:
+        yield address
 
 
 def claude(url: str, kind: Any = anthropic.Anthropic) -> Any:
